@@ -1,0 +1,126 @@
+# Everything this project can do. Needs make, python >= 3.11 and a package index; `make help` lists the targets.
+
+VENV   := .venv
+BIN    := $(VENV)/bin
+# The interpreter of the virtual environment: the first of these that is new enough, or PYTHON=... .
+PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11 python,\
+            $(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))))
+
+LISTEN ?= 127.0.0.1:50051
+STORE  ?= sqlite:///lockstitch.db
+ARGS   ?=
+IMAGE  ?= lockstitch
+ENGINE ?= $(firstword $(foreach e,docker podman buildah,$(shell command -v $(e) 2>/dev/null)))
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+
+##@ Use
+
+.PHONY: run
+run: $(VENV)/.run ## Serve on 127.0.0.1:50051 with SQLite (LISTEN=, STORE=, ARGS=)
+	$(BIN)/lockstitch serve --listen $(LISTEN) --store $(STORE) $(ARGS)
+
+.PHONY: demo
+demo: $(VENV)/.run ## Kill a workflow half-way, see another runner finish it
+	$(BIN)/python examples/resume/demo.py $(ARGS)
+
+.PHONY: bench
+bench: $(VENV)/.dev ## Measure (ARGS=)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: image
+image: ## Build the container image (IMAGE=, ENGINE=docker|podman|buildah)
+	@test -n "$(ENGINE)" || { echo "Building an image needs docker, podman or buildah, and there is none." >&2; exit 1; }
+	$(ENGINE) build --tag $(IMAGE) .
+
+##@ Check
+
+.PHONY: test
+test: $(VENV)/.dev ## Run every test, real Postgres included (ARGS="-k name")
+	$(BIN)/pytest $(ARGS)
+
+.PHONY: ci
+ci: export LOCKSTITCH_REQUIRE_ALL := 1
+ci: lint types drift breaking test ## What CI runs: all checks and tests; a missing tool is a failure
+
+.PHONY: lint
+lint: $(VENV)/.dev ## Style of Python, protobuf and the Dockerfile
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+	$(BIN)/hadolint Dockerfile
+
+.PHONY: types
+types: $(VENV)/.dev ## Types (mypy --strict)
+	$(BIN)/mypy
+
+.PHONY: drift
+drift: $(VENV)/.generate ## Does the committed generated code match proto/?
+	scripts/check_drift.sh
+
+.PHONY: breaking
+breaking: $(VENV)/.dev ## Does proto/ break what the last commit on main promised? (BREAKING_AGAINST=ref)
+	scripts/check_breaking.sh $(BREAKING_AGAINST)
+
+##@ Change
+
+.PHONY: generate
+generate: $(VENV)/.generate ## Generate the Python code from proto/
+	scripts/generate.sh
+
+.PHONY: format
+format: $(VENV)/.dev ## Format Python and protobuf
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/buf format --write
+
+# uv resolves for every platform and python version at once. Versions and hashes only, no URL: the index stays the
+# reader's own choice. UPGRADE=--upgrade takes the newest versions.
+LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links $(UPGRADE)
+
+.PHONY: lock
+lock: $(VENV)/.python ## Write the lock files from pyproject.toml (UPGRADE=--upgrade)
+	test -x $(BIN)/uv || $(BIN)/python $(INSTALL) uv
+	$(LOCK) pyproject.toml --extra server --extra postgres --output-file requirements.lock
+	$(LOCK) pyproject.toml --all-extras --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(LOCK) --group build --constraint requirements-dev.lock --output-file requirements-build.lock
+	$(LOCK) --group generate --output-file requirements-generate.lock
+
+.PHONY: clean
+clean: ## Remove the virtual environment, caches and build output
+	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## Show this
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# The virtual environment. One file in it per stage that is done: python is there; what serving needs is installed;
+# what developing needs is installed (the same versions, and more); the code generator's own environment is there.
+
+$(VENV)/.python:
+	@test -n "$(PYTHON)" || { echo "Lockstitch needs python 3.11 or newer, and finds none. Install one, or: make PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is older than python 3.11")'
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+INSTALL = -m pip --disable-pip-version-check install --quiet
+
+$(VENV)/.run: $(VENV)/.python pyproject.toml requirements.lock requirements-build.lock
+	$(BIN)/python $(INSTALL) --require-hashes -r requirements.lock -r requirements-build.lock
+	$(BIN)/python $(INSTALL) --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.lock
+	$(BIN)/python $(INSTALL) --require-hashes -r requirements-dev.lock
+	touch $@
+
+$(VENV)/.generate: $(VENV)/.dev requirements-generate.lock
+	$(BIN)/python -m venv $(VENV)/generate
+	$(VENV)/generate/bin/python $(INSTALL) --require-hashes -r requirements-generate.lock
+	touch $@

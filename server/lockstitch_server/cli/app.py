@@ -1,0 +1,42 @@
+"""All commands. Their modules import little, so that `lockstitch --help` and shell completion are quick."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from lockstitch_server.cli import bring, look, operate
+
+app = typer.Typer(
+    name="lockstitch",
+    help="A gRPC checkpoint server for agent workflows.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from lockstitch_server import __version__
+
+        typer.echo(f"lockstitch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def lockstitch(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """A gRPC checkpoint server for agent workflows."""
+
+
+_PANELS: dict[str, list[Callable[..., None]]] = {
+    "Run a server": [operate.serve, operate.migrate, operate.config, operate.health],
+    "Look at what it keeps": [look.sessions, look.checkpoints, look.show, look.diff],
+}
+for panel, commands in _PANELS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+app.add_typer(bring.app, name="import", rich_help_panel="Bring in what others kept")

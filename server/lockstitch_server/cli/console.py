@@ -1,0 +1,70 @@
+"""Where results for people go: a terminal in colour, or plain text that is not wrapped."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+Item = TypeVar("Item")
+
+# Wider than any line: what is piped on is not for this program to wrap.
+UNWRAPPED = 100_000
+
+
+def console() -> Console:
+    """Standard output. NO_COLOR, FORCE_COLOR and COLUMNS are respected."""
+    wrap = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(width=None if wrap else UNWRAPPED, highlight=False, markup=False, emoji=False)
+
+
+def emit(*things: RenderableType) -> None:
+    """Print them one below the other. Without a terminal, no line ends in spaces."""
+    out = console()
+    if out.is_terminal:
+        out.print(*things, sep="\n")
+        return
+    with out.capture() as captured:
+        out.print(*things, sep="\n")
+    sys.stdout.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[Item]):
+    """A column of a table. One that `may_be_absent` is left out where it has nothing to say."""
+
+    title: str
+    cell: Callable[[Item], str]
+    right: bool = False
+    may_be_absent: bool = True
+
+
+def table(items: Sequence[Item], columns: Sequence[Column[Item]]) -> Table:
+    """A table without lines around it."""
+    result = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    filled = []
+    for column in columns:
+        cells = [column.cell(item) for item in items]
+        if any(cells) or not column.may_be_absent:
+            result.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
+            filled.append(cells)
+    for row in zip(*filled, strict=True):
+        result.add_row(*row)
+    return result
+
+
+def rows() -> Table:
+    """Names and values, one below the other."""
+    result = Table.grid(padding=(0, 2, 0, 0))
+    result.add_column(no_wrap=True)
+    result.add_column(overflow="fold")
+    return result
+
+
+def heading(text: str, note: str = "") -> Text:
+    """The title of a part."""
+    return Text.assemble((text, "bold cyan"), (f"  {note}" if note else "", "dim"))

@@ -1,0 +1,214 @@
+"""Commands that show what a server keeps: sessions, checkpoints, show, diff."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from lockstitch_server.cli import options
+from lockstitch_server.cli.output import FAILED, UNUSABLE, fail
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from lockstitch import Client, Loaded
+
+Item = TypeVar("Item")
+
+LARGEST_PAGE = 1000
+LATEST = "latest"
+AS_ID = "id:"
+
+Session = Annotated[str, typer.Argument(metavar="SESSION", help="Id of the session.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=0, metavar="N", help="Show at most so many; 0 is all.")]
+Full = Annotated[bool, typer.Option("--full", help="Do not cut long texts.")]
+Step = Annotated[int | None, typer.Option(min=0, metavar="N", help="The checkpoint of this step.")]
+CheckpointId = Annotated[str | None, typer.Option(metavar="ID", help="The checkpoint with this id.")]
+Which = f"A step, a checkpoint id, or `{LATEST}`. {AS_ID}ID for an id that looks like one of the others."
+Old = Annotated[str, typer.Argument(metavar="A", help=f"The old checkpoint. {Which}")]
+New = Annotated[str, typer.Argument(metavar="B", help="The new one, named alike.")]
+
+
+class Order(StrEnum):
+    """Orders of a list of sessions."""
+
+    UPDATED = "updated"
+    ID = "id"
+
+
+def sessions(
+    prefix: Annotated[str, typer.Option(metavar="TEXT", help="Only sessions whose id begins so.")] = "",
+    order: Annotated[Order, typer.Option(help="Last changed first, or by id.")] = Order.UPDATED,
+    limit: Limit = 50,
+    as_json: options.AsJson = False,
+    target: options.Target = options.DEFAULT_TARGET,
+    timeout: options.Timeout = 10.0,
+) -> None:
+    """List sessions. With --json: one a line."""
+    from lockstitch import SessionOrder
+    from lockstitch_server.cli import lists_view
+
+    by = SessionOrder.SESSION_ID if order is Order.ID else SessionOrder.UPDATED_AT
+    with connected(target, timeout) as client:
+        found = client.list_sessions(session_id_prefix=prefix, order_by=by, page_size=_page_size(limit))
+        if as_json:
+            _print_json_lines(_first(limit, found))
+        else:
+            _print_table(lists_view.sessions(list(_first(limit, found))), "No sessions.")
+
+
+def checkpoints(
+    session: Session,
+    namespace: Annotated[
+        str | None, typer.Option(metavar="PATH", help='Only this namespace\'s; "" is the root. Without it, all.')
+    ] = None,
+    min_step: Annotated[int | None, typer.Option(min=0, metavar="N", help="This step and up.")] = None,
+    max_step: Annotated[int | None, typer.Option(min=0, metavar="N", help="This step and down.")] = None,
+    ran_node: Annotated[
+        str | None, typer.Option(metavar="NODE", help="Only where this node ran: Start, End, or any other name.")
+    ] = None,
+    skipped_node: Annotated[str | None, typer.Option(metavar="NODE", help="Only where this node was skipped.")] = None,
+    metadata: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=JSON", help="Only with this metadata, such as n=1 or s='\"x\"'. Can be repeated."),
+    ] = None,
+    limit: Limit = 50,
+    as_json: options.AsJson = False,
+    target: options.Target = options.DEFAULT_TARGET,
+    timeout: options.Timeout = 10.0,
+) -> None:
+    """List a session's checkpoints, newest first, without their states. With --json: one a line."""
+    from lockstitch import View
+    from lockstitch_server.cli import lists_view
+    from lockstitch_server.importers.weavegraph import node
+
+    with connected(target, timeout) as client:
+        found = client.list_checkpoints(
+            session,
+            namespace=namespace,
+            min_step=min_step,
+            max_step=max_step,
+            ran_node=None if ran_node is None else node(ran_node),
+            skipped_node=None if skipped_node is None else node(skipped_node),
+            metadata=dict(map(_metadata, metadata or ())),
+            view=View.HEADER,
+            page_size=_page_size(limit),
+        )
+        if as_json:
+            _print_json_lines(_first(limit, found))
+        else:
+            _print_table(lists_view.checkpoints(list(_first(limit, found))), "No checkpoints.")
+
+
+def show(
+    session: Session,
+    step: Step = None,
+    checkpoint_id: CheckpointId = None,
+    namespace: options.Namespace = "",
+    full: Full = False,
+    as_json: options.AsJson = False,
+    target: options.Target = options.DEFAULT_TARGET,
+    timeout: options.Timeout = 30.0,
+) -> None:
+    """Show one checkpoint: the latest, unless --step or --checkpoint-id says another."""
+    from lockstitch_server.cli import checkpoint_view, console, exact_json
+
+    if step is not None and checkpoint_id is not None:
+        fail("--step and --checkpoint-id exclude each other", UNUSABLE)
+    with connected(target, timeout) as client:
+        loaded = _load(client, session, namespace, step, checkpoint_id)
+    if as_json:
+        typer.echo(exact_json.encode(loaded))
+    else:
+        console.emit(*checkpoint_view.checkpoint(loaded, full))
+
+
+def diff(
+    session: Session,
+    old: Old,
+    new: New,
+    namespace: options.Namespace = "",
+    full: Full = False,
+    as_json: options.AsJson = False,
+    target: options.Target = options.DEFAULT_TARGET,
+    timeout: options.Timeout = 30.0,
+) -> None:
+    """Show what differs between two checkpoints of a session."""
+    from lockstitch_server.cli import console, difference_view, exact_json
+    from lockstitch_server.cli.difference import difference
+
+    with connected(target, timeout) as client:
+        before, after = (_load(client, session, namespace, *_which(text)).checkpoint for text in (old, new))
+    found = difference(before, after)
+    if as_json:
+        typer.echo(exact_json.encode(difference_view.data(before, after, found)))
+    else:
+        console.emit(*difference_view.lines(before, after, found, full))
+
+
+@contextmanager
+def connected(target: str, timeout: float) -> "Iterator[Client]":
+    """A client. A call that fails ends the command with a line that says why."""
+    from lockstitch import Client, LockstitchError
+
+    try:
+        with Client(target, timeout=timeout, retry=False) as client:
+            yield client
+    except LockstitchError as error:
+        fail(f"{target}: {error}", FAILED)
+    except ValueError as error:  # from protobuf: more than the contract's field can hold
+        fail(str(error), UNUSABLE)
+
+
+def _load(client: "Client", session: str, namespace: str, step: int | None, checkpoint_id: str | None) -> "Loaded":
+    from lockstitch import Loaded
+
+    if step is not None or checkpoint_id is not None:
+        return client.load(session, namespace=namespace, step=step, checkpoint_id=checkpoint_id)
+    latest = client.load_latest(session, namespace)
+    if latest.checkpoint is None:
+        fail(f"there is no session {session!r}" + (f" with namespace {namespace!r}" if namespace else ""), FAILED)
+    return Loaded(latest.checkpoint, latest.pending_writes, latest.revision)
+
+
+def _which(text: str) -> tuple[int | None, str | None]:
+    """Step and id; neither for the latest. Twenty digits are the id that the server makes from a step."""
+    if text == LATEST:
+        return None, None
+    if text.isascii() and text.isdigit() and len(text) < 20:
+        return int(text), None
+    return None, text.removeprefix(AS_ID)
+
+
+def _metadata(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        fail(f"--metadata takes KEY=JSON, not {text!r}", UNUSABLE)
+    return key, value
+
+
+def _page_size(limit: int) -> int:
+    return min(limit, LARGEST_PAGE) or LARGEST_PAGE
+
+
+def _first(limit: int, found: Iterable[Item]) -> Iterator[Item]:
+    return islice(found, limit or None)
+
+
+def _print_json_lines(found: Iterable[object]) -> None:
+    from lockstitch_server.cli import exact_json
+
+    for item in found:
+        typer.echo(exact_json.encode(item))
+
+
+def _print_table(table: "Table", otherwise: str) -> None:
+    from lockstitch_server.cli import console
+
+    if table.row_count:
+        console.emit(table)
+    else:
+        typer.echo(otherwise, err=True)

@@ -1,0 +1,115 @@
+"""Commands that run a server, or prepare and watch one: serve, migrate, config, health."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lockstitch_server.cli import options
+from lockstitch_server.cli.output import FAILED, UNUSABLE, fail
+
+if TYPE_CHECKING:
+    from lockstitch_server.cli.settings import Loaded
+
+
+def serve(
+    config: options.ConfigFile = None,
+    assignments: options.Assignments = None,
+    listen: options.Listen = None,
+    store: options.Store = None,
+    migrate: options.Migrate = None,
+    pool_size: options.PoolSize = None,
+    reflection: options.Reflection = None,
+    drain_seconds: options.DrainSeconds = None,
+    log_level: options.LogLevel = None,
+    log_format: options.LogFormat = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Settings come from these options, else from LOCKSTITCH_* variables, else from the configuration file.
+    """
+    settings = effective(
+        config,
+        assignments,
+        listen=listen,
+        store=store,
+        migrate=migrate,
+        pool_size=pool_size,
+        reflection=reflection,
+        drain_seconds=drain_seconds,
+        log_level=log_level,
+        log_format=log_format,
+    ).settings
+    from lockstitch_server import app
+    from lockstitch_server.telemetry import logging
+
+    logging.configure(settings.log_level, settings.log_format)
+    try:
+        app.serve(settings)
+    except app.StartupError as error:
+        fail(str(error), UNUSABLE)
+
+
+def migrate(
+    config: options.ConfigFile = None,
+    assignments: options.Assignments = None,
+    store: options.Store = None,
+) -> None:
+    """Create or upgrade the store's schema.
+
+    Can be run again, by several at a time, and while servers are running.
+    """
+    settings = effective(config, assignments, store=store).settings
+    from lockstitch_server import storage
+
+    try:
+        typer.echo(storage.migrate(settings.store))
+    except storage.StoreError as error:
+        fail(str(error), UNUSABLE)
+
+
+def config(
+    config: options.ConfigFile = None,
+    assignments: options.Assignments = None,
+    as_json: options.AsJson = False,
+    schema: Annotated[bool, typer.Option("--schema", help="The JSON schema of the configuration file.")] = False,
+) -> None:
+    """Show the settings in effect and where each comes from. Secrets are hidden."""
+    from lockstitch_server.cli import settings_view
+
+    if schema:
+        typer.echo(settings_view.schema())
+        return
+    loaded = effective(config, assignments)
+    typer.echo(settings_view.as_json(loaded) if as_json else settings_view.as_toml(loaded))
+
+
+def effective(config: str | None, assignments: Sequence[str] | None, **flags: object) -> "Loaded":
+    """The settings that result from these options. Wrong ones end the command."""
+    from lockstitch_server.cli import settings
+
+    try:
+        return settings.load(settings.from_command_line(assignments or (), flags), config)
+    except settings.SettingsInvalid as error:
+        fail(error.lines, UNUSABLE)
+
+
+def health(
+    target: options.Target = options.DEFAULT_TARGET,
+    service: Annotated[str, typer.Option(help="One service of the server's; without it the server as a whole.")] = "",
+    timeout: options.Timeout = 3.0,
+) -> None:
+    """Ask a server whether it is serving; exit code 0 if so, else 1."""
+    import grpc
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    try:
+        with grpc.insecure_channel(target) as channel:
+            request = health_pb2.HealthCheckRequest(service=service)
+            answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=timeout)
+    except grpc.RpcError as error:
+        fail(f"{target}: {error.code().name}: {error.details()}", FAILED)
+    status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+    typer.echo(status)
+    if answer.status != health_pb2.HealthCheckResponse.SERVING:
+        raise typer.Exit(FAILED)

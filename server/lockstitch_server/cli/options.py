@@ -1,0 +1,57 @@
+"""Options that several commands have."""
+
+from typing import Annotated
+
+import typer
+
+DEFAULT_TARGET = "127.0.0.1:50051"
+
+Target = Annotated[
+    str,
+    typer.Option("--target", envvar="LOCKSTITCH_TARGET", metavar="ADDRESS", help="The server: host:port or unix:path."),
+]
+Timeout = Annotated[
+    float, typer.Option("--timeout", min=0.001, metavar="SECONDS", help="How long to wait for an answer.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs, exact and complete.")]
+Namespace = Annotated[str, typer.Option("--namespace", help="Path of a subgraph inside the session.")]
+
+# Settings of the server. They are read as text and checked with all the others: see `settings`.
+ConfigFile = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        envvar="LOCKSTITCH_CONFIG",
+        metavar="FILE",
+        help="TOML file with settings; without it lockstitch.toml, if there is one.",
+    ),
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="Any setting, such as limits.max_message_bytes=16MiB. Can be repeated."
+    ),
+]
+Listen = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Where to serve: host:port or unix:path."),
+]
+Store = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="Where checkpoints are kept: memory://, sqlite:///path or postgresql://..."),
+]
+Migrate = Annotated[
+    bool | None,
+    typer.Option("--migrate/--no-migrate", help="Whether to create or upgrade a Postgres schema first."),
+]
+PoolSize = Annotated[str | None, typer.Option(metavar="N", help="Connections to Postgres for reading.")]
+Reflection = Annotated[
+    bool | None,
+    typer.Option("--reflection/--no-reflection", help="Whether clients may ask for the contract."),
+]
+DrainSeconds = Annotated[
+    str | None,
+    typer.Option(metavar="SECONDS", help="How long running calls may take after SIGTERM or SIGINT."),
+]
+LogLevel = Annotated[str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")]
+LogFormat = Annotated[str | None, typer.Option(metavar="FORMAT", help="auto, console or json.")]

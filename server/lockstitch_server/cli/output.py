@@ -1,0 +1,31 @@
+"""How commands end, and what they write: results to stdout, everything else to stderr."""
+
+from collections.abc import Iterable
+from typing import NoReturn
+
+import typer
+
+# Exit codes.
+FAILED = 1  # what was asked for did not work out
+UNUSABLE = 2  # wrong usage or configuration, or a server that cannot start
+
+
+def fail(message: str | Iterable[str], code: int = FAILED) -> NoReturn:
+    """End with that code, after a readable line (or several, if there are several reasons) on stderr."""
+    for line in [message] if isinstance(message, str) else message:
+        typer.echo(f"lockstitch: {one_line(line)}", err=True)
+    raise typer.Exit(code)
+
+
+def one_line(text: str) -> str:
+    """The text on one line, with nothing in it that a terminal would act upon."""
+    return printable(" ".join(text.split()))
+
+
+def printable(text: str) -> str:
+    r"""The text with control characters written as \x1b: those of stored text must not reach a terminal."""
+    return "".join(char if char.isprintable() or char == " " else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape").decode() if ord(char) < 0x110000 else char

@@ -1,0 +1,102 @@
+"""Values as people read them: nodes, sizes, times, long texts."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from rich.filesize import decimal
+
+from lockstitch.v1.checkpoint_pb2 import ErrorScope, NodeKind, TypedBlob
+from lockstitch_server.cli.output import printable
+from lockstitch_server.importers.weavegraph import node_text
+
+CLIPPED_CHARS = 400
+CLIPPED_LINES = 6
+NOTHING = "-"
+
+_UNITS = (("day", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+_MONTH = timedelta(days=31)
+
+
+def node_name(node: NodeKind) -> str:
+    """A node's name; those that could be taken for something else are written out, as in `Custom:Start`."""
+    text = node_text(node)
+    short = text.removeprefix("Custom:")
+    clear = short not in ("Start", "End", "") and not short.startswith("Custom:")
+    return printable(short if clear else text)
+
+
+def size(number: int) -> str:
+    """A number of bytes, roughly: 1.2 kB."""
+    return decimal(number).replace(" bytes", " B").replace(" byte", " B")
+
+
+def moment(when: Timestamp) -> str:
+    """A point in time, exactly."""
+    return when.ToJsonString()
+
+
+def ago(when: Timestamp, now: datetime) -> str:
+    """How long ago that was, roughly; its date if that is long."""
+    past = now - _datetime(when)
+    if abs(past) > _MONTH:
+        return _datetime(when).date().isoformat()
+    span = _span(abs(past))
+    return f"in {span}" if past < timedelta() else f"{span} ago"
+
+
+def elapsed(start: Timestamp, end: Timestamp) -> str:
+    """How much later the second is, or earlier."""
+    past = _datetime(end) - _datetime(start)
+    if abs(past) < timedelta(seconds=1):
+        span = f"{abs(end.ToNanoseconds() - start.ToNanoseconds()) / 1e6:.3g} ms"
+    else:
+        span = _span(abs(past))
+    return f"{span} {'earlier' if past < timedelta() else 'later'}"
+
+
+def _datetime(when: Timestamp) -> datetime:
+    return when.ToDatetime(tzinfo=UTC)
+
+
+def _span(span: timedelta) -> str:
+    seconds = int(span.total_seconds())
+    name, unit = next(((name, unit) for name, unit in _UNITS if seconds >= unit), ("s", 1))
+    count = seconds // unit
+    return f"{count} {name}{'s' if name == 'day' and count > 1 else ''}"
+
+
+def block(text: str, full: bool) -> str:
+    """A text of several lines; its beginning, if it is long."""
+    lines = text.split("\n")
+    if full:
+        return "\n".join(map(printable, lines))
+    shown = "\n".join(map(printable, islice(lines, CLIPPED_LINES)))
+    if len(shown) > CLIPPED_CHARS or len(lines) > CLIPPED_LINES:
+        return f"{shown[:CLIPPED_CHARS]}… ({len(text)} characters)"
+    return shown
+
+
+def line(text: str, full: bool) -> str:
+    """A text on one line; its beginning, if it is long."""
+    shown = printable(text)
+    return shown if full or len(shown) <= CLIPPED_CHARS else f"{shown[:CLIPPED_CHARS]}… ({len(text)} characters)"
+
+
+def blob(value: TypedBlob) -> str:
+    """What can be said of an opaque value."""
+    return f"{printable(value.type) or 'untyped'}, {size(len(value.data))}"
+
+
+def scope(scope: ErrorScope) -> str:
+    """Where an error arose."""
+    match scope.WhichOneof("scope"):
+        case "node":
+            return f"node {printable(scope.node.kind)}, step {scope.node.step}"
+        case "scheduler":
+            return f"scheduler, step {scope.scheduler.step}"
+        case "runner":
+            return f"runner of {printable(scope.runner.session)}, step {scope.runner.step}"
+        case "app":
+            return "application"
+    return "unknown origin"

@@ -1,0 +1,152 @@
+"""A checkpoint message taken apart into header, shells and parts, and put together again."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from google.protobuf.message import Message as ProtobufMessage
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from lockstitch.v1.checkpoint_pb2 import (
+    Checkpoint,
+    CustomChannel,
+    ExtrasChannel,
+    VersionedState,
+)
+from lockstitch_server.core import wire
+from lockstitch_server.core.parts import CUSTOM, DraftPart
+from lockstitch_server.records.v1.record_pb2 import Manifest, Part, PartKind
+
+NS_PER_SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class DraftState:
+    """A state as a save brings it: shells in `manifest`, which has no parts yet, and the parts with their bytes."""
+
+    manifest: Manifest
+    parts: list[DraftPart]
+
+
+def split_state(state: VersionedState) -> DraftState:
+    """Take a state apart. Empties `state`."""
+    manifest, parts = Manifest(), []
+    if state.HasField("messages"):
+        manifest.messages, items = detach_items(state.messages)
+        parts.append(DraftPart(PartKind.PART_KIND_MESSAGES, "", items))
+    if state.HasField("errors"):
+        manifest.errors, items = detach_items(state.errors)
+        parts.append(DraftPart(PartKind.PART_KIND_ERRORS, "", items))
+    if state.HasField("extra"):
+        entries = state.extra.entries
+        parts.extend(DraftPart(PartKind.PART_KIND_EXTRA, key, entries[key].encode()) for key in sorted(entries))
+        state.extra.ClearField("entries")
+        manifest.extra = state.extra.SerializeToString()
+    parts.extend(split_custom(name, state.custom[name]) for name in sorted(state.custom))
+    for field in ("messages", "extra", "errors", "custom"):
+        state.ClearField(field)
+    manifest.shell = state.SerializeToString()
+    return DraftState(manifest, [part for part in parts if part.data or part.kind not in _DROPPED_WHEN_EMPTY])
+
+
+def split_custom(name: str, channel: CustomChannel) -> DraftPart:
+    """Take a custom channel apart. Empties `channel`."""
+    value = channel.WhichOneof("value")
+    if value == "blob":
+        data = channel.blob.SerializeToString()
+        channel.ClearField("blob")
+        return DraftPart(PartKind.PART_KIND_CUSTOM_BLOB, name, data, channel.SerializeToString())
+    if value == "list":
+        list_shell, data = detach_items(channel.list)
+        if not list_shell:
+            channel.ClearField("list")
+        return DraftPart(PartKind.PART_KIND_CUSTOM_LIST, name, data, channel.SerializeToString())
+    return DraftPart(PartKind.PART_KIND_CUSTOM_EMPTY, name, b"", channel.SerializeToString())
+
+
+def detach_items(channel: ProtobufMessage) -> tuple[bytes, bytes]:
+    """Separate the `items` of a message from the rest of it: (shell, serialized items). Empties `items`."""
+    only = type(channel)()
+    only.items.MergeFrom(channel.items)  # type: ignore[attr-defined]  # each list message has this field
+    channel.ClearField("items")
+    return channel.SerializeToString(), only.SerializeToString()
+
+
+def split_header(checkpoint: Checkpoint) -> bytes:
+    """Serialize what is neither state nor in columns of its own. Empties these fields."""
+    for field in ("session_id", "namespace", "checkpoint_id", "parent_id", "step", "state"):
+        checkpoint.ClearField(field)
+    return checkpoint.SerializeToString(deterministic=True)
+
+
+def has_unknown_fields(message: ProtobufMessage) -> bool:
+    """Whether a message, not those inside it, holds fields that this server does not know."""
+    return len(UnknownFieldSet(message)) > 0
+
+
+def join_state(manifest: Manifest, data_of: Callable[[Part], bytes]) -> bytes:
+    """Put a serialized VersionedState together out of stored bytes, each singular field once."""
+    by_kind = _by_kind(manifest.parts)
+    chunks = [manifest.shell]
+    if manifest.HasField("messages"):
+        chunks.append(
+            wire.delimited(
+                VersionedState.MESSAGES_FIELD_NUMBER,
+                manifest.messages,
+                *map(data_of, by_kind(PartKind.PART_KIND_MESSAGES)),
+            )
+        )
+    if manifest.HasField("extra"):
+        chunks.append(
+            wire.delimited(
+                VersionedState.EXTRA_FIELD_NUMBER, manifest.extra, *_entries(by_kind(PartKind.PART_KIND_EXTRA), data_of)
+            )
+        )
+    if manifest.HasField("errors"):
+        chunks.append(
+            wire.delimited(
+                VersionedState.ERRORS_FIELD_NUMBER, manifest.errors, *map(data_of, by_kind(PartKind.PART_KIND_ERRORS))
+            )
+        )
+    chunks.extend(
+        _entry(VersionedState.CUSTOM_FIELD_NUMBER, part.key, _join_custom(part, data_of(part)))
+        for part in by_kind(*CUSTOM)
+    )
+    return b"".join(chunks)
+
+
+def timestamp(ns: int) -> bytes:
+    """A serialized google.protobuf.Timestamp. `ns` since 1970, not negative."""
+    seconds, nanos = divmod(ns, NS_PER_SECOND)
+    return wire.unsigned(1, seconds) + wire.unsigned(2, nanos)
+
+
+_DROPPED_WHEN_EMPTY = frozenset({PartKind.PART_KIND_MESSAGES, PartKind.PART_KIND_ERRORS})
+
+
+def _by_kind(parts: Iterable[Part]) -> Callable[..., list[Part]]:
+    grouped: dict[int, list[Part]] = {}
+    for part in parts:
+        grouped.setdefault(part.kind, []).append(part)
+    return lambda *kinds: [part for kind in kinds for part in grouped.get(kind, ())]
+
+
+def _entries(parts: Iterable[Part], data_of: Callable[[Part], bytes]) -> Iterator[bytes]:
+    for part in parts:
+        yield _entry(ExtrasChannel.ENTRIES_FIELD_NUMBER, part.key, data_of(part))
+
+
+def _entry(number: int, key: str, value: bytes) -> bytes:
+    """An entry of a map field, which is a message of key (1) and value (2)."""
+    return wire.delimited(number, wire.text(1, key), wire.delimited(2, value))
+
+
+def _join_custom(part: Part, data: bytes) -> bytes:
+    if part.kind == PartKind.PART_KIND_CUSTOM_BLOB:
+        return part.shell + wire.delimited(CustomChannel.BLOB_FIELD_NUMBER, data)
+    if part.kind == PartKind.PART_KIND_CUSTOM_LIST:
+        channel = CustomChannel.FromString(part.shell)
+        if not channel.HasField("list"):
+            return part.shell + wire.delimited(CustomChannel.LIST_FIELD_NUMBER, data)
+        channel.list.MergeFromString(data)
+        return channel.SerializeToString()
+    return part.shell

@@ -1,0 +1,149 @@
+"""Deltas: from the contract's StateDelta to edits of a manifest's parts."""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from lockstitch.v1 import checkpoint_pb2 as pb
+from lockstitch_server.core.checkpoint import detach_items, has_unknown_fields, split_custom
+from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.core.operations import CustomDelta, DraftDelta, ExtraDelta, ListDelta
+from lockstitch_server.core.parts import CUSTOM, DraftPart, PartName
+from lockstitch_server.records.v1.record_pb2 import Manifest, Part, PartKind
+
+MESSAGES: PartName = (PartKind.PART_KIND_MESSAGES, "")
+ERRORS: PartName = (PartKind.PART_KIND_ERRORS, "")
+
+_Versioned = TypeVar("_Versioned", pb.MessagesChannel, pb.ErrorsChannel, pb.ExtrasChannel)
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A part of the new state: what it was, or `put` in its place, then `appended`."""
+
+    name: PartName
+    shell: bytes = b""
+    old: Part | None = None
+    put: bytes | None = None
+    appended: bytes = b""
+
+
+def split_delta(delta: pb.StateDelta, base_id: str, base_revision: int, digest: bytes) -> DraftDelta:
+    """Take a delta apart. Empties it. Fails with DELTA_MISMATCH where it holds what this server does not know."""
+    _refuse_unknown("delta", delta)
+    return DraftDelta(
+        base_id,
+        base_revision,
+        digest,
+        _split_list("delta.messages", delta.messages) if delta.HasField("messages") else None,
+        _split_list("delta.errors", delta.errors) if delta.HasField("errors") else None,
+        _split_extra(delta.extra) if delta.HasField("extra") else None,
+        [_split_custom(name, delta.custom[name]) for name in sorted(delta.custom)],
+        frozenset(delta.removed_custom),
+    )
+
+
+def merge(base: Manifest, delta: DraftDelta) -> tuple[Manifest, list[Edit]]:
+    """The new manifest, without parts, and what becomes of each part."""
+    manifest = Manifest()
+    manifest.CopyFrom(base)
+    manifest.ClearField("parts")
+    edits = {(part.kind, part.key): Edit((part.kind, part.key), part.shell, part) for part in base.parts}
+    if delta.messages is not None:
+        manifest.messages = _with_version(pb.MessagesChannel.FromString(base.messages), delta.messages.version)
+        _append(edits, MESSAGES, delta.messages.appended)
+    if delta.errors is not None:
+        manifest.errors = _with_version(pb.ErrorsChannel.FromString(base.errors), delta.errors.version)
+        _append(edits, ERRORS, delta.errors.appended)
+    if delta.extra is not None:
+        manifest.extra = _with_version(pb.ExtrasChannel.FromString(base.extra), delta.extra.version)
+        for key in delta.extra.removed:
+            edits.pop((PartKind.PART_KIND_EXTRA, key), None)
+        for part in delta.extra.put:
+            edits[part.name] = Edit(part.name, old=edits[part.name].old if part.name in edits else None, put=part.data)
+    for name in delta.removed_custom:
+        _remove_custom(edits, name)
+    for change in delta.custom:
+        _merge_custom(edits, change)
+    return manifest, [edits[name] for name in sorted(edits)]
+
+
+def _merge_custom(edits: dict[PartName, Edit], delta: CustomDelta) -> None:
+    before = _remove_custom(edits, delta.name)
+    if delta.change == "put":
+        old = before.old if before and before.name == delta.part.name else None
+        edits[delta.part.name] = Edit(delta.part.name, delta.part.shell, old, delta.part.data)
+    elif before is None:
+        edits[delta.part.name] = Edit(delta.part.name, delta.part.shell, put=delta.part.data)
+    elif delta.change == "append" and before.name[0] != PartKind.PART_KIND_CUSTOM_LIST:
+        raise Failure(
+            Reason.DELTA_MISMATCH,
+            f"delta.custom[{delta.name!r}].append: the base holds no list under this name; send the full state",
+            field="delta.custom",
+        )
+    else:
+        channel = pb.CustomChannel.FromString(before.shell)
+        channel.version = delta.version
+        edits[before.name] = Edit(before.name, channel.SerializeToString(), before.old, appended=delta.part.data)
+
+
+def _remove_custom(edits: dict[PartName, Edit], name: str) -> Edit | None:
+    found = [edits.pop((kind, name)) for kind in CUSTOM if (kind, name) in edits]
+    return found[0] if found else None
+
+
+def _append(edits: dict[PartName, Edit], name: PartName, appended: bytes) -> None:
+    before = edits.get(name)
+    if before is not None:
+        edits[name] = Edit(name, before.shell, before.old, appended=appended)
+    elif appended:
+        edits[name] = Edit(name, put=appended)
+
+
+def _with_version(channel: _Versioned, version: int) -> bytes:
+    channel.version = version
+    return channel.SerializeToString()
+
+
+def _split_list(field: str, delta: pb.MessagesDelta | pb.ErrorsDelta) -> ListDelta:
+    _refuse_unknown(field, delta)
+    channel: pb.MessagesChannel | pb.ErrorsChannel
+    if isinstance(delta, pb.MessagesDelta):
+        channel = pb.MessagesChannel(items=delta.append)
+    else:
+        channel = pb.ErrorsChannel(items=delta.append)
+    return ListDelta(delta.version, channel.SerializeToString())
+
+
+def _split_extra(delta: pb.ExtrasDelta) -> ExtraDelta:
+    _refuse_unknown("delta.extra", delta)
+    put = [DraftPart(PartKind.PART_KIND_EXTRA, key, delta.set[key].encode()) for key in sorted(delta.set)]
+    return ExtraDelta(delta.version, put, frozenset(delta.remove))
+
+
+def _split_custom(name: str, delta: pb.CustomDelta) -> CustomDelta:
+    field = f"delta.custom[{name!r}]"
+    _refuse_unknown(field, delta)
+    channel = pb.CustomChannel(version=delta.version)
+    change = delta.WhichOneof("change")
+    if change == "append":
+        _refuse_unknown(f"{field}.append", delta.append)
+        shell = channel.SerializeToString()
+        _, items = detach_items(delta.append)
+        return CustomDelta(name, delta.version, "append", DraftPart(PartKind.PART_KIND_CUSTOM_LIST, name, items, shell))
+    if change == "blob":
+        channel.blob.CopyFrom(delta.blob)
+    elif change == "list":
+        channel.list.CopyFrom(delta.list)
+    return CustomDelta(name, delta.version, "put" if change else "version", split_custom(name, channel))
+
+
+def _refuse_unknown(
+    field: str,
+    *messages: pb.StateDelta | pb.MessagesDelta | pb.ErrorsDelta | pb.ExtrasDelta | pb.CustomDelta | pb.BlobList,
+) -> None:
+    if any(map(has_unknown_fields, messages)):
+        raise Failure(
+            Reason.DELTA_MISMATCH,
+            f"{field}: holds fields that this server does not know; send the full state",
+            field=field,
+        )

@@ -1,0 +1,35 @@
+"""Names and numbers that are computed, never looked up."""
+
+from blake3 import blake3
+
+DIGEST_BYTES = 16
+MAX_STEP = 2**63 - 1
+
+
+def digest(*chunks: bytes | memoryview) -> bytes:
+    """BLAKE3 of the chunks in a row, 16 bytes."""
+    hasher = blake3()
+    for chunk in chunks:
+        hasher.update(chunk)
+    return hasher.digest(DIGEST_BYTES)
+
+
+def framed(*texts: str) -> bytes:
+    """The texts as bytes such that different lists of texts never come out the same."""
+    encoded = [text.encode() for text in texts]
+    return b"".join(len(text).to_bytes(4, "big") + text for text in encoded)
+
+
+def session_key(tenant: str, session_id: str) -> bytes:
+    """The key under which all rows of a session lie, 16 bytes."""
+    return digest(framed(tenant, session_id))
+
+
+def tenant_hash(tenant: str) -> int:
+    """A tenant as a signed 64-bit number, short enough for an index of many rows."""
+    return int.from_bytes(digest(tenant.encode())[:8], "big", signed=True)
+
+
+def default_checkpoint_id(step: int) -> str:
+    """The id of a checkpoint that was saved without one: ids then sort as steps do."""
+    return f"{step:020d}"

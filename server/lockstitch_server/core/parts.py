@@ -1,0 +1,119 @@
+"""Parts: the named pieces of a state, whose bytes lie in logs.
+
+A part is a list (the serialized items of a repeated field, which protobuf lets one concatenate) or a value. Rows of a
+log hold its bytes in order; only the last of them, the tail, still grows.
+"""
+
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.core.ids import digest
+from lockstitch_server.records.v1.record_pb2 import Part, PartKind
+
+INLINE_BYTES = 64
+"""Parts up to this size stand in the manifest itself."""
+
+LISTS = frozenset({PartKind.PART_KIND_MESSAGES, PartKind.PART_KIND_ERRORS, PartKind.PART_KIND_CUSTOM_LIST})
+CUSTOM = frozenset({PartKind.PART_KIND_CUSTOM_EMPTY, PartKind.PART_KIND_CUSTOM_BLOB, PartKind.PART_KIND_CUSTOM_LIST})
+
+PartName = tuple["PartKind.ValueType", str]
+
+
+class DraftPart(NamedTuple):
+    """A part as a save brings it: all its bytes."""
+
+    kind: "PartKind.ValueType"
+    key: str
+    data: bytes
+    shell: bytes = b""
+
+    @property
+    def name(self) -> PartName:
+        return (self.kind, self.key)
+
+
+class Segment(NamedTuple):
+    """A row of a log: its bytes from `start` on, with their CRC-32."""
+
+    start: int
+    data: bytes
+    crc: int
+
+
+class Tail(NamedTuple):
+    """The last row of a log, without its bytes."""
+
+    start: int
+    length: int
+    crc: int
+
+    @property
+    def end(self) -> int:
+        return self.start + self.length
+
+
+NO_TAIL = Tail(0, 0, 0)
+"""Of a log that has no rows yet."""
+
+
+class Growth(NamedTuple):
+    """What appending to a log does to its rows."""
+
+    tail: Segment | None
+    """Bytes to add to the row at `start`, and the CRC-32 of the whole row then."""
+    rows: list[Segment]
+    """New rows."""
+
+
+def grow(tail: Tail, data: bytes, capacity: int) -> Growth:
+    """Spread `data` over the tail's free space and new rows of at most `capacity` bytes."""
+    taken, update = 0, None
+    if 0 < tail.length < capacity:
+        taken = min(capacity - tail.length, len(data))
+        piece = data[:taken]
+        update = Segment(tail.start, piece, zlib.crc32(piece, tail.crc))
+    rows = []
+    for offset in range(taken, len(data), capacity):
+        piece = data[offset : offset + capacity]
+        rows.append(Segment(tail.end + offset, piece, zlib.crc32(piece)))
+    return Growth(update, rows)
+
+
+def part_size(part: Part) -> int:
+    """How many bytes a part has."""
+    return part.length if part.log else len(part.inline)
+
+
+def read_part(part: Part, segments: Sequence[Segment]) -> bytes:
+    """The bytes of a part out of the rows of its log, checked. Fails with DATA_LOSS."""
+    if not part.log:
+        return part.inline
+    data = b"".join(_pieces(segments, part.length, verify=not part.digest))
+    if len(data) != part.length or (part.digest and digest(data) != part.digest):
+        raise damaged()
+    return data
+
+
+def damaged() -> Failure:
+    """What a caller is told of stored bytes that are not what was stored."""
+    return Failure(Reason.DATA_LOSS, "stored bytes of this checkpoint are missing or damaged")
+
+
+def check_crc(data: bytes, crc: int) -> bytes:
+    """The data, if its CRC-32 is as it should be. Fails with DATA_LOSS."""
+    if zlib.crc32(data) != crc:
+        raise damaged()
+    return data
+
+
+def _pieces(segments: Iterable[Segment], length: int, *, verify: bool) -> Iterator[bytes]:
+    end = 0
+    for start, data, crc in segments:
+        if start != end or (verify and zlib.crc32(data) != crc):
+            raise damaged()
+        end += len(data)
+        yield data if end <= length else data[: length - start]
+        if end >= length:
+            return

@@ -1,0 +1,123 @@
+"""What a plan may ask of a store while it runs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from lockstitch_server.core.parts import Segment, Tail
+from lockstitch_server.core.records import (
+    CheckpointRef,
+    CheckpointRow,
+    LogRef,
+    Seek,
+    SessionRow,
+    SessionSummary,
+    WriteRow,
+    WriteSize,
+)
+
+LogName = tuple[bytes, int]
+"""(session key, log)."""
+
+
+class Reader(Protocol):
+    """Reads within one transaction. What is not there is missing from an answer."""
+
+    async def sessions(self, keys: Sequence[bytes]) -> Mapping[bytes, SessionRow]:
+        """Sessions by key; in a writing transaction they stay locked until its end."""
+        ...
+
+    async def checkpoints(self, seeks: Sequence[Seek]) -> Mapping[Seek, CheckpointRow]:
+        """Checkpoints by what was sought."""
+        ...
+
+    async def tails(self, logs: Sequence[LogName]) -> Mapping[LogName, Tail]:
+        """The last row of each log."""
+        ...
+
+    async def segments(self, logs: Sequence[LogRef]) -> Mapping[LogRef, Sequence[Segment]]:
+        """The rows that hold the named beginnings of logs, in order."""
+        ...
+
+    async def write_sizes(self, checkpoints: Sequence[CheckpointRef]) -> Mapping[CheckpointRef, Sequence[WriteSize]]:
+        """Which pending writes each checkpoint has."""
+        ...
+
+    async def writes(self, checkpoints: Sequence[CheckpointRef]) -> Mapping[CheckpointRef, Sequence[WriteRow]]:
+        """The pending writes of each checkpoint, by (task_path, task_id, index)."""
+        ...
+
+
+class SessionCursor(NamedTuple):
+    """The last session of a page. `updated_at` counts where that is the order."""
+
+    updated_at: int
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionQuery:
+    """Which sessions of a tenant to list; those without checkpoints and expired ones are left out."""
+
+    tenant: str
+    now: int
+    limit: int
+    prefix: str = ""
+    labels: Mapping[str, str] | None = None
+    updated_since: int | None = None
+    updated_before: int | None = None
+    by_id: bool = False
+    """Ascending by id instead of last updated first."""
+    after: SessionCursor | None = None
+
+
+class CheckpointCursor(NamedTuple):
+    """The last checkpoint of a page. `saved_at` and `key` count in a list of the whole tenant."""
+
+    saved_at: int
+    key: bytes
+    namespace: str
+    checkpoint_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointQuery:
+    """Which checkpoints to list: of one session by descending id, of the whole tenant last saved first."""
+
+    tenant: str
+    now: int
+    limit: int
+    key: bytes | None = None
+    namespace: str | None = None
+    min_step: int | None = None
+    max_step: int | None = None
+    terms: Sequence[int] = ()
+    before_id: str = ""
+    after: CheckpointCursor | None = None
+
+
+class ListedCheckpoint(NamedTuple):
+    """A checkpoint and the session it belongs to."""
+
+    session_id: str
+    row: CheckpointRow
+
+
+class Catalog(Reader, Protocol):
+    """Reads that list and search."""
+
+    async def list_sessions(self, query: SessionQuery) -> Sequence[SessionSummary]:
+        """At most `limit` sessions."""
+        ...
+
+    async def list_checkpoints(self, query: CheckpointQuery) -> Sequence[ListedCheckpoint]:
+        """At most `limit` checkpoints."""
+        ...
+
+    async def count_checkpoints(self, query: CheckpointQuery) -> int:
+        """How many match, whatever `limit` and `after` say."""
+        ...
+
+    async def ancestors(self, start: CheckpointRef, limit: int) -> Sequence[CheckpointRow]:
+        """The chain of parents, nearest first, without `start`; at most `limit`. May go round in a circle."""
+        ...

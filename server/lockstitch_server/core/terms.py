@@ -1,0 +1,93 @@
+"""What checkpoints can be searched by, as numbers that an index can hold.
+
+A term stands for one fact about a checkpoint ("node A ran", "metadata k is 1"), once within its session and once within
+its tenant. Terms are 64-bit hashes: two facts of one tenant collide once in about 10^19 pairs.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from lockstitch.v1.checkpoint_pb2 import Checkpoint, NodeKind
+from lockstitch_server.core.ids import default_checkpoint_id, digest, framed
+
+Fact = tuple[str, str, str]
+
+
+def ran(node: NodeKind) -> Fact:
+    """The fact that a node ran."""
+    return ("ran", *_node(node))
+
+
+def skipped(node: NodeKind) -> Fact:
+    """The fact that a node was skipped."""
+    return ("skipped", *_node(node))
+
+
+def metadata(name: str, text: str) -> Fact:
+    """The fact that a metadata entry has this value, however its JSON is written."""
+    return ("metadata", name, canonical_json(text))
+
+
+def odd_step(namespace: str, step: int) -> Fact:
+    """The fact that a checkpoint has a step that its id does not tell."""
+    return ("step", namespace, str(step))
+
+
+def facts(checkpoint: Checkpoint, checkpoint_id: str) -> set[Fact]:
+    """All that a checkpoint can be searched by."""
+    found = {ran(node) for node in checkpoint.ran_nodes}
+    found.update(skipped(node) for node in checkpoint.skipped_nodes)
+    found.update(metadata(name, text) for name, text in checkpoint.metadata.items())
+    if checkpoint_id != default_checkpoint_id(checkpoint.step):
+        found.add(odd_step(checkpoint.namespace, checkpoint.step))
+    return found
+
+
+def term(scope: bytes, fact: Fact) -> int:
+    """The term of a fact within a session (scope: its key) or a tenant (scope: its name), a signed 64-bit number."""
+    return int.from_bytes(digest(scope, b"\0", framed(*fact))[:8], "big", signed=True)
+
+
+def terms(tenant: str, key: bytes, found: Iterable[Fact]) -> tuple[int, ...]:
+    """The terms that a checkpoint is found by."""
+    tenant_scope = tenant.encode()
+    return tuple(sorted(term(scope, fact) for fact in found for scope in (key, tenant_scope)))
+
+
+def canonical_json(text: str) -> str:
+    """One text for all ways to write the same JSON value: keys sorted, no white space, numbers by value."""
+    return json.dumps(_canonical(json.loads(text, parse_int=_decimal, parse_float=_decimal)), ensure_ascii=True)
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return {"": _number(value)}
+    if isinstance(value, Mapping):
+        return [[name, _canonical(value[name])] for name in sorted(value)]
+    if isinstance(value, list):
+        return {"[]": [_canonical(item) for item in value]}
+    return value
+
+
+def _decimal(text: str) -> Decimal | dict[str, str]:
+    try:
+        return Decimal(text)
+    except InvalidOperation:  # an exponent of more than 18 digits: equal to itself only
+        return {"": text}
+
+
+def _number(value: Decimal) -> str:
+    sign, digits, exponent = value.as_tuple()
+    text = "".join(map(str, digits)).lstrip("0")
+    stripped = text.rstrip("0")
+    if not stripped or not isinstance(exponent, int):
+        return "0"
+    return f"{'-' if sign else ''}{stripped}e{exponent + len(text) - len(stripped)}"
+
+
+def _node(node: NodeKind) -> tuple[str, str]:
+    if node.WhichOneof("kind") == "custom":
+        return ("custom", node.custom)
+    return ("endpoint", str(node.endpoint))

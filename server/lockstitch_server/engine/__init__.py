@@ -1,0 +1,1 @@
+"""What stands between calls and the store: batches of saves, shared loads."""

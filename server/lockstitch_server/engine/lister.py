@@ -1,0 +1,136 @@
+"""Lists, and walks along parents."""
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.core.reading import Catalog, CheckpointQuery, ListedCheckpoint, SessionQuery
+from lockstitch_server.core.records import CheckpointRef, CheckpointRow, Seek, SessionRow, SessionSummary
+from lockstitch_server.core.selection import Selection
+from lockstitch_server.core.view import state_size
+from lockstitch_server.engine.loader import Loaded, assemble
+from lockstitch_server.storage.store import Store
+
+WALK_CHUNK = 32
+"""How many ancestors are read at once."""
+
+
+class SessionPage(NamedTuple):
+    """Sessions, and whether there are more."""
+
+    sessions: Sequence[SessionSummary]
+    more: bool
+
+
+class CheckpointPage(NamedTuple):
+    """Checkpoints, and whether there are more."""
+
+    rows: Sequence[ListedCheckpoint]
+    loaded: Sequence[Loaded]
+    total: int | None
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Whose ancestors are wanted, and what of them."""
+
+    key: bytes
+    session_id: str
+    namespace: str
+    checkpoint_id: str
+    """Empty: the latest."""
+    selection: Selection
+    limit: int
+    """0: all."""
+
+
+class Lister:
+    """Answers lists from the store, a page at a time."""
+
+    def __init__(self, store: Store, max_page_bytes: int) -> None:
+        self._store = store
+        self._max_page_bytes = max_page_bytes
+
+    async def sessions(self, query: SessionQuery) -> SessionPage:
+        """A page of sessions."""
+        found = await self._store.read(lambda catalog: catalog.list_sessions(replace(query, limit=query.limit + 1)))
+        return SessionPage(found[: query.limit], len(found) > query.limit)
+
+    async def checkpoints(self, query: CheckpointQuery, selection: Selection, *, total: bool) -> CheckpointPage:
+        """A page of checkpoints, ended by count or by size. Fails with DATA_LOSS."""
+
+        async def unit(catalog: Catalog) -> CheckpointPage:
+            found = await catalog.list_checkpoints(replace(query, limit=query.limit + 1))
+            rows = self._fitting(found[: query.limit], selection)
+            sessions = await catalog.sessions(sorted({listed.row.key for listed in rows}))
+            loaded = await assemble([(sessions[row.key], row, selection) for _, row in rows], catalog)
+            count = await catalog.count_checkpoints(query) if total else None
+            return CheckpointPage(rows, [_whole(item) for item in loaded], count, len(found) > len(rows))
+
+        return await self._store.read(unit)
+
+    async def ancestors(self, walk: Walk) -> AsyncIterator[Loaded]:
+        """The parents of a checkpoint, nearest first. Fails with CHECKPOINT_NOT_FOUND, DATA_LOSS."""
+        seen = {await self._start(walk)}
+        start, left = next(iter(seen)), walk.limit
+        while True:
+            chunk = min(WALK_CHUNK, left) if walk.limit else WALK_CHUNK
+            rows, loaded = await self._ancestors(walk, start, chunk)
+            for row, item in zip(rows, loaded, strict=True):
+                if row.checkpoint_id in seen:
+                    return
+                seen.add(row.checkpoint_id)
+                yield _whole(item)
+            left -= len(rows)
+            if len(rows) < chunk or (walk.limit and left <= 0):
+                return
+            start = rows[-1].checkpoint_id
+
+    async def _start(self, walk: Walk) -> str:
+        seek = Seek(walk.key, walk.namespace, "at" if walk.checkpoint_id else "below", walk.checkpoint_id or None)
+
+        async def unit(catalog: Catalog) -> CheckpointRow | None:
+            session = (await catalog.sessions([walk.key])).get(walk.key)
+            alive = session is not None and not session.expired(time.time_ns())
+            return (await catalog.checkpoints([seek])).get(seek) if alive else None
+
+        row = await self._store.read(unit)
+        if row is None:
+            raise not_found(walk.session_id)
+        return row.checkpoint_id
+
+    async def _ancestors(
+        self, walk: Walk, start: str, limit: int
+    ) -> tuple[Sequence[CheckpointRow], Sequence[Loaded | Failure]]:
+        async def unit(catalog: Catalog) -> tuple[Sequence[CheckpointRow], Sequence[Loaded | Failure]]:
+            sessions = await catalog.sessions([walk.key])
+            rows = await catalog.ancestors(CheckpointRef(walk.key, walk.namespace, start), limit)
+            wanted: list[tuple[SessionRow, CheckpointRow, Selection]] = [
+                (sessions[walk.key], row, walk.selection) for row in rows
+            ]
+            return rows, await assemble(wanted, catalog)
+
+        return await self._store.read(unit)
+
+    def _fitting(self, found: Sequence[ListedCheckpoint], selection: Selection) -> Sequence[ListedCheckpoint]:
+        """As many as a page may hold in bytes, one at least."""
+        size = 0
+        for number, (_, row) in enumerate(found):
+            size += len(row.record) + (state_size(row.decoded().manifest) if selection.state else 0)
+            if number and size > self._max_page_bytes:
+                return found[:number]
+        return found
+
+
+def not_found(session_id: str) -> Failure:
+    """What is told of a checkpoint that is not there."""
+    return Failure(Reason.CHECKPOINT_NOT_FOUND, "there is no such checkpoint", session_id=session_id)
+
+
+def _whole(item: Loaded | Failure) -> Loaded:
+    if isinstance(item, Failure):
+        raise item
+    return item

@@ -1,0 +1,1 @@
+"""The gRPC edge: requests are checked, handlers answer them, errors become statuses."""

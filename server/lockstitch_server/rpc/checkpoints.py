@@ -1,0 +1,247 @@
+"""`CheckpointService`: plain async functions of (request, context) -> answer.
+
+Answers that carry checkpoints are bytes: they are put together from stored bytes without being parsed.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from lockstitch.v1 import checkpoint_service_pb2 as pb
+from lockstitch_server.config import Limits
+from lockstitch_server.core import terms, wire
+from lockstitch_server.core.checkpoint import NS_PER_SECOND, timestamp
+from lockstitch_server.core.errors import Failure
+from lockstitch_server.core.ids import session_key
+from lockstitch_server.core.intake import save_operation, save_writes_operation
+from lockstitch_server.core.operations import Saved, WritesSaved
+from lockstitch_server.core.reading import CheckpointCursor, CheckpointQuery, SessionCursor, SessionQuery
+from lockstitch_server.core.records import SessionSummary
+from lockstitch_server.core.selection import Selection
+from lockstitch_server.engine.committer import Committer
+from lockstitch_server.engine.lister import CheckpointPage, Lister, Walk, not_found
+from lockstitch_server.engine.loader import Loaded, Loader, LoadQuery
+from lockstitch_server.records.v1.record_pb2 import PageToken
+from lockstitch_server.rpc.context import CallContext
+from lockstitch_server.rpc.errors import status_of
+from lockstitch_server.rpc.paging import fingerprint, page_size, read_token, write_token
+
+STREAM_WINDOW = 64
+"""How many sessions of a LoadLatestStream are loaded at once."""
+
+
+class Handlers:
+    """The service's methods by their names in the contract. Requests have been checked."""
+
+    def __init__(self, committer: Committer, loader: Loader, lister: Lister, limits: Limits) -> None:
+        self._committer = committer
+        self._loader = loader
+        self._lister = lister
+        self._limits = limits
+
+    async def Save(self, request: pb.SaveRequest, context: CallContext) -> pb.SaveResponse:
+        saved = await self._committer.submit(save_operation(request, context.tenant, context.size))
+        assert isinstance(saved, Saved)
+        return pb.SaveResponse(
+            checkpoint_id=saved.checkpoint_id,
+            revision=saved.revision,
+            outcome=pb.SaveOutcome.ValueType(saved.outcome.value),
+            saved_at=_timestamp(saved.saved_at),
+        )
+
+    async def SaveWrites(self, request: pb.SaveWritesRequest, context: CallContext) -> pb.SaveWritesResponse:
+        saved = await self._committer.submit(save_writes_operation(request, context.tenant, context.size))
+        assert isinstance(saved, WritesSaved)
+        return pb.SaveWritesResponse(revision=saved.revision, stored=saved.stored)
+
+    async def LoadLatest(self, request: pb.LoadLatestRequest, context: CallContext) -> bytes:
+        loaded = await self._loader.load(_load_latest(request, context))
+        return b"" if loaded is None else _loaded(loaded)
+
+    async def Load(self, request: pb.LoadRequest, context: CallContext) -> bytes:
+        by_id = request.WhichOneof("selector") == "checkpoint_id"
+        query = LoadQuery(
+            session_key(context.tenant, request.session_id),
+            context.tenant,
+            request.session_id,
+            request.namespace,
+            "id" if by_id else "step",
+            request.checkpoint_id if by_id else request.step,
+            Selection(state=_with_state(request)),
+        )
+        loaded = await self._loader.load(query)
+        if loaded is None:
+            raise not_found(request.session_id)
+        return _loaded(loaded)
+
+    async def LoadLatestStream(self, request: pb.LoadLatestStreamRequest, context: CallContext) -> AsyncIterator[bytes]:
+        for start in range(0, len(request.requests), STREAM_WINDOW):
+            window = request.requests[start : start + STREAM_WINDOW]
+            answers = await asyncio.gather(*(self._load_one(item, context) for item in window))
+            for number, answer in enumerate(answers, start):
+                yield wire.unsigned(1, number) + answer
+
+    async def ListSessions(self, request: pb.ListSessionsRequest, context: CallContext) -> pb.ListSessionsResponse:
+        bound_to = fingerprint(request, context.tenant)
+        token = read_token(request.page_token, bound_to)
+        query = SessionQuery(
+            context.tenant,
+            time.time_ns(),
+            self._page_size(request.page_size),
+            request.session_id_prefix,
+            dict(request.labels),
+            _ns(request.updated_since) if request.HasField("updated_since") else None,
+            _ns(request.updated_before) if request.HasField("updated_before") else None,
+            request.order_by == pb.SESSION_ORDER_SESSION_ID,
+            SessionCursor(token.time, token.id) if token else None,
+        )
+        page = await self._lister.sessions(query)
+        response = pb.ListSessionsResponse(sessions=map(_summary, page.sessions))
+        if page.more:
+            last = page.sessions[-1].row
+            next_token = PageToken(request_digest=bound_to, time=last.updated_at, id=last.session_id)
+            response.next_page_token = write_token(next_token)
+        return response
+
+    async def ListCheckpoints(self, request: pb.ListCheckpointsRequest, context: CallContext) -> bytes:
+        bound_to = fingerprint(request, context.tenant)
+        token = read_token(request.page_token, bound_to)
+        query = _checkpoint_query(request, context, self._page_size(request.page_size), token)
+        selection = Selection(state=_with_state(request), writes=request.include_writes)
+        page = await self._lister.checkpoints(query, selection, total=request.include_total)
+        return _checkpoint_page(page, bound_to)
+
+    async def WalkAncestors(self, request: pb.WalkAncestorsRequest, context: CallContext) -> AsyncIterator[bytes]:
+        walk = Walk(
+            session_key(context.tenant, request.session_id),
+            request.session_id,
+            request.namespace,
+            request.checkpoint_id,
+            Selection(_with_state(request), frozenset(request.channels), request.include_writes),
+            request.limit,
+        )
+        channels = frozenset(request.write_channels)
+        async for loaded in self._lister.ancestors(walk):
+            yield (
+                wire.delimited(1, loaded.checkpoint) + _writes(2, loaded, channels) + wire.unsigned(3, loaded.revision)
+            )
+
+    async def _load_one(self, request: pb.LoadLatestRequest, context: CallContext) -> bytes:
+        try:
+            return wire.delimited(2, await self.LoadLatest(request, context))
+        except Failure as failure:
+            return wire.delimited(3, status_of(failure).SerializeToString())
+
+    def _page_size(self, asked: int) -> int:
+        return page_size(asked, self._limits.default_page_size, self._limits.max_page_size)
+
+
+class _Viewed(Protocol):
+    @property
+    def view(self) -> "pb.CheckpointView.ValueType": ...
+
+
+def _with_state(request: _Viewed) -> bool:
+    return request.view != pb.CHECKPOINT_VIEW_HEADER
+
+
+def _load_latest(request: pb.LoadLatestRequest, context: CallContext) -> LoadQuery:
+    return LoadQuery(
+        session_key(context.tenant, request.session_id),
+        context.tenant,
+        request.session_id,
+        request.namespace,
+        selection=Selection(state=_with_state(request)),
+    )
+
+
+def _checkpoint_query(
+    request: pb.ListCheckpointsRequest, context: CallContext, limit: int, token: PageToken | None
+) -> CheckpointQuery:
+    key = session_key(context.tenant, request.session_id) if request.session_id else None
+    facts = [terms.metadata(name, text) for name, text in sorted(request.metadata.items())]
+    if request.HasField("ran_node"):
+        facts.append(terms.ran(request.ran_node))
+    if request.HasField("skipped_node"):
+        facts.append(terms.skipped(request.skipped_node))
+    scope = key or context.tenant.encode()
+    return CheckpointQuery(
+        context.tenant,
+        time.time_ns(),
+        limit,
+        key,
+        request.namespace if request.HasField("namespace") else None,
+        request.min_step if request.HasField("min_step") else None,
+        request.max_step if request.HasField("max_step") else None,
+        [terms.term(scope, fact) for fact in facts],
+        request.before_checkpoint_id,
+        CheckpointCursor(token.time, token.key, token.namespace, token.id) if token else None,
+    )
+
+
+def _loaded(loaded: Loaded) -> bytes:
+    """LoadLatestResponse and LoadResponse, which are alike."""
+    return wire.delimited(1, loaded.checkpoint) + _writes(2, loaded) + wire.unsigned(3, loaded.session_revision)
+
+
+def _writes(number: int, loaded: Loaded, channels: frozenset[str] = frozenset()) -> bytes:
+    return b"".join(
+        wire.delimited(number, write)
+        for write, channel in zip(loaded.writes, loaded.write_channels, strict=True)
+        if not channels or channel in channels
+    )
+
+
+def _checkpoint_page(page: CheckpointPage, bound_to: bytes) -> bytes:
+    """A serialized ListCheckpointsResponse."""
+    chunks = [wire.delimited(1, loaded.checkpoint) for loaded in page.loaded]
+    chunks.extend(wire.delimited(4, _details(loaded)) for loaded in page.loaded)
+    if page.more:
+        last = page.rows[-1].row
+        token = PageToken(
+            request_digest=bound_to, time=last.saved_at, key=last.key, id=last.checkpoint_id, namespace=last.namespace
+        )
+        chunks.append(wire.text(2, write_token(token)))
+    if page.total is not None:
+        chunks.append(wire.varint(3 << 3) + wire.varint(page.total))
+    return b"".join(chunks)
+
+
+def _details(loaded: Loaded) -> bytes:
+    """A serialized CheckpointDetails."""
+    return b"".join(
+        (
+            wire.unsigned(1, loaded.revision),
+            wire.delimited(2, timestamp(loaded.saved_at)),
+            wire.unsigned(3, loaded.state_bytes),
+            _writes(4, loaded),
+        )
+    )
+
+
+def _summary(summary: SessionSummary) -> pb.SessionSummary:
+    row = summary.row
+    return pb.SessionSummary(
+        session_id=row.session_id,
+        latest_checkpoint_id=summary.latest_checkpoint_id,
+        latest_step=summary.latest_step,
+        checkpoint_count=row.checkpoint_count,
+        stored_bytes=row.stored_bytes,
+        created_at=_timestamp(row.created_at),
+        updated_at=_timestamp(row.updated_at),
+        expire_at=_timestamp(row.expire_at) if row.expire_at is not None else None,
+        labels=summary.labels,
+        revision=row.revision,
+    )
+
+
+def _timestamp(ns: int) -> Timestamp:
+    seconds, nanos = divmod(ns, NS_PER_SECOND)
+    return Timestamp(seconds=seconds, nanos=nanos)
+
+
+def _ns(moment: Timestamp) -> int:
+    return moment.seconds * NS_PER_SECOND + moment.nanos

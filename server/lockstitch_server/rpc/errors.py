@@ -1,0 +1,72 @@
+"""Failures as gRPC statuses with details that programs can read."""
+
+from collections.abc import Mapping
+
+import grpc
+from google.protobuf.any_pb2 import Any
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, ResourceInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from lockstitch_server.core.errors import Failure, Reason
+
+DOMAIN = "lockstitch.dev"
+DETAILS_KEY = "grpc-status-details-bin"
+RETRY_SECONDS = 1
+
+CODES: Mapping[Reason, grpc.StatusCode] = {
+    Reason.INVALID_FIELD: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.NOT_JSON: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.INVALID_PAGE_TOKEN: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.TOO_LARGE: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Reason.EXPECTED_LATEST_MISMATCH: grpc.StatusCode.ABORTED,
+    Reason.LEASE_LOST: grpc.StatusCode.ABORTED,
+    Reason.UNKNOWN_BASE: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.BASE_CHANGED: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.DELTA_MISMATCH: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.SCHEMA_BEHIND: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.CHECKPOINT_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.STORE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    Reason.OVERLOADED: grpc.StatusCode.UNAVAILABLE,
+    Reason.DRAINING: grpc.StatusCode.UNAVAILABLE,
+    Reason.DATA_LOSS: grpc.StatusCode.DATA_LOSS,
+    Reason.INTERNAL: grpc.StatusCode.INTERNAL,
+}
+
+
+def code_of(failure: Failure) -> grpc.StatusCode:
+    """The status code of a failure."""
+    return CODES[failure.reason]
+
+
+def status_of(failure: Failure) -> Status:
+    """A failure as google.rpc.Status."""
+    status = Status(code=code_of(failure).value[0], message=failure.message)
+    status.details.extend(_packed(detail) for detail in _details(failure))
+    return status
+
+
+def _details(failure: Failure) -> list[Message]:
+    metadata = dict(failure.metadata)
+    details: list[Message] = [ErrorInfo(reason=failure.reason.value, domain=DOMAIN, metadata=metadata)]
+    code = code_of(failure)
+    if code is grpc.StatusCode.INVALID_ARGUMENT:
+        violation = BadRequest.FieldViolation(field=metadata.get("field", ""), description=failure.message)
+        details.append(BadRequest(field_violations=[violation]))
+    elif code is grpc.StatusCode.UNAVAILABLE:
+        retry = RetryInfo()
+        retry.retry_delay.seconds = RETRY_SECONDS
+        details.append(retry)
+    elif code is grpc.StatusCode.NOT_FOUND:
+        name = metadata.get("session_id", "")
+        details.append(ResourceInfo(resource_type="checkpoint", resource_name=name, description=failure.message))
+    elif code is grpc.StatusCode.FAILED_PRECONDITION:
+        broken = PreconditionFailure.Violation(type=failure.reason.value, description=failure.message)
+        details.append(PreconditionFailure(violations=[broken]))
+    return details
+
+
+def _packed(message: Message) -> Any:
+    packed = Any()
+    packed.Pack(message)
+    return packed

@@ -1,0 +1,51 @@
+"""Page sizes and page tokens, as AIP-158 has them."""
+
+import base64
+import binascii
+
+from google.protobuf.message import DecodeError, Message
+
+from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.core.ids import digest
+from lockstitch_server.records.v1.record_pb2 import PageToken
+
+
+def page_size(asked: int, default: int, most: int) -> int:
+    """How many items a page has."""
+    return min(asked or default, most)
+
+
+def fingerprint(request: Message, tenant: str) -> bytes:
+    """What a token is bound to: the list and its filters, not the page."""
+    same = type(request)()
+    same.CopyFrom(request)
+    same.ClearField("page_size")
+    same.ClearField("page_token")
+    name = request.DESCRIPTOR.full_name.encode()
+    return digest(name, b"\0", tenant.encode(), b"\0", same.SerializeToString(deterministic=True))
+
+
+def read_token(text: str, bound_to: bytes) -> PageToken | None:
+    """A token as it was given out; None for the first page. Fails with INVALID_PAGE_TOKEN."""
+    if not text:
+        return None
+    try:
+        token = PageToken.FromString(base64.b64decode(text.encode(), altchars=b"-_", validate=True))
+    except (binascii.Error, DecodeError, ValueError) as error:
+        raise _invalid() from error
+    if token.request_digest != bound_to:
+        raise _invalid()
+    return token
+
+
+def write_token(token: PageToken) -> str:
+    """A token as clients hold it."""
+    return base64.urlsafe_b64encode(token.SerializeToString()).decode()
+
+
+def _invalid() -> Failure:
+    return Failure(
+        Reason.INVALID_PAGE_TOKEN,
+        "page_token: it is not one that this list gave out for the same filters",
+        field="page_token",
+    )

@@ -1,0 +1,153 @@
+# ruff: noqa: S608 - the SQL is put together of constants; what callers say is bound as parameters
+"""SQL of lists, whose conditions depend on what is asked for; alike on every backend but for `Dialect`."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from lockstitch_server.core.ids import tenant_hash
+from lockstitch_server.core.reading import CheckpointQuery, SessionQuery
+
+NS_PER_SECOND = 1_000_000_000
+MAX_ID_END = "\U0010ffff" * 64
+"""Behind a prefix, it stands after every id that begins so."""
+
+SESSION_COLUMNS = (
+    "s.key, s.tenant, s.session_id, s.created_at, s.updated_at, s.revision, s.last_log, s.checkpoint_count, "
+    "s.stored_bytes, s.write_bytes, s.ttl, s.expire_at"
+)
+CHECKPOINT_COLUMNS = "c.key, c.namespace, c.checkpoint_id, c.parent_id, c.step, c.revision, c.saved_at, c.record, c.crc"
+
+
+class Dialect(NamedTuple):
+    """In what databases differ here."""
+
+    schema: str
+    """Put before a table's name."""
+    placeholder: Callable[[int], str]
+    """The n-th parameter, from 1."""
+    terms_join: str
+    """Joined to checkpoints when terms are asked for."""
+    has_term: str
+    """Whether a checkpoint has the term in `{}`."""
+    first_term: str
+    """The same for the first of several."""
+    has_labels: str
+    """Whether a session has the labels in the JSON object `{}`."""
+
+
+@dataclass
+class Statement:
+    """SQL put together with its parameters."""
+
+    dialect: Dialect
+    parameters: list[Any] = field(default_factory=list)
+    conditions: list[str] = field(default_factory=list)
+
+    def bind(self, value: Any) -> str:
+        """A placeholder for a value."""
+        self.parameters.append(value)
+        return self.dialect.placeholder(len(self.parameters))
+
+    def where(self, template: str, *values: Any) -> None:
+        """Add a condition, with a value for each `{}`."""
+        self.conditions.append(template.format(*map(self.bind, values)))
+
+    def where_set(self, template: str, value: Any) -> None:
+        """Add a condition unless its value is None or empty text."""
+        if value not in (None, ""):
+            self.where(template, value)
+
+    @property
+    def condition(self) -> str:
+        return " AND ".join(self.conditions)
+
+
+def sessions(query: SessionQuery, dialect: Dialect) -> tuple[str, list[Any]]:
+    """Rows of SESSION_COLUMNS, latest checkpoint id, latest step, labels."""
+    sql = Statement(dialect)
+    sql.where(
+        "s.tenant = {} AND s.checkpoint_count > 0 AND (s.expire_at IS NULL OR s.expire_at > {})",
+        query.tenant,
+        query.now,
+    )
+    if query.prefix:
+        sql.where("s.session_id >= {} AND s.session_id <= {}", query.prefix, query.prefix + MAX_ID_END)
+    if query.labels:
+        sql.where(dialect.has_labels, json.dumps(dict(query.labels)))
+    if query.updated_since is not None:
+        sql.where("s.updated_second >= {} AND s.updated_at >= {}", *_moment(query.updated_since))
+    if query.updated_before is not None:
+        sql.where("s.updated_second <= {} AND s.updated_at < {}", *_moment(query.updated_before))
+    order = _session_order(query, sql)
+    latest = (
+        f"(SELECT {{}} FROM {dialect.schema}checkpoints c WHERE c.key = s.key AND c.namespace = '' "
+        "ORDER BY c.checkpoint_id DESC LIMIT 1)"
+    )
+    return (
+        f"SELECT {SESSION_COLUMNS}, {latest.format('c.checkpoint_id')}, {latest.format('c.step')}, s.labels "
+        f"FROM {dialect.schema}sessions s WHERE {sql.condition} ORDER BY {order} LIMIT {sql.bind(query.limit)}"
+    ), sql.parameters
+
+
+def checkpoints(query: CheckpointQuery, dialect: Dialect) -> tuple[str, list[Any]]:
+    """Rows of CHECKPOINT_COLUMNS, session id."""
+    sql = Statement(dialect)
+    source = _checkpoint_source(query, sql)
+    if query.key is not None:
+        order = "c.checkpoint_id DESC, c.namespace DESC"
+        if query.after is not None:
+            sql.where("(c.checkpoint_id, c.namespace) < ({}, {})", query.after.checkpoint_id, query.after.namespace)
+    else:
+        order = "c.saved_at DESC, c.key DESC, c.namespace DESC, c.checkpoint_id DESC"
+        if query.after is not None:
+            sql.where("c.saved_at <= {}", query.after.saved_at)
+            sql.where("(c.saved_at, c.key, c.namespace, c.checkpoint_id) < ({}, {}, {}, {})", *query.after)
+    return (
+        f"SELECT {CHECKPOINT_COLUMNS}, s.session_id {source} WHERE {sql.condition} "
+        f"ORDER BY {order} LIMIT {sql.bind(query.limit)}"
+    ), sql.parameters
+
+
+def checkpoint_count(query: CheckpointQuery, dialect: Dialect) -> tuple[str, list[Any]]:
+    """One row with how many match."""
+    sql = Statement(dialect)
+    source = _checkpoint_source(query, sql)
+    return f"SELECT count(*) {source} WHERE {sql.condition}", sql.parameters
+
+
+def _session_order(query: SessionQuery, sql: Statement) -> str:
+    after = query.after
+    if query.by_id:
+        if after is not None:
+            sql.where("s.session_id > {}", after.session_id)
+        return "s.session_id"
+    if after is not None:
+        sql.where("s.updated_second <= {}", after.updated_at // NS_PER_SECOND)
+        sql.where("(s.updated_at, s.session_id) < ({}, {})", after.updated_at, after.session_id)
+    return "s.updated_second DESC, s.updated_at DESC, s.session_id DESC"
+
+
+def _checkpoint_source(query: CheckpointQuery, sql: Statement) -> str:
+    dialect = sql.dialect
+    table = f"{dialect.schema}checkpoints c"
+    for number, term in enumerate(query.terms):
+        if number == 0 and dialect.terms_join:
+            table = dialect.terms_join
+        sql.where(dialect.first_term if number == 0 else dialect.has_term, term)
+    if query.key is not None:
+        sql.where("c.key = {}", query.key)
+    else:
+        sql.where("c.tenant_hash = {}", tenant_hash(query.tenant))
+    sql.where("s.tenant = {} AND (s.expire_at IS NULL OR s.expire_at > {})", query.tenant, query.now)
+    if query.namespace is not None:
+        sql.where("c.namespace = {}", query.namespace)
+    sql.where_set("c.step >= {}", query.min_step)
+    sql.where_set("c.step <= {}", query.max_step)
+    sql.where_set("c.checkpoint_id < {}", query.before_id)
+    return f"FROM {table} JOIN {dialect.schema}sessions s ON s.key = c.key"
+
+
+def _moment(ns: int) -> tuple[int, int]:
+    return ns // NS_PER_SECOND, ns

@@ -1,0 +1,86 @@
+"""The schema and how it changes, by Alembic.
+
+Each change is a step in `versions/` with SQL for both kinds of database in `sql/`. Steps only ever add what older
+servers can ignore: while replicas are being replaced, old servers work on a new schema.
+"""
+
+import sqlite3
+from typing import Any
+
+from lockstitch_server.storage.store import StoreError
+
+VERSION_TABLE = "lockstitch_version"
+POSTGRES_SCHEMA = "lockstitch"
+APPLICATION_ID = 0x4C6B5374
+""""LkSt": marks a SQLite file as Lockstitch's."""
+
+
+def migrate_sqlite(connection: sqlite3.Connection, path: str) -> None:
+    """Create or upgrade the schema of a SQLite database. Raises StoreError for one that is not Lockstitch's."""
+    try:
+        _check_owner(connection, path)
+        if not _is_current(connection):
+            _upgrade_sqlite(connection)
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot use the SQLite database {path}: {error}") from error
+
+
+def head() -> str:
+    """The version that this server's code is made for."""
+    from alembic.script import ScriptDirectory
+
+    version = ScriptDirectory.from_config(_config()).get_current_head()
+    assert version is not None
+    return version
+
+
+def known() -> frozenset[str]:
+    """All versions that this server's code has steps for."""
+    from alembic.script import ScriptDirectory
+
+    return frozenset(step.revision for step in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
+def upgrade(connection: Any) -> None:
+    """Bring the schema behind a SQLAlchemy connection to this server's version."""
+    from alembic import command
+
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _config() -> Any:
+    # Alembic and SQLAlchemy take a third of a second to import, which only a migration should pay.
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "lockstitch_server.storage:migrations")
+    return config
+
+
+def _check_owner(connection: sqlite3.Connection, path: str) -> None:
+    (owner,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables and owner != APPLICATION_ID:
+        raise StoreError(f"{path} is a SQLite database, but no Lockstitch store; choose another file")
+
+
+def _is_current(connection: sqlite3.Connection) -> bool:
+    (exists,) = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = ?", (VERSION_TABLE,)).fetchone()
+    if not exists:
+        return False
+    found = connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()  # noqa: S608 - a constant
+    # A version that is not known comes from a newer server, with whose schema this one can work.
+    return found is not None and (found[0] == head() or found[0] not in known())
+
+
+def _upgrade_sqlite(connection: sqlite3.Connection) -> None:
+    from sqlalchemy import StaticPool, create_engine
+
+    engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
+    # Other processes wait here; Alembic then sees what they have done, and commits or rolls back at its end.
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    with engine.connect() as wrapped:
+        upgrade(wrapped)

@@ -1,0 +1,59 @@
+"""The schema in Postgres: created and upgraded on command, checked at every start."""
+
+from typing import TypeAlias
+
+import asyncpg
+from asyncpg import Connection, Record
+from asyncpg.pool import PoolConnectionProxy
+
+from lockstitch_server.storage.migrations import POSTGRES_SCHEMA, VERSION_TABLE, head, known, upgrade
+from lockstitch_server.storage.store import StoreError
+
+AnyConnection: TypeAlias = "Connection[Record] | PoolConnectionProxy[Record]"
+
+LOCK = 0x4C6B5374
+"""Keeps replicas that migrate at once from getting in each other's way. Each step is safe to repeat without it."""
+
+
+async def migrate_postgres(url: str) -> None:
+    """Create or upgrade the schema. Does nothing to one that is newer than this server. Raises StoreError."""
+    from sqlalchemy import text
+    from sqlalchemy.ext.asyncio import create_async_engine
+    from sqlalchemy.pool import NullPool
+
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=lambda: asyncpg.connect(url, timeout=5, statement_cache_size=0),
+        poolclass=NullPool,
+    )
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+            await connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {POSTGRES_SCHEMA}"))
+            found = await connection.run_sync(_current)
+            if found is None or found in known():
+                await connection.run_sync(upgrade)
+    finally:
+        await engine.dispose()
+
+
+async def check_schema(connection: AnyConnection) -> None:
+    """Raises StoreError for a schema that is missing or behind. One that is ahead will do."""
+    table = f"{POSTGRES_SCHEMA}.{VERSION_TABLE}"
+    found = None
+    if await connection.fetchval("SELECT to_regclass($1)", table) is not None:
+        found = await connection.fetchval(f"SELECT version_num FROM {table}")  # noqa: S608 - a constant
+    if found is None:
+        raise StoreError("the Postgres database has no Lockstitch schema; run: lockstitch migrate --store URL")
+    if found != head() and found in known():
+        raise StoreError(
+            f"the Postgres schema is at version {found}, this server needs {head()}; "
+            "run: lockstitch migrate --store URL"
+        )
+
+
+def _current(connection: object) -> str | None:
+    from alembic.migration import MigrationContext
+
+    options = {"version_table": VERSION_TABLE, "version_table_schema": POSTGRES_SCHEMA}
+    return MigrationContext.configure(connection, opts=options).get_current_revision()  # type: ignore[arg-type]

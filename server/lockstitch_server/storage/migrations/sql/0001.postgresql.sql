@@ -1,0 +1,61 @@
+-- Times are in ns since 1970; `key` is a 16-byte hash of (tenant, session_id). Ids compare byte by byte.
+CREATE TABLE IF NOT EXISTS lockstitch.sessions (
+    key BYTEA NOT NULL PRIMARY KEY,
+    tenant TEXT COLLATE "C" NOT NULL,
+    session_id TEXT COLLATE "C" NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    updated_second BIGINT NOT NULL,
+    revision BIGINT NOT NULL,
+    last_log BIGINT NOT NULL,
+    checkpoint_count BIGINT NOT NULL,
+    stored_bytes BIGINT NOT NULL,
+    write_bytes BIGINT NOT NULL,
+    ttl BIGINT,
+    expire_at BIGINT,
+    labels TEXT NOT NULL DEFAULT '{}'
+) WITH (fillfactor = 70);
+CREATE INDEX IF NOT EXISTS sessions_by_update ON lockstitch.sessions (tenant, updated_second);
+CREATE UNIQUE INDEX IF NOT EXISTS sessions_by_id ON lockstitch.sessions (tenant, session_id);
+
+CREATE TABLE IF NOT EXISTS lockstitch.checkpoints (
+    step BIGINT NOT NULL,
+    revision BIGINT NOT NULL,
+    saved_at BIGINT NOT NULL,
+    tenant_hash BIGINT NOT NULL,
+    crc BIGINT NOT NULL,
+    key BYTEA NOT NULL,
+    namespace TEXT COLLATE "C" NOT NULL,
+    checkpoint_id TEXT COLLATE "C" NOT NULL,
+    parent_id TEXT COLLATE "C" NOT NULL,
+    record BYTEA NOT NULL,
+    -- What the checkpoint can be searched by: a hash of each fact about it.
+    terms BIGINT[],
+    PRIMARY KEY (key, namespace, checkpoint_id)
+);
+CREATE INDEX IF NOT EXISTS checkpoints_by_time ON lockstitch.checkpoints (tenant_hash, saved_at);
+CREATE INDEX IF NOT EXISTS checkpoints_by_term ON lockstitch.checkpoints USING gin (terms) WHERE terms IS NOT NULL;
+
+CREATE TABLE IF NOT EXISTS lockstitch.segments (
+    log BIGINT NOT NULL,
+    start BIGINT NOT NULL,
+    crc BIGINT NOT NULL,
+    key BYTEA NOT NULL,
+    data BYTEA NOT NULL,
+    PRIMARY KEY (key, log, start)
+) WITH (fillfactor = 80);
+-- Not compressed, so that a tail which grows is rewritten in place and its old versions are pruned.
+ALTER TABLE lockstitch.segments ALTER COLUMN data SET STORAGE EXTERNAL;
+
+CREATE TABLE IF NOT EXISTS lockstitch.writes (
+    task_index BIGINT NOT NULL,
+    crc BIGINT NOT NULL,
+    key BYTEA NOT NULL,
+    namespace TEXT COLLATE "C" NOT NULL,
+    checkpoint_id TEXT COLLATE "C" NOT NULL,
+    task_id TEXT COLLATE "C" NOT NULL,
+    task_path TEXT COLLATE "C" NOT NULL,
+    channel TEXT COLLATE "C" NOT NULL,
+    data BYTEA NOT NULL,
+    PRIMARY KEY (key, namespace, checkpoint_id, task_id, task_index)
+);

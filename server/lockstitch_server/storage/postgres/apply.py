@@ -1,0 +1,86 @@
+"""Writes to Postgres: one statement for each table, whatever the size of the batch."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from asyncpg import Connection, Record
+
+from lockstitch_server.core.ids import tenant_hash
+from lockstitch_server.core.records import CheckpointChange, SessionChange, SessionRow
+from lockstitch_server.storage.listing import NS_PER_SECOND
+from lockstitch_server.storage.postgres.catalog import SQL
+
+
+class LostRace(Exception):
+    """Another replica created a session meanwhile: read and plan again."""
+
+
+async def apply(connection: "Connection[Record]", changes: Sequence[SessionChange]) -> None:
+    """Write all changes of a transaction."""
+    await _wipe(connection, [change.row.key for change in changes if change.wipe])
+    await _put_sessions(connection, changes)
+    rows = ((change.row, checkpoint) for change in changes for checkpoint in change.checkpoints.values())
+    await _run(connection, "put_checkpoints", [_checkpoint(*row) for row in rows])
+    tails = [(change.row.key, log, *row) for change in changes for log, row in change.tails]
+    if await _run(connection, "grow_segments", tails) != len(tails):
+        raise RuntimeError("the tail of a log is not where its session says")
+    segments = ((change.row.key, log, *row) for change in changes for log, row in change.segments)
+    await _run(connection, "put_segments", segments)
+    await _run(connection, "put_writes", (write for change in changes for write in change.writes))
+
+
+async def _wipe(connection: "Connection[Record]", keys: Sequence[bytes]) -> None:
+    if keys:
+        for name in ("wipe_checkpoints", "wipe_segments", "wipe_writes"):
+            await connection.execute(SQL[name], keys)
+
+
+async def _put_sessions(connection: "Connection[Record]", changes: Sequence[SessionChange]) -> None:
+    new = [_session(change.row) for change in changes if change.is_new]
+    if await _run(connection, "put_sessions", new) != len(new):
+        raise LostRace
+    await _run(connection, "update_sessions", (_session(change.row) for change in changes if not change.is_new))
+
+
+async def _run(connection: "Connection[Record]", name: str, rows: Iterable[Sequence[Any]]) -> int:
+    """Run a statement with the rows' columns as arrays. Returns how many rows it touched."""
+    columns = list(zip(*rows, strict=True))
+    if not columns:
+        return 0
+    status = await connection.execute(SQL[name], *columns)
+    return int(status.rpartition(" ")[2])
+
+
+def _session(row: SessionRow) -> tuple[Any, ...]:
+    return (
+        row.key,
+        row.tenant,
+        row.session_id,
+        row.created_at,
+        row.updated_at,
+        row.updated_at // NS_PER_SECOND,
+        row.revision,
+        row.last_log,
+        row.checkpoint_count,
+        row.stored_bytes,
+        row.write_bytes,
+        row.ttl,
+        row.expire_at,
+    )
+
+
+def _checkpoint(session: SessionRow, change: CheckpointChange) -> tuple[Any, ...]:
+    row = change.row
+    return (
+        row.key,
+        row.namespace,
+        row.checkpoint_id,
+        tenant_hash(session.tenant),
+        row.parent_id,
+        row.step,
+        row.revision,
+        row.saved_at,
+        row.record,
+        row.crc,
+        ",".join(map(str, change.terms)) if change.terms else None,
+    )

@@ -1,0 +1,102 @@
+"""Reads from Postgres: one round trip for each question, however many sessions it is about."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from asyncpg import Connection, Record
+
+from lockstitch_server.core.parts import Segment, Tail
+from lockstitch_server.core.reading import CheckpointQuery, ListedCheckpoint, LogName, SessionQuery
+from lockstitch_server.core.records import (
+    CheckpointRef,
+    CheckpointRow,
+    LogRef,
+    Seek,
+    SessionRow,
+    SessionSummary,
+    WriteRow,
+    WriteSize,
+)
+from lockstitch_server.storage import listing
+from lockstitch_server.storage.statements import load
+
+SQL = load(__package__, "statements.sql")
+
+DIALECT = listing.Dialect(
+    schema="lockstitch.",
+    placeholder=lambda number: f"${number}",
+    terms_join="",
+    first_term="c.terms @> ARRAY[{}::bigint]",
+    has_term="c.terms @> ARRAY[{}::bigint]",
+    has_labels="s.labels::jsonb @> {}::text::jsonb",
+)
+
+
+class PostgresCatalog:
+    """Reads over one connection, within its transaction."""
+
+    def __init__(self, connection: "Connection[Record]", *, lock: bool) -> None:
+        self._connection = connection
+        self._get_sessions = SQL["lock_sessions" if lock else "get_sessions"]
+
+    async def sessions(self, keys: Sequence[bytes]) -> Mapping[bytes, SessionRow]:
+        return {row[0]: SessionRow(*row) for row in await self._connection.fetch(self._get_sessions, keys)}
+
+    async def checkpoints(self, seeks: Sequence[Seek]) -> Mapping[Seek, CheckpointRow]:
+        at = [seek for seek in seeks if seek.how == "at"]
+        below = [seek for seek in seeks if seek.how == "below" and seek.checkpoint_id is not None]
+        latest = [seek for seek in seeks if seek.how == "below" and seek.checkpoint_id is None]
+        found: dict[Seek, CheckpointRow] = {}
+        for name, wanted, width in (("get_checkpoints", at, 4), ("get_below", below, 4), ("get_latest", latest, 3)):
+            columns = _columns([(seek.key, seek.namespace, seek.checkpoint_id)[: width - 1] for seek in wanted])
+            rows = await self._fetch(name, columns)
+            found.update((wanted[row[0]], CheckpointRow(*row[1:])) for row in rows)
+        return found
+
+    async def tails(self, logs: Sequence[LogName]) -> Mapping[LogName, Tail]:
+        rows = await self._fetch("get_tails", _columns(logs)[1:])
+        return {(row[0], row[1]): Tail(*row[2:]) for row in rows}
+
+    async def segments(self, logs: Sequence[LogRef]) -> Mapping[LogRef, Sequence[Segment]]:
+        return _grouped(logs, await self._fetch("get_segments", _columns(logs)), Segment)
+
+    async def write_sizes(self, checkpoints: Sequence[CheckpointRef]) -> Mapping[CheckpointRef, Sequence[WriteSize]]:
+        return _grouped(checkpoints, await self._fetch("get_write_sizes", _columns(checkpoints)), WriteSize)
+
+    async def writes(self, checkpoints: Sequence[CheckpointRef]) -> Mapping[CheckpointRef, Sequence[WriteRow]]:
+        return _grouped(checkpoints, await self._fetch("get_writes", _columns(checkpoints)), WriteRow)
+
+    async def list_sessions(self, query: SessionQuery) -> Sequence[SessionSummary]:
+        sql, parameters = listing.sessions(query, DIALECT)
+        rows = await self._connection.fetch(sql, *parameters)
+        return [SessionSummary(SessionRow(*row[:-3]), row[-3] or "", row[-2] or 0, json.loads(row[-1])) for row in rows]
+
+    async def list_checkpoints(self, query: CheckpointQuery) -> Sequence[ListedCheckpoint]:
+        sql, parameters = listing.checkpoints(query, DIALECT)
+        rows = await self._connection.fetch(sql, *parameters)
+        return [ListedCheckpoint(row[-1], CheckpointRow(*row[:-1])) for row in rows]
+
+    async def count_checkpoints(self, query: CheckpointQuery) -> int:
+        sql, parameters = listing.checkpoint_count(query, DIALECT)
+        count: int = await self._connection.fetchval(sql, *parameters)
+        return count
+
+    async def ancestors(self, start: CheckpointRef, limit: int) -> Sequence[CheckpointRow]:
+        return [CheckpointRow(*row) for row in await self._connection.fetch(SQL["get_ancestors"], *start, limit)]
+
+    async def _fetch(self, name: str, columns: Sequence[Sequence[Any]]) -> Sequence[Record]:
+        return await self._connection.fetch(SQL[name], *columns) if columns[0] else []
+
+
+def _columns(rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+    """The columns of some rows, with their numbers in front."""
+    return [range(len(rows)), *zip(*rows, strict=True)]
+
+
+def _grouped(names: Sequence[Any], rows: Iterable[Record], make: Any) -> dict[Any, list[Any]]:
+    """Rows by the name whose number they begin with."""
+    grouped: dict[Any, list[Any]] = {name: [] for name in names}
+    for row in rows:
+        grouped[names[row[0]]].append(make(*row[1:]))
+    return grouped

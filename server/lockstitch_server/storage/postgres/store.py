@@ -1,0 +1,134 @@
+"""The Postgres store: one connection writes, a pool reads."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import asyncpg
+import structlog
+from asyncpg import Connection, Pool, Record
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.storage.migrations.postgres import check_schema, migrate_postgres
+from lockstitch_server.storage.postgres.apply import LostRace, apply
+from lockstitch_server.storage.postgres.catalog import PostgresCatalog
+from lockstitch_server.storage.store import ReadUnit, StoreError, WriteUnit
+
+T = TypeVar("T")
+
+SEGMENT_BYTES = 1900
+"""Below the size from which Postgres moves a value out of its row, so that tails grow in place."""
+CONNECT_SECONDS = 5.0
+COMMAND_SECONDS = 30.0
+ATTEMPTS = 8
+
+CONFLICTS = (
+    LostRace,
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+)
+"""What goes away by trying again."""
+OUTAGES = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+)
+"""What means that the database is away, going away, or no primary."""
+
+log = structlog.get_logger(__name__)
+
+
+class PostgresStore:
+    """Checkpoints in a Postgres database, schema `lockstitch`."""
+
+    segment_bytes = SEGMENT_BYTES
+
+    def __init__(self, url: str, *, pool_size: int, migrate: bool) -> None:
+        self._url = url
+        self._migrate = migrate
+        self.readers = pool_size
+        self._pool: Pool[Record] | None = None
+
+    async def open(self) -> None:
+        try:
+            if self._migrate:
+                await migrate_postgres(self._url)
+            # One connection more than readers: the writer's.
+            self._pool = await asyncpg.create_pool(
+                self._url,
+                min_size=1,
+                max_size=self.readers + 1,
+                timeout=CONNECT_SECONDS,
+                command_timeout=COMMAND_SECONDS,
+                statement_cache_size=256,
+            )
+            async with self._pool.acquire() as connection:
+                await check_schema(connection)
+        except StoreError:
+            await self.close()
+            raise
+        except (*OUTAGES, asyncpg.PostgresError, ValueError) as error:
+            await self.close()
+            raise StoreError(f"cannot use the Postgres database: {str(error) or type(error).__name__}") from error
+
+    async def close(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            try:
+                await asyncio.wait_for(pool.close(), CONNECT_SECONDS)
+            except TimeoutError:
+                pool.terminate()
+
+    async def ping(self) -> None:
+        await self._run(lambda connection: connection.fetchval("SELECT 1"))
+
+    async def read(self, unit: ReadUnit[T]) -> T:
+        return await self._run(lambda connection: _in_snapshot(connection, unit))
+
+    async def write(self, unit: WriteUnit[T]) -> T:
+        return await self._run(lambda connection: _in_transaction(connection, unit))
+
+    async def _run(self, function: Callable[["Connection[Record]"], Awaitable[T]]) -> T:
+        try:
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception_type(CONFLICTS),
+                stop=stop_after_attempt(ATTEMPTS),
+                wait=wait_random_exponential(multiplier=0.005, max=0.5),
+                reraise=True,
+            ):
+                with attempt:
+                    async with self._connection() as connection:
+                        return await function(connection)
+        except (*OUTAGES, *CONFLICTS) as error:
+            log.warning("postgres_unavailable", error=type(error).__name__, detail=str(error))
+            raise Failure(Reason.STORE_UNAVAILABLE, "the database cannot be reached now") from error
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator["Connection[Record]"]:
+        if self._pool is None:
+            raise Failure(Reason.STORE_UNAVAILABLE, "the database is closed")
+        async with self._pool.acquire(timeout=CONNECT_SECONDS) as connection:
+            yield connection  # type: ignore[misc]  # a proxy with the connection's methods
+
+
+async def _in_snapshot(connection: "Connection[Record]", unit: ReadUnit[T]) -> T:
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        return await unit(PostgresCatalog(connection, lock=False))
+
+
+async def _in_transaction(connection: "Connection[Record]", unit: WriteUnit[T]) -> T:
+    # READ COMMITTED: what is read after the sessions' rows are locked is what their last writers left.
+    async with connection.transaction(isolation="read_committed"):
+        changes, result = await unit(PostgresCatalog(connection, lock=True))
+        await apply(connection, changes)
+    return result

@@ -1,0 +1,98 @@
+"""Reads from SQLite.
+
+The methods are async to fit `Catalog`, and never suspend: they run in the connection's thread.
+"""
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+from lockstitch_server.core.parts import Segment, Tail
+from lockstitch_server.core.reading import CheckpointQuery, ListedCheckpoint, LogName, SessionQuery
+from lockstitch_server.core.records import (
+    CheckpointRef,
+    CheckpointRow,
+    LogRef,
+    Seek,
+    SessionRow,
+    SessionSummary,
+    WriteRow,
+    WriteSize,
+)
+from lockstitch_server.storage import listing
+from lockstitch_server.storage.statements import load
+
+SQL = load(__package__, "statements.sql")
+
+DIALECT = listing.Dialect(
+    schema="",
+    placeholder=lambda number: f"?{number}",
+    # CROSS JOIN: the term, not the session, is what narrows the search most.
+    terms_join="terms t CROSS JOIN checkpoints c ON c.id = t.checkpoint",
+    first_term="t.term = {}",
+    has_term="EXISTS (SELECT 1 FROM terms WHERE term = {} AND checkpoint = c.id)",
+    has_labels=(
+        "NOT EXISTS (SELECT 1 FROM json_each({}) wanted WHERE NOT EXISTS "
+        "(SELECT 1 FROM json_each(s.labels) label WHERE label.key = wanted.key AND label.value = wanted.value))"
+    ),
+)
+
+
+class SqliteCatalog:
+    """Reads over one connection, in its thread."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    async def sessions(self, keys: Sequence[bytes]) -> Mapping[bytes, SessionRow]:
+        found = (self._connection.execute(SQL["get_session"], (key,)).fetchone() for key in keys)
+        return {row[0]: SessionRow(*row) for row in found if row is not None}
+
+    async def checkpoints(self, seeks: Sequence[Seek]) -> Mapping[Seek, CheckpointRow]:
+        found = ((seek, self._seek(seek)) for seek in seeks)
+        return {seek: row for seek, row in found if row is not None}
+
+    async def tails(self, logs: Sequence[LogName]) -> Mapping[LogName, Tail]:
+        found = ((name, self._connection.execute(SQL["get_tail"], name).fetchone()) for name in logs)
+        return {name: Tail(*row) for name, row in found if row is not None}
+
+    async def segments(self, logs: Sequence[LogRef]) -> Mapping[LogRef, Sequence[Segment]]:
+        return {ref: [Segment(*row) for row in self._connection.execute(SQL["get_segments"], ref)] for ref in logs}
+
+    async def write_sizes(self, checkpoints: Sequence[CheckpointRef]) -> Mapping[CheckpointRef, Sequence[WriteSize]]:
+        return {
+            ref: [WriteSize(*row) for row in self._connection.execute(SQL["get_write_sizes"], ref)]
+            for ref in checkpoints
+        }
+
+    async def writes(self, checkpoints: Sequence[CheckpointRef]) -> Mapping[CheckpointRef, Sequence[WriteRow]]:
+        return {
+            ref: [WriteRow(*row) for row in self._connection.execute(SQL["get_writes"], ref)] for ref in checkpoints
+        }
+
+    async def list_sessions(self, query: SessionQuery) -> Sequence[SessionSummary]:
+        rows = self._connection.execute(*listing.sessions(query, DIALECT))
+        return [SessionSummary(SessionRow(*row[:-3]), row[-3] or "", row[-2] or 0, json.loads(row[-1])) for row in rows]
+
+    async def list_checkpoints(self, query: CheckpointQuery) -> Sequence[ListedCheckpoint]:
+        rows = self._connection.execute(*listing.checkpoints(query, DIALECT))
+        return [ListedCheckpoint(row[-1], CheckpointRow(*row[:-1])) for row in rows]
+
+    async def count_checkpoints(self, query: CheckpointQuery) -> int:
+        count: int = self._connection.execute(*listing.checkpoint_count(query, DIALECT)).fetchone()[0]
+        return count
+
+    async def ancestors(self, start: CheckpointRef, limit: int) -> Sequence[CheckpointRow]:
+        rows = self._connection.execute(SQL["get_ancestors"], {**start._asdict(), "limit": limit})
+        return [CheckpointRow(*row) for row in rows]
+
+    def _seek(self, seek: Seek) -> CheckpointRow | None:
+        where = (seek.key, seek.namespace)
+        if seek.how == "at":
+            found = self._connection.execute(SQL["get_checkpoint"], (*where, seek.checkpoint_id))
+        elif seek.checkpoint_id is None:
+            found = self._connection.execute(SQL["get_latest"], where)
+        else:
+            found = self._connection.execute(SQL["get_below"], (*where, seek.checkpoint_id))
+        row = found.fetchone()
+        return CheckpointRow(*row) if row is not None else None

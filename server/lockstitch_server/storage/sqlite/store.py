@@ -1,0 +1,154 @@
+"""The SQLite store: one thread writes, one reads, each with a connection; memory has one for both."""
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import aiosqlite
+import structlog
+
+from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.core.reading import Catalog
+from lockstitch_server.storage.migrations import migrate_sqlite
+from lockstitch_server.storage.sqlite.apply import apply
+from lockstitch_server.storage.sqlite.catalog import SqliteCatalog
+from lockstitch_server.storage.store import ReadUnit, StoreError, WriteUnit
+
+T = TypeVar("T")
+
+MEMORY = ":memory:"
+SEGMENT_BYTES = 4000
+"""Fits a page of 4 KiB with its key."""
+BUSY_SECONDS = 5.0
+"""How long to wait for another process that writes."""
+
+PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    # On macOS only this makes fsync reach the disk; elsewhere it does nothing.
+    "PRAGMA fullfsync = ON",
+    "PRAGMA checkpoint_fullfsync = ON",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA cache_size = -65536",
+)
+
+log = structlog.get_logger(__name__)
+
+
+class ThreadConnection(aiosqlite.Connection):
+    """A connection that runs whole functions in its thread: a hop for each statement would cost more than SQLite."""
+
+    async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function with the connection, and wait for it even if the caller is cancelled meanwhile."""
+        running = self._execute(function, self._conn)  # type: ignore[no-untyped-call]  # aiosqlite leaves it untyped
+        result: T = await asyncio.shield(asyncio.ensure_future(running))
+        return result
+
+
+class SqliteStore:
+    """Checkpoints in a SQLite file, or in memory."""
+
+    segment_bytes = SEGMENT_BYTES
+    readers = 1
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._writer: ThreadConnection | None = None
+        self._reader: ThreadConnection | None = None
+
+    async def open(self) -> None:
+        self._writer = await self._connect()
+        try:
+            await self._writer.run(lambda connection: migrate_sqlite(connection, self._path))
+            self._reader = self._writer if self._path == MEMORY else await self._connect()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        for connection in {self._reader, self._writer}:
+            if connection is not None:
+                await connection.close()
+        self._reader = self._writer = None
+
+    async def ping(self) -> None:
+        await self._run(self._reader, lambda connection: connection.execute("SELECT 1").fetchone())
+
+    async def read(self, unit: ReadUnit[T]) -> T:
+        return await self._run(self._reader, lambda connection: _in_snapshot(connection, unit))
+
+    async def write(self, unit: WriteUnit[T]) -> T:
+        return await self._run(self._writer, lambda connection: _in_transaction(connection, unit))
+
+    async def _connect(self) -> ThreadConnection:
+        connection = ThreadConnection(self._open_connection, iter_chunk_size=64)
+        try:
+            await connection
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot open the SQLite database {self._path}: {error}") from error
+        return connection
+
+    def _open_connection(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            for pragma in PRAGMAS:
+                connection.execute(pragma)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    async def _run(self, connection: ThreadConnection | None, function: Callable[[sqlite3.Connection], T]) -> T:
+        if connection is None:
+            raise Failure(Reason.STORE_UNAVAILABLE, "the database is closed")
+        try:
+            return await connection.run(function)
+        except sqlite3.OperationalError as error:
+            log.warning("sqlite_unavailable", path=self._path, error=str(error))
+            raise Failure(Reason.STORE_UNAVAILABLE, "the database cannot be read or written now") from error
+
+
+def drive(awaitable: Awaitable[T]) -> T:
+    """Run a coroutine that never suspends."""
+    steps = awaitable.__await__()
+    try:
+        next(steps)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    raise RuntimeError("a unit awaited something else than its reader")
+
+
+def _in_snapshot(connection: sqlite3.Connection, unit: Callable[[Catalog], Awaitable[T]]) -> T:
+    connection.execute("BEGIN")
+    try:
+        return drive(unit(SqliteCatalog(connection)))
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _in_transaction(connection: sqlite3.Connection, unit: WriteUnit[T]) -> T:
+    # IMMEDIATE: another process that writes to the file waits before it reads what it will change.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        changes, result = drive(unit(SqliteCatalog(connection)))
+        apply(connection, changes)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return result
+
+
+def path_of(url: str) -> str:
+    """The path in `sqlite:///path`: three slashes before a relative one, four before an absolute one."""
+    path = url.removeprefix("sqlite:///")
+    if path == url or not path:
+        raise StoreError(f"{url} is no SQLite URL; write sqlite:///relative/path or sqlite:////absolute/path")
+    return str(Path(path))
+
+
+__all__ = ["MEMORY", "SqliteStore", "ThreadConnection", "path_of"]

@@ -1,0 +1,13 @@
+"""SQL kept in files: blocks that begin with a line `-- name: <name>`."""
+
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+
+_BLOCK = re.compile(r"^-- name: (\w+)\n(.*?)(?=^-- name: |\Z)", re.MULTILINE | re.DOTALL)
+
+
+def load(package: str, file: str) -> Mapping[str, str]:
+    """The blocks of a file by name, without comments."""
+    text = (files(package) / file).read_text(encoding="utf-8")
+    return {name: re.sub(r"^\s*--.*\n", "", body, flags=re.MULTILINE).strip() for name, body in _BLOCK.findall(text)}

@@ -1,0 +1,63 @@
+"""Log lines, to stderr: coloured text for people, JSON for programs.
+
+Everything ends in the same place and looks the same: what structlog's loggers say, what the libraries tell Python's own
+`logging`, and warnings.
+"""
+
+import logging
+import sys
+
+import structlog
+from structlog.typing import Processor
+
+from lockstitch_server.config import LogFormat, LogLevel
+
+# What every line gets, whoever wrote it.
+_SHARED: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+
+def configure(level: LogLevel, format: LogFormat) -> None:
+    """Set up logging for the whole process. May be called again."""
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_SHARED,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.processors.StackInfoRenderer(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_formatter(_resolve(format)))
+    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    logging.captureWarnings(True)
+
+
+def _resolve(format: LogFormat) -> LogFormat:
+    if format == "auto":
+        return "console" if sys.stderr.isatty() else "json"
+    return format
+
+
+def _formatter(format: LogFormat) -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*_SHARED, structlog.stdlib.ExtraAdder()],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(format)],
+    )
+
+
+def _renderers(format: LogFormat) -> list[Processor]:
+    # Tracebacks are plain ones: those with local variables would put what clients store, and passwords, into the log.
+    if format == "console":
+        plain = structlog.dev.plain_traceback
+        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+    rename = structlog.processors.EventRenamer("message")
+    return [structlog.processors.format_exc_info, rename, structlog.processors.JSONRenderer(ensure_ascii=False)]
