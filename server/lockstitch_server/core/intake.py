@@ -1,10 +1,10 @@
 """From the contract's requests, already checked, to operations. Takes the requests apart."""
 
-import zlib
 from collections.abc import Iterable
 
 from lockstitch.v1 import checkpoint_pb2 as pb
 from lockstitch.v1 import checkpoint_service_pb2 as service_pb
+from lockstitch_server.core import checksum
 from lockstitch_server.core.checkpoint import NS_PER_SECOND, split_header, split_state
 from lockstitch_server.core.delta import split_delta
 from lockstitch_server.core.errors import Failure, Reason
@@ -102,5 +102,5 @@ def _write_row(key: bytes, namespace: str, checkpoint_id: str, write: pb.Pending
         write.task_path,
         write.channel,
         data,
-        zlib.crc32(data),
+        checksum.crc(data),
     )

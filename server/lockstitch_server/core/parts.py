@@ -4,10 +4,10 @@ A part is a list (the serialized items of a repeated field, which protobuf lets 
 log hold its bytes in order; only the last of them, the tail, still grows.
 """
 
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from lockstitch_server.core import checksum
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.ids import digest
 from lockstitch_server.records.v1.record_pb2 import Part, PartKind
@@ -54,6 +54,15 @@ class Tail(NamedTuple):
         return self.start + self.length
 
 
+class RowSizes(NamedTuple):
+    """How a backend wants a log cut into rows."""
+
+    full: int
+    """A row with this many bytes takes no more."""
+    most: int
+    """No row has more bytes."""
+
+
 NO_TAIL = Tail(0, 0, 0)
 """Of a log that has no rows yet."""
 
@@ -67,17 +76,17 @@ class Growth(NamedTuple):
     """New rows."""
 
 
-def grow(tail: Tail, data: bytes, capacity: int) -> Growth:
-    """Spread `data` over the tail's free space and new rows of at most `capacity` bytes."""
+def grow(tail: Tail, data: bytes, sizes: RowSizes) -> Growth:
+    """Spread `data` over the tail, if it is not full, and new rows."""
     taken, update = 0, None
-    if 0 < tail.length < capacity:
-        taken = min(capacity - tail.length, len(data))
+    if 0 < tail.length < sizes.full:
+        taken = min(sizes.most - tail.length, len(data))
         piece = data[:taken]
-        update = Segment(tail.start, piece, zlib.crc32(piece, tail.crc))
+        update = Segment(tail.start, piece, checksum.crc(piece, tail.crc))
     rows = []
-    for offset in range(taken, len(data), capacity):
-        piece = data[offset : offset + capacity]
-        rows.append(Segment(tail.end + offset, piece, zlib.crc32(piece)))
+    for offset in range(taken, len(data), sizes.most):
+        piece = data[offset : offset + sizes.most]
+        rows.append(Segment(tail.end + offset, piece, checksum.crc(piece)))
     return Growth(update, rows)
 
 
@@ -103,7 +112,7 @@ def damaged() -> Failure:
 
 def check_crc(data: bytes, crc: int) -> bytes:
     """The data, if its CRC-32 is as it should be. Fails with DATA_LOSS."""
-    if zlib.crc32(data) != crc:
+    if checksum.crc(data) != crc:
         raise damaged()
     return data
 
@@ -111,7 +120,7 @@ def check_crc(data: bytes, crc: int) -> bytes:
 def _pieces(segments: Iterable[Segment], length: int, *, verify: bool) -> Iterator[bytes]:
     end = 0
     for start, data, crc in segments:
-        if start != end or (verify and zlib.crc32(data) != crc):
+        if start != end or (verify and checksum.crc(data) != crc):
             raise damaged()
         end += len(data)
         yield data if end <= length else data[: length - start]

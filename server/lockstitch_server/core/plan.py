@@ -16,6 +16,7 @@ from lockstitch_server.core.operations import (
     SaveWrites,
     WritesSaved,
 )
+from lockstitch_server.core.parts import RowSizes
 from lockstitch_server.core.placement import Placement, commit, holds, index, materialize, place, place_edit
 from lockstitch_server.core.prefetch import open_views
 from lockstitch_server.core.reading import Reader
@@ -28,8 +29,8 @@ from lockstitch_server.records.v1.record_pb2 import CheckpointRecord, Manifest
 class PlanSettings:
     """What a plan has to keep to."""
 
-    segment_bytes: int
-    """Most bytes in a row of a log."""
+    row_sizes: RowSizes
+    """How logs are cut into rows."""
     max_bytes: int
     """Most bytes in a checkpoint with its pending writes, so that an answer can carry it."""
 
@@ -51,7 +52,7 @@ async def plan_batch(operations: Sequence[Operation], reader: Reader, settings: 
             results.append(await _plan(operation, views[operation.key], settings, now))
         except Failure as failure:
             results.append(failure)
-    changes = [view.change(settings.segment_bytes) for view in views.values() if view.changed]
+    changes = [view.change(settings.row_sizes) for view in views.values() if view.changed]
     return Plan(changes, results)
 
 

@@ -1,12 +1,12 @@
 """The rows of a store, alike on every backend. Times are in ns since 1970, UTC."""
 
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from google.protobuf.message import DecodeError
 
+from lockstitch_server.core import checksum
 from lockstitch_server.core.parts import Segment, damaged
 from lockstitch_server.records.v1.record_pb2 import CheckpointRecord
 
@@ -73,7 +73,7 @@ class CheckpointRow:
                 str(self.saved_at),
             )
         )
-        return zlib.crc32(self.record, zlib.crc32(columns.encode(), zlib.crc32(self.key)))
+        return checksum.crc(self.record, checksum.crc(columns.encode(), checksum.crc(self.key)))
 
 
 class WriteRow(NamedTuple):

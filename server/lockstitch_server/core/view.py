@@ -1,9 +1,9 @@
 """A session as a transaction sees it: what the store holds, overlaid with what the batch has changed so far."""
 
-import zlib
 from dataclasses import replace
 
-from lockstitch_server.core.parts import LISTS, NO_TAIL, Segment, Tail, grow, part_size, read_part
+from lockstitch_server.core import checksum
+from lockstitch_server.core.parts import LISTS, NO_TAIL, RowSizes, Segment, Tail, grow, part_size, read_part
 from lockstitch_server.core.reading import Reader
 from lockstitch_server.core.records import (
     CheckpointChange,
@@ -97,7 +97,7 @@ class SessionView:
             ref = LogRef(self.row.key, part.log, part.length)
             segments.extend((await self._reader.segments([ref])).get(ref, ()))
         if pending := bytes(self._pending.get(part.log, b"")):
-            segments.append(Segment(tail.end, pending, zlib.crc32(pending)))
+            segments.append(Segment(tail.end, pending, checksum.crc(pending)))
         return read_part(part, segments)
 
     async def write_sizes(self, namespace: str, checkpoint_id: str) -> dict[WriteName, int]:
@@ -170,13 +170,13 @@ class SessionView:
         self.row.write_bytes += growth
         self.row.stored_bytes += growth
 
-    def change(self, capacity: int) -> SessionChange:
-        """All that is to be written, in rows of at most `capacity` bytes."""
+    def change(self, sizes: RowSizes) -> SessionChange:
+        """All that is to be written."""
         change = SessionChange(
             self.row, self._is_new, self._wipe, self._changes, writes=list(self._new_writes.values())
         )
         for log, pending in self._pending.items():
-            tail, rows = grow(self._tails[log], bytes(pending), capacity)
+            tail, rows = grow(self._tails[log], bytes(pending), sizes)
             if tail is not None:
                 change.tails.append((log, tail))
             change.segments.extend((log, row) for row in rows)

@@ -17,7 +17,7 @@ class Committer:
 
     def __init__(self, store: Store, bounds: Bounds, max_bytes: int) -> None:
         self._store = store
-        self._settings = PlanSettings(store.segment_bytes, max_bytes)
+        self._settings = PlanSettings(store.row_sizes, max_bytes)
         self._batcher: Batcher[Operation, Result] = Batcher(self._commit, _size, bounds)
 
     async def submit(self, operation: Operation) -> Result:

@@ -332,8 +332,8 @@ class Checker:
             case Text(most):
                 limit = self._limit(most)
                 return lambda value, path: _text(value, path, limit)
-            case Number(most, least):
-                return lambda value, path: _number(value, path, least, most)
+            case Number(high, low):
+                return lambda value, path: _number(value, path, low, high)
             case Json(optional):
                 return lambda value, path: _json(value, path, optional=optional)
             case Count(most, least):

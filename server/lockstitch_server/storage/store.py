@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
+from lockstitch_server.core.parts import RowSizes
 from lockstitch_server.core.reading import Catalog, Reader
 from lockstitch_server.core.records import SessionChange
 
@@ -24,8 +25,8 @@ class Store(Protocol):
     """
 
     @property
-    def segment_bytes(self) -> int:
-        """How many bytes of a log a row should hold."""
+    def row_sizes(self) -> RowSizes:
+        """How logs are to be cut into rows."""
         ...
 
     @property

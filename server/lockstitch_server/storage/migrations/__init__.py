@@ -4,6 +4,7 @@ Each change is a step in `versions/` with SQL for both kinds of database in `sql
 servers can ignore: while replicas are being replaced, old servers work on a new schema.
 """
 
+import logging
 import sqlite3
 from typing import Any
 
@@ -54,6 +55,8 @@ def _config() -> Any:
     # Alembic and SQLAlchemy take a third of a second to import, which only a migration should pay.
     from alembic.config import Config
 
+    # It tells of every plugin that it loads; what is done is told by whoever asked for it.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", "lockstitch_server.storage:migrations")
     return config

@@ -10,6 +10,7 @@ context.configure(
     connection=connection,
     version_table=VERSION_TABLE,
     version_table_schema=POSTGRES_SCHEMA if is_postgres else None,
+    version_table_pk=False,
     transactional_ddl=True,
 )
 with context.begin_transaction():

@@ -77,8 +77,8 @@ INSERT INTO lockstitch.checkpoints (key, namespace, checkpoint_id, tenant_hash, 
                                     record, crc, terms)
 SELECT n.key, n.namespace, n.checkpoint_id, n.tenant_hash, n.parent_id, n.step, n.revision, n.saved_at, n.record, n.crc,
        string_to_array(n.terms, ',')::bigint[]
-FROM unnest($1::bytea[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[],
-            $9::bytea[], $10::bigint[], $11::text[])
+FROM unnest($1::bytea[], $2::text[], $3::text[], $4::int[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[],
+            $9::bytea[], $10::int[], $11::text[])
      AS n(key, namespace, checkpoint_id, tenant_hash, parent_id, step, revision, saved_at, record, crc, terms)
 ON CONFLICT (key, namespace, checkpoint_id) DO UPDATE
 SET tenant_hash = excluded.tenant_hash, parent_id = excluded.parent_id, step = excluded.step,
@@ -87,26 +87,26 @@ SET tenant_hash = excluded.tenant_hash, parent_id = excluded.parent_id, step = e
 
 -- name: get_tails
 SELECT w.key, w.log, t.start, t.length, t.crc
-FROM unnest($1::bytea[], $2::bigint[]) AS w(key, log)
+FROM unnest($1::bytea[], $2::int[]) AS w(key, log)
 CROSS JOIN LATERAL (
     SELECT start, octet_length(data) AS length, crc FROM lockstitch.segments s
     WHERE s.key = w.key AND s.log = w.log ORDER BY s.start DESC LIMIT 1) t
 
 -- name: get_segments
 SELECT w.number, s.start, s.data, s.crc
-FROM unnest($1::int[], $2::bytea[], $3::bigint[], $4::bigint[]) AS w(number, key, log, length)
+FROM unnest($1::int[], $2::bytea[], $3::int[], $4::int[]) AS w(number, key, log, length)
 JOIN lockstitch.segments s ON s.key = w.key AND s.log = w.log AND s.start < w.length
 ORDER BY w.number, s.start
 
 -- name: grow_segments
 UPDATE lockstitch.segments s
 SET data = s.data || n.data, crc = n.crc
-FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bigint[]) AS n(key, log, start, data, crc)
+FROM unnest($1::bytea[], $2::int[], $3::int[], $4::bytea[], $5::int[]) AS n(key, log, start, data, crc)
 WHERE s.key = n.key AND s.log = n.log AND s.start = n.start
 
 -- name: put_segments
 INSERT INTO lockstitch.segments (key, log, start, data, crc)
-SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bigint[])
+SELECT * FROM unnest($1::bytea[], $2::int[], $3::int[], $4::bytea[], $5::int[])
 
 -- name: get_write_sizes
 SELECT w.number, t.task_id, t.task_index, octet_length(t.data)
@@ -121,7 +121,7 @@ ORDER BY w.number, t.task_path, t.task_id, t.task_index
 
 -- name: put_writes
 INSERT INTO lockstitch.writes (key, namespace, checkpoint_id, task_id, task_index, task_path, channel, data, crc)
-SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[],
-                     $8::bytea[], $9::bigint[])
+SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[],
+                     $8::bytea[], $9::int[])
 ON CONFLICT (key, namespace, checkpoint_id, task_id, task_index)
 DO UPDATE SET task_path = excluded.task_path, channel = excluded.channel, data = excluded.data, crc = excluded.crc

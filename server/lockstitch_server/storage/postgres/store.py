@@ -11,6 +11,7 @@ from asyncpg import Connection, Pool, Record
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.core.parts import RowSizes
 from lockstitch_server.storage.migrations.postgres import check_schema, migrate_postgres
 from lockstitch_server.storage.postgres.apply import LostRace, apply
 from lockstitch_server.storage.postgres.catalog import PostgresCatalog
@@ -18,8 +19,9 @@ from lockstitch_server.storage.store import ReadUnit, StoreError, WriteUnit
 
 T = TypeVar("T")
 
-SEGMENT_BYTES = 1900
-"""Below the size from which Postgres moves a value out of its row, so that tails grow in place."""
+ROW_SIZES = RowSizes(full=400, most=1900)
+"""Growing a row leaves its old version behind until the page is pruned, so only small ones grow. Larger values than
+the most would be moved out of their rows."""
 CONNECT_SECONDS = 5.0
 COMMAND_SECONDS = 30.0
 ATTEMPTS = 8
@@ -50,7 +52,7 @@ log = structlog.get_logger(__name__)
 class PostgresStore:
     """Checkpoints in a Postgres database, schema `lockstitch`."""
 
-    segment_bytes = SEGMENT_BYTES
+    row_sizes = ROW_SIZES
 
     def __init__(self, url: str, *, pool_size: int, migrate: bool) -> None:
         self._url = url

@@ -10,6 +10,7 @@ import aiosqlite
 import structlog
 
 from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.core.parts import RowSizes
 from lockstitch_server.core.reading import Catalog
 from lockstitch_server.storage.migrations import migrate_sqlite
 from lockstitch_server.storage.sqlite.apply import apply
@@ -19,8 +20,8 @@ from lockstitch_server.storage.store import ReadUnit, StoreError, WriteUnit
 T = TypeVar("T")
 
 MEMORY = ":memory:"
-SEGMENT_BYTES = 4000
-"""Fits a page of 4 KiB with its key."""
+ROW_SIZES = RowSizes(full=4000, most=4000)
+"""A row fills a page of 4 KiB, in which it can grow."""
 BUSY_SECONDS = 5.0
 """How long to wait for another process that writes."""
 
@@ -50,7 +51,7 @@ class ThreadConnection(aiosqlite.Connection):
 class SqliteStore:
     """Checkpoints in a SQLite file, or in memory."""
 
-    segment_bytes = SEGMENT_BYTES
+    row_sizes = ROW_SIZES
     readers = 1
 
     def __init__(self, path: str) -> None:

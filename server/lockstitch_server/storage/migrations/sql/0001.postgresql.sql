@@ -22,8 +22,8 @@ CREATE TABLE IF NOT EXISTS lockstitch.checkpoints (
     step BIGINT NOT NULL,
     revision BIGINT NOT NULL,
     saved_at BIGINT NOT NULL,
-    tenant_hash BIGINT NOT NULL,
-    crc BIGINT NOT NULL,
+    tenant_hash INTEGER NOT NULL,
+    crc INTEGER NOT NULL,
     key BYTEA NOT NULL,
     namespace TEXT COLLATE "C" NOT NULL,
     checkpoint_id TEXT COLLATE "C" NOT NULL,
@@ -34,22 +34,23 @@ CREATE TABLE IF NOT EXISTS lockstitch.checkpoints (
     PRIMARY KEY (key, namespace, checkpoint_id)
 );
 CREATE INDEX IF NOT EXISTS checkpoints_by_time ON lockstitch.checkpoints (tenant_hash, saved_at);
-CREATE INDEX IF NOT EXISTS checkpoints_by_term ON lockstitch.checkpoints USING gin (terms) WHERE terms IS NOT NULL;
+CREATE INDEX IF NOT EXISTS checkpoints_by_term ON lockstitch.checkpoints USING gin (terms) WITH (fastupdate = off)
+    WHERE terms IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS lockstitch.segments (
-    log BIGINT NOT NULL,
-    start BIGINT NOT NULL,
-    crc BIGINT NOT NULL,
+    start INTEGER NOT NULL,
+    log INTEGER NOT NULL,
+    crc INTEGER NOT NULL,
     key BYTEA NOT NULL,
     data BYTEA NOT NULL,
     PRIMARY KEY (key, log, start)
-) WITH (fillfactor = 80);
--- Not compressed, so that a tail which grows is rewritten in place and its old versions are pruned.
+);
+-- Not compressed: a tail that grows is rewritten in place then.
 ALTER TABLE lockstitch.segments ALTER COLUMN data SET STORAGE EXTERNAL;
 
 CREATE TABLE IF NOT EXISTS lockstitch.writes (
-    task_index BIGINT NOT NULL,
-    crc BIGINT NOT NULL,
+    task_index INTEGER NOT NULL,
+    crc INTEGER NOT NULL,
     key BYTEA NOT NULL,
     namespace TEXT COLLATE "C" NOT NULL,
     checkpoint_id TEXT COLLATE "C" NOT NULL,

@@ -1,0 +1,46 @@
+"""What all tests share. Fixtures of one area live in the conftest.py of its directory."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.postgres import Postgres, PostgresMissing, find_binaries
+from tests.support.requirements import missing
+
+
+@pytest.fixture(scope="session")
+def postgres_binaries() -> Path:
+    """The directory of PostgreSQL's programs; without them there is no test."""
+    try:
+        return find_binaries()
+    except PostgresMissing as reason:
+        missing(f"no PostgreSQL: {reason}")
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_binaries: Path) -> Iterator[Postgres]:
+    """A PostgreSQL server that all tests share. A test that stops or kills one starts its own."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> Iterator[str]:
+    """A fresh database."""
+    name = postgres.create_database()
+    yield postgres.url(name)
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def start_postgres(postgres_binaries: Path) -> Iterator[Callable[..., Postgres]]:
+    """Starts a server that the test may do anything to; same options as `Postgres`."""
+    with ExitStack() as servers:
+
+        def start(**options: Any) -> Postgres:
+            return servers.enter_context(Postgres(**options))
+
+        yield start

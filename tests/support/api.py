@@ -1,0 +1,192 @@
+"""The service as tests call it: in process, or over a real connection to a real server; answers and errors are alike."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, NoReturn
+
+import grpc
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from google.rpc import error_details_pb2
+from google.rpc.status_pb2 import Status
+
+from lockstitch.v1 import checkpoint_service_pb2 as pb
+from lockstitch.v1.checkpoint_service_pb2_grpc import CheckpointServiceStub
+from lockstitch_server.app import create_engine, open_store
+from lockstitch_server.config import Settings
+from lockstitch_server.core.errors import Failure
+from lockstitch_server.rpc.context import CallContext
+from lockstitch_server.rpc.dispatch import SERVICE, Dispatcher
+from lockstitch_server.rpc.errors import status_of
+
+DETAILS_KEY = "grpc-status-details-bin"
+CALL_SECONDS = 30
+CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class ApiError(Exception):
+    """A failed call, as far as a client can see it."""
+
+    def __init__(self, status: Status) -> None:
+        super().__init__(f"{CODES[status.code].name}: {status.message}")
+        self.code = CODES[status.code]
+        self.message = status.message
+        self.details = [_unpacked(detail) for detail in status.details]
+
+    @property
+    def info(self) -> Any:
+        """The ErrorInfo, which every error has."""
+        return self.detail("ErrorInfo")
+
+    @property
+    def reason(self) -> str:
+        return str(self.info.reason)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return dict(self.info.metadata)
+
+    def detail(self, name: str) -> Any:
+        """The detail of this type."""
+        (found,) = (detail for detail in self.details if detail.DESCRIPTOR.name == name)
+        return found
+
+
+class Api(ABC):
+    """The RPCs. They raise ApiError."""
+
+    async def save(self, request: pb.SaveRequest) -> pb.SaveResponse:
+        return await self.unary("Save", request)
+
+    async def save_writes(self, request: pb.SaveWritesRequest) -> pb.SaveWritesResponse:
+        return await self.unary("SaveWrites", request)
+
+    async def load_latest(self, request: pb.LoadLatestRequest) -> pb.LoadLatestResponse:
+        return await self.unary("LoadLatest", request)
+
+    async def load(self, request: pb.LoadRequest) -> pb.LoadResponse:
+        return await self.unary("Load", request)
+
+    def load_latest_stream(
+        self, request: pb.LoadLatestStreamRequest
+    ) -> AsyncIterator[pb.LoadLatestStreamResponse]:
+        return self.stream("LoadLatestStream", request)
+
+    async def list_sessions(self, request: pb.ListSessionsRequest) -> pb.ListSessionsResponse:
+        return await self.unary("ListSessions", request)
+
+    async def list_checkpoints(self, request: pb.ListCheckpointsRequest) -> pb.ListCheckpointsResponse:
+        return await self.unary("ListCheckpoints", request)
+
+    def walk_ancestors(self, request: pb.WalkAncestorsRequest) -> AsyncIterator[pb.WalkAncestorsResponse]:
+        return self.stream("WalkAncestors", request)
+
+    @abstractmethod
+    async def unary(self, name: str, request: Message) -> Any:
+        """Call a method with one answer."""
+
+    @abstractmethod
+    def stream(self, name: str, request: Message) -> AsyncIterator[Any]:
+        """Call a method with many answers."""
+
+    @abstractmethod
+    async def send_bytes(self, name: str, data: bytes) -> None:
+        """Call a method with one answer, with whatever bytes."""
+
+
+class RawApi(Api):
+    """The engine in this process."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+
+    async def unary(self, name: str, request: Message) -> Any:
+        method = SERVICE.methods_by_name[name]
+        with _failures_as_errors():
+            answer = await self._dispatcher.unary(method, request.SerializeToString(), CallContext())
+        return GetMessageClass(method.output_type).FromString(answer)
+
+    async def stream(self, name: str, request: Message) -> AsyncIterator[Any]:
+        method = SERVICE.methods_by_name[name]
+        make = GetMessageClass(method.output_type).FromString
+        with _failures_as_errors():
+            async for answer in self._dispatcher.stream(method, request.SerializeToString(), CallContext()):
+                yield make(answer)
+
+    async def send_bytes(self, name: str, data: bytes) -> None:
+        with _failures_as_errors():
+            await self._dispatcher.unary(SERVICE.methods_by_name[name], data, CallContext())
+
+
+class GrpcApi(Api):
+    """A server behind a channel."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
+        self._stub: Any = CheckpointServiceStub(channel)
+
+    async def unary(self, name: str, request: Message) -> Any:
+        try:
+            return await getattr(self._stub, name)(request, timeout=CALL_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            _raise(error)
+
+    async def stream(self, name: str, request: Message) -> AsyncIterator[Any]:
+        try:
+            async for answer in getattr(self._stub, name)(request, timeout=CALL_SECONDS):
+                yield answer
+        except grpc.aio.AioRpcError as error:
+            _raise(error)
+
+    async def send_bytes(self, name: str, data: bytes) -> None:
+        call: Any = self._channel.unary_unary(f"/{SERVICE.full_name}/{name}")
+        try:
+            await call(data, timeout=CALL_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            _raise(error)
+
+
+@asynccontextmanager
+async def raw_api(settings: Settings) -> AsyncIterator[RawApi]:
+    """The engine over the store of these settings."""
+    async with open_store(settings) as store:
+        engine = create_engine(store, settings)
+        try:
+            yield RawApi(engine.dispatcher)
+        finally:
+            await engine.close()
+
+
+@asynccontextmanager
+async def grpc_api(target: str) -> AsyncIterator[GrpcApi]:
+    """The server at this address."""
+    options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+    async with grpc.aio.insecure_channel(target, options) as channel:
+        yield GrpcApi(channel)
+
+
+@contextmanager
+def _failures_as_errors() -> Iterator[None]:
+    try:
+        yield
+    except Failure as failure:
+        raise ApiError(status_of(failure)) from failure
+
+
+def _raise(error: grpc.aio.AioRpcError) -> NoReturn:
+    """The same error with its details; a plain one where it has none."""
+    metadata = dict(error.trailing_metadata() or ())
+    details = metadata.get(DETAILS_KEY)
+    if not isinstance(details, bytes):
+        raise error
+    status = Status.FromString(details)
+    assert (status.code, status.message) == (error.code().value[0], error.details()), "the status is told twice"
+    raise ApiError(status) from error
+
+
+def _unpacked(detail: Any) -> Message:
+    name = detail.TypeName()
+    message: Message = GetMessageClass(error_details_pb2.DESCRIPTOR.message_types_by_name[name.rpartition(".")[2]])()
+    assert detail.Unpack(message), name
+    return message

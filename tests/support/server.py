@@ -1,0 +1,111 @@
+"""A real Lockstitch server for tests: a process of its own, on a port that stays the same over restarts."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.support.postgres import free_port
+
+START_SECONDS = 30.0
+STOP_SECONDS = 30.0
+
+
+class LockstitchServer:
+    """A server that can be stopped, killed, frozen and started again on the same port and store.
+
+    store: the store's URL; without it, an SQLite file that is gone afterwards.
+    arguments: further options for `lockstitch serve`.
+    """
+
+    def __init__(self, store: str = "", arguments: Sequence[str] = ()) -> None:
+        self._directory = tempfile.TemporaryDirectory(prefix="lockstitch-server-")
+        self.store = store or f"sqlite:///{self._directory.name}/lockstitch.db"
+        self.target = f"127.0.0.1:{free_port()}"
+        self.log = Path(self._directory.name, "server.log")
+        self._arguments = tuple(arguments)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start; with `wait`, return when it is ready to work."""
+        command = [sys.executable, "-m", "lockstitch_server", "serve", "--listen", self.target, "--store", self.store]
+        # Settings of whoever runs the tests must not reach this server.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("LOCKSTITCH_")}
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, *self._arguments], cwd=self._directory.name, env=environment, stdout=log, stderr=log
+            )
+        if wait:
+            self._wait_ready()
+
+    def stop(self) -> None:
+        """SIGTERM, as an orchestrator stops it; return when it has ended."""
+        self.signal(signal.SIGTERM)
+        self._wait_ended()
+
+    def kill(self) -> None:
+        """SIGKILL, as the kernel does when memory runs out; return when it has ended."""
+        self.signal(signal.SIGKILL)
+        self._wait_ended()
+
+    def freeze(self) -> None:
+        """SIGSTOP: connections stay, nothing answers."""
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT: go on after `freeze`."""
+        self.signal(signal.SIGCONT)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None, "not started"
+        self._process.send_signal(number)
+
+    def close(self) -> None:
+        """End it, if it still runs, and remove its directory."""
+        if self._process is not None and self._process.poll() is None:
+            self.thaw()
+            self.stop()
+        self._directory.cleanup()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _wait_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        # A fast first retry: gRPC's own begins at one second.
+        with grpc.insecure_channel(self.target, [("grpc.initial_reconnect_backoff_ms", 50)]) as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            while time.monotonic() < deadline:
+                assert self._process is not None
+                if self._process.poll() is not None:
+                    raise RuntimeError(f"the server ended: {self._process.returncode}\n{self.log.read_text()}")
+                with suppress(grpc.RpcError):
+                    answer = health.Check(health_pb2.HealthCheckRequest(), timeout=0.5, wait_for_ready=True)
+                    if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                        return
+        raise RuntimeError(f"the server is not ready after {START_SECONDS} s\n{self.log.read_text()}")
+
+    def _wait_ended(self) -> None:
+        assert self._process is not None
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise
