@@ -127,8 +127,10 @@ async def _open_sqlite(url: str) -> AsyncIterator[Database]:
     uri = f"file:{quote(str(path))}?{_mode(path)}"
     with _sqlite_errors(path):
         connection = await aiosqlite.connect(uri, uri=True, iter_chunk_size=ROWS_AHEAD)
-    async with connection:
+    try:
         yield _Sqlite(connection, path)
+    finally:
+        await connection.close()
 
 
 def sqlite_path(url: str) -> Path:

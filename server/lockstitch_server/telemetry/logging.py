@@ -20,6 +20,9 @@ _SHARED: list[Processor] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
 
+# Libraries that say at `info` what is of no use to an operator.
+_CHATTY = ("alembic",)
+
 
 def configure(level: LogLevel, format: LogFormat) -> None:
     """Set up logging for the whole process. May be called again."""
@@ -39,6 +42,8 @@ def configure(level: LogLevel, format: LogFormat) -> None:
     handler.setFormatter(_formatter(_resolve(format)))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.captureWarnings(True)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
 
 
 def _resolve(format: LogFormat) -> LogFormat:

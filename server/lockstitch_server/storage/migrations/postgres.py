@@ -1,15 +1,10 @@
 """The schema in Postgres: created and upgraded on command, checked at every start."""
 
-from typing import TypeAlias
-
 import asyncpg
-from asyncpg import Connection, Record
-from asyncpg.pool import PoolConnectionProxy
 
+from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.migrations import POSTGRES_SCHEMA, VERSION_TABLE, head, known, upgrade
 from lockstitch_server.storage.store import StoreError
-
-AnyConnection: TypeAlias = "Connection[Record] | PoolConnectionProxy[Record]"
 
 LOCK = 0x4C6B5374
 """Keeps replicas that migrate at once from getting in each other's way. Each step is safe to repeat without it."""
@@ -18,6 +13,7 @@ LOCK = 0x4C6B5374
 async def migrate_postgres(url: str) -> None:
     """Create or upgrade the schema. Does nothing to one that is newer than this server. Raises StoreError."""
     from sqlalchemy import text
+    from sqlalchemy.exc import SQLAlchemyError
     from sqlalchemy.ext.asyncio import create_async_engine
     from sqlalchemy.pool import NullPool
 
@@ -33,6 +29,8 @@ async def migrate_postgres(url: str) -> None:
             found = await connection.run_sync(_current)
             if found is None or found in known():
                 await connection.run_sync(upgrade)
+    except SQLAlchemyError as error:
+        raise StoreError(f"cannot migrate the Postgres database: {error.__cause__ or error}") from error
     finally:
         await engine.dispose()
 

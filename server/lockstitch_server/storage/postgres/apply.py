@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from asyncpg import Connection, Record
-
 from lockstitch_server.core.ids import tenant_hash
 from lockstitch_server.core.records import CheckpointChange, SessionChange, SessionRow
+from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.listing import NS_PER_SECOND
 from lockstitch_server.storage.postgres.catalog import SQL
 
@@ -15,7 +14,7 @@ class LostRace(Exception):
     """Another replica created a session meanwhile: read and plan again."""
 
 
-async def apply(connection: "Connection[Record]", changes: Sequence[SessionChange]) -> None:
+async def apply(connection: AnyConnection, changes: Sequence[SessionChange]) -> None:
     """Write all changes of a transaction."""
     await _wipe(connection, [change.row.key for change in changes if change.wipe])
     await _put_sessions(connection, changes)
@@ -29,20 +28,20 @@ async def apply(connection: "Connection[Record]", changes: Sequence[SessionChang
     await _run(connection, "put_writes", (write for change in changes for write in change.writes))
 
 
-async def _wipe(connection: "Connection[Record]", keys: Sequence[bytes]) -> None:
+async def _wipe(connection: AnyConnection, keys: Sequence[bytes]) -> None:
     if keys:
         for name in ("wipe_checkpoints", "wipe_segments", "wipe_writes"):
             await connection.execute(SQL[name], keys)
 
 
-async def _put_sessions(connection: "Connection[Record]", changes: Sequence[SessionChange]) -> None:
+async def _put_sessions(connection: AnyConnection, changes: Sequence[SessionChange]) -> None:
     new = [_session(change.row) for change in changes if change.is_new]
     if await _run(connection, "put_sessions", new) != len(new):
         raise LostRace
     await _run(connection, "update_sessions", (_session(change.row) for change in changes if not change.is_new))
 
 
-async def _run(connection: "Connection[Record]", name: str, rows: Iterable[Sequence[Any]]) -> int:
+async def _run(connection: AnyConnection, name: str, rows: Iterable[Sequence[Any]]) -> int:
     """Run a statement with the rows' columns as arrays. Returns how many rows it touched."""
     columns = list(zip(*rows, strict=True))
     if not columns:

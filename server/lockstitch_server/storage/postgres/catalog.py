@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from asyncpg import Connection, Record
+from asyncpg import Record
 
 from lockstitch_server.core.parts import Segment, Tail
 from lockstitch_server.core.reading import CheckpointQuery, ListedCheckpoint, LogName, SessionQuery
@@ -19,6 +19,7 @@ from lockstitch_server.core.records import (
     WriteSize,
 )
 from lockstitch_server.storage import listing
+from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.statements import load
 
 SQL = load(__package__, "statements.sql")
@@ -36,7 +37,7 @@ DIALECT = listing.Dialect(
 class PostgresCatalog:
     """Reads over one connection, within its transaction."""
 
-    def __init__(self, connection: "Connection[Record]", *, lock: bool) -> None:
+    def __init__(self, connection: AnyConnection, *, lock: bool) -> None:
         self._connection = connection
         self._get_sessions = SQL["lock_sessions" if lock else "get_sessions"]
 

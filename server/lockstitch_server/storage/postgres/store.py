@@ -1,17 +1,17 @@
 """The Postgres store: one connection writes, a pool reads."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import asyncpg
 import structlog
-from asyncpg import Connection, Pool, Record
+from asyncpg import Pool, Record
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.parts import RowSizes
+from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.migrations.postgres import check_schema, migrate_postgres
 from lockstitch_server.storage.postgres.apply import LostRace, apply
 from lockstitch_server.storage.postgres.catalog import PostgresCatalog
@@ -32,12 +32,19 @@ CONFLICTS = (
     asyncpg.DeadlockDetectedError,
 )
 """What goes away by trying again."""
-OUTAGES = (
-    OSError,
-    TimeoutError,
+DROPPED = (
+    ConnectionError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
+"""What a pooled connection says whose server has gone: another connection may do."""
+OUTAGES = (
+    *DROPPED,
+    OSError,
+    TimeoutError,
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,
     asyncpg.ReadOnlySQLTransactionError,
@@ -99,36 +106,43 @@ class PostgresStore:
     async def write(self, unit: WriteUnit[T]) -> T:
         return await self._run(lambda connection: _in_transaction(connection, unit))
 
-    async def _run(self, function: Callable[["Connection[Record]"], Awaitable[T]]) -> T:
+    async def _run(self, function: Callable[[AnyConnection], Awaitable[T]]) -> T:
+        if self._pool is None:
+            raise Failure(Reason.STORE_UNAVAILABLE, "the database is closed")
         try:
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type(CONFLICTS),
-                stop=stop_after_attempt(ATTEMPTS),
-                wait=wait_random_exponential(multiplier=0.005, max=0.5),
-                reraise=True,
-            ):
-                with attempt:
-                    async with self._connection() as connection:
-                        return await function(connection)
+            return await self._run_again_at_need(self._pool, function)
         except (*OUTAGES, *CONFLICTS) as error:
             log.warning("postgres_unavailable", error=type(error).__name__, detail=str(error))
             raise Failure(Reason.STORE_UNAVAILABLE, "the database cannot be reached now") from error
-        raise AssertionError("unreachable: the last attempt returns or raises")
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator["Connection[Record]"]:
-        if self._pool is None:
-            raise Failure(Reason.STORE_UNAVAILABLE, "the database is closed")
-        async with self._pool.acquire(timeout=CONNECT_SECONDS) as connection:
-            yield connection  # type: ignore[misc]  # a proxy with the connection's methods
+    async def _run_again_at_need(self, pool: "Pool[Record]", function: Callable[[AnyConnection], Awaitable[T]]) -> T:
+        """Running again is safe even where the answer to a commit was lost: the same saves are then found unchanged."""
+        try:
+            return await _run_once(pool, function)
+        except DROPPED:
+            await pool.expire_connections()
+        except CONFLICTS:
+            pass
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(CONFLICTS),
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=wait_random_exponential(multiplier=0.005, max=0.5),
+            reraise=True,
+        )
+        return await retrying(_run_once, pool, function)
 
 
-async def _in_snapshot(connection: "Connection[Record]", unit: ReadUnit[T]) -> T:
+async def _run_once(pool: "Pool[Record]", function: Callable[[AnyConnection], Awaitable[T]]) -> T:
+    async with pool.acquire(timeout=CONNECT_SECONDS) as connection:
+        return await function(connection)
+
+
+async def _in_snapshot(connection: AnyConnection, unit: ReadUnit[T]) -> T:
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         return await unit(PostgresCatalog(connection, lock=False))
 
 
-async def _in_transaction(connection: "Connection[Record]", unit: WriteUnit[T]) -> T:
+async def _in_transaction(connection: AnyConnection, unit: WriteUnit[T]) -> T:
     # READ COMMITTED: what is read after the sessions' rows are locked is what their last writers left.
     async with connection.transaction(isolation="read_committed"):
         changes, result = await unit(PostgresCatalog(connection, lock=True))
