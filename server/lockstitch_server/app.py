@@ -21,11 +21,14 @@ from lockstitch_server.engine.loader import Loader
 from lockstitch_server.rpc.adapter import service_handler
 from lockstitch_server.rpc.checkpoints import Handlers
 from lockstitch_server.rpc.dispatch import SERVICE, Dispatcher
+from lockstitch_server.rpc.gate import Gate
 from lockstitch_server.storage import Store, StoreError, create_store
 
 log = structlog.get_logger(__name__)
 
 LARGEST = 2**31 - 1
+STOP_SECONDS = 0.5
+"""For the last answers to leave, after the calls have ended or run out of time."""
 
 
 class StartupError(Exception):
@@ -85,14 +88,16 @@ async def _serve(settings: Settings) -> None:
     stop = _stop_on_signals()
     async with open_store(settings) as store:
         engine = create_engine(store, settings)
-        server, health = _create_server(engine, settings)
+        health, gate = await _create_health(), Gate()
+        server = _create_server(engine, gate, health, settings)
         port = _bind(server, settings.listen)
         await server.start()
         log.info("serving", listen=_address(settings.listen, port), store=settings.store.partition(":")[0])
         await stop.wait()
         log.info("stopping", drain_seconds=settings.drain_seconds)
         await health.enter_graceful_shutdown()
-        await server.stop(settings.drain_seconds)
+        await gate.close(settings.drain_seconds)
+        await server.stop(STOP_SECONDS)
         await engine.close()
     log.info("stopped")
 
@@ -111,21 +116,23 @@ def _stop_on_signals() -> asyncio.Event:
     return stop
 
 
-def _create_server(engine: Engine, settings: Settings) -> tuple[grpc.aio.Server, health_aio.HealthServicer]:
+def _create_server(
+    engine: Engine, gate: Gate, health: health_aio.HealthServicer, settings: Settings
+) -> grpc.aio.Server:
     server = grpc.aio.server(options=_options(settings))
-    server.add_generic_rpc_handlers((service_handler(engine.dispatcher),))
-    health = health_aio.HealthServicer()
+    server.add_generic_rpc_handlers((service_handler(engine.dispatcher, gate),))
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    _set_serving(health)
     if settings.reflection:
         names = (SERVICE.full_name, "grpc.health.v1.Health", reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
-    return server, health
+    return server
 
 
-def _set_serving(health: health_aio.HealthServicer) -> None:
+async def _create_health() -> health_aio.HealthServicer:
+    health = health_aio.HealthServicer()
     for name in ("", SERVICE.full_name):
-        asyncio.get_running_loop().create_task(health.set(name, health_pb2.HealthCheckResponse.SERVING))
+        await health.set(name, health_pb2.HealthCheckResponse.SERVING)
+    return health
 
 
 def _options(settings: Settings) -> list[tuple[str, int]]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lockstitch_server.cli import options
+from lockstitch_server.cli.calls import failures_told
 from lockstitch_server.cli.output import FAILED, fail, one_line
 
 if TYPE_CHECKING:
@@ -40,15 +41,13 @@ def weavegraph(
 
     The database is only read. An import can be repeated: what is there already is left as it is.
     """
-    from lockstitch import LockstitchError
     from lockstitch_server.importers.weavegraph_sources import SourceUnusable, Wanted
 
     try:
-        tally = asyncio.run(_import(source, Wanted(prefix, session or ()), jobs, target, timeout))
+        with failures_told(target):
+            tally = asyncio.run(_import(source, Wanted(prefix, session or ()), jobs, target, timeout))
     except SourceUnusable as error:
         fail(str(error), FAILED)
-    except LockstitchError as error:
-        fail(f"{target}: {error}", FAILED)
     typer.echo(summary(tally))
     if tally.failures:
         _tell_failures(tally.failures)

@@ -32,7 +32,7 @@ def checkpoint(loaded: Loaded, full: bool) -> Iterator[RenderableType]:
     yield _grid(_header(found))
     yield from _part("versions seen", "", _versions_seen(found))
     yield from _part(
-        "metadata", "", [(printable(key), words.line(found.metadata[key], full)) for key in sorted(found.metadata)]
+        "metadata", "", [(_key(key), words.line(found.metadata[key], full)) for key in sorted(found.metadata)]
     )
     yield from _state(found.state, full)
     yield from _part("pending writes", str(len(loaded.pending_writes)), map(_pending_write, loaded.pending_writes))
@@ -60,7 +60,7 @@ def _header(found: Checkpoint) -> Iterator[Line]:
 def _versions_seen(found: Checkpoint) -> Iterator[Line]:
     for node in sorted(found.versions_seen):
         versions = found.versions_seen[node].versions
-        yield printable(node), ", ".join(f"{printable(name)} {versions[name]}" for name in sorted(versions))
+        yield _key(node), ", ".join(f"{_key(name)} {versions[name]}" for name in sorted(versions))
 
 
 def _state(state: VersionedState, full: bool) -> Iterator[RenderableType]:

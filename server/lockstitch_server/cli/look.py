@@ -1,7 +1,6 @@
 """Commands that show what a server keeps: sessions, checkpoints, show, diff."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -9,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from lockstitch_server.cli import options
+from lockstitch_server.cli.calls import connected
 from lockstitch_server.cli.output import FAILED, UNUSABLE, fail
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from lockstitch import Client, Loaded
+    from lockstitch import Client, ListedCheckpoint, Loaded
 
 Item = TypeVar("Item")
 
@@ -98,7 +98,7 @@ def checkpoints(
             page_size=_page_size(limit),
         )
         if as_json:
-            _print_json_lines(_first(limit, found))
+            _print_json_lines(map(_listed, _first(limit, found)))
         else:
             _print_table(lists_view.checkpoints(list(_first(limit, found))), "No checkpoints.")
 
@@ -149,18 +149,8 @@ def diff(
         console.emit(*difference_view.lines(before, after, found, full))
 
 
-@contextmanager
-def connected(target: str, timeout: float) -> "Iterator[Client]":
-    """A client. A call that fails ends the command with a line that says why."""
-    from lockstitch import Client, LockstitchError
-
-    try:
-        with Client(target, timeout=timeout, retry=False) as client:
-            yield client
-    except LockstitchError as error:
-        fail(f"{target}: {error}", FAILED)
-    except ValueError as error:  # from protobuf: more than the contract's field can hold
-        fail(str(error), UNUSABLE)
+def _listed(found: "ListedCheckpoint") -> dict[str, object]:
+    return {name: getattr(found, name) for name in ("checkpoint", "revision", "saved_at", "state_bytes")}
 
 
 def _load(client: "Client", session: str, namespace: str, step: int | None, checkpoint_id: str | None) -> "Loaded":

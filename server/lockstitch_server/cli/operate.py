@@ -1,5 +1,6 @@
 """Commands that run a server, or prepare and watch one: serve, migrate, config, health."""
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,6 +41,8 @@ def serve(
         log_level=log_level,
         log_format=log_format,
     ).settings
+    # What gRPC's core would write past our log says nothing that is not told in a better way.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from lockstitch_server import app
     from lockstitch_server.telemetry import logging
 

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from lockstitch_server.importers.transfer import Tally
 
 BAR_SECONDS = 0.1
-LINE_SECONDS = 5.0
+LINE_SECONDS = 2.0
 
 
 @asynccontextmanager
@@ -41,16 +41,15 @@ def _line(tally: Tally, total: int) -> None:
 
 @asynccontextmanager
 async def _repeated(tell: Callable[[], None], seconds: float) -> AsyncIterator[None]:
-    """Tell every so many seconds, and at the end."""
+    """Tell now, and then every so many seconds."""
 
     async def repeat() -> None:
         while True:
-            await asyncio.sleep(seconds)
             tell()
+            await asyncio.sleep(seconds)
 
     task = asyncio.create_task(repeat())
     try:
         yield
-        tell()
     finally:
         task.cancel()

@@ -156,7 +156,8 @@ def _complaint(reason: ErrorDetails, given: Mapping[Place, Given]) -> str:
     origin = _origin(place, given)
     if reason["type"] == "extra_forbidden":
         return f"{origin}: there is no setting {name!r}{_nearest(place)}"
-    shown = redact(str(reason["input"])) if _schema(place).get("secret") else repr(reason["input"])
+    value = given[place].value if place in given else reason["input"]  # as it was written, before any conversion
+    shown = redact(str(value)) if _schema(place).get("secret") else repr(value)
     return f"{origin}: {name} cannot be {shown}; it takes {_allowed(place, reason)}"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from lockstitch_server.cli.settings import DEFAULT, Loaded, Place, known_settings
 from lockstitch_server.config import KIB, Settings, redact
 
-_UNITS = ((KIB**3, "GiB"), (KIB**2, "MiB"), (KIB, "KiB"))
+_UNITS = ((KIB**4, "TiB"), (KIB**3, "GiB"), (KIB**2, "MiB"), (KIB, "KiB"))
 
 
 def schema() -> str:

@@ -15,6 +15,7 @@ CLIPPED_LINES = 6
 NOTHING = "-"
 
 _UNITS = (("day", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+_SECOND = timedelta(seconds=1)
 _MONTH = timedelta(days=31)
 
 
@@ -41,18 +42,19 @@ def ago(when: Timestamp, now: datetime) -> str:
     past = now - _datetime(when)
     if abs(past) > _MONTH:
         return _datetime(when).date().isoformat()
+    if abs(past) < _SECOND:
+        return "just now"
     span = _span(abs(past))
     return f"in {span}" if past < timedelta() else f"{span} ago"
 
 
 def elapsed(start: Timestamp, end: Timestamp) -> str:
     """How much later the second is, or earlier."""
-    past = _datetime(end) - _datetime(start)
-    if abs(past) < timedelta(seconds=1):
-        span = f"{abs(end.ToNanoseconds() - start.ToNanoseconds()) / 1e6:.3g} ms"
-    else:
-        span = _span(abs(past))
-    return f"{span} {'earlier' if past < timedelta() else 'later'}"
+    past = end.ToNanoseconds() - start.ToNanoseconds()
+    if past == 0:
+        return "at the same time"
+    span = f"{abs(past) / 1e6:.3g} ms" if abs(past) < 1e9 else _span(timedelta(microseconds=abs(past) // 1000))
+    return f"{span} {'earlier' if past < 0 else 'later'}"
 
 
 def _datetime(when: Timestamp) -> datetime:

@@ -123,10 +123,15 @@ async def _open_sqlite(url: str) -> AsyncIterator[Database]:
 
     path = sqlite_path(url)
     if not path.is_file():
-        raise SourceUnusable(f"There is no file {path}")
+        raise SourceUnusable(f"there is no file {path}")
     uri = f"file:{quote(str(path))}?{_mode(path)}"
+    connection = aiosqlite.connect(uri, uri=True, iter_chunk_size=ROWS_AHEAD)
     with _sqlite_errors(path):
-        connection = await aiosqlite.connect(uri, uri=True, iter_chunk_size=ROWS_AHEAD)
+        try:
+            await connection
+        except sqlite3.Error:
+            connection._thread.join()  # else it may outlive the event loop, and die noisily
+            raise
     try:
         yield _Sqlite(connection, path)
     finally:
@@ -138,10 +143,10 @@ def sqlite_path(url: str) -> Path:
     if not url.startswith("sqlite:"):
         return Path(url)
     rest = url.removeprefix("sqlite:").partition("?")[0]
-    if not rest.startswith("//"):
-        return Path(rest)
-    ours, sqlx = Path(rest.removeprefix("///")), Path(rest.removeprefix("//"))
-    return sqlx if rest.startswith("////") or not ours.is_file() else ours
+    if rest.startswith("////"):
+        return Path("/", rest.lstrip("/"))
+    ours = Path(rest.removeprefix("///"))
+    return ours if ours.is_file() else Path(rest.removeprefix("//"))
 
 
 def _mode(path: Path) -> str:

@@ -13,6 +13,7 @@ from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.rpc.context import CallContext
 from lockstitch_server.rpc.dispatch import SERVICE, Dispatcher
 from lockstitch_server.rpc.errors import DETAILS_KEY, code_of, status_of
+from lockstitch_server.rpc.gate import Gate
 
 REQUEST_ID_KEY = "x-request-id"
 
@@ -21,24 +22,29 @@ ServicerContext: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 log = structlog.get_logger(__name__)
 
 
-def service_handler(dispatcher: Dispatcher) -> grpc.GenericRpcHandler:
+def service_handler(dispatcher: Dispatcher, gate: Gate) -> grpc.GenericRpcHandler:
     """All methods of CheckpointService, on bytes: parsing is the dispatcher's, and so are its errors."""
     return grpc.method_handlers_generic_handler(
-        SERVICE.full_name, {method.name: _method_handler(dispatcher, method) for method in SERVICE.methods}
+        SERVICE.full_name, {method.name: _method_handler(dispatcher, gate, method) for method in SERVICE.methods}
     )
 
 
-def _method_handler(dispatcher: Dispatcher, method: MethodDescriptor) -> "grpc.RpcMethodHandler[bytes, bytes]":
+def _method_handler(
+    dispatcher: Dispatcher, gate: Gate, method: MethodDescriptor
+) -> "grpc.RpcMethodHandler[bytes, bytes]":
     if method.server_streaming:
-        return grpc.unary_stream_rpc_method_handler(_stream(dispatcher, method))
-    return grpc.unary_unary_rpc_method_handler(_unary(dispatcher, method))
+        return grpc.unary_stream_rpc_method_handler(_stream(dispatcher, gate, method))
+    return grpc.unary_unary_rpc_method_handler(_unary(dispatcher, gate, method))
 
 
-def _unary(dispatcher: Dispatcher, method: MethodDescriptor) -> Callable[[bytes, ServicerContext], Awaitable[bytes]]:
+def _unary(
+    dispatcher: Dispatcher, gate: Gate, method: MethodDescriptor
+) -> Callable[[bytes, ServicerContext], Awaitable[bytes]]:
     async def call(data: bytes, grpc_context: ServicerContext) -> bytes:
         context = CallContext()
         try:
-            return await dispatcher.unary(method, data, context)
+            with gate.call():
+                return await dispatcher.unary(method, data, context)
         except Exception as error:
             await _abort(error, method, grpc_context)
 
@@ -46,13 +52,14 @@ def _unary(dispatcher: Dispatcher, method: MethodDescriptor) -> Callable[[bytes,
 
 
 def _stream(
-    dispatcher: Dispatcher, method: MethodDescriptor
+    dispatcher: Dispatcher, gate: Gate, method: MethodDescriptor
 ) -> Callable[[bytes, ServicerContext], AsyncIterator[bytes]]:
     async def call(data: bytes, grpc_context: ServicerContext) -> AsyncIterator[bytes]:
         context = CallContext()
         try:
-            async for answer in dispatcher.stream(method, data, context):
-                yield answer
+            with gate.call():
+                async for answer in dispatcher.stream(method, data, context):
+                    yield answer
         except Exception as error:
             await _abort(error, method, grpc_context)
 

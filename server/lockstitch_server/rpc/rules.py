@@ -8,11 +8,14 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import orjson
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
+from lockstitch.v1 import checkpoint_service_pb2
 from lockstitch_server.config import Limits
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.ids import MAX_STEP
@@ -23,6 +26,8 @@ NANOS = 1_000_000_000
 EARLIEST, LATEST = -62_135_596_800, 253_402_300_799
 """Seconds of the years 1 to 9999, which is what a Timestamp may hold."""
 LONGEST_TTL = 100 * 366 * 24 * 3600
+
+DESCRIPTORS = checkpoint_service_pb2.DESCRIPTOR.pool
 
 Check = Callable[[Any, str], None]
 """Looks at a value whose path is given; fails with what is wrong."""
@@ -301,15 +306,16 @@ class Checker:
         for name in RULES:
             self._compiled[name] = []
         for name, fields in RULES.items():
+            message = DESCRIPTORS.FindMessageTypeByName(name)
             for field, rules in fields.items():
-                self._compiled[name].extend(self._field(field, rule) for rule in rules)
+                self._compiled[name].extend(self._field(message, field, rule) for rule in rules)
 
     def check(self, message: Message) -> None:
         """Fails with INVALID_FIELD or NOT_JSON, naming the field and the limit."""
         for check in self._compiled.get(message.DESCRIPTOR.full_name, ()):
             check(message, "")
 
-    def _field(self, field: str, rule: Rule) -> Callable[[Any, str], None]:
+    def _field(self, descriptor: Descriptor, field: str, rule: Rule) -> Callable[[Any, str], None]:
         """A function of (message, its path) that checks one field of it."""
         limits = self._limits
         if isinstance(rule, Custom):
@@ -321,7 +327,10 @@ class Checker:
         if isinstance(rule, Sub):
             return lambda message, path: self._sub(message, field, path)
         check = self._value(rule)
-        return lambda message, path: _if_present(check, message, field, path)
+        if descriptor.fields_by_name[field].has_presence:
+            return lambda message, path: _if_present(check, message, field, path)
+        read = attrgetter(field)
+        return lambda message, path: check(read(message), path + field)
 
     def _value(self, rule: Rule) -> Check:
         """A function of (value, its path)."""
@@ -369,9 +378,8 @@ class Checker:
 
 
 def _if_present(check: Check, message: Any, field: str, path: str) -> None:
-    descriptor = message.DESCRIPTOR.fields_by_name[field]
-    if not descriptor.has_presence or message.HasField(field):
-        check(getattr(message, field), f"{path}{field}")
+    if message.HasField(field):
+        check(getattr(message, field), path + field)
 
 
 def _each(check: Check) -> Check:

@@ -63,8 +63,9 @@ def _config() -> Any:
 
 
 def _check_owner(connection: sqlite3.Connection, path: str) -> None:
-    (owner,) = connection.execute("PRAGMA application_id").fetchone()
+    # In this order: another process may be creating the schema now, and marks the file in the same transaction.
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    (owner,) = connection.execute("PRAGMA application_id").fetchone()
     if tables and owner != APPLICATION_ID:
         raise StoreError(f"{path} is a SQLite database, but no Lockstitch store; choose another file")
 
@@ -82,8 +83,9 @@ def _upgrade_sqlite(connection: sqlite3.Connection) -> None:
     from sqlalchemy import StaticPool, create_engine
 
     engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
-    # Other processes wait here; Alembic then sees what they have done, and commits or rolls back at its end.
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     with engine.connect() as wrapped:
+        # Only now: SQLAlchemy rolls back whatever is open when it connects. Other processes wait here; Alembic then
+        # sees what they have done, and commits or rolls back at its end.
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         upgrade(wrapped)

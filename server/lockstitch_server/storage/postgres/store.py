@@ -12,6 +12,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.parts import RowSizes
 from lockstitch_server.storage.asyncpg_types import AnyConnection
+from lockstitch_server.storage.detached import detached
 from lockstitch_server.storage.migrations.postgres import check_schema, migrate_postgres
 from lockstitch_server.storage.postgres.apply import LostRace, apply
 from lockstitch_server.storage.postgres.catalog import PostgresCatalog
@@ -98,13 +99,13 @@ class PostgresStore:
                 pool.terminate()
 
     async def ping(self) -> None:
-        await self._run(lambda connection: connection.fetchval("SELECT 1"))
+        await detached(self._run(lambda connection: connection.fetchval("SELECT 1")))
 
     async def read(self, unit: ReadUnit[T]) -> T:
-        return await self._run(lambda connection: _in_snapshot(connection, unit))
+        return await detached(self._run(lambda connection: _in_snapshot(connection, unit)))
 
     async def write(self, unit: WriteUnit[T]) -> T:
-        return await self._run(lambda connection: _in_transaction(connection, unit))
+        return await detached(self._run(lambda connection: _in_transaction(connection, unit)))
 
     async def _run(self, function: Callable[[AnyConnection], Awaitable[T]]) -> T:
         if self._pool is None:

@@ -1,6 +1,5 @@
 """The SQLite store: one thread writes, one reads, each with a connection; memory has one for both."""
 
-import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import structlog
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.parts import RowSizes
 from lockstitch_server.core.reading import Catalog
+from lockstitch_server.storage.detached import detached
 from lockstitch_server.storage.migrations import migrate_sqlite
 from lockstitch_server.storage.sqlite.apply import apply
 from lockstitch_server.storage.sqlite.catalog import SqliteCatalog
@@ -44,7 +44,7 @@ class ThreadConnection(aiosqlite.Connection):
     async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run a function with the connection, and wait for it even if the caller is cancelled meanwhile."""
         running = self._execute(function, self._conn)  # type: ignore[no-untyped-call]  # aiosqlite leaves it untyped
-        result: T = await asyncio.shield(asyncio.ensure_future(running))
+        result: T = await detached(running)
         return result
 
 

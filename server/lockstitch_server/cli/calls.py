@@ -1,0 +1,38 @@
+"""Calls to a server, and what to say when they fail."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lockstitch_server.cli.output import FAILED, UNUSABLE, fail
+
+if TYPE_CHECKING:
+    from lockstitch import Client
+
+
+@contextmanager
+def connected(target: str, timeout: float) -> "Iterator[Client]":
+    """A client, which does not wait for a server that is away. A call that fails ends the command."""
+    from lockstitch import Client
+
+    with failures_told(target), Client(target, timeout=timeout, retry=False) as client:
+        try:
+            yield client
+        except ValueError as error:  # from protobuf: more than a field of the contract can hold
+            fail(str(error), UNUSABLE)
+
+
+@contextmanager
+def failures_told(target: str) -> Iterator[None]:
+    """End the command with a line that says why, when a call fails."""
+    from lockstitch import DeadlineExceeded, LockstitchError, Unavailable
+
+    try:
+        yield
+    except LockstitchError as error:
+        # Without a reason it is gRPC itself that speaks, at length.
+        if isinstance(error, Unavailable) and not error.reason:
+            fail(f"no server can be reached at {target} ({error.message.rpartition(': ')[2]})", FAILED)
+        if isinstance(error, DeadlineExceeded):
+            fail(f"{target} has not answered in time", FAILED)
+        fail(f"{target}: {error}", FAILED)

@@ -1,0 +1,20 @@
+"""Work that a caller's cancellation does not reach."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def detached(work: Coroutine[Any, Any, T]) -> T:
+    """Wait for work in a task of its own, which goes on to its end whatever becomes of the caller."""
+    task = asyncio.create_task(work)
+    task.add_done_callback(_retrieve)
+    return await asyncio.shield(task)
+
+
+def _retrieve(task: "asyncio.Task[Any]") -> None:
+    """Take note of an error that nobody waits for any more, so that asyncio does not complain of it."""
+    if not task.cancelled():
+        task.exception()

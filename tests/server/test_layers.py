@@ -1,0 +1,46 @@
+"""Imports point downwards only: app -> rpc -> engine -> storage -> core."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import lockstitch_server
+
+ROOT = Path(lockstitch_server.__file__).parent
+LAYERS = ("core", "storage", "engine", "rpc")
+MAY_IMPORT = {
+    "core": {"core", "records"},
+    "storage": {"storage", "core"},
+    "engine": {"engine", "storage", "core", "records"},
+    "rpc": {"rpc", "engine", "core", "records", "config"},
+}
+OUTSIDE = {
+    "core": ("grpc", "aiosqlite", "asyncpg", "sqlalchemy", "asyncio", "sqlite3"),
+    "storage": ("grpc",),
+    "engine": ("grpc", "aiosqlite", "asyncpg", "sqlite3"),
+}
+
+
+def imports(layer: str) -> set[str]:
+    """All modules that a layer imports."""
+    found: set[str] = set()
+    for path in (ROOT / layer).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module)
+            elif isinstance(node, ast.Import):
+                found.update(alias.name for alias in node.names)
+    return found
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_own_imports_point_downwards(layer: str) -> None:
+    own = {name.split(".")[1] for name in imports(layer) if name.startswith("lockstitch_server.")}
+    assert own <= MAY_IMPORT[layer]
+
+
+@pytest.mark.parametrize("layer", OUTSIDE)
+def test_a_layer_does_not_know_what_is_not_its_business(layer: str) -> None:
+    packages = {name.split(".")[0] for name in imports(layer)}
+    assert not packages & set(OUTSIDE[layer])
