@@ -18,7 +18,7 @@ UNWRAPPED = 100_000
 
 def console() -> Console:
     """Standard output. NO_COLOR, FORCE_COLOR and COLUMNS are respected."""
-    wrap = sys.stdout.isatty() or "COLUMNS" in os.environ
+    wrap = sys.stdout.isatty() or bool(os.environ.get("COLUMNS"))
     return Console(width=None if wrap else UNWRAPPED, highlight=False, markup=False, emoji=False)
 
 

@@ -1,5 +1,7 @@
 """Names and numbers that are computed, never looked up."""
 
+from functools import lru_cache
+
 from blake3 import blake3
 
 DIGEST_BYTES = 16
@@ -20,11 +22,13 @@ def framed(*texts: str) -> bytes:
     return b"".join(len(text).to_bytes(4, "big") + text for text in encoded)
 
 
+@lru_cache(maxsize=65536)
 def session_key(tenant: str, session_id: str) -> bytes:
     """The key under which all rows of a session lie, 16 bytes."""
     return digest(framed(tenant, session_id))
 
 
+@lru_cache(maxsize=4096)
 def tenant_hash(tenant: str) -> int:
     """A tenant as a signed 32-bit number, short enough for an index of many rows; not unique."""
     return int.from_bytes(digest(tenant.encode())[:4], "big", signed=True)

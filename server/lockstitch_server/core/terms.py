@@ -7,6 +7,7 @@ its tenant. Terms are 64-bit hashes: two facts of one tenant collide once in abo
 import json
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, NodeKind
@@ -45,6 +46,7 @@ def facts(checkpoint: Checkpoint, checkpoint_id: str) -> set[Fact]:
     return found
 
 
+@lru_cache(maxsize=65536)
 def term(scope: bytes, fact: Fact) -> int:
     """The term of a fact within a session (scope: its key) or a tenant (scope: its name), a signed 64-bit number."""
     return int.from_bytes(digest(scope, b"\0", framed(*fact))[:8], "big", signed=True)

@@ -10,9 +10,9 @@ from google.protobuf.message_factory import GetMessageClass
 from lockstitch.v1 import checkpoint_service_pb2
 from lockstitch_server.config import Limits
 from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.rpc.checker import Checker
 from lockstitch_server.rpc.checkpoints import Handlers
 from lockstitch_server.rpc.context import CallContext
-from lockstitch_server.rpc.rules import Checker
 
 SERVICE = checkpoint_service_pb2.DESCRIPTOR.services_by_name["CheckpointService"]
 

@@ -1,0 +1,115 @@
+"""Rules about several fields of a message at once, and about texts that are JSON."""
+
+import json
+from typing import Any
+
+import orjson
+
+from lockstitch_server.config import Limits
+from lockstitch_server.rpc.violation import Violation
+
+MAX_CAUSES = 90
+NANOS = 1_000_000_000
+EARLIEST, LATEST = -62_135_596_800, 253_402_300_799
+"""Seconds of the years 1 to 9999, which is what a Timestamp may hold."""
+LONGEST_TTL = 100 * 366 * 24 * 3600
+
+
+def json_text(text: str) -> None:
+    """JSON text, as RFC 8259 has it."""
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        # It refuses some texts that are JSON: escaped lone surrogates, numbers beyond a double's range.
+        if not _is_json(text):
+            raise Violation("must be JSON text, nested at most 1000 deep", json=True) from None
+
+
+def causes(error: Any, limits: Limits) -> None:
+    """A WeaveError whose causes are not too deep for parsers; their details are JSON text."""
+    depth, cause = 0, error
+    while cause.HasField("cause"):
+        cause, depth = cause.cause, depth + 1
+        try:
+            json_text(cause.details or "null")
+        except Violation as violation:
+            raise violation.under("details").under("cause") from None
+    if depth > MAX_CAUSES:
+        raise Violation(f"has {depth} causes; the limit is {MAX_CAUSES}", MAX_CAUSES)
+
+
+def timestamp(value: Any, limits: Limits) -> None:
+    """A Timestamp that every language can hold."""
+    if not (EARLIEST <= value.seconds <= LATEST and 0 <= value.nanos < NANOS):
+        raise Violation("must be a time of the years 1 to 9999 with 0 to 999999999 nanos")
+
+
+def ttl(value: Any, limits: Limits) -> None:
+    """A Duration of a second to a hundred years."""
+    if not (1 <= value.seconds <= LONGEST_TTL and 0 <= value.nanos < NANOS):
+        raise Violation(f"must be 1 to {LONGEST_TTL} seconds", LONGEST_TTL)
+
+
+def save(request: Any, limits: Limits) -> None:
+    """Either a state or a delta on a base."""
+    has_delta = request.HasField("delta")
+    if has_delta and request.checkpoint.HasField("state"):
+        raise Violation("must be absent where checkpoint.state is set; send one of the two", field="delta")
+    if has_delta and not request.base_checkpoint_id:
+        raise Violation("must name the checkpoint that delta starts from", field="base_checkpoint_id")
+    if not has_delta and (request.base_checkpoint_id or request.base_revision):
+        field = "base_checkpoint_id" if request.base_checkpoint_id else "base_revision"
+        raise Violation("must be empty without delta", field=field)
+
+
+def delta(value: Any, limits: Limits) -> None:
+    """Nothing is both changed and removed, and there are not too many parts."""
+    for name in value.removed_custom:
+        if name in value.custom:
+            raise Violation(f"names {name!r}, which is in custom too", field="removed_custom")
+    for name in value.extra.remove:
+        if name in value.extra.set:
+            raise Violation(f"names {name!r}, which is in extra.set too", field="extra.remove")
+    _parts(len(value.extra.set) + len(value.custom), limits)
+
+
+def state(value: Any, limits: Limits) -> None:
+    """There are not too many parts."""
+    _parts(len(value.extra.entries) + len(value.custom), limits)
+
+
+def expected(value: Any, limits: Limits) -> None:
+    """`none` is true where it is chosen."""
+    if value.WhichOneof("expected") == "none" and not value.none:
+        raise Violation("must be true where it is set", field="none")
+
+
+def page(request: Any, limits: Limits) -> None:
+    """A page has no negative size."""
+    if request.page_size < 0:
+        raise Violation(f"must be 0 or more; it is {request.page_size}", 0, field="page_size")
+
+
+def checkpoints(request: Any, limits: Limits) -> None:
+    """Ids mean something within a session only."""
+    page(request, limits)
+    if request.before_checkpoint_id and not request.session_id:
+        raise Violation("needs session_id", field="before_checkpoint_id")
+
+
+def _parts(count: int, limits: Limits) -> None:
+    if count > limits.max_parts:
+        problem = f"has {count} extra entries and custom channels; the limit is {limits.max_parts}"
+        raise Violation(problem, limits.max_parts)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text, parse_constant=_refuse, parse_float=str, parse_int=str)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(name)
