@@ -562,7 +562,9 @@ class ListSessionsRequest(_message.Message):
     """The order."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Only sessions that have all these labels."""
+        """Only sessions that have all these labels. Names and values: 0 to 255 bytes,
+        no control characters.
+        """
 
     @_builtins.property
     def updated_since(self) -> _timestamp_pb2.Timestamp:

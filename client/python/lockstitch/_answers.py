@@ -1,0 +1,57 @@
+"""From the contract's answers to what the clients give."""
+
+from lockstitch._errors import from_status
+from lockstitch._types import (
+    Ancestor,
+    Latest,
+    LatestOf,
+    ListedCheckpoint,
+    Loaded,
+    Page,
+    Saved,
+    SavedWrites,
+    SaveOutcome,
+)
+from lockstitch.v1 import checkpoint_service_pb2 as pb
+from lockstitch.v1.checkpoint_pb2 import Checkpoint
+
+
+def saved(answer: pb.SaveResponse) -> Saved:
+    return Saved(answer.checkpoint_id, answer.revision, SaveOutcome(answer.outcome), answer.saved_at)
+
+
+def saved_writes(answer: pb.SaveWritesResponse) -> SavedWrites:
+    return SavedWrites(answer.revision, answer.stored)
+
+
+def loaded(answer: pb.LoadResponse) -> Loaded:
+    return Loaded(answer.checkpoint, answer.pending_writes, answer.revision)
+
+
+def latest(answer: pb.LoadLatestResponse) -> Latest:
+    found = answer.checkpoint if answer.HasField("checkpoint") else None
+    return Latest(found, answer.pending_writes, answer.revision)
+
+
+def latest_of(request: pb.LoadLatestRequest, answer: pb.LoadLatestStreamResponse) -> LatestOf:
+    error = from_status(answer.error) if answer.HasField("error") else None
+    result = latest(answer.loaded) if answer.HasField("loaded") else None
+    return LatestOf(request.session_id, request.namespace, error, result)
+
+
+def ancestor(answer: pb.WalkAncestorsResponse) -> Ancestor:
+    return Ancestor(answer.checkpoint, answer.pending_writes, answer.revision)
+
+
+def sessions_page(answer: pb.ListSessionsResponse) -> Page[pb.SessionSummary]:
+    return Page(answer.sessions, answer.next_page_token)
+
+
+def checkpoints_page(answer: pb.ListCheckpointsResponse) -> Page[ListedCheckpoint]:
+    items = [_listed(*pair) for pair in zip(answer.checkpoints, answer.details, strict=True)]
+    total = answer.total_size if answer.HasField("total_size") else None
+    return Page(items, answer.next_page_token, total)
+
+
+def _listed(checkpoint: Checkpoint, details: pb.CheckpointDetails) -> ListedCheckpoint:
+    return ListedCheckpoint(checkpoint, details.pending_writes, details.revision, details.saved_at, details.state_bytes)

@@ -1,0 +1,164 @@
+"""The two clients. `AsyncClient` has the calls as they are written; `Client` runs each of them to its end."""
+
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, get_args
+
+import grpc
+
+from lockstitch._calls import Caller
+from lockstitch._channel import ChannelSettings, Options, RetryPolicy
+from lockstitch._flows import Flows
+from lockstitch._memory import DeltaPolicy, Memory
+from lockstitch._paging import AsyncPager, Pager
+from lockstitch._transport import AsyncTransport, BlockingTransport, iterate, run
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+DEFAULT_TARGET = "127.0.0.1:50051"
+DEFAULT_TIMEOUT = 30.0
+
+
+class AsyncClient(Flows):
+    """A client for asyncio. Any number of tasks of one event loop may share it.
+
+    The connection is opened by the first call, and a server that is not there yet, or is restarting, is waited for.
+
+    target: where the server is, such as "127.0.0.1:50051" or "dns:///lockstitch:50051"; a name with many addresses
+        spreads the calls over all of them.
+    credentials: TLS, as from `grpc.ssl_channel_credentials()`; None for an unencrypted connection.
+    metadata: sent with every call, such as (("authorization", "Bearer ..."),).
+    timeout: seconds that a call may take, retries included, unless it is told otherwise. There is always a limit.
+    delta: whether to send only what changed since the session's last save, and how much to remember for it.
+    retry: whether calls wait for a connection and are repeated when they end with UNAVAILABLE, and how.
+    options: further options for the gRPC channel, which override the client's own.
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        metadata: Sequence[tuple[str, str | bytes]] = (),
+        timeout: float = DEFAULT_TIMEOUT,
+        delta: DeltaPolicy | bool = True,
+        retry: RetryPolicy | bool = True,
+        options: Options = (),
+    ) -> None:
+        settings = _settings(target, credentials, metadata, retry, options)
+        self._transport = AsyncTransport(settings)
+        super().__init__(Caller(self._transport, settings.retry), _memory(delta), timeout)
+
+    async def close(self) -> None:
+        """End running calls (they raise Cancelled) and the connection. May be repeated."""
+        await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _blocking(
+    flow: Callable[Concatenate[Flows, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate["Client", P], T]:
+    @functools.wraps(flow)
+    def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return run(flow(self._flows, *args, **kwargs))
+
+    return method
+
+
+def _iterating(
+    flow: Callable[Concatenate[Flows, P], AsyncGenerator[T, None]],
+) -> Callable[Concatenate["Client", P], Iterator[T]]:
+    @functools.wraps(flow)
+    def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        return iterate(flow(self._flows, *args, **kwargs))
+
+    _tell_return_type(method, flow, Iterator)
+    return method
+
+
+def _paging(
+    flow: Callable[Concatenate[Flows, P], AsyncPager[T]],
+) -> Callable[Concatenate["Client", P], Pager[T]]:
+    @functools.wraps(flow)
+    def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Pager[T]:
+        return Pager(flow(self._flows, *args, **kwargs))
+
+    _tell_return_type(method, flow, Pager)
+    return method
+
+
+def _tell_return_type(method: Callable[..., object], flow: Callable[..., object], container: Any) -> None:
+    """Have `help()` show the blocking container of what the flow gives."""
+    signature = inspect.signature(flow)
+    item = get_args(signature.return_annotation)[0]
+    method.__dict__["__signature__"] = signature.replace(return_annotation=container[item])
+
+
+class Client:
+    """A client that blocks. Any number of threads may share it.
+
+    It has the same calls as `AsyncClient`, with the same arguments, results and errors, and takes the same arguments.
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        metadata: Sequence[tuple[str, str | bytes]] = (),
+        timeout: float = DEFAULT_TIMEOUT,
+        delta: DeltaPolicy | bool = True,
+        retry: RetryPolicy | bool = True,
+        options: Options = (),
+    ) -> None:
+        settings = _settings(target, credentials, metadata, retry, options)
+        self._transport = BlockingTransport(settings)
+        self._flows = Flows(Caller(self._transport, settings.retry), _memory(delta), timeout)
+
+    save = _blocking(Flows.save)
+    save_writes = _blocking(Flows.save_writes)
+    load_latest = _blocking(Flows.load_latest)
+    load = _blocking(Flows.load)
+    load_latest_many = _iterating(Flows.load_latest_many)
+    walk_ancestors = _iterating(Flows.walk_ancestors)
+    list_sessions = _paging(Flows.list_sessions)
+    list_checkpoints = _paging(Flows.list_checkpoints)
+    wait_ready = _blocking(Flows.wait_ready)
+
+    def close(self) -> None:
+        """End running calls (they raise Cancelled) and the connection. May be repeated."""
+        run(self._transport.close())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _settings(
+    target: str,
+    credentials: grpc.ChannelCredentials | None,
+    metadata: Sequence[tuple[str, str | bytes]],
+    retry: RetryPolicy | bool,
+    options: Options,
+) -> ChannelSettings:
+    policy = RetryPolicy() if retry is True else retry or None
+    return ChannelSettings(target, credentials, tuple(metadata), policy, tuple(options))
+
+
+def _memory(delta: DeltaPolicy | bool) -> Memory | None:
+    policy = DeltaPolicy() if delta is True else delta or None
+    return Memory(policy) if policy is not None else None

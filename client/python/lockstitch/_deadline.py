@@ -1,0 +1,17 @@
+"""How long a flow of several calls may still take."""
+
+import time
+
+
+class Deadline:
+    """A moment that lies `timeout` seconds ahead."""
+
+    def __init__(self, timeout: float) -> None:
+        if timeout <= 0:
+            raise ValueError("timeout is in seconds, above 0")
+        self._end = time.monotonic() + timeout
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until then; never below 0."""
+        return max(0.0, self._end - time.monotonic())

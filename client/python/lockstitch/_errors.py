@@ -1,0 +1,268 @@
+"""What a failed call raises: one class per reason, decoded from the status details and never from a message's text."""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Protocol, cast
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from lockstitch.v1 import error_pb2
+
+DETAILS_KEY = "grpc-status-details-bin"
+DOMAIN = "lockstitch.dev"
+ERROR_INFO_URL = "type.googleapis.com/google.rpc.ErrorInfo"
+
+
+class Reason(StrEnum):
+    """Why a call failed: the names of `lockstitch.v1.ErrorReason` without their prefix."""
+
+    INVALID_FIELD = "INVALID_FIELD"
+    NOT_JSON = "NOT_JSON"
+    INVALID_PAGE_TOKEN = "INVALID_PAGE_TOKEN"  # noqa: S105 - the name of a reason, not a secret
+    TOO_LARGE = "TOO_LARGE"
+    EXPECTED_LATEST_MISMATCH = "EXPECTED_LATEST_MISMATCH"
+    LEASE_LOST = "LEASE_LOST"
+    UNKNOWN_BASE = "UNKNOWN_BASE"
+    BASE_CHANGED = "BASE_CHANGED"
+    DELTA_MISMATCH = "DELTA_MISMATCH"
+    SCHEMA_BEHIND = "SCHEMA_BEHIND"
+    CHECKPOINT_NOT_FOUND = "CHECKPOINT_NOT_FOUND"
+    STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
+    OVERLOADED = "OVERLOADED"
+    DRAINING = "DRAINING"
+    DATA_LOSS = "DATA_LOSS"
+    INTERNAL = "INTERNAL"
+
+
+class LockstitchError(Exception):
+    """A call failed. The classes below say how; `code` and `reason` say it to programs.
+
+    code: the gRPC status code.
+    reason: a `Reason`, or another string where the server is newer than this library; "" where none was given.
+    metadata: more about the reason; the keys are named in `error.proto`.
+    message: for people.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        code: grpc.StatusCode = grpc.StatusCode.UNKNOWN,
+        reason: str = "",
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.reason = reason
+        self.metadata = dict(metadata or {})
+
+    def __str__(self) -> str:
+        return f"{self.reason or self.code.name}: {self.message}"
+
+
+class InvalidArgument(LockstitchError):
+    """The request breaks a rule of the contract: repeating it is in vain."""
+
+    @property
+    def field(self) -> str:
+        """The field that breaks it, such as "checkpoint.session_id"."""
+        return self.metadata.get("field", "")
+
+
+class NotJson(InvalidArgument):
+    """A field that must hold JSON text does not."""
+
+
+class InvalidPageToken(InvalidArgument):
+    """The page token is not one of this list with these filters."""
+
+
+class ResourceExhausted(LockstitchError):
+    """More than the server takes."""
+
+
+class TooLarge(ResourceExhausted):
+    """The request, or the state that it would make, is larger than the server takes."""
+
+
+class Aborted(LockstitchError):
+    """Somebody else was faster, or may write where this caller may not. Nothing was written."""
+
+
+class ExpectedLatestMismatch(Aborted):
+    """The latest checkpoint is not the expected one. Load it and decide anew."""
+
+    @property
+    def latest_checkpoint_id(self) -> str | None:
+        """Id of the latest checkpoint; None where there is none."""
+        return self.metadata.get("latest_checkpoint_id")
+
+    @property
+    def latest_step(self) -> int | None:
+        """Step of the latest checkpoint; None where there is none."""
+        step = self.metadata.get("latest_step")
+        return None if step is None else int(step)
+
+
+class LeaseLost(Aborted):
+    """The lease token is not the one that may write now."""
+
+
+class FailedPrecondition(LockstitchError):
+    """The state of the server does not allow the call."""
+
+
+class DeltaRefused(FailedPrecondition):
+    """A delta could not be applied. The clients send the full state then, so callers do not meet this."""
+
+
+class UnknownBase(DeltaRefused):
+    """The delta's base does not exist."""
+
+
+class BaseChanged(DeltaRefused):
+    """The delta's base has been replaced since."""
+
+
+class DeltaMismatch(DeltaRefused):
+    """The delta does not fit its base, or the server does not know all of it."""
+
+
+class SchemaBehind(FailedPrecondition):
+    """The database's schema is older than the server needs."""
+
+
+class NotFound(LockstitchError):
+    """No such checkpoint."""
+
+
+class Unavailable(LockstitchError):
+    """The server or its database is away. The clients have retried; retrying later is safe."""
+
+
+class StoreUnavailable(Unavailable):
+    """The server's database cannot be reached or does not answer."""
+
+
+class Overloaded(Unavailable):
+    """The server has more work than it takes on."""
+
+
+class Draining(Unavailable):
+    """The server is stopping."""
+
+
+class DeadlineExceeded(LockstitchError):
+    """No answer in time. A save may have been stored nevertheless; saving the same again is safe."""
+
+
+class Cancelled(LockstitchError):
+    """The call was cancelled, such as by closing the client."""
+
+
+class DataLoss(LockstitchError):
+    """What is stored fails its checksum or is incomplete."""
+
+
+class Internal(LockstitchError):
+    """A fault of the server, whose log tells more."""
+
+
+class Unauthenticated(LockstitchError):
+    """Credentials are missing or wrong."""
+
+
+class PermissionDenied(LockstitchError):
+    """The credentials do not allow this."""
+
+
+class Unimplemented(LockstitchError):
+    """The server is older than this library, or not a Lockstitch server."""
+
+
+_BY_REASON: dict[str, type[LockstitchError]] = {
+    Reason.INVALID_FIELD: InvalidArgument,
+    Reason.NOT_JSON: NotJson,
+    Reason.INVALID_PAGE_TOKEN: InvalidPageToken,
+    Reason.TOO_LARGE: TooLarge,
+    Reason.EXPECTED_LATEST_MISMATCH: ExpectedLatestMismatch,
+    Reason.LEASE_LOST: LeaseLost,
+    Reason.UNKNOWN_BASE: UnknownBase,
+    Reason.BASE_CHANGED: BaseChanged,
+    Reason.DELTA_MISMATCH: DeltaMismatch,
+    Reason.SCHEMA_BEHIND: SchemaBehind,
+    Reason.CHECKPOINT_NOT_FOUND: NotFound,
+    Reason.STORE_UNAVAILABLE: StoreUnavailable,
+    Reason.OVERLOADED: Overloaded,
+    Reason.DRAINING: Draining,
+    Reason.DATA_LOSS: DataLoss,
+    Reason.INTERNAL: Internal,
+}
+
+# For errors without a known reason: those of proxies, of gRPC itself and of newer servers.
+_BY_CODE: dict[grpc.StatusCode, type[LockstitchError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidArgument,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: ResourceExhausted,
+    grpc.StatusCode.ABORTED: Aborted,
+    grpc.StatusCode.FAILED_PRECONDITION: FailedPrecondition,
+    grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
+    grpc.StatusCode.CANCELLED: Cancelled,
+    grpc.StatusCode.DATA_LOSS: DataLoss,
+    grpc.StatusCode.INTERNAL: Internal,
+    grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
+    grpc.StatusCode.PERMISSION_DENIED: PermissionDenied,
+    grpc.StatusCode.UNIMPLEMENTED: Unimplemented,
+}
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class _FailedCall(Protocol):
+    """What the errors of grpc and grpc.aio have in common."""
+
+    def code(self) -> grpc.StatusCode: ...
+    def details(self) -> str | None: ...
+    def trailing_metadata(self) -> Iterable[tuple[str, str | bytes]] | None: ...
+
+
+def from_rpc_error(error: grpc.RpcError) -> LockstitchError:
+    """The exception for a call that gRPC, blocking or not, says has failed."""
+    call = cast("_FailedCall", error)
+    return _make(call.code(), call.details() or "", _error_info(_status_of(call)))
+
+
+def from_status(status: error_pb2.Status) -> LockstitchError:
+    """The exception for a failure that is told inside an answer."""
+    return _make(_CODES.get(status.code, grpc.StatusCode.UNKNOWN), status.message, _error_info(status))
+
+
+def _make(code: grpc.StatusCode, message: str, info: error_pb2.ErrorInfo) -> LockstitchError:
+    kind = _BY_REASON.get(info.reason) or _BY_CODE.get(code, LockstitchError)
+    return kind(message, code=code, reason=_known(info.reason), metadata=info.metadata)
+
+
+def _known(reason: str) -> str:
+    return Reason(reason) if reason in Reason.__members__ else reason
+
+
+def _status_of(call: _FailedCall) -> error_pb2.Status:
+    for key, value in call.trailing_metadata() or ():
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            try:
+                return error_pb2.Status.FromString(value)
+            except DecodeError:  # not ours: a proxy may write what it likes
+                break
+    return error_pb2.Status()
+
+
+def _error_info(status: error_pb2.Status) -> error_pb2.ErrorInfo:
+    for detail in status.details:
+        if detail.type_url == ERROR_INFO_URL:
+            info = error_pb2.ErrorInfo.FromString(detail.value)
+            if info.domain == DOMAIN:
+                return info
+    return error_pb2.ErrorInfo()

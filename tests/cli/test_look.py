@@ -1,0 +1,205 @@
+"""sessions, checkpoints, show and diff, on what the weavegraph fixture holds."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.commands import FIXTURE, Command, Done
+
+EXPECTED = json.loads(FIXTURE.with_name("expected.json").read_text())["sessions"]
+
+
+def run(target: str, *arguments: str) -> Done:
+    done = Command(*arguments).in_process(target)
+    assert done.code == 0, done.err
+    return done
+
+
+def failed(target: str, code: int, *arguments: str) -> str:
+    done = Command(*arguments).in_process(target)
+    assert (done.code, done.out) == (code, "")
+    (line,) = done.err.splitlines()
+    return line
+
+
+class TestSessions:
+    def test_all_of_them(self, target: str) -> None:
+        lines = run(target, "sessions", "--order", "id").out.splitlines()
+        assert lines[0].split() == ["SESSION", "STEP", "CHECKPOINTS", "SIZE", "UPDATED"]
+        assert [line.split()[0] for line in lines[1:]] == sorted(EXPECTED, key=str.encode)
+        assert lines[1].startswith("agent-loop")
+        assert lines[1].split()[1:3] == ["12", "13"]
+        assert lines[1].endswith(("just now", " ago"))
+
+    def test_json_is_one_session_a_line(self, target: str) -> None:
+        sessions = {session["session_id"]: session for session in run(target, "sessions", "--json").json_lines}
+        assert set(sessions) == set(EXPECTED)
+        assert sessions["edges"]["latest_step"] == 2**63 - 1
+        assert sessions["late-save"]["latest_checkpoint_id"] == "00000000000000000003"
+
+    def test_by_prefix_and_limit(self, target: str) -> None:
+        assert [
+            line["session_id"]
+            for line in run(target, "sessions", "--prefix", "e", "--order", "id", "--json").json_lines
+        ] == [
+            "edges",
+            "errors",
+        ]
+        assert len(run(target, "sessions", "--limit", "3", "--json").json_lines) == 3
+        assert len(run(target, "sessions", "--limit", "0", "--json").json_lines) == len(EXPECTED)
+
+    def test_none(self, target: str) -> None:
+        done = run(target, "sessions", "--prefix", "none")
+        assert (done.out, done.err) == ("", "No sessions.\n")
+        assert run(target, "sessions", "--prefix", "none", "--json").out == ""
+
+
+class TestCheckpoints:
+    def test_newest_first(self, target: str) -> None:
+        lines = run(target, "checkpoints", "step-reports").out.splitlines()
+        assert lines[0].split() == ["STEP", "CREATED", "STATE", "RAN", "SKIPPED", "UPDATED", "NEXT"]
+        assert [line.split()[0] for line in lines[1:]] == ["5", "4", "3", "2", "1", "0"]
+        assert "counter  idle, End  messages, extra  End" in lines[1]
+
+    def test_json(self, target: str) -> None:
+        documents = run(target, "checkpoints", "step-reports", "--json").json_lines
+        steps = {step["step"]: step for step in EXPECTED["step-reports"]["steps"]}
+        assert len(documents) == len(steps)
+        for document in documents:
+            found, step = document["checkpoint"], steps[document["checkpoint"]["step"]]
+            assert found["state"] is None
+            for name in ("frontier", "ran_nodes", "skipped_nodes", "updated_channels"):
+                assert found[name] == step[name]
+            assert document["state_bytes"] > 0
+
+    @pytest.mark.parametrize(
+        ("filters", "steps"),
+        [
+            (["--min-step", "2", "--max-step", "3"], [3, 2]),
+            (["--ran-node", "counter"], [5, 3]),
+            (["--ran-node", "Custom:counter"], [5, 3]),
+            (["--ran-node", "count"], []),
+            (["--skipped-node", "End", "--limit", "1"], [5]),
+            (["--skipped-node", "Custom:End"], []),
+            (["--namespace", ""], [5, 4, 3, 2, 1, 0]),
+            (["--namespace", "sub"], []),
+            (["--metadata", "n=1"], []),
+        ],
+    )
+    def test_filters(self, target: str, filters: list[str], steps: list[int]) -> None:
+        found = run(target, "checkpoints", "step-reports", "--json", *filters).json_lines
+        assert [document["checkpoint"]["step"] for document in found] == steps
+
+    def test_wrong_filters(self, target: str) -> None:
+        assert "KEY=JSON" in failed(target, 2, "checkpoints", "s", "--metadata", "n")
+        assert "NOT_JSON" in failed(target, 1, "checkpoints", "s", "--metadata", "n=x")
+        assert "out of range" in failed(target, 2, "checkpoints", "s", "--min-step", str(2**70))
+
+
+class TestShow:
+    def test_the_latest(self, target: str) -> None:
+        assert run(target, "show", "agent-loop").out.splitlines()[0] == "agent-loop  step 12"
+
+    def test_one_by_step_or_id(self, target: str) -> None:
+        by_step = run(target, "show", "agent-loop", "--step", "3").out
+        assert by_step == run(target, "show", "agent-loop", "--checkpoint-id", f"{3:020}").out
+        assert by_step.splitlines()[0] == "agent-loop  step 3"
+
+    def test_everything_is_there(self, target: str) -> None:
+        text = run(target, "show", "errors", "--step", "3", "--full").out
+        for part in (
+            "created  2026-",
+            "next     broken",
+            'Custom("flaky")  extra 1, messages 1',
+            "0 user  Try, fail, try again.",
+            "fetch failed  node Custom:flaky, step 2, 2025-11-02T10:30:00Z",
+            'details: {"errno":111,"peer":"10.0.0.7:443"}',
+            "caused by: no route 🛰",
+            "tags: network, retryable",
+            'context: {"":null,"attempt":2,"trace":18446744073709551615}',
+        ):
+            assert part in text
+
+    def test_json_is_exact(self, target: str) -> None:
+        done = run(target, "show", "edges", "--step", "7", "--json")
+        assert '"floats":[0.0,1.0,0.1,-2.5,2.5e-8,123456.789]' in done.out
+        checkpoint: Any = done.json["checkpoint"]
+        expected = next(step for step in EXPECTED["edges"]["steps"] if step["step"] == 7)
+        assert checkpoint["state"]["extra"]["entries"] == expected["state"]["extra"]["map"]
+        assert checkpoint["state"]["messages"]["items"] == expected["state"]["messages"]["items"]
+        assert checkpoint["frontier"] == expected["frontier"]
+
+    def test_no_control_character_reaches_the_terminal(self, target: str) -> None:
+        text = run(target, "show", "edges", "--step", "7", "--full").out
+        assert "\\x01 \\x1f" in text
+        assert all(char.isprintable() or char == "\n" for char in text)
+
+    def test_what_is_not_there(self, target: str) -> None:
+        assert failed(target, 1, "show", "none").endswith("there is no session 'none'")
+        assert "CHECKPOINT_NOT_FOUND" in failed(target, 1, "show", "edges", "--step", "8")
+        assert "exclude each other" in failed(target, 2, "show", "edges", "--step", "8", "--checkpoint-id", "x")
+
+
+class TestDiff:
+    def test_two_steps(self, target: str) -> None:
+        assert run(target, "diff", "agent-loop", "3", "4").out.splitlines() == [
+            "agent-loop  step 3 → step 4  1 ms later",
+            "",
+            "messages  version 4 → 5",
+            "  + [7] assistant: Plan of round 2: look, read, judge. 🪡",
+            "",
+            "extra  version 3 → 4",
+            '  ~ plan: {"depth":{"most":4,"now":1},"steps":["look","read","judge"]} '
+            '→ {"depth":{"most":4,"now":2},"steps":["look","read","judge"]}',
+            "  ~ round: 1 → 2",
+            '  + scratch: "goes away again"',
+            "",
+            "frontier",
+            '  ~ planner → search, naïve "reader" 🧵',
+            "",
+            "versions seen",
+            '  ~ Custom("planner") extra: 1 → 3',
+            '  ~ Custom("planner") messages: 1 → 4',
+        ]
+
+    def test_errors(self, target: str) -> None:
+        text = run(target, "diff", "errors", "0", "1").out
+        assert "  + [0] slow answer  node fetch, step 1, " in text
+
+    def test_json(self, target: str) -> None:
+        document = run(target, "diff", "agent-loop", "3", "4", "--json").json
+        assert (document["old"]["step"], document["new"]["step"]) == (3, 4)
+        sections = {section["name"]: section for section in document["sections"]}
+        assert sections["messages"]["versions"] == [4, 5]
+        assert {"kind": "changed", "key": "round", "old": 1, "new": 2} in sections["extra"]["changes"]
+        assert {"kind": "added", "key": "scratch", "new": "goes away again"} in sections["extra"]["changes"]
+
+    def test_by_id_and_latest(self, target: str) -> None:
+        by_step = run(target, "diff", "agent-loop", "3", "12").out
+        assert run(target, "diff", "agent-loop", f"id:{3:020}", "latest").out == by_step
+        assert run(target, "diff", "agent-loop", f"{3:020}", f"{12:020}").out == by_step
+
+    def test_no_difference(self, target: str) -> None:
+        assert run(target, "diff", "agent-loop", "3", "3").out.splitlines()[1:] == ["no difference"]
+        assert run(target, "diff", "agent-loop", "3", "3", "--json").json["sections"] == []
+
+
+@pytest.mark.parametrize("command", [["sessions"], ["checkpoints", "s"], ["show", "s"], ["diff", "s", "1", "2"]])
+def test_without_a_server(command: list[str]) -> None:
+    line = failed("127.0.0.1:1", 1, *command)
+    assert line == "lockstitch: no server can be reached at 127.0.0.1:1 (Connection refused)"
+
+
+def test_as_a_process(target: str, tmp_path: Path) -> None:
+    done = Command("show", "agent-loop").process(tmp_path, LOCKSTITCH_TARGET=target, COLUMNS="")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == run(target, "show", "agent-loop").out
+
+
+def test_colour_where_it_is_wanted(target: str, tmp_path: Path) -> None:
+    colour = Command("show", "agent-loop").process(tmp_path, LOCKSTITCH_TARGET=target, FORCE_COLOR="1")
+    assert "\x1b[" in colour.out
+    plain = Command("show", "agent-loop").process(tmp_path, LOCKSTITCH_TARGET=target, FORCE_COLOR="1", NO_COLOR="1")
+    assert "\x1b[3" not in plain.out

@@ -1,0 +1,79 @@
+"""Values as people read them."""
+
+from datetime import UTC, datetime
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lockstitch.v1.checkpoint_pb2 import ENDPOINT_END, ENDPOINT_START, NodeKind
+from lockstitch_server.cli import words
+from lockstitch_server.cli.output import one_line, printable
+
+NOW = 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "just now"),
+        (59, "59 s ago"),
+        (60, "1 min ago"),
+        (3599, "59 min ago"),
+        (7200, "2 h ago"),
+        (86_400, "1 day ago"),
+        (30 * 86_400, "30 days ago"),
+        (40 * 86_400, "2001-07-31"),
+        (-90, "in 1 min"),
+    ],
+)
+def test_ago(seconds: float, text: str) -> None:
+    when = Timestamp()
+    when.FromNanoseconds(int((NOW - seconds) * 1e9))
+    assert words.ago(when, datetime.fromtimestamp(NOW, UTC)) == text
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [
+        (0, "at the same time"),
+        (1, "1e-06 ms later"),
+        (1_500_000, "1.5 ms later"),
+        (-2_000_000, "2 ms earlier"),
+        (90 * 10**9, "1 min later"),
+    ],
+)
+def test_elapsed(nanoseconds: int, text: str) -> None:
+    start, end = Timestamp(seconds=NOW), Timestamp()
+    end.FromNanoseconds(NOW * 10**9 + nanoseconds)
+    assert words.elapsed(start, end) == text
+
+
+def test_a_node_of_the_users_is_not_taken_for_another() -> None:
+    assert words.node_name(NodeKind(endpoint=ENDPOINT_START)) == "Start"
+    assert words.node_name(NodeKind(endpoint=ENDPOINT_END)) == "End"
+    assert words.node_name(NodeKind(custom="planner")) == "planner"
+    assert words.node_name(NodeKind(custom="Start")) == "Custom:Start"
+    assert words.node_name(NodeKind(custom="Custom:x")) == "Custom:Custom:x"
+    assert words.node_name(NodeKind(custom="")) == "Custom:"
+
+
+@given(st.text())
+def test_nothing_that_is_shown_acts_upon_a_terminal(text: str) -> None:
+    assert printable(text).isprintable()
+    assert one_line(text).isprintable()
+    assert all(line.isprintable() for line in words.block(text, full=True).split("\n"))
+
+
+def test_control_characters_can_be_seen() -> None:
+    assert printable("a\x1b[31m\x00\u202e\n") == "a\\x1b[31m\\x00\\u202e\\n"
+    assert printable("naïve 🧵 日本") == "naïve 🧵 日本"
+
+
+def test_long_texts_are_cut_unless_they_are_asked_for() -> None:
+    text = "x" * 1000
+    assert words.line(text, full=False) == "x" * 400 + "… (1000 characters)"
+    assert words.line(text, full=True) == text
+    assert words.block("a\n" * 10, full=False) == "a\na\na\na\na\na… (20 characters)"
+    assert words.block("a\n" * 10, full=True) == "a\n" * 10

@@ -1,0 +1,32 @@
+"""`make demo`: a killed workflow is finished by another worker, and a wrong end is noticed."""
+
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lockstitch import Checkpoint, Client, json_text
+from tests.support.paths import ROOT
+from tests.support.server import LockstitchServer
+
+DEMO = ROOT / "examples" / "resume" / "demo.py"
+
+
+def test_the_demo(tmp_path: Path) -> None:
+    result = subprocess.run([sys.executable, str(DEMO)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "the first worker is gone" in result.stdout
+    assert "second | finds the checkpoint of step 3 and goes on from there" in result.stdout
+    assert "first | step 4: barrier" not in result.stdout
+    assert list(tmp_path.iterdir()) == [], "it cleans up"
+
+
+@pytest.mark.parametrize("step", [None, 6])
+def test_the_demo_notices_a_wrong_end(own_server: LockstitchServer, step: int | None) -> None:
+    demo = runpy.run_path(str(DEMO))
+    if step is not None:
+        with Client(own_server.target) as client:
+            client.save(Checkpoint(session_id=demo["SESSION"], step=step, metadata={"worker": json_text("first")}))
+    assert demo["check"](own_server.target)
