@@ -64,7 +64,7 @@ def create_engine(store: Store, settings: Settings) -> Engine:
     queue, limits = settings.queue, settings.limits
     saves = Bounds(queue.max_operations, queue.max_bytes, queue.batch_operations, queue.batch_bytes)
     loads = Bounds(queue.max_loads, queue.max_loads, queue.load_batch, queue.load_batch)
-    committer = Committer(store, saves, limits.max_message_bytes)
+    committer = Committer(store, saves, limits.max_message_bytes, limits.max_parts)
     loader = Loader(store, loads)
     handlers = Handlers(committer, loader, Lister(store, limits.max_page_bytes), limits)
     return Engine(committer, loader, Dispatcher(handlers, limits))

@@ -20,12 +20,6 @@ _SIZE = TypeAdapter(ByteSize)
 _SIZE_TEXT = r"^\s*\d+(\.\d+)?\s*([KMG]i?)?B?\s*$"
 
 
-def redact(text: str) -> str:
-    """A store's URL without its passwords. Takes too much rather than too little from one that is malformed."""
-    text = re.sub(r"(password=)[^&\s]*", r"\1***", text, flags=re.IGNORECASE)
-    return re.sub(r"(^[^:/]*:|//[^:/]*:)(?!//).*@", r"\1***@", text, flags=re.DOTALL)
-
-
 def _bytes(value: object) -> object:
     """Sizes may be written as text: 64MiB, 1.5 GiB, 4096."""
     if isinstance(value, str) and re.match(_SIZE_TEXT, value, re.IGNORECASE):

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from lockstitch_server.cli.settings import Loaded, SettingsInvalid, from_command_line, known_settings, load
-from lockstitch_server.config import Limits, Queue, Settings, redact
+from lockstitch_server.config import Limits, Queue, Settings
+from lockstitch_server.core.redaction import redact
 
 MIB = 1024 * 1024
 

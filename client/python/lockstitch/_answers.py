@@ -25,12 +25,12 @@ def saved_writes(answer: pb.SaveWritesResponse) -> SavedWrites:
 
 
 def loaded(answer: pb.LoadResponse) -> Loaded:
-    return Loaded(answer.checkpoint, answer.pending_writes, answer.revision)
+    return Loaded(answer.checkpoint, answer.pending_writes, answer.revision, answer.checkpoint_revision)
 
 
 def latest(answer: pb.LoadLatestResponse) -> Latest:
     found = answer.checkpoint if answer.HasField("checkpoint") else None
-    return Latest(found, answer.pending_writes, answer.revision)
+    return Latest(found, answer.pending_writes, answer.revision, answer.checkpoint_revision)
 
 
 def latest_of(request: pb.LoadLatestRequest, answer: pb.LoadLatestStreamResponse) -> LatestOf:

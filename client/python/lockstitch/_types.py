@@ -86,20 +86,28 @@ class SavedWrites:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A checkpoint, its pending writes by (task_path, task_id, index), and the session's revision."""
+    """A checkpoint, its pending writes by (task_path, task_id, index), and the session's revision.
+
+    checkpoint_revision: the revision in which the checkpoint's content was written.
+    """
 
     checkpoint: Checkpoint
     pending_writes: Sequence[PendingWrite]
     revision: int
+    checkpoint_revision: int
 
 
 @dataclass(frozen=True, slots=True)
 class Latest:
-    """The latest checkpoint (None: there is none), its pending writes, and the session's revision (0: no session)."""
+    """The latest checkpoint (None: there is none), its pending writes, and the session's revision (0: no session).
+
+    checkpoint_revision: the revision in which the checkpoint's content was written (0: there is none).
+    """
 
     checkpoint: Checkpoint | None
     pending_writes: Sequence[PendingWrite]
     revision: int
+    checkpoint_revision: int
 
 
 @dataclass(frozen=True, slots=True)

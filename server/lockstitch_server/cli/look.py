@@ -161,7 +161,7 @@ def _load(client: "Client", session: str, namespace: str, step: int | None, chec
     latest = client.load_latest(session, namespace)
     if latest.checkpoint is None:
         fail(f"there is no session {session!r}" + (f" with namespace {namespace!r}" if namespace else ""), FAILED)
-    return Loaded(latest.checkpoint, latest.pending_writes, latest.revision)
+    return Loaded(latest.checkpoint, latest.pending_writes, latest.revision, latest.checkpoint_revision)
 
 
 def _which(text: str) -> tuple[int | None, str | None]:

@@ -22,7 +22,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from lockstitch_server.config import Settings, redact
+from lockstitch_server.config import Settings
+from lockstitch_server.core.redaction import redact
 
 PREFIX = "LOCKSTITCH_"
 DEFAULT_FILE = "lockstitch.toml"

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lockstitch_server.cli.settings import DEFAULT, Loaded, Place, known_settings
-from lockstitch_server.config import KIB, Settings, redact
+from lockstitch_server.config import KIB, Settings
+from lockstitch_server.core.redaction import redact
 
 _UNITS = ((KIB**4, "TiB"), (KIB**3, "GiB"), (KIB**2, "MiB"), (KIB, "KiB"))
 

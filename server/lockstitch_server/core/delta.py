@@ -69,21 +69,30 @@ def merge(base: Manifest, delta: DraftDelta) -> tuple[Manifest, list[Edit]]:
 
 def _merge_custom(edits: dict[PartName, Edit], delta: CustomDelta) -> None:
     before = _remove_custom(edits, delta.name)
-    if delta.change == "put":
-        old = before.old if before and before.name == delta.part.name else None
-        edits[delta.part.name] = Edit(delta.part.name, delta.part.shell, old, delta.part.data)
-    elif before is None:
-        edits[delta.part.name] = Edit(delta.part.name, delta.part.shell, put=delta.part.data)
-    elif delta.change == "append" and before.name[0] != PartKind.PART_KIND_CUSTOM_LIST:
+    shell = delta.part.shell if before is None else _merged_shell(before.shell, delta)
+    same = before is not None and (delta.change == "version" or before.name == delta.part.name)
+    if before is not None and same:
+        put = delta.part.data if delta.change == "put" else None
+        appended = delta.part.data if delta.change == "append" else b""
+        edits[before.name] = Edit(before.name, shell, before.old, put, appended)
+    elif delta.change == "append" and before is not None and before.name[0] == PartKind.PART_KIND_CUSTOM_BLOB:
         raise Failure(
             Reason.DELTA_MISMATCH,
-            f"delta.custom[{delta.name!r}].append: the base holds no list under this name; send the full state",
+            f"delta.custom[{delta.name!r}].append: the base holds a blob under this name; send the full state",
             field="delta.custom",
         )
     else:
-        channel = pb.CustomChannel.FromString(before.shell)
-        channel.version = delta.version
-        edits[before.name] = Edit(before.name, channel.SerializeToString(), before.old, appended=delta.part.data)
+        edits[delta.part.name] = Edit(delta.part.name, shell, put=delta.part.data)
+
+
+def _merged_shell(base: bytes, delta: CustomDelta) -> bytes:
+    """The base's custom channel, without its value, with the delta's version; what nobody knows stays in it."""
+    channel = pb.CustomChannel.FromString(base)
+    if delta.change == "put":
+        channel.ClearField("list")
+    channel.version = delta.version
+    channel.MergeFromString(delta.part.shell)
+    return channel.SerializeToString()
 
 
 def _remove_custom(edits: dict[PartName, Edit], name: str) -> Edit | None:

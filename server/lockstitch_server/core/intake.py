@@ -7,7 +7,6 @@ from lockstitch.v1 import checkpoint_service_pb2 as service_pb
 from lockstitch_server.core import checksum
 from lockstitch_server.core.checkpoint import NS_PER_SECOND, split_header, split_state
 from lockstitch_server.core.delta import split_delta
-from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.ids import default_checkpoint_id, digest, framed, session_key
 from lockstitch_server.core.operations import DraftDelta, Expected, Save, SaveWrites
 from lockstitch_server.core.records import WriteRow
@@ -21,7 +20,7 @@ def save_operation(request: service_pb.SaveRequest, tenant: str, size: int) -> S
     checkpoint_id = checkpoint.checkpoint_id or default_checkpoint_id(checkpoint.step)
     name = (checkpoint.session_id, checkpoint.namespace, checkpoint_id, checkpoint.parent_id, checkpoint.step)
     session_id, namespace, _, parent_id, step = name
-    found = terms(tenant, key, _facts(checkpoint, checkpoint_id))
+    found = terms(tenant, key, facts(checkpoint, checkpoint_id))
     state = split_state(checkpoint.state) if checkpoint.HasField("state") else None
     server_time = not checkpoint.HasField("created_at")
     header = split_header(checkpoint)
@@ -58,15 +57,6 @@ def save_writes_operation(request: service_pb.SaveWritesRequest, tenant: str, si
         lease_token=request.lease_token,
         size=size,
     )
-
-
-def _facts(checkpoint: pb.Checkpoint, checkpoint_id: str) -> set[tuple[str, str, str]]:
-    try:
-        return facts(checkpoint, checkpoint_id)
-    except RecursionError as error:
-        raise Failure(
-            Reason.INVALID_FIELD, "checkpoint.metadata: a value is nested too deep", field="checkpoint.metadata"
-        ) from error
 
 
 def _delta(request: service_pb.SaveRequest, header: bytes, *name: str) -> DraftDelta:

@@ -17,6 +17,8 @@ INLINE_BYTES = 64
 
 LISTS = frozenset({PartKind.PART_KIND_MESSAGES, PartKind.PART_KIND_ERRORS, PartKind.PART_KIND_CUSTOM_LIST})
 CUSTOM = frozenset({PartKind.PART_KIND_CUSTOM_EMPTY, PartKind.PART_KIND_CUSTOM_BLOB, PartKind.PART_KIND_CUSTOM_LIST})
+NAMED = CUSTOM | {PartKind.PART_KIND_EXTRA}
+"""Of which a state may have many."""
 
 PartName = tuple["PartKind.ValueType", str]
 

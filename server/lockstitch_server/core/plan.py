@@ -16,7 +16,7 @@ from lockstitch_server.core.operations import (
     SaveWrites,
     WritesSaved,
 )
-from lockstitch_server.core.parts import RowSizes
+from lockstitch_server.core.parts import NAMED, RowSizes
 from lockstitch_server.core.placement import Placement, commit, holds, index, materialize, place, place_edit
 from lockstitch_server.core.prefetch import open_views
 from lockstitch_server.core.reading import Reader
@@ -33,6 +33,8 @@ class PlanSettings:
     """How logs are cut into rows."""
     max_bytes: int
     """Most bytes in a checkpoint with its pending writes, so that an answer can carry it."""
+    max_parts: int
+    """Most extra entries and custom channels in a state, so that it can be sent whole as well as by deltas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +70,22 @@ async def _plan_save(save: Save, view: SessionView, settings: PlanSettings, now:
     draft = save.state
     if existing is not None:
         if await _is_repetition(save, existing, view):
-            return await _unchanged(save, existing, writes, view, now)
+            return await _unchanged(save, existing, writes, view, settings, now)
         if isinstance(draft, DraftDelta):
             draft = await _full(save, draft, view)
         if await _is_same(save, draft, existing, view):
-            return await _unchanged(save, existing, writes, view, now)
+            return await _unchanged(save, existing, writes, view, settings, now)
     await _check_preconditions(save, view)
     record = CheckpointRecord(header=save.header, server_time=save.server_time)
     placements = await _fill(record, save, draft, existing, view)
+    _check_parts(placements, settings)
     size = len(save.header) + state_size(record.manifest) + sum(_placed_size(placed) for placed in placements)
     await _check_size(save, size, writes, view, settings)
 
     # From here on nothing reads or fails.
     revision = _touch(save, view, now)
-    record.manifest.parts.extend(commit(placements, view))
+    if placements:  # even an empty list would make a manifest present
+        record.manifest.parts.extend(commit(placements, view))
     row = _row(save, record, revision, view.row.updated_at)
     view.put_checkpoint(row, save.terms)
     for write in writes:
@@ -113,10 +117,12 @@ def _touch(operation: Operation, view: SessionView, now: int) -> int:
 
 async def _is_repetition(save: Save, existing: CheckpointRow, view: SessionView) -> bool:
     """Whether a delta is the one that wrote what is there, on a base that has not been replaced since."""
-    record = _readable(existing)
-    if not isinstance(save.state, DraftDelta) or record is None or record.request_digest != save.state.digest:
+    record, delta = _readable(existing), save.state
+    if not isinstance(delta, DraftDelta) or record is None or record.request_digest != delta.digest:
         return False
-    base = await view.checkpoint(save.namespace, save.state.base_id)
+    if delta.base_id == save.checkpoint_id:  # it has replaced its base: only who knows the new one means it anew
+        return delta.base_revision in (0, record.base_revision)
+    base = await view.checkpoint(save.namespace, delta.base_id)
     return base is None or base.revision == record.base_revision
 
 
@@ -143,10 +149,16 @@ async def _is_same(save: Save, draft: DraftState | None, existing: CheckpointRow
 
 
 async def _unchanged(
-    save: Save, existing: CheckpointRow, writes: Sequence[WriteRow], view: SessionView, now: int
+    save: Save,
+    existing: CheckpointRow,
+    writes: Sequence[WriteRow],
+    view: SessionView,
+    settings: PlanSettings,
+    now: int,
 ) -> Saved:
     if writes:
         await _check_preconditions(save, view)
+        await _check_size(save, _stored_size(existing), writes, view, settings)
         _touch(save, view, now)
         for write in writes:
             view.put_write(write)
@@ -246,14 +258,17 @@ async def _new_writes(save: Operation, view: SessionView) -> list[WriteRow]:
     """The writes that are not there yet, or replace what is there."""
     if not save.writes:
         return []
-    seen = set(await view.write_sizes(save.namespace, save.checkpoint_id))
-    fresh = []
+    wanted: dict[tuple[str, int], WriteRow] = {}
     for write in save.writes:
         name = (write.task_id, write.task_index)
-        if write.task_index < 0 or name not in seen:
-            fresh.append(write)
-            seen.add(name)
-    return fresh
+        if write.task_index < 0 or name not in wanted:
+            wanted[name] = write
+    stored = await view.write_sizes(save.namespace, save.checkpoint_id)
+    return [
+        write
+        for name, write in wanted.items()
+        if name not in stored or (write.task_index < 0 and not await view.holds_write(write))
+    ]
 
 
 # Checks
@@ -299,6 +314,17 @@ async def _check_size(
             field=field,
             limit=settings.max_bytes,
             size=total,
+        )
+
+
+def _check_parts(placements: Sequence[Placement], settings: PlanSettings) -> None:
+    limit, count = settings.max_parts, sum(placed.part.kind in NAMED for placed in placements)
+    if count > limit:
+        raise Failure(
+            Reason.INVALID_FIELD,
+            f"delta: the state would have {count} extra entries and custom channels; the limit is {limit}",
+            field="delta",
+            limit=limit,
         )
 
 

@@ -15,6 +15,9 @@ from lockstitch_server.core.ids import default_checkpoint_id, digest, framed
 
 Fact = tuple[str, str, str]
 
+MAX_DEPTH = 100
+"""How deep JSON values are looked into."""
+
 
 def ran(node: NodeKind) -> Fact:
     """The fact that a node ran."""
@@ -59,17 +62,26 @@ def terms(tenant: str, key: bytes, found: Iterable[Fact]) -> tuple[int, ...]:
 
 
 def canonical_json(text: str) -> str:
-    """One text for all ways to write the same JSON value: keys sorted, no white space, numbers by value."""
-    return json.dumps(_canonical(json.loads(text, parse_int=_decimal, parse_float=_decimal)), ensure_ascii=True)
+    """One text for all ways to write the same JSON value: keys sorted, no white space, numbers by value.
+
+    A value that is nested deeper than MAX_DEPTH equals only itself, as it is written.
+    """
+    try:
+        value = _canonical(json.loads(text, parse_int=_decimal, parse_float=_decimal), MAX_DEPTH)
+    except RecursionError:
+        return text
+    return json.dumps(value, ensure_ascii=True)
 
 
-def _canonical(value: Any) -> Any:
+def _canonical(value: Any, depth: int) -> Any:
+    if not depth:
+        raise RecursionError
     if isinstance(value, Decimal):
         return {"": _number(value)}
     if isinstance(value, Mapping):
-        return [[name, _canonical(value[name])] for name in sorted(value)]
+        return [[name, _canonical(value[name], depth - 1)] for name in sorted(value)]
     if isinstance(value, list):
-        return {"[]": [_canonical(item) for item in value]}
+        return {"[]": [_canonical(item, depth - 1) for item in value]}
     return value
 
 

@@ -17,6 +17,8 @@ from lockstitch_server.core.records import (
 )
 from lockstitch_server.records.v1.record_pb2 import Manifest, Part
 
+NS_PER_MICROSECOND = 1000
+
 CheckpointName = tuple[str, str]
 """(namespace, checkpoint_id)."""
 WriteName = tuple[str, int]
@@ -110,6 +112,14 @@ class SessionView:
             self._write_sizes[name] = {(task, index): size for task, index, size in stored.get(ref, ())}
         return self._write_sizes[name]
 
+    async def holds_write(self, write: WriteRow) -> bool:
+        """Whether exactly this pending write is there."""
+        name, task = (write.namespace, write.checkpoint_id), (write.task_id, write.task_index)
+        if (name, task) in self._new_writes:
+            return self._new_writes[name, task] == write
+        ref = CheckpointRef(self.row.key, *name)
+        return not self.empty and write in (await self._reader.writes([ref])).get(ref, ())
+
     async def _tail(self, log: int) -> Tail:
         if log not in self._tails:
             found = await self._reader.tails([(self.row.key, log)])
@@ -125,7 +135,9 @@ class SessionView:
     def touch(self, now: int) -> int:
         """Begin a change of the session. Returns its new revision."""
         self.changed = True
-        self.row.revision += 1
+        # By the clock, so that a revision never comes again, not even in a store that was emptied or put back: there a
+        # client's delta could otherwise meet another base under the revision that it knows.
+        self.row.revision = max(self.row.revision + 1, now // NS_PER_MICROSECOND)
         self.row.updated_at = max(now, self.row.updated_at)
         if self.row.ttl is not None:
             self.row.expire_at = now + self.row.ttl

@@ -15,9 +15,9 @@ from lockstitch_server.storage.store import Store
 class Committer:
     """Makes operations durable: what has queued while the last transaction ran goes into the next one."""
 
-    def __init__(self, store: Store, bounds: Bounds, max_bytes: int) -> None:
+    def __init__(self, store: Store, bounds: Bounds, max_bytes: int, max_parts: int) -> None:
         self._store = store
-        self._settings = PlanSettings(store.row_sizes, max_bytes)
+        self._settings = PlanSettings(store.row_sizes, max_bytes, max_parts)
         self._batcher: Batcher[Operation, Result] = Batcher(self._commit, _size, bounds)
 
     async def submit(self, operation: Operation) -> Result:

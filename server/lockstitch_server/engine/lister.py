@@ -1,16 +1,16 @@
 """Lists, and walks along parents."""
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.reading import Catalog, CheckpointQuery, ListedCheckpoint, SessionQuery
-from lockstitch_server.core.records import CheckpointRef, CheckpointRow, Seek, SessionRow, SessionSummary
+from lockstitch_server.core.records import CheckpointRef, CheckpointRow, Seek, SessionRow, SessionSummary, WriteSize
 from lockstitch_server.core.selection import Selection
 from lockstitch_server.core.view import state_size
-from lockstitch_server.engine.loader import Loaded, assemble
+from lockstitch_server.engine.loader import Loaded, assemble, ref_of
 from lockstitch_server.storage.store import Store
 
 WALK_CHUNK = 32
@@ -64,7 +64,8 @@ class Lister:
 
         async def unit(catalog: Catalog) -> CheckpointPage:
             found = await catalog.list_checkpoints(replace(query, limit=query.limit + 1))
-            rows = self._fitting(found[: query.limit], selection)
+            writes = await catalog.write_sizes([ref_of(row) for _, row in found]) if selection.writes and found else {}
+            rows = self._fitting(found[: query.limit], selection, writes)
             sessions = await catalog.sessions(sorted({listed.row.key for listed in rows}))
             loaded = await assemble([(sessions[row.key], row, selection) for _, row in rows], catalog)
             count = await catalog.count_checkpoints(query) if total else None
@@ -115,11 +116,17 @@ class Lister:
 
         return await self._store.read(unit)
 
-    def _fitting(self, found: Sequence[ListedCheckpoint], selection: Selection) -> Sequence[ListedCheckpoint]:
+    def _fitting(
+        self,
+        found: Sequence[ListedCheckpoint],
+        selection: Selection,
+        writes: Mapping[CheckpointRef, Sequence[WriteSize]],
+    ) -> Sequence[ListedCheckpoint]:
         """As many as a page may hold in bytes, one at least."""
         size = 0
         for number, (_, row) in enumerate(found):
-            size += len(row.record) + (state_size(row.decoded().manifest) if selection.state else 0)
+            size += len(row.record) + sum(write.size for write in writes.get(ref_of(row), ()))
+            size += state_size(row.decoded().manifest) if selection.state else 0
             if number and size > self._max_page_bytes:
                 return found[:number]
         return found

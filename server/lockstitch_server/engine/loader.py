@@ -48,33 +48,42 @@ class Loaded(NamedTuple):
     write_channels: Sequence[str]
 
 
+class Absent(NamedTuple):
+    """There is no such checkpoint."""
+
+    session_revision: int
+    """0: there is no such session."""
+
+
 class Loader:
     """Loads single checkpoints."""
 
     def __init__(self, store: Store, bounds: Bounds) -> None:
         self._store = store
-        self._batcher: Batcher[LoadQuery, Loaded | None] = Batcher(self._load, lambda _: 1, bounds, lanes=store.readers)
+        self._batcher: Batcher[LoadQuery, Loaded | Absent] = Batcher(
+            self._load, lambda _: 1, bounds, lanes=store.readers
+        )
 
-    async def load(self, query: LoadQuery) -> Loaded | None:
-        """The checkpoint, or None. Fails with DATA_LOSS, OVERLOADED, STORE_UNAVAILABLE."""
+    async def load(self, query: LoadQuery) -> Loaded | Absent:
+        """The checkpoint, if there is one. Fails with DATA_LOSS, OVERLOADED, STORE_UNAVAILABLE."""
         return await self._batcher.submit(query)
 
     async def close(self) -> None:
         """Take no more, and answer all that was taken."""
         await self._batcher.close()
 
-    async def _load(self, queries: Sequence[LoadQuery]) -> Sequence[Loaded | Failure | None]:
+    async def _load(self, queries: Sequence[LoadQuery]) -> Sequence[Loaded | Absent | Failure]:
         return await self._store.read(lambda catalog: load_all(queries, catalog, time.time_ns()))
 
 
-async def load_all(queries: Sequence[LoadQuery], catalog: Catalog, now: int) -> list[Loaded | Failure | None]:
+async def load_all(queries: Sequence[LoadQuery], catalog: Catalog, now: int) -> list[Loaded | Absent | Failure]:
     """Answer queries on one snapshot. One that fails leaves the others alone."""
     sessions = await catalog.sessions(sorted({query.key for query in queries}))
     alive = {key: row for key, row in sessions.items() if not row.expired(now)}
     rows = await _find([query for query in queries if query.key in alive], catalog, now)
     wanted = [(alive[query.key], rows[query], query.selection) for query in queries if query in rows]
     loaded = dict(zip((query for query in queries if query in rows), await assemble(wanted, catalog), strict=True))
-    return [loaded.get(query) for query in queries]
+    return [loaded.get(query) or Absent(alive[query.key].revision if query.key in alive else 0) for query in queries]
 
 
 async def assemble(
@@ -83,7 +92,7 @@ async def assemble(
     """Put checkpoints together out of rows, logs and pending writes."""
     logs = {ref for _, row, selection in wanted for ref in _logs(row, selection)}
     segments = await catalog.segments(sorted(logs)) if logs else {}
-    refs = {_ref(row) for session, row, selection in wanted if selection.writes and session.write_bytes}
+    refs = {ref_of(row) for session, row, selection in wanted if selection.writes and session.write_bytes}
     writes = await catalog.writes(sorted(refs)) if refs else {}
     return [_assemble(session, row, selection, segments, writes) for session, row, selection in wanted]
 
@@ -126,7 +135,8 @@ def _logs(row: CheckpointRow, selection: Selection) -> list[LogRef]:
     return [LogRef(row.key, part.log, part.length) for part in parts if part.log]
 
 
-def _ref(row: CheckpointRow) -> CheckpointRef:
+def ref_of(row: CheckpointRow) -> CheckpointRef:
+    """The name of a checkpoint."""
     return CheckpointRef(row.key, row.namespace, row.checkpoint_id)
 
 
@@ -144,7 +154,7 @@ def _assemble(
         record = row.decoded()
         has_state = selection.state and record.HasField("manifest")
         state = join_state(selected(record.manifest, selection), data_of) if has_state else None
-        pending = writes.get(_ref(row), ())
+        pending = writes.get(ref_of(row), ())
         return Loaded(
             join_checkpoint(session.session_id, row, state),
             [check_crc(write.data, write.crc) for write in pending],

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
-from lockstitch_server.config import redact
+from lockstitch_server.core.redaction import redact
 from lockstitch_server.importers.weavegraph import SessionRow, StepRow
 
 if TYPE_CHECKING:

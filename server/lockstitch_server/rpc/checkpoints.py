@@ -29,6 +29,7 @@ from lockstitch_server.rpc.context import CallContext
 from lockstitch_server.rpc.errors import status_of
 from lockstitch_server.rpc.paging import fingerprint, page_size, read_token, write_token
 
+MAX_NS = 2**63 - 1
 STREAM_WINDOW = 64
 """How many sessions of a LoadLatestStream are loaded at once."""
 
@@ -59,7 +60,7 @@ class Handlers:
 
     async def LoadLatest(self, request: pb.LoadLatestRequest, context: CallContext) -> bytes:
         loaded = await self._loader.load(_load_latest(request, context))
-        return b"" if loaded is None else _loaded(loaded)
+        return _loaded(loaded) if isinstance(loaded, Loaded) else wire.unsigned(3, loaded.session_revision)
 
     async def Load(self, request: pb.LoadRequest, context: CallContext) -> bytes:
         by_id = request.WhichOneof("selector") == "checkpoint_id"
@@ -73,7 +74,7 @@ class Handlers:
             Selection(state=_with_state(request)),
         )
         loaded = await self._loader.load(query)
-        if loaded is None:
+        if not isinstance(loaded, Loaded):
             raise not_found(request.session_id)
         return _loaded(loaded)
 
@@ -184,7 +185,8 @@ def _checkpoint_query(
 
 def _loaded(loaded: Loaded) -> bytes:
     """LoadLatestResponse and LoadResponse, which are alike."""
-    return wire.delimited(1, loaded.checkpoint) + _writes(2, loaded) + wire.unsigned(3, loaded.session_revision)
+    revisions = wire.unsigned(3, loaded.session_revision) + wire.unsigned(4, loaded.revision)
+    return wire.delimited(1, loaded.checkpoint) + _writes(2, loaded) + revisions
 
 
 def _writes(number: int, loaded: Loaded, channels: frozenset[str] = frozenset()) -> bytes:
@@ -244,4 +246,5 @@ def _timestamp(ns: int) -> Timestamp:
 
 
 def _ns(moment: Timestamp) -> int:
-    return moment.seconds * NS_PER_SECOND + moment.nanos
+    """A time in ns, as near to it as the store's times go."""
+    return max(-MAX_NS, min(MAX_NS, moment.seconds * NS_PER_SECOND + moment.nanos))

@@ -33,14 +33,20 @@ def read_token(text: str, bound_to: bytes) -> PageToken | None:
         token = PageToken.FromString(base64.b64decode(text.encode(), altchars=b"-_", validate=True))
     except (binascii.Error, DecodeError, ValueError) as error:
         raise _invalid() from error
-    if token.request_digest != bound_to:
+    seal, token.request_digest = token.request_digest, bound_to
+    if seal != _seal(token):
         raise _invalid()
     return token
 
 
 def write_token(token: PageToken) -> str:
-    """A token as clients hold it."""
+    """A token as clients hold it: its digest over the request is made one over the position too."""
+    token.request_digest = _seal(token)
     return base64.urlsafe_b64encode(token.SerializeToString()).decode()
+
+
+def _seal(token: PageToken) -> bytes:
+    return digest(token.SerializeToString(deterministic=True))
 
 
 def _invalid() -> Failure:

@@ -187,6 +187,7 @@ RULES: Mapping[str, Mapping[str, Sequence[Rule]]] = {
     "lockstitch.v1.ListSessionsRequest": {
         "": [Custom(conditions.page)],
         "session_id_prefix": [Id("max_session_id_bytes")],
+        "labels": [Keys(Id(255)), Values(Id(255))],
         "updated_since": [Sub()],
         "updated_before": [Sub()],
     },

@@ -225,7 +225,8 @@ class SaveResponse(_message.Message):
     """The id under which the checkpoint is stored."""
     revision: _builtins.int
     """The revision of the session that this checkpoint's content was written in.
-    A session's revision grows with every change of the session.
+    A session's revision grows with every change of the session, by no fixed
+    step, and never comes again.
     """
     outcome: Global___SaveOutcome.ValueType
     """What the save did."""
@@ -356,8 +357,13 @@ class LoadLatestResponse(_message.Message):
     CHECKPOINT_FIELD_NUMBER: _builtins.int
     PENDING_WRITES_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_REVISION_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """The session's revision; 0 where there is no such session."""
+    checkpoint_revision: _builtins.int
+    """The revision in which the checkpoint's content was written, which is what
+    SaveRequest.base_revision takes.
+    """
     @_builtins.property
     def checkpoint(self) -> _checkpoint_pb2.Checkpoint:
         """The latest checkpoint; absent where there is none."""
@@ -372,10 +378,11 @@ class LoadLatestResponse(_message.Message):
         checkpoint: _checkpoint_pb2.Checkpoint | None = ...,
         pending_writes: _abc.Iterable[_checkpoint_pb2.PendingWrite] | None = ...,
         revision: _builtins.int = ...,
+        checkpoint_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "pending_writes", b"pending_writes", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "checkpoint_revision", b"checkpoint_revision", "pending_writes", b"pending_writes", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -430,8 +437,13 @@ class LoadResponse(_message.Message):
     CHECKPOINT_FIELD_NUMBER: _builtins.int
     PENDING_WRITES_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_REVISION_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """The session's revision."""
+    checkpoint_revision: _builtins.int
+    """The revision in which the checkpoint's content was written, which is what
+    SaveRequest.base_revision takes.
+    """
     @_builtins.property
     def checkpoint(self) -> _checkpoint_pb2.Checkpoint:
         """The checkpoint."""
@@ -446,10 +458,11 @@ class LoadResponse(_message.Message):
         checkpoint: _checkpoint_pb2.Checkpoint | None = ...,
         pending_writes: _abc.Iterable[_checkpoint_pb2.PendingWrite] | None = ...,
         revision: _builtins.int = ...,
+        checkpoint_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "pending_writes", b"pending_writes", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "checkpoint_revision", b"checkpoint_revision", "pending_writes", b"pending_writes", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -549,8 +562,8 @@ class ListSessionsRequest(_message.Message):
     UPDATED_BEFORE_FIELD_NUMBER: _builtins.int
     ORDER_BY_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """Most sessions in an answer. 0: 50. Over 1000: 1000. Below 0:
-    INVALID_ARGUMENT.
+    """Most sessions in an answer. 0: 50. Over 1000: 1000 (both configurable).
+    Below 0: INVALID_ARGUMENT.
     """
     page_token: _builtins.str
     """`next_page_token` of the answer before; the other fields but page_size must
@@ -755,8 +768,8 @@ class ListCheckpointsRequest(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     INCLUDE_WRITES_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """Most checkpoints in an answer. 0: 50. Over 1000: 1000. Below 0:
-    INVALID_ARGUMENT. A page is also ended by its size in bytes (16 MiB by
+    """Most checkpoints in an answer. 0: 50. Over 1000: 1000 (both configurable).
+    Below 0: INVALID_ARGUMENT. A page is also ended by its size in bytes (16 MiB by
     default, configurable), and may be short or empty with more to come: only an
     empty next_page_token says that the list is at its end.
     """

@@ -215,7 +215,7 @@ class PageToken(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     NAMESPACE_FIELD_NUMBER: _builtins.int
     request_digest: _builtins.bytes
-    """Which list, and with which filters: a digest over the request."""
+    """Which list, with which filters, and which position: a digest over both."""
     time: _builtins.int
     """Sort position of the last item given: time in ns, where that is the order."""
     key: _builtins.bytes

@@ -17,9 +17,8 @@ APPLICATION_ID = 0x4C6B5374
 
 
 def migrate_sqlite(connection: sqlite3.Connection, path: str) -> None:
-    """Create or upgrade the schema of a SQLite database. Raises StoreError for one that is not Lockstitch's."""
+    """Create or upgrade the schema of a SQLite database. Raises StoreError."""
     try:
-        _check_owner(connection, path)
         if not _is_current(connection):
             _upgrade_sqlite(connection)
     except sqlite3.Error as error:
@@ -62,7 +61,8 @@ def _config() -> Any:
     return config
 
 
-def _check_owner(connection: sqlite3.Connection, path: str) -> None:
+def check_owner(connection: sqlite3.Connection, path: str) -> None:
+    """Raises StoreError for a database that is not Lockstitch's. An empty one may become so."""
     # In this order: another process may be creating the schema now, and marks the file in the same transaction.
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     (owner,) = connection.execute("PRAGMA application_id").fetchone()

@@ -2,6 +2,7 @@
 
 import asyncpg
 
+from lockstitch_server.core.redaction import redact
 from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.migrations import POSTGRES_SCHEMA, VERSION_TABLE, head, known, upgrade
 from lockstitch_server.storage.store import StoreError
@@ -30,23 +31,23 @@ async def migrate_postgres(url: str) -> None:
             if found is None or found in known():
                 await connection.run_sync(upgrade)
     except SQLAlchemyError as error:
-        raise StoreError(f"cannot migrate the Postgres database: {error.__cause__ or error}") from error
+        raise StoreError(f"cannot migrate {redact(url)}: {error.__cause__ or error}") from error
     finally:
         await engine.dispose()
 
 
-async def check_schema(connection: AnyConnection) -> None:
+async def check_schema(connection: AnyConnection, url: str) -> None:
     """Raises StoreError for a schema that is missing or behind. One that is ahead will do."""
     table = f"{POSTGRES_SCHEMA}.{VERSION_TABLE}"
     found = None
     if await connection.fetchval("SELECT to_regclass($1)", table) is not None:
         found = await connection.fetchval(f"SELECT version_num FROM {table}")  # noqa: S608 - a constant
     if found is None:
-        raise StoreError("the Postgres database has no Lockstitch schema; run: lockstitch migrate --store URL")
+        raise StoreError(f"{url} has no Lockstitch schema; run: lockstitch migrate --store {url}")
     if found != head() and found in known():
         raise StoreError(
-            f"the Postgres schema is at version {found}, this server needs {head()}; "
-            "run: lockstitch migrate --store URL"
+            f"the schema of {url} is at version {found}, this server needs {head()}; "
+            f"run: lockstitch migrate --store {url}"
         )
 
 

@@ -30,7 +30,7 @@ async def apply(connection: AnyConnection, changes: Sequence[SessionChange]) -> 
 
 async def _wipe(connection: AnyConnection, keys: Sequence[bytes]) -> None:
     if keys:
-        for name in ("wipe_checkpoints", "wipe_segments", "wipe_writes"):
+        for name in ("wipe_checkpoints", "wipe_segments", "wipe_writes", "wipe_labels"):
             await connection.execute(SQL[name], keys)
 
 

@@ -36,6 +36,9 @@ DELETE FROM lockstitch.segments WHERE key = ANY($1::bytea[])
 -- name: wipe_writes
 DELETE FROM lockstitch.writes WHERE key = ANY($1::bytea[])
 
+-- name: wipe_labels
+UPDATE lockstitch.sessions SET labels = '{}' WHERE key = ANY($1::bytea[])
+
 -- name: get_checkpoints
 SELECT w.number, c.key, c.namespace, c.checkpoint_id, c.parent_id, c.step, c.revision, c.saved_at, c.record, c.crc
 FROM unnest($1::int[], $2::bytea[], $3::text[], $4::text[]) AS w(number, key, namespace, checkpoint_id)

@@ -11,6 +11,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.parts import RowSizes
+from lockstitch_server.core.redaction import redact
 from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.detached import detached
 from lockstitch_server.storage.migrations.postgres import check_schema, migrate_postgres
@@ -82,13 +83,14 @@ class PostgresStore:
                 statement_cache_size=256,
             )
             async with self._pool.acquire() as connection:
-                await check_schema(connection)
+                await check_schema(connection, redact(self._url))
         except StoreError:
             await self.close()
             raise
         except (*OUTAGES, asyncpg.PostgresError, ValueError) as error:
             await self.close()
-            raise StoreError(f"cannot use the Postgres database: {str(error) or type(error).__name__}") from error
+            problem = redact(str(error)) or type(error).__name__
+            raise StoreError(f"cannot use the Postgres database {redact(self._url)}: {problem}") from error
 
     async def close(self) -> None:
         pool, self._pool = self._pool, None

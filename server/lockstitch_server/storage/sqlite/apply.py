@@ -23,7 +23,7 @@ def apply(connection: sqlite3.Connection, changes: Sequence[SessionChange]) -> N
 
 
 def _wipe(connection: sqlite3.Connection, key: bytes) -> None:
-    for name in ("wipe_terms", "wipe_checkpoints", "wipe_segments", "wipe_writes"):
+    for name in ("wipe_terms", "wipe_checkpoints", "wipe_segments", "wipe_writes", "wipe_labels"):
         connection.execute(SQL[name], (key,))
 
 

@@ -27,6 +27,9 @@ DELETE FROM segments WHERE key = ?
 -- name: wipe_writes
 DELETE FROM writes WHERE key = ?
 
+-- name: wipe_labels
+UPDATE sessions SET labels = '{}' WHERE key = ?
+
 -- name: get_checkpoint
 SELECT key, namespace, checkpoint_id, parent_id, step, revision, saved_at, record, crc
 FROM checkpoints WHERE key = ? AND namespace = ? AND checkpoint_id = ?

@@ -12,7 +12,7 @@ from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.parts import RowSizes
 from lockstitch_server.core.reading import Catalog
 from lockstitch_server.storage.detached import detached
-from lockstitch_server.storage.migrations import migrate_sqlite
+from lockstitch_server.storage.migrations import check_owner, migrate_sqlite
 from lockstitch_server.storage.sqlite.apply import apply
 from lockstitch_server.storage.sqlite.catalog import SqliteCatalog
 from lockstitch_server.storage.store import ReadUnit, StoreError, WriteUnit
@@ -46,6 +46,10 @@ class ThreadConnection(aiosqlite.Connection):
         running = self._execute(function, self._conn)  # type: ignore[no-untyped-call]  # aiosqlite leaves it untyped
         result: T = await detached(running)
         return result
+
+    def join(self) -> None:
+        """Wait for the thread, which is about to end, so that it does not outlive the event loop."""
+        self._thread.join()
 
 
 class SqliteStore:
@@ -87,13 +91,17 @@ class SqliteStore:
         connection = ThreadConnection(self._open_connection, iter_chunk_size=64)
         try:
             await connection
-        except sqlite3.Error as error:
-            raise StoreError(f"cannot open the SQLite database {self._path}: {error}") from error
+        except BaseException as error:
+            connection.join()
+            if isinstance(error, sqlite3.Error):
+                raise StoreError(f"cannot open the SQLite database {self._path}: {error}") from error
+            raise
         return connection
 
     def _open_connection(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
+            check_owner(connection, self._path)  # first: another's file must not be touched
             for pragma in PRAGMAS:
                 connection.execute(pragma)
         except BaseException:
