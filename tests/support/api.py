@@ -1,4 +1,4 @@
-"""The service as tests call it: in process, or over a real connection to a real server; answers and errors are alike."""
+"""The service as tests call it: in this process, or on a real server. Answers and errors are alike."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
@@ -19,6 +19,7 @@ from lockstitch_server.core.errors import Failure
 from lockstitch_server.rpc.context import CallContext
 from lockstitch_server.rpc.dispatch import SERVICE, Dispatcher
 from lockstitch_server.rpc.errors import status_of
+from lockstitch_server.storage import Store
 
 DETAILS_KEY = "grpc-status-details-bin"
 CALL_SECONDS = 30
@@ -57,27 +58,31 @@ class Api(ABC):
     """The RPCs. They raise ApiError."""
 
     async def save(self, request: pb.SaveRequest) -> pb.SaveResponse:
-        return await self.unary("Save", request)
+        answer: pb.SaveResponse = await self.unary("Save", request)
+        return answer
 
     async def save_writes(self, request: pb.SaveWritesRequest) -> pb.SaveWritesResponse:
-        return await self.unary("SaveWrites", request)
+        answer: pb.SaveWritesResponse = await self.unary("SaveWrites", request)
+        return answer
 
     async def load_latest(self, request: pb.LoadLatestRequest) -> pb.LoadLatestResponse:
-        return await self.unary("LoadLatest", request)
+        answer: pb.LoadLatestResponse = await self.unary("LoadLatest", request)
+        return answer
 
     async def load(self, request: pb.LoadRequest) -> pb.LoadResponse:
-        return await self.unary("Load", request)
+        answer: pb.LoadResponse = await self.unary("Load", request)
+        return answer
 
-    def load_latest_stream(
-        self, request: pb.LoadLatestStreamRequest
-    ) -> AsyncIterator[pb.LoadLatestStreamResponse]:
+    def load_latest_stream(self, request: pb.LoadLatestStreamRequest) -> AsyncIterator[pb.LoadLatestStreamResponse]:
         return self.stream("LoadLatestStream", request)
 
     async def list_sessions(self, request: pb.ListSessionsRequest) -> pb.ListSessionsResponse:
-        return await self.unary("ListSessions", request)
+        answer: pb.ListSessionsResponse = await self.unary("ListSessions", request)
+        return answer
 
     async def list_checkpoints(self, request: pb.ListCheckpointsRequest) -> pb.ListCheckpointsResponse:
-        return await self.unary("ListCheckpoints", request)
+        answer: pb.ListCheckpointsResponse = await self.unary("ListCheckpoints", request)
+        return answer
 
     def walk_ancestors(self, request: pb.WalkAncestorsRequest) -> AsyncIterator[pb.WalkAncestorsResponse]:
         return self.stream("WalkAncestors", request)
@@ -98,7 +103,8 @@ class Api(ABC):
 class RawApi(Api):
     """The engine in this process."""
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    def __init__(self, store: Store, dispatcher: Dispatcher) -> None:
+        self.store = store
         self._dispatcher = dispatcher
 
     async def unary(self, name: str, request: Message) -> Any:
@@ -153,7 +159,7 @@ async def raw_api(settings: Settings) -> AsyncIterator[RawApi]:
     async with open_store(settings) as store:
         engine = create_engine(store, settings)
         try:
-            yield RawApi(engine.dispatcher)
+            yield RawApi(store, engine.dispatcher)
         finally:
             await engine.close()
 

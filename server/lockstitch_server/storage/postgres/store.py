@@ -27,6 +27,9 @@ the most would be moved out of their rows."""
 CONNECT_SECONDS = 5.0
 COMMAND_SECONDS = 30.0
 ATTEMPTS = 8
+# READ COMMITTED: what is read after the sessions' rows are locked is what their last writers left. The timeout: a
+# server that freezes, or is cut off, within a transaction must not keep others from the sessions that it has locked.
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '5s'"
 
 CONFLICTS = (
     LostRace,
@@ -41,6 +44,7 @@ DROPPED = (
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
 )
 """What a pooled connection says whose server has gone: another connection may do."""
 OUTAGES = (
@@ -146,8 +150,12 @@ async def _in_snapshot(connection: AnyConnection, unit: ReadUnit[T]) -> T:
 
 
 async def _in_transaction(connection: AnyConnection, unit: WriteUnit[T]) -> T:
-    # READ COMMITTED: what is read after the sessions' rows are locked is what their last writers left.
-    async with connection.transaction(isolation="read_committed"):
+    await connection.execute(BEGIN)
+    try:
         changes, result = await unit(PostgresCatalog(connection, lock=True))
         await apply(connection, changes)
+    except BaseException:
+        await connection.execute("ROLLBACK")
+        raise
+    await connection.execute("COMMIT")
     return result

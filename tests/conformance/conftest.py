@@ -1,0 +1,130 @@
+"""Where the suite runs: each test module names a backend (BACKEND) and how it is reached (TRANSPORT)."""
+
+import itertools
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+
+import pytest
+import pytest_asyncio
+
+from lockstitch_server.config import Limits, Settings
+from lockstitch_server.storage import Store
+from lockstitch_server.storage.sqlite import SqliteStore
+from tests.support.api import Api, RawApi, grpc_api, raw_api
+from tests.support.postgres import Postgres
+from tests.support.server import LockstitchServer
+
+TIGHT = Limits(
+    max_message_bytes=32 * 1024,
+    max_page_bytes=4 * 1024,
+    max_metadata_entries=3,
+    max_writes=4,
+    max_sessions_per_stream=3,
+    max_parts=5,
+    max_page_size=7,
+    default_page_size=2,
+)
+"""Limits that a test can reach without effort."""
+
+ENGLISH = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C'"
+"""A database that sorts as English readers do: ids must be compared by their bytes all the same."""
+
+NUMBERS = itertools.count(1)
+
+Execute = Callable[[str], Awaitable[None]]
+
+
+@pytest.fixture(scope="module")
+def store_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    backend = request.module.BACKEND
+    if backend == "memory":
+        yield "memory://"
+    elif backend == "sqlite":
+        yield f"sqlite:///{tmp_path_factory.mktemp('conformance')}/lockstitch.db"
+    else:
+        server: Postgres = request.getfixturevalue("postgres")
+        name = _create_database(server)
+        yield server.url(name)
+        server.drop_database(name)
+
+
+def _create_database(server: Postgres) -> str:
+    name = f"conformance_{next(NUMBERS)}"
+    try:
+        server.execute(f"CREATE DATABASE {name} {ENGLISH}")
+    except RuntimeError:  # PostgreSQL can be built without locales
+        return server.create_database()
+    return name
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def api(request: pytest.FixtureRequest, store_url: str) -> AsyncIterator[Api]:
+    """The service with the limits it has by default."""
+    async with _open(Settings(store=store_url, migrate=True), request.module.TRANSPORT) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def tight_api(request: pytest.FixtureRequest, store_url: str) -> AsyncIterator[Api]:
+    """The service with the limits of TIGHT."""
+    async with _open(Settings(store=store_url, migrate=True, limits=TIGHT), request.module.TRANSPORT) as opened:
+        yield opened
+
+
+@pytest.fixture
+def session(request: pytest.FixtureRequest) -> str:
+    """The id of a session that no other test uses, and that no other id begins with."""
+    return f"{request.node.originalname}-{next(NUMBERS)}."
+
+
+@pytest.fixture
+def execute(request: pytest.FixtureRequest, api: Api, store_url: str) -> Execute:
+    """Runs SQL behind the server's back. `{schema}` stands before the name of a table, `{bytes}` before hex digits."""
+    if store_url.startswith("postgresql:"):
+        server: Postgres = request.getfixturevalue("postgres")
+        return _on_postgres(server, store_url.rpartition("/")[2])
+    if isinstance(api, RawApi):
+        return _on_open_sqlite(api.store)
+    if store_url == "memory://":
+        pytest.skip("nobody else can reach the memory of a server")
+    return _on_sqlite_file(store_url.removeprefix("sqlite:///"))
+
+
+def _open(settings: Settings, transport: str) -> AbstractAsyncContextManager[Api]:
+    return raw_api(settings) if transport == "raw" else _served(settings)
+
+
+@asynccontextmanager
+async def _served(settings: Settings) -> AsyncIterator[Api]:
+    limits = settings.limits.model_dump(exclude_defaults=True)
+    arguments = ["--migrate", *(f"--set=limits.{name}={value}" for name, value in limits.items())]
+    with LockstitchServer(settings.store, arguments) as server:
+        async with grpc_api(server.target) as opened:
+            yield opened
+
+
+def _on_postgres(server: Postgres, database: str) -> Execute:
+    async def execute(statement: str) -> None:
+        server.execute(statement.format(schema="lockstitch.", bytes="'\\x"), database)
+
+    return execute
+
+
+def _on_open_sqlite(store: Store) -> Execute:
+    assert isinstance(store, SqliteStore)
+
+    async def execute(statement: str) -> None:
+        assert store._writer is not None
+        await store._writer.run(lambda connection: connection.execute(statement.format(schema="", bytes="x'")))
+
+    return execute
+
+
+def _on_sqlite_file(path: str) -> Execute:
+    async def execute(statement: str) -> None:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute(statement.format(schema="", bytes="x'"))
+            connection.commit()
+
+    return execute

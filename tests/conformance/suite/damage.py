@@ -1,0 +1,87 @@
+"""Stored bytes that are not what was stored: they are never given out."""
+
+import pytest
+
+from lockstitch.v1.checkpoint_pb2 import Checkpoint
+from lockstitch.v1.checkpoint_service_pb2 import CHECKPOINT_VIEW_HEADER, LoadLatestRequest
+from tests.conformance.builders import (
+    assert_same,
+    checkpoint,
+    checkpoint_of,
+    latest,
+    page,
+    refused,
+    save,
+    save_request,
+    state,
+    walk,
+    write,
+)
+from tests.conformance.conftest import Execute
+from tests.support.api import Api
+
+OF_SESSION = "WHERE key = (SELECT key FROM {schema}sessions WHERE session_id = '{session}')"
+RECORD_DAMAGES = {
+    "a record has other bytes": f"UPDATE {{schema}}checkpoints SET record = {{bytes}}00' {OF_SESSION}",
+    "a record has another checksum": f"UPDATE {{schema}}checkpoints SET crc = crc + 1 {OF_SESSION}",
+    "a column has another value": f"UPDATE {{schema}}checkpoints SET step = step + 1 {OF_SESSION}",
+}
+LOG_DAMAGES = {
+    "logs are gone": f"DELETE FROM {{schema}}segments {OF_SESSION}",
+    "a log has other bytes": f"UPDATE {{schema}}segments SET data = {{bytes}}00' {OF_SESSION}",
+    "a log begins later": f"UPDATE {{schema}}segments SET start = start + 1 {OF_SESSION}",
+}
+WRITE_DAMAGES = {"a write has other bytes": f"UPDATE {{schema}}writes SET data = {{bytes}}00' {OF_SESSION}"}
+DAMAGES = RECORD_DAMAGES | LOG_DAMAGES | WRITE_DAMAGES
+
+
+def grown(session: str, **fields: object) -> Checkpoint:
+    """A checkpoint whose state is too large to stand in its row."""
+    return checkpoint(session, 2, **{"checkpoint_id": "grown", "state": state("x" * 500)} | fields)
+
+
+async def damage(execute: Execute, session: str, kind: str) -> None:
+    await execute(DAMAGES[kind].replace("{session}", session))
+
+
+class TestDamage:
+    @pytest.mark.parametrize("kind", DAMAGES)
+    async def test_is_told(self, api: Api, session: str, execute: Execute, kind: str) -> None:
+        await save(api, grown(session), writes=[write()])
+        await damage(execute, session, kind)
+        for call in (
+            api.load_latest(LoadLatestRequest(session_id=session)),
+            page(api, session, include_writes=True),
+        ):
+            error = await refused(call)
+            assert (error.code.name, error.reason) == ("DATA_LOSS", "DATA_LOSS")
+
+    @pytest.mark.parametrize("kind", LOG_DAMAGES)
+    async def test_is_told_of_what_a_delta_made(self, api: Api, session: str, execute: Execute, kind: str) -> None:
+        await save(api, grown(session))
+        delta = {"messages": {"version": 2, "append": [{"content": "more"}]}}
+        made = checkpoint_of(session_id=session, checkpoint_id="made")
+        await api.save(save_request(checkpoint=made, base_checkpoint_id="grown", delta=delta))
+        await damage(execute, session, kind)
+        assert (await refused(api.load_latest(LoadLatestRequest(session_id=session)))).reason == "DATA_LOSS"
+
+    async def test_is_told_of_an_ancestor(self, api: Api, session: str, execute: Execute) -> None:
+        await save(api, grown(session))
+        await save(api, checkpoint(session, checkpoint_id="child", parent_id="grown"))
+        await damage(execute, session, "logs are gone")
+        assert (await refused(walk(api, session, "child"))).reason == "DATA_LOSS"
+
+    async def test_of_logs_leaves_headers_readable(self, api: Api, session: str, execute: Execute) -> None:
+        await save(api, grown(session))
+        await damage(execute, session, "logs are gone")
+        answer = await api.load_latest(LoadLatestRequest(session_id=session, view=CHECKPOINT_VIEW_HEADER))
+        assert answer.checkpoint.step == 2
+
+    @pytest.mark.parametrize("kind", RECORD_DAMAGES)
+    async def test_of_a_record_is_mended_by_saving_anew(
+        self, api: Api, session: str, execute: Execute, kind: str
+    ) -> None:
+        await save(api, grown(session))
+        await damage(execute, session, kind)
+        await save(api, grown(session))
+        assert_same(await latest(api, session), grown(session))

@@ -1,0 +1,5 @@
+"""The conformance suite on a SQLite file, over gRPC."""
+
+from tests.conformance.suite import *  # noqa: F403
+
+BACKEND, TRANSPORT = "sqlite", "grpc"

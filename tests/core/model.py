@@ -1,0 +1,185 @@
+"""What a session holds after any sequence of saves, by the comments of the contract, in plain dictionaries."""
+
+from dataclasses import dataclass, field
+
+from lockstitch.v1.checkpoint_pb2 import Checkpoint, PendingWrite, StateDelta, VersionedState
+from lockstitch.v1.checkpoint_service_pb2 import (
+    SAVE_OUTCOME_CREATED,
+    SAVE_OUTCOME_REPLACED,
+    SAVE_OUTCOME_UNCHANGED,
+    ExpectedLatest,
+    SaveOutcome,
+    SaveRequest,
+    SaveResponse,
+)
+from tests.client.reference import apply
+
+Name = tuple[str, str]
+"""(namespace, checkpoint id)."""
+
+
+@dataclass
+class Entry:
+    """A checkpoint as it was saved."""
+
+    checkpoint: Checkpoint
+    """`created_at` is absent where the request had none."""
+    origin: tuple[bytes, int] | None
+    """The delta that made it, and the revision of that delta's base."""
+    revision: int = 0
+    saved_at: int = 0
+
+
+@dataclass
+class Prediction:
+    """What must come of a save: an outcome, or a failure for one of these reasons."""
+
+    outcome: "SaveOutcome.ValueType | None" = None
+    reasons: set[str] = field(default_factory=set)
+    entry: Entry | None = None
+
+
+class Mismatch(Exception):
+    """A delta does not fit its base."""
+
+
+class Model:
+    """One session."""
+
+    def __init__(self) -> None:
+        self.entries: dict[Name, Entry] = {}
+        self.writes: dict[Name, dict[tuple[str, int], PendingWrite]] = {}
+        self.revision = 0
+
+    def ids(self, namespace: str) -> list[str]:
+        """The ids of a namespace, the latest first."""
+        return sorted((name for space, name in self.entries if space == namespace), key=str.encode, reverse=True)
+
+    def predict(self, request: SaveRequest) -> Prediction:
+        """What must come of a save."""
+        name = name_of(request.checkpoint)
+        known = self.entries.get(name)
+        if known is not None and self._is_repetition(request, name, known):
+            return self._unchanged(request, name, known)
+        reasons = set() if self._holds(request.expected_latest, name[0]) else {"EXPECTED_LATEST_MISMATCH"}
+        try:
+            entry = self._entry(request, name)
+        except Mismatch as mismatch:
+            return Prediction(reasons=reasons | {str(mismatch)})
+        if known is not None and exact(known.checkpoint) == exact(entry.checkpoint):
+            return self._unchanged(request, name, known)
+        if reasons:
+            return Prediction(reasons=reasons)
+        return Prediction(SAVE_OUTCOME_REPLACED if known else SAVE_OUTCOME_CREATED, entry=entry)
+
+    def saved(self, request: SaveRequest, prediction: Prediction, answer: SaveResponse) -> None:
+        """Take note of a save that has been answered, and see that the answer fits."""
+        name, entry = name_of(request.checkpoint), prediction.entry
+        assert (answer.outcome, answer.checkpoint_id) == (prediction.outcome, name[1])
+        assert entry is not None
+        if prediction.outcome != SAVE_OUTCOME_UNCHANGED:
+            assert answer.revision > self.revision
+            self.revision = entry.revision = answer.revision
+            entry.saved_at = answer.saved_at.ToNanoseconds()
+            self.entries[name] = entry
+        assert (answer.revision, answer.saved_at.ToNanoseconds()) == (entry.revision, entry.saved_at)
+        self.write(name, list(request.writes))
+
+    def write(self, name: Name, writes: list[PendingWrite]) -> int:
+        """Take note of pending writes. Returns how many of them change something."""
+        new = self._new_writes(name, writes)
+        self.writes.setdefault(name, {}).update(new)
+        return len(new)
+
+    def pending(self, name: Name) -> list[PendingWrite]:
+        """The pending writes of a checkpoint, in order."""
+        found = self.writes.get(name, {}).values()
+        return sorted(found, key=lambda write: (write.task_path.encode(), write.task_id.encode(), write.index))
+
+    def loaded(self, name: Name) -> Checkpoint:
+        """A checkpoint as it must come back."""
+        entry, checkpoint = self.entries[name], Checkpoint()
+        checkpoint.CopyFrom(entry.checkpoint)
+        if not checkpoint.HasField("created_at"):
+            checkpoint.created_at.FromNanoseconds(entry.saved_at)
+        return checkpoint
+
+    def ancestors(self, name: Name) -> list[str]:
+        """The ids of the parents, nearest first."""
+        found, seen = [], {name[1]}
+        while (name := (name[0], self.entries[name].checkpoint.parent_id)) in self.entries and name[1] not in seen:
+            seen.add(name[1])
+            found.append(name[1])
+        return found
+
+    def _entry(self, request: SaveRequest, name: Name) -> Entry:
+        checkpoint = Checkpoint()
+        checkpoint.CopyFrom(request.checkpoint)
+        checkpoint.checkpoint_id = name[1]
+        if not request.HasField("delta"):
+            return Entry(checkpoint, None)
+        base = self.entries.get((name[0], request.base_checkpoint_id))
+        if base is None:
+            raise Mismatch("UNKNOWN_BASE")
+        if request.base_revision not in (0, base.revision):
+            raise Mismatch("BASE_CHANGED")
+        checkpoint.state.CopyFrom(applied(base.checkpoint.state, request.delta))
+        return Entry(checkpoint, (delta_name(request), base.revision))
+
+    def _is_repetition(self, request: SaveRequest, name: Name, known: Entry) -> bool:
+        """Whether this delta made what is there. One that replaced its base can only be known by its own revision."""
+        if not request.HasField("delta") or known.origin is None or known.origin[0] != delta_name(request):
+            return False
+        base = (name[0], request.base_checkpoint_id)
+        if base == name:
+            return request.base_revision in (0, known.origin[1])
+        return self.entries[base].revision == known.origin[1]
+
+    def _unchanged(self, request: SaveRequest, name: Name, known: Entry) -> Prediction:
+        new = self._new_writes(name, list(request.writes))
+        if new and not self._holds(request.expected_latest, name[0]):
+            return Prediction(reasons={"EXPECTED_LATEST_MISMATCH"})
+        return Prediction(SAVE_OUTCOME_UNCHANGED, entry=known)
+
+    def _new_writes(self, name: Name, writes: list[PendingWrite]) -> dict[tuple[str, int], PendingWrite]:
+        stored, new = self.writes.get(name, {}), dict[tuple[str, int], PendingWrite]()
+        for write in writes:
+            key = (write.task_id, write.index)
+            if write.index < 0 or key not in stored | new:
+                new[key] = write
+        return {key: write for key, write in new.items() if key not in stored or exact(stored[key]) != exact(write)}
+
+    def _holds(self, expected: ExpectedLatest, namespace: str) -> bool:
+        kind, ids = expected.WhichOneof("expected"), self.ids(namespace)
+        if kind == "none":
+            return not ids
+        if kind is None or not ids:
+            return kind is None
+        if kind == "step":
+            return self.entries[namespace, ids[0]].checkpoint.step == expected.step
+        return ids[0] == expected.checkpoint_id
+
+
+def name_of(checkpoint: Checkpoint) -> Name:
+    return checkpoint.namespace, checkpoint.checkpoint_id or f"{checkpoint.step:020d}"
+
+
+def delta_name(request: SaveRequest) -> bytes:
+    """What makes two delta saves the same: all but conditions and writes."""
+    content = SaveRequest(
+        checkpoint=request.checkpoint, base_checkpoint_id=request.base_checkpoint_id, delta=request.delta
+    )
+    content.checkpoint.checkpoint_id = name_of(request.checkpoint)[1]
+    return exact(content)
+
+
+def applied(base: VersionedState, delta: StateDelta) -> VersionedState:
+    """A base with a delta."""
+    for name, change in delta.custom.items():
+        if change.WhichOneof("change") == "append" and name in base.custom and base.custom[name].HasField("blob"):
+            raise Mismatch("DELTA_MISMATCH")
+    return apply(base, delta)
+
+
+def exact(message: "Checkpoint | PendingWrite | SaveRequest") -> bytes:
+    return message.SerializeToString(deterministic=True)

@@ -1,0 +1,43 @@
+"""Whatever is saved, in whatever order: every checkpoint comes back exactly, and the latest and the lists are right."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from lockstitch_server.config import Settings
+from tests.core.sessions import Engine, Sessions
+from tests.support.api import raw_api
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    urls = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/lockstitch.db"}
+    url = urls.get(request.param) or request.getfixturevalue("postgres_url")
+    with asyncio.Runner() as loop:
+        stack = AsyncExitStack()
+        try:
+            api = loop.run(stack.enter_async_context(raw_api(Settings(store=url, migrate=True))))
+            yield Engine(api, loop)
+        finally:
+            loop.run(stack.aclose())
+
+
+@pytest.mark.parametrize(
+    ("engine", "examples"), [("memory", 100), ("sqlite", 25), ("postgres", 15)], indirect=["engine"]
+)
+def test_any_sequence_of_saves(engine: Engine, examples: int) -> None:
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        lambda: Sessions(engine),
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=15,
+            deadline=None,
+            phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        ),
+    )

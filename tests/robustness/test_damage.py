@@ -1,0 +1,188 @@
+"""A byte of the store changes by itself: whoever loads what it belongs to is told, and the rest goes on."""
+
+import re
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
+
+import asyncpg
+import grpc
+import pytest
+
+from lockstitch.v1.checkpoint_pb2 import Checkpoint, Message
+from lockstitch.v1.checkpoint_service_pb2 import (
+    ListCheckpointsRequest,
+    LoadLatestRequest,
+    LoadLatestStreamRequest,
+    LoadRequest,
+    SaveRequest,
+    WalkAncestorsRequest,
+)
+from lockstitch_server.config import Settings
+from tests.robustness.ledger import fingerprint
+from tests.robustness.workload import MakeSave, checkpoint, delta_save, full_save, pending_writes
+from tests.support.api import Api, ApiError, raw_api
+
+SESSION = "session"
+STEPS = 6
+
+RECORD_OF_3 = ("checkpoints", "record", b"step\x12\x013")
+"""In the metadata of step 3."""
+EXTRA_OF_5 = ("segments", "data", checkpoint(SESSION, 5).state.extra.entries["notes"].encode())
+"""An extra entry that changes with step 5."""
+MESSAGE_3 = ("segments", "data", checkpoint(SESSION, 3).state.messages.items[3].content.encode())
+"""The message that step 3 adds, and all later ones have."""
+WRITE_OF_3 = ("writes", "data", pending_writes("task-3", 1)[0].value.data)
+
+Place = tuple[str, str, bytes]
+"""Table, column, and the bytes of which the first is changed. They stand in one row only."""
+Flip = Callable[[Place], Awaitable[None]]
+
+
+@pytest.fixture
+async def api(store_url: str) -> AsyncIterator[Api]:
+    async with raw_api(Settings(store=store_url, migrate=True)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def flip(store_url: str, api: Api) -> Flip:
+    """Changes a byte behind the server's back."""
+
+    async def on_sqlite(place: Place) -> None:
+        with closing(sqlite3.connect(store_url.removeprefix("sqlite:///"), isolation_level=None)) as connection:
+            _flip_on_sqlite(connection, *place)
+
+    async def on_postgres(place: Place) -> None:
+        connection = await asyncpg.connect(store_url)
+        try:
+            await _flip_on_postgres(connection, *place)
+        finally:
+            await connection.close()
+
+    return on_postgres if store_url.startswith("postgresql:") else on_sqlite
+
+
+@pytest.mark.parametrize(
+    ("place", "lost"), [(RECORD_OF_3, {3}), (EXTRA_OF_5, {5}), (MESSAGE_3, {3, 4, 5}), (WRITE_OF_3, {3})]
+)
+async def test_only_what_has_the_byte_is_lost(api: Api, flip: Flip, place: Place, lost: set[int]) -> None:
+    await _save_all(api, full_save)
+    await flip(place)
+    assert await _lost(api, range(STEPS)) == lost
+    await _assert_told_everywhere(api, latest_is_lost=STEPS - 1 in lost)
+
+
+@pytest.mark.parametrize(("place", "lost"), [(EXTRA_OF_5, {5}), (MESSAGE_3, {3, 4, 5})])
+async def test_what_came_by_deltas_is_checked_too(api: Api, flip: Flip, place: Place, lost: set[int]) -> None:
+    """Earlier checkpoints may be lost with it: what was appended without looking is checked by rows."""
+    await _save_all(api, delta_save)
+    await flip(place)
+    assert lost <= await _lost(api, range(STEPS))
+
+
+async def test_columns_are_checked_too(api: Api, store_url: str) -> None:
+    await _save_all(api, full_save)
+    change = "checkpoints SET parent_id = '' WHERE step = 3"
+    if store_url.startswith("postgresql:"):
+        connection = await asyncpg.connect(store_url)
+        await connection.execute(f"UPDATE lockstitch.{change}")
+        await connection.close()
+    else:
+        with closing(sqlite3.connect(store_url.removeprefix("sqlite:///"), isolation_level=None)) as file:
+            file.execute(f"UPDATE {change}")
+    assert await _lost(api, range(STEPS)) == {3}
+
+
+@pytest.mark.parametrize("place", [RECORD_OF_3, EXTRA_OF_5, WRITE_OF_3])
+async def test_saving_goes_on(api: Api, flip: Flip, place: Place) -> None:
+    """A full save that brings other bytes in place of the damaged ones is whole."""
+    await _save_all(api, full_save)
+    await flip(place)
+    for step in (10, 11):
+        await api.save(full_save(SESSION, step))
+    assert await _lost(api, (10, 11)) == set()
+
+
+async def test_another_history_is_whole(api: Api, flip: Flip) -> None:
+    await _save_all(api, full_save)
+    await flip(MESSAGE_3)
+    forked = full_save(SESSION, STEPS)
+    forked.checkpoint.state.messages.items[3].CopyFrom(Message(role="user", content="something else"))
+    await api.save(forked)
+    loaded = await api.load_latest(LoadLatestRequest(session_id=SESSION))
+    assert fingerprint(loaded.checkpoint) == fingerprint(forked.checkpoint)
+
+
+async def test_a_damaged_record_is_no_base_for_a_delta_and_can_be_replaced(api: Api, flip: Flip) -> None:
+    await _save_all(api, full_save)
+    await flip(RECORD_OF_3)
+    with pytest.raises(ApiError) as caught:
+        await api.save(delta_save(SESSION, 4, variant=1))
+    assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "UNKNOWN_BASE")
+    await api.save(full_save(SESSION, 3))
+    assert await _lost(api, range(STEPS)) == set()
+
+
+@pytest.mark.parametrize("make", [full_save, delta_save])
+async def test_what_keeps_damaged_bytes_is_never_wrong(api: Api, flip: Flip, make: MakeSave) -> None:
+    """Saves look at digests, not at stored bytes: those that build on damaged ones are told on loading."""
+    await _save_all(api, make)
+    await flip(MESSAGE_3)
+    await api.save(make(SESSION, STEPS, 0))
+    assert await _lost(api, [STEPS]) == {STEPS}
+
+
+async def _save_all(api: Api, make: MakeSave) -> None:
+    for step in range(STEPS):
+        request: SaveRequest = make(SESSION, step, 0) if step else full_save(SESSION, 0)
+        request.writes.extend(pending_writes(f"task-{step}", 1))
+        await api.save(request)
+
+
+async def _lost(api: Api, steps: "range | list[int] | tuple[int, ...]") -> set[int]:
+    """The steps of which a load says DATA_LOSS. All others load exactly."""
+    lost = set()
+    for step in steps:
+        try:
+            loaded = await api.load(LoadRequest(session_id=SESSION, step=step))
+        except ApiError as error:
+            _assert_data_loss(error)
+            lost.add(step)
+        else:
+            assert fingerprint(loaded.checkpoint) == fingerprint(checkpoint(SESSION, step))
+    return lost
+
+
+async def _assert_told_everywhere(api: Api, *, latest_is_lost: bool) -> None:
+    """Lists and walks that come upon the damage say so; what does not come upon it works."""
+    with pytest.raises(ApiError) as caught:
+        await api.list_checkpoints(ListCheckpointsRequest(session_id=SESSION, include_writes=True))
+    _assert_data_loss(caught.value)
+    request = LoadLatestStreamRequest(requests=[LoadLatestRequest(session_id=SESSION)])
+    (answer,) = [answer async for answer in api.load_latest_stream(request)]
+    assert answer.error.code == (grpc.StatusCode.DATA_LOSS.value[0] if latest_is_lost else 0)
+    if not latest_is_lost:
+        walk = WalkAncestorsRequest(session_id=SESSION, include_writes=True)
+        with pytest.raises(ApiError) as caught:
+            [ancestor async for ancestor in api.walk_ancestors(walk)]
+        _assert_data_loss(caught.value)
+
+
+def _assert_data_loss(error: ApiError) -> None:
+    assert (error.code, error.reason) == (grpc.StatusCode.DATA_LOSS, "DATA_LOSS")
+
+
+def _flip_on_sqlite(connection: sqlite3.Connection, table: str, column: str, there: bytes) -> None:
+    rows = connection.execute(f"SELECT rowid, {column} FROM {table} WHERE instr({column}, ?)", (there,))
+    ((row, data),) = rows.fetchall()
+    at = data.index(there)
+    changed = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+    connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (changed, row))
+
+
+async def _flip_on_postgres(connection: "asyncpg.Connection[asyncpg.Record]", table: str, column: str, there: bytes) -> None:
+    at = f"position($1::bytea IN {column})"
+    flipped = f"set_byte({column}, {at} - 1, get_byte({column}, {at} - 1) # 1)"
+    done = await connection.execute(f"UPDATE lockstitch.{table} SET {column} = {flipped} WHERE {at} > 0", there)
+    assert done == "UPDATE 1"
