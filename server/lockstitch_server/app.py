@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import grpc
@@ -98,7 +98,8 @@ async def _serve(settings: Settings) -> None:
         await health.enter_graceful_shutdown()
         await gate.close(settings.drain_seconds)
         await server.stop(STOP_SECONDS)
-        await engine.close()
+        with suppress(TimeoutError):  # nobody waits for it any more, and the database may hang
+            await asyncio.wait_for(engine.close(), STOP_SECONDS)
     log.info("stopped")
 
 

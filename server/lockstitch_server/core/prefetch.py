@@ -37,15 +37,13 @@ def _open(operation: Operation, row: SessionRow | None, reader: Reader, now: int
 
 def _seeks(operation: Operation) -> Iterator[Seek]:
     key, namespace = operation.key, operation.namespace
-    yield Seek(key, namespace, "at", operation.checkpoint_id)
+    yield Seek(key, namespace, "upto", operation.checkpoint_id)
     if not isinstance(operation, Save):
         return
     if isinstance(operation.state, DraftDelta):
         yield Seek(key, namespace, "at", operation.state.base_id)
     elif operation.parent_id:
         yield Seek(key, namespace, "at", operation.parent_id)
-    else:
-        yield Seek(key, namespace, "below", operation.checkpoint_id)
     if operation.expected is not None:
         yield Seek(key, namespace, "below", None)
 

@@ -108,11 +108,14 @@ class CheckpointRef(NamedTuple):
 
 
 class Seek(NamedTuple):
-    """Asks for the checkpoint with exactly this id, or for the greatest below it (`below` with None: the latest)."""
+    """Asks for the checkpoint with exactly this id, or for the greatest below it (with None: the latest).
+
+    "upto" is for both: the one with this id if it is there, else the greatest below it.
+    """
 
     key: bytes
     namespace: str
-    how: Literal["at", "below"]
+    how: Literal["at", "below", "upto"]
     checkpoint_id: str | None
 
 

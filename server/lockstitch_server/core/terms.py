@@ -64,11 +64,11 @@ def terms(tenant: str, key: bytes, found: Iterable[Fact]) -> tuple[int, ...]:
 def canonical_json(text: str) -> str:
     """One text for all ways to write the same JSON value: keys sorted, no white space, numbers by value.
 
-    A value that is nested deeper than MAX_DEPTH equals only itself, as it is written.
+    A value that is nested deeper than MAX_DEPTH, or holds an exponent of 19 digits, equals only itself as it is written.
     """
     try:
-        value = _canonical(json.loads(text, parse_int=_decimal, parse_float=_decimal), MAX_DEPTH)
-    except RecursionError:
+        value = _canonical(json.loads(text, parse_int=Decimal, parse_float=Decimal), MAX_DEPTH)
+    except (RecursionError, InvalidOperation):
         return text
     return json.dumps(value, ensure_ascii=True)
 
@@ -83,13 +83,6 @@ def _canonical(value: Any, depth: int) -> Any:
     if isinstance(value, list):
         return {"[]": [_canonical(item, depth - 1) for item in value]}
     return value
-
-
-def _decimal(text: str) -> Decimal | dict[str, str]:
-    try:
-        return Decimal(text)
-    except InvalidOperation:  # an exponent of more than 18 digits: equal to itself only
-        return {"": text}
 
 
 def _number(value: Decimal) -> str:

@@ -51,13 +51,13 @@ class SessionView:
 
     def remember(self, seek: Seek, row: CheckpointRow | None) -> None:
         """Take an answer that the store gave before it was needed."""
-        if seek.how == "below":
-            self._below[seek.namespace, seek.checkpoint_id] = row.checkpoint_id if row else None
-        elif row is None:
-            assert seek.checkpoint_id is not None
-            self._rows.setdefault((seek.namespace, seek.checkpoint_id), None)
         if row is not None:
             self._rows.setdefault((row.namespace, row.checkpoint_id), row)
+        found = row.checkpoint_id if row is not None else None
+        if seek.checkpoint_id is not None and seek.how != "below" and found != seek.checkpoint_id:
+            self._rows.setdefault((seek.namespace, seek.checkpoint_id), None)
+        if seek.how == "below" or (seek.how == "upto" and found != seek.checkpoint_id):
+            self._below[seek.namespace, seek.checkpoint_id] = found
 
     def remember_tail(self, log: int, tail: Tail) -> None:
         """Take a tail that the store gave before it was needed."""

@@ -110,6 +110,9 @@ class Batcher(Generic[T, R]):
         try:
             results = await self._work([item for item, _ in batch])
         except Failure as failure:
+            if failure.reason is Reason.DATA_LOSS and len(batch) > 1:
+                await self._run_each(batch)
+                return
             results = [failure] * len(batch)
         except Exception:
             await self._run_each(batch)

@@ -24,6 +24,9 @@ from lockstitch_server.storage.statements import load
 
 SQL = load(__package__, "statements.sql")
 
+GREATEST_ID = listing.MAX_ID_END
+"""No id is greater."""
+
 DIALECT = listing.Dialect(
     schema="lockstitch.",
     placeholder=lambda number: f"${number}",
@@ -45,15 +48,10 @@ class PostgresCatalog:
         return {row[0]: SessionRow(*row) for row in await self._connection.fetch(self._get_sessions, keys)}
 
     async def checkpoints(self, seeks: Sequence[Seek]) -> Mapping[Seek, CheckpointRow]:
-        at = [seek for seek in seeks if seek.how == "at"]
-        below = [seek for seek in seeks if seek.how == "below" and seek.checkpoint_id is not None]
-        latest = [seek for seek in seeks if seek.how == "below" and seek.checkpoint_id is None]
-        found: dict[Seek, CheckpointRow] = {}
-        for name, wanted, width in (("get_checkpoints", at, 4), ("get_below", below, 4), ("get_latest", latest, 3)):
-            columns = _columns([(seek.key, seek.namespace, seek.checkpoint_id)[: width - 1] for seek in wanted])
-            rows = await self._fetch(name, columns)
-            found.update((wanted[row[0]], CheckpointRow(*row[1:])) for row in rows)
-        return found
+        wanted = [(seek.key, seek.namespace, seek.checkpoint_id or GREATEST_ID, seek.how != "below") for seek in seeks]
+        rows = await self._fetch("seek_checkpoints", _columns(wanted))
+        found = ((seeks[row[0]], CheckpointRow(*row[1:])) for row in rows)
+        return {seek: row for seek, row in found if seek.how != "at" or row.checkpoint_id == seek.checkpoint_id}
 
     async def tails(self, logs: Sequence[LogName]) -> Mapping[LogName, Tail]:
         rows = await self._fetch("get_tails", _columns(logs)[1:])

@@ -39,26 +39,14 @@ DELETE FROM lockstitch.writes WHERE key = ANY($1::bytea[])
 -- name: wipe_labels
 UPDATE lockstitch.sessions SET labels = '{}' WHERE key = ANY($1::bytea[])
 
--- name: get_checkpoints
+-- name: seek_checkpoints
+-- For each of the wanted, the greatest id up to `most`; with that one or without.
 SELECT w.number, c.key, c.namespace, c.checkpoint_id, c.parent_id, c.step, c.revision, c.saved_at, c.record, c.crc
-FROM unnest($1::int[], $2::bytea[], $3::text[], $4::text[]) AS w(number, key, namespace, checkpoint_id)
-JOIN lockstitch.checkpoints c
-    ON c.key = w.key AND c.namespace = w.namespace AND c.checkpoint_id = w.checkpoint_id
-
--- name: get_below
-SELECT w.number, c.key, c.namespace, c.checkpoint_id, c.parent_id, c.step, c.revision, c.saved_at, c.record, c.crc
-FROM unnest($1::int[], $2::bytea[], $3::text[], $4::text[]) AS w(number, key, namespace, checkpoint_id)
+FROM unnest($1::int[], $2::bytea[], $3::text[], $4::text[], $5::bool[]) AS w(number, key, namespace, most, inclusive)
 CROSS JOIN LATERAL (
     SELECT * FROM lockstitch.checkpoints l
-    WHERE l.key = w.key AND l.namespace = w.namespace AND l.checkpoint_id < w.checkpoint_id COLLATE "C"
-    ORDER BY l.checkpoint_id DESC LIMIT 1) c
-
--- name: get_latest
-SELECT w.number, c.key, c.namespace, c.checkpoint_id, c.parent_id, c.step, c.revision, c.saved_at, c.record, c.crc
-FROM unnest($1::int[], $2::bytea[], $3::text[]) AS w(number, key, namespace)
-CROSS JOIN LATERAL (
-    SELECT * FROM lockstitch.checkpoints l
-    WHERE l.key = w.key AND l.namespace = w.namespace
+    WHERE l.key = w.key AND l.namespace = w.namespace AND l.checkpoint_id <= w.most COLLATE "C"
+        AND (w.inclusive OR l.checkpoint_id <> w.most)
     ORDER BY l.checkpoint_id DESC LIMIT 1) c
 
 -- name: get_ancestors

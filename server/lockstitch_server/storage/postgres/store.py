@@ -10,7 +10,7 @@ from asyncpg import Pool, Record
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.core.parts import RowSizes
+from lockstitch_server.core.parts import RowSizes, damaged
 from lockstitch_server.core.redaction import redact
 from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.detached import detached
@@ -121,6 +121,9 @@ class PostgresStore:
         except (*OUTAGES, *CONFLICTS) as error:
             log.warning("postgres_unavailable", error=type(error).__name__, detail=str(error))
             raise Failure(Reason.STORE_UNAVAILABLE, "the database cannot be reached now") from error
+        except (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError) as error:
+            log.error("postgres_damaged", detail=str(error))
+            raise damaged() from error
 
     async def _run_again_at_need(self, pool: "Pool[Record]", function: Callable[[AnyConnection], Awaitable[T]]) -> T:
         """Running again is safe even where the answer to a commit was lost: the same saves are then found unchanged."""

@@ -19,7 +19,8 @@ def apply(connection: sqlite3.Connection, changes: Sequence[SessionChange]) -> N
         for checkpoint in change.checkpoints.values():
             _put_checkpoint(connection, change.row, checkpoint)
         _put_segments(connection, change)
-        connection.executemany(SQL["put_write"], change.writes)
+        if change.writes:
+            connection.executemany(SQL["put_write"], change.writes)
 
 
 def _wipe(connection: sqlite3.Connection, key: bytes) -> None:
@@ -54,7 +55,8 @@ def _put_checkpoint(connection: sqlite3.Connection, session: SessionRow, change:
     else:
         (number,) = connection.execute(SQL["replace_checkpoint"], (*columns, *name)).fetchone()
         connection.execute(SQL["delete_terms"], (number,))
-    connection.executemany(SQL["put_term"], [(term, number) for term in change.terms])
+    if change.terms:
+        connection.executemany(SQL["put_term"], [(term, number) for term in change.terms])
 
 
 def _put_segments(connection: sqlite3.Connection, change: SessionChange) -> None:
@@ -63,6 +65,6 @@ def _put_segments(connection: sqlite3.Connection, change: SessionChange) -> None
         grown = connection.execute(SQL["grow_segment"], (data, crc, key, log, start)).rowcount
         if grown != 1:
             raise RuntimeError("the tail of a log is not where its session says")
-    connection.executemany(
-        SQL["put_segment"], [(data, crc, key, log, start) for log, (start, data, crc) in change.segments]
-    )
+    if change.segments:
+        rows = [(data, crc, key, log, start) for log, (start, data, crc) in change.segments]
+        connection.executemany(SQL["put_segment"], rows)

@@ -24,6 +24,8 @@ from lockstitch_server.storage.statements import load
 
 SQL = load(__package__, "statements.sql")
 
+SEEKS = {"at": SQL["get_checkpoint"], "below": SQL["get_below"], "upto": SQL["get_upto"]}
+
 DIALECT = listing.Dialect(
     schema="",
     placeholder=lambda number: f"?{number}",
@@ -87,12 +89,9 @@ class SqliteCatalog:
         return [CheckpointRow(*row) for row in rows]
 
     def _seek(self, seek: Seek) -> CheckpointRow | None:
-        where = (seek.key, seek.namespace)
-        if seek.how == "at":
-            found = self._connection.execute(SQL["get_checkpoint"], (*where, seek.checkpoint_id))
-        elif seek.checkpoint_id is None:
-            found = self._connection.execute(SQL["get_latest"], where)
+        if seek.checkpoint_id is None:
+            found = self._connection.execute(SQL["get_latest"], (seek.key, seek.namespace))
         else:
-            found = self._connection.execute(SQL["get_below"], (*where, seek.checkpoint_id))
+            found = self._connection.execute(SEEKS[seek.how], (seek.key, seek.namespace, seek.checkpoint_id))
         row = found.fetchone()
         return CheckpointRow(*row) if row is not None else None

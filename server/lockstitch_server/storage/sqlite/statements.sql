@@ -44,6 +44,11 @@ SELECT key, namespace, checkpoint_id, parent_id, step, revision, saved_at, recor
 FROM checkpoints WHERE key = ? AND namespace = ? AND checkpoint_id < ?
 ORDER BY checkpoint_id DESC LIMIT 1
 
+-- name: get_upto
+SELECT key, namespace, checkpoint_id, parent_id, step, revision, saved_at, record, crc
+FROM checkpoints WHERE key = ? AND namespace = ? AND checkpoint_id <= ?
+ORDER BY checkpoint_id DESC LIMIT 1
+
 -- name: get_ancestors
 WITH RECURSIVE chain(depth, parent_id) AS (
     SELECT 0, parent_id FROM checkpoints WHERE key = :key AND namespace = :namespace AND checkpoint_id = :checkpoint_id

@@ -7,9 +7,10 @@ from typing import TypeVar
 
 import aiosqlite
 import structlog
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.core.parts import RowSizes
+from lockstitch_server.core.parts import RowSizes, damaged
 from lockstitch_server.core.reading import Catalog
 from lockstitch_server.storage.detached import detached
 from lockstitch_server.storage.migrations import check_owner, migrate_sqlite
@@ -25,8 +26,8 @@ ROW_SIZES = RowSizes(full=4000, most=4000)
 BUSY_SECONDS = 5.0
 """How long to wait for another process that writes."""
 
+WAL = "PRAGMA journal_mode = WAL"
 PRAGMAS = (
-    "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     # On macOS only this makes fsync reach the disk; elsewhere it does nothing.
     "PRAGMA fullfsync = ON",
@@ -102,6 +103,13 @@ class SqliteStore:
         connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             check_owner(connection, self._path)  # first: another's file must not be touched
+            # Alone among statements, this one does not wait for others who are opening the file.
+            Retrying(
+                retry=retry_if_exception(_is_busy),
+                stop=stop_after_delay(BUSY_SECONDS),
+                wait=wait_random(0, 0.05),
+                reraise=True,
+            )(connection.execute, WAL)
             for pragma in PRAGMAS:
                 connection.execute(pragma)
         except BaseException:
@@ -117,6 +125,20 @@ class SqliteStore:
         except sqlite3.OperationalError as error:
             log.warning("sqlite_unavailable", path=self._path, error=str(error))
             raise Failure(Reason.STORE_UNAVAILABLE, "the database cannot be read or written now") from error
+        except sqlite3.DatabaseError as error:
+            if _code(error) not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise
+            log.error("sqlite_damaged", path=self._path, error=str(error))
+            raise damaged() from error
+
+
+def _code(error: BaseException) -> int:
+    """The primary result code of SQLite behind an error; 0 for others."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _is_busy(error: BaseException) -> bool:
+    return _code(error) == sqlite3.SQLITE_BUSY
 
 
 def drive(awaitable: Awaitable[T]) -> T:
