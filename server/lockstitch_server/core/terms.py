@@ -64,7 +64,7 @@ def terms(tenant: str, key: bytes, found: Iterable[Fact]) -> tuple[int, ...]:
 def canonical_json(text: str) -> str:
     """One text for all ways to write the same JSON value: keys sorted, no white space, numbers by value.
 
-    A value that is nested deeper than MAX_DEPTH, or holds an exponent of 19 digits, equals only itself as it is written.
+    A value that is nested deeper than MAX_DEPTH, or has an exponent of 19 digits, equals only itself as it is written.
     """
     try:
         value = _canonical(json.loads(text, parse_int=Decimal, parse_float=Decimal), MAX_DEPTH)

@@ -45,6 +45,7 @@ class SessionView:
         self._tails: dict[int, Tail] = {}
         self._pending: dict[int, bytearray] = {}
         self._write_sizes: dict[CheckpointName, dict[WriteName, int]] = {}
+        self._writes: dict[CheckpointName, frozenset[WriteRow]] = {}
         self._new_writes: dict[tuple[CheckpointName, WriteName], WriteRow] = {}
 
     # Reading
@@ -117,8 +118,11 @@ class SessionView:
         name, task = (write.namespace, write.checkpoint_id), (write.task_id, write.task_index)
         if (name, task) in self._new_writes:
             return self._new_writes[name, task] == write
-        ref = CheckpointRef(self.row.key, *name)
-        return not self.empty and write in (await self._reader.writes([ref])).get(ref, ())
+        if name not in self._writes:
+            ref = CheckpointRef(self.row.key, *name)
+            stored = {} if self.empty else await self._reader.writes([ref])
+            self._writes[name] = frozenset(stored.get(ref, ()))
+        return write in self._writes[name]
 
     async def _tail(self, log: int) -> Tail:
         if log not in self._tails:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from lockstitch_server.core.checkpoint import NS_PER_SECOND
 from lockstitch_server.core.ids import tenant_hash
 from lockstitch_server.core.reading import CheckpointQuery, SessionQuery
 
-NS_PER_SECOND = 1_000_000_000
 MAX_ID_END = "\U0010ffff" * 64
 """Behind a prefix, it stands after every id that begins so."""
 

@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from lockstitch_server.core.ids import tenant_hash
 from lockstitch_server.core.records import CheckpointChange, SessionChange, SessionRow
 from lockstitch_server.storage.asyncpg_types import AnyConnection
-from lockstitch_server.storage.listing import NS_PER_SECOND
+from lockstitch_server.storage.columns import checkpoint_values, session_values
 from lockstitch_server.storage.postgres.catalog import SQL
 
 
@@ -51,35 +50,10 @@ async def _run(connection: AnyConnection, name: str, rows: Iterable[Sequence[Any
 
 
 def _session(row: SessionRow) -> tuple[Any, ...]:
-    return (
-        row.key,
-        row.tenant,
-        row.session_id,
-        row.created_at,
-        row.updated_at,
-        row.updated_at // NS_PER_SECOND,
-        row.revision,
-        row.last_log,
-        row.checkpoint_count,
-        row.stored_bytes,
-        row.write_bytes,
-        row.ttl,
-        row.expire_at,
-    )
+    return (row.key, *session_values(row))
 
 
 def _checkpoint(session: SessionRow, change: CheckpointChange) -> tuple[Any, ...]:
     row = change.row
-    return (
-        row.key,
-        row.namespace,
-        row.checkpoint_id,
-        tenant_hash(session.tenant),
-        row.parent_id,
-        row.step,
-        row.revision,
-        row.saved_at,
-        row.record,
-        row.crc,
-        ",".join(map(str, change.terms)) if change.terms else None,
-    )
+    terms = ",".join(map(str, change.terms)) if change.terms else None
+    return (row.key, row.namespace, row.checkpoint_id, *checkpoint_values(session, row), terms)

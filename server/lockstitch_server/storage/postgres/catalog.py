@@ -1,6 +1,5 @@
 """Reads from Postgres: one round trip for each question, however many sessions it is about."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from lockstitch_server.core.records import (
 )
 from lockstitch_server.storage import listing
 from lockstitch_server.storage.asyncpg_types import AnyConnection
+from lockstitch_server.storage.columns import listed_checkpoint, session_summary
 from lockstitch_server.storage.statements import load
 
 SQL = load(__package__, "statements.sql")
@@ -69,12 +69,12 @@ class PostgresCatalog:
     async def list_sessions(self, query: SessionQuery) -> Sequence[SessionSummary]:
         sql, parameters = listing.sessions(query, DIALECT)
         rows = await self._connection.fetch(sql, *parameters)
-        return [SessionSummary(SessionRow(*row[:-3]), row[-3] or "", row[-2] or 0, json.loads(row[-1])) for row in rows]
+        return [session_summary(row) for row in rows]
 
     async def list_checkpoints(self, query: CheckpointQuery) -> Sequence[ListedCheckpoint]:
         sql, parameters = listing.checkpoints(query, DIALECT)
         rows = await self._connection.fetch(sql, *parameters)
-        return [ListedCheckpoint(row[-1], CheckpointRow(*row[:-1])) for row in rows]
+        return [listed_checkpoint(row) for row in rows]
 
     async def count_checkpoints(self, query: CheckpointQuery) -> int:
         sql, parameters = listing.checkpoint_count(query, DIALECT)

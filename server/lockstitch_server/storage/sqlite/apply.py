@@ -2,11 +2,9 @@
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
 
-from lockstitch_server.core.ids import tenant_hash
 from lockstitch_server.core.records import CheckpointChange, SessionChange, SessionRow
-from lockstitch_server.storage.listing import NS_PER_SECOND
+from lockstitch_server.storage.columns import checkpoint_values, session_values
 from lockstitch_server.storage.sqlite.catalog import SQL
 
 
@@ -15,7 +13,8 @@ def apply(connection: sqlite3.Connection, changes: Sequence[SessionChange]) -> N
     for change in changes:
         if change.wipe:
             _wipe(connection, change.row.key)
-        connection.execute(SQL["put_session" if change.is_new else "update_session"], _session(change.row))
+        session = (*session_values(change.row), change.row.key)
+        connection.execute(SQL["put_session" if change.is_new else "update_session"], session)
         for checkpoint in change.checkpoints.values():
             _put_checkpoint(connection, change.row, checkpoint)
         _put_segments(connection, change)
@@ -28,28 +27,10 @@ def _wipe(connection: sqlite3.Connection, key: bytes) -> None:
         connection.execute(SQL[name], (key,))
 
 
-def _session(row: SessionRow) -> tuple[Any, ...]:
-    return (
-        row.tenant,
-        row.session_id,
-        row.created_at,
-        row.updated_at,
-        row.updated_at // NS_PER_SECOND,
-        row.revision,
-        row.last_log,
-        row.checkpoint_count,
-        row.stored_bytes,
-        row.write_bytes,
-        row.ttl,
-        row.expire_at,
-        row.key,
-    )
-
-
 def _put_checkpoint(connection: sqlite3.Connection, session: SessionRow, change: CheckpointChange) -> None:
     row = change.row
     name = (row.key, row.namespace, row.checkpoint_id)
-    columns = (tenant_hash(session.tenant), row.parent_id, row.step, row.revision, row.saved_at, row.record, row.crc)
+    columns = checkpoint_values(session, row)
     if change.is_new:
         number = connection.execute(SQL["put_checkpoint"], (*columns, *name)).lastrowid
     else:

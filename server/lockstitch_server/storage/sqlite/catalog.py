@@ -3,7 +3,6 @@
 The methods are async to fit `Catalog`, and never suspend: they run in the connection's thread.
 """
 
-import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 
@@ -20,6 +19,7 @@ from lockstitch_server.core.records import (
     WriteSize,
 )
 from lockstitch_server.storage import listing
+from lockstitch_server.storage.columns import listed_checkpoint, session_summary
 from lockstitch_server.storage.statements import load
 
 SQL = load(__package__, "statements.sql")
@@ -74,11 +74,11 @@ class SqliteCatalog:
 
     async def list_sessions(self, query: SessionQuery) -> Sequence[SessionSummary]:
         rows = self._connection.execute(*listing.sessions(query, DIALECT))
-        return [SessionSummary(SessionRow(*row[:-3]), row[-3] or "", row[-2] or 0, json.loads(row[-1])) for row in rows]
+        return [session_summary(row) for row in rows]
 
     async def list_checkpoints(self, query: CheckpointQuery) -> Sequence[ListedCheckpoint]:
         rows = self._connection.execute(*listing.checkpoints(query, DIALECT))
-        return [ListedCheckpoint(row[-1], CheckpointRow(*row[:-1])) for row in rows]
+        return [listed_checkpoint(row) for row in rows]
 
     async def count_checkpoints(self, query: CheckpointQuery) -> int:
         count: int = self._connection.execute(*listing.checkpoint_count(query, DIALECT)).fetchone()[0]

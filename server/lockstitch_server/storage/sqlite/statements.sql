@@ -72,9 +72,6 @@ SET tenant_hash = ?, parent_id = ?, step = ?, revision = ?, saved_at = ?, record
 WHERE key = ? AND namespace = ? AND checkpoint_id = ?
 RETURNING id
 
--- name: get_terms
-SELECT term FROM terms WHERE checkpoint = ?
-
 -- name: delete_terms
 DELETE FROM terms WHERE checkpoint = ?
 
