@@ -259,4 +259,5 @@ async def refused(call: Awaitable[object]) -> ApiError:
     """How a call fails, which it must."""
     with pytest.raises(ApiError) as caught:
         await call
+    assert caught.value.info.domain == "lockstitch.dev"
     return caught.value

@@ -9,7 +9,7 @@ from hypothesis import event
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from lockstitch.v1.checkpoint_pb2 import Checkpoint, PendingWrite
+from lockstitch.v1.checkpoint_pb2 import Checkpoint, MessagesDelta, PendingWrite, StateDelta
 from lockstitch.v1.checkpoint_service_pb2 import (
     CHECKPOINT_VIEW_HEADER,
     ExpectedLatest,
@@ -32,6 +32,7 @@ NUMBERS = itertools.count()
 STEPS = st.sampled_from([0, 1, 2, 3, 10, 2**63 - 1])
 IDS = st.sampled_from(["", "", "", "a", "b", "B", "é"])
 WRITES = st.lists(strategies.writes, min_size=1, max_size=3)
+MORE = st.lists(strategies.messages, min_size=1, max_size=2)
 SELDOM = st.sampled_from([False, False, False, False, True])
 NAMESPACES = st.sampled_from(["", "", "n"])
 
@@ -73,6 +74,27 @@ class Sessions(RuleBasedStateMachine):
         """A request that was sent before, perhaps long ago, perhaps one that failed; perhaps twice at once."""
         again = data.draw(st.sampled_from(self.sent), label="again")
         self.send([again] * data.draw(st.integers(1, 2)))
+
+    @precondition(lambda self: self.model.entries)
+    @rule(data=st.data())
+    def fork(self, data: st.DataObject) -> None:
+        """Several grow out of one at once: only one of them can go on in its logs."""
+        namespace, base = self.draw_name(data)
+        requests = []
+        for name in data.draw(st.permutations(["a", "b", "B"]))[: data.draw(st.integers(2, 3))]:
+            checkpoint = Checkpoint(session_id=self.session, namespace=namespace, checkpoint_id=name, parent_id=base)
+            delta = StateDelta(messages=MessagesDelta(append=data.draw(MORE)))
+            requests.append(SaveRequest(checkpoint=checkpoint, base_checkpoint_id=base, delta=delta))
+        self.send(requests)
+
+    @precondition(lambda self: any(request.HasField("delta") for request in self.sent))
+    @rule(data=st.data())
+    def replace_a_base_and_save_again(self, data: st.DataObject) -> None:
+        """What the delta makes of its new base is something else."""
+        again = data.draw(st.sampled_from([request for request in self.sent if request.HasField("delta")]))
+        base = Checkpoint(session_id=self.session, namespace=again.checkpoint.namespace)
+        base.checkpoint_id, base.state.messages.version = again.base_checkpoint_id, data.draw(strategies.u32)
+        self.send([SaveRequest(checkpoint=base), again])
 
     @precondition(lambda self: self.model.entries)
     @rule(data=st.data())

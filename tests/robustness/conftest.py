@@ -9,8 +9,6 @@ import pytest
 from tests.support.postgres import Postgres
 
 
-
-
 @pytest.fixture
 def rng() -> random.Random:
     """Chance that can be had again: LOCKSTITCH_TEST_SEED takes the seed that a failed test has printed."""

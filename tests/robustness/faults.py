@@ -22,7 +22,9 @@ from tests.support.api import Api, ApiError
 from tests.support.postgres import Postgres
 from tests.support.server import LockstitchServer
 
-INTERNALS = re.compile(r"postgres|asyncpg|sqlite|127\.0\.0\.1|localhost|errno|connect call|\bselect\b|traceback|/tmp", re.I)
+INTERNALS = re.compile(
+    r"postgres|asyncpg|sqlite|127\.0\.0\.1|localhost|errno|connect call|\bselect\b|traceback|/tmp", re.I
+)
 
 
 @contextmanager

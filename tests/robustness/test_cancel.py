@@ -52,7 +52,7 @@ async def test_cancelled_calls_leave_nothing_behind(rng: random.Random, store_ur
             await api.save(full_save("afterwards", 0))
             await ledger.check_all(api)
             await _assert_no_transaction(store_url)
-    assert CALLS / 4 < given_up, "too few calls were given up for this to show anything"
+    assert given_up > CALLS / 4, "too few calls were given up for this to show anything"
     assert ledger.acknowledged > 0, "every call was given up before it did anything"
 
 
@@ -155,7 +155,8 @@ async def _call_one(call: Call, ledger: Ledger, number: int, rng: random.Random)
     except asyncio.CancelledError:
         return False
     except grpc.aio.AioRpcError as error:
-        assert error.code() in (grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED), error
+        if error.code() not in (grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED):
+            raise
         return False
     if sent is not None:
         sent.acknowledged = True

@@ -1,18 +1,20 @@
 """A byte of the store changes by itself: whoever loads what it belongs to is told, and the rest goes on."""
 
-import re
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
+from pathlib import Path
 
 import asyncpg
 import grpc
 import pytest
 
-from lockstitch.v1.checkpoint_pb2 import Checkpoint, Message
+from lockstitch.v1.checkpoint_pb2 import Checkpoint, CustomChannel, Message, TypedBlob, VersionedState
 from lockstitch.v1.checkpoint_service_pb2 import (
     ListCheckpointsRequest,
     LoadLatestRequest,
+    LoadLatestResponse,
     LoadLatestStreamRequest,
     LoadRequest,
     SaveRequest,
@@ -22,6 +24,7 @@ from lockstitch_server.config import Settings
 from tests.robustness.ledger import fingerprint
 from tests.robustness.workload import MakeSave, checkpoint, delta_save, full_save, pending_writes
 from tests.support.api import Api, ApiError, raw_api
+from tests.support.postgres import Postgres
 
 SESSION = "session"
 STEPS = 6
@@ -133,6 +136,53 @@ async def test_what_keeps_damaged_bytes_is_never_wrong(api: Api, flip: Flip, mak
     assert await _lost(api, [STEPS]) == {STEPS}
 
 
+async def test_a_page_that_cannot_be_read_on_sqlite(tmp_path: Path) -> None:
+    path = tmp_path / "lockstitch.db"
+    await _check_damaged_page(f"sqlite:///{path}", lambda: _damage_page(path, 4096))
+
+
+async def test_a_page_that_cannot_be_read_on_postgres(own_postgres: Postgres) -> None:
+    def damage() -> None:
+        file = own_postgres.execute("SELECT pg_relation_filepath('lockstitch.segments')")
+        own_postgres.stop()
+        _damage_page(own_postgres.data / file, 8192)
+        own_postgres.start()
+
+    await _check_damaged_page(own_postgres.url(), damage)
+
+
+async def _check_damaged_page(url: str, damage: Callable[[], None]) -> None:
+    """One session is lost; another goes on, although both are asked for together."""
+    settings = Settings(store=url, migrate=True)
+    async with raw_api(settings) as api:
+        await api.save(_large("damaged", b"\x01"))
+        await api.save(_large("sound", b"\x02"))
+    await asyncio.to_thread(damage)
+    async with raw_api(settings) as api:
+        loads = [api.load_latest(LoadLatestRequest(session_id=name)) for name in ("damaged", "sound")]
+        failed, loaded = await asyncio.gather(*loads, return_exceptions=True)
+        assert isinstance(failed, ApiError)
+        _assert_data_loss(failed)
+        assert isinstance(loaded, LoadLatestResponse)
+        assert loaded.checkpoint.state == _large("sound", b"\x02").checkpoint.state
+        await api.save(full_save("sound", 1))
+
+
+def _large(session: str, byte: bytes) -> SaveRequest:
+    """A session that fills many pages with one byte."""
+    channel = CustomChannel(blob=TypedBlob(data=byte * 100_000))
+    return SaveRequest(checkpoint=Checkpoint(session_id=session, state=VersionedState(custom={"large": channel})))
+
+
+def _damage_page(file: Path, size: int) -> None:
+    """Overwrite the beginning of a page that is full of ones."""
+    data = file.read_bytes()
+    page = data.index(b"\x01" * 1000) // size
+    with file.open("r+b") as opened:
+        opened.seek(page * size)
+        opened.write(b"\xff" * 16)
+
+
 async def _save_all(api: Api, make: MakeSave) -> None:
     for step in range(STEPS):
         request: SaveRequest = make(SESSION, step, 0) if step else full_save(SESSION, 0)
@@ -181,7 +231,9 @@ def _flip_on_sqlite(connection: sqlite3.Connection, table: str, column: str, the
     connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (changed, row))
 
 
-async def _flip_on_postgres(connection: "asyncpg.Connection[asyncpg.Record]", table: str, column: str, there: bytes) -> None:
+async def _flip_on_postgres(
+    connection: "asyncpg.Connection[asyncpg.Record]", table: str, column: str, there: bytes
+) -> None:
     at = f"position($1::bytea IN {column})"
     flipped = f"set_byte({column}, {at} - 1, get_byte({column}, {at} - 1) # 1)"
     done = await connection.execute(f"UPDATE lockstitch.{table} SET {column} = {flipped} WHERE {at} > 0", there)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import pytest
 
@@ -21,7 +22,7 @@ MOST_GROWTH = 100 * MEBIBYTE
 LOAD = LoadLatestRequest(session_id="session")
 HANG_SECONDS = 20.0
 
-Call = Callable[[], Awaitable[object]]
+T = TypeVar("T")
 
 
 @pytest.mark.parametrize("bound", ["queue.max_operations=8", "queue.max_bytes=1MiB"])
@@ -50,7 +51,7 @@ async def test_loads_beyond_the_queue_are_refused(own_postgres: Postgres) -> Non
                 assert loaded.checkpoint.header == SAVE.checkpoint.header
 
 
-async def _fill(call: Call) -> list["asyncio.Task[object]"]:
+async def _fill(call: Callable[[], Awaitable[T]]) -> list["asyncio.Future[T]"]:
     """Call until a call is refused. Returns those that wait."""
     tasks = [asyncio.ensure_future(call()) for _ in range(AT_ONCE)]
     await asyncio.wait(tasks, timeout=HANG_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -62,7 +63,7 @@ async def _fill(call: Call) -> list["asyncio.Task[object]"]:
     return [task for task in tasks if not task.done()]
 
 
-async def _assert_refused(call: Call, count: int) -> None:
+async def _assert_refused(call: Callable[[], Awaitable[object]], count: int) -> None:
     numbers = iter(range(count))
 
     async def caller() -> None:

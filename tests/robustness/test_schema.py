@@ -67,7 +67,9 @@ def test_many_serve_a_new_file_at_once(tmp_path: Path) -> None:
 
 
 def _run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([*COMMAND, *arguments], env=_environment(), capture_output=True, text=True, timeout=HANG_SECONDS)
+    return subprocess.run(
+        [*COMMAND, *arguments], env=_environment(), capture_output=True, text=True, timeout=HANG_SECONDS
+    )
 
 
 def _environment() -> dict[str, str]:

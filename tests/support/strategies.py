@@ -63,7 +63,10 @@ nodes = st.builds(NodeKind, custom=names) | st.builds(
 )
 
 messages = maybe_newer(st.builds(Message, role=short_texts, content=texts))
-blobs = maybe_newer(st.builds(TypedBlob, type=short_texts, data=texts.map(str.encode)))
+long_bytes = st.builds(
+    bytes.__mul__, st.sampled_from([b"\xff", b"\0", b"\xc3\x28"]), st.sampled_from([31, 32, 64, 1000])
+)
+blobs = maybe_newer(st.builds(TypedBlob, type=short_texts, data=st.binary(max_size=3) | long_bytes))
 blob_lists = maybe_newer(st.builds(BlobList, items=st.lists(blobs, max_size=3)))
 scopes = st.one_of(
     st.builds(ErrorScope, node=st.builds(ErrorScope.Node, kind=short_texts, step=u64)),

@@ -180,6 +180,15 @@ class TestDelta:
         await save_base(api, session, state("replaced"))
         assert contents(await load(api, session, "next")) == [LONG, LONG]
 
+    async def test_appended_bytes_may_be_any(self, api: Api, session: str) -> None:
+        """Also where a row of a log ends within what would be a character."""
+        pieces = [bytes(range(256)) * 9, "🧵".encode() * 601, b"\0" * 2000, b"\xff" * 2001]
+        await save_base(api, session, state_of(custom={"c": {"list": blobs(pieces[0])}}))
+        for number, piece in enumerate(pieces[1:]):
+            delta = delta_of(custom={"c": {"append": blobs(piece)}})
+            await api.save(after(session, delta, f"{number - 1}" if number else "base", checkpoint_id=f"{number}"))
+        assert list((await load(api, session, "2")).state.custom["c"].list.items) == list(blobs(*pieces).items)
+
     async def test_two_on_one_base_do_not_mix(self, api: Api, session: str) -> None:
         await save_base(api, session, state(LONG))
         for name in ("left", "right"):
@@ -231,6 +240,8 @@ class TestDeltaThatDoesNotFit:
         error = await refused(api.save(after(session, more("more"), "unknown")))
         assert (error.code.name, error.reason) == ("FAILED_PRECONDITION", "UNKNOWN_BASE")
         assert error.metadata == {"base_checkpoint_id": "unknown"}
+        (violation,) = error.detail("PreconditionFailure").violations
+        assert (violation.type, violation.description) == ("UNKNOWN_BASE", error.message)
         assert "'unknown'" in error.message
         assert await revision(api, session) == before
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from google.protobuf.message import Message as ProtobufMessage
 
-from lockstitch.v1.checkpoint_pb2 import Checkpoint, PendingWrite, StateDelta, VersionedState
+from lockstitch.v1.checkpoint_pb2 import Checkpoint, NodeKind, PendingWrite, StateDelta, VersionedState
 from lockstitch.v1.checkpoint_service_pb2 import LoadRequest
 from tests.conformance.builders import (
     MAX_STEP,
@@ -224,6 +224,12 @@ class TestExactness:
         sent = checkpoint_of(session_id=session, checkpoint_id="a", created_at={})
         await save(api, sent)
         assert (await latest(api, session)).created_at == sent.created_at
+
+    async def test_endpoints_that_nobody_knows_yet(self, api: Api, session: str) -> None:
+        newer = NodeKind.FromString(b"\x08\x07")
+        sent = checkpoint(session, checkpoint_id="a", frontier=[newer], ran_nodes=[newer])
+        await assert_comes_back(api, sent)
+        assert len((await page(api, session, ran_node=newer)).checkpoints) == 1
 
     async def test_unknown_fields_at_every_level(self, api: Api, session: str) -> None:
         sent = full_checkpoint(session)

@@ -1,5 +1,6 @@
 """Lists read page by page: what all lists have in common."""
 
+import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
@@ -165,10 +166,10 @@ class TestPaging:
         assert not answer.ListFields()
 
     async def _prepare(self, api: Api, session: str, total: int = TOTAL) -> None:
-        for number in range(total):
-            await save(api, checkpoint(f"{session}{number}", metadata={"of": f'"{session}"'}))
-        for number in range(total):
-            await save(api, checkpoint(other(session), number, namespace="ab"[number % 2]))
+        """All at once, so that some are saved in the same moment."""
+        mine = [checkpoint(f"{session}{number}", metadata={"of": f'"{session}"'}) for number in range(total)]
+        others = [checkpoint(other(session), number, namespace="ab"[number % 2]) for number in range(total)]
+        await asyncio.gather(*(save(api, each) for each in [*mine, *others]))
 
 
 OTHER_FILTERS: dict[str, list[Any]] = {

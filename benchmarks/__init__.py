@@ -1,0 +1,1 @@
+"""What Lockstitch costs, measured: `python -m benchmarks`, or `make bench`."""

@@ -1,0 +1,35 @@
+"""How many bytes a store takes."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import asyncpg
+
+from lockstitch_server.storage.migrations import POSTGRES_SCHEMA
+
+
+async def stored_bytes(url: str) -> int:
+    """SQLite: the file after a WAL checkpoint. Postgres: tables, TOAST and indexes."""
+    if url.startswith("sqlite:///"):
+        return _sqlite_bytes(Path(url.removeprefix("sqlite:///")))
+    return await _postgres_bytes(url)
+
+
+def _sqlite_bytes(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path.stat().st_size
+
+
+async def _postgres_bytes(url: str) -> int:
+    connection = await asyncpg.connect(url)
+    try:
+        size = await connection.fetchval(
+            "SELECT sum(pg_total_relation_size(oid)) FROM pg_class "
+            "WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p', 'm')",
+            POSTGRES_SCHEMA,
+        )
+    finally:
+        await connection.close()
+    return int(size)
