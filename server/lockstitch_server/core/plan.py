@@ -16,6 +16,7 @@ from lockstitch_server.core.operations import (
     SaveWrites,
     WritesSaved,
 )
+from lockstitch_server.core.packing import pack
 from lockstitch_server.core.parts import NAMED, RowSizes
 from lockstitch_server.core.placement import Placement, commit, holds, index, materialize, place, place_edit
 from lockstitch_server.core.prefetch import open_views
@@ -86,7 +87,7 @@ async def _plan_save(save: Save, view: SessionView, settings: PlanSettings, now:
     revision = _touch(save, view, now)
     if placements:  # even an empty list would make a manifest present
         record.manifest.parts.extend(commit(placements, view))
-    row = _row(save, record, revision, view.row.updated_at)
+    row = _row(save, record, revision)
     view.put_checkpoint(row, save.terms)
     for write in writes:
         view.put_write(write)
@@ -236,7 +237,7 @@ async def _base_manifest(save: Save, delta: DraftDelta, view: SessionView) -> Ma
     return (await _base(save, delta, view)).decoded().manifest
 
 
-def _row(save: Save, record: CheckpointRecord, revision: int, saved_at: int) -> CheckpointRow:
+def _row(save: Save, record: CheckpointRecord, revision: int) -> CheckpointRow:
     row = CheckpointRow(
         save.key,
         save.namespace,
@@ -244,8 +245,7 @@ def _row(save: Save, record: CheckpointRecord, revision: int, saved_at: int) -> 
         save.parent_id,
         save.step,
         revision,
-        saved_at,
-        record.SerializeToString(),
+        pack(record.SerializeToString()),
     )
     row.crc = row.checksum()
     return row

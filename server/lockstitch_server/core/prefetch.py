@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.operations import DraftDelta, Operation, Save
 from lockstitch_server.core.reading import Reader
-from lockstitch_server.core.records import CheckpointRow, Seek, SessionRow
+from lockstitch_server.core.records import NS_PER_MICROSECOND, CheckpointRow, Seek, SessionRow
 from lockstitch_server.core.view import SessionView, appendable, fresh_session
 
 
 async def open_views(operations: Sequence[Operation], reader: Reader, now: int) -> dict[bytes, SessionView]:
     """The sessions of a batch, locked, with what is likely to be needed."""
+    now -= now % NS_PER_MICROSECOND
     firsts = {operation.key: operation for operation in reversed(operations)}
     rows = await reader.sessions(sorted(firsts))
     views = {key: _open(firsts[key], rows.get(key), reader, now) for key in sorted(firsts)}

@@ -72,9 +72,9 @@ class SessionQuery:
 
 
 class CheckpointCursor(NamedTuple):
-    """The last checkpoint of a page. `saved_at` and `key` count in a list of the whole tenant."""
+    """The last checkpoint of a page. `revision` and `key` count in a list of the whole tenant."""
 
-    saved_at: int
+    revision: int
     key: bytes
     namespace: str
     checkpoint_id: str
@@ -94,6 +94,8 @@ class CheckpointQuery:
     terms: Sequence[int] = ()
     before_id: str = ""
     after: CheckpointCursor | None = None
+    rare: bool = False
+    """Whether few checkpoints have the first term, so that the search had better begin with it."""
 
 
 class ListedCheckpoint(NamedTuple):

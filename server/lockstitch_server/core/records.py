@@ -7,8 +7,11 @@ from typing import Literal, NamedTuple
 from google.protobuf.message import DecodeError
 
 from lockstitch_server.core import checksum
+from lockstitch_server.core.packing import PackingError, unpack
 from lockstitch_server.core.parts import Segment, damaged
 from lockstitch_server.records.v1.record_pb2 import CheckpointRecord
+
+NS_PER_MICROSECOND = 1000
 
 
 @dataclass(slots=True)
@@ -44,11 +47,15 @@ class CheckpointRow:
     parent_id: str
     step: int
     revision: int
-    """The session's revision in which this content was written."""
-    saved_at: int
+    """The session's revision in which this content was written: the time of the save in us."""
     record: bytes
     crc: int = 0
     _decoded: CheckpointRecord | None = field(default=None, repr=False)
+
+    @property
+    def saved_at(self) -> int:
+        """The time of the save."""
+        return self.revision * NS_PER_MICROSECOND
 
     def decoded(self) -> CheckpointRecord:
         """The record, checked. Fails with DATA_LOSS."""
@@ -56,8 +63,8 @@ class CheckpointRow:
             if self.checksum() != self.crc:
                 raise damaged()
             try:
-                self._decoded = CheckpointRecord.FromString(self.record)
-            except DecodeError as error:
+                self._decoded = CheckpointRecord.FromString(unpack(self.record))
+            except (DecodeError, PackingError) as error:
                 raise damaged() from error
         return self._decoded
 
@@ -70,7 +77,6 @@ class CheckpointRow:
                 self.parent_id,
                 str(self.step),
                 str(self.revision),
-                str(self.saved_at),
             )
         )
         return checksum.crc(self.record, checksum.crc(columns.encode(), checksum.crc(self.key)))

@@ -1,7 +1,7 @@
 """What checkpoints can be searched by, as numbers that an index can hold.
 
-A term stands for one fact about a checkpoint ("node A ran", "metadata k is 1"), once within its session and once within
-its tenant. Terms are 64-bit hashes: two facts of one tenant collide once in about 10^19 pairs.
+A term stands for one fact about a checkpoint of a tenant ("node A ran", "metadata k is 1"). Terms are 64-bit hashes:
+two facts of one tenant collide once in about 10^19 pairs.
 """
 
 import json
@@ -12,8 +12,11 @@ from typing import Any
 
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, NodeKind
 from lockstitch_server.core.ids import default_checkpoint_id, digest, framed
+from lockstitch_server.core.records import CheckpointRow
 
 Fact = tuple[str, str, str]
+
+STEP = "step"
 
 MAX_DEPTH = 100
 """How deep JSON values are looked into."""
@@ -36,7 +39,7 @@ def metadata(name: str, text: str) -> Fact:
 
 def odd_step(namespace: str, step: int) -> Fact:
     """The fact that a checkpoint has a step that its id does not tell."""
-    return ("step", namespace, str(step))
+    return (STEP, namespace, str(step))
 
 
 def facts(checkpoint: Checkpoint, checkpoint_id: str) -> set[Fact]:
@@ -51,14 +54,21 @@ def facts(checkpoint: Checkpoint, checkpoint_id: str) -> set[Fact]:
 
 @lru_cache(maxsize=65536)
 def term(scope: bytes, fact: Fact) -> int:
-    """The term of a fact within a session (scope: its key) or a tenant (scope: its name), a signed 64-bit number."""
+    """The term of a fact within a tenant (scope: its name) or a session (scope: its key), a signed 64-bit number."""
     return int.from_bytes(digest(scope, b"\0", framed(*fact))[:8], "big", signed=True)
 
 
 def terms(tenant: str, key: bytes, found: Iterable[Fact]) -> tuple[int, ...]:
-    """The terms that a checkpoint is found by."""
-    tenant_scope = tenant.encode()
-    return tuple(sorted(term(scope, fact) for fact in found for scope in (key, tenant_scope)))
+    """The terms that a checkpoint is found by. Steps are looked for within a session only."""
+    scope = tenant.encode()
+    return tuple(sorted(term(key if fact[0] == STEP else scope, fact) for fact in found))
+
+
+def stored_terms(tenant: str, row: CheckpointRow) -> tuple[int, ...]:
+    """The terms that a stored checkpoint is found by. Fails with DATA_LOSS."""
+    checkpoint = Checkpoint.FromString(row.decoded().header)
+    checkpoint.namespace, checkpoint.step = row.namespace, row.step
+    return terms(tenant, row.key, facts(checkpoint, row.checkpoint_id))
 
 
 def canonical_json(text: str) -> str:

@@ -6,6 +6,7 @@ from lockstitch_server.core import checksum
 from lockstitch_server.core.parts import LISTS, NO_TAIL, RowSizes, Segment, Tail, grow, part_size, read_part
 from lockstitch_server.core.reading import Reader
 from lockstitch_server.core.records import (
+    NS_PER_MICROSECOND,
     CheckpointChange,
     CheckpointRef,
     CheckpointRow,
@@ -16,8 +17,6 @@ from lockstitch_server.core.records import (
     WriteRow,
 )
 from lockstitch_server.records.v1.record_pb2 import Manifest, Part
-
-NS_PER_MICROSECOND = 1000
 
 CheckpointName = tuple[str, str]
 """(namespace, checkpoint_id)."""
@@ -142,9 +141,9 @@ class SessionView:
         # By the clock, so that a revision never comes again, not even in a store that was emptied or put back: there a
         # client's delta could otherwise meet another base under the revision that it knows.
         self.row.revision = max(self.row.revision + 1, now // NS_PER_MICROSECOND)
-        self.row.updated_at = max(now, self.row.updated_at)
+        self.row.updated_at = self.row.revision * NS_PER_MICROSECOND
         if self.row.ttl is not None:
-            self.row.expire_at = now + self.row.ttl
+            self.row.expire_at = self.row.updated_at + self.row.ttl
         return self.row.revision
 
     def slide(self, ttl: int | None, now: int) -> None:

@@ -87,9 +87,17 @@ class Batcher(Generic[T, R]):
             # Everything that becomes ready in this turn of the loop joins the batch.
             await asyncio.sleep(0)
             while batch := self._take():
-                await self._run(batch)
+                await self._run_safely(batch)
         finally:
             self._free_lanes += 1
+
+    async def _run_safely(self, batch: Sequence[tuple[T, asyncio.Future[R]]]) -> None:
+        """Whatever goes wrong, everyone is answered and the lane goes on."""
+        try:
+            await self._run(batch)
+        finally:
+            for _, future in batch:
+                _answer(future, Failure(Reason.INTERNAL, "the server failed to do this"))
 
     def _take(self) -> list[tuple[T, asyncio.Future[R]]]:
         batch: list[tuple[T, asyncio.Future[R]]] = []
@@ -122,13 +130,12 @@ class Batcher(Generic[T, R]):
 
     async def _run_each(self, batch: Sequence[tuple[T, asyncio.Future[R]]]) -> None:
         """An item that breaks its batch must not break its neighbours: work on each alone."""
-        if len(batch) > 1:
-            log.warning("batch_broken", items=len(batch), exc_info=True)
-            for entry in batch:
-                await self._run([entry])
+        if len(batch) == 1:
+            log.error("item_broken", exc_info=True)
             return
-        log.error("item_broken", exc_info=True)
-        _answer(batch[0][1], Failure(Reason.INTERNAL, "the server failed to do this"))
+        log.warning("batch_broken", items=len(batch), exc_info=True)
+        for entry in batch:
+            await self._run_safely([entry])
 
 
 def _answer(future: "asyncio.Future[R]", result: R | Failure) -> None:

@@ -122,7 +122,7 @@ async def _odd(query: LoadQuery, catalog: Catalog, now: int) -> CheckpointRow | 
     assert isinstance(query.value, int)
     term = terms.term(query.key, terms.odd_step(query.namespace, query.value))
     found = await catalog.list_checkpoints(
-        CheckpointQuery(query.tenant, now, 1, query.key, query.namespace, query.value, query.value, [term])
+        CheckpointQuery(query.tenant, now, 1, query.key, query.namespace, query.value, query.value, [term], rare=True)
     )
     return found[0].row if found else None
 

@@ -168,7 +168,6 @@ def _checkpoint_query(
         facts.append(terms.ran(request.ran_node))
     if request.HasField("skipped_node"):
         facts.append(terms.skipped(request.skipped_node))
-    scope = key or context.tenant.encode()
     return CheckpointQuery(
         context.tenant,
         time.time_ns(),
@@ -177,7 +176,7 @@ def _checkpoint_query(
         request.namespace if request.HasField("namespace") else None,
         request.min_step if request.HasField("min_step") else None,
         request.max_step if request.HasField("max_step") else None,
-        [terms.term(scope, fact) for fact in facts],
+        [terms.term(context.tenant.encode(), fact) for fact in facts],
         request.before_checkpoint_id,
         CheckpointCursor(token.time, token.key, token.namespace, token.id) if token else None,
     )
@@ -204,7 +203,7 @@ def _checkpoint_page(page: CheckpointPage, bound_to: bytes) -> bytes:
     if page.more:
         last = page.rows[-1].row
         token = PageToken(
-            request_digest=bound_to, time=last.saved_at, key=last.key, id=last.checkpoint_id, namespace=last.namespace
+            request_digest=bound_to, time=last.revision, key=last.key, id=last.checkpoint_id, namespace=last.namespace
         )
         chunks.append(wire.text(2, write_token(token)))
     if page.total is not None:

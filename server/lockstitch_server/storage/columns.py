@@ -35,7 +35,6 @@ def checkpoint_values(session: SessionRow, row: CheckpointRow) -> tuple[Any, ...
         row.parent_id,
         row.step,
         row.revision,
-        row.saved_at,
         row.record,
         row.crc,
     )

@@ -17,7 +17,7 @@ SESSION_COLUMNS = (
     "s.key, s.tenant, s.session_id, s.created_at, s.updated_at, s.revision, s.last_log, s.checkpoint_count, "
     "s.stored_bytes, s.write_bytes, s.ttl, s.expire_at"
 )
-CHECKPOINT_COLUMNS = "c.key, c.namespace, c.checkpoint_id, c.parent_id, c.step, c.revision, c.saved_at, c.record, c.crc"
+CHECKPOINT_COLUMNS = "c.key, c.namespace, c.checkpoint_id, c.parent_id, c.step, c.revision, c.record, c.crc"
 
 
 class Dialect(NamedTuple):
@@ -28,11 +28,9 @@ class Dialect(NamedTuple):
     placeholder: Callable[[int], str]
     """The n-th parameter, from 1."""
     terms_join: str
-    """Joined to checkpoints when terms are asked for."""
+    """The checkpoints of a term `t.term`, for searches that begin with one; empty: the database finds its own way."""
     has_term: str
     """Whether a checkpoint has the term in `{}`."""
-    first_term: str
-    """The same for the first of several."""
     has_labels: str
     """Whether a session has the labels in the JSON object `{}`."""
 
@@ -100,10 +98,10 @@ def checkpoints(query: CheckpointQuery, dialect: Dialect) -> tuple[str, list[Any
         if query.after is not None:
             sql.where("(c.checkpoint_id, c.namespace) < ({}, {})", query.after.checkpoint_id, query.after.namespace)
     else:
-        order = "c.saved_at DESC, c.key DESC, c.namespace DESC, c.checkpoint_id DESC"
+        order = "c.revision DESC, c.key DESC, c.namespace DESC, c.checkpoint_id DESC"
         if query.after is not None:
-            sql.where("c.saved_at <= {}", query.after.saved_at)
-            sql.where("(c.saved_at, c.key, c.namespace, c.checkpoint_id) < ({}, {}, {}, {})", *query.after)
+            sql.where("c.revision <= {}", query.after.revision)
+            sql.where("(c.revision, c.key, c.namespace, c.checkpoint_id) < ({}, {}, {}, {})", *query.after)
     return (
         f"SELECT {CHECKPOINT_COLUMNS}, s.session_id {source} WHERE {sql.condition} "
         f"ORDER BY {order} LIMIT {sql.bind(query.limit)}"
@@ -132,10 +130,12 @@ def _session_order(query: SessionQuery, sql: Statement) -> str:
 def _checkpoint_source(query: CheckpointQuery, sql: Statement) -> str:
     dialect = sql.dialect
     table = f"{dialect.schema}checkpoints c"
-    for number, term in enumerate(query.terms):
-        if number == 0 and dialect.terms_join:
-            table = dialect.terms_join
-        sql.where(dialect.first_term if number == 0 else dialect.has_term, term)
+    terms = list(query.terms)
+    if terms and dialect.terms_join and (query.key is None or query.rare):
+        table = dialect.terms_join
+        sql.where("t.term = {}", terms.pop(0))
+    for term in terms:
+        sql.where(dialect.has_term, term)
     if query.key is not None:
         sql.where("c.key = {}", query.key)
     else:

@@ -31,7 +31,6 @@ DIALECT = listing.Dialect(
     schema="lockstitch.",
     placeholder=lambda number: f"${number}",
     terms_join="",
-    first_term="c.terms @> ARRAY[{}::bigint]",
     has_term="c.terms @> ARRAY[{}::bigint]",
     has_labels="s.labels::jsonb @> {}::text::jsonb",
 )

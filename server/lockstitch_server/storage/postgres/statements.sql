@@ -41,7 +41,7 @@ UPDATE lockstitch.sessions SET labels = '{}' WHERE key = ANY($1::bytea[])
 
 -- name: seek_checkpoints
 -- For each of the wanted, the greatest id up to `most`; with that one or without.
-SELECT w.number, c.key, c.namespace, c.checkpoint_id, c.parent_id, c.step, c.revision, c.saved_at, c.record, c.crc
+SELECT w.number, c.key, c.namespace, c.checkpoint_id, c.parent_id, c.step, c.revision, c.record, c.crc
 FROM unnest($1::int[], $2::bytea[], $3::text[], $4::text[], $5::bool[]) AS w(number, key, namespace, most, inclusive)
 CROSS JOIN LATERAL (
     SELECT * FROM lockstitch.checkpoints l
@@ -58,22 +58,22 @@ WITH RECURSIVE chain(depth, parent_id) AS (
         ON c.key = $1 AND c.namespace = $2 AND c.checkpoint_id = chain.parent_id
     WHERE chain.depth < $4::bigint - 1
 )
-SELECT c.key, c.namespace, c.checkpoint_id, c.parent_id, c.step, c.revision, c.saved_at, c.record, c.crc
+SELECT c.key, c.namespace, c.checkpoint_id, c.parent_id, c.step, c.revision, c.record, c.crc
 FROM chain JOIN lockstitch.checkpoints c
     ON c.key = $1 AND c.namespace = $2 AND c.checkpoint_id = chain.parent_id
 ORDER BY chain.depth
 
 -- name: put_checkpoints
-INSERT INTO lockstitch.checkpoints (key, namespace, checkpoint_id, tenant_hash, parent_id, step, revision, saved_at,
-                                    record, crc, terms)
-SELECT n.key, n.namespace, n.checkpoint_id, n.tenant_hash, n.parent_id, n.step, n.revision, n.saved_at, n.record, n.crc,
+INSERT INTO lockstitch.checkpoints (key, namespace, checkpoint_id, tenant_hash, parent_id, step, revision, record,
+                                    crc, terms)
+SELECT n.key, n.namespace, n.checkpoint_id, n.tenant_hash, n.parent_id, n.step, n.revision, n.record, n.crc,
        string_to_array(n.terms, ',')::bigint[]
-FROM unnest($1::bytea[], $2::text[], $3::text[], $4::int[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[],
-            $9::bytea[], $10::int[], $11::text[])
-     AS n(key, namespace, checkpoint_id, tenant_hash, parent_id, step, revision, saved_at, record, crc, terms)
+FROM unnest($1::bytea[], $2::text[], $3::text[], $4::int[], $5::text[], $6::bigint[], $7::bigint[], $8::bytea[],
+            $9::int[], $10::text[])
+     AS n(key, namespace, checkpoint_id, tenant_hash, parent_id, step, revision, record, crc, terms)
 ON CONFLICT (key, namespace, checkpoint_id) DO UPDATE
 SET tenant_hash = excluded.tenant_hash, parent_id = excluded.parent_id, step = excluded.step,
-    revision = excluded.revision, saved_at = excluded.saved_at, record = excluded.record, crc = excluded.crc,
+    revision = excluded.revision, record = excluded.record, crc = excluded.crc,
     terms = excluded.terms
 
 -- name: get_tails

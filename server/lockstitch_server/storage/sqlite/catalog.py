@@ -29,9 +29,8 @@ SEEKS = {"at": SQL["get_checkpoint"], "below": SQL["get_below"], "upto": SQL["ge
 DIALECT = listing.Dialect(
     schema="",
     placeholder=lambda number: f"?{number}",
-    # CROSS JOIN: the term, not the session, is what narrows the search most.
+    # CROSS JOIN: keeps SQLite from beginning with the tenant or the session.
     terms_join="terms t CROSS JOIN checkpoints c ON c.id = t.checkpoint",
-    first_term="t.term = {}",
     has_term="EXISTS (SELECT 1 FROM terms WHERE term = {} AND checkpoint = c.id)",
     has_labels=(
         "NOT EXISTS (SELECT 1 FROM json_each({}) wanted WHERE NOT EXISTS "

@@ -14,10 +14,6 @@ SET tenant = ?, session_id = ?, created_at = ?, updated_at = ?, updated_second =
     checkpoint_count = ?, stored_bytes = ?, write_bytes = ?, ttl = ?, expire_at = ?
 WHERE key = ?
 
--- name: wipe_terms
-DELETE FROM terms WHERE (term, checkpoint) IN (
-    SELECT t.term, t.checkpoint FROM checkpoints c JOIN terms t ON t.checkpoint = c.id WHERE c.key = ?)
-
 -- name: wipe_checkpoints
 DELETE FROM checkpoints WHERE key = ?
 
@@ -31,21 +27,21 @@ DELETE FROM writes WHERE key = ?
 UPDATE sessions SET labels = '{}' WHERE key = ?
 
 -- name: get_checkpoint
-SELECT key, namespace, checkpoint_id, parent_id, step, revision, saved_at, record, crc
+SELECT key, namespace, checkpoint_id, parent_id, step, revision, record, crc
 FROM checkpoints WHERE key = ? AND namespace = ? AND checkpoint_id = ?
 
 -- name: get_latest
-SELECT key, namespace, checkpoint_id, parent_id, step, revision, saved_at, record, crc
+SELECT key, namespace, checkpoint_id, parent_id, step, revision, record, crc
 FROM checkpoints WHERE key = ? AND namespace = ?
 ORDER BY checkpoint_id DESC LIMIT 1
 
 -- name: get_below
-SELECT key, namespace, checkpoint_id, parent_id, step, revision, saved_at, record, crc
+SELECT key, namespace, checkpoint_id, parent_id, step, revision, record, crc
 FROM checkpoints WHERE key = ? AND namespace = ? AND checkpoint_id < ?
 ORDER BY checkpoint_id DESC LIMIT 1
 
 -- name: get_upto
-SELECT key, namespace, checkpoint_id, parent_id, step, revision, saved_at, record, crc
+SELECT key, namespace, checkpoint_id, parent_id, step, revision, record, crc
 FROM checkpoints WHERE key = ? AND namespace = ? AND checkpoint_id <= ?
 ORDER BY checkpoint_id DESC LIMIT 1
 
@@ -58,19 +54,28 @@ WITH RECURSIVE chain(depth, parent_id) AS (
         ON c.key = :key AND c.namespace = :namespace AND c.checkpoint_id = chain.parent_id
     WHERE chain.depth < :limit - 1
 )
-SELECT c.key, c.namespace, c.checkpoint_id, c.parent_id, c.step, c.revision, c.saved_at, c.record, c.crc
+SELECT c.key, c.namespace, c.checkpoint_id, c.parent_id, c.step, c.revision, c.record, c.crc
 FROM chain JOIN checkpoints c ON c.key = :key AND c.namespace = :namespace AND c.checkpoint_id = chain.parent_id
 ORDER BY chain.depth
 
 -- name: put_checkpoint
-INSERT INTO checkpoints (tenant_hash, parent_id, step, revision, saved_at, record, crc, key, namespace, checkpoint_id)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO checkpoints (tenant_hash, parent_id, step, revision, record, crc, key, namespace, checkpoint_id)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: replace_checkpoint
 UPDATE checkpoints
-SET tenant_hash = ?, parent_id = ?, step = ?, revision = ?, saved_at = ?, record = ?, crc = ?
+SET tenant_hash = ?, parent_id = ?, step = ?, revision = ?, record = ?, crc = ?
 WHERE key = ? AND namespace = ? AND checkpoint_id = ?
-RETURNING id
+
+-- name: get_all_checkpoints
+SELECT id, key, namespace, checkpoint_id, parent_id, step, revision, record, crc FROM checkpoints WHERE key = ?
+
+-- name: get_numbered_checkpoint
+SELECT id, key, namespace, checkpoint_id, parent_id, step, revision, record, crc
+FROM checkpoints WHERE key = ? AND namespace = ? AND checkpoint_id = ?
+
+-- name: delete_term
+DELETE FROM terms WHERE term = ? AND checkpoint = ?
 
 -- name: delete_terms
 DELETE FROM terms WHERE checkpoint = ?

@@ -1,4 +1,5 @@
--- Times are in ns since 1970; `key` is a 16-byte hash of (tenant, session_id). Ids compare byte by byte.
+-- Times are in ns since 1970, revisions in us; `key` is a 16-byte hash of (tenant, session_id). Ids compare byte by
+-- byte.
 CREATE TABLE IF NOT EXISTS lockstitch.sessions (
     key BYTEA NOT NULL PRIMARY KEY,
     tenant TEXT COLLATE "C" NOT NULL,
@@ -21,7 +22,6 @@ CREATE UNIQUE INDEX IF NOT EXISTS sessions_by_id ON lockstitch.sessions (tenant,
 CREATE TABLE IF NOT EXISTS lockstitch.checkpoints (
     step BIGINT NOT NULL,
     revision BIGINT NOT NULL,
-    saved_at BIGINT NOT NULL,
     tenant_hash INTEGER NOT NULL,
     crc INTEGER NOT NULL,
     key BYTEA NOT NULL,
@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS lockstitch.checkpoints (
     terms BIGINT[],
     PRIMARY KEY (key, namespace, checkpoint_id)
 );
-CREATE INDEX IF NOT EXISTS checkpoints_by_time ON lockstitch.checkpoints (tenant_hash, saved_at);
+CREATE INDEX IF NOT EXISTS checkpoints_by_time ON lockstitch.checkpoints (tenant_hash, revision);
 CREATE INDEX IF NOT EXISTS checkpoints_by_term ON lockstitch.checkpoints USING gin (terms) WITH (fastupdate = off)
     WHERE terms IS NOT NULL;
 

@@ -1,4 +1,4 @@
--- Times are in ns since 1970; `key` is a 16-byte hash of (tenant, session_id).
+-- Times are in ns since 1970, revisions in us; `key` is a 16-byte hash of (tenant, session_id).
 CREATE TABLE sessions (
     key BLOB NOT NULL PRIMARY KEY,
     tenant TEXT NOT NULL,
@@ -26,13 +26,12 @@ CREATE TABLE checkpoints (
     parent_id TEXT NOT NULL,
     step INTEGER NOT NULL,
     revision INTEGER NOT NULL,
-    saved_at INTEGER NOT NULL,
     tenant_hash INTEGER NOT NULL,
     crc INTEGER NOT NULL,
     record BLOB NOT NULL
 );
 CREATE UNIQUE INDEX checkpoints_by_id ON checkpoints (key, namespace, checkpoint_id);
-CREATE INDEX checkpoints_by_time ON checkpoints (tenant_hash, saved_at);
+CREATE INDEX checkpoints_by_time ON checkpoints (tenant_hash, revision);
 
 -- What checkpoints can be searched by: a hash of each fact about one, and the checkpoint's row.
 CREATE TABLE terms (
@@ -40,7 +39,6 @@ CREATE TABLE terms (
     checkpoint INTEGER NOT NULL,
     PRIMARY KEY (term, checkpoint)
 ) WITHOUT ROWID;
-CREATE INDEX terms_by_checkpoint ON terms (checkpoint);
 
 CREATE TABLE segments (
     key BLOB NOT NULL,
