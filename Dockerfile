@@ -10,7 +10,7 @@ RUN python -m venv --without-pip /opt/lockstitch \
     && pip --python /opt/lockstitch install --require-hashes -r requirements.lock \
     && pip install --require-hashes -r requirements-build.lock
 
-COPY LICENSE pyproject.toml ./
+COPY LICENSE README.md pyproject.toml ./
 COPY client/python/lockstitch client/python/lockstitch
 COPY server/lockstitch_server server/lockstitch_server
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
