@@ -13,7 +13,9 @@ def main() -> None:
     parser.add_argument("what", nargs="*", choices=["growth", "save", []], default=[], help="what to measure; all")
     parser.add_argument("--seconds", type=float, default=3, help="how long one run of the load takes (3)")
     parser.add_argument("--repeat", type=int, default=3, help="how often everything is measured (3)")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="write the results to a page, such as docs/benchmarks.md")
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE", help="write the results to a page, such as docs/benchmarks.md"
+    )
     options = parser.parse_args()
     wanted = options.what or ["growth", "save"]
     parts = [f"# Benchmarks\n\n{_machine()}"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from typing import Any
 
 import grpc
 import uvloop
@@ -17,10 +18,8 @@ async def save(request: bytes, context: object) -> bytes:
 
 async def serve(target: str) -> None:
     server = grpc.aio.server()
-    methods = {"Save": grpc.unary_unary_rpc_method_handler(save)}
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler("lockstitch.v1.CheckpointService", methods),)
-    )
+    methods: dict[str, Any] = {"Save": grpc.unary_unary_rpc_method_handler(save)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("lockstitch.v1.CheckpointService", methods),))
     server.add_insecure_port(target)
     await server.start()
     await asyncio.Event().wait()

@@ -88,6 +88,4 @@ class GrowingSession:
 
     def _without_state(self) -> Checkpoint:
         now = self.checkpoint
-        return Checkpoint(
-            **{field.name: value for field, value in now.ListFields() if field.name != "state"}  # type: ignore[arg-type]
-        )
+        return Checkpoint(**{field.name: value for field, value in now.ListFields() if field.name != "state"})

@@ -4,6 +4,7 @@ import asyncio
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 
@@ -48,7 +49,7 @@ async def _measure(
 ) -> tuple[str, ...]:
     session = GrowingSession("long")
     async with grpc.aio.insecure_channel(target, [("grpc.max_receive_message_length", -1)]) as channel:
-        stub = CheckpointServiceStub(channel)
+        stub: Any = CheckpointServiceStub(channel)
         for _ in range(STEPS):
             session.advance()
             await stub.Save(make(session))
@@ -64,7 +65,7 @@ async def _measure(
     return (f"{backend}, {way} saves", *sizes, f"{(stored - state) / STEPS:.0f}", *times)
 
 
-async def _load_in_turns(stub: CheckpointServiceStub, times: int) -> tuple[float, float]:
+async def _load_in_turns(stub: Any, times: int) -> tuple[float, float]:
     """Median seconds of loading the long session, and the same state saved in one step."""
     took: dict[str, list[float]] = {"long": [], "short": []}
     for _ in range(times):

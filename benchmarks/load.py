@@ -8,6 +8,7 @@ import json
 import random
 import sys
 import time
+from typing import Any
 from uuid import uuid4
 
 import grpc
@@ -49,7 +50,7 @@ def request(session: str, step: int, noise: random.Random) -> bytes:
 
 async def worker(channel: grpc.aio.Channel, number: int, until: float) -> list[tuple[float, float]]:
     """Save until then. Gives the start and the duration of each save."""
-    save = channel.unary_unary(METHOD)
+    save: Any = channel.unary_unary(METHOD)
     session, noise, done = f"session-{uuid4()}", random.Random(number), []
     step = 0
     while (start := time.perf_counter()) < until:

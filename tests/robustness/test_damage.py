@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import asyncpg
 import grpc
@@ -29,16 +30,23 @@ from tests.support.postgres import Postgres
 SESSION = "session"
 STEPS = 6
 
-RECORD_OF_3 = ("checkpoints", "record", b"step\x12\x013")
-"""In the metadata of step 3."""
-EXTRA_OF_5 = ("segments", "data", checkpoint(SESSION, 5).state.extra.entries["notes"].encode())
-"""An extra entry that changes with step 5."""
-MESSAGE_3 = ("segments", "data", checkpoint(SESSION, 3).state.messages.items[3].content.encode())
-"""The message that step 3 adds, and all later ones have."""
-WRITE_OF_3 = ("writes", "data", pending_writes("task-3", 1)[0].value.data)
 
-Place = tuple[str, str, bytes]
-"""Table, column, and the bytes of which the first is changed. They stand in one row only."""
+class Place(NamedTuple):
+    """Where a byte changes: the first of these in the one row of a table that holds them, if there is no condition."""
+
+    table: str
+    column: str
+    there: bytes = b""
+    where: str = ""
+
+
+RECORD_OF_3 = Place("checkpoints", "record", where="step = 3")
+EXTRA_OF_5 = Place("segments", "data", checkpoint(SESSION, 5).state.extra.entries["notes"].encode())
+"""An extra entry that changes with step 5."""
+MESSAGE_3 = Place("segments", "data", checkpoint(SESSION, 3).state.messages.items[3].content.encode())
+"""The message that step 3 adds, and all later ones have."""
+WRITE_OF_3 = Place("writes", "data", pending_writes("task-3", 1)[0].value.data)
+
 Flip = Callable[[Place], Awaitable[None]]
 
 
@@ -54,12 +62,12 @@ def flip(store_url: str, api: Api) -> Flip:
 
     async def on_sqlite(place: Place) -> None:
         with closing(sqlite3.connect(store_url.removeprefix("sqlite:///"), isolation_level=None)) as connection:
-            _flip_on_sqlite(connection, *place)
+            _flip_on_sqlite(connection, place)
 
     async def on_postgres(place: Place) -> None:
         connection = await asyncpg.connect(store_url)
         try:
-            await _flip_on_postgres(connection, *place)
+            await _flip_on_postgres(connection, place)
         finally:
             await connection.close()
 
@@ -117,12 +125,20 @@ async def test_another_history_is_whole(api: Api, flip: Flip) -> None:
     assert fingerprint(loaded.checkpoint) == fingerprint(forked.checkpoint)
 
 
-async def test_a_damaged_record_is_no_base_for_a_delta_and_can_be_replaced(api: Api, flip: Flip) -> None:
+@pytest.mark.parametrize(("place", "step"), [(RECORD_OF_3, 4), (MESSAGE_3, 5)])
+async def test_a_delta_on_what_is_damaged_is_refused_so_that_clients_send_all(
+    api: Api, flip: Flip, place: Place, step: int
+) -> None:
+    await _save_all(api, full_save)
+    await flip(place)
+    with pytest.raises(ApiError) as caught:
+        await api.save(delta_save(SESSION, step, variant=1))
+    assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "UNKNOWN_BASE")
+
+
+async def test_a_damaged_record_can_be_replaced(api: Api, flip: Flip) -> None:
     await _save_all(api, full_save)
     await flip(RECORD_OF_3)
-    with pytest.raises(ApiError) as caught:
-        await api.save(delta_save(SESSION, 4, variant=1))
-    assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "UNKNOWN_BASE")
     await api.save(full_save(SESSION, 3))
     assert await _lost(api, range(STEPS)) == set()
 
@@ -223,18 +239,21 @@ def _assert_data_loss(error: ApiError) -> None:
     assert (error.code, error.reason) == (grpc.StatusCode.DATA_LOSS, "DATA_LOSS")
 
 
-def _flip_on_sqlite(connection: sqlite3.Connection, table: str, column: str, there: bytes) -> None:
-    rows = connection.execute(f"SELECT rowid, {column} FROM {table} WHERE instr({column}, ?)", (there,))
-    ((row, data),) = rows.fetchall()
-    at = data.index(there)
+def _flip_on_sqlite(connection: sqlite3.Connection, place: Place) -> None:
+    table, column, there, where = place
+    condition = where or f"instr({column}, x'{there.hex()}')"
+    ((row, data),) = connection.execute(f"SELECT rowid, {column} FROM {table} WHERE {condition}").fetchall()
+    at = data.index(there) + (0 if there else len(data) // 2)
     changed = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
     connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (changed, row))
 
 
-async def _flip_on_postgres(
-    connection: "asyncpg.Connection[asyncpg.Record]", table: str, column: str, there: bytes
-) -> None:
-    at = f"position($1::bytea IN {column})"
-    flipped = f"set_byte({column}, {at} - 1, get_byte({column}, {at} - 1) # 1)"
-    done = await connection.execute(f"UPDATE lockstitch.{table} SET {column} = {flipped} WHERE {at} > 0", there)
+async def _flip_on_postgres(connection: "asyncpg.Connection[asyncpg.Record]", place: Place) -> None:
+    table, column, there, where = place
+    position = f"position('\\x{there.hex()}'::bytea IN {column})"
+    at = f"{position} - 1" if there else f"octet_length({column}) / 2"
+    flipped = f"set_byte({column}, {at}, get_byte({column}, {at}) # 1)"
+    done = await connection.execute(
+        f"UPDATE lockstitch.{table} SET {column} = {flipped} WHERE {where or position + ' > 0'}"
+    )
     assert done == "UPDATE 1"

@@ -60,9 +60,14 @@ async def plan_batch(operations: Sequence[Operation], reader: Reader, settings: 
 
 
 async def _plan(operation: Operation, view: SessionView, settings: PlanSettings, now: int) -> Result:
-    if isinstance(operation, Save):
+    if not isinstance(operation, Save):
+        return await _plan_writes(operation, view, settings, now)
+    try:
         return await _plan_save(operation, view, settings, now)
-    return await _plan_writes(operation, view, settings, now)
+    except Failure as failure:
+        if failure.reason is Reason.DATA_LOSS and isinstance(operation.state, DraftDelta):
+            raise _unknown(operation.state) from failure
+        raise
 
 
 async def _plan_save(save: Save, view: SessionView, settings: PlanSettings, now: int) -> Saved:
@@ -218,11 +223,7 @@ async def _full(save: Save, delta: DraftDelta, view: SessionView) -> DraftState:
 async def _base(save: Save, delta: DraftDelta, view: SessionView) -> CheckpointRow:
     base = await view.checkpoint(save.namespace, delta.base_id)
     if base is None or _readable(base) is None:
-        raise Failure(
-            Reason.UNKNOWN_BASE,
-            f"base_checkpoint_id: there is no checkpoint {delta.base_id!r} to apply the delta to; send the full state",
-            base_checkpoint_id=delta.base_id,
-        )
+        raise _unknown(delta)
     if delta.base_revision not in (0, base.revision):
         raise Failure(
             Reason.BASE_CHANGED,
@@ -231,6 +232,14 @@ async def _base(save: Save, delta: DraftDelta, view: SessionView) -> CheckpointR
             base_checkpoint_id=delta.base_id,
         )
     return base
+
+
+def _unknown(delta: DraftDelta) -> Failure:
+    return Failure(
+        Reason.UNKNOWN_BASE,
+        f"base_checkpoint_id: there is no checkpoint {delta.base_id!r} to apply the delta to; send the full state",
+        base_checkpoint_id=delta.base_id,
+    )
 
 
 async def _base_manifest(save: Save, delta: DraftDelta, view: SessionView) -> Manifest:
