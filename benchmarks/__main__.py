@@ -10,7 +10,7 @@ from benchmarks import growth, save
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="*", choices=["growth", "save", []], default=[], help="what to measure; all")
+    parser.add_argument("what", nargs="*", metavar="growth|save", help="what to measure; without it, both")
     parser.add_argument("--seconds", type=float, default=3, help="how long one run of the load takes (3)")
     parser.add_argument("--repeat", type=int, default=3, help="how often everything is measured (3)")
     parser.add_argument(
@@ -18,6 +18,8 @@ def main() -> None:
     )
     options = parser.parse_args()
     wanted = options.what or ["growth", "save"]
+    if unknown := set(wanted) - {"growth", "save"}:
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
     parts = [f"# Benchmarks\n\n{_machine()}"]
     if "growth" in wanted:
         parts.append(f"## {_title(growth)}\n\n{growth.run(options.repeat)}")

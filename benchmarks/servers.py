@@ -12,8 +12,8 @@ from tests.support.postgres import Postgres, free_port
 from tests.support.server import LockstitchServer
 
 READY_SECONDS = 30
-DURABLE = {"autovacuum": "off"}
-"""Autovacuum would come at random."""
+STEADY = {"autovacuum": "off"}
+"""Vacuuming would come at random."""
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def stores(*backends: str) -> Iterator[dict[str, str]]:
         urls = {}
         for backend in backends:
             if backend == "postgres":
-                urls[backend] = stack.enter_context(Postgres(durable=True, settings=DURABLE)).url()
+                urls[backend] = stack.enter_context(Postgres(durable=True, settings=STEADY)).url()
             elif backend == "sqlite":
                 urls[backend] = f"sqlite:///{stack.enter_context(tempfile.TemporaryDirectory())}/lockstitch.db"
             else:

@@ -25,7 +25,7 @@ ROW_SIZES = RowSizes(full=400, most=1900)
 """Growing a row leaves its old version behind until the page is pruned, so only small ones grow. Larger values than
 the most would be moved out of their rows."""
 CONNECT_SECONDS = 5.0
-COMMAND_SECONDS = 30.0
+COMMAND_SECONDS = 15.0
 ATTEMPTS = 8
 # READ COMMITTED: what is read after the sessions' rows are locked is what their last writers left. The timeout: a
 # server that freezes, or is cut off, within a transaction must not keep others from the sessions that it has locked.
