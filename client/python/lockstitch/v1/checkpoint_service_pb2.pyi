@@ -251,6 +251,131 @@ class SaveResponse(_message.Message):
 Global___SaveResponse: _TypeAlias = SaveResponse  # noqa: Y015
 
 @_typing.final
+class SaveStreamRequest(_message.Message):
+    """One save of a SaveStream, or several."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class TraceContextEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SAVE_FIELD_NUMBER: _builtins.int
+    TRACE_CONTEXT_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.int
+    """Chosen by the client, to tell the answers apart. Should be unique among the
+    requests of the call that wait for their answers; any value will do.
+    """
+    @_builtins.property
+    def save(self) -> Global___SaveRequest:
+        """What to save."""
+
+    @_builtins.property
+    def trace_context(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The trace that this save is a part of, since those on one call may be parts
+        of different ones: what a propagator of OpenTelemetry would put into the
+        metadata of a Save call (`traceparent`, `tracestate`, `baggage`, `b3`, ...).
+        Empty: the trace that the metadata of this call name, if any. What cannot be
+        understood is ignored, as it would be there. Up to 16 KiB do not count
+        towards the limit of a message.
+        """
+
+    @_builtins.property
+    def batch(self) -> _containers.RepeatedCompositeFieldContainer[Global___SaveStreamRequest]:
+        """Further saves, each with what it would have in a message of its own, applied
+        as if they came in such messages after this one. Many small saves cost far
+        less in one message. For servers that have said `takes_batches` on this
+        call: others take no notice of it. Where this is set, request_id and save
+        need not be. Each save is held to the limits by itself; all of them together
+        should have at most 1 MiB, which any server takes, but for a single one that
+        is larger. An item of a batch that has a batch itself is INVALID_ARGUMENT.
+        """
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.int = ...,
+        save: Global___SaveRequest | None = ...,
+        trace_context: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        batch: _abc.Iterable[Global___SaveStreamRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["save", b"save"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "request_id", b"request_id", "save", b"save", "trace_context", b"trace_context"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SaveStreamRequest: _TypeAlias = SaveStreamRequest  # noqa: Y015
+
+@_typing.final
+class SaveStreamResponse(_message.Message):
+    """The answer to one save of a SaveStream, or to several."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SAVED_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
+    TAKES_BATCHES_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.int
+    """That of the request."""
+    takes_batches: _builtins.bool
+    """Whether the server takes batches. Set in the first answer of a call, at
+    least.
+    """
+    @_builtins.property
+    def saved(self) -> Global___SaveResponse:
+        """It is stored, durably."""
+
+    @_builtins.property
+    def error(self) -> _error_pb2.Status:
+        """It is not, for this reason, which a Save would have had as its status."""
+
+    @_builtins.property
+    def batch(self) -> _containers.RepeatedCompositeFieldContainer[Global___SaveStreamResponse]:
+        """The answers to several saves, in any order; then request_id and result are
+        not set. Comes only on calls on which a batch was sent, there to any saves.
+        """
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.int = ...,
+        saved: Global___SaveResponse | None = ...,
+        error: _error_pb2.Status | None = ...,
+        batch: _abc.Iterable[Global___SaveStreamResponse] | None = ...,
+        takes_batches: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "result", b"result", "saved", b"saved"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "error", b"error", "request_id", b"request_id", "result", b"result", "saved", b"saved", "takes_batches", b"takes_batches"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["saved", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___SaveStreamResponse: _TypeAlias = SaveStreamResponse  # noqa: Y015
+
+@_typing.final
 class SaveWritesRequest(_message.Message):
     """Request of SaveWrites."""
 
@@ -358,11 +483,16 @@ class LoadLatestResponse(_message.Message):
     PENDING_WRITES_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     CHECKPOINT_REVISION_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """The session's revision; 0 where there is no such session."""
     checkpoint_revision: _builtins.int
     """The revision in which the checkpoint's content was written, which is what
     SaveRequest.base_revision takes.
+    """
+    trace_id: _builtins.str
+    """Trace of the call that wrote this content: 32 hexadecimal digits; empty where
+    it was not traced.
     """
     @_builtins.property
     def checkpoint(self) -> _checkpoint_pb2.Checkpoint:
@@ -379,10 +509,11 @@ class LoadLatestResponse(_message.Message):
         pending_writes: _abc.Iterable[_checkpoint_pb2.PendingWrite] | None = ...,
         revision: _builtins.int = ...,
         checkpoint_revision: _builtins.int = ...,
+        trace_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "checkpoint_revision", b"checkpoint_revision", "pending_writes", b"pending_writes", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "checkpoint_revision", b"checkpoint_revision", "pending_writes", b"pending_writes", "revision", b"revision", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -438,11 +569,16 @@ class LoadResponse(_message.Message):
     PENDING_WRITES_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     CHECKPOINT_REVISION_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """The session's revision."""
     checkpoint_revision: _builtins.int
     """The revision in which the checkpoint's content was written, which is what
     SaveRequest.base_revision takes.
+    """
+    trace_id: _builtins.str
+    """Trace of the call that wrote this content: 32 hexadecimal digits; empty where
+    it was not traced.
     """
     @_builtins.property
     def checkpoint(self) -> _checkpoint_pb2.Checkpoint:
@@ -459,10 +595,11 @@ class LoadResponse(_message.Message):
         pending_writes: _abc.Iterable[_checkpoint_pb2.PendingWrite] | None = ...,
         revision: _builtins.int = ...,
         checkpoint_revision: _builtins.int = ...,
+        trace_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "checkpoint_revision", b"checkpoint_revision", "pending_writes", b"pending_writes", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "checkpoint_revision", b"checkpoint_revision", "pending_writes", b"pending_writes", "revision", b"revision", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -857,10 +994,15 @@ class CheckpointDetails(_message.Message):
     SAVED_AT_FIELD_NUMBER: _builtins.int
     STATE_BYTES_FIELD_NUMBER: _builtins.int
     PENDING_WRITES_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """The revision of the session in which its content was written."""
     state_bytes: _builtins.int
     """Size of its state, in bytes, as stored."""
+    trace_id: _builtins.str
+    """Trace of the call that wrote this content: 32 hexadecimal digits; empty where
+    it was not traced.
+    """
     @_builtins.property
     def saved_at(self) -> _timestamp_pb2.Timestamp:
         """The server's time of that save."""
@@ -876,10 +1018,11 @@ class CheckpointDetails(_message.Message):
         saved_at: _timestamp_pb2.Timestamp | None = ...,
         state_bytes: _builtins.int = ...,
         pending_writes: _abc.Iterable[_checkpoint_pb2.PendingWrite] | None = ...,
+        trace_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["saved_at", b"saved_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["pending_writes", b"pending_writes", "revision", b"revision", "saved_at", b"saved_at", "state_bytes", b"state_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pending_writes", b"pending_writes", "revision", b"revision", "saved_at", b"saved_at", "state_bytes", b"state_bytes", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

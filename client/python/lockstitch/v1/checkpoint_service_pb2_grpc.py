@@ -48,6 +48,11 @@ class CheckpointServiceStub(object):
                 request_serializer=lockstitch_dot_v1_dot_checkpoint__service__pb2.SaveRequest.SerializeToString,
                 response_deserializer=lockstitch_dot_v1_dot_checkpoint__service__pb2.SaveResponse.FromString,
                 _registered_method=True)
+        self.SaveStream = channel.stream_stream(
+                '/lockstitch.v1.CheckpointService/SaveStream',
+                request_serializer=lockstitch_dot_v1_dot_checkpoint__service__pb2.SaveStreamRequest.SerializeToString,
+                response_deserializer=lockstitch_dot_v1_dot_checkpoint__service__pb2.SaveStreamResponse.FromString,
+                _registered_method=True)
         self.SaveWrites = channel.unary_unary(
                 '/lockstitch.v1.CheckpointService/SaveWrites',
                 request_serializer=lockstitch_dot_v1_dot_checkpoint__service__pb2.SaveWritesRequest.SerializeToString,
@@ -110,11 +115,27 @@ class CheckpointServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def SaveWrites(self, request, context):
-        """This place is kept for SaveStream (bidirectional): the same for many saves
-        on one call.
+    def SaveStream(self, request_iterator, context):
+        """Stores many checkpoints on one call, at a fraction of the cost of a Save
+        each. Every request is answered, as soon as it is durable or has failed, with
+        its `request_id`; answers may come in another order. Saves of one session
+        are applied in the order sent. A save that fails, malformed ones included,
+        fails alone.
 
-        Stores pending writes of a checkpoint, which need not exist yet. All of them
+        The server reads on only while not too much of the stream waits for its
+        database (256 saves or 16 MiB by default, configurable): then gRPC's flow
+        control holds the client back. When the client has closed its side and all is
+        answered, the call ends OK. It ends with UNAVAILABLE when the server stops,
+        after what it had read was answered. What was not answered when a call ended,
+        for whatever reason, may or may not have been stored: sending it again is
+        safe, as with Save.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SaveWrites(self, request, context):
+        """Stores pending writes of a checkpoint, which need not exist yet. All of them
         or none. Errors: INVALID_ARGUMENT, ABORTED (lease_token),
         RESOURCE_EXHAUSTED.
         """
@@ -181,6 +202,11 @@ def add_CheckpointServiceServicer_to_server(servicer, server):
                     servicer.Save,
                     request_deserializer=lockstitch_dot_v1_dot_checkpoint__service__pb2.SaveRequest.FromString,
                     response_serializer=lockstitch_dot_v1_dot_checkpoint__service__pb2.SaveResponse.SerializeToString,
+            ),
+            'SaveStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.SaveStream,
+                    request_deserializer=lockstitch_dot_v1_dot_checkpoint__service__pb2.SaveStreamRequest.FromString,
+                    response_serializer=lockstitch_dot_v1_dot_checkpoint__service__pb2.SaveStreamResponse.SerializeToString,
             ),
             'SaveWrites': grpc.unary_unary_rpc_method_handler(
                     servicer.SaveWrites,
@@ -254,6 +280,33 @@ class CheckpointService(object):
             '/lockstitch.v1.CheckpointService/Save',
             lockstitch_dot_v1_dot_checkpoint__service__pb2.SaveRequest.SerializeToString,
             lockstitch_dot_v1_dot_checkpoint__service__pb2.SaveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SaveStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/lockstitch.v1.CheckpointService/SaveStream',
+            lockstitch_dot_v1_dot_checkpoint__service__pb2.SaveStreamRequest.SerializeToString,
+            lockstitch_dot_v1_dot_checkpoint__service__pb2.SaveStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

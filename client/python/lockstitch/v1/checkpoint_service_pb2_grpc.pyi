@@ -51,11 +51,23 @@ class CheckpointServiceStub:
     REPLACED. Errors: INVALID_ARGUMENT; ABORTED (expected_latest, lease_token);
     FAILED_PRECONDITION (delta); RESOURCE_EXHAUSTED.
     """
-    SaveWrites: _grpc.UnaryUnaryMultiCallable[_checkpoint_service_pb2.SaveWritesRequest, _checkpoint_service_pb2.SaveWritesResponse]
-    """This place is kept for SaveStream (bidirectional): the same for many saves
-    on one call.
+    SaveStream: _grpc.StreamStreamMultiCallable[_checkpoint_service_pb2.SaveStreamRequest, _checkpoint_service_pb2.SaveStreamResponse]
+    """Stores many checkpoints on one call, at a fraction of the cost of a Save
+    each. Every request is answered, as soon as it is durable or has failed, with
+    its `request_id`; answers may come in another order. Saves of one session
+    are applied in the order sent. A save that fails, malformed ones included,
+    fails alone.
 
-    Stores pending writes of a checkpoint, which need not exist yet. All of them
+    The server reads on only while not too much of the stream waits for its
+    database (256 saves or 16 MiB by default, configurable): then gRPC's flow
+    control holds the client back. When the client has closed its side and all is
+    answered, the call ends OK. It ends with UNAVAILABLE when the server stops,
+    after what it had read was answered. What was not answered when a call ended,
+    for whatever reason, may or may not have been stored: sending it again is
+    safe, as with Save.
+    """
+    SaveWrites: _grpc.UnaryUnaryMultiCallable[_checkpoint_service_pb2.SaveWritesRequest, _checkpoint_service_pb2.SaveWritesResponse]
+    """Stores pending writes of a checkpoint, which need not exist yet. All of them
     or none. Errors: INVALID_ARGUMENT, ABORTED (lease_token),
     RESOURCE_EXHAUSTED.
     """
@@ -110,11 +122,23 @@ class CheckpointServiceAsyncStub(CheckpointServiceStub):
     REPLACED. Errors: INVALID_ARGUMENT; ABORTED (expected_latest, lease_token);
     FAILED_PRECONDITION (delta); RESOURCE_EXHAUSTED.
     """
-    SaveWrites: _aio.UnaryUnaryMultiCallable[_checkpoint_service_pb2.SaveWritesRequest, _checkpoint_service_pb2.SaveWritesResponse]  # type: ignore[assignment]
-    """This place is kept for SaveStream (bidirectional): the same for many saves
-    on one call.
+    SaveStream: _aio.StreamStreamMultiCallable[_checkpoint_service_pb2.SaveStreamRequest, _checkpoint_service_pb2.SaveStreamResponse]  # type: ignore[assignment]
+    """Stores many checkpoints on one call, at a fraction of the cost of a Save
+    each. Every request is answered, as soon as it is durable or has failed, with
+    its `request_id`; answers may come in another order. Saves of one session
+    are applied in the order sent. A save that fails, malformed ones included,
+    fails alone.
 
-    Stores pending writes of a checkpoint, which need not exist yet. All of them
+    The server reads on only while not too much of the stream waits for its
+    database (256 saves or 16 MiB by default, configurable): then gRPC's flow
+    control holds the client back. When the client has closed its side and all is
+    answered, the call ends OK. It ends with UNAVAILABLE when the server stops,
+    after what it had read was answered. What was not answered when a call ended,
+    for whatever reason, may or may not have been stored: sending it again is
+    safe, as with Save.
+    """
+    SaveWrites: _aio.UnaryUnaryMultiCallable[_checkpoint_service_pb2.SaveWritesRequest, _checkpoint_service_pb2.SaveWritesResponse]  # type: ignore[assignment]
+    """Stores pending writes of a checkpoint, which need not exist yet. All of them
     or none. Errors: INVALID_ARGUMENT, ABORTED (lease_token),
     RESOURCE_EXHAUSTED.
     """
@@ -174,15 +198,33 @@ class CheckpointServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def SaveStream(
+        self,
+        request_iterator: _MaybeAsyncIterator[_checkpoint_service_pb2.SaveStreamRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_checkpoint_service_pb2.SaveStreamResponse], _abc.AsyncIterator[_checkpoint_service_pb2.SaveStreamResponse]]:
+        """Stores many checkpoints on one call, at a fraction of the cost of a Save
+        each. Every request is answered, as soon as it is durable or has failed, with
+        its `request_id`; answers may come in another order. Saves of one session
+        are applied in the order sent. A save that fails, malformed ones included,
+        fails alone.
+
+        The server reads on only while not too much of the stream waits for its
+        database (256 saves or 16 MiB by default, configurable): then gRPC's flow
+        control holds the client back. When the client has closed its side and all is
+        answered, the call ends OK. It ends with UNAVAILABLE when the server stops,
+        after what it had read was answered. What was not answered when a call ended,
+        for whatever reason, may or may not have been stored: sending it again is
+        safe, as with Save.
+        """
+
+    @_abc_1.abstractmethod
     def SaveWrites(
         self,
         request: _checkpoint_service_pb2.SaveWritesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_checkpoint_service_pb2.SaveWritesResponse, _abc.Awaitable[_checkpoint_service_pb2.SaveWritesResponse]]:
-        """This place is kept for SaveStream (bidirectional): the same for many saves
-        on one call.
-
-        Stores pending writes of a checkpoint, which need not exist yet. All of them
+        """Stores pending writes of a checkpoint, which need not exist yet. All of them
         or none. Errors: INVALID_ARGUMENT, ABORTED (lease_token),
         RESOURCE_EXHAUSTED.
         """

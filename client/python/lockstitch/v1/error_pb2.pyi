@@ -58,7 +58,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     there is none). Load the latest and decide anew.
     """
     ERROR_REASON_LEASE_LOST: _ErrorReason.ValueType  # 6
-    """ABORTED. The lease token is not the one that may write now."""
+    """ABORTED. The lease token is not the one that may write now: the lease has run
+    out, was taken by another or given back; or a save without a token met a
+    lease. Metadata: `holder`, where somebody holds it now.
+    """
     ERROR_REASON_UNKNOWN_BASE: _ErrorReason.ValueType  # 7
     """FAILED_PRECONDITION. The delta's base does not exist. Send the full state.
     Metadata: `base_checkpoint_id`.
@@ -85,6 +88,42 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """DATA_LOSS. What is stored fails its checksum or is incomplete."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 16
     """INTERNAL. A fault of the server. Its log tells more under `request_id`."""
+    ERROR_REASON_SESSION_NOT_FOUND: _ErrorReason.ValueType  # 17
+    """NOT_FOUND. No such session. Metadata: `session_id`."""
+    ERROR_REASON_SESSION_DELETED: _ErrorReason.ValueType  # 18
+    """FAILED_PRECONDITION. The session was deleted, and cannot be begun anew yet.
+    Metadata: `session_id`, `until` (RFC 3339).
+    """
+    ERROR_REASON_SESSION_ALREADY_EXISTS: _ErrorReason.ValueType  # 19
+    """ALREADY_EXISTS. The session to make is there already. Metadata:
+    `session_id`.
+    """
+    ERROR_REASON_LEASE_HELD: _ErrorReason.ValueType  # 20
+    """ABORTED. Another holds the session's lease. Metadata: `session_id`, `holder`,
+    `expire_at` (RFC 3339). Comes with RetryInfo.
+    """
+    ERROR_REASON_RESUME_TOO_OLD: _ErrorReason.ValueType  # 21
+    """OUT_OF_RANGE. What happened since the resume token can no longer be told.
+    Metadata: `session_id`.
+    """
+    ERROR_REASON_CREDENTIALS_MISSING: _ErrorReason.ValueType  # 22
+    """UNAUTHENTICATED. The call carries no credentials."""
+    ERROR_REASON_CREDENTIALS_INVALID: _ErrorReason.ValueType  # 23
+    """UNAUTHENTICATED. The call's credentials are not known, have been revoked or
+    have run out.
+    """
+    ERROR_REASON_RIGHT_MISSING: _ErrorReason.ValueType  # 24
+    """PERMISSION_DENIED. The caller has not the right to this. Metadata: `right`
+    ("read", "write" or "admin"), where that is what is missing.
+    """
+    ERROR_REASON_TENANT_FORBIDDEN: _ErrorReason.ValueType  # 25
+    """PERMISSION_DENIED. The caller may not act for this tenant, or has to name
+    one of its tenants (metadata entry `lockstitch-tenant` of the call).
+    """
+    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 26
+    """RESOURCE_EXHAUSTED. The tenant makes more calls, or has more under way, than
+    it may. Metadata: `limit`. Comes with RetryInfo: nothing was done.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed. `ErrorInfo.reason` holds the name without its prefix, such
@@ -116,7 +155,10 @@ written. Metadata: `latest_checkpoint_id`, `latest_step` (both absent where
 there is none). Load the latest and decide anew.
 """
 ERROR_REASON_LEASE_LOST: ErrorReason.ValueType  # 6
-"""ABORTED. The lease token is not the one that may write now."""
+"""ABORTED. The lease token is not the one that may write now: the lease has run
+out, was taken by another or given back; or a save without a token met a
+lease. Metadata: `holder`, where somebody holds it now.
+"""
 ERROR_REASON_UNKNOWN_BASE: ErrorReason.ValueType  # 7
 """FAILED_PRECONDITION. The delta's base does not exist. Send the full state.
 Metadata: `base_checkpoint_id`.
@@ -143,6 +185,42 @@ ERROR_REASON_DATA_LOSS: ErrorReason.ValueType  # 15
 """DATA_LOSS. What is stored fails its checksum or is incomplete."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 16
 """INTERNAL. A fault of the server. Its log tells more under `request_id`."""
+ERROR_REASON_SESSION_NOT_FOUND: ErrorReason.ValueType  # 17
+"""NOT_FOUND. No such session. Metadata: `session_id`."""
+ERROR_REASON_SESSION_DELETED: ErrorReason.ValueType  # 18
+"""FAILED_PRECONDITION. The session was deleted, and cannot be begun anew yet.
+Metadata: `session_id`, `until` (RFC 3339).
+"""
+ERROR_REASON_SESSION_ALREADY_EXISTS: ErrorReason.ValueType  # 19
+"""ALREADY_EXISTS. The session to make is there already. Metadata:
+`session_id`.
+"""
+ERROR_REASON_LEASE_HELD: ErrorReason.ValueType  # 20
+"""ABORTED. Another holds the session's lease. Metadata: `session_id`, `holder`,
+`expire_at` (RFC 3339). Comes with RetryInfo.
+"""
+ERROR_REASON_RESUME_TOO_OLD: ErrorReason.ValueType  # 21
+"""OUT_OF_RANGE. What happened since the resume token can no longer be told.
+Metadata: `session_id`.
+"""
+ERROR_REASON_CREDENTIALS_MISSING: ErrorReason.ValueType  # 22
+"""UNAUTHENTICATED. The call carries no credentials."""
+ERROR_REASON_CREDENTIALS_INVALID: ErrorReason.ValueType  # 23
+"""UNAUTHENTICATED. The call's credentials are not known, have been revoked or
+have run out.
+"""
+ERROR_REASON_RIGHT_MISSING: ErrorReason.ValueType  # 24
+"""PERMISSION_DENIED. The caller has not the right to this. Metadata: `right`
+("read", "write" or "admin"), where that is what is missing.
+"""
+ERROR_REASON_TENANT_FORBIDDEN: ErrorReason.ValueType  # 25
+"""PERMISSION_DENIED. The caller may not act for this tenant, or has to name
+one of its tenants (metadata entry `lockstitch-tenant` of the call).
+"""
+ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 26
+"""RESOURCE_EXHAUSTED. The tenant makes more calls, or has more under way, than
+it may. Metadata: `limit`. Comes with RetryInfo: nothing was done.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -174,6 +174,7 @@ class CheckpointRecord(_message.Message):
     REQUEST_DIGEST_FIELD_NUMBER: _builtins.int
     BASE_REVISION_FIELD_NUMBER: _builtins.int
     SERVER_TIME_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
     header: _builtins.bytes
     """Checkpoint without state, ids and step, serialized."""
     request_digest: _builtins.bytes
@@ -182,6 +183,10 @@ class CheckpointRecord(_message.Message):
     """Revision of the base that the request's delta was applied to; 0: a full save."""
     server_time: _builtins.bool
     """Whether created_at in the header is the server's, for want of a client's."""
+    trace_id: _builtins.bytes
+    """Id of the trace that the call which wrote this belonged to, 16 bytes; empty
+    for none. No part of the content: a repetition in another trace is one.
+    """
     @_builtins.property
     def manifest(self) -> Global___Manifest:
         """The state. Absent: the client sent none."""
@@ -194,10 +199,11 @@ class CheckpointRecord(_message.Message):
         request_digest: _builtins.bytes = ...,
         base_revision: _builtins.int = ...,
         server_time: _builtins.bool = ...,
+        trace_id: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["manifest", b"manifest"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_revision", b"base_revision", "header", b"header", "manifest", b"manifest", "request_digest", b"request_digest", "server_time", b"server_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_revision", b"base_revision", "header", b"header", "manifest", b"manifest", "request_digest", b"request_digest", "server_time", b"server_time", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
