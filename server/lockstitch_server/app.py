@@ -3,107 +3,212 @@
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from operator import attrgetter
 
 import grpc
 import structlog
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio
+from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from lockstitch_server.audit import AuditLog
+from lockstitch_server.auth import Identification
+from lockstitch_server.callers import audit_log, create_identification
+from lockstitch_server.collector import tune_collector
 from lockstitch_server.config import Settings
-from lockstitch_server.engine.batcher import Bounds
-from lockstitch_server.engine.committer import Committer
+from lockstitch_server.core.leases import NS_PER_SECOND
+from lockstitch_server.core.session import Retention
+from lockstitch_server.engine.batcher import Batcher, Bounds
+from lockstitch_server.engine.copier import Copier
 from lockstitch_server.engine.lister import Lister
 from lockstitch_server.engine.loader import Loader
-from lockstitch_server.rpc.adapter import service_handler
+from lockstitch_server.engine.probe import Pace, probing
+from lockstitch_server.engine.pruner import Pruner
+from lockstitch_server.engine.sessions import Sessions
+from lockstitch_server.engine.sweeper import Sweeper, SweepSettings, sweeping
+from lockstitch_server.engine.totals import counting
+from lockstitch_server.engine.watcher import Watcher
+from lockstitch_server.instruments import create_telemetry, queue_stats, totals_teller, watch_queues, watch_sessions
+from lockstitch_server.listening import LARGEST, asks_who_calls, bind, check_exposure, connection_options
+from lockstitch_server.reporting import reporting
+from lockstitch_server.rpc.adapter import service_handlers
 from lockstitch_server.rpc.checkpoints import Handlers
-from lockstitch_server.rpc.dispatch import SERVICE, Dispatcher
+from lockstitch_server.rpc.dispatch import CHECKPOINT_SERVICE, SESSION_SERVICE, Dispatcher
 from lockstitch_server.rpc.gate import Gate
-from lockstitch_server.storage import Store, StoreError, create_store
+from lockstitch_server.rpc.health import Health
+from lockstitch_server.rpc.interceptors import Interceptor
+from lockstitch_server.rpc.interceptors.admission import Admission
+from lockstitch_server.rpc.interceptors.audit import Audit
+from lockstitch_server.rpc.interceptors.authentication import Authentication
+from lockstitch_server.rpc.interceptors.order import in_order
+from lockstitch_server.rpc.interceptors.tenant_limits import TenantLimits, limits_tenants
+from lockstitch_server.rpc.save_stream import Window
+from lockstitch_server.rpc.saves import Asked
+from lockstitch_server.rpc.sessions import SessionHandlers
+from lockstitch_server.startup import observed, open_store
+from lockstitch_server.storage import Store
+from lockstitch_server.telemetry.hub import SILENT, Hub, create_hub
+from lockstitch_server.telemetry.identity import Identity
+from lockstitch_server.writer import Work, create_saves, writer_of
 
 log = structlog.get_logger(__name__)
 
-LARGEST = 2**31 - 1
 STOP_SECONDS = 0.5
 """For the last answers to leave, after the calls have ended or run out of time."""
-
-
-class StartupError(Exception):
-    """The server cannot start. The message is one line for operators."""
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
     """All that answers calls."""
 
-    committer: Committer
+    saves: Batcher[Asked, bytes]
     loader: Loader
+    watcher: Watcher
+    sweeper: Sweeper | None
     dispatcher: Dispatcher
 
     async def close(self) -> None:
         """Finish what was taken."""
-        await self.committer.close()
+        await self.watcher.close()
+        await self.saves.close()
         await self.loader.close()
 
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises StartupError."""
+
+    def tell(address: str) -> None:
+        log.info("serving", listen=address, store=settings.store.partition(":")[0])
+
+    async def serve_here() -> None:
+        await serve_until(stop_on_signals(), settings, tell)
+
+    run(serve_here())
+
+
+def run(main: Coroutine[None, None, None]) -> None:
+    """Run a server's coroutine, on the fastest event loop there is."""
     if sys.platform == "win32":
-        asyncio.run(_serve(settings))
+        asyncio.run(main)
         return
     import uvloop
 
-    uvloop.run(_serve(settings))
+    uvloop.run(main)
 
 
-def create_engine(store: Store, settings: Settings) -> Engine:
-    """The engine over an open store."""
+def create_engine(store: Store, settings: Settings, work: Work | None = None, hub: Hub = SILENT) -> Engine:
+    """The engine over an open store.
+
+    work: what does the saves, if not this process itself.
+    """
     queue, limits = settings.queue, settings.limits
-    saves = Bounds(queue.max_operations, queue.max_bytes, queue.batch_operations, queue.batch_bytes)
+    bounds = Bounds(
+        queue.max_operations,
+        queue.max_bytes,
+        queue.batch_operations,
+        queue.batch_bytes,
+        settings.tenants.max_waiting_saves,
+        settings.tenants.max_waiting_bytes,
+    )
+    tenant: Callable[[Asked], str] = attrgetter("tenant")
     loads = Bounds(queue.max_loads, queue.max_loads, queue.load_batch, queue.load_batch)
-    committer = Committer(store, saves, limits.max_message_bytes, limits.max_parts)
-    loader = Loader(store, loads)
-    handlers = Handlers(committer, loader, Lister(store, limits.max_page_bytes), limits)
-    return Engine(committer, loader, Dispatcher(handlers, limits))
+    if work is not None:  # while one batch is being done in another process, the next one can be on its way
+        saves: Batcher[Asked, bytes] = Batcher(
+            work,
+            _size,
+            bounds,
+            count_of=_count,
+            group_of=tenant,
+            lanes=2,
+            fill=16,
+            observer=queue_stats(hub, "saves"),
+        )
+    else:
+        here = create_saves(store, settings, hub).work
+        saves = Batcher(here, _size, bounds, count_of=_count, group_of=tenant, observer=queue_stats(hub, "saves"))
+    loader = Loader(store, loads, queue_stats(hub, "loads"))
+    watch_queues(hub, saves=lambda: saves.queued, loads=lambda: (loader.queued[0], 0))
+    window = Window(queue.stream_operations, queue.stream_bytes)
+    handlers = Handlers(saves, loader, Lister(store, limits.max_page_bytes), limits, window)
+    watcher = Watcher(store, settings.sessions.watch_seconds)
+    sessions, pruner = Sessions(store, limits.max_labels), Pruner(store, _retention(settings))
+    session_handlers = SessionHandlers(sessions, pruner, Copier(store), watcher, settings.sessions, limits)
+    services = {CHECKPOINT_SERVICE.full_name: handlers, SESSION_SERVICE.full_name: session_handlers}
+    policy, sweeper = settings.retention, None
+    if policy.sweep_seconds:
+        sweep = SweepSettings(policy.sweep_seconds, policy.sweep_sessions, policy.sweep_pause_seconds)
+        sweeper = Sweeper(store, sessions, pruner, sweep, lambda: saves.waiting > 0)
+    return Engine(saves, loader, watcher, sweeper, Dispatcher(services, limits))
 
 
-@asynccontextmanager
-async def open_store(settings: Settings) -> AsyncIterator[Store]:
-    """The store that the settings name. Raises StartupError."""
-    try:
-        store = create_store(settings.store, pool_size=settings.pool_size, migrate=settings.migrate)
-        await store.open()
-    except StoreError as error:
-        raise StartupError(str(error)) from error
-    try:
-        yield store
-    finally:
-        await store.close()
+def _retention(settings: Settings) -> Retention:
+    policy = settings.retention
+    return Retention(policy.keep_last, round(policy.max_age_seconds * NS_PER_SECOND))
 
 
-async def _serve(settings: Settings) -> None:
-    stop = _stop_on_signals()
-    async with open_store(settings) as store:
-        engine = create_engine(store, settings)
-        health, gate = await _create_health(), Gate()
-        server = _create_server(engine, gate, health, settings)
-        port = _bind(server, settings.listen)
+def _size(asked: Asked) -> int:
+    return len(asked.data)
+
+
+def _count(asked: Asked) -> int:
+    return asked.operations
+
+
+async def serve_until(
+    stop: asyncio.Event,
+    settings: Settings,
+    on_serving: Callable[[str], None],
+    *,
+    worker: int = 0,
+    say: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Serve until `stop` is set. `on_serving` gets the address.
+
+    worker: the number of this process where several serve the same address, else 0.
+    say: tells the supervisor of workers a line. Raises StartupError.
+    """
+    check_exposure(settings)
+    identification = create_identification(settings)
+    hub = create_hub(settings, Identity("server", worker))
+    async with (
+        audit_log(settings) as audit,
+        writer_of(settings, worker) as writer,
+        reporting(hub, settings, writer, say),
+        open_store(settings) as bare,
+    ):
+        if writer is not None:
+            await writer.open()
+        store = observed(bare, settings.store, hub)
+        engine = create_engine(store, settings, writer.work if writer is not None else None, hub)
+        watch_sessions(hub, engine.watcher, engine.sweeper)
+        health = Health(service.full_name for service in engine.dispatcher.services)
+        gate = Gate(settings.limits.max_calls)
+        interceptors = create_interceptors(gate, settings, identification, audit, hub)
+        server = _create_server(engine, interceptors, health, settings, shared=worker > 0)
+        port = bind(server, settings)
         await server.start()
-        log.info("serving", listen=_address(settings.listen, port), store=settings.store.partition(":")[0])
-        await stop.wait()
-        log.info("stopping", drain_seconds=settings.drain_seconds)
-        await health.enter_graceful_shutdown()
+        tune_collector()
+        on_serving(_address(settings.listen, port))
+        async with (
+            probing(store.ping, health.set_ready, _pace(settings)),
+            counting(bare, totals_teller(hub), settings.metrics_totals_seconds),
+            sweeping(engine.sweeper),
+        ):
+            await stop.wait()
+            health.leave()
+            log.info("stopping", drain_delay_seconds=settings.drain_delay_seconds, drain_seconds=settings.drain_seconds)
+        await asyncio.sleep(settings.drain_delay_seconds)
         await gate.close(settings.drain_seconds)
+        health.end()
         await server.stop(STOP_SECONDS)
         with suppress(TimeoutError):  # nobody waits for it any more, and the database may hang
             await asyncio.wait_for(engine.close(), STOP_SECONDS)
     log.info("stopped")
 
 
-def _stop_on_signals() -> asyncio.Event:
+def stop_on_signals() -> asyncio.Event:
     """Set by the first SIGTERM or SIGINT; the second ends the process at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -118,43 +223,60 @@ def _stop_on_signals() -> asyncio.Event:
 
 
 def _create_server(
-    engine: Engine, gate: Gate, health: health_aio.HealthServicer, settings: Settings
+    engine: Engine, interceptors: Sequence[Interceptor], health: Health, settings: Settings, *, shared: bool
 ) -> grpc.aio.Server:
-    server = grpc.aio.server(options=_options(settings))
-    server.add_generic_rpc_handlers((service_handler(engine.dispatcher, gate),))
+    server = grpc.aio.server(options=_options(settings, shared))
+    server.add_generic_rpc_handlers(service_handlers(engine.dispatcher, interceptors))
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    if settings.reflection:
-        names = (SERVICE.full_name, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+    if settings.reflection and not asks_who_calls(settings):
+        services = (service.full_name for service in engine.dispatcher.services)
+        names = (*services, "grpc.health.v1.Health", reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
     return server
 
 
-async def _create_health() -> health_aio.HealthServicer:
-    health = health_aio.HealthServicer()
-    for name in ("", SERVICE.full_name):
-        await health.set(name, health_pb2.HealthCheckResponse.SERVING)
-    return health
+def create_interceptors(
+    gate: Gate,
+    settings: Settings,
+    identification: Identification | None = None,
+    audit: AuditLog | None = None,
+    hub: Hub = SILENT,
+) -> tuple[Interceptor, ...]:
+    """What every call goes through, the outermost first. Around them, the adapter masks what callers may not know."""
+    return in_order(
+        {
+            "telemetry": create_telemetry(settings, hub),
+            "admission": Admission(gate, _stream_seconds(settings)),
+            "audit": Audit(audit) if audit is not None else None,
+            "authentication": Authentication(identification),
+            "tenant_limits": TenantLimits(settings.tenants) if limits_tenants(settings.tenants) else None,
+        }
+    )
 
 
-def _options(settings: Settings) -> list[tuple[str, int]]:
+def _pace(settings: Settings) -> Pace:
+    health = settings.health
+    return Pace(health.probe_seconds, health.timeout_seconds, health.failures)
+
+
+def _options(settings: Settings, shared: bool) -> list[tuple[str, int]]:
     limit = settings.limits.max_message_bytes
     return [
         # Somewhat larger messages are taken in to be refused with an error that names the limit.
         ("grpc.max_receive_message_length", min(2 * limit + 1024 * 1024, LARGEST)),
         ("grpc.max_send_message_length", -1),
-        # Two servers on one port would share its calls without knowing of each other.
-        ("grpc.so_reuseport", 0),
+        # Which calls are too many is for the gate to say. gRPC would cancel them, and callers not know why.
+        ("grpc.server.max_pending_requests", LARGEST),
+        ("grpc.server.max_pending_requests_hard_limit", LARGEST),
+        # Two servers on one port would share its calls without knowing of each other. Workers know.
+        ("grpc.so_reuseport", int(shared)),
+        *connection_options(settings),
     ]
 
 
-def _bind(server: grpc.aio.Server, listen: str) -> int:
-    try:
-        port = server.add_insecure_port(listen)
-    except RuntimeError as error:
-        raise StartupError(f"cannot listen on {listen}: the port is in use or may not be used") from error
-    if port == 0:
-        raise StartupError(f"cannot listen on {listen}")
-    return port
+def _stream_seconds(settings: Settings) -> float:
+    """How long a stream may last so that it ends in peace, even if its connection grows too old when it begins."""
+    return settings.max_connection_age_grace_seconds / 2 if settings.max_connection_age_seconds else 0.0
 
 
 def _address(listen: str, port: int) -> str:

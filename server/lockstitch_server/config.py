@@ -15,6 +15,8 @@ KIB = 1024
 MIB = 1024 * KIB
 # gRPC counts a message's bytes in a signed 32-bit integer.
 LARGEST_MESSAGE = 2**31 - 1
+# In milliseconds, so does it with time.
+MOST_SECONDS = 1_000_000
 
 _SIZE = TypeAdapter(ByteSize)
 _SIZE_TEXT = r"^\s*\d+(\.\d+)?\s*([KMG]i?)?B?\s*$"
@@ -40,6 +42,18 @@ def _store(value: str) -> str:
     if value == "memory://" or re.match(r"sqlite:///.|postgres(ql)?://.", value):
         return value
     raise ValueError("memory://, sqlite:///relative/path, sqlite:////absolute/path or postgresql://user@host/database")
+
+
+def _metrics_listen(value: str) -> str:
+    if not value or not value.startswith("unix:"):
+        return value and _listen(value)
+    raise ValueError("host:port, such as 127.0.0.1:9464, or nothing")
+
+
+def _trace_url(value: str) -> str:
+    if not value or (value.count("{trace_id}") == 1 and re.match(r"https?://.", value)):
+        return value
+    raise ValueError("a URL with {trace_id} in it, such as https://jaeger.example/trace/{trace_id}")
 
 
 def _lower(value: object) -> object:
@@ -79,6 +93,12 @@ class Limits(_Group):
     default_page_size: int = Field(
         default=50, ge=1, le=100_000, description="Items in a page where a request does not say how many."
     )
+    max_calls: int = Field(
+        default=10_000,
+        ge=1,
+        le=10_000_000,
+        description="Most calls that a worker answers at once, health checks aside; further ones are UNAVAILABLE.",
+    )
     max_metadata_entries: int = Field(default=64, ge=0, le=10_000, description="Most metadata entries of a checkpoint.")
     max_writes: int = Field(default=10_000, ge=1, le=1_000_000, description="Most pending writes in a request.")
     max_sessions_per_stream: int = Field(
@@ -95,11 +115,80 @@ class Limits(_Group):
         description="Longest checkpoint id, in bytes of UTF-8. Not below 20, which the ids made from steps have.",
     )
     max_namespace_bytes: int = Field(default=512, ge=0, le=1024, description="Longest namespace, in bytes of UTF-8.")
+    max_session_ids: int = Field(
+        default=1000, ge=1, le=100_000, description="Most sessions that one request may delete or prune by name."
+    )
+    max_labels: int = Field(default=64, ge=0, le=10_000, description="Most labels of a session.")
+    max_lease_seconds: int = Field(
+        default=86_400, ge=1, le=31_536_000, description="How long a lease may last without being renewed, in seconds."
+    )
     max_key_bytes: int = Field(
         default=512,
         ge=1,
         le=2048,
         description="Longest name of a node, a channel or an extra entry, in bytes of UTF-8.",
+    )
+
+
+class SessionSettings(_Group):
+    """Sessions as a whole, where a request does not say it itself."""
+
+    lease_seconds: float = Field(
+        default=30.0, ge=1, le=86_400, allow_inf_nan=False, description="How long a lease lasts unless renewed."
+    )
+    tombstone_seconds: float = Field(
+        default=3600.0,
+        ge=0,
+        le=31_622_400,
+        allow_inf_nan=False,
+        description="How long a session that was deleted cannot be begun anew.",
+    )
+    heartbeat_seconds: float = Field(
+        default=10.0,
+        ge=1,
+        le=3600,
+        allow_inf_nan=False,
+        description="How often an idle WatchSession shows it is alive.",
+    )
+    watch_seconds: float = Field(
+        default=0.1,
+        ge=0.01,
+        le=60,
+        allow_inf_nan=False,
+        description="How often the sessions that are watched are looked at, all of them in one query.",
+    )
+
+
+class RetentionSettings(_Group):
+    """Which checkpoints stay in sessions that have no policy of their own. The latest of a namespace always does."""
+
+    keep_last: int = Field(
+        default=0, ge=0, le=2**32 - 1, description="The greatest so many ids of every namespace stay. 0: all."
+    )
+    max_age_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        le=3_162_240_000,
+        allow_inf_nan=False,
+        description="What was saved longer ago than this goes. 0: nothing does.",
+    )
+    sweep_seconds: float = Field(
+        default=60.0,
+        ge=0,
+        le=MOST_SECONDS,
+        allow_inf_nan=False,
+        description="Pause between two sweeps, which delete what need not stay, and what is left of sessions that have "
+        "expired or were deleted. One server at a time sweeps. 0: this one never does.",
+    )
+    sweep_sessions: int = Field(
+        default=100, ge=1, le=100_000, description="Sessions that a sweep looks at in one go, before it pauses."
+    )
+    sweep_pause_seconds: float = Field(
+        default=0.05,
+        ge=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Pause after each of a sweep's transactions. While saves wait, it is longer, up to 10 s.",
     )
 
 
@@ -117,7 +206,7 @@ class Queue(_Group):
     )
     batch_operations: int = Field(default=256, ge=1, le=100_000, description="Most saves in one transaction.")
     batch_bytes: Bytes = _size(
-        16 * MIB,
+        8 * MIB,
         at_least=KIB,
         at_most=2**40,
         description="Most bytes of saves in one transaction, unless one is larger.",
@@ -125,7 +214,120 @@ class Queue(_Group):
     max_loads: int = Field(
         default=10_000, ge=1, le=1_000_000, description="Most loads that may wait; further ones are UNAVAILABLE."
     )
+    stream_operations: int = Field(
+        default=256, ge=1, le=100_000, description="Most saves of one SaveStream call that wait; it is read on after."
+    )
+    stream_bytes: Bytes = _size(
+        16 * MIB,
+        at_least=KIB,
+        at_most=2**40,
+        description="Most bytes of saves of one SaveStream call that wait, unless one is larger.",
+    )
     load_batch: int = Field(default=64, ge=1, le=100_000, description="Most loads that go to the database together.")
+
+
+class Health(_Group):
+    """How the server finds out whether its database is well, which its readiness follows."""
+
+    probe_seconds: float = Field(
+        default=1.0, ge=0.05, le=3600, allow_inf_nan=False, description="Pause between two looks at the database."
+    )
+    timeout_seconds: float = Field(
+        default=1.5, ge=0.05, le=60, allow_inf_nan=False, description="How long the database may take to answer a look."
+    )
+    failures: int = Field(
+        default=2,
+        ge=1,
+        le=100,
+        description="So many failed looks in a row make the server not ready; one good one, ready.",
+    )
+
+
+class Tls(_Group):
+    """Encryption. Files are read again when they change; connections that are there go on."""
+
+    certificate: str = Field(
+        default="", description="PEM file: the server's certificate and those between it and its root. Empty: no TLS."
+    )
+    private_key: str = Field(default="", description="PEM file: the certificate's private key.")
+    client_ca: str = Field(
+        default="",
+        description="PEM file: roots of clients' certificates. With it, no client can connect without one (mTLS).",
+    )
+
+
+class Auth(_Group):
+    """How callers are known. With none of `keys`, `certificates` and `jwt_issuer`, nobody is asked who he is."""
+
+    keys: str = Field(default="", description="File of bearer keys, as `lockstitch keys` writes it.")
+    certificates: str = Field(
+        default="", description="TOML file: who is behind which name in a client's certificate. Wants `tls.client_ca`."
+    )
+    jwt_issuer: str = Field(default="", description="Who issues JSON Web Tokens: their claim `iss`, exactly.")
+    jwt_audience: str = Field(default="", description="What they must be meant for: their claim `aud`.")
+    jwt_keys: str = Field(
+        default="", description="Where the issuer's public keys (a JWKS) are: a file or an `https://` URL."
+    )
+    jwt_keys_seconds: float = Field(
+        default=300.0,
+        ge=10,
+        le=86_400,
+        allow_inf_nan=False,
+        description="After how long keys at a URL are fetched again. Keys that are not known are looked for at once.",
+    )
+    jwt_tenants_claim: str = Field(
+        default="tenants", description="The claim that names tenants: a list, or a text with spaces between them."
+    )
+    jwt_rights_claim: str = Field(default="rights", description="The claim that names rights, alike; such as `scope`.")
+    jwt_rights_prefix: str = Field(
+        default="", description="What stands before a right there, such as `lockstitch:`. Others are passed over."
+    )
+
+
+class Tenants(_Group):
+    """How much one tenant may take of a worker. What is 0 has no limit but the server's own."""
+
+    calls_per_second: float = Field(
+        default=0.0,
+        ge=0,
+        le=1_000_000,
+        allow_inf_nan=False,
+        description="Calls, and saves on streams, that begin in a second. More than that wait, those on streams until "
+        "it is their turn, others for `max_wait_seconds` at most; the rest is RATE_LIMITED.",
+    )
+    burst_calls: int = Field(
+        default=100, ge=1, le=1_000_000, description="Calls that may begin at once after a time with fewer."
+    )
+    max_wait_seconds: float = Field(
+        default=1.0, ge=0, le=60, allow_inf_nan=False, description="How long a call may wait for its turn."
+    )
+    max_calls: int = Field(
+        default=0, ge=0, le=1_000_000, description="Calls under way at once; further ones are RATE_LIMITED."
+    )
+    max_waiting_saves: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="Saves that may wait for the database; further ones are RATE_LIMITED, and streams read on later.",
+    )
+    max_waiting_bytes: Bytes = _size(
+        0,
+        at_least=0,
+        at_most=2**40,
+        description="Bytes of saves that may wait for the database, unless one is larger; alike.",
+    )
+
+
+class Audit(_Group):
+    """A record of who did what to which session."""
+
+    file: str = Field(default="", description="Where it is written, as lines of JSON. Empty: it is not kept.")
+    queue_records: int = Field(
+        default=10_000,
+        ge=1,
+        le=10_000_000,
+        description="Most records that wait for the disk; further ones are lost, which is recorded and logged.",
+    )
 
 
 class Settings(_Group):
@@ -146,16 +348,89 @@ class Settings(_Group):
         default=False,
         description="Create or upgrade a Postgres schema when serving begins. SQLite and memory always are.",
     )
-    pool_size: int = Field(
-        default=8, ge=1, le=1000, description="Connections to Postgres for reading; one more writes."
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=256,
+        description="Processes that serve the address together. More than one share a store, so not `memory://`, and "
+        "a port, so no `unix:path`.",
     )
-    reflection: bool = Field(default=True, description="Whether clients such as grpcurl may ask for the contract.")
+    pool_size: int = Field(
+        default=8, ge=1, le=1000, description="Connections of a worker to Postgres for reading; one more writes."
+    )
+    writer: Literal["auto", "inside", "process"] = Field(
+        default="auto",
+        description="Where saves are worked on: in a process of their own, which has a processor to itself, or inside "
+        "the one that serves. auto: `process` where there is more than one processor and a database to share.",
+    )
+    session_cache_bytes: Bytes = _size(
+        4 * MIB,
+        at_least=0,
+        at_most=2**40,
+        description="Memory for what the next save of a session needs to know, so that it need not be read again.",
+    )
+    insecure: bool = Field(
+        default=False,
+        description="Whether other machines may reach a server that has no TLS, or asks nobody who he is, as where a "
+        "mesh sees to both.",
+    )
+    reflection: bool = Field(
+        default=True,
+        description="Whether clients such as grpcurl may ask for the contract. Never where callers must be known: "
+        "they could ask without being so.",
+    )
+    drain_delay_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="How long to go on serving after SIGTERM or SIGINT while health checks say NOT_SERVING, so that "
+        "load balancers send calls elsewhere first: longer than their interval between checks.",
+    )
     drain_seconds: float = Field(
         default=10.0,
         ge=0,
         le=3600,
         allow_inf_nan=False,
-        description="How long calls that are running may take after SIGTERM or SIGINT, in seconds.",
+        description="How long calls that are running may take after that, in seconds.",
+    )
+    max_connection_age_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        le=MOST_SECONDS,
+        allow_inf_nan=False,
+        description="How long a client may keep a connection, give or take 10%, so that connections spread over "
+        "servers that come later. 0: as long as it likes.",
+    )
+    max_connection_age_grace_seconds: float = Field(
+        default=30.0,
+        ge=0.1,
+        le=MOST_SECONDS,
+        allow_inf_nan=False,
+        description="How long calls may go on after that on the old connection. SaveStream calls then end by "
+        "themselves in time, and are to be begun anew.",
+    )
+    keepalive_seconds: float = Field(
+        default=60.0,
+        ge=1,
+        le=MOST_SECONDS,
+        allow_inf_nan=False,
+        description="After how long without a sign of life a client is pinged, so that load balancers keep idle "
+        "connections and vanished clients are noticed.",
+    )
+    keepalive_timeout_seconds: float = Field(
+        default=20.0,
+        ge=1,
+        le=MOST_SECONDS,
+        allow_inf_nan=False,
+        description="How long it may take to answer that; then the connection is closed.",
+    )
+    min_ping_seconds: float = Field(
+        default=10.0,
+        ge=0.1,
+        le=MOST_SECONDS,
+        allow_inf_nan=False,
+        description="How often clients may ping; the connections of those that do so more often are closed.",
     )
     log_level: Annotated[LogLevel, BeforeValidator(_lower)] = Field(
         default="info", description="Least level that is logged."
@@ -163,5 +438,47 @@ class Settings(_Group):
     log_format: Annotated[LogFormat, BeforeValidator(_lower)] = Field(
         default="auto", description="How log lines look. auto: `console` on a terminal, else `json`."
     )
+    metrics_listen: Annotated[str, AfterValidator(_metrics_listen)] = Field(
+        default="",
+        description="Where Prometheus finds the metrics: `host:port`, path `/metrics`. Empty: nowhere.",
+    )
+    metrics_totals_seconds: float = Field(
+        default=60.0,
+        ge=0,
+        le=MOST_SECONDS,
+        allow_inf_nan=False,
+        description="How often sessions and checkpoints are counted, which goes over all sessions. 0: never.",
+    )
+    slow_call_seconds: float = Field(
+        default=1.0,
+        ge=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Calls that take so long are logged as warnings. 0: none.",
+    )
+    tell_session_ids: Literal["plain", "hash", "none"] = Field(
+        default="plain",
+        description="How session ids stand in traces and log lines of calls. hash: 16 digits of their SHA-256.",
+    )
+    trace_baggage: str = Field(
+        default="",
+        description="Names, separated by commas, of baggage entries that become attributes of a call's span.",
+    )
+    trace_url_template: Annotated[str, AfterValidator(_trace_url)] = Field(
+        default="",
+        description="Where a trace can be looked at: a URL with `{trace_id}` in it, for `lockstitch show`.",
+    )
+    tls: Tls = Field(default=Tls(), description=Tls.__doc__)
+    auth: Auth = Field(default=Auth(), description=Auth.__doc__)
+    tenants: Tenants = Field(default=Tenants(), description=Tenants.__doc__)
+    audit: Audit = Field(default=Audit(), description=Audit.__doc__)
     limits: Limits = Field(default=Limits(), description=Limits.__doc__)
     queue: Queue = Field(default=Queue(), description=Queue.__doc__)
+    health: Health = Field(default=Health(), description=Health.__doc__)
+    sessions: SessionSettings = Field(default=SessionSettings(), description=SessionSettings.__doc__)
+    retention: RetentionSettings = Field(default=RetentionSettings(), description=RetentionSettings.__doc__)
+
+    @property
+    def baggage_keys(self) -> tuple[str, ...]:
+        """The names in `trace_baggage`."""
+        return tuple(filter(None, (name.strip() for name in self.trace_baggage.split(","))))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lockstitch_server.cli import bring, look, operate
+from lockstitch_server.cli import bring, keys, look, operate, session, upkeep
 
 app = typer.Typer(
     name="lockstitch",
@@ -34,9 +34,13 @@ def lockstitch(
 
 _PANELS: dict[str, list[Callable[..., None]]] = {
     "Run a server": [operate.serve, operate.migrate, operate.config, operate.health],
+    "Keep a store": [upkeep.check, upkeep.backup, upkeep.export],
     "Look at what it keeps": [look.sessions, look.checkpoints, look.show, look.diff],
 }
 for panel, commands in _PANELS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
+app.add_typer(session.app, name="session", rich_help_panel="Look at what it keeps")
+app.add_typer(keys.app, name="keys", rich_help_panel="Run a server")
+bring.app.command()(upkeep.archive)
 app.add_typer(bring.app, name="import", rich_help_panel="Bring in what others kept")

@@ -1,31 +1,36 @@
-"""Commands that bring in what other checkpointers have kept: import weavegraph."""
+"""Commands that bring in what other checkpointers have kept: import weavegraph, import langgraph."""
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lockstitch_server.cli import options
 from lockstitch_server.cli.calls import failures_told
+from lockstitch_server.cli.connection import Connection, connecting
 from lockstitch_server.cli.output import FAILED, fail, one_line
 
 if TYPE_CHECKING:
-    from lockstitch_server.importers.transfer import Tally
-    from lockstitch_server.importers.weavegraph_sources import Wanted
+    from collections.abc import Coroutine
+
+    from lockstitch import AsyncClient
+    from lockstitch_server.importers.databases import Wanted
+    from lockstitch_server.importers.transfer import Save, Session, Source, Step, Tally
 
 FAILURES_SHOWN = 10
 READY_SECONDS = 10.0
 
-app = typer.Typer(help="Bring in what other checkpointers have kept.", no_args_is_help=True)
+app = typer.Typer(help="Bring in what others have kept: other checkpointers, and other stores.", no_args_is_help=True)
 
 
 @app.callback()
 def bring() -> None:
-    """Bring in what other checkpointers have kept."""
+    """Bring in what others have kept: other checkpointers, and other stores."""
 
 
 @app.command()
+@connecting(timeout=30.0)
 def weavegraph(
+    connection: Connection,
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="The database: a file, sqlite:///path or postgresql://...")
     ],
@@ -34,48 +39,110 @@ def weavegraph(
         list[str] | None, typer.Option(metavar="SESSION", help="Only this session. Can be repeated.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Sessions to import at a time.")] = 8,
-    target: options.Target = options.DEFAULT_TARGET,
-    timeout: options.Timeout = 30.0,
 ) -> None:
     """Import every step of every session that weavegraph has kept in SQLite or Postgres.
 
     The database is only read. An import can be repeated: what is there already is left as it is.
     """
-    from lockstitch_server.importers.weavegraph_sources import SourceUnusable, Wanted
+    from lockstitch_server.importers.databases import Wanted
+
+    _bring(_import_weavegraph(source, Wanted(prefix, session or ()), jobs, connection), connection, "session")
+
+
+@app.command()
+@connecting(timeout=30.0)
+def langgraph(
+    connection: Connection,
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="The database: a file, sqlite:///path or postgresql://...")
+    ],
+    prefix: Annotated[str, typer.Option(metavar="TEXT", help="Only threads whose id begins so.")] = "",
+    thread: Annotated[
+        list[str] | None, typer.Option(metavar="THREAD", help="Only this thread. Can be repeated.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Threads to import at a time.")] = 8,
+) -> None:
+    """Import every checkpoint of every thread that LangGraph's savers have kept in SQLite or Postgres.
+
+    The database is only read. An import can be repeated: what is there already is left as it is. Needs
+    `lockstitch[langgraph]`.
+    """
+    from lockstitch_server.importers.databases import Wanted
 
     try:
-        with failures_told(target):
-            tally = asyncio.run(_import(source, Wanted(prefix, session or ()), jobs, target, timeout))
+        import ormsgpack  # noqa: F401 - only looked for
+    except ImportError:
+        fail("this import needs LangGraph's encoding: pip install 'lockstitch[langgraph]'", FAILED)
+    _bring(_import_langgraph(source, Wanted(prefix, thread or ()), jobs, connection), connection, "thread")
+
+
+def _bring(work: "Coroutine[None, None, Tally]", connection: Connection, kind: str) -> None:
+    """Run an import and tell what it has done."""
+    from lockstitch_server.importers.databases import SourceUnusable
+
+    try:
+        with failures_told(connection.target):
+            tally = asyncio.run(work)
     except SourceUnusable as error:
         fail(str(error), FAILED)
-    typer.echo(summary(tally))
+    typer.echo(summary(tally, kind))
     if tally.failures:
         _tell_failures(tally.failures)
 
 
-async def _import(url: str, wanted: "Wanted", jobs: int, target: str, seconds: float) -> "Tally":
-    from lockstitch import AsyncClient, Checkpoint, SaveOutcome
-    from lockstitch_server.cli.progress import progress
-    from lockstitch_server.importers.transfer import Tally, count, transfer
+async def _import_weavegraph(url: str, wanted: "Wanted", jobs: int, connection: Connection) -> "Tally":
+    from lockstitch import AsyncClient, SaveOutcome
+    from lockstitch_server.importers.weavegraph import SessionRow, StepRow, checkpoint
     from lockstitch_server.importers.weavegraph_sources import open_source
 
-    tally = Tally()
     # Whole states: an import need not remember any.
     async with (
         open_source(url, wanted, jobs + 1) as source,
-        AsyncClient(target, timeout=seconds, delta=False) as client,
+        AsyncClient(**connection.arguments(), delta=False) as client,
     ):
 
-        async def save(checkpoint: Checkpoint) -> SaveOutcome:
-            return (await client.save(checkpoint)).outcome
+        async def save(session: SessionRow, row: StepRow) -> SaveOutcome:
+            return (await client.save(checkpoint(session, row))).outcome
 
-        await client.wait_ready(min(seconds, READY_SECONDS))
-        async with progress(tally, await count(source)):
-            await transfer(source, save, tally, jobs)
+        return await _transfer(source, client, save, jobs, connection)
+
+
+async def _import_langgraph(url: str, wanted: "Wanted", jobs: int, connection: Connection) -> "Tally":
+    from lockstitch import AsyncClient, SaveOutcome
+    from lockstitch_server.importers.langgraph import CheckpointRow, ThreadRow, checkpoint
+    from lockstitch_server.importers.langgraph_sources import CONNECTIONS_PER_JOB, open_source
+
+    # What a checkpoint has grown by since the one before it is sent, so the client remembers one of each thread.
+    async with (
+        open_source(url, wanted, CONNECTIONS_PER_JOB * jobs + 1) as source,
+        AsyncClient(**connection.arguments()) as client,
+    ):
+
+        async def save(_: ThreadRow, row: CheckpointRow) -> SaveOutcome:
+            found, writes = checkpoint(row)
+            return (await client.save(found, writes=writes)).outcome
+
+        return await _transfer(source, client, save, jobs, connection)
+
+
+async def _transfer(
+    source: "Source[Session, Step]",
+    client: "AsyncClient",
+    save: "Save[Session, Step]",
+    jobs: int,
+    connection: Connection,
+) -> "Tally":
+    from lockstitch_server.cli.progress import progress
+    from lockstitch_server.importers.transfer import Tally, count, transfer
+
+    tally = Tally()
+    await client.wait_ready(min(connection.timeout, READY_SECONDS))
+    async with progress(tally, await count(source)):
+        await transfer(source, save, tally, jobs)
     return tally
 
 
-def summary(tally: "Tally") -> str:
+def summary(tally: "Tally", kind: str = "session") -> str:
     """What an import has done, in a sentence."""
     from lockstitch import SaveOutcome
 
@@ -86,7 +153,7 @@ def summary(tally: "Tally") -> str:
         "left out": len(tally.failures),
     }
     said = ", ".join(f"{number} {name}" for name, number in parts.items() if number or name in ("created", "unchanged"))
-    return f"{_several(tally.sessions, 'session')}, {_several(tally.steps, 'step')}: {said}"
+    return f"{_several(tally.sessions, kind)}, {_several(tally.steps, 'step')}: {said}"
 
 
 def _several(number: int, name: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from lockstitch_server.cli.connection import Connection
 from lockstitch_server.cli.output import FAILED, UNUSABLE, fail
 
 if TYPE_CHECKING:
@@ -11,11 +12,11 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def connected(target: str, timeout: float) -> "Iterator[Client]":
+def connected(connection: Connection) -> "Iterator[Client]":
     """A client, which does not wait for a server that is away. A call that fails ends the command."""
     from lockstitch import Client
 
-    with failures_told(target), Client(target, timeout=timeout, retry=False) as client:
+    with failures_told(connection.target), Client(**connection.arguments(), retry=False) as client:
         try:
             yield client
         except ValueError as error:  # from protobuf: more than a field of the contract can hold

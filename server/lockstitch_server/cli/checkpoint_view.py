@@ -25,11 +25,14 @@ from lockstitch_server.cli.output import printable
 Line = tuple[str | Text, str | Text]
 
 
-def checkpoint(loaded: Loaded, full: bool) -> Iterator[RenderableType]:
-    """Everything that a checkpoint holds; long texts are cut unless `full`."""
+def checkpoint(loaded: Loaded, full: bool, trace_url: str = "") -> Iterator[RenderableType]:
+    """Everything that a checkpoint holds; long texts are cut unless `full`.
+
+    trace_url: where its trace can be looked at, with `{trace_id}` in it.
+    """
     found = loaded.checkpoint
     yield heading(f"{printable(found.session_id)}  step {found.step}", _namespace(found))
-    yield _grid(_header(found))
+    yield _grid([*_header(found), *_trace(loaded.trace_id, trace_url)])
     yield from _part("versions seen", "", _versions_seen(found))
     yield from _part(
         "metadata", "", [(_key(key), words.line(found.metadata[key], full)) for key in sorted(found.metadata)]
@@ -55,6 +58,13 @@ def _header(found: Checkpoint) -> Iterator[Line]:
     yield "at once", f"{found.concurrency_limit} nodes at most"
     if found.HasField("header"):
         yield "header", words.blob(found.header)
+
+
+def _trace(trace_id: str, url: str) -> Iterator[Line]:
+    if trace_id:
+        shown = printable(trace_id)
+        link = url.replace("{trace_id}", shown)
+        yield "trace", Text(link, style=f"link {link}") if url else shown
 
 
 def _versions_seen(found: Checkpoint) -> Iterator[Line]:

@@ -9,6 +9,8 @@ import typer
 
 from lockstitch_server.cli import options
 from lockstitch_server.cli.calls import connected
+from lockstitch_server.cli.connection import Connection, connecting
+from lockstitch_server.cli.operate import effective
 from lockstitch_server.cli.output import FAILED, UNUSABLE, fail
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ Item = TypeVar("Item")
 LARGEST_PAGE = 1000
 LATEST = "latest"
 AS_ID = "id:"
+LISTED = ("checkpoint", "revision", "saved_at", "state_bytes", "trace_id")
+"""What of a checkpoint in a list goes into JSON."""
 
 Session = Annotated[str, typer.Argument(metavar="SESSION", help="Id of the session.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=0, metavar="N", help="Show at most so many; 0 is all.")]
@@ -39,20 +43,20 @@ class Order(StrEnum):
     ID = "id"
 
 
+@connecting(timeout=10.0)
 def sessions(
+    connection: Connection,
     prefix: Annotated[str, typer.Option(metavar="TEXT", help="Only sessions whose id begins so.")] = "",
     order: Annotated[Order, typer.Option(help="Last changed first, or by id.")] = Order.UPDATED,
     limit: Limit = 50,
     as_json: options.AsJson = False,
-    target: options.Target = options.DEFAULT_TARGET,
-    timeout: options.Timeout = 10.0,
 ) -> None:
     """List sessions. With --json: one a line."""
     from lockstitch import SessionOrder
     from lockstitch_server.cli import lists_view
 
     by = SessionOrder.SESSION_ID if order is Order.ID else SessionOrder.UPDATED_AT
-    with connected(target, timeout) as client:
+    with connected(connection) as client:
         found = client.list_sessions(session_id_prefix=prefix, order_by=by, page_size=_page_size(limit))
         if as_json:
             _print_json_lines(_first(limit, found))
@@ -60,7 +64,9 @@ def sessions(
             _print_table(lists_view.sessions(list(_first(limit, found))), "No sessions.")
 
 
+@connecting(timeout=10.0)
 def checkpoints(
+    connection: Connection,
     session: Session,
     namespace: Annotated[
         str | None, typer.Option(metavar="PATH", help='Only this namespace\'s; "" is the root. Without it, all.')
@@ -77,15 +83,13 @@ def checkpoints(
     ] = None,
     limit: Limit = 50,
     as_json: options.AsJson = False,
-    target: options.Target = options.DEFAULT_TARGET,
-    timeout: options.Timeout = 10.0,
 ) -> None:
     """List a session's checkpoints, newest first, without their states. With --json: one a line."""
     from lockstitch import View
     from lockstitch_server.cli import lists_view
     from lockstitch_server.importers.weavegraph import node
 
-    with connected(target, timeout) as client:
+    with connected(connection) as client:
         found = client.list_checkpoints(
             session,
             namespace=namespace,
@@ -103,44 +107,46 @@ def checkpoints(
             _print_table(lists_view.checkpoints(list(_first(limit, found))), "No checkpoints.")
 
 
+@connecting(timeout=30.0)
 def show(
+    connection: Connection,
     session: Session,
     step: Step = None,
     checkpoint_id: CheckpointId = None,
     namespace: options.Namespace = "",
     full: Full = False,
     as_json: options.AsJson = False,
-    target: options.Target = options.DEFAULT_TARGET,
-    timeout: options.Timeout = 30.0,
+    config: options.ConfigFile = None,
 ) -> None:
     """Show one checkpoint: the latest, unless --step or --checkpoint-id says another."""
     from lockstitch_server.cli import checkpoint_view, console, exact_json
 
     if step is not None and checkpoint_id is not None:
         fail("--step and --checkpoint-id exclude each other", UNUSABLE)
-    with connected(target, timeout) as client:
+    with connected(connection) as client:
         loaded = _load(client, session, namespace, step, checkpoint_id)
     if as_json:
         typer.echo(exact_json.encode(loaded))
     else:
-        console.emit(*checkpoint_view.checkpoint(loaded, full))
+        template = effective(config, None).settings.trace_url_template if loaded.trace_id else ""
+        console.emit(*checkpoint_view.checkpoint(loaded, full, template))
 
 
+@connecting(timeout=30.0)
 def diff(
+    connection: Connection,
     session: Session,
     old: Old,
     new: New,
     namespace: options.Namespace = "",
     full: Full = False,
     as_json: options.AsJson = False,
-    target: options.Target = options.DEFAULT_TARGET,
-    timeout: options.Timeout = 30.0,
 ) -> None:
     """Show what differs between two checkpoints of a session."""
     from lockstitch_server.cli import console, difference_view, exact_json
     from lockstitch_server.cli.difference import difference
 
-    with connected(target, timeout) as client:
+    with connected(connection) as client:
         before, after = (_load(client, session, namespace, *_which(text)).checkpoint for text in (old, new))
     found = difference(before, after)
     if as_json:
@@ -150,7 +156,7 @@ def diff(
 
 
 def _listed(found: "ListedCheckpoint") -> dict[str, object]:
-    return {name: getattr(found, name) for name in ("checkpoint", "revision", "saved_at", "state_bytes")}
+    return {name: getattr(found, name) for name in LISTED}
 
 
 def _load(client: "Client", session: str, namespace: str, step: int | None, checkpoint_id: str | None) -> "Loaded":
@@ -161,7 +167,9 @@ def _load(client: "Client", session: str, namespace: str, step: int | None, chec
     latest = client.load_latest(session, namespace)
     if latest.checkpoint is None:
         fail(f"there is no session {session!r}" + (f" with namespace {namespace!r}" if namespace else ""), FAILED)
-    return Loaded(latest.checkpoint, latest.pending_writes, latest.revision, latest.checkpoint_revision)
+    return Loaded(
+        latest.checkpoint, latest.pending_writes, latest.revision, latest.checkpoint_revision, latest.trace_id
+    )
 
 
 def _which(text: str) -> tuple[int | None, str | None]:

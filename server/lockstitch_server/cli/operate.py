@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lockstitch_server.cli import options
+from lockstitch_server.cli.connection import Connection, connecting
 from lockstitch_server.cli.output import FAILED, UNUSABLE, fail
 
 if TYPE_CHECKING:
     from lockstitch_server.cli.settings import Loaded
+    from lockstitch_server.config import Settings
 
 
 def serve(
@@ -19,9 +21,12 @@ def serve(
     listen: options.Listen = None,
     store: options.Store = None,
     migrate: options.Migrate = None,
+    workers: options.Workers = None,
     pool_size: options.PoolSize = None,
+    insecure: options.Insecure = None,
     reflection: options.Reflection = None,
     drain_seconds: options.DrainSeconds = None,
+    metrics_listen: options.MetricsListen = None,
     log_level: options.LogLevel = None,
     log_format: options.LogFormat = None,
 ) -> None:
@@ -35,22 +40,36 @@ def serve(
         listen=listen,
         store=store,
         migrate=migrate,
+        workers=workers,
         pool_size=pool_size,
+        insecure=insecure,
         reflection=reflection,
         drain_seconds=drain_seconds,
+        metrics_listen=metrics_listen,
         log_level=log_level,
         log_format=log_format,
     ).settings
     # What gRPC's core would write past our log says nothing that is not told in a better way.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from lockstitch_server import app
+    from lockstitch_server.startup import StartupError
     from lockstitch_server.telemetry import logging
 
     logging.configure(settings.log_level, settings.log_format)
     try:
-        app.serve(settings)
-    except app.StartupError as error:
+        _serve(settings)
+    except StartupError as error:
         fail(str(error), UNUSABLE)
+
+
+def _serve(settings: "Settings") -> None:
+    if settings.workers > 1:
+        from lockstitch_server.workers import supervisor
+
+        supervisor.serve(settings)
+    else:
+        from lockstitch_server import app
+
+        app.serve(settings)
 
 
 def migrate(
@@ -97,21 +116,21 @@ def effective(config: str | None, assignments: Sequence[str] | None, **flags: ob
         fail(error.lines, UNUSABLE)
 
 
+@connecting(timeout=3.0)
 def health(
-    target: options.Target = options.DEFAULT_TARGET,
+    connection: Connection,
     service: Annotated[str, typer.Option(help="One service of the server's; without it the server as a whole.")] = "",
-    timeout: options.Timeout = 3.0,
 ) -> None:
     """Ask a server whether it is serving; exit code 0 if so, else 1."""
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
     try:
-        with grpc.insecure_channel(target) as channel:
+        with connection.channel() as channel:
             request = health_pb2.HealthCheckRequest(service=service)
-            answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=timeout)
+            answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=connection.timeout)
     except grpc.RpcError as error:
-        fail(f"{target}: {error.code().name}: {error.details()}", FAILED)
+        fail(f"{connection.target}: {error.code().name}: {error.details()}", FAILED)
     status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
     typer.echo(status)
     if answer.status != health_pb2.HealthCheckResponse.SERVING:

@@ -6,10 +6,9 @@ import typer
 
 DEFAULT_TARGET = "127.0.0.1:50051"
 
-Target = Annotated[
-    str,
-    typer.Option("--target", envvar="LOCKSTITCH_TARGET", metavar="ADDRESS", help="The server: host:port or unix:path."),
-]
+TARGET = typer.Option(
+    "--target", envvar="LOCKSTITCH_TARGET", metavar="ADDRESS", help="The server: host:port or unix:path."
+)
 Timeout = Annotated[
     float, typer.Option("--timeout", min=0.001, metavar="SECONDS", help="How long to wait for an answer.")
 ]
@@ -44,14 +43,22 @@ Migrate = Annotated[
     bool | None,
     typer.Option("--migrate/--no-migrate", help="Whether to create or upgrade a Postgres schema first."),
 ]
+Workers = Annotated[str | None, typer.Option(metavar="N", help="Processes that serve the address together.")]
 PoolSize = Annotated[str | None, typer.Option(metavar="N", help="Connections to Postgres for reading.")]
 Reflection = Annotated[
     bool | None,
     typer.Option("--reflection/--no-reflection", help="Whether clients may ask for the contract."),
 ]
+Insecure = Annotated[
+    bool | None,
+    typer.Option("--insecure", help="Let other machines in without TLS and credentials, as in a mesh that has both."),
+]
 DrainSeconds = Annotated[
     str | None,
     typer.Option(metavar="SECONDS", help="How long running calls may take after SIGTERM or SIGINT."),
+]
+MetricsListen = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Where Prometheus finds the metrics: host:port.")
 ]
 LogLevel = Annotated[str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")]
 LogFormat = Annotated[str | None, typer.Option(metavar="FORMAT", help="auto, console or json.")]

@@ -64,5 +64,5 @@ def _comment(place: Place, value: Any, origins: Mapping[Place, str]) -> str:
 
 def size(value: int) -> str:
     """A number of bytes, exactly, in the largest unit that divides it."""
-    unit, name = next(((unit, name) for unit, name in _UNITS if value % unit == 0), (1, "bytes"))
+    unit, name = next(((unit, name) for unit, name in _UNITS if value and value % unit == 0), (1, "bytes"))
     return f"{value // unit} {name}"

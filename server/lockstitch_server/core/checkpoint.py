@@ -1,7 +1,7 @@
 """A checkpoint message taken apart into header, shells and parts, and put together again."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from google.protobuf.message import Message as ProtobufMessage
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -14,38 +14,49 @@ from lockstitch.v1.checkpoint_pb2 import (
 )
 from lockstitch_server.core import wire
 from lockstitch_server.core.parts import CUSTOM, DraftPart
+from lockstitch_server.core.stored import Shells
 from lockstitch_server.records.v1.record_pb2 import Manifest, Part, PartKind
 
 NS_PER_SECOND = 1_000_000_000
+MESSAGES, ERRORS, EXTRA = PartKind.PART_KIND_MESSAGES, PartKind.PART_KIND_ERRORS, PartKind.PART_KIND_EXTRA
 
 
-@dataclass(frozen=True, slots=True)
-class DraftState:
-    """A state as a save brings it: shells in `manifest`, which has no parts yet, and the parts with their bytes."""
+class DraftState(NamedTuple):
+    """A state as a save brings it: shells, and the parts with their bytes."""
 
-    manifest: Manifest
-    parts: list[DraftPart]
+    shells: Shells
+    parts: Sequence[DraftPart]
+
+    def manifest(self) -> Manifest:
+        """A manifest that has no parts yet."""
+        return Manifest(**self.shells._asdict())
 
 
 def split_state(state: VersionedState) -> DraftState:
     """Take a state apart. Empties `state`."""
-    manifest, parts = Manifest(), []
+    messages = extra = errors = None
+    parts: list[DraftPart] = []
     if state.HasField("messages"):
-        manifest.messages, items = detach_items(state.messages)
-        parts.append(DraftPart(PartKind.PART_KIND_MESSAGES, "", items))
+        messages, items = detach_items(state.messages)
+        if items:
+            parts.append(DraftPart(MESSAGES, "", items))
+        state.ClearField("messages")
     if state.HasField("errors"):
-        manifest.errors, items = detach_items(state.errors)
-        parts.append(DraftPart(PartKind.PART_KIND_ERRORS, "", items))
+        errors, items = detach_items(state.errors)
+        if items:
+            parts.append(DraftPart(ERRORS, "", items))
+        state.ClearField("errors")
     if state.HasField("extra"):
-        entries = state.extra.entries
-        parts.extend(DraftPart(PartKind.PART_KIND_EXTRA, key, entries[key].encode()) for key in sorted(entries))
-        state.extra.ClearField("entries")
-        manifest.extra = state.extra.SerializeToString()
-    parts.extend(split_custom(name, state.custom[name]) for name in sorted(state.custom))
-    for field in ("messages", "extra", "errors", "custom"):
-        state.ClearField(field)
-    manifest.shell = state.SerializeToString()
-    return DraftState(manifest, [part for part in parts if part.data or part.kind not in _DROPPED_WHEN_EMPTY])
+        channel = state.extra
+        for key, text in sorted(channel.entries.items()):
+            parts.append(DraftPart(EXTRA, key, text.encode()))
+        channel.ClearField("entries")
+        extra = channel.SerializeToString()
+        state.ClearField("extra")
+    if state.custom:
+        parts.extend(split_custom(name, state.custom[name]) for name in sorted(state.custom))
+        state.ClearField("custom")
+    return DraftState(Shells(state.SerializeToString(), messages, extra, errors), parts)
 
 
 def split_custom(name: str, channel: CustomChannel) -> DraftPart:
@@ -65,10 +76,15 @@ def split_custom(name: str, channel: CustomChannel) -> DraftPart:
 
 def detach_items(channel: ProtobufMessage) -> tuple[bytes, bytes]:
     """Separate the `items` of a message from the rest of it: (shell, serialized items). Empties `items`."""
-    only = type(channel)()
-    only.items.MergeFrom(channel.items)  # type: ignore[attr-defined]  # each list message has this field
+    whole = channel.SerializeToString()
+    simple = not has_unknown_fields(channel)  # which would stand behind the items
     channel.ClearField("items")
-    return channel.SerializeToString(), only.SerializeToString()
+    shell = channel.SerializeToString()
+    if simple and whole.startswith(shell):  # fields are written by number, but nobody has promised it
+        return shell, whole[len(shell) :]
+    only = type(channel)()
+    only.items.MergeFrom(type(channel).FromString(whole).items)  # type: ignore[attr-defined]  # lists have this field
+    return shell, only.SerializeToString()
 
 
 def split_header(checkpoint: Checkpoint) -> bytes:
@@ -118,9 +134,6 @@ def timestamp(ns: int) -> bytes:
     """A serialized google.protobuf.Timestamp. `ns` since 1970, not negative."""
     seconds, nanos = divmod(ns, NS_PER_SECOND)
     return wire.unsigned(1, seconds) + wire.unsigned(2, nanos)
-
-
-_DROPPED_WHEN_EMPTY = frozenset({PartKind.PART_KIND_MESSAGES, PartKind.PART_KIND_ERRORS})
 
 
 def _by_kind(parts: Iterable[Part]) -> Callable[..., list[Part]]:

@@ -1,28 +1,44 @@
 """Deltas: from the contract's StateDelta to edits of a manifest's parts."""
 
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Iterable
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from lockstitch.v1 import checkpoint_pb2 as pb
 from lockstitch_server.core.checkpoint import detach_items, has_unknown_fields, split_custom
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.operations import CustomDelta, DraftDelta, ExtraDelta, ListDelta
 from lockstitch_server.core.parts import CUSTOM, DraftPart, PartName
+from lockstitch_server.core.wire import MOST_IN_A_BYTE, VARINT, tag, unsigned
 from lockstitch_server.records.v1.record_pb2 import Manifest, Part, PartKind
 
 MESSAGES: PartName = (PartKind.PART_KIND_MESSAGES, "")
 ERRORS: PartName = (PartKind.PART_KIND_ERRORS, "")
+VERSION = tag(1, VARINT)
+"""Of a channel's version."""
 
 _Versioned = TypeVar("_Versioned", pb.MessagesChannel, pb.ErrorsChannel, pb.ExtrasChannel)
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class OldPart(Protocol):
+    """A part of a base, be it a `Part` or a `StoredPart`."""
+
+    @property
+    def kind(self) -> "PartKind.ValueType": ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def shell(self) -> bytes: ...
+
+
+P = TypeVar("P", bound=OldPart)
+
+
+class Edit(NamedTuple, Generic[P]):
     """A part of the new state: what it was, or `put` in its place, then `appended`."""
 
     name: PartName
     shell: bytes = b""
-    old: Part | None = None
+    old: P | None = None
     put: bytes | None = None
     appended: bytes = b""
 
@@ -42,20 +58,28 @@ def split_delta(delta: pb.StateDelta, base_id: str, base_revision: int, digest: 
     )
 
 
-def merge(base: Manifest, delta: DraftDelta) -> tuple[Manifest, list[Edit]]:
+def merge(base: Manifest, delta: DraftDelta) -> tuple[Manifest, list[Edit[Part]]]:
     """The new manifest, without parts, and what becomes of each part."""
     manifest = Manifest()
     manifest.CopyFrom(base)
     manifest.ClearField("parts")
-    edits = {(part.kind, part.key): Edit((part.kind, part.key), part.shell, part) for part in base.parts}
     if delta.messages is not None:
-        manifest.messages = _with_version(pb.MessagesChannel.FromString(base.messages), delta.messages.version)
+        manifest.messages = with_version(pb.MessagesChannel, base.messages, delta.messages.version)
+    if delta.errors is not None:
+        manifest.errors = with_version(pb.ErrorsChannel, base.errors, delta.errors.version)
+    if delta.extra is not None:
+        manifest.extra = with_version(pb.ExtrasChannel, base.extra, delta.extra.version)
+    return manifest, merge_parts(base.parts, delta)
+
+
+def merge_parts(base: Iterable[P], delta: DraftDelta) -> list[Edit[P]]:
+    """What becomes of each part. Fails with DELTA_MISMATCH."""
+    edits = {(part.kind, part.key): Edit((part.kind, part.key), part.shell, part) for part in base}
+    if delta.messages is not None:
         _append(edits, MESSAGES, delta.messages.appended)
     if delta.errors is not None:
-        manifest.errors = _with_version(pb.ErrorsChannel.FromString(base.errors), delta.errors.version)
         _append(edits, ERRORS, delta.errors.appended)
     if delta.extra is not None:
-        manifest.extra = _with_version(pb.ExtrasChannel.FromString(base.extra), delta.extra.version)
         for key in delta.extra.removed:
             edits.pop((PartKind.PART_KIND_EXTRA, key), None)
         for part in delta.extra.put:
@@ -64,10 +88,28 @@ def merge(base: Manifest, delta: DraftDelta) -> tuple[Manifest, list[Edit]]:
         _remove_custom(edits, name)
     for change in delta.custom:
         _merge_custom(edits, change)
-    return manifest, [edits[name] for name in sorted(edits)]
+    return [edits[name] for name in sorted(edits)]
 
 
-def _merge_custom(edits: dict[PartName, Edit], delta: CustomDelta) -> None:
+def with_version(kind: type[_Versioned], shell: bytes, version: int) -> bytes:
+    """A channel without its items, with another version."""
+    if _is_version_only(shell):
+        return unsigned(1, version)
+    channel = kind.FromString(shell)
+    channel.version = version
+    return channel.SerializeToString()
+
+
+def _is_version_only(shell: bytes) -> bool:
+    if not shell:
+        return True
+    last = 1
+    while shell[last] > MOST_IN_A_BYTE:
+        last += 1
+    return shell[:1] == VERSION and last == len(shell) - 1
+
+
+def _merge_custom(edits: dict[PartName, Edit[P]], delta: CustomDelta) -> None:
     before = _remove_custom(edits, delta.name)
     shell = delta.part.shell if before is None else _merged_shell(before.shell, delta)
     same = before is not None and (delta.change == "version" or before.name == delta.part.name)
@@ -95,22 +137,17 @@ def _merged_shell(base: bytes, delta: CustomDelta) -> bytes:
     return channel.SerializeToString()
 
 
-def _remove_custom(edits: dict[PartName, Edit], name: str) -> Edit | None:
+def _remove_custom(edits: dict[PartName, Edit[P]], name: str) -> Edit[P] | None:
     found = [edits.pop((kind, name)) for kind in CUSTOM if (kind, name) in edits]
     return found[0] if found else None
 
 
-def _append(edits: dict[PartName, Edit], name: PartName, appended: bytes) -> None:
+def _append(edits: dict[PartName, Edit[P]], name: PartName, appended: bytes) -> None:
     before = edits.get(name)
     if before is not None:
         edits[name] = Edit(name, before.shell, before.old, appended=appended)
     elif appended:
         edits[name] = Edit(name, put=appended)
-
-
-def _with_version(channel: _Versioned, version: int) -> bytes:
-    channel.version = version
-    return channel.SerializeToString()
 
 
 def _split_list(field: str, delta: pb.MessagesDelta | pb.ErrorsDelta) -> ListDelta:

@@ -1,6 +1,7 @@
 """Failures that a caller is told about."""
 
 from enum import StrEnum
+from typing import Self
 
 
 class Reason(StrEnum):
@@ -22,6 +23,16 @@ class Reason(StrEnum):
     DRAINING = "DRAINING"
     DATA_LOSS = "DATA_LOSS"
     INTERNAL = "INTERNAL"
+    SESSION_NOT_FOUND = "SESSION_NOT_FOUND"
+    SESSION_DELETED = "SESSION_DELETED"
+    SESSION_ALREADY_EXISTS = "SESSION_ALREADY_EXISTS"
+    LEASE_HELD = "LEASE_HELD"
+    RESUME_TOO_OLD = "RESUME_TOO_OLD"
+    CREDENTIALS_MISSING = "CREDENTIALS_MISSING"
+    CREDENTIALS_INVALID = "CREDENTIALS_INVALID"
+    RIGHT_MISSING = "RIGHT_MISSING"
+    TENANT_FORBIDDEN = "TENANT_FORBIDDEN"
+    RATE_LIMITED = "RATE_LIMITED"
 
 
 class Failure(Exception):
@@ -35,3 +46,10 @@ class Failure(Exception):
         self.reason = reason
         self.message = message
         self.metadata = {name: str(value) for name, value in metadata.items()}
+        self.retry_after = 0.0
+        """When it is worth while to try again, in seconds; 0: not known."""
+
+    def after(self, seconds: float) -> Self:
+        """The same, worth while to be tried again after so many seconds."""
+        self.retry_after = seconds
+        return self

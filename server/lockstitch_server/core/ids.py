@@ -22,7 +22,7 @@ def framed(*texts: str) -> bytes:
     return b"".join(len(text).to_bytes(4, "big") + text for text in encoded)
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=2048)
 def session_key(tenant: str, session_id: str) -> bytes:
     """The key under which all rows of a session lie, 16 bytes."""
     return digest(framed(tenant, session_id))

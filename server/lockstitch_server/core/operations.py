@@ -1,7 +1,7 @@
 """What callers ask the store to change, in the terms of the store."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, NamedTuple
 
@@ -23,6 +23,10 @@ class Expected(NamedTuple):
 
     kind: Literal["checkpoint_id", "step", "none"]
     value: str | int | None = None
+
+    def is_met_by(self, checkpoint_id: str, step: int) -> bool:
+        """Whether a latest checkpoint is as expected."""
+        return self.kind != "none" and self.value == (checkpoint_id if self.kind == "checkpoint_id" else step)
 
 
 class ListDelta(NamedTuple):
@@ -66,7 +70,7 @@ class DraftDelta:
     removed_custom: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would make it twice as dear to make
 class Save:
     """One checkpoint to store."""
 
@@ -85,8 +89,8 @@ class Save:
     lease_token: int = 0
     writes: Sequence[WriteRow] = ()
     ttl: int | None = None
-    size: int = field(default=0, compare=False)
-    """Bytes of the request, for the bounds of the queue."""
+    trace_id: bytes = b""
+    """Of the trace that the call belongs to, 16 bytes; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,6 @@ class SaveWrites:
     checkpoint_id: str
     writes: Sequence[WriteRow]
     lease_token: int = 0
-    size: int = field(default=0, compare=False)
 
 
 Operation = Save | SaveWrites

@@ -4,7 +4,7 @@ A part is a list (the serialized items of a repeated field, which protobuf lets 
 log hold its bytes in order; only the last of them, the tail, still grows.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from lockstitch_server.core import checksum
@@ -50,6 +50,8 @@ class Tail(NamedTuple):
     start: int
     length: int
     crc: int
+    data: bytes = b""
+    """Its bytes, where they are known."""
 
     @property
     def end(self) -> int:
@@ -60,9 +62,11 @@ class RowSizes(NamedTuple):
     """How a backend wants a log cut into rows."""
 
     full: int
-    """A row with this many bytes takes no more."""
+    """A row with this many bytes takes no more. What has them from the beginning may be stored packed."""
     most: int
     """No row has more bytes."""
+    seals: bool = False
+    """Whether a row that has grown full is written anew, packed."""
 
 
 NO_TAIL = Tail(0, 0, 0)
@@ -77,12 +81,32 @@ class Growth(NamedTuple):
     rows: list[Segment]
     """New rows."""
 
+    def tail_after(self, before: Tail, sizes: RowSizes) -> Tail:
+        """The last row then, with its bytes if they are known and it may go on growing."""
+        if self.rows:
+            start, data, crc = self.rows[-1]
+            return Tail(start, len(data), crc, data if sizes.seals and len(data) < sizes.full else b"")
+        if self.tail is not None:
+            length, data = before.length + len(self.tail.data), before.data + self.tail.data
+            known = length < sizes.full and len(data) == length
+            return Tail(before.start, length, self.tail.crc, data if known else b"")
+        return before
+
+    def sealed(self, before: Tail, sizes: RowSizes) -> Segment | None:
+        """The whole of a row that has grown full now, if its bytes are known."""
+        if self.tail is None or not sizes.seals or len(before.data) != before.length:
+            return None
+        data = before.data + self.tail.data
+        return Segment(before.start, data, self.tail.crc) if len(data) >= sizes.full else None
+
 
 def grow(tail: Tail, data: bytes, sizes: RowSizes) -> Growth:
     """Spread `data` over the tail, if it is not full, and new rows."""
     taken, update = 0, None
     if 0 < tail.length < sizes.full:
-        taken = min(sizes.most - tail.length, len(data))
+        # A little over full is better than a small row, unless much comes, which can be packed.
+        left = sizes.full - tail.length
+        taken = min(len(data) if len(data) < left + sizes.full else left, sizes.most - tail.length)
         piece = data[:taken]
         update = Segment(tail.start, piece, checksum.crc(piece, tail.crc))
     rows = []
@@ -101,7 +125,7 @@ def read_part(part: Part, segments: Sequence[Segment]) -> bytes:
     """The bytes of a part out of the rows of its log, checked. Fails with DATA_LOSS."""
     if not part.log:
         return part.inline
-    data = b"".join(_pieces(segments, part.length, verify=not part.digest))
+    data = b"".join(_pieces(segments, part.length, verify=not part.digest))[: part.length]
     if len(data) != part.length or (part.digest and digest(data) != part.digest):
         raise damaged()
     return data
@@ -119,12 +143,14 @@ def check_crc(data: bytes, crc: int) -> bytes:
     return data
 
 
-def _pieces(segments: Iterable[Segment], length: int, *, verify: bool) -> Iterator[bytes]:
-    end = 0
+def _pieces(segments: Iterable[Segment], length: int, *, verify: bool) -> list[bytes]:
+    """The bytes of rows, one behind the other, until there are enough of them."""
+    end, pieces = 0, []
     for start, data, crc in segments:
         if start != end or (verify and checksum.crc(data) != crc):
             raise damaged()
         end += len(data)
-        yield data if end <= length else data[: length - start]
+        pieces.append(data)
         if end >= length:
-            return
+            break
+    return pieces

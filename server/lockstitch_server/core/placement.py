@@ -29,18 +29,19 @@ def index(manifest: Manifest) -> PartIndex:
 
 async def place(draft: DraftPart, bases: Sequence[PartIndex], view: SessionView) -> Placement:
     """Place a part whose bytes are all there, by comparing them with what the bases have under its name."""
-    part = Part(kind=draft.kind, key=draft.key, shell=draft.shell)
-    if len(draft.data) <= INLINE_BYTES:
-        part.inline = draft.data
-        return Placement(part)
+    kind, key, data, shell = draft
+    if len(data) <= INLINE_BYTES:
+        return Placement(Part(kind=kind, key=key, inline=data, shell=shell))
+    part = Part(kind=kind, key=key, length=len(data), shell=shell)
     for base in bases:
-        old = base.get(draft.name)
-        if old is not None and old.log and (placed := await _reuse(part, draft, old, view)):
+        old = base.get((kind, key))
+        if old is not None and old.log and (placed := await _reuse(part, data, old, view)):
             return placed
-    return _in_new_log(part, draft.data)
+    part.digest = part.digest or digest(data)
+    return Placement(part, data)
 
 
-async def place_edit(edit: Edit, view: SessionView) -> Placement:
+async def place_edit(edit: Edit[Part], view: SessionView) -> Placement:
     """Place a part of a delta. Appends without looking at what is there."""
     kind, key = edit.name
     if edit.put is not None:
@@ -60,7 +61,7 @@ async def place_edit(edit: Edit, view: SessionView) -> Placement:
     return Placement(part, edit.appended)
 
 
-async def materialize(edits: Sequence[Edit], view: SessionView) -> list[DraftPart]:
+async def materialize(edits: Sequence[Edit[Part]], view: SessionView) -> list[DraftPart]:
     """The parts of a delta's result with all their bytes."""
     parts = []
     for edit in edits:
@@ -86,31 +87,28 @@ async def holds(part: Part, data: bytes, view: SessionView) -> bool:
     return part.length == len(data) and await _same(part, data, digest(data), view)
 
 
-async def _reuse(part: Part, draft: DraftPart, old: Part, view: SessionView) -> Placement | None:
-    data = draft.data
-    if old.length > len(data) or (old.length < len(data) and draft.kind not in LISTS):
+async def _reuse(part: Part, data: bytes, old: Part, view: SessionView) -> Placement | None:
+    """Place a part in the log of an old one, if it goes on from there. Tells its digest where that costs nothing."""
+    length = old.length
+    if length > len(data) or (length < len(data) and part.kind not in LISTS):
         return None
-    hasher = blake3(memoryview(data)[: old.length])
-    if not await _same(old, data[: old.length], hasher.digest(DIGEST_BYTES), view):
+    hasher = blake3(data if length == len(data) else memoryview(data)[:length])
+    same = await _same(old, data, hasher.digest(DIGEST_BYTES), view)
+    rest = data[length:]
+    part.digest = (hasher.update(rest) if rest else hasher).digest(DIGEST_BYTES)
+    if not same or (rest and await view.end_of(old.log) != length):
         return None
-    rest = data[old.length :]
-    if rest and await view.end_of(old.log) != old.length:
-        return None
-    part.log, part.length, part.digest = old.log, len(data), hasher.update(rest).digest(DIGEST_BYTES)
+    part.log = old.log
     return Placement(part, rest)
 
 
-async def _same(old: Part, data: bytes, digest_of_data: bytes, view: SessionView) -> bool:
+async def _same(old: Part, data: bytes, digest_of_beginning: bytes, view: SessionView) -> bool:
+    """Whether an old part is what the data begin with."""
     if old.digest:
-        return old.digest == digest_of_data
+        return old.digest == digest_of_beginning
     try:
-        return await view.part_data(old) == data
+        return await view.part_data(old) == data[: old.length]
     except Failure as failure:
         if failure.reason is not Reason.DATA_LOSS:
             raise
         return False
-
-
-def _in_new_log(part: Part, data: bytes) -> Placement:
-    part.length, part.digest = len(data), digest(data)
-    return Placement(part, data)

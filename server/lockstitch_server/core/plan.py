@@ -1,11 +1,12 @@
 """Decides what a batch of operations writes. Operations of one session see what those before them did."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lockstitch_server.core.checkpoint import DraftState
 from lockstitch_server.core.delta import merge
 from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.core.leases import check_lease, check_not_deleted
 from lockstitch_server.core.operations import (
     DraftDelta,
     Operation,
@@ -19,10 +20,9 @@ from lockstitch_server.core.operations import (
 from lockstitch_server.core.packing import pack
 from lockstitch_server.core.parts import NAMED, RowSizes
 from lockstitch_server.core.placement import Placement, commit, holds, index, materialize, place, place_edit
-from lockstitch_server.core.prefetch import open_views
-from lockstitch_server.core.reading import Reader
-from lockstitch_server.core.records import CheckpointRow, SessionChange, WriteRow
-from lockstitch_server.core.view import SessionView, state_size
+from lockstitch_server.core.records import Basis, CheckpointRow, Head, SessionChange, WriteRow
+from lockstitch_server.core.stored import shells_of
+from lockstitch_server.core.view import SessionView, shell_size, state_size
 from lockstitch_server.records.v1.record_pb2 import CheckpointRecord, Manifest
 
 
@@ -42,13 +42,18 @@ class PlanSettings:
 class Plan:
     """What a batch does to the store, and what each of its operations is told."""
 
+    basis: list[Basis]
+    """The sessions that it is about, as they must be."""
     changes: list[SessionChange]
     results: list[Result | Failure]
+    heads: dict[bytes, Head]
+    """What is known of the sessions once the changes have been made."""
 
 
-async def plan_batch(operations: Sequence[Operation], reader: Reader, settings: PlanSettings, now: int) -> Plan:
+async def plan_batch(
+    operations: Sequence[Operation], views: Mapping[bytes, SessionView], settings: PlanSettings, now: int
+) -> Plan:
     """Plan a batch. An operation that fails changes nothing and is told why; its neighbours go on."""
-    views = await open_views(operations, reader, now)
     results: list[Result | Failure] = []
     for operation in operations:
         try:
@@ -56,10 +61,12 @@ async def plan_batch(operations: Sequence[Operation], reader: Reader, settings: 
         except Failure as failure:
             results.append(failure)
     changes = [view.change(settings.row_sizes) for view in views.values() if view.changed]
-    return Plan(changes, results)
+    heads = {key: head for key, view in views.items() if (head := view.head()) is not None}
+    return Plan([view.basis for view in views.values()], changes, results, heads)
 
 
 async def _plan(operation: Operation, view: SessionView, settings: PlanSettings, now: int) -> Result:
+    check_not_deleted(view.row)
     if not isinstance(operation, Save):
         return await _plan_writes(operation, view, settings, now)
     try:
@@ -72,7 +79,7 @@ async def _plan(operation: Operation, view: SessionView, settings: PlanSettings,
 
 async def _plan_save(save: Save, view: SessionView, settings: PlanSettings, now: int) -> Saved:
     existing = await view.checkpoint(save.namespace, save.checkpoint_id)
-    writes = await _new_writes(save, view)
+    writes = await _new_writes(save, view) if save.writes else []
     draft = save.state
     if existing is not None:
         if await _is_repetition(save, existing, view):
@@ -82,10 +89,10 @@ async def _plan_save(save: Save, view: SessionView, settings: PlanSettings, now:
         if await _is_same(save, draft, existing, view):
             return await _unchanged(save, existing, writes, view, settings, now)
     await _check_preconditions(save, view)
-    record = CheckpointRecord(header=save.header, server_time=save.server_time)
+    record = CheckpointRecord(header=save.header, server_time=save.server_time, trace_id=save.trace_id)
     placements = await _fill(record, save, draft, existing, view)
     _check_parts(placements, settings)
-    size = len(save.header) + state_size(record.manifest) + sum(_placed_size(placed) for placed in placements)
+    size = len(save.header) + shell_size(record.manifest) + sum(_placed_size(placed) for placed in placements)
     await _check_size(save, size, writes, view, settings)
 
     # From here on nothing reads or fails.
@@ -93,7 +100,7 @@ async def _plan_save(save: Save, view: SessionView, settings: PlanSettings, now:
     if placements:  # even an empty list would make a manifest present
         record.manifest.parts.extend(commit(placements, view))
     row = _row(save, record, revision)
-    view.put_checkpoint(row, save.terms)
+    view.put_checkpoint(row, save.terms, existing)
     for write in writes:
         view.put_write(write)
     return Saved(row.checkpoint_id, revision, Outcome.REPLACED if existing else Outcome.CREATED, row.saved_at)
@@ -103,7 +110,7 @@ async def _plan_writes(save: SaveWrites, view: SessionView, settings: PlanSettin
     writes = await _new_writes(save, view)
     if not writes:
         return WritesSaved(view.row.revision, 0)
-    _check_lease(save.lease_token)
+    check_lease(view.row, save.lease_token)
     existing = await view.checkpoint(save.namespace, save.checkpoint_id)
     await _check_size(save, _stored_size(existing), writes, view, settings)
     revision = _touch(save, view, now)
@@ -144,7 +151,7 @@ async def _is_same(save: Save, draft: DraftState | None, existing: CheckpointRow
     shells = Manifest()
     shells.CopyFrom(record.manifest)
     shells.ClearField("parts")
-    if shells != draft.manifest or len(record.manifest.parts) != len(draft.parts):
+    if shells != draft.manifest() or len(record.manifest.parts) != len(draft.parts):
         return False
     old_parts = index(record.manifest)
     for part in draft.parts:
@@ -168,7 +175,7 @@ async def _unchanged(
         _touch(save, view, now)
         for write in writes:
             view.put_write(write)
-    else:
+    elif save.lease_token == view.row.lease:  # a repetition succeeds for all, and changes nothing for those who may not
         view.slide(save.ttl, now)
     return Saved(existing.checkpoint_id, existing.revision, Outcome.UNCHANGED, existing.saved_at)
 
@@ -201,7 +208,7 @@ async def _fill(
         return [await place_edit(edit, view) for edit in edits]
     if draft is None:
         return []
-    record.manifest.CopyFrom(draft.manifest)
+    record.manifest.CopyFrom(draft.manifest())
     bases = [index(manifest) for manifest in await _comparable(save, existing, view)]
     return [await place(part, bases, view) for part in draft.parts]
 
@@ -217,7 +224,7 @@ async def _comparable(save: Save, existing: CheckpointRow | None, view: SessionV
 async def _full(save: Save, delta: DraftDelta, view: SessionView) -> DraftState:
     """A delta as the full save that it stands for."""
     manifest, edits = merge(await _base_manifest(save, delta, view), delta)
-    return DraftState(manifest, await materialize(edits, view))
+    return DraftState(shells_of(manifest), await materialize(edits, view))
 
 
 async def _base(save: Save, delta: DraftDelta, view: SessionView) -> CheckpointRow:
@@ -257,6 +264,7 @@ def _row(save: Save, record: CheckpointRecord, revision: int) -> CheckpointRow:
         pack(record.SerializeToString()),
     )
     row.crc = row.checksum()
+    row.remember(record)
     return row
 
 
@@ -265,8 +273,6 @@ def _row(save: Save, record: CheckpointRecord, revision: int) -> CheckpointRow:
 
 async def _new_writes(save: Operation, view: SessionView) -> list[WriteRow]:
     """The writes that are not there yet, or replace what is there."""
-    if not save.writes:
-        return []
     wanted: dict[tuple[str, int], WriteRow] = {}
     for write in save.writes:
         name = (write.task_id, write.task_index)
@@ -284,17 +290,12 @@ async def _new_writes(save: Operation, view: SessionView) -> list[WriteRow]:
 
 
 async def _check_preconditions(save: Save, view: SessionView) -> None:
-    _check_lease(save.lease_token)
+    check_lease(view.row, save.lease_token)
     expected = save.expected
     if expected is None:
         return
     latest = await view.below(save.namespace, None)
-    actual = {
-        "checkpoint_id": latest and latest.checkpoint_id,
-        "step": latest and latest.step,
-        "none": None,
-    }[expected.kind]
-    if (latest is None) if expected.kind == "none" else (latest is not None and actual == expected.value):
+    if expected.is_met_by(latest.checkpoint_id, latest.step) if latest else expected.kind == "none":
         return
     there = f"it is {latest.checkpoint_id!r}, step {latest.step}" if latest else "there is none"
     metadata = {"latest_checkpoint_id": latest.checkpoint_id, "latest_step": latest.step} if latest else {}
@@ -303,17 +304,14 @@ async def _check_preconditions(save: Save, view: SessionView) -> None:
     )
 
 
-def _check_lease(token: int) -> None:
-    if token:
-        raise Failure(Reason.LEASE_LOST, f"lease_token: no lease of this session has the token {token}")
-
-
 async def _check_size(
     operation: Operation, size: int, writes: Sequence[WriteRow], view: SessionView, settings: PlanSettings
 ) -> None:
-    stored = await view.write_sizes(operation.namespace, operation.checkpoint_id)
-    replaced = sum(stored.get((write.task_id, write.task_index), 0) for write in writes)
-    total = size + sum(stored.values()) - replaced + sum(len(write.data) for write in writes)
+    total = size
+    if writes or view.has_writes:
+        stored = await view.write_sizes(operation.namespace, operation.checkpoint_id)
+        replaced = sum(stored.get((write.task_id, write.task_index), 0) for write in writes)
+        total += sum(stored.values()) - replaced + sum(len(write.data) for write in writes)
     if total > settings.max_bytes:
         field = "checkpoint" if isinstance(operation, Save) else "writes"
         raise Failure(
@@ -327,7 +325,10 @@ async def _check_size(
 
 
 def _check_parts(placements: Sequence[Placement], settings: PlanSettings) -> None:
-    limit, count = settings.max_parts, sum(placed.part.kind in NAMED for placed in placements)
+    limit = settings.max_parts
+    if len(placements) <= limit:
+        return
+    count = sum(placed.part.kind in NAMED for placed in placements)
     if count > limit:
         raise Failure(
             Reason.INVALID_FIELD,

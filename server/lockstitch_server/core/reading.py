@@ -105,6 +105,16 @@ class ListedCheckpoint(NamedTuple):
     row: CheckpointRow
 
 
+class Totals(NamedTuple):
+    """How much a store holds, sessions that have expired among it."""
+
+    sessions: int
+    checkpoints: int
+    stored_bytes: int
+    leases: int
+    """Those that are live."""
+
+
 class Catalog(Reader, Protocol):
     """Reads that list and search."""
 
@@ -118,6 +128,10 @@ class Catalog(Reader, Protocol):
 
     async def count_checkpoints(self, query: CheckpointQuery) -> int:
         """How many match, whatever `limit` and `after` say."""
+        ...
+
+    async def totals(self) -> Totals:
+        """How much there is of all tenants. Goes over all sessions."""
         ...
 
     async def ancestors(self, start: CheckpointRef, limit: int) -> Sequence[CheckpointRow]:

@@ -7,8 +7,10 @@ from typing import Literal, NamedTuple
 from google.protobuf.message import DecodeError
 
 from lockstitch_server.core import checksum
+from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.packing import PackingError, unpack
-from lockstitch_server.core.parts import Segment, damaged
+from lockstitch_server.core.parts import Segment, Tail, damaged
+from lockstitch_server.core.stored import Stored, stored
 from lockstitch_server.records.v1.record_pb2 import CheckpointRecord
 
 NS_PER_MICROSECOND = 1000
@@ -32,9 +34,68 @@ class SessionRow:
     ttl: int | None = None
     """Sliding expiry in ns; None: the session stays."""
     expire_at: int | None = None
+    lease: int = 0
+    """The token of the live lease, by the database's clock at the time of reading; 0: there is none."""
+    lease_holder: str = ""
+    tombstone_until: int = 0
+    """Until when the session, which was deleted, cannot be begun anew; 0: it can. By the database's clock too."""
 
     def expired(self, now: int) -> bool:
         return self.expire_at is not None and self.expire_at <= now
+
+    def touch(self, now: int) -> int:
+        """Note a change of the session. Returns its new revision."""
+        # By the clock, so that a revision never comes again, not even in a store that was emptied or put back: there a
+        # client's delta could otherwise meet another base under the revision that it knows.
+        self.revision = revision = max(self.revision + 1, now // NS_PER_MICROSECOND)
+        self.updated_at = revision * NS_PER_MICROSECOND
+        if self.ttl is not None:
+            self.expire_at = self.updated_at + self.ttl
+        return revision
+
+    def copy(self) -> "SessionRow":
+        """One that can be changed without changing this."""
+        return SessionRow(
+            self.key,
+            self.tenant,
+            self.session_id,
+            self.created_at,
+            self.updated_at,
+            self.revision,
+            self.last_log,
+            self.checkpoint_count,
+            self.stored_bytes,
+            self.write_bytes,
+            self.ttl,
+            self.expire_at,
+            self.lease,
+            self.lease_holder,
+            self.tombstone_until,
+        )
+
+
+class Basis(NamedTuple):
+    """The state of a session that a plan was made for: it holds as long as these columns are the same.
+
+    Whatever changes a session changes its revision, but for a sliding expiry that is moved, and a lease that runs out.
+    """
+
+    key: bytes
+    revision: int
+    """0: there is no such session."""
+    expire_at: int | None
+    lease: int = 0
+    """The token of the lease that is live when the plan is carried out; 0: there is none."""
+
+
+class Head(NamedTuple):
+    """What the next save of a session is likely to need. Nothing of it is ever changed."""
+
+    row: SessionRow
+    latest: "Mapping[str, CheckpointRow | None]"
+    """The latest checkpoint by namespace; None: there is none."""
+    tails: Mapping[int, Tail]
+    """Of logs that a save may append to."""
 
 
 @dataclass(slots=True)
@@ -50,7 +111,8 @@ class CheckpointRow:
     """The session's revision in which this content was written: the time of the save in us."""
     record: bytes
     crc: int = 0
-    _decoded: CheckpointRecord | None = field(default=None, repr=False)
+    _decoded: CheckpointRecord | None = field(default=None, repr=False, compare=False)
+    _state: Stored | None = field(default=None, repr=False, compare=False)
 
     @property
     def saved_at(self) -> int:
@@ -68,18 +130,28 @@ class CheckpointRow:
                 raise damaged() from error
         return self._decoded
 
+    def state(self) -> Stored | None:
+        """The state in the record; None where there is none, or the record is damaged or of a newer server."""
+        if self._state is None:
+            try:
+                record = self.decoded()
+            except Failure:
+                return None
+            self._state = stored(record.manifest) if record.HasField("manifest") else None
+        return self._state
+
+    def remember(self, record: CheckpointRecord) -> None:
+        """Spare `decoded` its work."""
+        self._decoded = record
+
+    def remember_state(self, state: Stored) -> None:
+        """Spare `state` its work."""
+        self._state = state
+
     def checksum(self) -> int:
         """CRC-32 over all columns."""
-        columns = "\0".join(
-            (
-                self.namespace,
-                self.checkpoint_id,
-                self.parent_id,
-                str(self.step),
-                str(self.revision),
-            )
-        )
-        return checksum.crc(self.record, checksum.crc(columns.encode(), checksum.crc(self.key)))
+        columns = f"{self.namespace}\0{self.checkpoint_id}\0{self.parent_id}\0{self.step}\0{self.revision}"
+        return checksum.crc(b"".join((self.key, columns.encode(), self.record)))
 
 
 class WriteRow(NamedTuple):
@@ -143,12 +215,29 @@ class SessionChange:
     """Remove all rows of an expired session first."""
     checkpoints: Mapping[tuple[str, str], "CheckpointChange"] = field(default_factory=dict)
     """By (namespace, checkpoint_id)."""
+    ends: list[tuple[int, int, int]] = field(default_factory=list)
+    """(log, start, size) of the rows that `tails` adds to, as they must be."""
     tails: list[tuple[int, Segment]] = field(default_factory=list)
     """(log, bytes to add to the row at `start`, with the CRC-32 of the whole row then)."""
-    segments: list[tuple[int, Segment]] = field(default_factory=list)
-    """(log, new row)."""
+    segments: list["NewRow"] = field(default_factory=list)
+    """New rows of logs."""
+    seals: list["NewRow"] = field(default_factory=list)
+    """Rows to put in place of those that stand there, with more bytes of their logs."""
     writes: list[WriteRow] = field(default_factory=list)
     """Pending writes that are new or replace what is there."""
+
+
+class NewRow(NamedTuple):
+    """A new row of a log."""
+
+    log: int
+    start: int
+    size: int
+    """How many bytes of the log it holds."""
+    data: bytes
+    """These bytes, packed where that makes fewer of them."""
+    crc: int
+    """CRC-32 of what is not packed."""
 
 
 class CheckpointChange(NamedTuple):

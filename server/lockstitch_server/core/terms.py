@@ -5,7 +5,7 @@ two facts of one tenant collide once in about 10^19 pairs.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any
@@ -42,33 +42,54 @@ def odd_step(namespace: str, step: int) -> Fact:
     return (STEP, namespace, str(step))
 
 
-def facts(checkpoint: Checkpoint, checkpoint_id: str) -> set[Fact]:
-    """All that a checkpoint can be searched by."""
-    found = {ran(node) for node in checkpoint.ran_nodes}
-    found.update(skipped(node) for node in checkpoint.skipped_nodes)
-    found.update(metadata(name, text) for name, text in checkpoint.metadata.items())
-    if checkpoint_id != default_checkpoint_id(checkpoint.step):
-        found.add(odd_step(checkpoint.namespace, checkpoint.step))
-    return found
-
-
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=4096)
 def term(scope: bytes, fact: Fact) -> int:
     """The term of a fact within a tenant (scope: its name) or a session (scope: its key), a signed 64-bit number."""
     return int.from_bytes(digest(scope, b"\0", framed(*fact))[:8], "big", signed=True)
 
 
-def terms(tenant: str, key: bytes, found: Iterable[Fact]) -> tuple[int, ...]:
-    """The terms that a checkpoint is found by. Steps are looked for within a session only."""
+def terms(tenant: str, key: bytes, checkpoint: Checkpoint, checkpoint_id: str) -> tuple[int, ...]:
+    """All that a checkpoint is found by. Steps are looked for within a session only."""
+    found = header_terms(tenant, checkpoint)
+    if not checkpoint.checkpoint_id or checkpoint_id == default_checkpoint_id(checkpoint.step):
+        return found
+    return with_step(found, key, checkpoint.namespace, checkpoint.step)
+
+
+def header_terms(tenant: str, checkpoint: Checkpoint) -> tuple[int, ...]:
+    """What it is found by whatever its names are."""
     scope = tenant.encode()
-    return tuple(sorted(term(key if fact[0] == STEP else scope, fact) for fact in found))
+    found = {_node_term(scope, ran, node.SerializeToString()) for node in checkpoint.ran_nodes}
+    if checkpoint.skipped_nodes:
+        found.update(_node_term(scope, skipped, node.SerializeToString()) for node in checkpoint.skipped_nodes)
+    if checkpoint.metadata:
+        found.update(_metadata_term(scope, name, text) for name, text in checkpoint.metadata.items())
+    return tuple(sorted(found))
+
+
+def with_step(found: tuple[int, ...], key: bytes, namespace: str, step: int) -> tuple[int, ...]:
+    """These terms, and that of a step that the checkpoint's id does not tell."""
+    return tuple(sorted({*found, term(key, odd_step(namespace, step))}))
+
+
+# The same facts come again and again.
+
+
+@lru_cache(maxsize=4096)
+def _node_term(scope: bytes, fact: Callable[[NodeKind], Fact], node: bytes) -> int:
+    return term(scope, fact(NodeKind.FromString(node)))
+
+
+@lru_cache(maxsize=4096)
+def _metadata_term(scope: bytes, name: str, text: str) -> int:
+    return term(scope, metadata(name, text))
 
 
 def stored_terms(tenant: str, row: CheckpointRow) -> tuple[int, ...]:
     """The terms that a stored checkpoint is found by. Fails with DATA_LOSS."""
     checkpoint = Checkpoint.FromString(row.decoded().header)
-    checkpoint.namespace, checkpoint.step = row.namespace, row.step
-    return terms(tenant, row.key, facts(checkpoint, row.checkpoint_id))
+    checkpoint.namespace, checkpoint.checkpoint_id, checkpoint.step = row.namespace, row.checkpoint_id, row.step
+    return terms(tenant, row.key, checkpoint, row.checkpoint_id)
 
 
 def canonical_json(text: str) -> str:

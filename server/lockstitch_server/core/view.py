@@ -3,14 +3,18 @@
 from dataclasses import replace
 
 from lockstitch_server.core import checksum
+from lockstitch_server.core.errors import Failure
+from lockstitch_server.core.packing import pack_row
 from lockstitch_server.core.parts import LISTS, NO_TAIL, RowSizes, Segment, Tail, grow, part_size, read_part
 from lockstitch_server.core.reading import Reader
 from lockstitch_server.core.records import (
-    NS_PER_MICROSECOND,
+    Basis,
     CheckpointChange,
     CheckpointRef,
     CheckpointRow,
+    Head,
     LogRef,
+    NewRow,
     Seek,
     SessionChange,
     SessionRow,
@@ -31,18 +35,23 @@ class SessionView:
     fails leaves nothing behind.
     """
 
-    def __init__(self, reader: Reader, row: SessionRow, *, is_new: bool, wipe: bool) -> None:
+    def __init__(
+        self, reader: Reader, row: SessionRow, *, is_new: bool = False, wipe: bool = False, head: Head | None = None
+    ) -> None:
         self._reader = reader
         self._is_new = is_new
-        self._wipe = wipe
+        self.wipe = wipe
         self.empty = is_new or wipe
+        self.basis = Basis(row.key, 0 if is_new else row.revision, row.expire_at, row.lease)
         self.row = row
         self.changed = False
+        self._latest: dict[str, CheckpointRow | None] = dict(head.latest) if head is not None else {}
+        """By namespace, with what the batch has changed so far."""
         self._rows: dict[CheckpointName, CheckpointRow | None] = {}
-        self._below: dict[tuple[str, str | None], str | None] = {}
+        self._below: dict[CheckpointName, str | None] = {}
         self._changes: dict[CheckpointName, CheckpointChange] = {}
-        self._tails: dict[int, Tail] = {}
-        self._pending: dict[int, bytearray] = {}
+        self._tails: dict[int, Tail] = dict(head.tails) if head is not None else {}
+        self._pending: dict[int, bytes] = {}
         self._write_sizes: dict[CheckpointName, dict[WriteName, int]] = {}
         self._writes: dict[CheckpointName, frozenset[WriteRow]] = {}
         self._new_writes: dict[tuple[CheckpointName, WriteName], WriteRow] = {}
@@ -53,11 +62,24 @@ class SessionView:
         """Take an answer that the store gave before it was needed."""
         if row is not None:
             self._rows.setdefault((row.namespace, row.checkpoint_id), row)
+        if seek.checkpoint_id is None:
+            self._latest.setdefault(seek.namespace, row)
+            return
         found = row.checkpoint_id if row is not None else None
-        if seek.checkpoint_id is not None and seek.how != "below" and found != seek.checkpoint_id:
+        if seek.how != "below" and found != seek.checkpoint_id:
             self._rows.setdefault((seek.namespace, seek.checkpoint_id), None)
         if seek.how == "below" or (seek.how == "upto" and found != seek.checkpoint_id):
             self._below[seek.namespace, seek.checkpoint_id] = found
+
+    def knows(self, seek: Seek) -> bool:
+        """Whether this can be answered without the store."""
+        namespace, checkpoint_id = seek.namespace, seek.checkpoint_id
+        if namespace not in self._latest:
+            return False
+        latest = self._latest[namespace]
+        if checkpoint_id is None or latest is None or latest.checkpoint_id < checkpoint_id:
+            return True
+        return seek.how == "at" and latest.checkpoint_id == checkpoint_id
 
     def remember_tail(self, log: int, tail: Tail) -> None:
         """Take a tail that the store gave before it was needed."""
@@ -66,24 +88,33 @@ class SessionView:
     async def checkpoint(self, namespace: str, checkpoint_id: str) -> CheckpointRow | None:
         """The checkpoint of this name."""
         name = (namespace, checkpoint_id)
-        if name not in self._rows:
-            await self._seek(Seek(self.row.key, namespace, "at", checkpoint_id))
+        if name in self._rows:
+            return self._rows[name]
+        if self._has_latest(namespace):
+            latest = self._latest[namespace]
+            if latest is None or latest.checkpoint_id < checkpoint_id:
+                return None
+            if latest.checkpoint_id == checkpoint_id:
+                return latest
+        await self._seek(Seek(self.row.key, namespace, "at", checkpoint_id))
         return self._rows[name]
 
     async def below(self, namespace: str, checkpoint_id: str | None) -> CheckpointRow | None:
         """The greatest checkpoint below an id; with None, the latest."""
+        # Strings compare as their UTF-8 bytes do.
+        if checkpoint_id is None and not self._has_latest(namespace):
+            await self._seek(Seek(self.row.key, namespace, "below", None))
+        if self._has_latest(namespace):
+            latest = self._latest[namespace]
+            if checkpoint_id is None or latest is None or latest.checkpoint_id < checkpoint_id:
+                return latest
+        assert checkpoint_id is not None
         if (namespace, checkpoint_id) not in self._below:
             await self._seek(Seek(self.row.key, namespace, "below", checkpoint_id))
         stored = self._below[namespace, checkpoint_id]
         found = [stored] if stored is not None else []
-        found.extend(
-            other
-            for space, other in self._changes
-            if space == namespace and (checkpoint_id is None or other.encode() < checkpoint_id.encode())
-        )
-        if not found:
-            return None
-        return await self.checkpoint(namespace, max(found, key=str.encode))
+        found.extend(other for space, other in self._changes if space == namespace and other < checkpoint_id)
+        return await self.checkpoint(namespace, max(found)) if found else None
 
     async def end_of(self, log: int) -> int:
         """How many bytes a log has, as it will be after this transaction."""
@@ -98,17 +129,21 @@ class SessionView:
         if tail.end:
             ref = LogRef(self.row.key, part.log, part.length)
             segments.extend((await self._reader.segments([ref])).get(ref, ()))
-        if pending := bytes(self._pending.get(part.log, b"")):
+        if pending := self._pending.get(part.log, b""):
             segments.append(Segment(tail.end, pending, checksum.crc(pending)))
         return read_part(part, segments)
+
+    @property
+    def has_writes(self) -> bool:
+        """Whether the session has any pending writes."""
+        return self.row.write_bytes > 0
 
     async def write_sizes(self, namespace: str, checkpoint_id: str) -> dict[WriteName, int]:
         """Sizes of a checkpoint's pending writes."""
         name = (namespace, checkpoint_id)
         if name not in self._write_sizes:
             ref = CheckpointRef(self.row.key, *name)
-            empty = self.empty or not self.row.write_bytes
-            stored = {} if empty else await self._reader.write_sizes([ref])
+            stored = await self._reader.write_sizes([ref]) if self.has_writes and not self.empty else {}
             self._write_sizes[name] = {(task, index): size for task, index, size in stored.get(ref, ())}
         return self._write_sizes[name]
 
@@ -122,6 +157,11 @@ class SessionView:
             stored = {} if self.empty else await self._reader.writes([ref])
             self._writes[name] = frozenset(stored.get(ref, ()))
         return write in self._writes[name]
+
+    def _has_latest(self, namespace: str) -> bool:
+        if self.empty:
+            self._latest.setdefault(namespace, None)
+        return namespace in self._latest
 
     async def _tail(self, log: int) -> Tail:
         if log not in self._tails:
@@ -138,13 +178,7 @@ class SessionView:
     def touch(self, now: int) -> int:
         """Begin a change of the session. Returns its new revision."""
         self.changed = True
-        # By the clock, so that a revision never comes again, not even in a store that was emptied or put back: there a
-        # client's delta could otherwise meet another base under the revision that it knows.
-        self.row.revision = max(self.row.revision + 1, now // NS_PER_MICROSECOND)
-        self.row.updated_at = self.row.revision * NS_PER_MICROSECOND
-        if self.row.ttl is not None:
-            self.row.expire_at = self.row.updated_at + self.row.ttl
-        return self.row.revision
+        return self.row.touch(now)
 
     def slide(self, ttl: int | None, now: int) -> None:
         """Move the expiry of a session whose content stays as it is."""
@@ -162,17 +196,21 @@ class SessionView:
 
     def append(self, log: int, data: bytes) -> None:
         """Add bytes to the end of a log whose tail is known."""
-        self._pending.setdefault(log, bytearray()).extend(data)
+        before = self._pending.get(log)
+        self._pending[log] = before + data if before else data
         self.row.stored_bytes += len(data)
 
-    def put_checkpoint(self, row: CheckpointRow, terms: tuple[int, ...]) -> None:
-        """Store a checkpoint, in place of the one of this name if there is one."""
-        name = (row.namespace, row.checkpoint_id)
-        old = self._rows[name]
+    def put_checkpoint(self, row: CheckpointRow, terms: tuple[int, ...], old: CheckpointRow | None) -> None:
+        """Store a checkpoint, in place of the `old` one of this name if there is one."""
+        namespace, checkpoint_id = name = (row.namespace, row.checkpoint_id)
         before = self._changes.get(name)
         is_new = before.is_new if before else old is None
         self._rows[name] = row
         self._changes[name] = CheckpointChange(row, terms, is_new)
+        if namespace in self._latest:
+            latest = self._latest[namespace]
+            if latest is None or latest.checkpoint_id <= checkpoint_id:
+                self._latest[namespace] = row
         self.row.checkpoint_count += old is None
         self.row.stored_bytes += len(row.record) - (len(old.record) if old else 0)
 
@@ -187,27 +225,56 @@ class SessionView:
 
     def change(self, sizes: RowSizes) -> SessionChange:
         """All that is to be written."""
-        change = SessionChange(
-            self.row, self._is_new, self._wipe, self._changes, writes=list(self._new_writes.values())
-        )
+        change = SessionChange(self.row, self._is_new, self.wipe, self._changes, writes=list(self._new_writes.values()))
         for log, pending in self._pending.items():
-            tail, rows = grow(self._tails[log], bytes(pending), sizes)
-            if tail is not None:
-                change.tails.append((log, tail))
-            change.segments.extend((log, row) for row in rows)
+            self._tails[log] = grow_log(change, log, self._tails[log], pending, sizes)
+        self._pending.clear()
         return change
 
+    def head(self) -> Head | None:
+        """What the next save is likely to need, after `change`; None where that is not known."""
+        if not self._latest or (self.empty and not self.changed):
+            return None
+        logs = {part.log for row in self._latest.values() if row is not None for part in appendable_in(row)}
+        tails = {log: tail for log, tail in self._tails.items() if log in logs}
+        return Head(self.row, self._latest, tails)
 
-def appendable(manifest: Manifest) -> list[Part]:
-    """The parts of a manifest that a later save may append to."""
-    return [part for part in manifest.parts if part.log and part.kind in LISTS]
+
+def grow_log(change: SessionChange, log: int, tail: Tail, data: bytes, sizes: RowSizes) -> Tail:
+    """Add to a change what appending to a log does to its rows. Returns the last of them then."""
+    growth = grow(tail, data, sizes)
+    if growth.tail is not None:
+        change.ends.append((log, tail.start, tail.length))
+        if (sealed := growth.sealed(tail, sizes)) is not None:
+            change.seals.append(_packed(log, sealed, sizes))
+        else:
+            change.tails.append((log, growth.tail))
+    for row in growth.rows:
+        change.segments.append(_packed(log, row, sizes))
+    return growth.tail_after(tail, sizes)
+
+
+def _packed(log: int, row: Segment, sizes: RowSizes) -> NewRow:
+    start, data, crc = row
+    return NewRow(log, start, len(data), pack_row(data) if len(data) >= sizes.full else data, crc)
+
+
+def appendable_in(row: CheckpointRow) -> list[Part]:
+    """The parts of a checkpoint that a later save may append to; none of one that is damaged."""
+    try:
+        return [part for part in row.decoded().manifest.parts if part.log and part.kind in LISTS]
+    except Failure:
+        return []
 
 
 def state_size(manifest: Manifest) -> int:
     """How many bytes the state of a manifest has."""
-    shells = (manifest.shell, manifest.messages, manifest.extra, manifest.errors)
-    parts = sum(part_size(part) + len(part.key) + len(part.shell) for part in manifest.parts)
-    return sum(map(len, shells)) + parts
+    return shell_size(manifest) + sum(part_size(part) + len(part.key) + len(part.shell) for part in manifest.parts)
+
+
+def shell_size(manifest: Manifest) -> int:
+    """The same, without the parts."""
+    return len(manifest.shell) + len(manifest.messages) + len(manifest.extra) + len(manifest.errors)
 
 
 def fresh_session(row: SessionRow, now: int) -> SessionRow:

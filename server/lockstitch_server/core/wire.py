@@ -1,14 +1,29 @@
 """Protobuf's wire format, as far as stored bytes are put together without parsing them."""
 
+MOST_IN_A_BYTE = 0x7F
+"""The greatest number that is one byte as a varint, in which only the last byte is not above this."""
+_SMALL = [bytes([number]) for number in range(0x80)]
+
 
 def varint(value: int) -> bytes:
     """A number as a base-128 varint."""
+    if value <= MOST_IN_A_BYTE:
+        return _SMALL[value]
     out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
+    while value > MOST_IN_A_BYTE:
+        out.append(value & MOST_IN_A_BYTE | 0x80)
         value >>= 7
     out.append(value)
     return bytes(out)
+
+
+VARINT, LENGTH_DELIMITED = 0, 2
+"""Wire types."""
+
+
+def tag(number: int, wire_type: int = LENGTH_DELIMITED) -> bytes:
+    """What stands before a field."""
+    return varint(number << 3 | wire_type)
 
 
 def delimited(number: int, *chunks: bytes) -> bytes:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Literal, NamedTuple
 
 from lockstitch_server.core import terms
@@ -14,9 +15,11 @@ from lockstitch_server.core.reading import Catalog, CheckpointQuery
 from lockstitch_server.core.records import CheckpointRef, CheckpointRow, LogRef, Seek, SessionRow, WriteRow
 from lockstitch_server.core.selection import ALL, Selection, join_checkpoint, selected
 from lockstitch_server.core.view import state_size
-from lockstitch_server.engine.batcher import Batcher, Bounds
+from lockstitch_server.engine.batcher import Batcher, BatchObserver, Bounds
 from lockstitch_server.records.v1.record_pb2 import Part
 from lockstitch_server.storage.store import Store
+
+MANY = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ class Loaded(NamedTuple):
     saved_at: int
     state_bytes: int
     write_channels: Sequence[str]
+    trace_id: bytes
+    """Of the trace in which the content was written, 16 bytes; empty: none."""
 
 
 class Absent(NamedTuple):
@@ -58,11 +63,23 @@ class Absent(NamedTuple):
 class Loader:
     """Loads single checkpoints."""
 
-    def __init__(self, store: Store, bounds: Bounds) -> None:
+    def __init__(self, store: Store, bounds: Bounds, observer: BatchObserver | None = None) -> None:
         self._store = store
+        # Loads that come while one is under way share the next trip; only many of them get a connection more.
         self._batcher: Batcher[LoadQuery, Loaded | Absent] = Batcher(
-            self._load, lambda _: 1, bounds, lanes=store.readers
+            self._load,
+            lambda _: 1,
+            bounds,
+            group_of=attrgetter("tenant"),
+            lanes=store.readers,
+            fill=MANY,
+            observer=observer,
         )
+
+    @property
+    def queued(self) -> tuple[int, int]:
+        """How many loads wait, twice."""
+        return self._batcher.queued
 
     async def load(self, query: LoadQuery) -> Loaded | Absent:
         """The checkpoint, if there is one. Fails with DATA_LOSS, OVERLOADED, STORE_UNAVAILABLE."""
@@ -164,6 +181,7 @@ def _assemble(
             row.saved_at,
             state_size(record.manifest),
             [write.channel for write in pending],
+            record.trace_id,
         )
     except Failure as failure:
         return failure

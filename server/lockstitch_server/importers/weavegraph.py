@@ -13,15 +13,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from lockstitch.v1 import checkpoint_pb2 as pb
 from lockstitch_server.importers.json_slices import elements, members
+from lockstitch_server.importers.transfer import RowInvalid
 
 _ENDPOINTS = {"Start": pb.Endpoint.ENDPOINT_START, "End": pb.Endpoint.ENDPOINT_END}
 _CUSTOM = "Custom:"
 # What a channel has that the crate found missing: an `errors` channel in a database older than that channel.
 _NEW_CHANNEL = '{"version": 1}'
-
-
-class RowInvalid(Exception):
-    """A row holds what the crate does not write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +32,9 @@ class SessionRow:
 
 @dataclass(frozen=True, slots=True)
 class StepRow:
-    """A row of `steps`. Everything but the first two is JSON text."""
+    """A row of `steps`. Everything but the first three is JSON text."""
 
+    session_id: str
     step: int
     created_at: str | datetime
     state: str
@@ -46,6 +44,11 @@ class StepRow:
     skipped_nodes: str
     updated_channels: str | None
 
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"session {self.session_id!r}, step {self.step}"
+
 
 def checkpoint(session: SessionRow, row: StepRow) -> pb.Checkpoint:
     """The checkpoint that a row holds. Raises RowInvalid."""
@@ -53,7 +56,7 @@ def checkpoint(session: SessionRow, row: StepRow) -> pb.Checkpoint:
         return _checkpoint(session, row)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else error
-        raise RowInvalid(f"session {session.id!r}, step {row.step}: {reason}") from error
+        raise RowInvalid(f"{row.name}: {reason}") from error
 
 
 def node(text: str) -> pb.NodeKind:

@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from lockstitch.v1 import checkpoint_service_pb2
+from lockstitch.v1 import session_service_pb2
 from lockstitch_server.config import Limits
 from lockstitch_server.rpc.conditions import json_text
 from lockstitch_server.rpc.rules import (
@@ -31,10 +31,11 @@ from lockstitch_server.rpc.rules import (
     Text,
     Values,
 )
+from lockstitch_server.rpc.swift import compile_rules
 from lockstitch_server.rpc.violation import Violation
 
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
-DESCRIPTORS = checkpoint_service_pb2.DESCRIPTOR.pool
+DESCRIPTORS = session_service_pb2.DESCRIPTOR.pool
 
 Check = Callable[[Any], None]
 """Looks at a value; raises Violation."""
@@ -66,17 +67,22 @@ class Checker:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._keeps = compile_rules(RULES, DESCRIPTORS, limits)
         self._checks = {name: _MessageCheck() for name in RULES}
         for name, rules in RULES.items():
             self._compile(DESCRIPTORS.FindMessageTypeByName(name), rules)
 
     def check(self, message: Message) -> None:
         """Fails with INVALID_FIELD or NOT_JSON, naming the field and the limit."""
-        check = self._checks.get(message.DESCRIPTOR.full_name)
-        if check is None:
-            return
+        name = message.DESCRIPTOR.full_name
+        keeps = self._keeps.get(name)
+        if keeps is not None and not keeps(message):
+            self.explain(message)
+
+    def explain(self, message: Message) -> None:
+        """As `check`, slowly."""
         try:
-            check(message)
+            self._checks[message.DESCRIPTOR.full_name](message)
         except Violation as violation:
             raise violation.failure() from None
 

@@ -5,7 +5,8 @@ Answers that carry checkpoints are bytes: they are put together from stored byte
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from functools import partial
 from typing import Protocol
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -16,18 +17,20 @@ from lockstitch_server.core import terms, wire
 from lockstitch_server.core.checkpoint import NS_PER_SECOND, timestamp
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.ids import session_key
-from lockstitch_server.core.intake import save_operation, save_writes_operation
-from lockstitch_server.core.operations import Saved, WritesSaved
 from lockstitch_server.core.reading import CheckpointCursor, CheckpointQuery, SessionCursor, SessionQuery
 from lockstitch_server.core.records import SessionSummary
 from lockstitch_server.core.selection import Selection
-from lockstitch_server.engine.committer import Committer
+from lockstitch_server.engine.batcher import Batcher
 from lockstitch_server.engine.lister import CheckpointPage, Lister, Walk, not_found
 from lockstitch_server.engine.loader import Loaded, Loader, LoadQuery
 from lockstitch_server.records.v1.record_pb2 import PageToken
+from lockstitch_server.rpc import save_answers
+from lockstitch_server.rpc.bundles import Bundle
 from lockstitch_server.rpc.context import CallContext
 from lockstitch_server.rpc.errors import status_of
 from lockstitch_server.rpc.paging import fingerprint, page_size, read_token, write_token
+from lockstitch_server.rpc.save_stream import SaveStream, Ticket, Window
+from lockstitch_server.rpc.saves import Asked, Kind
 
 MAX_NS = 2**63 - 1
 STREAM_WINDOW = 64
@@ -35,28 +38,39 @@ STREAM_WINDOW = 64
 
 
 class Handlers:
-    """The service's methods by their names in the contract. Requests have been checked."""
+    """The service's methods by their names in the contract. Requests have been checked, but for those that save."""
 
-    def __init__(self, committer: Committer, loader: Loader, lister: Lister, limits: Limits) -> None:
-        self._committer = committer
+    def __init__(
+        self, saves: Batcher[Asked, bytes], loader: Loader, lister: Lister, limits: Limits, window: Window
+    ) -> None:
+        self._saves = saves
+        self._window = window
         self._loader = loader
         self._lister = lister
         self._limits = limits
 
-    async def Save(self, request: pb.SaveRequest, context: CallContext) -> pb.SaveResponse:
-        saved = await self._committer.submit(save_operation(request, context.tenant, context.size))
-        assert isinstance(saved, Saved)
-        return pb.SaveResponse(
-            checkpoint_id=saved.checkpoint_id,
-            revision=saved.revision,
-            outcome=pb.SaveOutcome.ValueType(saved.outcome.value),
-            saved_at=_timestamp(saved.saved_at),
-        )
+    async def Save(self, data: bytes, context: CallContext) -> bytes:
+        return await self._saves.submit(Asked(Kind.SAVE, context.tenant, data, context.trace_id()))
 
-    async def SaveWrites(self, request: pb.SaveWritesRequest, context: CallContext) -> pb.SaveWritesResponse:
-        saved = await self._committer.submit(save_writes_operation(request, context.tenant, context.size))
-        assert isinstance(saved, WritesSaved)
-        return pb.SaveWritesResponse(revision=saved.revision, stored=saved.stored)
+    async def SaveWrites(self, data: bytes, context: CallContext) -> bytes:
+        return await self._saves.submit(Asked(Kind.WRITES, context.tenant, data))
+
+    def SaveStream(
+        self, requests: AsyncIterator[bytes], context: CallContext, closing: "asyncio.Future[None]"
+    ) -> AsyncGenerator[bytes, None]:
+        """The answers to a stream of saves, until it ends or the server is `closing`."""
+        begin = partial(self._begin_save, context, context.trace_id())
+        room = partial(self._saves.room, group=context.tenant)
+        return SaveStream(begin, room, self._window).run(requests, closing)
+
+    def _begin_save(self, context: CallContext, trace: bytes, bundle: Bundle, ticket: Ticket) -> None:
+        save = _StreamedSave(bundle, ticket)
+        kind = Kind.BATCH if bundle.is_batch else Kind.ITEM
+        try:
+            came = time.time_ns() if context.traces_items else 0
+            self._saves.put(Asked(kind, context.tenant, bundle.data, trace, bundle.saves, came), save)
+        except Failure as failure:
+            save.set_exception(failure)
 
     async def LoadLatest(self, request: pb.LoadLatestRequest, context: CallContext) -> bytes:
         loaded = await self._loader.load(_load_latest(request, context))
@@ -78,7 +92,9 @@ class Handlers:
             raise not_found(request.session_id)
         return _loaded(loaded)
 
-    async def LoadLatestStream(self, request: pb.LoadLatestStreamRequest, context: CallContext) -> AsyncIterator[bytes]:
+    async def LoadLatestStream(
+        self, request: pb.LoadLatestStreamRequest, context: CallContext
+    ) -> AsyncGenerator[bytes, None]:
         for start in range(0, len(request.requests), STREAM_WINDOW):
             window = request.requests[start : start + STREAM_WINDOW]
             answers = await asyncio.gather(*(self._load_one(item, context) for item in window))
@@ -115,7 +131,9 @@ class Handlers:
         page = await self._lister.checkpoints(query, selection, total=request.include_total)
         return _checkpoint_page(page, bound_to)
 
-    async def WalkAncestors(self, request: pb.WalkAncestorsRequest, context: CallContext) -> AsyncIterator[bytes]:
+    async def WalkAncestors(
+        self, request: pb.WalkAncestorsRequest, context: CallContext
+    ) -> AsyncGenerator[bytes, None]:
         walk = Walk(
             session_key(context.tenant, request.session_id),
             request.session_id,
@@ -138,6 +156,25 @@ class Handlers:
 
     def _page_size(self, asked: int) -> int:
         return page_size(asked, self._limits.default_page_size, self._limits.max_page_size)
+
+
+class _StreamedSave:
+    """Answers requests that came on a stream."""
+
+    __slots__ = ("_bundle", "_ticket")
+
+    def __init__(self, bundle: Bundle, ticket: Ticket) -> None:
+        self._bundle = bundle
+        self._ticket = ticket
+
+    def done(self) -> bool:
+        return self._ticket.done()
+
+    def set_result(self, answer: bytes) -> None:
+        self._ticket.answer(answer)
+
+    def set_exception(self, failure: Failure) -> None:
+        self._ticket.answer(save_answers.failed(self._bundle.data, failure, is_batch=self._bundle.is_batch))
 
 
 class _Viewed(Protocol):
@@ -185,7 +222,12 @@ def _checkpoint_query(
 def _loaded(loaded: Loaded) -> bytes:
     """LoadLatestResponse and LoadResponse, which are alike."""
     revisions = wire.unsigned(3, loaded.session_revision) + wire.unsigned(4, loaded.revision)
-    return wire.delimited(1, loaded.checkpoint) + _writes(2, loaded) + revisions
+    return wire.delimited(1, loaded.checkpoint) + _writes(2, loaded) + revisions + _trace(loaded)
+
+
+def _trace(loaded: Loaded) -> bytes:
+    """The field `trace_id`, which has the same number everywhere."""
+    return wire.text(5, loaded.trace_id.hex())
 
 
 def _writes(number: int, loaded: Loaded, channels: frozenset[str] = frozenset()) -> bytes:
@@ -219,6 +261,7 @@ def _details(loaded: Loaded) -> bytes:
             wire.delimited(2, timestamp(loaded.saved_at)),
             wire.unsigned(3, loaded.state_bytes),
             _writes(4, loaded),
+            _trace(loaded),
         )
     )
 
@@ -235,6 +278,7 @@ def _summary(summary: SessionSummary) -> pb.SessionSummary:
         updated_at=_timestamp(row.updated_at),
         expire_at=_timestamp(row.expire_at) if row.expire_at is not None else None,
         labels=summary.labels,
+        lease_holder=row.lease_holder,
         revision=row.revision,
     )
 

@@ -12,6 +12,7 @@ MAX_CAUSES = 90
 NANOS = 1_000_000_000
 EARLIEST, LATEST = -62_135_596_800, 253_402_300_799
 """Seconds of the years 1 to 9999, which is what a Timestamp may hold."""
+LONGEST_TOMBSTONE = 366 * 24 * 3600
 LONGEST_TTL = 100 * 366 * 24 * 3600
 
 
@@ -95,6 +96,54 @@ def checkpoints(request: Any, limits: Limits) -> None:
     page(request, limits)
     if request.before_checkpoint_id and not request.session_id:
         raise Violation("needs session_id", field="before_checkpoint_id")
+
+
+def update_session(request: Any, limits: Limits) -> None:
+    """Nothing is both set and taken away."""
+    for name in request.remove_labels:
+        if name in request.set_labels:
+            raise Violation(f"names {name!r}, which is in set_labels too", field="remove_labels")
+    for field in ("ttl", "retention"):
+        if request.HasField(field) and getattr(request, f"clear_{field}"):
+            raise Violation(f"must be false where {field} is set", field=f"clear_{field}")
+
+
+def tombstone(request: Any, limits: Limits) -> None:
+    """A tombstone of at most a leap year."""
+    value = request.tombstone
+    if not (0 <= value.seconds <= LONGEST_TOMBSTONE and 0 <= value.nanos < NANOS):
+        raise Violation(f"must be 0 to {LONGEST_TOMBSTONE} seconds", LONGEST_TOMBSTONE, field="tombstone")
+
+
+def delete_checkpoints(request: Any, limits: Limits) -> None:
+    """A rewind is of one session."""
+    if request.WhichOneof("which") == "after" and not request.session_id:
+        raise Violation("must be set with after", field="session_id")
+
+
+def copy_session(request: Any, limits: Limits) -> None:
+    """A copy has a name of its own."""
+    if request.target_session_id == request.source_session_id:
+        raise Violation("must be another than source_session_id", field="target_session_id")
+
+
+def heartbeat(request: Any, limits: Limits) -> None:
+    """A second to an hour."""
+    value = request.heartbeat
+    if request.HasField("heartbeat") and not (1 <= value.seconds <= 3600 and 0 <= value.nanos < NANOS):
+        raise Violation("must be 1 to 3600 seconds", 3600, field="heartbeat")
+
+
+def lease_ttl(request: Any, limits: Limits) -> None:
+    """Not longer than leases may last."""
+    if request.HasField("ttl") and request.ttl.seconds > limits.max_lease_seconds:
+        raise Violation(f"must be 1 to {limits.max_lease_seconds} seconds", limits.max_lease_seconds, field="ttl")
+
+
+def lease_token(request: Any, limits: Limits) -> None:
+    """Names a lease."""
+    if not request.lease_token:
+        raise Violation("must be set", field="lease_token")
 
 
 def _parts(count: int, limits: Limits) -> None:

@@ -1,15 +1,91 @@
 """What a handler knows of the call it answers."""
 
-from dataclasses import dataclass
+import asyncio
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lockstitch_server.auth import Principal
+from lockstitch_server.telemetry import trace_context
 
 DEFAULT_TENANT = "default"
+REQUEST_ID_KEY = "x-request-id"
+CERTIFICATE_NAMES = ("peer_uri", "peer_dns")
+"""What gRPC calls the subject alternative names of these kinds."""
+
+Metadata = Iterable[tuple[str, str | bytes]]
 
 
-@dataclass(frozen=True, slots=True)
+class Transport(Protocol):
+    """What brought a call, as far as it may be asked; `grpc.aio.ServicerContext` is one."""
+
+    def invocation_metadata(self) -> Metadata | None: ...
+
+    def peer(self) -> str: ...
+
+    def auth_context(self) -> Mapping[str, Iterable[bytes]]: ...
+
+    def time_remaining(self) -> float | None: ...
+
+
+class _NoTransport:
+    """Stands for what brings calls within a process."""
+
+    def invocation_metadata(self) -> Metadata | None:
+        return ()
+
+    def peer(self) -> str:
+        return ""
+
+    def auth_context(self) -> Mapping[str, Iterable[bytes]]:
+        return {}
+
+    def time_remaining(self) -> float | None:
+        return None
+
+
+NO_TRANSPORT = _NoTransport()
+
+
+@dataclass(slots=True)
 class CallContext:
-    """A call, without its transport."""
+    """A call. Interceptors fill in what they find out, before the handler is asked."""
 
     tenant: str = DEFAULT_TENANT
+    transport: Transport = field(default=NO_TRANSPORT, repr=False)
+    trace: bytes | None = None
+    """The trace that the call belongs to, as an `Asked` holds it; None until somebody has looked."""
+    traces_items: bool = False
+    """Whether each save of a stream may be traced, by itself."""
+    principal: Principal | None = None
+    """Who calls; None: not known, or nobody is asked."""
     request_id: str = ""
-    size: int = 0
-    """Bytes of the request."""
+    """The caller's own id for the call, else one that was made for it; empty until it is asked for."""
+    closing: "asyncio.Future[None] | None" = None
+    """Done when a call without an end of its own should end."""
+
+    def trace_id(self) -> bytes:
+        """What is known of the trace that the call belongs to: at least its id; empty where there is none."""
+        if self.trace is None:
+            self.trace = trace_context.trace_id(self.metadata(trace_context.TRACEPARENT))
+        return self.trace
+
+    def metadata(self, name: str) -> str | None:
+        """The first value of an entry that the caller sent, if it is text."""
+        for key, value in self.transport.invocation_metadata() or ():
+            if key == name:
+                return value if isinstance(value, str) else None
+        return None
+
+    def certificate_names(self) -> list[str]:
+        """The URIs and DNS names in the caller's certificate, which has been verified; empty: there is none."""
+        shown = self.transport.auth_context()
+        return [name.decode(errors="replace") for kind in CERTIFICATE_NAMES for name in shown.get(kind, ())]
+
+    def call_id(self) -> str:
+        """The caller's own id for the call, else a new one."""
+        if not self.request_id:
+            given = self.metadata(REQUEST_ID_KEY)
+            self.request_id = given[:128] if given else secrets.token_hex(8)
+        return self.request_id

@@ -1,59 +1,70 @@
-"""From a method's name and bytes to its answer's bytes: parse, check, handle. Knows no transport."""
+"""From a method and bytes to its answer's bytes. Knows no transport."""
 
-from collections.abc import AsyncIterator
-from dataclasses import replace
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from typing import Any
 
-from google.protobuf.descriptor import MethodDescriptor
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from lockstitch.v1 import checkpoint_service_pb2
+from lockstitch.v1 import checkpoint_service_pb2, session_service_pb2
 from lockstitch_server.config import Limits
-from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.rpc.checker import Checker
-from lockstitch_server.rpc.checkpoints import Handlers
 from lockstitch_server.rpc.context import CallContext
+from lockstitch_server.rpc.handlers import Incoming
+from lockstitch_server.rpc.requests import Requests
 
-SERVICE = checkpoint_service_pb2.DESCRIPTOR.services_by_name["CheckpointService"]
+CHECKPOINT_SERVICE = checkpoint_service_pb2.DESCRIPTOR.services_by_name["CheckpointService"]
+SESSION_SERVICE = session_service_pb2.DESCRIPTOR.services_by_name["SessionService"]
+READ_BY_THE_BATCH = frozenset({"Save", "SaveWrites"})
+"""Methods whose handlers take requests as they come."""
 
 
 class Dispatcher:
-    """Answers calls of the service. Fails with `Failure` for whatever a caller may know."""
+    """Answers calls of services. Fails with `Failure` for whatever a caller may know.
 
-    def __init__(self, handlers: Handlers, limits: Limits) -> None:
-        self._handlers = handlers
-        self._max_bytes = limits.max_message_bytes
-        self._checker = Checker(limits)
+    handlers: by service, an object with a method for each of the service's, under its name.
+    """
+
+    def __init__(self, handlers: Mapping[str, object], limits: Limits) -> None:
+        self._requests = Requests(limits)
+        self._services = [_service(name) for name in handlers]
+        self._methods: dict[str, tuple[type[Message], Any]] = {
+            method.full_name: (GetMessageClass(method.input_type), getattr(handlers[service.full_name], method.name))
+            for service in self._services
+            for method in service.methods
+        }
+
+    @property
+    def services(self) -> Iterator[ServiceDescriptor]:
+        """All services that are answered for."""
+        return iter(self._services)
 
     async def unary(self, method: MethodDescriptor, data: bytes, context: CallContext) -> bytes:
-        """Answer a call that has one answer."""
-        request = self._request(method, data)
-        answer = await getattr(self._handlers, method.name)(request, replace(context, size=len(data)))
-        return _serialized(answer)
+        """Answer a call that has one request and one answer."""
+        kind, handle = self._methods[method.full_name]
+        if method.name in READ_BY_THE_BATCH:
+            raw: bytes = await handle(data, context)
+            return raw
+        answer = await handle(self._requests.read(kind, data), context)
+        return answer if isinstance(answer, bytes) else answer.SerializeToString()
 
-    async def stream(self, method: MethodDescriptor, data: bytes, context: CallContext) -> AsyncIterator[bytes]:
-        """Answer a call that has many."""
-        request = self._request(method, data)
-        async for answer in getattr(self._handlers, method.name)(request, replace(context, size=len(data))):
-            yield _serialized(answer)
-
-    def _request(self, method: MethodDescriptor, data: bytes) -> Message:
-        if len(data) > self._max_bytes:
-            raise Failure(
-                Reason.TOO_LARGE,
-                f"request: has {len(data)} bytes; the limit is {self._max_bytes} bytes (max_message_bytes)",
-                field="request",
-                limit=self._max_bytes,
-                size=len(data),
-            )
+    async def stream(
+        self, method: MethodDescriptor, incoming: Incoming, context: CallContext
+    ) -> AsyncGenerator[bytes, None]:
+        """Answer a call that has many answers. Where it has many requests too, the handler takes them as they come."""
+        kind, handle = self._methods[method.full_name]
+        if not isinstance(incoming, bytes):
+            closing = context.closing or asyncio.get_running_loop().create_future()
+            answers = handle(incoming, context, closing)
+        else:
+            answers = handle(self._requests.read(kind, incoming), context)
         try:
-            request = GetMessageClass(method.input_type).FromString(data)
-        except DecodeError as error:
-            name = method.input_type.name
-            raise Failure(Reason.INVALID_FIELD, f"request: is no {name} message", field="request") from error
-        self._checker.check(request)
-        return request
+            async for answer in answers:
+                yield answer if isinstance(answer, bytes) else answer.SerializeToString()
+        finally:
+            await answers.aclose()
 
 
-def _serialized(answer: bytes | Message) -> bytes:
-    return answer if isinstance(answer, bytes) else answer.SerializeToString()
+def _service(name: str) -> ServiceDescriptor:
+    return checkpoint_service_pb2.DESCRIPTOR.pool.FindServiceByName(name)

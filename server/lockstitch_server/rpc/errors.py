@@ -12,7 +12,11 @@ from lockstitch_server.core.errors import Failure, Reason
 
 DOMAIN = "lockstitch.dev"
 DETAILS_KEY = "grpc-status-details-bin"
-RETRY_SECONDS = 1
+RETRY_SECONDS = 1.0
+"""What clients are told to wait where nothing better is known."""
+NANOS = 1_000_000_000
+RETRIED = frozenset({Reason.LEASE_HELD, Reason.RATE_LIMITED})
+"""Reasons that come with RetryInfo, beside all that are UNAVAILABLE."""
 
 CODES: Mapping[Reason, grpc.StatusCode] = {
     Reason.INVALID_FIELD: grpc.StatusCode.INVALID_ARGUMENT,
@@ -31,6 +35,16 @@ CODES: Mapping[Reason, grpc.StatusCode] = {
     Reason.DRAINING: grpc.StatusCode.UNAVAILABLE,
     Reason.DATA_LOSS: grpc.StatusCode.DATA_LOSS,
     Reason.INTERNAL: grpc.StatusCode.INTERNAL,
+    Reason.SESSION_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.SESSION_DELETED: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.SESSION_ALREADY_EXISTS: grpc.StatusCode.ALREADY_EXISTS,
+    Reason.LEASE_HELD: grpc.StatusCode.ABORTED,
+    Reason.RESUME_TOO_OLD: grpc.StatusCode.OUT_OF_RANGE,
+    Reason.CREDENTIALS_MISSING: grpc.StatusCode.UNAUTHENTICATED,
+    Reason.CREDENTIALS_INVALID: grpc.StatusCode.UNAUTHENTICATED,
+    Reason.RIGHT_MISSING: grpc.StatusCode.PERMISSION_DENIED,
+    Reason.TENANT_FORBIDDEN: grpc.StatusCode.PERMISSION_DENIED,
+    Reason.RATE_LIMITED: grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
 
 
@@ -53,17 +67,21 @@ def _details(failure: Failure) -> list[Message]:
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         violation = BadRequest.FieldViolation(field=metadata.get("field", ""), description=failure.message)
         details.append(BadRequest(field_violations=[violation]))
-    elif code is grpc.StatusCode.UNAVAILABLE:
-        retry = RetryInfo()
-        retry.retry_delay.seconds = RETRY_SECONDS
-        details.append(retry)
+    elif code is grpc.StatusCode.UNAVAILABLE or failure.reason in RETRIED:
+        details.append(_retry(failure.retry_after or RETRY_SECONDS))
     elif code is grpc.StatusCode.NOT_FOUND:
-        name = metadata.get("session_id", "")
-        details.append(ResourceInfo(resource_type="checkpoint", resource_name=name, description=failure.message))
+        name, kind = metadata.get("session_id", ""), failure.reason.value.partition("_")[0].lower()
+        details.append(ResourceInfo(resource_type=kind, resource_name=name, description=failure.message))
     elif code is grpc.StatusCode.FAILED_PRECONDITION:
         broken = PreconditionFailure.Violation(type=failure.reason.value, description=failure.message)
         details.append(PreconditionFailure(violations=[broken]))
     return details
+
+
+def _retry(seconds: float) -> RetryInfo:
+    retry = RetryInfo()
+    retry.retry_delay.FromNanoseconds(round(seconds * NANOS))
+    return retry
 
 
 def _packed(message: Message) -> Any:

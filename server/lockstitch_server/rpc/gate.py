@@ -1,8 +1,10 @@
 """Lets calls in while the server runs, and tells when none is left."""
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from lockstitch_server.core.errors import Failure, Reason
 
@@ -17,29 +19,65 @@ class Gate:
     gate closes: calls that come are answered at once, with UNAVAILABLE, until they have found their way elsewhere.
     """
 
-    def __init__(self) -> None:
-        self._closed = False
+    def __init__(self, most: int = sys.maxsize) -> None:
+        """most: how many calls may be inside at once."""
+        self._most = most
+        self._closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._inside = 0
         self._last_seen = 0.0
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """Hold the gate open for a call. Fails with DRAINING once it is closed."""
-        if self._closed:
-            self._last_seen = asyncio.get_running_loop().time()
-            raise Failure(Reason.DRAINING, "the server is stopping")
-        self._inside += 1
+        """Hold the gate open for a call. Fails with DRAINING once it is closed, with OVERLOADED while it is crowded."""
+        self.enter()
         try:
             yield
         finally:
-            self._inside -= 1
+            self.leave()
+
+    @contextmanager
+    def long_call(self, seconds: float) -> Iterator["asyncio.Future[None]"]:
+        """Hold the gate open for a call without an end of its own. Gives what is done when the call should end.
+
+        That is when the gate closes, or when the call has lasted for `seconds`, unless they are 0.
+        """
+        loop = asyncio.get_running_loop()
+        end: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_later(seconds, _finish, end) if seconds else None
+        tell = partial(_finish, end)
+        with self.call():
+            self._closing.add_done_callback(tell)
+            try:
+                yield end
+            finally:
+                self._closing.remove_done_callback(tell)
+                if timer is not None:
+                    timer.cancel()
+
+    def enter(self) -> None:
+        """A call comes in. Fails with DRAINING, OVERLOADED; otherwise `leave` must follow."""
+        if self._closing.done():
+            self._last_seen = asyncio.get_running_loop().time()
+            raise Failure(Reason.DRAINING, "the server is stopping")
+        if self._inside >= self._most:
+            raise Failure(Reason.OVERLOADED, f"the server answers {self._most} calls, which is as many as it may")
+        self._inside += 1
+
+    def leave(self) -> None:
+        """A call has been answered."""
+        self._inside -= 1
 
     async def close(self, patience: float) -> None:
         """Let no call in; wait until those inside have left and no more come, at most `patience` seconds."""
-        self._closed = True
+        _finish(self._closing)
         loop = asyncio.get_running_loop()
         end = loop.time() + patience
         self._last_seen = loop.time()
         # Polled, since time itself is waited for.
         while loop.time() < end and (self._inside or loop.time() - self._last_seen < QUIET_SECONDS):  # noqa: ASYNC110
             await asyncio.sleep(QUIET_SECONDS / 4)
+
+
+def _finish(end: "asyncio.Future[None]", _: object = None) -> None:
+    if not end.done():
+        end.set_result(None)

@@ -2,12 +2,16 @@
 
 import base64
 import binascii
+import struct
 
 from google.protobuf.message import DecodeError, Message
 
 from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.core.happenings import Seen
 from lockstitch_server.core.ids import digest
 from lockstitch_server.records.v1.record_pb2 import PageToken
+
+SEEN = struct.Struct(">qq")
 
 
 def page_size(asked: int, default: int, most: int) -> int:
@@ -43,6 +47,21 @@ def write_token(token: PageToken) -> str:
     """A token as clients hold it: its digest over the request is made one over the position too."""
     token.request_digest = _seal(token)
     return base64.urlsafe_b64encode(token.SerializeToString()).decode()
+
+
+def read_resume_token(text: str, bound_to: bytes) -> Seen | None:
+    """What the watcher of a session has seen; None without a token. Fails with INVALID_FIELD."""
+    try:
+        token = read_token(text, bound_to)
+        return Seen(token.time, *SEEN.unpack(token.key)) if token is not None else None
+    except (Failure, struct.error) as error:
+        problem = "it is not one that was given out for this session"
+        raise Failure(Reason.INVALID_FIELD, f"resume_token: {problem}", field="resume_token") from error
+
+
+def write_resume_token(seen: Seen, bound_to: bytes) -> str:
+    """The same as clients hold it."""
+    return write_token(PageToken(request_digest=bound_to, time=seen.revision, key=SEEN.pack(*seen[1:])))
 
 
 def _seal(token: PageToken) -> bytes:

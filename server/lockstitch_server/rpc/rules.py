@@ -44,9 +44,9 @@ class Json:
 
 @dataclass(frozen=True)
 class Count:
-    """At least `least` and at most `most` items; `most` names a limit."""
+    """At least `least` and at most `most` items; `most` may name a limit."""
 
-    most: str
+    most: int | str
     least: int = 0
 
 
@@ -107,6 +107,7 @@ CHECKPOINT_ID = Id("max_checkpoint_id_bytes")
 KEY = Text("max_key_bytes")
 STEP = Number(MAX_STEP)
 NODES = (Each(Sub()),)
+LABELS = (Count("max_labels"), Keys(Id(255, 1)), Values(Id(255)))
 
 RULES: Mapping[str, Mapping[str, Sequence[Rule]]] = {
     "google.protobuf.Timestamp": {"": [Custom(conditions.timestamp)]},
@@ -169,6 +170,7 @@ RULES: Mapping[str, Mapping[str, Sequence[Rule]]] = {
         "writes": [Count("max_writes"), Each(Sub())],
         "ttl": [Sub()],
     },
+    "lockstitch.v1.SaveStreamRequest": {"save": [Required()], "batch": [Count(0)]},
     "lockstitch.v1.SaveWritesRequest": {
         "session_id": [SESSION_ID],
         "namespace": [NAMESPACE],
@@ -202,6 +204,60 @@ RULES: Mapping[str, Mapping[str, Sequence[Rule]]] = {
         "before_checkpoint_id": [CHECKPOINT_ID],
         "metadata": [Count("max_metadata_entries"), Keys(Text(255)), Values(Json())],
     },
+    "lockstitch.v1.RetentionPolicy": {"max_age": [Sub()]},
+    "lockstitch.v1.CheckpointRef": {
+        "namespace": [NAMESPACE],
+        "checkpoint_id": [Id("max_checkpoint_id_bytes", 1)],
+    },
+    "lockstitch.v1.MetadataFilter": {
+        "entries": [Count("max_metadata_entries", 1), Keys(Text(255)), Values(Json())],
+    },
+    "lockstitch.v1.GetSessionRequest": {"session_id": [SESSION_ID]},
+    "lockstitch.v1.UpdateSessionRequest": {
+        "session_id": [SESSION_ID],
+        "set_labels": LABELS,
+        "remove_labels": [Count("max_labels"), Each(Id(255, 1))],
+        "ttl": [Sub()],
+        "retention": [Sub()],
+        "": [Custom(conditions.update_session)],
+    },
+    "lockstitch.v1.DeleteSessionsRequest": {
+        "session_ids": [Count("max_session_ids", 1), Each(SESSION_ID)],
+        "": [Custom(conditions.tombstone)],
+    },
+    "lockstitch.v1.DeleteCheckpointsRequest": {
+        "session_id": [Id("max_session_id_bytes")],
+        "which": [OneOf()],
+        "after": [Sub()],
+        "metadata": [Sub()],
+        "": [Custom(conditions.delete_checkpoints)],
+    },
+    "lockstitch.v1.CopySessionRequest": {
+        "source_session_id": [SESSION_ID],
+        "target_session_id": [SESSION_ID],
+        "at": [Sub()],
+        "labels": LABELS,
+        "ttl": [Sub()],
+        "": [Custom(conditions.copy_session)],
+    },
+    "lockstitch.v1.PruneSessionsRequest": {
+        "session_ids": [Count("max_session_ids"), Each(SESSION_ID)],
+        "retention": [Sub()],
+        "": [Custom(conditions.page)],
+    },
+    "lockstitch.v1.WatchSessionRequest": {"session_id": [SESSION_ID], "": [Custom(conditions.heartbeat)]},
+    "lockstitch.v1.AcquireLeaseRequest": {
+        "session_id": [SESSION_ID],
+        "holder": [Id(255, 1)],
+        "ttl": [Sub()],
+        "": [Custom(conditions.lease_ttl)],
+    },
+    "lockstitch.v1.RenewLeaseRequest": {
+        "session_id": [SESSION_ID],
+        "ttl": [Sub()],
+        "": [Custom(conditions.lease_token), Custom(conditions.lease_ttl)],
+    },
+    "lockstitch.v1.ReleaseLeaseRequest": {"session_id": [SESSION_ID], "": [Custom(conditions.lease_token)]},
     "lockstitch.v1.WalkAncestorsRequest": {
         "session_id": [SESSION_ID],
         "namespace": [NAMESPACE],

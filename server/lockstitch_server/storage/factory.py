@@ -9,21 +9,22 @@ from lockstitch_server.storage.store import Store, StoreError
 POSTGRES_SCHEMES = ("postgresql://", "postgres://")
 
 
-def create_store(url: str, *, pool_size: int = 8, migrate: bool = False) -> Store:
+def create_store(url: str, *, pool_size: int = 8, migrate: bool = False, checked: bool = False) -> Store:
     """The store that a URL names, not opened yet. Raises StoreError for a URL that names none.
 
     `migrate`: whether opening may create or upgrade a Postgres schema; SQLite and memory always do.
+    `checked`: the schema is known to be right, and is not looked at.
     """
     if url == "memory://":
         return SqliteStore(MEMORY)
     if url.startswith("sqlite:"):
-        return SqliteStore(path_of(url))
+        return SqliteStore(path_of(url), checked=checked)
     if url.startswith(POSTGRES_SCHEMES):
         if importlib.util.find_spec("asyncpg") is None:
             raise StoreError("Postgres needs asyncpg; install lockstitch[server,postgres]")
         from lockstitch_server.storage.postgres import PostgresStore
 
-        return PostgresStore(url, pool_size=pool_size, migrate=migrate)
+        return PostgresStore(url, pool_size=pool_size, migrate=migrate, checked=checked)
     scheme = url.partition(":")[0] if ":" in url else url
     raise StoreError(
         f"unknown kind of store {scheme!r}; use memory://, sqlite:///path or postgresql://user@host/database"

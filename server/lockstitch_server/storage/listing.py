@@ -31,6 +31,8 @@ class Dialect(NamedTuple):
     """The checkpoints of a term `t.term`, for searches that begin with one; empty: the database finds its own way."""
     has_term: str
     """Whether a checkpoint has the term in `{}`."""
+    clock: str
+    """The database's time in ns."""
     has_labels: str
     """Whether a session has the labels in the JSON object `{}`."""
 
@@ -63,7 +65,7 @@ class Statement:
 
 
 def sessions(query: SessionQuery, dialect: Dialect) -> tuple[str, list[Any]]:
-    """Rows of SESSION_COLUMNS, latest checkpoint id, latest step, labels."""
+    """Rows of SESSION_COLUMNS, lease holder, latest checkpoint id, latest step, labels."""
     sql = Statement(dialect)
     sql.where(
         "s.tenant = {} AND s.checkpoint_count > 0 AND (s.expire_at IS NULL OR s.expire_at > {})",
@@ -83,8 +85,9 @@ def sessions(query: SessionQuery, dialect: Dialect) -> tuple[str, list[Any]]:
         f"(SELECT {{}} FROM {dialect.schema}checkpoints c WHERE c.key = s.key AND c.namespace = '' "
         "ORDER BY c.checkpoint_id DESC LIMIT 1)"
     )
+    holder = f"CASE WHEN s.lease_expire_at > {dialect.clock} THEN s.lease_holder ELSE '' END"
     return (
-        f"SELECT {SESSION_COLUMNS}, {latest.format('c.checkpoint_id')}, {latest.format('c.step')}, s.labels "
+        f"SELECT {SESSION_COLUMNS}, {holder}, {latest.format('c.checkpoint_id')}, {latest.format('c.step')}, s.labels "
         f"FROM {dialect.schema}sessions s WHERE {sql.condition} ORDER BY {order} LIMIT {sql.bind(query.limit)}"
     ), sql.parameters
 

@@ -1,20 +1,30 @@
 """The narrow waist between the engine and a database."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from lockstitch_server.core.parts import RowSizes
 from lockstitch_server.core.reading import Catalog, Reader
-from lockstitch_server.core.records import SessionChange
+from lockstitch_server.core.records import Basis, SessionChange
+from lockstitch_server.storage.keeper import Keeper
 
 T = TypeVar("T")
 
 ReadUnit = Callable[[Catalog], Awaitable[T]]
 WriteUnit = Callable[[Reader], Awaitable[tuple[Sequence[SessionChange], T]]]
+KeepUnit = Callable[[Keeper], Awaitable[T]]
 
 
 class StoreError(Exception):
     """A store cannot be opened. The message is for operators."""
+
+
+class Connections(NamedTuple):
+    """A pool of connections."""
+
+    used: int
+    idle: int
+    most: int
 
 
 class Store(Protocol):
@@ -34,6 +44,11 @@ class Store(Protocol):
         """How many read units can run at once to advantage."""
         ...
 
+    @property
+    def connections(self) -> Connections | None:
+        """Its pool of connections; None where there is none."""
+        ...
+
     async def open(self) -> None:
         """Connect, and see that the schema fits. Raises StoreError."""
         ...
@@ -43,13 +58,34 @@ class Store(Protocol):
         ...
 
     async def ping(self) -> None:
-        """Ask the database for an answer. Fails with STORE_UNAVAILABLE."""
+        """See whether the database answers and its schema fits, without standing in line. May be cancelled.
+
+        Fails with STORE_UNAVAILABLE, SCHEMA_BEHIND.
+        """
         ...
 
     async def read(self, unit: ReadUnit[T]) -> T:
         """Run a unit on one snapshot of the database."""
         ...
 
+    async def commit(self, basis: Sequence[Basis], changes: Sequence[SessionChange]) -> bool:
+        """Apply changes, all or none, durable on return, if the sessions of `basis` exist and are as it says.
+
+        Gives whether they were. The changes must be about these sessions, and wipe none.
+        """
+        ...
+
     async def write(self, unit: WriteUnit[T]) -> T:
         """Run a unit and apply its changes, all or none, durable on return. Sessions that it reads stay locked."""
+        ...
+
+    async def keep(self, unit: KeepUnit[T], *, snapshot: bool = False) -> T:
+        """Run a unit that changes whole sessions, all or nothing, durable on return.
+
+        snapshot: whether all of it must see the database as it was at one moment, as what it locks does otherwise.
+        """
+        ...
+
+    async def look(self, unit: KeepUnit[T]) -> T:
+        """Run a unit that changes nothing, on one snapshot of the database."""
         ...

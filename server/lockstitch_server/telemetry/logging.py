@@ -6,9 +6,11 @@ Everything ends in the same place and looks the same: what structlog's loggers s
 
 import logging
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 from lockstitch_server.config import LogFormat, LogLevel
 
@@ -24,8 +26,8 @@ _SHARED: list[Processor] = [
 _CHATTY = ("alembic",)
 
 
-def configure(level: LogLevel, format: LogFormat) -> None:
-    """Set up logging for the whole process. May be called again."""
+def configure(level: LogLevel, format: LogFormat, **fields: object) -> None:
+    """Set up logging for the whole process. May be called again. `fields` are in every line."""
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -39,7 +41,7 @@ def configure(level: LogLevel, format: LogFormat) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_formatter(_resolve(format)))
+    handler.setFormatter(_formatter(_resolve(format), fields))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.captureWarnings(True)
     for name in _CHATTY:
@@ -52,10 +54,14 @@ def _resolve(format: LogFormat) -> LogFormat:
     return format
 
 
-def _formatter(format: LogFormat) -> logging.Formatter:
+def _formatter(format: LogFormat, fields: Mapping[str, object]) -> logging.Formatter:
+    def add_fields(_logger: Any, _method: str, line: EventDict) -> EventDict:
+        return {**line, **fields}
+
+    meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*_SHARED, structlog.stdlib.ExtraAdder()],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(format)],
+        processors=[meta, add_fields, *_renderers(format)],
     )
 
 

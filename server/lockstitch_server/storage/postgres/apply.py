@@ -1,56 +1,74 @@
-"""Writes to Postgres: one statement for each table, whatever the size of the batch."""
+"""Writes to Postgres: one statement for all of a batch."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from lockstitch_server.core.records import CheckpointChange, SessionChange, SessionRow
+from lockstitch_server.core.records import Basis, CheckpointChange, SessionChange, SessionRow
 from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.columns import checkpoint_values, session_values
+from lockstitch_server.storage.keeper import LostRace
 from lockstitch_server.storage.postgres.catalog import SQL
 
+Rows = list[tuple[Any, ...]]
 
-class LostRace(Exception):
-    """Another replica created a session meanwhile: read and plan again."""
+
+async def commit(connection: AnyConnection, basis: Sequence[Basis], changes: Sequence[SessionChange]) -> bool:
+    """Write the changes of sessions that exist, if they are as the basis says; gives whether they were."""
+    columns = [column for rows, width in _tables(basis, changes) for column in _columns(rows, width)]
+    holds: bool = await connection.fetchval(SQL["apply"], *columns)
+    return holds
 
 
 async def apply(connection: AnyConnection, changes: Sequence[SessionChange]) -> None:
-    """Write all changes of a transaction."""
+    """Write all changes of a transaction that has locked its sessions. Raises LostRace."""
     await _wipe(connection, [change.row.key for change in changes if change.wipe])
-    await _put_sessions(connection, changes)
-    rows = ((change.row, checkpoint) for change in changes for checkpoint in change.checkpoints.values())
-    await _run(connection, "put_checkpoints", [_checkpoint(*row) for row in rows])
-    tails = [(change.row.key, log, *row) for change in changes for log, row in change.tails]
-    if await _run(connection, "grow_segments", tails) != len(tails):
+    await _put_new_sessions(connection, [change.row for change in changes if change.is_new])
+    if changes and not await commit(connection, (), changes):
         raise RuntimeError("the tail of a log is not where its session says")
-    segments = ((change.row.key, log, *row) for change in changes for log, row in change.segments)
-    await _run(connection, "put_segments", segments)
-    await _run(connection, "put_writes", (write for change in changes for write in change.writes))
 
 
 async def _wipe(connection: AnyConnection, keys: Sequence[bytes]) -> None:
     if keys:
-        for name in ("wipe_checkpoints", "wipe_segments", "wipe_writes", "wipe_labels"):
+        for name in ("wipe_settings", "wipe_checkpoints", "wipe_segments", "wipe_writes"):
             await connection.execute(SQL[name], keys)
 
 
-async def _put_sessions(connection: AnyConnection, changes: Sequence[SessionChange]) -> None:
-    new = [_session(change.row) for change in changes if change.is_new]
-    if await _run(connection, "put_sessions", new) != len(new):
-        raise LostRace
-    await _run(connection, "update_sessions", (_session(change.row) for change in changes if not change.is_new))
+async def _put_new_sessions(connection: AnyConnection, rows: Sequence[SessionRow]) -> None:
+    if rows:
+        columns = zip(*((row.key, *session_values(row)) for row in rows), strict=True)
+        status = await connection.execute(SQL["put_sessions"], *columns)
+        if int(status.rpartition(" ")[2]) != len(rows):
+            raise LostRace
 
 
-async def _run(connection: AnyConnection, name: str, rows: Iterable[Sequence[Any]]) -> int:
-    """Run a statement with the rows' columns as arrays. Returns how many rows it touched."""
-    columns = list(zip(*rows, strict=True))
-    if not columns:
-        return 0
-    status = await connection.execute(SQL[name], *columns)
-    return int(status.rpartition(" ")[2])
+def _tables(basis: Sequence[Basis], changes: Sequence[SessionChange]) -> Iterator[tuple[Sequence[Sequence[Any]], int]]:
+    """Rows, and how many columns they have, in the order of the statement's parameters."""
+    yield [row[:3] for row in basis], 3
+    yield [(change.row.key, *tail) for change in changes for tail in change.ends], 4
+    yield [_session(change.row) for change in changes if not change.is_new], 11
+    rows = ((change.row, checkpoint) for change in changes for checkpoint in change.checkpoints.values())
+    yield [_checkpoint(*row) for row in rows], 10
+    yield [row for change in changes for row in _segments(change)], 6
+    yield [write for change in changes for write in change.writes], 9
+    yield [(row.lease,) for row in basis], 1
+    yield [(change.row.tenant, change.row.session_id) for change in changes if not change.is_new], 2
+
+
+def _columns(rows: Sequence[Sequence[Any]], width: int) -> Iterator[Sequence[Any]]:
+    return zip(*rows, strict=True) if rows else iter([()] * width)
+
+
+def _segments(change: SessionChange) -> Iterator[tuple[Any, ...]]:
+    key = change.row.key
+    for log, (start, data, crc) in change.tails:
+        yield key, log, start, len(data), data, crc
+    for row in change.segments:
+        yield (key, *row)
 
 
 def _session(row: SessionRow) -> tuple[Any, ...]:
-    return (row.key, *session_values(row))
+    _, _, *changing = session_values(row)
+    return (row.key, *changing)
 
 
 def _checkpoint(session: SessionRow, change: CheckpointChange) -> tuple[Any, ...]:

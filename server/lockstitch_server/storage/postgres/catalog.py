@@ -6,7 +6,7 @@ from typing import Any
 from asyncpg import Record
 
 from lockstitch_server.core.parts import Segment, Tail
-from lockstitch_server.core.reading import CheckpointQuery, ListedCheckpoint, LogName, SessionQuery
+from lockstitch_server.core.reading import CheckpointQuery, ListedCheckpoint, LogName, SessionQuery, Totals
 from lockstitch_server.core.records import (
     CheckpointRef,
     CheckpointRow,
@@ -19,10 +19,12 @@ from lockstitch_server.core.records import (
 )
 from lockstitch_server.storage import listing
 from lockstitch_server.storage.asyncpg_types import AnyConnection
-from lockstitch_server.storage.columns import listed_checkpoint, session_summary
+from lockstitch_server.storage.columns import listed_checkpoint, segments, session_summary
 from lockstitch_server.storage.statements import load
 
-SQL = load(__package__, "statements.sql")
+CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000"
+"""The database's time in ns, now and not when the transaction began."""
+SQL = load(__package__, "statements.sql", {"{clock}": CLOCK})
 
 GREATEST_ID = listing.MAX_ID_END
 """No id is greater."""
@@ -32,6 +34,7 @@ DIALECT = listing.Dialect(
     placeholder=lambda number: f"${number}",
     terms_join="",
     has_term="c.terms @> ARRAY[{}::bigint]",
+    clock=CLOCK,
     has_labels="s.labels::jsonb @> {}::text::jsonb",
 )
 
@@ -57,7 +60,8 @@ class PostgresCatalog:
         return {(row[0], row[1]): Tail(*row[2:]) for row in rows}
 
     async def segments(self, logs: Sequence[LogRef]) -> Mapping[LogRef, Sequence[Segment]]:
-        return _grouped(logs, await self._fetch("get_segments", _columns(logs)), Segment)
+        rows = await self._fetch("get_segments", _columns(logs))
+        return {ref: segments(found) for ref, found in _grouped(logs, rows, lambda *row: row).items()}
 
     async def write_sizes(self, checkpoints: Sequence[CheckpointRef]) -> Mapping[CheckpointRef, Sequence[WriteSize]]:
         return _grouped(checkpoints, await self._fetch("get_write_sizes", _columns(checkpoints)), WriteSize)
@@ -79,6 +83,10 @@ class PostgresCatalog:
         sql, parameters = listing.checkpoint_count(query, DIALECT)
         count: int = await self._connection.fetchval(sql, *parameters)
         return count
+
+    async def totals(self) -> Totals:
+        (row,) = await self._connection.fetch(SQL["get_totals"])
+        return Totals(*row)
 
     async def ancestors(self, start: CheckpointRef, limit: int) -> Sequence[CheckpointRow]:
         return [CheckpointRow(*row) for row in await self._connection.fetch(SQL["get_ancestors"], *start, limit)]

@@ -1,31 +1,26 @@
 -- name: get_sessions
+-- Whether a lease or a tombstone counts is by the database's clock.
 SELECT key, tenant, session_id, created_at, updated_at, revision, last_log, checkpoint_count, stored_bytes, write_bytes,
-       ttl, expire_at
-FROM lockstitch.sessions WHERE key = ANY($1::bytea[])
+       ttl, expire_at,
+       CASE WHEN lease_expire_at > {clock} THEN lease_token ELSE 0 END,
+       CASE WHEN lease_expire_at > {clock} THEN lease_holder ELSE '' END,
+       CASE WHEN expire_at = 0 AND tombstone_until > {clock} THEN tombstone_until ELSE 0 END
+FROM unnest($1::bytea[]) AS w(wanted)
+CROSS JOIN LATERAL (SELECT * FROM lockstitch.sessions s WHERE s.key = w.wanted LIMIT 1) s
 
 -- name: lock_sessions
--- In the order of keys, so that two batches never wait for one another.
+-- In the order of keys, so that two batches never wait for one another. The clock is looked at with the lock in hand.
+WITH locked AS MATERIALIZED (
+    SELECT s.*
+    FROM (SELECT unnest($1::bytea[]) AS wanted ORDER BY 1) w
+    CROSS JOIN LATERAL (SELECT * FROM lockstitch.sessions s WHERE s.key = w.wanted LIMIT 1 FOR UPDATE) s
+)
 SELECT key, tenant, session_id, created_at, updated_at, revision, last_log, checkpoint_count, stored_bytes, write_bytes,
-       ttl, expire_at
-FROM lockstitch.sessions WHERE key = ANY($1::bytea[]) ORDER BY key FOR UPDATE
-
--- name: put_sessions
-INSERT INTO lockstitch.sessions (key, tenant, session_id, created_at, updated_at, updated_second, revision, last_log,
-                                 checkpoint_count, stored_bytes, write_bytes, ttl, expire_at)
-SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-                     $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[])
-ON CONFLICT (key) DO NOTHING
-
--- name: update_sessions
-UPDATE lockstitch.sessions s
-SET created_at = n.created_at, updated_at = n.updated_at, updated_second = n.updated_second, revision = n.revision,
-    last_log = n.last_log, checkpoint_count = n.checkpoint_count, stored_bytes = n.stored_bytes,
-    write_bytes = n.write_bytes, ttl = n.ttl, expire_at = n.expire_at
-FROM unnest($1::bytea[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-            $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[])
-     AS n(key, tenant, session_id, created_at, updated_at, updated_second, revision, last_log, checkpoint_count,
-          stored_bytes, write_bytes, ttl, expire_at)
-WHERE s.key = n.key
+       ttl, expire_at,
+       CASE WHEN lease_expire_at > {clock} THEN lease_token ELSE 0 END,
+       CASE WHEN lease_expire_at > {clock} THEN lease_holder ELSE '' END,
+       CASE WHEN expire_at = 0 AND tombstone_until > {clock} THEN tombstone_until ELSE 0 END
+FROM locked
 
 -- name: wipe_checkpoints
 DELETE FROM lockstitch.checkpoints WHERE key = ANY($1::bytea[])
@@ -36,8 +31,13 @@ DELETE FROM lockstitch.segments WHERE key = ANY($1::bytea[])
 -- name: wipe_writes
 DELETE FROM lockstitch.writes WHERE key = ANY($1::bytea[])
 
--- name: wipe_labels
-UPDATE lockstitch.sessions SET labels = '{}' WHERE key = ANY($1::bytea[])
+-- name: wipe_settings
+UPDATE lockstitch.sessions
+SET labels = '{}', tombstone_until = NULL, keep_last = NULL, max_age = NULL, origin = NULL,
+    deletion_revision = revision,
+    deleted_revision = coalesce((SELECT max(c.revision) FROM lockstitch.checkpoints c WHERE c.key = sessions.key),
+                                deleted_revision)
+WHERE key = ANY($1::bytea[])
 
 -- name: seek_checkpoints
 -- For each of the wanted, the greatest id up to `most`; with that one or without.
@@ -63,41 +63,20 @@ FROM chain JOIN lockstitch.checkpoints c
     ON c.key = $1 AND c.namespace = $2 AND c.checkpoint_id = chain.parent_id
 ORDER BY chain.depth
 
--- name: put_checkpoints
-INSERT INTO lockstitch.checkpoints (key, namespace, checkpoint_id, tenant_hash, parent_id, step, revision, record,
-                                    crc, terms)
-SELECT n.key, n.namespace, n.checkpoint_id, n.tenant_hash, n.parent_id, n.step, n.revision, n.record, n.crc,
-       string_to_array(n.terms, ',')::bigint[]
-FROM unnest($1::bytea[], $2::text[], $3::text[], $4::int[], $5::text[], $6::bigint[], $7::bigint[], $8::bytea[],
-            $9::int[], $10::text[])
-     AS n(key, namespace, checkpoint_id, tenant_hash, parent_id, step, revision, record, crc, terms)
-ON CONFLICT (key, namespace, checkpoint_id) DO UPDATE
-SET tenant_hash = excluded.tenant_hash, parent_id = excluded.parent_id, step = excluded.step,
-    revision = excluded.revision, record = excluded.record, crc = excluded.crc,
-    terms = excluded.terms
-
 -- name: get_tails
-SELECT w.key, w.log, t.start, t.length, t.crc
+SELECT w.key, w.log, t.start, t.size, t.crc
 FROM unnest($1::bytea[], $2::int[]) AS w(key, log)
 CROSS JOIN LATERAL (
-    SELECT start, octet_length(data) AS length, crc FROM lockstitch.segments s
+    SELECT start, size, crc FROM lockstitch.segments s
     WHERE s.key = w.key AND s.log = w.log ORDER BY s.start DESC LIMIT 1) t
 
 -- name: get_segments
-SELECT w.number, s.start, s.data, s.crc
+SELECT w.number, s.start, s.size, s.data, s.crc
 FROM unnest($1::int[], $2::bytea[], $3::int[], $4::int[]) AS w(number, key, log, length)
-JOIN lockstitch.segments s ON s.key = w.key AND s.log = w.log AND s.start < w.length
+CROSS JOIN LATERAL (
+    SELECT start, size, data, crc FROM lockstitch.segments s
+    WHERE s.key = w.key AND s.log = w.log AND s.start < w.length ORDER BY s.start) s
 ORDER BY w.number, s.start
-
--- name: grow_segments
-UPDATE lockstitch.segments s
-SET data = s.data || n.data, crc = n.crc
-FROM unnest($1::bytea[], $2::int[], $3::int[], $4::bytea[], $5::int[]) AS n(key, log, start, data, crc)
-WHERE s.key = n.key AND s.log = n.log AND s.start = n.start
-
--- name: put_segments
-INSERT INTO lockstitch.segments (key, log, start, data, crc)
-SELECT * FROM unnest($1::bytea[], $2::int[], $3::int[], $4::bytea[], $5::int[])
 
 -- name: get_write_sizes
 SELECT w.number, t.task_id, t.task_index, octet_length(t.data)
@@ -110,9 +89,85 @@ FROM unnest($1::int[], $2::bytea[], $3::text[], $4::text[]) AS w(number, key, na
 JOIN lockstitch.writes t ON t.key = w.key AND t.namespace = w.namespace AND t.checkpoint_id = w.checkpoint_id
 ORDER BY w.number, t.task_path, t.task_id, t.task_index
 
--- name: put_writes
-INSERT INTO lockstitch.writes (key, namespace, checkpoint_id, task_id, task_index, task_path, channel, data, crc)
-SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[],
-                     $8::bytea[], $9::int[])
-ON CONFLICT (key, namespace, checkpoint_id, task_id, task_index)
-DO UPDATE SET task_path = excluded.task_path, channel = excluded.channel, data = excluded.data, crc = excluded.crc
+-- name: put_sessions
+INSERT INTO lockstitch.sessions (key, tenant, session_id, created_at, updated_at, updated_second, revision, last_log,
+                                 checkpoint_count, stored_bytes, write_bytes, ttl, expire_at)
+SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+                     $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[])
+-- Another may begin the same session now, and is met in either of the unique indexes.
+ON CONFLICT DO NOTHING
+
+-- name: apply
+-- All else of a batch in one trip. Nothing is written unless the sessions of the basis (1 to 3, and the tokens of their
+-- live leases: 44) are as they were, which are locked in the order of keys and looked at as their last writer left them,
+-- and the ends of logs (4 to 7) are too.
+-- LIMIT and ON CONFLICT (the sessions are there): whatever the planner thinks of the tables, it looks rows up by their
+-- keys. It makes its plan when they are empty, and would go through all of them for every batch, until they are analyzed.
+WITH basis AS (
+    SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $44::bigint[]) AS b(key, revision, expire_at, lease)
+),
+locked AS MATERIALIZED (
+    SELECT s.key, s.revision, s.expire_at, s.lease_token, s.lease_expire_at
+    FROM (SELECT unnest($1::bytea[]) AS key ORDER BY 1) w
+    CROSS JOIN LATERAL (SELECT * FROM lockstitch.sessions s WHERE s.key = w.key LIMIT 1 FOR UPDATE) s
+),
+verdict AS MATERIALIZED (
+    SELECT (
+        SELECT count(*) = cardinality($1::bytea[]) FROM locked JOIN basis USING (key)
+        WHERE locked.revision = basis.revision AND locked.expire_at IS NOT DISTINCT FROM basis.expire_at
+            AND basis.lease = CASE WHEN locked.lease_expire_at > {clock} THEN locked.lease_token ELSE 0 END
+    ) AND (
+        SELECT count(*) = cardinality($4::bytea[])
+        FROM unnest($4::bytea[], $5::int[], $6::int[], $7::int[]) AS t(key, log, start, size)
+        CROSS JOIN LATERAL (
+            SELECT FROM lockstitch.segments s
+            WHERE s.key = t.key AND s.log = t.log AND s.start = t.start AND s.size = t.size LIMIT 1) found
+    ) AS holds
+),
+put_sessions AS (
+    INSERT INTO lockstitch.sessions (key, created_at, updated_at, updated_second, revision, last_log, checkpoint_count,
+                                     stored_bytes, write_bytes, ttl, expire_at, tenant, session_id)
+    SELECT * FROM unnest($8::bytea[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[],
+                         $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[],
+                         $45::text[], $46::text[]) n
+    WHERE (SELECT holds FROM verdict)
+    ON CONFLICT (key) DO UPDATE
+    SET created_at = excluded.created_at, updated_at = excluded.updated_at, updated_second = excluded.updated_second,
+        revision = excluded.revision, last_log = excluded.last_log, checkpoint_count = excluded.checkpoint_count,
+        stored_bytes = excluded.stored_bytes, write_bytes = excluded.write_bytes, ttl = excluded.ttl,
+        expire_at = excluded.expire_at
+),
+put_checkpoints AS (
+    INSERT INTO lockstitch.checkpoints (key, namespace, checkpoint_id, tenant_hash, parent_id, step, revision, record,
+                                        crc, terms)
+    SELECT n.key, n.namespace, n.checkpoint_id, n.tenant_hash, n.parent_id, n.step, n.revision, n.record, n.crc,
+           string_to_array(n.terms, ',')::bigint[]
+    FROM unnest($19::bytea[], $20::text[], $21::text[], $22::int[], $23::text[], $24::bigint[], $25::bigint[],
+                $26::bytea[], $27::int[], $28::text[])
+         AS n(key, namespace, checkpoint_id, tenant_hash, parent_id, step, revision, record, crc, terms)
+    WHERE (SELECT holds FROM verdict)
+    ON CONFLICT (key, namespace, checkpoint_id) DO UPDATE
+    SET tenant_hash = excluded.tenant_hash, parent_id = excluded.parent_id, step = excluded.step,
+        revision = excluded.revision, record = excluded.record, crc = excluded.crc, terms = excluded.terms
+),
+put_segments AS (
+    INSERT INTO lockstitch.segments AS s (key, log, start, size, data, crc)
+    SELECT * FROM unnest($29::bytea[], $30::int[], $31::int[], $32::int[], $33::bytea[], $34::int[]) n
+    WHERE (SELECT holds FROM verdict)
+    ON CONFLICT (key, log, start) DO UPDATE
+    SET size = s.size + excluded.size, data = s.data || excluded.data, crc = excluded.crc
+),
+put_writes AS (
+    INSERT INTO lockstitch.writes (key, namespace, checkpoint_id, task_id, task_index, task_path, channel, data, crc)
+    SELECT * FROM unnest($35::bytea[], $36::text[], $37::text[], $38::text[], $39::int[], $40::text[], $41::text[],
+                         $42::bytea[], $43::int[]) n
+    WHERE (SELECT holds FROM verdict)
+    ON CONFLICT (key, namespace, checkpoint_id, task_id, task_index)
+    DO UPDATE SET task_path = excluded.task_path, channel = excluded.channel, data = excluded.data, crc = excluded.crc
+)
+SELECT holds FROM verdict
+
+-- name: get_totals
+SELECT count(*), coalesce(sum(checkpoint_count), 0)::bigint, coalesce(sum(stored_bytes), 0)::bigint,
+       count(CASE WHEN lease_expire_at > {clock} THEN 1 END)
+FROM lockstitch.sessions

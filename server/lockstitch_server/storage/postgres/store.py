@@ -1,7 +1,7 @@
 """The Postgres store: one connection writes, a pool reads."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import asyncpg
@@ -11,13 +11,17 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.parts import RowSizes, damaged
+from lockstitch_server.core.records import Basis, SessionChange
 from lockstitch_server.core.redaction import redact
 from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.detached import detached
+from lockstitch_server.storage.keeper import Keeper, LostRace
 from lockstitch_server.storage.migrations.postgres import check_schema, migrate_postgres
-from lockstitch_server.storage.postgres.apply import LostRace, apply
+from lockstitch_server.storage.postgres.apply import apply, commit
 from lockstitch_server.storage.postgres.catalog import PostgresCatalog
-from lockstitch_server.storage.store import ReadUnit, StoreError, WriteUnit
+from lockstitch_server.storage.postgres.keeping import PostgresExecutor
+from lockstitch_server.storage.postgres.pinger import Pinger
+from lockstitch_server.storage.store import Connections, KeepUnit, ReadUnit, StoreError, WriteUnit
 
 T = TypeVar("T")
 
@@ -29,7 +33,8 @@ COMMAND_SECONDS = 15.0
 ATTEMPTS = 8
 # READ COMMITTED: what is read after the sessions' rows are locked is what their last writers left. The timeout: a
 # server that freezes, or is cut off, within a transaction must not keep others from the sessions that it has locked.
-BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '5s'"
+READ_COMMITTED = "READ COMMITTED"
+BEGIN = f"BEGIN ISOLATION LEVEL {READ_COMMITTED}; SET LOCAL idle_in_transaction_session_timeout = '5s'"
 
 CONFLICTS = (
     LostRace,
@@ -67,11 +72,20 @@ class PostgresStore:
 
     row_sizes = ROW_SIZES
 
-    def __init__(self, url: str, *, pool_size: int, migrate: bool) -> None:
+    def __init__(self, url: str, *, pool_size: int, migrate: bool, checked: bool = False) -> None:
         self._url = url
         self._migrate = migrate
+        self._checked = checked
         self.readers = pool_size
         self._pool: Pool[Record] | None = None
+        self._pinger = Pinger(url)
+
+    @property
+    def connections(self) -> Connections | None:
+        if self._pool is None:
+            return None
+        idle = self._pool.get_idle_size()
+        return Connections(self._pool.get_size() - idle, idle, self._pool.get_max_size())
 
     async def open(self) -> None:
         try:
@@ -85,9 +99,11 @@ class PostgresStore:
                 timeout=CONNECT_SECONDS,
                 command_timeout=COMMAND_SECONDS,
                 statement_cache_size=256,
+                reset=_leave_as_it_is,
             )
             async with self._pool.acquire() as connection:
-                await check_schema(connection, redact(self._url))
+                if not self._checked:
+                    await check_schema(connection, redact(self._url))
         except StoreError:
             await self.close()
             raise
@@ -97,6 +113,7 @@ class PostgresStore:
             raise StoreError(f"cannot use the Postgres database {redact(self._url)}: {problem}") from error
 
     async def close(self) -> None:
+        self._pinger.close()
         pool, self._pool = self._pool, None
         if pool is not None:
             try:
@@ -105,13 +122,23 @@ class PostgresStore:
                 pool.terminate()
 
     async def ping(self) -> None:
-        await detached(self._run(lambda connection: connection.fetchval("SELECT 1")))
+        await self._pinger.ping()
 
     async def read(self, unit: ReadUnit[T]) -> T:
         return await detached(self._run(lambda connection: _in_snapshot(connection, unit)))
 
     async def write(self, unit: WriteUnit[T]) -> T:
         return await detached(self._run(lambda connection: _in_transaction(connection, unit)))
+
+    async def commit(self, basis: Sequence[Basis], changes: Sequence[SessionChange]) -> bool:
+        return await detached(self._run(lambda connection: commit(connection, basis, changes)))
+
+    async def keep(self, unit: KeepUnit[T], *, snapshot: bool = False) -> T:
+        begin = BEGIN.replace(READ_COMMITTED, "REPEATABLE READ") if snapshot else BEGIN
+        return await detached(self._run(lambda connection: _kept(connection, unit, begin)))
+
+    async def look(self, unit: KeepUnit[T]) -> T:
+        return await detached(self._run(lambda connection: _looked_at(connection, unit)))
 
     async def _run(self, function: Callable[[AnyConnection], Awaitable[T]]) -> T:
         if self._pool is None:
@@ -142,6 +169,10 @@ class PostgresStore:
         return await retrying(_run_once, pool, function)
 
 
+async def _leave_as_it_is(connection: AnyConnection) -> None:
+    """In place of asyncpg's own, a trip to the database after every use: nothing here changes a connection's state."""
+
+
 async def _run_once(pool: "Pool[Record]", function: Callable[[AnyConnection], Awaitable[T]]) -> T:
     async with pool.acquire(timeout=CONNECT_SECONDS) as connection:
         return await function(connection)
@@ -150,6 +181,22 @@ async def _run_once(pool: "Pool[Record]", function: Callable[[AnyConnection], Aw
 async def _in_snapshot(connection: AnyConnection, unit: ReadUnit[T]) -> T:
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         return await unit(PostgresCatalog(connection, lock=False))
+
+
+async def _looked_at(connection: AnyConnection, unit: KeepUnit[T]) -> T:
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        return await unit(Keeper(PostgresExecutor(connection)))
+
+
+async def _kept(connection: AnyConnection, unit: KeepUnit[T], begin: str) -> T:
+    await connection.execute(begin)
+    try:
+        result = await unit(Keeper(PostgresExecutor(connection)))
+    except BaseException:
+        await connection.execute("ROLLBACK")
+        raise
+    await connection.execute("COMMIT")
+    return result
 
 
 async def _in_transaction(connection: AnyConnection, unit: WriteUnit[T]) -> T:

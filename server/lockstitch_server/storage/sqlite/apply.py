@@ -1,48 +1,89 @@
-"""Writes to SQLite, in the connection's thread and within its transaction."""
+"""Writes to SQLite, in the connection's thread and within its transaction.
 
+Rows go in by many to a statement: Python hands the interpreter to other threads, and has to wait to get it back, each
+time that SQLite runs a statement.
+"""
+
+import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import chain, count
+from typing import Any
 
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.core.records import CheckpointChange, CheckpointRow, SessionChange, SessionRow
+from lockstitch_server.core.records import Basis, CheckpointRow, SessionChange
 from lockstitch_server.core.terms import stored_terms
 from lockstitch_server.storage.columns import checkpoint_values, session_values
 from lockstitch_server.storage.sqlite.catalog import SQL
 
+ROWS = (64, 32, 16, 8, 4, 2, 1)
+"""To a statement: few different ones, so that SQLite keeps them all prepared."""
+
+
+class TailMoved(RuntimeError):
+    """The end of a log is not where a plan has it."""
+
+
+def holds(connection: sqlite3.Connection, basis: Sequence[Basis]) -> bool:
+    """Whether all sessions are as they were."""
+    counts: Iterator[int] = (cursor.fetchone()[0] for cursor in _execute(connection, "count_unchanged", basis))
+    return sum(counts) == len(basis)
+
 
 def apply(connection: sqlite3.Connection, changes: Sequence[SessionChange]) -> None:
-    """Write all changes of a transaction."""
+    """Write all changes of a transaction. Raises TailMoved."""
     for change in changes:
         if change.wipe:
             _wipe(connection, change.row.tenant, change.row.key)
-        session = (*session_values(change.row), change.row.key)
-        connection.execute(SQL["put_session" if change.is_new else "update_session"], session)
-        for checkpoint in change.checkpoints.values():
-            _put_checkpoint(connection, change.row, checkpoint)
-        _put_segments(connection, change)
-        if change.writes:
-            connection.executemany(SQL["put_write"], change.writes)
+    _run(connection, "put_sessions", [(change.row.key, *session_values(change.row)) for change in changes])
+    _put_checkpoints(connection, changes)
+    _put_segments(connection, changes)
+    _run(connection, "put_writes", [write for change in changes for write in change.writes])
 
 
 def _wipe(connection: sqlite3.Connection, tenant: str, key: bytes) -> None:
     for number, *columns in connection.execute(SQL["get_all_checkpoints"], (key,)).fetchall():
         _delete_terms(connection, tenant, number, CheckpointRow(*columns))
-    for name in ("wipe_checkpoints", "wipe_segments", "wipe_writes", "wipe_labels"):
+    for name in ("wipe_settings", "wipe_checkpoints", "wipe_segments", "wipe_writes"):
         connection.execute(SQL[name], (key,))
 
 
-def _put_checkpoint(connection: sqlite3.Connection, session: SessionRow, change: CheckpointChange) -> None:
-    row = change.row
-    name = (row.key, row.namespace, row.checkpoint_id)
-    columns = checkpoint_values(session, row)
-    if change.is_new:
-        number = connection.execute(SQL["put_checkpoint"], (*columns, *name)).lastrowid
-    else:
-        number, *old = connection.execute(SQL["get_numbered_checkpoint"], name).fetchone()
-        _delete_terms(connection, session.tenant, number, CheckpointRow(*old))
-        connection.execute(SQL["replace_checkpoint"], (*columns, *name))
-    if change.terms:
-        connection.executemany(SQL["put_term"], [(term, number) for term in change.terms])
+def _put_checkpoints(connection: sqlite3.Connection, changes: Sequence[SessionChange]) -> None:
+    all_changes = [(change, checkpoint) for change in changes for checkpoint in change.checkpoints.values()]
+    if not all_changes:
+        return
+    numbers = count((connection.execute(SQL["last_checkpoint_number"]).fetchone()[0] or 0) + 1)
+    new: list[tuple[Any, ...]] = []
+    terms: list[tuple[int, int]] = []
+    for session, change in all_changes:
+        row = change.row
+        name = (row.key, row.namespace, row.checkpoint_id)
+        columns = checkpoint_values(session.row, row)
+        if change.is_new:
+            number = next(numbers)
+            new.append((number, *name, *columns))
+        else:
+            number = _replace_checkpoint(connection, session.row.tenant, name, columns)
+        terms.extend((term, number) for term in change.terms)
+    _run(connection, "put_checkpoints", new)
+    _run(connection, "put_terms", terms)
+
+
+def _replace_checkpoint(
+    connection: sqlite3.Connection, tenant: str, name: tuple[bytes, str, str], columns: tuple[Any, ...]
+) -> int:
+    number: int
+    number, *old = connection.execute(SQL["get_numbered_checkpoint"], name).fetchone()
+    _delete_terms(connection, tenant, number, CheckpointRow(*old))
+    connection.execute(SQL["replace_checkpoint"], (*columns, *name))
+    return number
+
+
+def delete_terms(connection: sqlite3.Connection, tenant: str, name: tuple[bytes, str, str]) -> None:
+    """Take a checkpoint out of what it is searched by."""
+    number, *row = connection.execute(SQL["get_numbered_checkpoint"], name).fetchone()
+    _delete_terms(connection, tenant, number, CheckpointRow(*row))
 
 
 def _delete_terms(connection: sqlite3.Connection, tenant: str, number: int, row: CheckpointRow) -> None:
@@ -54,12 +95,31 @@ def _delete_terms(connection: sqlite3.Connection, tenant: str, number: int, row:
     connection.executemany(SQL["delete_term"], [(term, number) for term in terms])
 
 
-def _put_segments(connection: sqlite3.Connection, change: SessionChange) -> None:
-    key = change.row.key
-    for log, (start, data, crc) in change.tails:
-        grown = connection.execute(SQL["grow_segment"], (data, crc, key, log, start)).rowcount
-        if grown != 1:
-            raise RuntimeError("the tail of a log is not where its session says")
-    if change.segments:
-        rows = [(data, crc, key, log, start) for log, (start, data, crc) in change.segments]
-        connection.executemany(SQL["put_segment"], rows)
+def _put_segments(connection: sqlite3.Connection, changes: Sequence[SessionChange]) -> None:
+    tails = [(change.row.key, log, *row) for change in changes for log, row in change.tails]
+    if _run(connection, "grow_segments", tails) != len(tails):
+        raise TailMoved
+    seals = [(change.row.key, *row) for change in changes for row in change.seals]
+    if _run(connection, "seal_segments", seals) != len(seals):
+        raise TailMoved
+    _run(connection, "put_segments", [(change.row.key, *row) for change in changes for row in change.segments])
+
+
+def _run(connection: sqlite3.Connection, name: str, rows: Sequence[Sequence[Any]]) -> int:
+    """Run a statement for all rows. Returns how many it touched."""
+    return sum(cursor.rowcount for cursor in _execute(connection, name, rows))
+
+
+def _execute(connection: sqlite3.Connection, name: str, rows: Sequence[Sequence[Any]]) -> Iterator[sqlite3.Cursor]:
+    done = 0
+    for size in ROWS:
+        while len(rows) - done >= size:
+            values = list(chain.from_iterable(rows[done : done + size]))
+            yield connection.execute(_statement(name, size), values)
+            done += size
+
+
+@lru_cache
+def _statement(name: str, rows: int) -> str:
+    """A statement of one row of values, made to take several."""
+    return re.sub(r"VALUES (\([?, ]+\))", lambda found: "VALUES " + ", ".join([found[1]] * rows), SQL[name])

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 from lockstitch_server.core.parts import Segment, Tail
-from lockstitch_server.core.reading import CheckpointQuery, ListedCheckpoint, LogName, SessionQuery
+from lockstitch_server.core.reading import CheckpointQuery, ListedCheckpoint, LogName, SessionQuery, Totals
 from lockstitch_server.core.records import (
     CheckpointRef,
     CheckpointRow,
@@ -19,10 +19,12 @@ from lockstitch_server.core.records import (
     WriteSize,
 )
 from lockstitch_server.storage import listing
-from lockstitch_server.storage.columns import listed_checkpoint, session_summary
+from lockstitch_server.storage.columns import listed_checkpoint, segments, session_summary
 from lockstitch_server.storage.statements import load
 
-SQL = load(__package__, "statements.sql")
+CLOCK = "(CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000000)"
+"""The time in ns, to the millisecond."""
+SQL = load(__package__, "statements.sql", {"{clock}": CLOCK})
 
 SEEKS = {"at": SQL["get_checkpoint"], "below": SQL["get_below"], "upto": SQL["get_upto"]}
 
@@ -32,6 +34,7 @@ DIALECT = listing.Dialect(
     # CROSS JOIN: keeps SQLite from beginning with the tenant or the session.
     terms_join="terms t CROSS JOIN checkpoints c ON c.id = t.checkpoint",
     has_term="EXISTS (SELECT 1 FROM terms WHERE term = {} AND checkpoint = c.id)",
+    clock=CLOCK,
     has_labels=(
         "NOT EXISTS (SELECT 1 FROM json_each({}) wanted WHERE NOT EXISTS "
         "(SELECT 1 FROM json_each(s.labels) label WHERE label.key = wanted.key AND label.value = wanted.value))"
@@ -58,7 +61,7 @@ class SqliteCatalog:
         return {name: Tail(*row) for name, row in found if row is not None}
 
     async def segments(self, logs: Sequence[LogRef]) -> Mapping[LogRef, Sequence[Segment]]:
-        return {ref: [Segment(*row) for row in self._connection.execute(SQL["get_segments"], ref)] for ref in logs}
+        return {ref: segments(self._connection.execute(SQL["get_segments"], ref).fetchall()) for ref in logs}
 
     async def write_sizes(self, checkpoints: Sequence[CheckpointRef]) -> Mapping[CheckpointRef, Sequence[WriteSize]]:
         return {
@@ -82,6 +85,9 @@ class SqliteCatalog:
     async def count_checkpoints(self, query: CheckpointQuery) -> int:
         count: int = self._connection.execute(*listing.checkpoint_count(query, DIALECT)).fetchone()[0]
         return count
+
+    async def totals(self) -> Totals:
+        return Totals(*self._connection.execute(SQL["get_totals"]).fetchone())
 
     async def ancestors(self, start: CheckpointRef, limit: int) -> Sequence[CheckpointRow]:
         rows = self._connection.execute(SQL["get_ancestors"], {**start._asdict(), "limit": limit})

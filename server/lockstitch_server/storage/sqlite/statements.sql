@@ -1,18 +1,27 @@
 -- name: get_session
 SELECT key, tenant, session_id, created_at, updated_at, revision, last_log, checkpoint_count, stored_bytes, write_bytes,
-       ttl, expire_at
+       ttl, expire_at,
+       CASE WHEN lease_expire_at > {clock} THEN lease_token ELSE 0 END,
+       CASE WHEN lease_expire_at > {clock} THEN lease_holder ELSE '' END,
+       CASE WHEN expire_at = 0 AND tombstone_until > {clock} THEN tombstone_until ELSE 0 END
 FROM sessions WHERE key = ?
 
--- name: put_session
-INSERT INTO sessions (tenant, session_id, created_at, updated_at, updated_second, revision, last_log, checkpoint_count,
-                      stored_bytes, write_bytes, ttl, expire_at, key)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+-- name: count_unchanged
+-- How many sessions are as they were.
+WITH was(key, revision, expire_at, lease) AS (VALUES (?, ?, ?, ?))
+SELECT count(*) FROM was JOIN sessions s ON s.key = was.key
+WHERE s.revision = was.revision AND s.expire_at IS was.expire_at
+    AND was.lease = CASE WHEN s.lease_expire_at > {clock} THEN s.lease_token ELSE 0 END
 
--- name: update_session
-UPDATE sessions
-SET tenant = ?, session_id = ?, created_at = ?, updated_at = ?, updated_second = ?, revision = ?, last_log = ?,
-    checkpoint_count = ?, stored_bytes = ?, write_bytes = ?, ttl = ?, expire_at = ?
-WHERE key = ?
+-- name: put_sessions
+INSERT INTO sessions (key, tenant, session_id, created_at, updated_at, updated_second, revision, last_log,
+                      checkpoint_count, stored_bytes, write_bytes, ttl, expire_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (key) DO UPDATE
+SET created_at = excluded.created_at, updated_at = excluded.updated_at, updated_second = excluded.updated_second,
+    revision = excluded.revision, last_log = excluded.last_log, checkpoint_count = excluded.checkpoint_count,
+    stored_bytes = excluded.stored_bytes, write_bytes = excluded.write_bytes, ttl = excluded.ttl,
+    expire_at = excluded.expire_at
 
 -- name: wipe_checkpoints
 DELETE FROM checkpoints WHERE key = ?
@@ -23,8 +32,13 @@ DELETE FROM segments WHERE key = ?
 -- name: wipe_writes
 DELETE FROM writes WHERE key = ?
 
--- name: wipe_labels
-UPDATE sessions SET labels = '{}' WHERE key = ?
+-- name: wipe_settings
+UPDATE sessions
+SET labels = '{}', tombstone_until = NULL, keep_last = NULL, max_age = NULL, origin = NULL,
+    deletion_revision = revision,
+    deleted_revision = coalesce((SELECT max(c.revision) FROM checkpoints c WHERE c.key = sessions.key),
+                                deleted_revision)
+WHERE key = ?
 
 -- name: get_checkpoint
 SELECT key, namespace, checkpoint_id, parent_id, step, revision, record, crc
@@ -58,9 +72,12 @@ SELECT c.key, c.namespace, c.checkpoint_id, c.parent_id, c.step, c.revision, c.r
 FROM chain JOIN checkpoints c ON c.key = :key AND c.namespace = :namespace AND c.checkpoint_id = chain.parent_id
 ORDER BY chain.depth
 
--- name: put_checkpoint
-INSERT INTO checkpoints (tenant_hash, parent_id, step, revision, record, crc, key, namespace, checkpoint_id)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+-- name: last_checkpoint_number
+SELECT max(id) FROM checkpoints
+
+-- name: put_checkpoints
+INSERT INTO checkpoints (id, key, namespace, checkpoint_id, tenant_hash, parent_id, step, revision, record, crc)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: replace_checkpoint
 UPDATE checkpoints
@@ -80,20 +97,29 @@ DELETE FROM terms WHERE term = ? AND checkpoint = ?
 -- name: delete_terms
 DELETE FROM terms WHERE checkpoint = ?
 
--- name: put_term
+-- name: put_terms
 INSERT INTO terms (term, checkpoint) VALUES (?, ?)
 
 -- name: get_tail
-SELECT start, length(data), crc FROM segments WHERE key = ? AND log = ? ORDER BY start DESC LIMIT 1
+SELECT start, size, crc FROM segments WHERE key = ? AND log = ? ORDER BY start DESC LIMIT 1
 
 -- name: get_segments
-SELECT start, data, crc FROM segments WHERE key = ? AND log = ? AND start < ? ORDER BY start
+SELECT start, size, data, crc FROM segments WHERE key = ? AND log = ? AND start < ? ORDER BY start
 
--- name: grow_segment
-UPDATE segments SET data = CAST(data || ? AS BLOB), crc = ? WHERE key = ? AND log = ? AND start = ?
+-- name: grow_segments
+-- Key, log, start, bytes to add, and the checksum then.
+UPDATE segments
+SET size = size + length(column4), data = CAST(segments.data || column4 AS BLOB), crc = column5
+FROM (VALUES (?, ?, ?, ?, ?)) WHERE segments.key = column1 AND segments.log = column2 AND segments.start = column3
 
--- name: put_segment
-INSERT INTO segments (data, crc, key, log, start) VALUES (?, ?, ?, ?, ?)
+-- name: seal_segments
+-- Key, log, start, size, bytes and checksum of rows to put in place of smaller ones.
+UPDATE segments SET size = column4, data = column5, crc = column6
+FROM (VALUES (?, ?, ?, ?, ?, ?))
+WHERE segments.key = column1 AND segments.log = column2 AND segments.start = column3 AND size < column4
+
+-- name: put_segments
+INSERT INTO segments (key, log, start, size, data, crc) VALUES (?, ?, ?, ?, ?, ?)
 
 -- name: get_write_sizes
 SELECT task_id, task_index, length(data) FROM writes WHERE key = ? AND namespace = ? AND checkpoint_id = ?
@@ -103,8 +129,13 @@ SELECT key, namespace, checkpoint_id, task_id, task_index, task_path, channel, d
 FROM writes WHERE key = ? AND namespace = ? AND checkpoint_id = ?
 ORDER BY task_path, task_id, task_index
 
--- name: put_write
+-- name: put_writes
 INSERT INTO writes (key, namespace, checkpoint_id, task_id, task_index, task_path, channel, data, crc)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (key, namespace, checkpoint_id, task_id, task_index)
 DO UPDATE SET task_path = excluded.task_path, channel = excluded.channel, data = excluded.data, crc = excluded.crc
+
+-- name: get_totals
+SELECT count(*), coalesce(sum(checkpoint_count), 0), coalesce(sum(stored_bytes), 0),
+       count(CASE WHEN lease_expire_at > {clock} THEN 1 END)
+FROM sessions

@@ -1,7 +1,9 @@
 """The SQLite store: one thread writes, one reads, each with a connection; memory has one for both."""
 
+import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,20 +11,26 @@ import aiosqlite
 import structlog
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
+from lockstitch_server.core.driving import drive
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.parts import RowSizes, damaged
 from lockstitch_server.core.reading import Catalog
+from lockstitch_server.core.records import Basis, SessionChange
 from lockstitch_server.storage.detached import detached
+from lockstitch_server.storage.keeper import Keeper
 from lockstitch_server.storage.migrations import check_owner, migrate_sqlite
-from lockstitch_server.storage.sqlite.apply import apply
+from lockstitch_server.storage.sqlite.apply import TailMoved, apply, holds
 from lockstitch_server.storage.sqlite.catalog import SqliteCatalog
-from lockstitch_server.storage.store import ReadUnit, StoreError, WriteUnit
+from lockstitch_server.storage.sqlite.keeping import SqliteExecutor
+from lockstitch_server.storage.sqlite.pinger import identity, ping
+from lockstitch_server.storage.sqlite.wal import MOST_PAGES, WalKeeper
+from lockstitch_server.storage.store import Connections, KeepUnit, ReadUnit, StoreError, WriteUnit
 
 T = TypeVar("T")
 
 MEMORY = ":memory:"
-ROW_SIZES = RowSizes(full=4000, most=4000)
-"""A row fills a page of 4 KiB, in which it can grow."""
+ROW_SIZES = RowSizes(full=8_000, most=64_000, seals=True)
+"""Small rows grow, in their page, which is packed when it is full; large ones fill pages of their own."""
 BUSY_SECONDS = 5.0
 """How long to wait for another process that writes."""
 
@@ -33,7 +41,9 @@ PRAGMAS = (
     "PRAGMA fullfsync = ON",
     "PRAGMA checkpoint_fullfsync = ON",
     "PRAGMA temp_store = MEMORY",
-    "PRAGMA cache_size = -65536",
+    # In KiB, for each connection. The file's pages are in the system's memory too.
+    "PRAGMA cache_size = -4096",
+    f"PRAGMA wal_autocheckpoint = {MOST_PAGES}",
 )
 
 log = structlog.get_logger(__name__)
@@ -59,34 +69,73 @@ class SqliteStore:
     row_sizes = ROW_SIZES
     readers = 1
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, checked: bool = False) -> None:
         self._path = path
+        self._checked = checked
         self._writer: ThreadConnection | None = None
         self._reader: ThreadConnection | None = None
+        self._copier: ThreadConnection | None = None
+        self._wal: WalKeeper | None = None
+        self._identity: tuple[int, int] | None = None
+        """Of the file; None: there is none, or it is not open."""
+
+    @property
+    def connections(self) -> Connections | None:
+        return None
 
     async def open(self) -> None:
         self._writer = await self._connect()
         try:
-            await self._writer.run(lambda connection: migrate_sqlite(connection, self._path))
-            self._reader = self._writer if self._path == MEMORY else await self._connect()
+            if not self._checked:
+                await self._writer.run(lambda connection: migrate_sqlite(connection, self._path))
+            if self._path == MEMORY:
+                self._reader = self._writer
+                return
+            self._identity = identity(self._path)
+            self._reader = await self._connect()
+            self._copier = await self._connect()
+            self._wal = WalKeeper(self._copier, self._writer)
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
-        for connection in {self._reader, self._writer}:
+        if self._wal is not None:
+            await self._wal.close()
+        for connection in {self._reader, self._copier, self._writer}:
             if connection is not None:
                 await connection.close()
-        self._reader = self._writer = None
+        self._reader = self._copier = self._writer = self._wal = None
 
     async def ping(self) -> None:
-        await self._run(self._reader, lambda connection: connection.execute("SELECT 1").fetchone())
+        if self._identity is not None:
+            await asyncio.to_thread(ping, self._path, self._identity)
 
     async def read(self, unit: ReadUnit[T]) -> T:
         return await self._run(self._reader, lambda connection: _in_snapshot(connection, unit))
 
     async def write(self, unit: WriteUnit[T]) -> T:
-        return await self._run(self._writer, lambda connection: _in_transaction(connection, unit))
+        changes, result = await self._run(self._writer, lambda connection: _planned(connection, unit))
+        self._wrote(changes)
+        return result
+
+    async def commit(self, basis: Sequence[Basis], changes: Sequence[SessionChange]) -> bool:
+        done = await self._run(self._writer, lambda connection: _committed(connection, basis, changes))
+        self._wrote(changes)
+        return done
+
+    async def keep(self, unit: KeepUnit[T], *, snapshot: bool = False) -> T:
+        result = await self._run(self._writer, lambda connection: _kept(connection, unit))
+        if self._wal is not None:
+            self._wal.wrote(1)
+        return result
+
+    async def look(self, unit: KeepUnit[T]) -> T:
+        return await self._run(self._reader, lambda connection: _looked_at(connection, unit))
+
+    def _wrote(self, changes: Sequence[SessionChange]) -> None:
+        if self._wal is not None:
+            self._wal.wrote(len(changes))
 
     async def _connect(self) -> ThreadConnection:
         connection = ThreadConnection(self._open_connection, iter_chunk_size=64)
@@ -141,17 +190,6 @@ def _is_busy(error: BaseException) -> bool:
     return _code(error) == sqlite3.SQLITE_BUSY
 
 
-def drive(awaitable: Awaitable[T]) -> T:
-    """Run a coroutine that never suspends."""
-    steps = awaitable.__await__()
-    try:
-        next(steps)
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
-    raise RuntimeError("a unit awaited something else than its reader")
-
-
 def _in_snapshot(connection: sqlite3.Connection, unit: Callable[[Catalog], Awaitable[T]]) -> T:
     connection.execute("BEGIN")
     try:
@@ -160,18 +198,48 @@ def _in_snapshot(connection: sqlite3.Connection, unit: Callable[[Catalog], Await
         connection.execute("ROLLBACK")
 
 
-def _in_transaction(connection: sqlite3.Connection, unit: WriteUnit[T]) -> T:
+def _looked_at(connection: sqlite3.Connection, unit: KeepUnit[T]) -> T:
+    connection.execute("BEGIN")
+    try:
+        return drive(unit(Keeper(SqliteExecutor(connection))))
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _kept(connection: sqlite3.Connection, unit: KeepUnit[T]) -> T:
+    with _transaction(connection):
+        return drive(unit(Keeper(SqliteExecutor(connection))))
+
+
+def _planned(connection: sqlite3.Connection, unit: WriteUnit[T]) -> tuple[Sequence[SessionChange], T]:
+    with _transaction(connection):
+        changes, result = drive(unit(SqliteCatalog(connection)))
+        apply(connection, changes)
+    return changes, result
+
+
+def _committed(connection: sqlite3.Connection, basis: Sequence[Basis], changes: Sequence[SessionChange]) -> bool:
+    try:
+        with _transaction(connection):
+            if not holds(connection, basis):
+                return False
+            apply(connection, changes)
+    except TailMoved:
+        return False
+    return True
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     # IMMEDIATE: another process that writes to the file waits before it reads what it will change.
     connection.execute("BEGIN IMMEDIATE")
     try:
-        changes, result = drive(unit(SqliteCatalog(connection)))
-        apply(connection, changes)
+        yield
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    return result
 
 
 def path_of(url: str) -> str:

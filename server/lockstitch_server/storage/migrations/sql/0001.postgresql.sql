@@ -40,6 +40,8 @@ CREATE INDEX IF NOT EXISTS checkpoints_by_term ON lockstitch.checkpoints USING g
 CREATE TABLE IF NOT EXISTS lockstitch.segments (
     start INTEGER NOT NULL,
     log INTEGER NOT NULL,
+    -- How many bytes of the log the row holds. Where `data` has fewer, they are packed.
+    size INTEGER NOT NULL,
     crc INTEGER NOT NULL,
     key BYTEA NOT NULL,
     data BYTEA NOT NULL,

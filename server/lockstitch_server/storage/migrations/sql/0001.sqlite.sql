@@ -44,6 +44,8 @@ CREATE TABLE segments (
     key BLOB NOT NULL,
     log INTEGER NOT NULL,
     start INTEGER NOT NULL,
+    -- How many bytes of the log the row holds. Where `data` has fewer, they are packed.
+    size INTEGER NOT NULL,
     crc INTEGER NOT NULL,
     data BLOB NOT NULL
 );

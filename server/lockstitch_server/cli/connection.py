@@ -1,0 +1,123 @@
+"""How commands reach a server: options that all of them have, and what shows who calls."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from lockstitch_server.cli import options
+from lockstitch_server.cli.output import UNUSABLE, fail
+
+if TYPE_CHECKING:
+    import grpc
+
+    from lockstitch import Tls
+
+Command = Callable[..., None]
+
+
+class Connection(NamedTuple):
+    """What the options say. timeout: seconds that a call may take."""
+
+    target: Annotated[str, options.TARGET] = options.DEFAULT_TARGET
+    timeout: options.Timeout = 30.0
+    tls: Annotated[bool, typer.Option("--tls", help="Encrypt, and trust what the system trusts.")] = False
+    ca: Annotated[
+        str | None,
+        typer.Option("--ca", envvar="LOCKSTITCH_CA", metavar="FILE", help="Encrypt, and trust these roots only."),
+    ] = None
+    certificate: Annotated[
+        str | None,
+        typer.Option(envvar="LOCKSTITCH_CERTIFICATE", metavar="FILE", help="The certificate to show."),
+    ] = None
+    private_key: Annotated[
+        str | None, typer.Option(envvar="LOCKSTITCH_PRIVATE_KEY", metavar="FILE", help="Its private key.")
+    ] = None
+    server_name: Annotated[
+        str | None,
+        typer.Option(envvar="LOCKSTITCH_SERVER_NAME", metavar="NAME", help="The name in the server's certificate."),
+    ] = None
+    key: Annotated[
+        str | None,
+        typer.Option(
+            envvar="LOCKSTITCH_KEY",
+            metavar="KEY",
+            help="The bearer key or token. Better in the variable: others on the machine can see options.",
+        ),
+    ] = None
+    tenant: Annotated[
+        str | None,
+        typer.Option(envvar="LOCKSTITCH_TENANT", metavar="NAME", help="The tenant, where the key has several."),
+    ] = None
+    insecure: Annotated[bool, typer.Option("--insecure", help="Send the key unencrypted, even to another machine.")] = (
+        False
+    )
+
+    def encryption(self) -> "Tls | None":
+        """None: there is none. Unusable options end the command."""
+        from lockstitch import Tls
+
+        if not (self.tls or self.ca or self.certificate):
+            return None
+        try:
+            return Tls(self.ca, self.certificate, self.private_key, self.server_name or "")
+        except ValueError as error:
+            fail(str(error), UNUSABLE)
+
+    def arguments(self) -> dict[str, Any]:
+        """What a client wants to know. Unusable options end the command."""
+        from lockstitch._security import check_secrecy
+
+        encryption = self.encryption()
+        try:
+            if encryption is not None:
+                encryption.credentials()  # files that cannot be read are told of here
+            elif not self.insecure:
+                check_secrecy(self.target, (), self.key)
+        except (OSError, ValueError) as error:
+            fail(str(error), UNUSABLE)
+        shown = {"key": self.key, "tenant": self.tenant or "", "insecure": self.insecure}
+        return {"target": self.target, "timeout": self.timeout, "credentials": encryption, **shown}
+
+    def channel(self) -> "grpc.Channel":
+        """A channel for calls that need no key."""
+        import grpc
+
+        encryption = self.encryption()
+        if encryption is None:
+            return grpc.insecure_channel(self.target)
+        name = [("grpc.ssl_target_name_override", self.server_name)] if self.server_name else None
+        try:
+            return grpc.secure_channel(self.target, encryption.credentials(), name)
+        except OSError as error:
+            fail(str(error), UNUSABLE)
+
+
+def connecting(timeout: float) -> Callable[[Command], Command]:
+    """Gives a command the options of a connection in place of its parameter `connection`. timeout: the default."""
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def wrapped(**given: Any) -> None:
+            found = Connection(**{name: given.pop(name) for name in Connection._fields})
+            command(connection=found, **given)
+
+        own = inspect.signature(command, eval_str=True).parameters.values()
+        parameters = [parameter for parameter in own if parameter.name != "connection"]
+        parameters += [_parameter(name, timeout if name == "timeout" else None) for name in Connection._fields]
+        wrapped.__dict__["__signature__"] = inspect.Signature(parameters)
+        wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return wrapped
+
+    return decorate
+
+
+def _parameter(name: str, default: object) -> inspect.Parameter:
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=Connection._field_defaults[name] if default is None else default,
+        annotation=Connection.__annotations__[name],
+    )

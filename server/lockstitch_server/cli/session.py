@@ -1,0 +1,221 @@
+"""Commands about whole sessions: session show, label, delete, copy, prune, rewind, watch, lease."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lockstitch_server.cli import options
+from lockstitch_server.cli.calls import connected
+from lockstitch_server.cli.connection import Connection, connecting
+from lockstitch_server.cli.output import UNUSABLE, fail, printable
+
+if TYPE_CHECKING:
+    from lockstitch import Lease, Retention, SessionDetails
+
+app = typer.Typer(help="Change whole sessions.", no_args_is_help=True)
+
+Session = Annotated[str, typer.Argument(metavar="SESSION", help="Id of the session.")]
+Token = Annotated[int, typer.Option("--lease-token", min=0, metavar="N", help="The token of a lease that you hold.")]
+
+
+@app.callback()
+def session() -> None:
+    """Change whole sessions."""
+
+
+@app.command()
+@connecting(timeout=10.0)
+def show(connection: Connection, session: Session, as_json: options.AsJson = False) -> None:
+    """Show a session with its settings and who holds its lease."""
+    with connected(connection) as client:
+        _print(client.get_session(session), as_json=as_json)
+
+
+@app.command()
+@connecting(timeout=10.0)
+def label(
+    connection: Connection,
+    session: Session,
+    labels: Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE...", help="Labels to set.")] = None,
+    remove: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A label to remove. Can be repeated.")
+    ] = None,
+    lease_token: Token = 0,
+    as_json: options.AsJson = False,
+) -> None:
+    """Set and remove labels of a session."""
+    wanted = dict(map(_pair, labels or ()))
+    with connected(connection) as client:
+        changed = client.update_session(session, set_labels=wanted, remove_labels=remove or (), lease_token=lease_token)
+        _print(changed, as_json=as_json)
+
+
+@app.command()
+@connecting(timeout=60.0)
+def delete(
+    connection: Connection,
+    sessions: Annotated[list[str], typer.Argument(metavar="SESSION...", help="Ids of sessions.")],
+    tombstone: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="How long they cannot be begun anew; else as the server says."),
+    ] = None,
+) -> None:
+    """Delete sessions with all they have, whoever holds their leases."""
+    with connected(connection) as client:
+        typer.echo(_count(client.delete_sessions(sessions, tombstone=tombstone), "session", "deleted"))
+
+
+@app.command()
+@connecting(timeout=300.0)
+def copy(
+    connection: Connection,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="The session to copy.")],
+    copied: Annotated[str, typer.Argument(metavar="TARGET", help="The session to make.")],
+    at: Annotated[
+        str, typer.Option("--at", metavar="ID", help="Copy up to this checkpoint; without it, everything.")
+    ] = "",
+    namespace: options.Namespace = "",
+    label: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A label. Can be repeated.")] = None,
+) -> None:
+    """Copy a session, or its beginning, into a new one."""
+    labels = dict(map(_pair, label or ()))
+    with connected(connection) as client:
+        answer = client.copy_session(source, copied, checkpoint_id=at, namespace=namespace, labels=labels)
+        typer.echo(_count(answer.checkpoint_count, "checkpoint", "copied"))
+
+
+@app.command()
+@connecting(timeout=300.0)
+def prune(
+    connection: Connection,
+    sessions: Annotated[
+        list[str] | None, typer.Argument(metavar="SESSION...", help="Ids of sessions; none: all of them.")
+    ] = None,
+    keep_last: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Keep the last N checkpoints of every namespace.")
+    ] = 0,
+    max_age: Annotated[
+        float | None, typer.Option(min=1, metavar="SECONDS", help="Keep those saved no longer ago.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+) -> None:
+    """Delete old checkpoints. Without --keep-last and --max-age: as each session's policy says, else the server's."""
+    from lockstitch_server.cli import words
+
+    with connected(connection) as client:
+        done = client.prune_sessions(sessions or (), retention=_retention(keep_last, max_age), dry_run=dry_run)
+    verb = "would go" if dry_run else "deleted"
+    typer.echo(f"{_count(done.checkpoints, 'checkpoint', verb)}, {words.size(done.bytes)}, {done.sessions} sessions")
+
+
+@app.command()
+@connecting(timeout=60.0)
+def rewind(
+    connection: Connection,
+    session: Session,
+    checkpoint_id: Annotated[str, typer.Argument(metavar="ID", help="The checkpoint that is the latest then.")],
+    namespace: options.Namespace = "",
+    lease_token: Token = 0,
+) -> None:
+    """Delete all that came after a checkpoint."""
+    with connected(connection) as client:
+        done = client.rewind(session, checkpoint_id, namespace=namespace, lease_token=lease_token)
+        typer.echo(_count(done.deleted, "checkpoint", "deleted"))
+
+
+@app.command()
+@connecting(timeout=60.0)
+def watch(
+    connection: Connection,
+    session: Session,
+    resume: Annotated[str, typer.Option(metavar="TOKEN", help="Go on after the event with this resume_token.")] = "",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, metavar="N", help="End after N events.")] = 0,
+    as_json: options.AsJson = False,
+) -> None:
+    """Follow what happens to a session, until you interrupt it. With --json: an event a line."""
+    from lockstitch_server.cli import events_view, exact_json
+
+    with connected(connection) as client:
+        for number, event in enumerate(client.watch_session(session, resume), 1):
+            typer.echo(exact_json.encode(event) if as_json else events_view.line(event))
+            if number == limit:
+                return
+
+
+@app.command()
+@connecting(timeout=10.0)
+def lease(
+    connection: Connection,
+    session: Session,
+    acquire: Annotated[str, typer.Option(metavar="HOLDER", help="Take the lease, and print its token.")] = "",
+    ttl: Annotated[float | None, typer.Option(min=1, metavar="SECONDS", help="For how long.")] = None,
+    renew: Annotated[int, typer.Option(min=0, metavar="TOKEN", help="Prolong the lease with this token.")] = 0,
+    release: Annotated[int, typer.Option(min=0, metavar="TOKEN", help="Give the lease with this token back.")] = 0,
+) -> None:
+    """Show who holds the lease of a session; take, prolong or give it back."""
+    if sum(map(bool, (acquire, renew, release))) > 1:
+        fail("--acquire, --renew and --release exclude each other", UNUSABLE)
+    with connected(connection) as client:
+        if acquire:
+            typer.echo(client.acquire_lease(session, acquire, ttl=ttl).token)
+        elif renew:
+            client.renew_lease(session, renew, ttl=ttl)
+        elif release:
+            typer.echo("released" if client.release_lease(session, release) else "not held")
+        else:
+            typer.echo(_lease(client.get_session(session).lease))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        fail(f"a label is NAME=VALUE, not {text!r}", UNUSABLE)
+    return name, value
+
+
+def _retention(keep_last: int, max_age: float | None) -> "Retention | None":
+    from lockstitch import Retention
+
+    if not keep_last and max_age is None:
+        return None
+    return Retention(keep_last, timedelta(seconds=max_age) if max_age is not None else None)
+
+
+def _count(number: int, what: str, done: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'} {done}"
+
+
+def _print(details: "SessionDetails", *, as_json: bool) -> None:
+    from lockstitch_server.cli import console, exact_json, lists_view
+
+    if as_json:
+        typer.echo(exact_json.encode(_data(details)))
+        return
+    console.emit(lists_view.sessions([details.summary]))
+    policy = details.retention
+    if policy is not None:
+        age = f", those of the last {policy.max_age}" if policy.max_age is not None else ""
+        typer.echo(f"keeps the last {policy.keep_last or 'of any number'}{age}")
+    if details.lease is not None:
+        typer.echo(_lease(details.lease))
+
+
+def _lease(lease: "Lease | None") -> str:
+    if lease is None:
+        return "nobody holds the lease"
+    return f"held by {printable(lease.holder)} until {lease.expire_at.ToJsonString()}"
+
+
+def _data(details: "SessionDetails") -> dict[str, object]:
+    policy, lease = details.retention, details.lease
+    return {
+        "session": details.summary,
+        "ttl_seconds": details.ttl.total_seconds() if details.ttl is not None else None,
+        "retention": policy
+        and {
+            "keep_last": policy.keep_last,
+            "max_age_seconds": policy.max_age.total_seconds() if policy.max_age is not None else None,
+        },
+        "lease": lease and {"holder": lease.holder, "acquired_at": lease.acquired_at, "expire_at": lease.expire_at},
+    }

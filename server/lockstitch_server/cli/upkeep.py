@@ -1,0 +1,235 @@
+"""Commands that work on a store itself, beside the servers that use it: check, backup, export, import archive."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO, TypeVar
+
+import typer
+
+from lockstitch_server.cli import options
+from lockstitch_server.cli.operate import effective
+from lockstitch_server.cli.output import FAILED, UNUSABLE, fail, one_line
+
+if TYPE_CHECKING:
+    from lockstitch_server.engine.exporter import Exported
+    from lockstitch_server.engine.restorer import Restored
+    from lockstitch_server.engine.verifier import Fault
+    from lockstitch_server.storage import Store
+
+T = TypeVar("T")
+
+LINE_SECONDS = 2.0
+STANDARD = "-"
+
+File = Annotated[str, typer.Argument(metavar="FILE", help="The archive; - for standard input or output.")]
+
+
+def check(
+    config: options.ConfigFile = None,
+    assignments: options.Assignments = None,
+    store: options.Store = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Look whether all that the store holds is as it was saved. Changes nothing.
+
+    Reads everything, and tells what is wrong and what would be done about it. Exit code 1 where something is; logs that
+    nothing needs any more do not count.
+    """
+    faults = _run(_check(_url(config, assignments, store), as_json))
+    if faults:
+        raise typer.Exit(FAILED)
+
+
+async def _check(url: str, as_json: bool) -> int:
+    from lockstitch_server.engine.verifier import verify
+
+    sessions = faults = orphans = 0
+    async with _opened(url) as opened:
+        async for found, wrong in verify(opened):
+            sessions += found is not None
+            orphans += sum(fault.harmless for fault in wrong)
+            faults += sum(not fault.harmless for fault in wrong)
+            for fault in wrong:
+                typer.echo(_fault_json(fault) if as_json else _fault_line(fault))
+    typer.echo(f"{sessions} sessions looked at, {faults} faults, {orphans} orphaned logs", err=as_json)
+    return faults
+
+
+def _fault_json(fault: "Fault") -> str:
+    import json
+
+    return json.dumps(fault._asdict(), ensure_ascii=False)
+
+
+def _fault_line(fault: "Fault") -> str:
+    whose = f"session {fault.session_id!r} of {fault.tenant!r}: " if fault.session_id else ""
+    return one_line(f"{whose}{fault.what} ({fault.kind}; {fault.mend})")
+
+
+def backup(
+    destination: Annotated[Path, typer.Argument(metavar="FILE", help="The copy to make; must not be there yet.")],
+    config: options.ConfigFile = None,
+    assignments: options.Assignments = None,
+    store: options.Store = None,
+) -> None:
+    """Copy a SQLite store while servers use it.
+
+    The copy is a store of its own, as things were when the command began. For Postgres, use pg_dump.
+    """
+    from lockstitch_server.storage.sqlite.backup import backup as copy
+    from lockstitch_server.storage.sqlite.store import path_of
+    from lockstitch_server.storage.store import StoreError
+
+    url = _url(config, assignments, store)
+    if not url.startswith("sqlite:"):
+        fail("only SQLite stores are backed up so; for Postgres, use pg_dump", UNUSABLE)
+    try:
+        copy(path_of(url), destination, lambda left, pages: None)
+    except StoreError as error:
+        fail(str(error), FAILED)
+    typer.echo(f"{destination}: {destination.stat().st_size:,} bytes")
+
+
+def export(
+    file: File,
+    config: options.ConfigFile = None,
+    assignments: options.Assignments = None,
+    store: options.Store = None,
+    tenant: Annotated[str | None, typer.Option(metavar="NAME", help="Only this tenant's sessions.")] = None,
+) -> None:
+    """Write all sessions of the store into an archive, which any store can take in.
+
+    Servers may go on meanwhile: each session is written as it is at one moment. Deleted and expired ones are left out.
+    """
+    url = _url(config, assignments, store)
+    with _output(file) as out:
+        tally = _run(_export(url, out, tenant))
+    typer.echo(f"{tally.sessions} sessions, {tally.checkpoints} checkpoints", err=file == STANDARD)
+    _tell_failures(tally.failures)
+
+
+async def _export(url: str, out: BinaryIO, tenant: str | None) -> "Exported":
+    from lockstitch_server import __version__
+    from lockstitch_server.core.archive import FIRST_LINE, encode
+    from lockstitch_server.engine.exporter import Exported, export
+
+    tally = Exported()
+    async with _opened(url) as opened, _progress(lambda: f"{tally.sessions} sessions, {tally.checkpoints} checkpoints"):
+        out.write(FIRST_LINE)
+        async for frame in export(opened, f"lockstitch {__version__}", tally, tenant):
+            out.write(encode(frame))
+    return tally
+
+
+@contextmanager
+def _output(file: str) -> Iterator[BinaryIO]:
+    """Where an archive goes. A file is there when it is whole."""
+    if file == STANDARD:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    part = Path(file + ".part")
+    try:
+        with part.open("wb") as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+    except OSError as error:
+        fail(f"cannot write {part}: {error.strerror}", UNUSABLE)
+    part.replace(file)
+
+
+def archive(
+    file: File,
+    config: options.ConfigFile = None,
+    assignments: options.Assignments = None,
+    store: options.Store = None,
+) -> None:
+    """Import an archive that `lockstitch export` has written, into a store of any kind.
+
+    Each session is imported whole or not at all. An import can be repeated, or go on after it was broken off: what is
+    there already is left as it is. Sessions that are there with other content are left out, and told.
+    """
+    url = _url(config, assignments, store)
+    with _input(file) as source:
+        tally = _run(_import(url, source))
+    typer.echo(f"{tally.created} sessions created, {tally.unchanged} unchanged, {tally.checkpoints} checkpoints")
+    _tell_failures(tally.failures)
+
+
+async def _import(url: str, source: BinaryIO) -> "Restored":
+    from lockstitch_server.core.archive import frames
+    from lockstitch_server.engine.restorer import Restored, restore
+
+    tally = Restored()
+    told = _progress(lambda: f"{tally.created + tally.unchanged} sessions, {tally.checkpoints} checkpoints")
+    async with _opened(url) as opened, told:
+        await restore(opened, frames(source), tally)
+    return tally
+
+
+def _input(file: str) -> BinaryIO:
+    try:
+        return sys.stdin.buffer if file == STANDARD else Path(file).open("rb")
+    except OSError as error:
+        fail(f"cannot read {file}: {error.strerror}", UNUSABLE)
+
+
+def _url(config: str | None, assignments: list[str] | None, store: str | None) -> str:
+    return effective(config, assignments, store=store).settings.store
+
+
+@asynccontextmanager
+async def _opened(url: str) -> "AsyncIterator[Store]":
+    from lockstitch_server.storage import create_store
+
+    store = create_store(url, pool_size=1)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def _run(work: Coroutine[None, None, T]) -> T:
+    from lockstitch_server.core.archive import ArchiveInvalid
+    from lockstitch_server.core.errors import Failure
+    from lockstitch_server.storage import StoreError
+
+    try:
+        return asyncio.run(work)
+    except StoreError as error:
+        fail(str(error), UNUSABLE)
+    except ArchiveInvalid as error:
+        fail(str(error), FAILED)
+    except Failure as failure:
+        fail(failure.message, FAILED)
+
+
+@asynccontextmanager
+async def _progress(line: Callable[[], str]) -> AsyncIterator[None]:
+    """A line on stderr now and then."""
+
+    async def tell() -> None:
+        while True:
+            await asyncio.sleep(LINE_SECONDS)
+            typer.echo(line(), err=True)
+
+    task = asyncio.create_task(tell())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def _tell_failures(failures: Sequence[str]) -> None:
+    for failure in failures:
+        typer.echo(f"lockstitch: left out {one_line(failure)}", err=True)
+    if failures:
+        raise typer.Exit(FAILED)

@@ -1,0 +1,73 @@
+"""Asks the database again and again whether it would do its work, and tells when that changes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import structlog
+
+from lockstitch_server.core.errors import Failure
+
+RETRY_FACTOR = 4
+"""How much sooner than usual to ask again after a failure."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often to ask, how long to wait for an answer, and how many failures in a row make an outage."""
+
+    seconds: float
+    patience: float
+    failures: int
+
+
+class Verdict:
+    """Well until so many failures in a row; well again at the first success."""
+
+    def __init__(self, failures: int) -> None:
+        self._most = failures
+        self._in_row = 0
+        self.well = True
+
+    def saw(self, success: bool) -> bool:
+        """Take in an answer. Returns whether the verdict has changed."""
+        self._in_row = 0 if success else self._in_row + 1
+        before, self.well = self.well, self._in_row < self._most and (self.well or success)
+        return self.well is not before
+
+
+@asynccontextmanager
+async def probing(ping: Callable[[], Awaitable[None]], tell: Callable[[bool], None], pace: Pace) -> AsyncIterator[None]:
+    """Ask while the block runs. `tell` hears whether the database is well, whenever that has changed."""
+    task = asyncio.create_task(_probe(ping, tell, pace))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _probe(ping: Callable[[], Awaitable[None]], tell: Callable[[bool], None], pace: Pace) -> None:
+    verdict = Verdict(pace.failures)
+    while True:
+        problem = await _problem(ping, pace.patience)
+        if verdict.saw(problem is None):
+            log.warning("database_is_well" if verdict.well else "database_is_away", reason=problem)
+            tell(verdict.well)
+        await asyncio.sleep(pace.seconds if problem is None else pace.seconds / RETRY_FACTOR)
+
+
+async def _problem(ping: Callable[[], Awaitable[None]], patience: float) -> str | None:
+    """Why the database does not answer; None: it does."""
+    try:
+        async with asyncio.timeout(patience):
+            await ping()
+    except TimeoutError:
+        return f"no answer within {patience} s"
+    except Failure as failure:
+        return failure.message
+    return None

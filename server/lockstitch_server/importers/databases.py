@@ -1,0 +1,165 @@
+"""Databases of others, from which an import reads. Nothing is ever written there."""
+
+import os
+import re
+import sqlite3
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
+
+from lockstitch_server.core.redaction import redact
+
+if TYPE_CHECKING:
+    import aiosqlite
+    import asyncpg
+
+CONNECT_SECONDS = 10.0
+# Each row holds a whole state: few are read ahead.
+ROWS_AHEAD = 8
+
+
+_PLACE = re.compile(r"\?(\d)")
+
+
+class SourceUnusable(Exception):
+    """The database cannot be read, or weavegraph did not write it. The text is for people."""
+
+
+class Database(Protocol):
+    """Something that answers SQL, in which `?1` is the first argument."""
+
+    def rows(self, sql: str, *arguments: str) -> AsyncGenerator[tuple[Any, ...], None]:
+        """The rows of the answer, few of them in memory at a time."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which sessions are asked for."""
+
+    prefix: str = ""
+    ids: Collection[str] = ()
+
+    def __call__(self, session_id: str) -> bool:
+        return session_id.startswith(self.prefix) and (not self.ids or session_id in self.ids)
+
+
+def is_postgres(url: str) -> bool:
+    """Whether a source is a Postgres database; else it is an SQLite file."""
+    return url.startswith(("postgres://", "postgresql://"))
+
+
+def open_database(url: str, connections: int, writer: str) -> AbstractAsyncContextManager[Database]:
+    """The database at a file's path, a sqlite URL or a postgresql URL.
+
+    writer: who should have written it, for people.
+
+    Entering raises SourceUnusable, and so does reading.
+    """
+    return _open_postgres(url, connections, writer) if is_postgres(url) else _open_sqlite(url, writer)
+
+
+class _Sqlite:
+    def __init__(self, connection: "aiosqlite.Connection", path: Path, writer: str) -> None:
+        self._connection = connection
+        self._path = path
+        self._writer = writer
+
+    async def rows(self, sql: str, *arguments: str) -> AsyncGenerator[tuple[Any, ...], None]:
+        with _sqlite_errors(self._path, self._writer):
+            async with self._connection.execute(sql, arguments) as cursor:
+                async for row in cursor:
+                    yield tuple(row)
+
+
+@asynccontextmanager
+async def _open_sqlite(url: str, writer: str) -> AsyncIterator[Database]:
+    import aiosqlite
+
+    path = sqlite_path(url)
+    if not path.is_file():
+        raise SourceUnusable(f"there is no file {path}")
+    uri = f"file:{quote(str(path))}?{_mode(path)}"
+    connection = aiosqlite.connect(uri, uri=True, iter_chunk_size=ROWS_AHEAD)
+    with _sqlite_errors(path, writer):
+        try:
+            await connection
+        except sqlite3.Error:
+            connection._thread.join()  # else it may outlive the event loop, and die noisily
+            raise
+    try:
+        yield _Sqlite(connection, path, writer)
+    finally:
+        await connection.close()
+
+
+def sqlite_path(url: str) -> Path:
+    """The file that is meant: a plain path, or a URL in our spelling or in sqlx's, where three slashes are absolute."""
+    if not url.startswith("sqlite:"):
+        return Path(url)
+    rest = url.removeprefix("sqlite:").partition("?")[0]
+    if rest.startswith("////"):
+        return Path("/", rest.lstrip("/"))
+    ours = Path(rest.removeprefix("///"))
+    return ours if ours.is_file() else Path(rest.removeprefix("//"))
+
+
+def _mode(path: Path) -> str:
+    """Read-only. A database in WAL mode then wants to make a file beside it; where it cannot, nobody writes either."""
+    beside = path.with_name(f"{path.name}-wal")
+    return "mode=ro" if beside.exists() or _writable(path.parent) else "mode=ro&immutable=1"
+
+
+def _writable(directory: Path) -> bool:
+    return os.access(directory, os.W_OK)
+
+
+@contextmanager
+def _sqlite_errors(path: Path, writer: str) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        text = str(error)
+        if text.startswith("no such"):
+            text = f"it is no {writer} database ({text})"
+        raise SourceUnusable(f"{path} cannot be read: {text}") from None
+
+
+class _Postgres:
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", url: str, writer: str) -> None:
+        self._pool = pool
+        self._url = url
+        self._writer = writer
+
+    async def rows(self, sql: str, *arguments: str) -> AsyncGenerator[tuple[Any, ...], None]:
+        with _postgres_errors(self._url, self._writer):
+            async with self._pool.acquire() as connection, connection.transaction(readonly=True):
+                async for row in connection.cursor(_PLACE.sub(r"$\1", sql), *arguments, prefetch=ROWS_AHEAD):
+                    yield tuple(row)
+
+
+@asynccontextmanager
+async def _open_postgres(url: str, connections: int, writer: str) -> AsyncIterator[Database]:
+    import asyncpg
+
+    with _postgres_errors(url, writer):
+        # No prepared statements: PgBouncer may be in between.
+        pool = await asyncpg.create_pool(
+            url, min_size=1, max_size=connections, timeout=CONNECT_SECONDS, statement_cache_size=0
+        )
+    async with pool:
+        yield _Postgres(pool, url, writer)
+
+
+@contextmanager
+def _postgres_errors(url: str, writer: str) -> Iterator[None]:
+    import asyncpg
+
+    try:
+        yield
+    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
+        raise SourceUnusable(f"{redact(url)} is no {writer} database ({error})") from None
+    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise SourceUnusable(f"{redact(url)} cannot be read: {redact(str(error)) or type(error).__name__}") from None

@@ -1,0 +1,76 @@
+"""What watches the parts of a server, as far as anybody wants to know."""
+
+from collections.abc import Callable
+
+from lockstitch_server.config import Settings
+from lockstitch_server.core.reading import Totals
+from lockstitch_server.engine.sweeper import Sweeper, SweepStats
+from lockstitch_server.engine.watcher import Watcher
+from lockstitch_server.rpc.interceptors.telemetry import Telemetry
+from lockstitch_server.rpc.observers import CallLog, CallStats
+from lockstitch_server.telemetry.hub import Hub
+from lockstitch_server.telemetry.observers import QueueStats
+from lockstitch_server.telemetry.session_ids import SessionIds
+from lockstitch_server.telemetry.stats import Stats
+
+Waiting = Callable[[], tuple[int, int]]
+
+
+def create_telemetry(settings: Settings, hub: Hub) -> Telemetry | None:
+    """What tells of calls; None where nothing is to be told."""
+    session_ids = SessionIds(settings.tell_session_ids)
+    stats = CallStats(hub.stats) if hub.stats is not None else None
+    every = settings.log_level == "debug"
+    log = CallLog(session_ids, every=every, slow_seconds=settings.slow_call_seconds)
+    noted = every or settings.slow_call_seconds > 0
+    if hub.tracer is None:
+        return Telemetry(None, stats, log if noted else None) if stats is not None or noted else None
+    from lockstitch_server.rpc.call_spans import CallSpans
+
+    return Telemetry(CallSpans(hub.tracer, session_ids), stats, log if noted else None)
+
+
+def queue_stats(hub: Hub, queue: str) -> QueueStats | None:
+    """What counts the batches of a queue."""
+    return QueueStats(hub.stats, queue) if hub.stats is not None else None
+
+
+def watch_queues(hub: Hub, **queues: Waiting) -> None:
+    """Tell how much waits in queues."""
+    if hub.stats is not None:
+        for name, waiting in queues.items():
+            QueueStats(hub.stats, name).watch(waiting)
+
+
+def watch_sessions(hub: Hub, watcher: Watcher, sweeper: Sweeper | None) -> None:
+    """Tell what sweeps do, and how many watch sessions."""
+    if hub.stats is None:
+        return
+    sweeps = sweeper.stats if sweeper is not None else SweepStats()
+
+    def look(stats: Stats) -> None:
+        stats.set("lockstitch.watchers", watcher.callers)
+        stats.set("lockstitch.sweeps", sweeps.sweeps, "")
+        stats.set("lockstitch.sweeps", sweeps.failures, "broken_off")
+        stats.set("lockstitch.swept.sessions", sweeps.sessions)
+        stats.set("lockstitch.swept.checkpoints", sweeps.checkpoints)
+        stats.set("lockstitch.swept.size", sweeps.bytes)
+        stats.set("lockstitch.swept.rows", sweeps.cleared, "cleared")
+        stats.set("lockstitch.swept.rows", sweeps.forgotten, "forgotten")
+
+    hub.stats.watch(look)
+
+
+def totals_teller(hub: Hub) -> Callable[[Totals], None] | None:
+    """What takes in how much the store holds. Of several workers, only the first one asks."""
+    stats = hub.stats
+    if stats is None or hub.identity.worker > 1:
+        return None
+
+    def tell(totals: Totals) -> None:
+        stats.set("lockstitch.sessions", totals.sessions)
+        stats.set("lockstitch.checkpoints", totals.checkpoints)
+        stats.set("lockstitch.stored", totals.stored_bytes)
+        stats.set("lockstitch.leases", totals.leases)
+
+    return tell

@@ -1,0 +1,105 @@
+"""What is told of every call: its span, its duration, its line in the log. One interceptor for all: each one costs."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from google.protobuf.descriptor import MethodDescriptor
+
+from lockstitch_server.core.errors import Failure
+from lockstitch_server.rpc.context import CallContext
+from lockstitch_server.rpc.errors import code_of
+from lockstitch_server.rpc.handlers import Incoming, StreamHandler, UnaryHandler
+from lockstitch_server.rpc.interceptors.admission import ENDLESS
+from lockstitch_server.rpc.observers import CallLog, CallStats
+
+if TYPE_CHECKING:
+    from lockstitch_server.rpc.call_spans import CallSpans
+
+OK = "OK"
+
+
+class Telemetry:
+    """Tells of calls. What is None is not told.
+
+    spans: traces them; stats: counts them; log: notes them.
+    """
+
+    def __init__(self, spans: "CallSpans | None", stats: CallStats | None, log: CallLog | None) -> None:
+        self._spans = spans
+        self._stats = stats
+        self._log = log
+
+    def unary(self, method: MethodDescriptor, handle: UnaryHandler) -> UnaryHandler:
+        if self._spans is None and self._stats is None and self._log is None:
+            return handle
+
+        async def call(data: bytes, context: CallContext) -> bytes:
+            began = self._begun()
+            span = self._spans.begin(method, context) if self._spans is not None else None
+            try:
+                answer = await handle(data, context)
+            except BaseException as error:
+                code = code_name(error, context)
+                if span is not None:
+                    span.end(code, data, error=error)
+                self._ended(method, code, perf_counter() - began, data, context)
+                raise
+            if span is not None:
+                span.end(OK, data, answer)
+            self._ended(method, OK, perf_counter() - began, data, context)
+            return answer
+
+        return call
+
+    def stream(self, method: MethodDescriptor, handle: StreamHandler) -> StreamHandler:
+        if self._spans is None and self._stats is None and self._log is None:
+            return handle
+
+        async def call(incoming: Incoming, context: CallContext) -> AsyncGenerator[bytes, None]:
+            began = self._begun()
+            data = incoming if isinstance(incoming, bytes) else b""
+            span = None
+            if self._spans is not None:
+                if method.client_streaming:  # it may last for days: each of its saves has a span instead
+                    self._spans.begin_items(context)
+                else:
+                    span = self._spans.begin(method, context)
+            code, fault = OK, None
+            try:
+                async with aclosing(handle(incoming, context)) as answers:
+                    async for answer in answers:
+                        yield answer
+            except BaseException as error:
+                code, fault = code_name(error, context), error
+                raise
+            finally:
+                if span is not None:
+                    span.end(code, data, error=fault)
+                self._ended(method, code, perf_counter() - began, data, context)
+
+        return call
+
+    def _begun(self) -> float:
+        if self._stats is not None:
+            self._stats.active.value += 1
+        return perf_counter()
+
+    def _ended(self, method: MethodDescriptor, code: str, seconds: float, data: bytes, context: CallContext) -> None:
+        if self._stats is not None:
+            self._stats.active.value -= 1
+            self._stats.ended(method, code, seconds)
+        if self._log is not None:
+            self._log.ended(method, code, seconds, data, context, may_be_long=method.name in ENDLESS)
+
+
+def code_name(error: BaseException, context: CallContext) -> str:
+    """The status code that a caller is told, or would be told if he had waited."""
+    if isinstance(error, Failure):
+        return code_of(error).name
+    if isinstance(error, GeneratorExit | asyncio.CancelledError):
+        left = context.transport.time_remaining()
+        return "DEADLINE_EXCEEDED" if left is not None and left <= 0 else "CANCELLED"
+    return "INTERNAL"

@@ -1,0 +1,104 @@
+"""Calls counted, and noted in the log. No payload and no secret is ever noted."""
+
+from collections.abc import Iterable, Sequence
+
+import structlog
+from google.protobuf.descriptor import MethodDescriptor
+
+from lockstitch_server.core.errors import Failure
+from lockstitch_server.core.operations import Outcome, Result, Saved
+from lockstitch_server.rpc.context import CallContext
+from lockstitch_server.rpc.peek import subject
+from lockstitch_server.telemetry.session_ids import SessionIds
+from lockstitch_server.telemetry.stats import Histogram, Number, Stats
+from lockstitch_server.telemetry.trace_context import ID_BYTES
+
+log = structlog.get_logger(__name__)
+
+
+class CallStats:
+    """Counts calls, and those that are being answered."""
+
+    def __init__(self, stats: Stats) -> None:
+        self._stats = stats
+        self._durations: dict[tuple[str, str], Histogram] = {}
+        self.active = stats.number("lockstitch.calls.active")
+
+    def ended(self, method: MethodDescriptor, code: str, seconds: float) -> None:
+        """A call has ended with this status code."""
+        name = method.full_name
+        histogram = self._durations.get((name, code))
+        if histogram is None:
+            service, _, method_name = name.rpartition(".")
+            histogram = self._stats.histogram("rpc.server.call.duration", f"{service}/{method_name}", code)
+            self._durations[name, code] = histogram
+        histogram.observe(seconds)
+
+
+class SaveCounts:
+    """Counts saves."""
+
+    def __init__(self, stats: Stats) -> None:
+        self._outcomes = {outcome: stats.number("lockstitch.saves", outcome.name.lower()) for outcome in Outcome}
+        self._writes = stats.number("lockstitch.saves", "writes")
+        self._failed = stats.number("lockstitch.saves", "failed")
+        self._received = stats.number("lockstitch.saves.received")
+
+    def done(self, sizes: Iterable[int], results: Sequence[Sequence[tuple[int, Result | Failure]]]) -> None:
+        """A batch of requests, of these sizes, has had these results."""
+        self._received.value += sum(sizes)
+        for many in results:
+            for _, result in many:
+                self._of(result).value += 1
+
+    def _of(self, result: Result | Failure) -> Number:
+        if isinstance(result, Saved):
+            return self._outcomes[result.outcome]
+        return self._failed if isinstance(result, Failure) else self._writes
+
+
+class CallLog:
+    """A line for every call at `debug`, and for slow ones at `warning`.
+
+    every: whether calls that are not slow are noted.
+    slow_seconds: from where a call is slow; 0: none is.
+    """
+
+    def __init__(self, session_ids: SessionIds, *, every: bool, slow_seconds: float) -> None:
+        self._session_ids = session_ids
+        self._every = every
+        self._slow = slow_seconds or float("inf")
+
+    def ended(
+        self,
+        method: MethodDescriptor,
+        code: str,
+        seconds: float,
+        data: bytes,
+        context: CallContext,
+        *,
+        may_be_long: bool,
+    ) -> None:
+        """Note a call that has ended. may_be_long: it has no end of its own, and is never slow."""
+        if seconds >= self._slow and not may_be_long:
+            log.warning("slow_call", **self._facts(method, code, seconds, data, context))
+        elif self._every:
+            log.debug("call", **self._facts(method, code, seconds, data, context))
+
+    def _facts(
+        self, method: MethodDescriptor, code: str, seconds: float, data: bytes, context: CallContext
+    ) -> dict[str, object]:
+        about = subject(data, method.input_type)
+        trace = context.trace_id()
+        facts: dict[str, object] = {
+            "method": method.full_name,
+            "code": code,
+            "seconds": round(seconds, 6),
+            "request_bytes": len(data),
+            "request_id": context.call_id(),
+            "session": self._session_ids.shown(about.session_id),
+            "namespace": about.namespace,
+            "trace_id": trace[:ID_BYTES].hex(),
+            "span_id": trace[ID_BYTES : ID_BYTES + 8].hex(),
+        }
+        return {name: value for name, value in facts.items() if value != ""}

@@ -1,0 +1,97 @@
+"""What a request is about, out of its bytes, without parsing it: for logs and traces of calls that are noted at all."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from google.protobuf.descriptor import Descriptor
+
+from lockstitch.v1 import checkpoint_service_pb2 as pb
+
+VARINT, FIXED64, DELIMITED, FIXED32 = 0, 1, 2, 5
+MOST_FIELDS = 64
+"""How many fields are looked at: what is wanted is written first."""
+
+Value = int | memoryview
+
+
+class Subject(NamedTuple):
+    """What a request is about; empty where it does not say."""
+
+    session_id: str = ""
+    namespace: str = ""
+    step: int | None = None
+    is_delta: bool | None = None
+
+
+NOTHING = Subject()
+
+
+def subject(data: bytes | memoryview, request: Descriptor) -> Subject:
+    """What a request is about; NOTHING where it is malformed or about no session."""
+    view = memoryview(data)
+    try:
+        return _of_save(view) if request.name == "SaveRequest" else _of_other(view, request)
+    except (IndexError, UnicodeDecodeError):
+        return NOTHING
+
+
+def fields(data: memoryview) -> Iterator[tuple[int, Value]]:
+    """The first fields of a message, with their numbers. Raises IndexError where it is malformed."""
+    at, end = 0, len(data)
+    for _ in range(MOST_FIELDS):
+        if at >= end:
+            return
+        tag, at = _varint(data, at)
+        number, kind = tag >> 3, tag & 7
+        if kind == VARINT:
+            value, at = _varint(data, at)
+            yield number, value
+        elif kind == DELIMITED:
+            size, at = _varint(data, at)
+            if at + size > end:
+                raise IndexError
+            yield number, data[at : at + size]
+            at += size
+        elif kind in (FIXED64, FIXED32):
+            at += 8 if kind == FIXED64 else 4
+        else:
+            raise IndexError
+
+
+def _of_save(data: memoryview) -> Subject:
+    found = dict(fields(data))
+    checkpoint = found.get(pb.SaveRequest.CHECKPOINT_FIELD_NUMBER)
+    inner = dict(fields(checkpoint)) if isinstance(checkpoint, memoryview) else {}
+    step = inner.get(5, 0)
+    is_delta = pb.SaveRequest.DELTA_FIELD_NUMBER in found
+    return Subject(_text(inner.get(1)), _text(inner.get(2)), step if isinstance(step, int) else None, is_delta)
+
+
+def _of_other(data: memoryview, request: Descriptor) -> Subject:
+    session_id, namespace = (request.fields_by_name.get(name) for name in ("session_id", "namespace"))
+    if session_id is None:
+        return NOTHING
+    found = dict(fields(data))
+    return Subject(_text(found.get(session_id.number)), _text(found.get(namespace.number)) if namespace else "")
+
+
+def _text(value: Value | None) -> str:
+    return str(value, "utf-8") if isinstance(value, memoryview) else ""
+
+
+def _varint(data: memoryview, at: int) -> tuple[int, int]:
+    """A number and where it ends."""
+    value = data[at]
+    if value < 0x80:
+        return value, at + 1
+    value &= 0x7F
+    shift = 7
+    while True:
+        at += 1
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at + 1
+        shift += 7
+        if shift > 63:
+            raise IndexError

@@ -1,0 +1,52 @@
+"""From bytes to requests that keep to the rules."""
+
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from lockstitch_server.config import Limits
+from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.rpc.checker import Checker
+
+M = TypeVar("M", bound=Message)
+
+
+class Requests:
+    """Reads requests, with an operator's limits."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._max_bytes = limits.max_message_bytes
+        self._checker = Checker(limits)
+
+    def read(self, kind: type[M], data: bytes, most: int | None = None) -> M:
+        """A request of a kind. Fails with TOO_LARGE, INVALID_FIELD, NOT_JSON.
+
+        most: how many bytes it may have, if not as many as any message.
+        """
+        self.check_size(len(data), most)
+        request = self.parse(kind, data)
+        self.check(request)
+        return request
+
+    def check_size(self, size: int, most: int | None = None) -> None:
+        """Fails with TOO_LARGE."""
+        if size > (most or self._max_bytes):
+            raise Failure(
+                Reason.TOO_LARGE,
+                f"request: has {size} bytes; the limit is {self._max_bytes} bytes (max_message_bytes)",
+                field="request",
+                limit=self._max_bytes,
+                size=size,
+            )
+
+    def parse(self, kind: type[M], data: bytes) -> M:
+        """A message that may be anything. Fails with INVALID_FIELD where it is none."""
+        try:
+            return kind.FromString(data)
+        except DecodeError as error:
+            name = kind.DESCRIPTOR.name
+            raise Failure(Reason.INVALID_FIELD, f"request: is no {name} message", field="request") from error
+
+    def check(self, request: Message) -> None:
+        """Fails with INVALID_FIELD or NOT_JSON, naming the field and the limit."""
+        self._checker.check(request)

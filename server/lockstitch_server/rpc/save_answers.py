@@ -1,0 +1,63 @@
+"""What came of saves, as messages, put together by hand: their libraries would take as long as half of a plan."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from google.protobuf.message import DecodeError
+
+from lockstitch.v1 import checkpoint_service_pb2 as pb
+from lockstitch_server.core import wire
+from lockstitch_server.core.checkpoint import timestamp
+from lockstitch_server.core.errors import Failure
+from lockstitch_server.core.operations import Result, Saved
+from lockstitch_server.rpc.bundles import BATCH
+from lockstitch_server.rpc.errors import status_of
+
+
+def saved(result: Saved) -> bytes:
+    """A SaveResponse."""
+    checkpoint_id, revision, outcome, saved_at = result
+    return wire.text(1, checkpoint_id) + _rest(revision, outcome.value, saved_at)
+
+
+def item(number: int, result: Result | Failure) -> bytes:
+    """A SaveStreamResponse."""
+    if isinstance(result, Failure):
+        return wire.unsigned(1, number) + wire.delimited(3, status_of(result).SerializeToString())
+    assert isinstance(result, Saved)
+    return wire.unsigned(1, number) + wire.delimited(2, saved(result))
+
+
+def batch(results: Iterable[tuple[int, Result | Failure]]) -> bytes:
+    """A SaveStreamResponse that holds many."""
+    return b"".join([wire.delimited(BATCH, item(number, result)) for number, result in results])
+
+
+def failed(data: bytes, failure: Failure, *, is_batch: bool) -> bytes:
+    """The answer to a SaveStreamRequest of which everything has failed."""
+    try:
+        message = pb.SaveStreamRequest.FromString(data)
+    except DecodeError:
+        message = pb.SaveStreamRequest()
+    if not is_batch:
+        return item(message.request_id, failure)
+    return batch((one.request_id, failure) for one in items_of(message))
+
+
+def items_of(message: pb.SaveStreamRequest) -> list[pb.SaveStreamRequest]:
+    """The saves of a message, each as if it had come alone. There is always one."""
+    items = list(message.batch)
+    if not items:
+        return [message]
+    if message.HasField("save"):
+        own = pb.SaveStreamRequest()
+        own.CopyFrom(message)
+        own.ClearField("batch")
+        items.insert(0, own)
+    return items
+
+
+@lru_cache(maxsize=256)
+def _rest(revision: int, outcome: int, saved_at: int) -> bytes:
+    """Of a SaveResponse; the same for most saves of a batch."""
+    return wire.unsigned(2, revision) + wire.unsigned(3, outcome) + wire.delimited(4, timestamp(saved_at))

@@ -1,0 +1,168 @@
+"""Saves by the batch: from requests as bytes to answers as bytes.
+
+A batch of requests is read, planned and answered in a third of the time that they take one by one, between other work.
+Nothing here knows of calls, so it can run in a process of its own.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+from typing import NamedTuple, TypeAlias
+
+from google.protobuf.message import Message
+
+from lockstitch.v1 import checkpoint_service_pb2 as pb
+from lockstitch_server.config import Limits
+from lockstitch_server.core.errors import Failure
+from lockstitch_server.core.intake import save_operation, save_writes_operation
+from lockstitch_server.core.operations import Operation, Result, Saved
+from lockstitch_server.engine.committer import Committer
+from lockstitch_server.rpc import save_answers
+from lockstitch_server.rpc.observers import SaveCounts
+from lockstitch_server.rpc.requests import Requests
+from lockstitch_server.rpc.save_answers import items_of
+from lockstitch_server.rpc.usual import UsualSaves
+from lockstitch_server.telemetry.trace_context import ID_BYTES, trace_id_in
+
+STREAM_OVERHEAD = 16 * 1024 + 64
+"""Most bytes that a SaveStreamRequest has beside its SaveRequest: its number, and the trace it is a part of."""
+
+
+class Kind(IntEnum):
+    """What a request is, and so its answer."""
+
+    SAVE = 1
+    ITEM = 2
+    """Of a SaveStream."""
+    WRITES = 3
+    BATCH = 4
+    """Many items of a SaveStream."""
+
+
+class Asked(NamedTuple):
+    """A request that nobody has looked into yet."""
+
+    kind: int
+    tenant: str
+    data: bytes
+    trace: bytes = b""
+    """The id of the trace that the call belongs to, if any; more follows where it is sampled here."""
+    operations: int = 1
+    """How many operations it asks for, about."""
+    came: int = 0
+    """When it came, in ns since 1970, where its saves may be traced."""
+
+
+Wanted: TypeAlias = tuple[int, Operation | Failure]
+"""What is asked for, or why it cannot be done; with the number of an item."""
+
+
+class Item(NamedTuple):
+    """A save out of a message."""
+
+    number: int
+    save: pb.SaveRequest
+    trace_id: bytes
+    whole: Message
+    """With all that the message said of it."""
+    is_flat: bool
+    """Whether it holds no other saves, as it must not."""
+
+
+class Saves:
+    """Does what requests ask for, each as far as it can be done."""
+
+    def __init__(self, committer: Committer, limits: Limits, counts: SaveCounts | None = None) -> None:
+        self._committer = committer
+        self._requests = Requests(limits)
+        self._usual = UsualSaves(limits)
+        self._counts = counts
+        self._turn = asyncio.Lock()
+        self._largest_item = limits.max_message_bytes + STREAM_OVERHEAD
+
+    async def work(self, batch: Sequence[Asked]) -> Sequence[bytes | Failure]:
+        """The answer to each request, durable. Fails with what befalls all of them."""
+        read = [self._read(asked) for asked in batch]
+        async with self._turn:  # first come, first served
+            done = await self._commit(read)
+        return self._answered(batch, read, done)
+
+    async def _commit(self, read: Sequence[Sequence[Wanted]]) -> Sequence[Result | Failure]:
+        """The results of what can be done of it."""
+        operations = [wanted for many in read for _, wanted in many if not isinstance(wanted, Failure)]
+        return await self._committer.commit(operations) if operations else ()
+
+    def _answered(
+        self, batch: Sequence[Asked], read: Sequence[Sequence[Wanted]], done: Sequence[Result | Failure]
+    ) -> list[bytes | Failure]:
+        """The answer to each request, out of the results of what could be done."""
+        each = iter(done)
+        results = [[(number, _result(wanted, each)) for number, wanted in many] for many in read]
+        if self._counts is not None:
+            self._counts.done((len(asked.data) for asked in batch), results)
+        return [_answer(asked.kind, many) for asked, many in zip(batch, results, strict=True)]
+
+    def _read(self, asked: Asked) -> list[Wanted]:
+        try:
+            if asked.kind == Kind.WRITES:
+                return [(0, save_writes_operation(self._requests.read(pb.SaveWritesRequest, asked.data), asked.tenant))]
+            return self._read_saves(asked)
+        except Failure as failure:
+            return [(0, failure)]
+
+    def _read_saves(self, asked: Asked) -> list[Wanted]:
+        """Quickly where that can be done, else anew. Fails with what stands against the message as a whole."""
+        if asked.kind == Kind.SAVE:
+            self._requests.check_size(len(asked.data))
+        if len(asked.data) > self._largest_item:
+            return [(item.number, self._closely(item, asked)) for item in self._items(asked)]
+        read, tenant = self._usual.read, asked.tenant
+        done = [
+            (number, read(save, tenant, trace_id) if is_flat else None)
+            for number, save, trace_id, _, is_flat in self._items(asked)
+        ]
+        found: list[Wanted] = [(number, save) for number, save in done if save is not None]
+        if len(found) == len(done):
+            return found
+        again = self._items(asked)
+        return [(number, save or self._closely(item, asked)) for (number, save), item in zip(done, again, strict=True)]
+
+    def _items(self, asked: Asked) -> list[Item]:
+        """The saves of a message. Fails with INVALID_FIELD where it is none."""
+        own = asked.trace[:ID_BYTES]
+        if asked.kind == Kind.SAVE:
+            request = self._requests.parse(pb.SaveRequest, asked.data)
+            return [Item(0, request, own, request, is_flat=True)]
+        message = self._requests.parse(pb.SaveStreamRequest, asked.data)
+        items = items_of(message) if asked.kind == Kind.BATCH else [message]
+        return [
+            Item(item.request_id, item.save, trace_id_in(item.trace_context) or own, item, is_flat=not item.batch)
+            for item in items
+        ]
+
+    def _closely(self, item: Item, asked: Asked) -> Operation | Failure:
+        """What is asked for, or what is wrong with it."""
+        try:
+            if len(asked.data) > self._largest_item:
+                self._requests.check_size(item.whole.ByteSize(), self._largest_item)
+            self._requests.check(item.whole)
+            return save_operation(item.save, asked.tenant, item.trace_id)
+        except Failure as failure:
+            return failure
+
+
+def _result(wanted: Operation | Failure, done: Iterator[Result | Failure]) -> Result | Failure:
+    return wanted if isinstance(wanted, Failure) else next(done)
+
+
+def _answer(kind: int, results: Sequence[tuple[int, Result | Failure]]) -> bytes | Failure:
+    if kind == Kind.BATCH:
+        return save_answers.batch(results)
+    number, result = results[0]
+    if kind == Kind.ITEM:
+        return save_answers.item(number, result)
+    if isinstance(result, Failure):
+        return result
+    if isinstance(result, Saved):
+        return save_answers.saved(result)
+    return pb.SaveWritesResponse(revision=result.revision, stored=result.stored).SerializeToString()

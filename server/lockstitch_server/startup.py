@@ -1,0 +1,40 @@
+"""What must be right before anything is served."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from lockstitch_server.config import Settings
+from lockstitch_server.storage import Store, StoreError, create_store
+from lockstitch_server.storage.observed import ObservedStore
+from lockstitch_server.telemetry.hub import Hub
+from lockstitch_server.telemetry.observers import DatabaseObserver, watch_connections
+
+
+class StartupError(Exception):
+    """The server cannot start. The message is one line for operators."""
+
+
+def observed(store: Store, url: str, hub: Hub) -> Store:
+    """A store that is told of; the same one where nobody wants to know."""
+    if hub.tracer is None and hub.stats is None:
+        return store
+    if hub.stats is not None:
+        watch_connections(hub.stats, lambda: store.connections)
+    return ObservedStore(store, DatabaseObserver(url, hub.tracer, hub.stats))
+
+
+@asynccontextmanager
+async def open_store(settings: Settings, *, checked: bool = False) -> AsyncIterator[Store]:
+    """The store that the settings name. Raises StartupError.
+
+    checked: its schema is known to be right.
+    """
+    try:
+        store = create_store(settings.store, pool_size=settings.pool_size, migrate=settings.migrate, checked=checked)
+        await store.open()
+    except StoreError as error:
+        raise StartupError(str(error)) from error
+    try:
+        yield store
+    finally:
+        await store.close()

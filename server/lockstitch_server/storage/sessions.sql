@@ -1,0 +1,158 @@
+-- What is done to whole sessions; the same on every backend but for the words in braces.
+
+-- name: lock
+SELECT 1 FROM {schema}sessions WHERE key = :key {lock}
+
+-- name: details
+-- One row, whether there is such a session or not: the database's time is in it.
+SELECT {clock}, s.key, s.tenant, s.session_id, s.created_at, s.updated_at, s.revision, s.last_log, s.checkpoint_count,
+       s.stored_bytes, s.write_bytes, s.ttl, s.expire_at,
+       s.labels, s.lease_token, s.lease_holder, s.lease_acquired_at, s.lease_expire_at, s.lease_revision,
+       s.tombstone_until, s.keep_last, s.max_age, s.deletion_revision, s.deleted_revision, s.origin,
+       (SELECT c.checkpoint_id FROM {schema}checkpoints c WHERE c.key = s.key AND c.namespace = ''
+        ORDER BY c.checkpoint_id DESC LIMIT 1),
+       (SELECT c.step FROM {schema}checkpoints c WHERE c.key = s.key AND c.namespace = ''
+        ORDER BY c.checkpoint_id DESC LIMIT 1)
+FROM (SELECT 1) AS one LEFT JOIN {schema}sessions s ON s.key = :key
+
+-- name: insert_session
+INSERT INTO {schema}sessions (key, tenant, session_id, created_at, updated_at, updated_second, revision, last_log,
+                              checkpoint_count, stored_bytes, write_bytes)
+VALUES (:key, :tenant, :session_id, :created_at, :updated_at, :updated_second, :revision, :last_log, 0, 0, 0)
+ON CONFLICT DO NOTHING RETURNING 1
+
+-- name: update_session
+UPDATE {schema}sessions
+SET created_at = :created_at, updated_at = :updated_at, updated_second = :updated_second, revision = :revision,
+    last_log = :last_log, checkpoint_count = :checkpoint_count, stored_bytes = :stored_bytes,
+    write_bytes = :write_bytes, ttl = :ttl, expire_at = :expire_at, labels = :labels, lease_token = :lease_token,
+    lease_holder = :lease_holder, lease_acquired_at = :lease_acquired_at, lease_expire_at = :lease_expire_at,
+    lease_revision = :lease_revision, tombstone_until = :tombstone_until, keep_last = :keep_last, max_age = :max_age,
+    deletion_revision = :deletion_revision, deleted_revision = :deleted_revision, origin = :origin
+WHERE key = :key
+
+-- name: delete_session
+DELETE FROM {schema}sessions WHERE key = :key
+
+-- name: outdated
+-- What a policy lets go of, the latest of every namespace never.
+SELECT namespace, checkpoint_id, revision
+FROM (SELECT namespace, checkpoint_id, revision,
+             row_number() OVER (PARTITION BY namespace ORDER BY checkpoint_id DESC) AS place
+      FROM {schema}checkpoints WHERE key = :key) AS placed
+WHERE place > 1 AND (place > CAST(:keep_last AS BIGINT) OR revision < CAST(:oldest AS BIGINT))
+ORDER BY namespace, checkpoint_id
+
+-- name: later
+-- What came after a checkpoint.
+SELECT namespace, checkpoint_id, revision FROM {schema}checkpoints
+WHERE key = :key AND ((namespace = :namespace AND checkpoint_id > :checkpoint_id)
+                      OR (namespace <> :namespace AND revision > CAST(:revision AS BIGINT)))
+
+-- name: saved_since
+SELECT revision, namespace, checkpoint_id, parent_id, step FROM {schema}checkpoints
+WHERE key = :key AND revision > CAST(:revision AS BIGINT) ORDER BY revision LIMIT CAST(:limit AS BIGINT)
+
+-- name: saved_lately
+-- The same for a session with many checkpoints: begins with what its tenant has saved since.
+SELECT revision, namespace, checkpoint_id, parent_id, step FROM {schema}checkpoints {by_time}
+WHERE tenant_hash = :tenant_hash AND revision > CAST(:revision AS BIGINT) AND key = :key
+ORDER BY revision LIMIT CAST(:limit AS BIGINT)
+
+-- name: any_names
+SELECT namespace, checkpoint_id, revision FROM {schema}checkpoints WHERE key = :key LIMIT CAST(:limit AS BIGINT)
+
+-- name: newest
+SELECT coalesce(max(revision), 0) FROM {schema}checkpoints WHERE key = :key
+
+-- name: has_content
+SELECT EXISTS (SELECT 1 FROM {schema}checkpoints WHERE key = :key)
+    OR EXISTS (SELECT 1 FROM {schema}segments WHERE key = :key)
+    OR EXISTS (SELECT 1 FROM {schema}writes WHERE key = :key)
+
+-- name: page_of_checkpoints
+SELECT key, namespace, checkpoint_id, parent_id, step, revision, record, crc FROM {schema}checkpoints
+WHERE key = :key AND (namespace, checkpoint_id) > (:namespace, :checkpoint_id)
+ORDER BY namespace, checkpoint_id LIMIT CAST(:limit AS BIGINT)
+
+-- name: delete_checkpoint
+DELETE FROM {schema}checkpoints WHERE key = :key AND namespace = :namespace AND checkpoint_id = :checkpoint_id
+
+-- name: delete_writes
+DELETE FROM {schema}writes WHERE key = :key AND namespace = :namespace AND checkpoint_id = :checkpoint_id
+
+-- name: delete_later_writes
+DELETE FROM {schema}writes WHERE key = :key AND namespace = :namespace AND checkpoint_id > :checkpoint_id
+
+-- name: delete_all_writes
+DELETE FROM {schema}writes WHERE key = :key
+
+-- name: delete_all_segments
+DELETE FROM {schema}segments WHERE key = :key
+
+-- name: write_bytes
+SELECT CAST(coalesce(sum(length(data)), 0) AS BIGINT) FROM {schema}writes WHERE key = :key
+
+-- name: write_bytes_of
+SELECT CAST(coalesce(sum(length(data)), 0) AS BIGINT) FROM {schema}writes
+WHERE key = :key AND namespace = :namespace AND checkpoint_id = :checkpoint_id
+
+-- name: segment_bytes
+SELECT CAST(coalesce(sum(size), 0) AS BIGINT) FROM {schema}segments WHERE key = :key
+
+-- name: all_writes
+SELECT key, namespace, checkpoint_id, task_id, task_index, task_path, channel, data, crc FROM {schema}writes
+WHERE key = :key ORDER BY namespace, checkpoint_id, task_path, task_id, task_index
+
+-- name: strays
+-- Keys under which there are rows, and no session.
+SELECT DISTINCT key FROM {schema}checkpoints c
+WHERE NOT EXISTS (SELECT 1 FROM {schema}sessions s WHERE s.key = c.key)
+UNION SELECT DISTINCT key FROM {schema}segments g
+WHERE NOT EXISTS (SELECT 1 FROM {schema}sessions s WHERE s.key = g.key)
+UNION SELECT DISTINCT key FROM {schema}writes w
+WHERE NOT EXISTS (SELECT 1 FROM {schema}sessions s WHERE s.key = w.key)
+
+-- name: logs
+SELECT log, CAST(sum(size) AS BIGINT) FROM {schema}segments WHERE key = :key GROUP BY log
+
+-- name: delete_log
+DELETE FROM {schema}segments WHERE key = :key AND log = :log
+
+-- name: copy_log
+INSERT INTO {schema}segments (key, log, start, size, crc, data)
+SELECT :target, log, start, size, crc, data FROM {schema}segments
+WHERE key = :source AND log = :log AND start < :length
+
+-- name: copy_writes
+INSERT INTO {schema}writes (key, namespace, checkpoint_id, task_id, task_index, task_path, channel, crc, data)
+SELECT :target, namespace, checkpoint_id, task_id, task_index, task_path, channel, crc, data FROM {schema}writes
+WHERE key = :source AND namespace = :namespace AND checkpoint_id = :checkpoint_id
+
+-- name: copy_all_writes
+INSERT INTO {schema}writes (key, namespace, checkpoint_id, task_id, task_index, task_path, channel, crc, data)
+SELECT :target, namespace, checkpoint_id, task_id, task_index, task_path, channel, crc, data FROM {schema}writes
+WHERE key = :source
+
+-- name: sessions_of_tenant
+SELECT session_id FROM {schema}sessions
+WHERE tenant = :tenant AND session_id > :after AND checkpoint_count > 0 AND (expire_at IS NULL OR expire_at > {clock})
+ORDER BY session_id LIMIT CAST(:limit AS BIGINT)
+
+-- name: sessions_after
+SELECT key, tenant, session_id, checkpoint_count, keep_last, max_age, expire_at <= {clock} FROM {schema}sessions
+WHERE key > :after ORDER BY key LIMIT CAST(:limit AS BIGINT)
+
+-- name: stand
+-- Take, keep or take over an office. No row: another holds it.
+INSERT INTO {schema}elections AS e (name, holder, expire_at, position)
+VALUES (:name, :holder, {clock} + CAST(:term AS BIGINT), :position)
+ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expire_at = excluded.expire_at
+WHERE e.holder = excluded.holder OR e.expire_at <= {clock}
+RETURNING position
+
+-- name: put_position
+UPDATE {schema}elections SET position = :position WHERE name = :name AND holder = :holder
+
+-- name: retire
+UPDATE {schema}elections SET expire_at = 0 WHERE name = :name AND holder = :holder

@@ -1,0 +1,129 @@
+"""All metrics, as data. docs/observability.md shows them, and a test holds both against what a server produces.
+
+Names follow OpenTelemetry's conventions where they have one; what is the server's own begins with `lockstitch.`. Every
+attribute has few values: methods, status codes, names of queues. None comes from a request.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["counter", "updown", "gauge", "histogram"]
+
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+ITEMS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric.
+
+    kind: `counter` only grows; `updown` is a sum that also shrinks; `gauge` is a value that makes no sum.
+    bounds: of a histogram's buckets, ascending.
+    """
+
+    name: str
+    kind: Kind
+    unit: str
+    description: str
+    attributes: tuple[str, ...] = ()
+    bounds: tuple[float, ...] = ()
+
+
+_ALL = (
+    Metric(
+        "rpc.server.call.duration",
+        "histogram",
+        "s",
+        "Duration of calls, by method and status code. A SaveStream may last for days.",
+        ("rpc.method", "rpc.response.status_code"),
+        SECONDS,
+    ),
+    Metric("lockstitch.calls.active", "updown", "{call}", "Calls that are being answered."),
+    Metric("lockstitch.saves", "counter", "{save}", "Saves, by what came of them.", ("lockstitch.save.outcome",)),
+    Metric("lockstitch.saves.received", "counter", "By", "Bytes of requests that save."),
+    Metric(
+        "lockstitch.saves.stored",
+        "counter",
+        "By",
+        "Bytes that saves have brought to the database, without what it adds to them.",
+    ),
+    Metric("lockstitch.queue.items", "updown", "{item}", "Requests that wait in a queue.", ("lockstitch.queue",)),
+    Metric("lockstitch.queue.size", "updown", "By", "Bytes of requests that wait in a queue.", ("lockstitch.queue",)),
+    Metric(
+        "lockstitch.queue.wait",
+        "histogram",
+        "s",
+        "How long the oldest request of a batch has waited in its queue.",
+        ("lockstitch.queue",),
+        SECONDS,
+    ),
+    Metric("lockstitch.batch.size", "histogram", "{item}", "Requests in a batch.", ("lockstitch.queue",), ITEMS),
+    Metric(
+        "lockstitch.batch.duration",
+        "histogram",
+        "s",
+        "How long a batch is worked on: for saves, until all of it is durable.",
+        ("lockstitch.queue",),
+        SECONDS,
+    ),
+    Metric(
+        "db.client.operation.duration",
+        "histogram",
+        "s",
+        "Duration of uses of the database: commit (a planned batch), write (a batch planned within its transaction), "
+        "read, keep (changes whole sessions), look (at whole sessions).",
+        ("db.system.name", "db.operation.name"),
+        SECONDS,
+    ),
+    Metric(
+        "db.client.connection.count",
+        "updown",
+        "{connection}",
+        "Connections to Postgres.",
+        ("db.client.connection.pool.name", "db.client.connection.state"),
+    ),
+    Metric(
+        "db.client.connection.max",
+        "updown",
+        "{connection}",
+        "Most connections to Postgres.",
+        ("db.client.connection.pool.name",),
+    ),
+    Metric("lockstitch.sessions", "gauge", "{session}", "Sessions in the database."),
+    Metric("lockstitch.checkpoints", "gauge", "{checkpoint}", "Checkpoints in the database."),
+    Metric("lockstitch.stored", "gauge", "By", "Bytes of all sessions, without what the database adds to them."),
+    Metric("lockstitch.leases", "gauge", "{lease}", "Leases that are live."),
+    Metric("lockstitch.watchers", "updown", "{call}", "WatchSession calls that are open."),
+    Metric("lockstitch.sweeps", "counter", "{sweep}", "Passes over all sessions, by how they ended.", ("error.type",)),
+    Metric("lockstitch.swept.sessions", "counter", "{session}", "Sessions that sweeps have looked at."),
+    Metric("lockstitch.swept.checkpoints", "counter", "{checkpoint}", "Checkpoints that sweeps have deleted."),
+    Metric("lockstitch.swept.size", "counter", "By", "Bytes that these checkpoints had."),
+    Metric(
+        "lockstitch.swept.rows",
+        "counter",
+        "{session}",
+        "Sessions, expired or deleted, that sweeps have emptied (`cleared`) or forgotten (`forgotten`).",
+        ("lockstitch.sweep.step",),
+    ),
+    Metric(
+        "otel.sdk.processor.span.processed",
+        "counter",
+        "{span}",
+        "Spans that were handed on, by `error.type`: empty, or `queue_full` for those that were dropped.",
+        ("error.type",),
+    ),
+    Metric(
+        "otel.sdk.exporter.span.exported",
+        "counter",
+        "{span}",
+        "Spans that a collector was sent, by `error.type`: empty, or `rejected` for those that are lost.",
+        ("error.type",),
+    ),
+    Metric("process.cpu.time", "counter", "s", "Processor time of the process.", ("cpu.mode",)),
+    Metric("process.memory.usage", "updown", "By", "Memory of the process that is resident."),
+    Metric("process.unix.file_descriptor.count", "updown", "{file_descriptor}", "Open files of the process."),
+    Metric("process.uptime", "gauge", "s", "Time since the process began."),
+)
+
+METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ALL}

@@ -1,0 +1,50 @@
+"""Everything that tells of one process: its traces, its numbers. What nobody has asked for is None."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lockstitch_server.config import Settings
+from lockstitch_server.telemetry.environment import exporters
+from lockstitch_server.telemetry.identity import Identity
+from lockstitch_server.telemetry.process import watch_process
+from lockstitch_server.telemetry.setup import create_pusher, create_tracer
+from lockstitch_server.telemetry.stats import Stats
+
+if TYPE_CHECKING:
+    from lockstitch_server.telemetry.push import Pusher
+    from lockstitch_server.telemetry.tracing import Tracer
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """The telemetry of a process."""
+
+    identity: Identity
+    tracer: "Tracer | None" = None
+    stats: Stats | None = None
+    pusher: "Pusher | None" = None
+
+    def close(self) -> None:
+        """Send what is left; not for ever. Blocks."""
+        if self.pusher is not None:
+            self.pusher.close()
+        if self.tracer is not None:
+            self.tracer.close()
+
+
+SILENT = Hub(Identity())
+"""Tells nothing."""
+
+
+def create_hub(settings: Settings, identity: Identity) -> Hub:
+    """What the settings and the OTEL_* variables ask for. What cannot be had is logged, and left out."""
+    tracer = create_tracer(identity, settings.baggage_keys)
+    pushed = bool(exporters("metrics"))
+    if not pushed and not settings.metrics_listen:
+        return Hub(identity, tracer)
+    stats = Stats()
+    watch_process(stats)
+    if tracer is not None:
+        counts = tracer.counts
+        stats.watch(counts.tell)
+    return Hub(identity, tracer, stats, create_pusher(identity, stats) if pushed else None)

@@ -1,0 +1,39 @@
+"""Who tells: the attributes that tell processes apart, in traces and metrics."""
+
+import os
+import uuid
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from lockstitch_server import __version__
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.resources import Resource
+
+NAME = "lockstitch"
+
+
+class Identity(NamedTuple):
+    """A process of a server.
+
+    role: what it does. A writer is the process that does the saves of a server.
+    worker: its number, where several processes serve one address; 0: it is the only one.
+    """
+
+    role: Literal["server", "writer"] = "server"
+    worker: int = 0
+
+
+def resource(identity: Identity) -> "Resource":
+    """A process as OpenTelemetry describes it. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES add to it."""
+    from opentelemetry.sdk.resources import Resource
+
+    attributes: dict[str, str | int] = {"service.version": __version__, "lockstitch.process": identity.role}
+    attributes["process.pid"] = os.getpid()
+    if identity.worker:
+        attributes["lockstitch.worker"] = identity.worker
+    theirs = os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    if "service.instance.id=" not in theirs:
+        attributes["service.instance.id"] = str(uuid.uuid4())
+    if not os.environ.get("OTEL_SERVICE_NAME") and "service.name=" not in theirs:
+        attributes["service.name"] = NAME
+    return Resource.create(attributes)
