@@ -1,18 +1,24 @@
 """From the contract's answers to what the clients give."""
 
+from google.protobuf.duration_pb2 import Duration
+
 from lockstitch._errors import from_status
 from lockstitch._types import (
     Ancestor,
     Latest,
     LatestOf,
+    Lease,
     ListedCheckpoint,
     Loaded,
     Page,
+    Retention,
     Saved,
     SavedWrites,
     SaveOutcome,
+    SessionDetails,
 )
 from lockstitch.v1 import checkpoint_service_pb2 as pb
+from lockstitch.v1 import session_service_pb2 as sessions_pb
 from lockstitch.v1.checkpoint_pb2 import Checkpoint
 
 
@@ -25,12 +31,14 @@ def saved_writes(answer: pb.SaveWritesResponse) -> SavedWrites:
 
 
 def loaded(answer: pb.LoadResponse) -> Loaded:
-    return Loaded(answer.checkpoint, answer.pending_writes, answer.revision, answer.checkpoint_revision)
+    return Loaded(
+        answer.checkpoint, answer.pending_writes, answer.revision, answer.checkpoint_revision, answer.trace_id
+    )
 
 
 def latest(answer: pb.LoadLatestResponse) -> Latest:
     found = answer.checkpoint if answer.HasField("checkpoint") else None
-    return Latest(found, answer.pending_writes, answer.revision, answer.checkpoint_revision)
+    return Latest(found, answer.pending_writes, answer.revision, answer.checkpoint_revision, answer.trace_id)
 
 
 def latest_of(request: pb.LoadLatestRequest, answer: pb.LoadLatestStreamResponse) -> LatestOf:
@@ -54,4 +62,24 @@ def checkpoints_page(answer: pb.ListCheckpointsResponse) -> Page[ListedCheckpoin
 
 
 def _listed(checkpoint: Checkpoint, details: pb.CheckpointDetails) -> ListedCheckpoint:
-    return ListedCheckpoint(checkpoint, details.pending_writes, details.revision, details.saved_at, details.state_bytes)
+    return ListedCheckpoint(
+        checkpoint, details.pending_writes, details.revision, details.saved_at, details.state_bytes, details.trace_id
+    )
+
+
+def session_details(answer: sessions_pb.GetSessionResponse) -> SessionDetails:
+    """A session with its settings."""
+    policy = answer.retention
+    retention = Retention(policy.keep_last, policy.max_age.ToTimedelta() if policy.HasField("max_age") else None)
+    return SessionDetails(
+        answer.session,
+        answer.ttl.ToTimedelta() if answer.HasField("ttl") else None,
+        retention if answer.HasField("retention") else None,
+        lease(answer.session.session_id, answer.lease, None) if answer.HasField("lease") else None,
+    )
+
+
+def lease(session_id: str, told: sessions_pb.Lease, ttl: Duration | None) -> Lease:
+    """A lease."""
+    span = ttl.ToTimedelta() if ttl is not None else None
+    return Lease(session_id, told.token, told.holder, told.acquired_at, told.expire_at, span)

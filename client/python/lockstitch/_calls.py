@@ -1,13 +1,18 @@
 """Calls that are repeated while there is time, with errors that say what there is to know."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any
 
+from lockstitch._backoff import told
 from lockstitch._channel import RetryPolicy
 from lockstitch._deadline import Deadline
-from lockstitch._errors import DeadlineExceeded, LockstitchError, Unavailable, Unimplemented
+from lockstitch._errors import DeadlineExceeded, LockstitchError, RateLimited, Unavailable, Unimplemented
 from lockstitch._rpcs import HEALTH_CHECK, SERVING, Answer, Request, Rpc
+from lockstitch._tracing import call_span, current, within
 from lockstitch._transport import Transport
+from lockstitch.v1.checkpoint_service_pb2 import SaveResponse
 
 POLL_SECONDS = 0.1
 PROBE_SECONDS = 0.1
@@ -19,30 +24,63 @@ class Caller:
 
     transport: Transport
     retry: RetryPolicy | None
+    target: str = ""
 
     async def call(self, rpc: Rpc[Request, Answer], request: Request, deadline: Deadline) -> Answer:
         """One answer."""
+        wait = self.retry is not None
+        with call_span(rpc.path, self.target) as span, within(span):
+            return await self._repeated(
+                lambda: self.transport.unary(rpc, request, deadline.remaining, wait=wait), deadline
+            )
+
+    async def save(self, request: bytes, session_id: str, deadline: Deadline) -> SaveResponse:
+        """The answer to a serialized SaveRequest. Saves of one session are sent in the order of the calls."""
+        wait = self.retry is not None
+        return await self._repeated(
+            lambda: self.transport.save(request, session_id, deadline.remaining, wait=wait), deadline
+        )
+
+    async def _repeated(self, attempt: Callable[[], Coroutine[Any, Any, Answer]], deadline: Deadline) -> Answer:
         fault: LockstitchError | None = None
         while True:
             try:
-                return await self.transport.unary(rpc, request, deadline.remaining, wait=self.retry is not None)
-            except Unavailable as error:
+                return await attempt()
+            except (Unavailable, RateLimited) as error:
                 fault = error
-                if not await self.pause(deadline):
+                if not await self.pause(deadline, error):
                     raise
+                current().retried(error)
             except DeadlineExceeded as error:
                 await self.explain(error, fault)
                 raise
 
-    def stream(self, rpc: Rpc[Request, Answer], request: Request, deadline: Deadline) -> AsyncGenerator[Answer, None]:
+    async def stream(
+        self, rpc: Rpc[Request, Answer], request: Request, deadline: Deadline
+    ) -> AsyncGenerator[Answer, None]:
         """A stream of answers that all come before the deadline."""
-        return self.transport.stream(rpc, request, deadline.remaining, wait=self.retry is not None)
+        stream = self.transport.stream(rpc, request, deadline.remaining, wait=self.retry is not None)
+        with call_span(rpc.path, self.target) as span:
+            async with aclosing(stream) as answers:
+                with within(span):  # the call begins with its first answer
+                    first = await anext(answers, None)
+                if first is None:
+                    return
+                yield first
+                async for answer in answers:
+                    yield answer
 
-    async def pause(self, deadline: Deadline) -> bool:
-        """Wait between two rounds of gRPC's own retries, of which it makes four at most. False: no time for another."""
-        if self.retry is None or deadline.remaining <= self.retry.max_backoff:
+    async def pause(self, deadline: Deadline, error: LockstitchError) -> bool:
+        """Wait before another attempt. False: there is no time for one.
+
+        Between two rounds of gRPC's own retries, of which it makes four at most; or as long as the server says.
+        """
+        if self.retry is None:
             return False
-        await self.transport.sleep(self.retry.max_backoff)
+        seconds = told(error) if isinstance(error, RateLimited) else self.retry.max_backoff
+        if deadline.remaining <= seconds:
+            return False
+        await self.transport.sleep(seconds)
         return True
 
     async def wait_ready(self, deadline: Deadline) -> None:
@@ -51,12 +89,14 @@ class Caller:
             await self.transport.sleep(min(POLL_SECONDS, deadline.remaining))
 
     async def explain(self, error: LockstitchError, fault: LockstitchError | None) -> None:
-        """Add to a deadline's message what went wrong before it: `fault`, or why there is no connection.
+        """Add to a deadline's message what went wrong before it, which gRPC does not tell by itself.
 
-        gRPC does not tell by itself.
+        That is `fault`, else why there is no connection, else what the error says is its cause.
         """
         if fault is None:
             fault = await self._connection_fault()
+        if fault is None and isinstance(error.__cause__, LockstitchError):
+            fault = error.__cause__
         if fault is not None:
             error.message += f" ({fault})"
 

@@ -1,16 +1,17 @@
 """How a channel is set up: retries, limits and keepalive, as gRPC's own options."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
 
+from lockstitch._errors import Unauthenticated
 from lockstitch._rpcs import SERVICE
+from lockstitch._security import AUTHORIZATION, Metadata, bearer
 
 Options = Sequence[tuple[str, Any]]
-Metadata = tuple[tuple[str, str | bytes], ...]
 
 NO_LIMIT = -1
 INT_MAX = 2**31 - 1
@@ -21,6 +22,8 @@ GRPC_ATTEMPTS = 5
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """How calls are repeated that ended with UNAVAILABLE, until their deadline. Every call can be repeated safely.
+
+    So are calls that the server has cancelled, a few times.
 
     initial_backoff, max_backoff: the first and the longest wait between attempts, in seconds, give or take 20%.
     multiplier: how much longer each wait is than the one before.
@@ -39,13 +42,28 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ChannelSettings:
-    """All that is needed to open a channel, and what goes with every call."""
+    """All that is needed to open a channel, and what goes with every call.
+
+    stream: whether saves may share streams.
+    token: gives the bearer key of now, where it is not always the same.
+    """
 
     target: str
     credentials: grpc.ChannelCredentials | None
-    metadata: Metadata
+    metadata: Metadata = field(repr=False)  # it may hold a key
     retry: RetryPolicy | None
     options: Options
+    stream: bool = True
+    token: Callable[[], str] | None = None
+
+    def call_metadata(self) -> Metadata:
+        """What goes with a call. Raises Unauthenticated when there is no key to be had."""
+        if self.token is None:
+            return self.metadata
+        try:
+            return (*self.metadata, (AUTHORIZATION, bearer(self.token())))
+        except Exception as error:
+            raise Unauthenticated(f"no key: {error}", code=grpc.StatusCode.UNAUTHENTICATED) from error
 
     @property
     def all_options(self) -> list[tuple[str, Any]]:
@@ -81,7 +99,10 @@ def _service_config(retry: RetryPolicy | None) -> dict[str, Any]:
             "initialBackoff": f"{retry.initial_backoff:.9f}s",
             "maxBackoff": f"{retry.max_backoff:.9f}s",
             "backoffMultiplier": retry.multiplier,
-            "retryableStatusCodes": ["UNAVAILABLE"],
+            # CANCELLED, where nobody here has cancelled: a server that stops has reset what it had not begun.
+            "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
         }
     # A name with many addresses is many replicas: spread the calls, leave out those that cannot be reached.
-    return {"loadBalancingConfig": [{"round_robin": {}}], "methodConfig": [method]}
+    # Streams of saves are not gRPC's to repeat: a lane knows which of their saves have been answered.
+    streams = {"name": [{"service": SERVICE, "method": "SaveStream"}]}
+    return {"loadBalancingConfig": [{"round_robin": {}}], "methodConfig": [method, streams]}

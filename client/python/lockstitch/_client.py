@@ -9,10 +9,13 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, get_args
 import grpc
 
 from lockstitch._calls import Caller
-from lockstitch._channel import ChannelSettings, Options, RetryPolicy
+from lockstitch._channel import Options, RetryPolicy
 from lockstitch._flows import Flows
 from lockstitch._memory import DeltaPolicy, Memory
 from lockstitch._paging import AsyncPager, Pager
+from lockstitch._runner import AsyncSession, Session
+from lockstitch._security import Tls, Token
+from lockstitch._settings import Shown, channel_settings
 from lockstitch._transport import AsyncTransport, BlockingTransport, iterate, run
 
 P = ParamSpec("P")
@@ -29,11 +32,16 @@ class AsyncClient(Flows):
 
     target: where the server is, such as "127.0.0.1:50051" or "dns:///lockstitch:50051"; a name with many addresses
         spreads the calls over all of them.
-    credentials: TLS, as from `grpc.ssl_channel_credentials()`; None for an unencrypted connection.
-    metadata: sent with every call, such as (("authorization", "Bearer ..."),).
+    credentials: TLS, as `Tls` or gRPC's own `grpc.ssl_channel_credentials()`; None for an unencrypted connection.
+    key: a bearer key or token, or a function that gives the one of now, which is asked for every call.
+    tenant: whose sessions the calls are about, where the key has several tenants.
+    insecure: whether a key may be sent unencrypted to another machine, as where a mesh encrypts it.
+    metadata: further entries, sent with every call.
     timeout: seconds that a call may take, retries included, unless it is told otherwise. There is always a limit.
     delta: whether to send only what changed since the session's last save, and how much to remember for it.
     retry: whether calls wait for a connection and are repeated when they end with UNAVAILABLE, and how.
+    stream: whether saves that are under way at the same time share streams, which takes a fraction of the work. A
+        `Client` has none of them so far.
     options: further options for the gRPC channel, which override the client's own.
     """
 
@@ -41,16 +49,25 @@ class AsyncClient(Flows):
         self,
         target: str = DEFAULT_TARGET,
         *,
-        credentials: grpc.ChannelCredentials | None = None,
+        credentials: grpc.ChannelCredentials | Tls | None = None,
+        key: Token | None = None,
+        tenant: str = "",
+        insecure: bool = False,
         metadata: Sequence[tuple[str, str | bytes]] = (),
         timeout: float = DEFAULT_TIMEOUT,
         delta: DeltaPolicy | bool = True,
         retry: RetryPolicy | bool = True,
+        stream: bool = True,
         options: Options = (),
     ) -> None:
-        settings = _settings(target, credentials, metadata, retry, options)
+        caller = Shown(credentials, key, tenant, insecure, metadata)
+        settings = channel_settings(target, caller, retry, stream, options)
         self._transport = AsyncTransport(settings)
-        super().__init__(Caller(self._transport, settings.retry), _memory(delta), timeout)
+        super().__init__(Caller(self._transport, settings.retry, target), _memory(delta), timeout)
+
+    def session(self, session_id: str) -> AsyncSession:
+        """A session by its id, be there one or not."""
+        return AsyncSession(self, session_id)
 
     async def close(self) -> None:
         """End running calls (they raise Cancelled) and the connection. May be repeated."""
@@ -114,16 +131,21 @@ class Client:
         self,
         target: str = DEFAULT_TARGET,
         *,
-        credentials: grpc.ChannelCredentials | None = None,
+        credentials: grpc.ChannelCredentials | Tls | None = None,
+        key: Token | None = None,
+        tenant: str = "",
+        insecure: bool = False,
         metadata: Sequence[tuple[str, str | bytes]] = (),
         timeout: float = DEFAULT_TIMEOUT,
         delta: DeltaPolicy | bool = True,
         retry: RetryPolicy | bool = True,
+        stream: bool = True,
         options: Options = (),
     ) -> None:
-        settings = _settings(target, credentials, metadata, retry, options)
+        caller = Shown(credentials, key, tenant, insecure, metadata)
+        settings = channel_settings(target, caller, retry, stream, options)
         self._transport = BlockingTransport(settings)
-        self._flows = Flows(Caller(self._transport, settings.retry), _memory(delta), timeout)
+        self._flows = Flows(Caller(self._transport, settings.retry, target), _memory(delta), timeout)
 
     save = _blocking(Flows.save)
     save_writes = _blocking(Flows.save_writes)
@@ -133,7 +155,22 @@ class Client:
     walk_ancestors = _iterating(Flows.walk_ancestors)
     list_sessions = _paging(Flows.list_sessions)
     list_checkpoints = _paging(Flows.list_checkpoints)
+    get_session = _blocking(Flows.get_session)
+    update_session = _blocking(Flows.update_session)
+    delete_sessions = _blocking(Flows.delete_sessions)
+    delete_checkpoints = _blocking(Flows.delete_checkpoints)
+    rewind = _blocking(Flows.rewind)
+    copy_session = _blocking(Flows.copy_session)
+    prune_sessions = _blocking(Flows.prune_sessions)
+    watch_session = _iterating(Flows.watch_session)
+    acquire_lease = _blocking(Flows.acquire_lease)
+    renew_lease = _blocking(Flows.renew_lease)
+    release_lease = _blocking(Flows.release_lease)
     wait_ready = _blocking(Flows.wait_ready)
+
+    def session(self, session_id: str) -> Session:
+        """A session by its id, be there one or not."""
+        return Session(self._flows, session_id)
 
     def close(self) -> None:
         """End running calls (they raise Cancelled) and the connection. May be repeated."""
@@ -146,17 +183,6 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _settings(
-    target: str,
-    credentials: grpc.ChannelCredentials | None,
-    metadata: Sequence[tuple[str, str | bytes]],
-    retry: RetryPolicy | bool,
-    options: Options,
-) -> ChannelSettings:
-    policy = RetryPolicy() if retry is True else retry or None
-    return ChannelSettings(target, credentials, tuple(metadata), policy, tuple(options))
 
 
 def _memory(delta: DeltaPolicy | bool) -> Memory | None:

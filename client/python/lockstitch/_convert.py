@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from lockstitch._types import NONE, NoCheckpoint
+from lockstitch._types import NONE, NoCheckpoint, Retention
 from lockstitch._values import node
 from lockstitch.v1.checkpoint_pb2 import NodeKind
 from lockstitch.v1.checkpoint_service_pb2 import ExpectedLatest
+from lockstitch.v1.session_service_pb2 import RetentionPolicy
 
 
 def to_duration(ttl: timedelta | float | None) -> Duration | None:
@@ -18,6 +19,13 @@ def to_duration(ttl: timedelta | float | None) -> Duration | None:
     result = Duration()
     result.FromTimedelta(ttl if isinstance(ttl, timedelta) else timedelta(seconds=ttl))
     return result
+
+
+def to_retention(retention: Retention | None) -> RetentionPolicy | None:
+    """Which checkpoints stay."""
+    if retention is None:
+        return None
+    return RetentionPolicy(keep_last=retention.keep_last, max_age=to_duration(retention.max_age))
 
 
 def to_timestamp(when: datetime | Timestamp | None) -> Timestamp | None:

@@ -1,169 +1,197 @@
 """What changed between two states, as the contract's StateDelta.
 
 States are compared as serialized bytes: a list has grown if its old bytes are a prefix of its new ones. That is exact,
-unknown fields of items included, and a comparison of memory. Whatever a delta cannot carry is no delta at all.
+unknown fields of items included, and a comparison of memory. A delta is put together from the very bytes that differ:
+the fields of `StateDelta` have the numbers of those of `VersionedState`. Whatever it cannot carry is no delta at all.
 """
 
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from google.protobuf.message import Message as ProtobufMessage
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from lockstitch.v1.checkpoint_pb2 import (
-    CustomChannel,
-    CustomDelta,
-    ErrorsChannel,
-    ExtrasChannel,
-    MessagesChannel,
-    StateDelta,
-    VersionedState,
-)
+from lockstitch._wire import embedded, fields, read_varint
+from lockstitch.v1.checkpoint_pb2 import CustomChannel, VersionedState
+
+# Tags: field number << 3 | wire type, where 0 is a number and 2 is anything with a length.
+# In VersionedState and StateDelta:
+MESSAGES, EXTRA, ERRORS, CUSTOM, REMOVED_CUSTOM = 0x0A, 0x12, 0x1A, 0x22, b"\x2a"
+# In each channel and its delta:
+VERSION, VERSION_TEXT = 0x08, 0x0A
+# In ExtrasChannel and ExtrasDelta, and in the entries of any map:
+ENTRY, REMOVE, KEY = 0x12, b"\x1a", 0x0A
+# In CustomChannel, and in CustomDelta:
+LIST, APPEND = 0x1A, b"\x22"
 
 
 class NotExpressible(Exception):
     """A state, or a change of one, that a delta cannot carry."""
 
 
-@dataclass(frozen=True, slots=True)
-class ListPart:
-    """The `messages` or `errors` channel: `count` items, serialized one after the other."""
+class ListPart(NamedTuple):
+    """The `messages` or `errors` channel. `version`: the serialized field; `items`: all items, one after the other."""
 
-    version: int
-    count: int
+    version: bytes
     items: bytes
 
     @classmethod
-    def of(cls, channel: MessagesChannel | ErrorsChannel) -> Self:
+    def of(cls, channel: ProtobufMessage, data: bytes, place: int, end: int) -> Self:
+        """Of a channel that is serialized between two places."""
         _refuse_unknown(channel)
-        version = type(channel)(version=channel.version).SerializeToString()
-        data = channel.SerializeToString()
-        if not data.startswith(version):  # fields are written by number, but nobody has promised it
-            raise NotExpressible
-        return cls(channel.version, len(channel.items), data[len(version) :])
+        items = _after_version(data, place, end)
+        return cls(data[place:items], data[items:end])
 
 
-@dataclass(frozen=True, slots=True)
-class ExtraPart:
-    """The `extra` channel."""
+class ExtraPart(NamedTuple):
+    """The `extra` channel. `version`: the serialized field; `entries`: each as a serialized field, by its key."""
 
-    version: int
-    entries: dict[str, str]
+    version: bytes
+    entries: dict[bytes, bytes]
 
     @classmethod
-    def of(cls, channel: ExtrasChannel) -> Self:
-        _refuse_unknown(channel)
-        return cls(channel.version, dict(channel.entries))
+    def of(cls, data: bytes, place: int, end: int) -> Self:
+        """Of a channel that is serialized between two places."""
+        first, entries = _after_version(data, place, end), {}
+        for tag, begin, value, stop in fields(data, first, end):
+            if tag != ENTRY:
+                raise NotExpressible
+            entries[_key(data, value, stop)[0]] = data[begin:stop]
+        return cls(data[place:first], entries)
 
-    @property
-    def size(self) -> int:
-        return sum(len(key) + len(text) for key, text in self.entries.items())
 
+class CustomPart(NamedTuple):
+    """A custom channel, serialized.
 
-@dataclass(frozen=True, slots=True)
-class CustomPart:
-    """A custom channel. `data`: the serialized blob, or the `count` items of the list, one after the other."""
+    version: where its version ends.
+    kind: the tag of its value; 0 where it has none.
+    value: where the blob or the items of the list begin.
+    """
 
-    version: str
-    kind: str | None
-    count: int
     data: bytes
+    version: int
+    kind: int
+    value: int
 
     @classmethod
-    def of(cls, channel: CustomChannel) -> Self:
+    def of(cls, channel: CustomChannel, data: bytes) -> Self:
+        """Of a channel and its bytes."""
         _refuse_unknown(channel)
-        kind = channel.WhichOneof("value")
-        if kind == "blob":
-            return cls(channel.version, kind, 0, channel.blob.SerializeToString())
-        if kind == "list":
+        if channel.HasField("list"):
             _refuse_unknown(channel.list)
-            return cls(channel.version, kind, len(channel.list.items), channel.list.SerializeToString())
-        return cls(channel.version, None, 0, b"")
+        version, kind, place = 0, 0, len(data)
+        for tag, _, value, end in fields(data, 0, len(data)):
+            if tag == VERSION_TEXT and not kind:  # fields are written by number, but nobody has promised it
+                version = end
+            elif kind:
+                raise NotExpressible
+            else:
+                kind, place = tag, value
+        return cls(data, version, kind, place)
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A state as it was at one moment, in the form that is cheap to compare with another."""
+class Snapshot(NamedTuple):
+    """A state as it was at one moment, in the form that is cheap to compare with another. `size` is in bytes."""
 
+    size: int
     messages: ListPart | None
     extra: ExtraPart | None
     errors: ListPart | None
-    custom: dict[str, CustomPart]
+    custom: dict[bytes, CustomPart]
 
     @classmethod
-    def of(cls, state: VersionedState) -> Self:
-        """Raises NotExpressible for a state that a delta could neither start from nor lead to."""
-        _refuse_unknown(state)
-        return cls(
-            ListPart.of(state.messages) if state.HasField("messages") else None,
-            ExtraPart.of(state.extra) if state.HasField("extra") else None,
-            ListPart.of(state.errors) if state.HasField("errors") else None,
-            {name: CustomPart.of(channel) for name, channel in state.custom.items()},
-        )
+    def of(cls, state: VersionedState, data: bytes, place: int, end: int, known: Self | None = None) -> Self:
+        """Of a state that is serialized between two places.
 
-    @property
-    def size(self) -> int:
-        """About as many bytes as the state has."""
-        lists = sum(len(part.items) for part in (self.messages, self.errors) if part)
-        custom = sum(len(name) + len(part.data) for name, part in self.custom.items())
-        return lists + custom + (self.extra.size if self.extra else 0)
+        known: another snapshot of the session, some of whose parts may be the same.
+
+        Raises NotExpressible for a state that a delta could neither start from nor lead to.
+        """
+        messages, extra, errors, custom = None, None, None, {}
+        for tag, _, value, stop in fields(data, place, end):
+            if tag == CUSTOM:
+                name, begin = _key(data, value, stop)
+                custom[name] = _custom(state, name, data[begin:stop], known)
+            elif tag == MESSAGES:
+                messages = ListPart.of(state.messages, data, value, stop)
+            elif tag == EXTRA:
+                extra = ExtraPart.of(data, value, stop)
+            elif tag == ERRORS:
+                errors = ListPart.of(state.errors, data, value, stop)
+            else:
+                raise NotExpressible
+        return cls(end - place, messages, extra, errors, custom)
 
 
-def diff(old: Snapshot, new: Snapshot, state: VersionedState) -> StateDelta:
-    """The delta that leads from `old` to `new`, which is the snapshot of `state`.
+def diff(old: Snapshot, new: Snapshot) -> bytes:
+    """The delta that leads from `old` to `new`, serialized.
 
     Raises NotExpressible where there is none.
     """
-    delta = StateDelta()
+    delta: list[bytes] = []
     if new.messages != old.messages:
-        grown = _grown(old.messages, new.messages)
-        delta.messages.version = state.messages.version
-        delta.messages.append.extend(state.messages.items[grown:])
-    if new.errors != old.errors:
-        grown = _grown(old.errors, new.errors)
-        delta.errors.version = state.errors.version
-        delta.errors.append.extend(state.errors.items[grown:])
+        delta.append(embedded(b"\x0a", _grown(old.messages, new.messages)))
     if new.extra != old.extra:
-        _diff_extra(old.extra, new.extra, delta)
+        delta.append(embedded(b"\x12", _changed_entries(old.extra, new.extra)))
+    if new.errors != old.errors:
+        delta.append(embedded(b"\x1a", _grown(old.errors, new.errors)))
     for name, part in new.custom.items():
-        if part != old.custom.get(name):
-            _diff_custom(old.custom.get(name), part, state.custom[name], delta.custom[name])
-    delta.removed_custom.extend(sorted(old.custom.keys() - new.custom.keys()))
-    return delta
+        if part != (before := old.custom.get(name)):
+            change = embedded(b"\x12", _changed_value(before, part))
+            delta.append(embedded(b"\x22", embedded(b"\x0a", name) + change))
+    if old.custom:
+        delta.extend(embedded(REMOVED_CUSTOM, name) for name in sorted(old.custom.keys() - new.custom.keys()))
+    return b"".join(delta)
 
 
-def _grown(old: ListPart | None, new: ListPart | None) -> int:
-    """The index from which on items are new."""
-    if old is None:
-        return 0
-    if new is None or not new.items.startswith(old.items):
+def _grown(old: ListPart | None, new: ListPart | None) -> bytes:
+    """A MessagesDelta or an ErrorsDelta."""
+    before = old.items if old else b""
+    if new is None or not new.items.startswith(before):
         raise NotExpressible
-    return old.count
+    return new.version + new.items[len(before) :]
 
 
-def _diff_extra(old: ExtraPart | None, new: ExtraPart | None, delta: StateDelta) -> None:
+def _changed_entries(old: ExtraPart | None, new: ExtraPart | None) -> bytes:
+    """An ExtrasDelta."""
     if new is None:
         raise NotExpressible
     before = old.entries if old else {}
-    delta.extra.version = new.version
-    for key, text in new.entries.items():
-        if before.get(key) != text:
-            delta.extra.set[key] = text
-    delta.extra.remove.extend(sorted(before.keys() - new.entries.keys()))
+    changed = [entry for key, entry in new.entries.items() if before.get(key) != entry]
+    removed = [embedded(REMOVE, key) for key in sorted(before.keys() - new.entries.keys())]
+    return b"".join((new.version, *changed, *removed))
 
 
-def _diff_custom(old: CustomPart | None, new: CustomPart, channel: CustomChannel, delta: CustomDelta) -> None:
-    delta.version = channel.version
-    if old is not None and (old.kind, old.data) == (new.kind, new.data):
-        return  # only the version has changed
-    if new.kind is None:
+def _changed_value(old: CustomPart | None, new: CustomPart) -> bytes:
+    """A CustomDelta."""
+    version = new.data[: new.version]
+    if old is not None and (old.kind, old.data[old.version :]) == (new.kind, new.data[new.version :]):
+        return version
+    if new.kind == 0:
         raise NotExpressible
-    if new.kind == "blob":
-        delta.blob.CopyFrom(channel.blob)
-    elif old is not None and old.kind == "list" and new.data.startswith(old.data):
-        delta.append.items.extend(channel.list.items[old.count :])
-    else:
-        delta.list.CopyFrom(channel.list)
+    if old is not None and old.kind == new.kind == LIST:
+        before = old.data[old.value :]
+        if new.data.startswith(before, new.value):
+            return version + embedded(APPEND, new.data[new.value + len(before) :])
+    return new.data  # a blob, or the whole list
+
+
+def _custom(state: VersionedState, name: bytes, data: bytes, known: Snapshot | None) -> CustomPart:
+    part = known.custom.get(name) if known else None
+    return part if part and part.data == data else CustomPart.of(state.custom[name.decode()], data)
+
+
+def _key(data: bytes, place: int, end: int) -> tuple[bytes, int]:
+    """The key of a map's entry, and where its value begins."""
+    key = b""
+    if place < end and data[place] == KEY:  # some write no empty key, and no empty value
+        size, begin = read_varint(data, place + 1)
+        place = begin + size
+        key = data[begin:place]
+    return key, read_varint(data, place + 1)[1] if place < end else end
+
+
+def _after_version(data: bytes, place: int, end: int) -> int:
+    return read_varint(data, place + 1)[1] if place < end and data[place] == VERSION else place
 
 
 def _refuse_unknown(message: ProtobufMessage) -> None:

@@ -5,12 +5,15 @@ from enum import StrEnum
 from typing import Protocol, cast
 
 import grpc
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 
+from lockstitch import _wire
 from lockstitch.v1 import error_pb2
 
 DETAILS_KEY = "grpc-status-details-bin"
 DOMAIN = "lockstitch.dev"
+RETRY_INFO_URL = "type.googleapis.com/google.rpc.RetryInfo"
 ERROR_INFO_URL = "type.googleapis.com/google.rpc.ErrorInfo"
 
 
@@ -33,6 +36,16 @@ class Reason(StrEnum):
     DRAINING = "DRAINING"
     DATA_LOSS = "DATA_LOSS"
     INTERNAL = "INTERNAL"
+    SESSION_NOT_FOUND = "SESSION_NOT_FOUND"
+    SESSION_DELETED = "SESSION_DELETED"
+    SESSION_ALREADY_EXISTS = "SESSION_ALREADY_EXISTS"
+    LEASE_HELD = "LEASE_HELD"
+    RESUME_TOO_OLD = "RESUME_TOO_OLD"
+    CREDENTIALS_MISSING = "CREDENTIALS_MISSING"
+    CREDENTIALS_INVALID = "CREDENTIALS_INVALID"
+    RIGHT_MISSING = "RIGHT_MISSING"
+    TENANT_FORBIDDEN = "TENANT_FORBIDDEN"
+    RATE_LIMITED = "RATE_LIMITED"
 
 
 class LockstitchError(Exception):
@@ -41,6 +54,7 @@ class LockstitchError(Exception):
     code: the gRPC status code.
     reason: a `Reason`, or another string where the server is newer than this library; "" where none was given.
     metadata: more about the reason; the keys are named in `error.proto`.
+    retry_after: when the server says that it is worth while to try again, in seconds; None: it does not say.
     message: for people.
     """
 
@@ -51,12 +65,14 @@ class LockstitchError(Exception):
         code: grpc.StatusCode = grpc.StatusCode.UNKNOWN,
         reason: str = "",
         metadata: Mapping[str, str] | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.code = code
         self.reason = reason
         self.metadata = dict(metadata or {})
+        self.retry_after = retry_after
 
     def __str__(self) -> str:
         return f"{self.reason or self.code.name}: {self.message}"
@@ -87,6 +103,10 @@ class TooLarge(ResourceExhausted):
     """The request, or the state that it would make, is larger than the server takes."""
 
 
+class RateLimited(ResourceExhausted):
+    """The tenant makes more calls, or has more under way, than it may. Nothing was done: retrying later is safe."""
+
+
 class Aborted(LockstitchError):
     """Somebody else was faster, or may write where this caller may not. Nothing was written."""
 
@@ -108,6 +128,15 @@ class ExpectedLatestMismatch(Aborted):
 
 class LeaseLost(Aborted):
     """The lease token is not the one that may write now."""
+
+
+class LeaseHeld(Aborted):
+    """Another holds the session's lease."""
+
+    @property
+    def holder(self) -> str:
+        """Who holds it, in the holder's own words."""
+        return self.metadata.get("holder", "")
 
 
 class FailedPrecondition(LockstitchError):
@@ -134,8 +163,28 @@ class SchemaBehind(FailedPrecondition):
     """The database's schema is older than the server needs."""
 
 
+class SessionDeleted(FailedPrecondition):
+    """The session was deleted, and cannot be begun anew yet."""
+
+
 class NotFound(LockstitchError):
     """No such checkpoint."""
+
+
+class SessionNotFound(NotFound):
+    """No such session."""
+
+
+class AlreadyExists(LockstitchError):
+    """The session to make is there already."""
+
+
+class OutOfRange(LockstitchError):
+    """What was asked for has gone by."""
+
+
+class ResumeTooOld(OutOfRange):
+    """What happened since the resume token can no longer be told. Load anew, and watch without a token."""
 
 
 class Unavailable(LockstitchError):
@@ -178,6 +227,14 @@ class PermissionDenied(LockstitchError):
     """The credentials do not allow this."""
 
 
+class RightMissing(PermissionDenied):
+    """The caller has not the right to this."""
+
+
+class TenantForbidden(PermissionDenied):
+    """The caller may not act for this tenant, or has to name one of its tenants."""
+
+
 class Unimplemented(LockstitchError):
     """The server is older than this library, or not a Lockstitch server."""
 
@@ -199,6 +256,16 @@ _BY_REASON: dict[str, type[LockstitchError]] = {
     Reason.DRAINING: Draining,
     Reason.DATA_LOSS: DataLoss,
     Reason.INTERNAL: Internal,
+    Reason.SESSION_NOT_FOUND: SessionNotFound,
+    Reason.SESSION_DELETED: SessionDeleted,
+    Reason.SESSION_ALREADY_EXISTS: AlreadyExists,
+    Reason.LEASE_HELD: LeaseHeld,
+    Reason.RESUME_TOO_OLD: ResumeTooOld,
+    Reason.CREDENTIALS_MISSING: Unauthenticated,
+    Reason.CREDENTIALS_INVALID: Unauthenticated,
+    Reason.RIGHT_MISSING: RightMissing,
+    Reason.TENANT_FORBIDDEN: TenantForbidden,
+    Reason.RATE_LIMITED: RateLimited,
 }
 
 # For errors without a known reason: those of proxies, of gRPC itself and of newer servers.
@@ -208,6 +275,8 @@ _BY_CODE: dict[grpc.StatusCode, type[LockstitchError]] = {
     grpc.StatusCode.ABORTED: Aborted,
     grpc.StatusCode.FAILED_PRECONDITION: FailedPrecondition,
     grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.ALREADY_EXISTS: AlreadyExists,
+    grpc.StatusCode.OUT_OF_RANGE: OutOfRange,
     grpc.StatusCode.UNAVAILABLE: Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
     grpc.StatusCode.CANCELLED: Cancelled,
@@ -232,17 +301,20 @@ class _FailedCall(Protocol):
 def from_rpc_error(error: grpc.RpcError) -> LockstitchError:
     """The exception for a call that gRPC, blocking or not, says has failed."""
     call = cast("_FailedCall", error)
-    return _make(call.code(), call.details() or "", _error_info(_status_of(call)))
+    return _make(call.code(), call.details() or "", _status_of(call))
 
 
 def from_status(status: error_pb2.Status) -> LockstitchError:
     """The exception for a failure that is told inside an answer."""
-    return _make(_CODES.get(status.code, grpc.StatusCode.UNKNOWN), status.message, _error_info(status))
+    return _make(_CODES.get(status.code, grpc.StatusCode.UNKNOWN), status.message, status)
 
 
-def _make(code: grpc.StatusCode, message: str, info: error_pb2.ErrorInfo) -> LockstitchError:
+def _make(code: grpc.StatusCode, message: str, status: error_pb2.Status) -> LockstitchError:
+    info = _error_info(status)
     kind = _BY_REASON.get(info.reason) or _BY_CODE.get(code, LockstitchError)
-    return kind(message, code=code, reason=_known(info.reason), metadata=info.metadata)
+    return kind(
+        message, code=code, reason=_known(info.reason), metadata=info.metadata, retry_after=_retry_after(status)
+    )
 
 
 def _known(reason: str) -> str:
@@ -266,3 +338,15 @@ def _error_info(status: error_pb2.Status) -> error_pb2.ErrorInfo:
             if info.domain == DOMAIN:
                 return info
     return error_pb2.ErrorInfo()
+
+
+def _retry_after(status: error_pb2.Status) -> float | None:
+    """The delay of a google.rpc.RetryInfo, in seconds: a Duration, its first field."""
+    for detail in status.details:
+        if detail.type_url == RETRY_INFO_URL:
+            try:
+                found = next(_wire.fields(detail.value, 0, len(detail.value)))
+                return Duration.FromString(detail.value[found[2] : found[3]]).ToNanoseconds() / 1e9
+            except (DecodeError, IndexError, StopIteration, ValueError):  # not ours: a proxy may write what it likes
+                return None
+    return None

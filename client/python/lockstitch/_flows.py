@@ -20,10 +20,11 @@ from lockstitch._answers import (
     sessions_page,
 )
 from lockstitch._calls import Caller
-from lockstitch._convert import to_duration, to_expected_latest, to_node, to_timestamp
-from lockstitch._deadline import Deadline
+from lockstitch._convert import to_node, to_timestamp
+from lockstitch._draft import conditions
 from lockstitch._memory import Memory
 from lockstitch._paging import AsyncPager
+from lockstitch._session_flows import SessionFlows
 from lockstitch._types import (
     Ancestor,
     Latest,
@@ -43,13 +44,12 @@ from lockstitch.v1.checkpoint_pb2 import Checkpoint, NodeKind, PendingWrite
 SESSIONS_PER_CALL = 1000
 
 
-class Flows:
+class Flows(SessionFlows):
     """The calls. Every `timeout` is in seconds; None means the client's."""
 
     def __init__(self, caller: Caller, memory: Memory | None, timeout: float) -> None:
-        self._caller = caller
+        super().__init__(caller, timeout)
         self._memory = memory
-        self._timeout = timeout
 
     async def save(
         self,
@@ -63,8 +63,9 @@ class Flows:
     ) -> Saved:
         """Store a checkpoint; when this returns, it is durable.
 
-        The checkpoint is copied at once and never changed. Where the client remembers the session's last save, only
-        what changed since is sent. Saving the same content again changes nothing.
+        The checkpoint is never changed. Leave it as it is until then, too: a save that has to wait for many others
+        copies it only when its turn comes. Where the client remembers the session's last save, only what changed since
+        is sent. Saving the same content again changes nothing.
 
         checkpoint: an empty `checkpoint_id` becomes the step as 20 digits.
         expected_latest: what the latest checkpoint of (session, namespace) must be before this save: a checkpoint_id, a
@@ -77,14 +78,8 @@ class Flows:
         Raises InvalidArgument (NotJson), ExpectedLatestMismatch, LeaseLost, TooLarge, Unavailable, DeadlineExceeded and
         the other LockstitchErrors that any call may raise.
         """
-        request = pb.SaveRequest(
-            checkpoint=checkpoint,
-            expected_latest=to_expected_latest(expected_latest),
-            writes=writes,
-            ttl=to_duration(ttl),
-            lease_token=lease_token,
-        )
-        return saved(await _saving.save(self._caller, self._memory, request, self._deadline(timeout)))
+        given = conditions(expected_latest, writes, ttl, lease_token)
+        return saved(await _saving.save(self._caller, self._memory, checkpoint, given, self._deadline(timeout)))
 
     async def save_writes(
         self,
@@ -311,12 +306,6 @@ class Flows:
     async def wait_ready(self, timeout: float | None = None) -> None:
         """Wait until the server says that it is ready to work. Raises DeadlineExceeded if it does not in time."""
         await self._caller.wait_ready(self._deadline(timeout))
-
-    def _seconds(self, timeout: float | None) -> float:
-        return self._timeout if timeout is None else timeout
-
-    def _deadline(self, timeout: float | None) -> Deadline:
-        return Deadline(self._seconds(timeout))
 
 
 def _latest_request(session_id: str, namespace: str, view: View) -> pb.LoadLatestRequest:

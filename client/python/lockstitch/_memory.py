@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from lockstitch._delta import Snapshot
 
@@ -28,8 +29,7 @@ class DeltaPolicy:
             raise ValueError("max_entries and max_bytes must be above 0; delta=False is for none")
 
 
-@dataclass(frozen=True, slots=True)
-class Base:
+class Base(NamedTuple):
     """A state that the server has acknowledged, under this id, in this revision."""
 
     checkpoint_id: str

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from lockstitch.v1 import checkpoint_service_pb2 as pb
+from lockstitch.v1 import session_service_pb2 as sessions_pb
 
 SERVICE = "lockstitch.v1.CheckpointService"
+SESSION_SERVICE = "lockstitch.v1.SessionService"
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
@@ -21,7 +23,9 @@ class Rpc(Generic[Request, Answer]):
     decode: Callable[[bytes], Answer]
 
 
-SAVE = Rpc(f"/{SERVICE}/Save", pb.SaveRequest.SerializeToString, pb.SaveResponse.FromString)
+SAVE = Rpc(f"/{SERVICE}/Save", bytes, pb.SaveResponse.FromString)
+"""Takes requests that are serialized already."""
+SAVE_STREAM = f"/{SERVICE}/SaveStream"
 SAVE_WRITES = Rpc(f"/{SERVICE}/SaveWrites", pb.SaveWritesRequest.SerializeToString, pb.SaveWritesResponse.FromString)
 LOAD = Rpc(f"/{SERVICE}/Load", pb.LoadRequest.SerializeToString, pb.LoadResponse.FromString)
 LOAD_LATEST = Rpc(f"/{SERVICE}/LoadLatest", pb.LoadLatestRequest.SerializeToString, pb.LoadLatestResponse.FromString)
@@ -38,6 +42,57 @@ LIST_CHECKPOINTS = Rpc(
 )
 WALK_ANCESTORS = Rpc(
     f"/{SERVICE}/WalkAncestors", pb.WalkAncestorsRequest.SerializeToString, pb.WalkAncestorsResponse.FromString
+)
+
+GET_SESSION = Rpc(
+    f"/{SESSION_SERVICE}/GetSession",
+    sessions_pb.GetSessionRequest.SerializeToString,
+    sessions_pb.GetSessionResponse.FromString,
+)
+UPDATE_SESSION = Rpc(
+    f"/{SESSION_SERVICE}/UpdateSession",
+    sessions_pb.UpdateSessionRequest.SerializeToString,
+    sessions_pb.UpdateSessionResponse.FromString,
+)
+DELETE_SESSIONS = Rpc(
+    f"/{SESSION_SERVICE}/DeleteSessions",
+    sessions_pb.DeleteSessionsRequest.SerializeToString,
+    sessions_pb.DeleteSessionsResponse.FromString,
+)
+DELETE_CHECKPOINTS = Rpc(
+    f"/{SESSION_SERVICE}/DeleteCheckpoints",
+    sessions_pb.DeleteCheckpointsRequest.SerializeToString,
+    sessions_pb.DeleteCheckpointsResponse.FromString,
+)
+COPY_SESSION = Rpc(
+    f"/{SESSION_SERVICE}/CopySession",
+    sessions_pb.CopySessionRequest.SerializeToString,
+    sessions_pb.CopySessionResponse.FromString,
+)
+PRUNE_SESSIONS = Rpc(
+    f"/{SESSION_SERVICE}/PruneSessions",
+    sessions_pb.PruneSessionsRequest.SerializeToString,
+    sessions_pb.PruneSessionsResponse.FromString,
+)
+WATCH_SESSION = Rpc(
+    f"/{SESSION_SERVICE}/WatchSession",
+    sessions_pb.WatchSessionRequest.SerializeToString,
+    sessions_pb.WatchSessionResponse.FromString,
+)
+ACQUIRE_LEASE = Rpc(
+    f"/{SESSION_SERVICE}/AcquireLease",
+    sessions_pb.AcquireLeaseRequest.SerializeToString,
+    sessions_pb.AcquireLeaseResponse.FromString,
+)
+RENEW_LEASE = Rpc(
+    f"/{SESSION_SERVICE}/RenewLease",
+    sessions_pb.RenewLeaseRequest.SerializeToString,
+    sessions_pb.RenewLeaseResponse.FromString,
+)
+RELEASE_LEASE = Rpc(
+    f"/{SESSION_SERVICE}/ReleaseLease",
+    sessions_pb.ReleaseLeaseRequest.SerializeToString,
+    sessions_pb.ReleaseLeaseResponse.FromString,
 )
 
 # gRPC's standard health check, in raw bytes: its generated code is a package of its own, which a client can do without.

@@ -1,75 +1,73 @@
 """Saving: what changed where that is enough, the whole state where it is not."""
 
-from lockstitch import _rpcs
 from lockstitch._calls import Caller
 from lockstitch._deadline import Deadline
 from lockstitch._delta import NotExpressible, Snapshot, diff
+from lockstitch._draft import Draft
 from lockstitch._errors import DeltaRefused
-from lockstitch._memory import Base, Key, Memory
+from lockstitch._memory import Base, Memory
+from lockstitch._rpcs import SAVE
+from lockstitch._tracing import call_span, current, within
 from lockstitch.v1.checkpoint_pb2 import Checkpoint
 from lockstitch.v1.checkpoint_service_pb2 import SaveRequest, SaveResponse
 
 
-async def save(caller: Caller, memory: Memory | None, request: SaveRequest, deadline: Deadline) -> SaveResponse:
-    """Send a request with a full state, or one that comes to the same.
+async def save(
+    caller: Caller, memory: Memory | None, checkpoint: Checkpoint, conditions: bytes, deadline: Deadline
+) -> SaveResponse:
+    """Send a checkpoint with its full state, or something that comes to the same, as soon as there is room for it.
 
     `memory`: what is known of earlier saves; None: send full states only. It learns of nothing that the server has not
     acknowledged, so saves of one session may run side by side: each delta names the base it was made from.
     """
-    snapshot = _snapshot(request.checkpoint) if memory is not None else None
-    if memory is None or snapshot is None:
-        return await caller.call(_rpcs.SAVE, request, deadline)
-    key = (request.checkpoint.session_id, request.checkpoint.namespace)
-    answer = await _save_delta(caller, memory, key, request, snapshot, deadline)
-    if answer is None:
-        answer = await caller.call(_rpcs.SAVE, request, deadline)
-    if answer.revision:  # without it nobody would notice that a base was replaced
-        memory.put(key, Base(answer.checkpoint_id, answer.revision, snapshot))
+    if not isinstance(checkpoint, Checkpoint):
+        raise TypeError(f"a Checkpoint is wanted, not {type(checkpoint).__name__}")
+    with call_span(SAVE.path, caller.target) as span, within(span):
+        return await _save_in_turn(caller, memory, checkpoint, conditions, deadline)
+
+
+async def _save_in_turn(
+    caller: Caller, memory: Memory | None, checkpoint: Checkpoint, conditions: bytes, deadline: Deadline
+) -> SaveResponse:
+    room = caller.transport.room
+    draft = Draft(checkpoint, conditions) if room.is_open() else None  # nothing is copied by those who have to wait
+    size = draft.size if draft else checkpoint.ByteSize() + len(conditions)
+    await room.enter(size, deadline.remaining)
+    try:
+        draft = draft or Draft(checkpoint, conditions)
+        if memory is None:
+            return await caller.save(draft.full(), draft.key[0], deadline)
+        return await _save(caller, memory, checkpoint, draft, deadline)
+    finally:
+        room.leave(size)
+
+
+async def _save(
+    caller: Caller, memory: Memory, checkpoint: Checkpoint, draft: Draft, deadline: Deadline
+) -> SaveResponse:
+    base = memory.get(draft.key)
+    snapshot = draft.snapshot(checkpoint, base.snapshot if base else None)
+    smaller = _as_delta(draft, base, snapshot) if base and snapshot else None
+    try:
+        answer = await caller.save(smaller or draft.full(), draft.key[0], deadline)
+    except DeltaRefused:
+        if smaller is None:
+            raise
+        current().retried("the server wants the full state")
+        answer = await caller.save(draft.full(), draft.key[0], deadline)
+    if snapshot and answer.revision:  # without it nobody would notice that a base was replaced
+        memory.put(draft.key, Base(answer.checkpoint_id, answer.revision, snapshot))
     return answer
 
 
-async def _save_delta(
-    caller: Caller, memory: Memory, key: Key, request: SaveRequest, snapshot: Snapshot, deadline: Deadline
-) -> SaveResponse | None:
-    """None: there is nothing to start from, no gain in it, or the server does not take it."""
-    base = memory.get(key)
-    smaller = _as_delta(request, base, snapshot) if base is not None else None
-    if base is None or smaller is None:
-        return None
-    try:
-        return await caller.call(_rpcs.SAVE, smaller, deadline)
-    except DeltaRefused:
-        return None
-
-
-def _as_delta(request: SaveRequest, base: Base, snapshot: Snapshot) -> SaveRequest | None:
-    if base.checkpoint_id == _id_of(request.checkpoint):
+def _as_delta(draft: Draft, base: Base, snapshot: Snapshot) -> bytes | None:
+    """None: there is none, or no gain in it."""
+    if base.checkpoint_id == draft.checkpoint_id:
         return None  # it would replace what it starts from, and could not be repeated
     try:
-        delta = diff(base.snapshot, snapshot, request.checkpoint.state)
+        delta = diff(base.snapshot, snapshot)
     except NotExpressible:
         return None
-    if delta.ByteSize() >= snapshot.size:
+    if len(delta) >= snapshot.size:
         return None
-    smaller = SaveRequest()
-    smaller.CopyFrom(request)
-    smaller.checkpoint.ClearField("state")
-    smaller.delta.MergeFrom(delta)
-    smaller.delta.SetInParent()  # an empty delta is one too
-    smaller.base_checkpoint_id = base.checkpoint_id
-    smaller.base_revision = base.revision
-    return smaller
-
-
-def _snapshot(checkpoint: Checkpoint) -> Snapshot | None:
-    if not checkpoint.HasField("state"):
-        return None
-    try:
-        return Snapshot.of(checkpoint.state)
-    except NotExpressible:
-        return None
-
-
-def _id_of(checkpoint: Checkpoint) -> str:
-    """The id under which the server will store it."""
-    return checkpoint.checkpoint_id or f"{checkpoint.step:020d}"
+    return draft.with_delta(SaveRequest(base_checkpoint_id=base.checkpoint_id, base_revision=base.revision), delta)

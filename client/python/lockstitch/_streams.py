@@ -9,7 +9,7 @@ import grpc
 from lockstitch import _rpcs
 from lockstitch._calls import Caller
 from lockstitch._deadline import Deadline
-from lockstitch._errors import DeadlineExceeded, Internal, Unavailable
+from lockstitch._errors import DeadlineExceeded, Internal, RateLimited, Unavailable
 from lockstitch.v1.checkpoint_service_pb2 import (
     LoadLatestRequest,
     LoadLatestStreamRequest,
@@ -17,6 +17,7 @@ from lockstitch.v1.checkpoint_service_pb2 import (
     WalkAncestorsRequest,
     WalkAncestorsResponse,
 )
+from lockstitch.v1.session_service_pb2 import WatchSessionRequest, WatchSessionResponse
 
 T = TypeVar("T")
 
@@ -68,6 +69,23 @@ def walk_ancestors(
     return _resumed(caller, ask_for_the_rest, timeout)
 
 
+def watch_session(
+    caller: Caller, request: WatchSessionRequest, timeout: float
+) -> AsyncGenerator[WatchSessionResponse, None]:
+    """What happens to a session, heartbeats too, without an end. Each attempt lasts for the timeout at most."""
+    rest = WatchSessionRequest()
+    rest.CopyFrom(request)
+
+    async def follow(deadline: Deadline) -> AsyncGenerator[WatchSessionResponse, None]:
+        async with aclosing(caller.stream(_rpcs.WATCH_SESSION, rest, deadline)) as answers:
+            async for answer in answers:
+                rest.resume_token = answer.resume_token
+                yield answer
+        raise Unavailable("the watch ended", code=grpc.StatusCode.UNAVAILABLE)
+
+    return _resumed(caller, follow, timeout)
+
+
 async def _resumed(
     caller: Caller, attempt: Callable[[Deadline], AsyncGenerator[T, None]], patience: float
 ) -> AsyncGenerator[T, None]:
@@ -85,13 +103,13 @@ async def _resumed(
                     brought = True
                     yield item
             return
-        except (Unavailable, DeadlineExceeded) as error:
+        except (Unavailable, RateLimited, DeadlineExceeded) as error:
             if brought:
                 deadline, fault = Deadline(patience), None
             elif isinstance(error, DeadlineExceeded):
                 await caller.explain(error, fault)
                 raise
-            elif not await caller.pause(deadline):
+            elif not await caller.pause(deadline, error):
                 raise
             else:
                 fault = error

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum, IntEnum
 from typing import Final, Generic, TypeVar
 
@@ -9,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from lockstitch._errors import LockstitchError
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, PendingWrite
+from lockstitch.v1.checkpoint_service_pb2 import SessionSummary
 
 Item = TypeVar("Item")
 
@@ -89,12 +91,14 @@ class Loaded:
     """A checkpoint, its pending writes by (task_path, task_id, index), and the session's revision.
 
     checkpoint_revision: the revision in which the checkpoint's content was written.
+    trace_id: the trace of the call that wrote it, 32 hexadecimal digits; "" where it was not traced.
     """
 
     checkpoint: Checkpoint
     pending_writes: Sequence[PendingWrite]
     revision: int
     checkpoint_revision: int
+    trace_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +106,14 @@ class Latest:
     """The latest checkpoint (None: there is none), its pending writes, and the session's revision (0: no session).
 
     checkpoint_revision: the revision in which the checkpoint's content was written (0: there is none).
+    trace_id: the trace of the call that wrote it, 32 hexadecimal digits; "" where it was not traced.
     """
 
     checkpoint: Checkpoint | None
     pending_writes: Sequence[PendingWrite]
     revision: int
     checkpoint_revision: int
+    trace_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +156,7 @@ class ListedCheckpoint:
     revision: that of the session in which this content was written.
     saved_at: the server's time of that save.
     state_bytes: size of the state as stored, in bytes.
+    trace_id: the trace of the call that wrote this content, 32 hexadecimal digits; "" where it was not traced.
     """
 
     checkpoint: Checkpoint
@@ -157,6 +164,80 @@ class ListedCheckpoint:
     revision: int
     saved_at: Timestamp
     state_bytes: int
+    trace_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Which checkpoints of a session stay. The latest of every namespace always does.
+
+    keep_last: the greatest so many ids of every namespace; 0: no such rule.
+    max_age: those saved no longer ago; None: no such rule.
+    """
+
+    keep_last: int = 0
+    max_age: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to write to a session, for a time.
+
+    token: for the `lease_token` of saves; 0 where the lease is somebody else's.
+    holder: who holds it, in the holder's own words.
+    ttl: how long it lasted from when the server answered; None where it is only told of.
+    """
+
+    session_id: str
+    token: int
+    holder: str
+    acquired_at: Timestamp
+    expire_at: Timestamp
+    ttl: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDetails:
+    """A session with its settings.
+
+    ttl: sliding expiry; None: none.
+    retention: the session's own; None: the server's.
+    lease: the live one, without its token; None: none.
+    """
+
+    summary: SessionSummary
+    ttl: timedelta | None
+    retention: Retention | None
+    lease: Lease | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedCheckpoints:
+    """What a deletion of checkpoints answers.
+
+    deleted: how many are gone.
+    revision: the session's, after the call; 0 where all sessions were meant, or there is none.
+    """
+
+    deleted: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedSession:
+    """What a copy answers: the new session's revision, and how many checkpoints it has."""
+
+    revision: int
+    checkpoint_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What pruning has deleted, or would: checkpoints, bytes that they took in the store, and of how many sessions."""
+
+    checkpoints: int
+    bytes: int
+    sessions: int
 
 
 @dataclass(frozen=True, slots=True)

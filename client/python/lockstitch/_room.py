@@ -1,0 +1,110 @@
+"""How many saves of a client may be under way at once."""
+
+import asyncio
+from collections import deque
+from typing import Protocol
+
+import grpc
+
+from lockstitch._errors import Cancelled, DeadlineExceeded
+
+
+class Room(Protocol):
+    """Where saves are while they are under way. Sizes are in bytes."""
+
+    def is_open(self) -> bool:
+        """Whether a save, if it is not very large, need not wait."""
+
+    async def enter(self, size: int, seconds: float) -> None:
+        """Begin a save: wait until there is room. Raises DeadlineExceeded after so many seconds."""
+
+    def leave(self, size: int) -> None:
+        """End a save of this size."""
+
+
+class EndlessRoom:
+    """Room for all."""
+
+    def is_open(self) -> bool:
+        return True
+
+    async def enter(self, size: int, seconds: float) -> None:
+        pass
+
+    def leave(self, size: int) -> None:
+        pass
+
+
+class BoundedRoom:
+    """Room for so many saves of so many bytes together, and always for one. First come, first served."""
+
+    def __init__(self, most_saves: int, most_bytes: int) -> None:
+        self.saves = 0
+        self._bytes = 0
+        self._most_saves = most_saves
+        self._most_bytes = most_bytes
+        self._queue: deque[tuple[asyncio.Future[None], int]] = deque()
+        self._called = 0  # so many were called in from the queue, and have not come yet
+
+    def is_open(self) -> bool:
+        return not self._queue and not self._called and not self._is_full(0)
+
+    async def enter(self, size: int, seconds: float) -> None:
+        if self._queue or self._called or self._is_full(size):
+            await self._wait(size, seconds)
+        else:
+            self._take(size)
+
+    def leave(self, size: int) -> None:
+        self.saves -= 1
+        self._bytes -= size
+        self._call_in()
+
+    def close(self) -> None:
+        """Send away those who wait: they raise Cancelled."""
+        while self._queue:
+            turn, _ = self._queue.popleft()
+            if not turn.done():
+                turn.set_exception(Cancelled("the client was closed", code=grpc.StatusCode.CANCELLED))
+
+    async def _wait(self, size: int, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
+        self._queue.append((turn, size))
+        timer = loop.call_later(seconds, _expire, turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # it had been called in already
+                self._called -= 1
+                self.leave(size)
+            raise
+        finally:
+            timer.cancel()
+        self._called -= 1
+        self._call_in()
+
+    def _call_in(self) -> None:
+        while self._queue:
+            turn, size = self._queue[0]
+            if not turn.done():
+                if self._is_full(size):
+                    return
+                self._take(size)
+                self._called += 1
+                turn.set_result(None)
+            self._queue.popleft()
+
+    def _take(self, size: int) -> None:
+        self.saves += 1
+        self._bytes += size
+
+    def _is_full(self, size: int) -> bool:
+        over = self.saves >= self._most_saves or self._bytes + size > self._most_bytes
+        return over and self.saves > 0
+
+
+def _expire(turn: "asyncio.Future[None]") -> None:
+    if not turn.done():
+        message = "too many other saves of this client wait for their answers"
+        turn.set_exception(DeadlineExceeded(message, code=grpc.StatusCode.DEADLINE_EXCEEDED))

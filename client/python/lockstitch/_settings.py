@@ -1,0 +1,37 @@
+"""From what a client is made with to what its channel needs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import grpc
+
+from lockstitch._channel import ChannelSettings, Options, RetryPolicy
+from lockstitch._security import Tls, Token, check_secrecy, shown
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a client shows of itself; see `AsyncClient`."""
+
+    credentials: grpc.ChannelCredentials | Tls | None
+    key: Token | None
+    tenant: str
+    insecure: bool
+    metadata: Sequence[tuple[str, str | bytes]]
+
+
+def channel_settings(
+    target: str, caller: Shown, retry: RetryPolicy | bool, stream: bool, options: Options
+) -> ChannelSettings:
+    """Raises ValueError for a key that cannot be one, or that others could read; OSError for files of TLS."""
+    metadata = shown(caller.metadata, caller.key, caller.tenant)
+    if caller.credentials is None and not caller.insecure:
+        check_secrecy(target, metadata, caller.key)
+    credentials = caller.credentials
+    if isinstance(credentials, Tls):
+        if credentials.server_name:
+            options = (("grpc.ssl_target_name_override", credentials.server_name), *options)
+        credentials = credentials.credentials()
+    policy = RetryPolicy() if retry is True else retry or None
+    token = caller.key if callable(caller.key) else None
+    return ChannelSettings(target, credentials, metadata, policy, tuple(options), stream, token)

@@ -1,0 +1,71 @@
+"""Channel values as custom channels of the contract, and back.
+
+A value is one blob, as the serializer dumps it. A list is dumped item by item, so that a list that has grown costs its
+new items. What a channel holds is told by its bytes alone; its version goes along for readers, and decides nothing.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from langgraph.checkpoint.serde.base import SerializerProtocol
+
+from lockstitch.v1.checkpoint_pb2 import BlobList, CustomChannel, TypedBlob
+
+# Pickles of items would not share what the items share.
+_WHOLE_ONLY = "pickle"
+
+
+def to_blob(serde: SerializerProtocol, value: object) -> TypedBlob:
+    """A value as the serializer dumps it. Raises what the serializer raises."""
+    kind, data = serde.dumps_typed(value)
+    return TypedBlob(type=kind, data=bytes(data))
+
+
+def from_blob(serde: SerializerProtocol, blob: TypedBlob) -> Any:
+    """The value that was dumped. Raises what the serializer raises."""
+    return serde.loads_typed((blob.type, blob.data))
+
+
+def to_channel(serde: SerializerProtocol, value: object, version: object) -> CustomChannel:
+    """A channel's value; `version` is LangGraph's, None for none. Raises what the serializer raises."""
+    text = "" if version is None else str(version)
+    items = _items(serde, value) if type(value) is list else None
+    if items is not None:
+        return CustomChannel(version=text, list=BlobList(items=items))
+    return CustomChannel(version=text, blob=to_blob(serde, value))
+
+
+def from_channel(serde: SerializerProtocol, channel: CustomChannel) -> Any:
+    """The value of a channel that has one."""
+    if channel.HasField("list"):
+        return [from_blob(serde, item) for item in channel.list.items]
+    return from_blob(serde, channel.blob)
+
+
+def has_value(channel: CustomChannel) -> bool:
+    """Whether the channel holds anything."""
+    return channel.WhichOneof("value") is not None
+
+
+def from_channels(
+    serde: SerializerProtocol, channels: Mapping[str, CustomChannel], order: Iterable[str]
+) -> dict[str, Any]:
+    """The values of all channels that have one; those named by `order` first, in that order."""
+    names = [name for name in order if name in channels]
+    known = set(names)
+    names.extend(name for name in sorted(channels) if name not in known)
+    return {name: from_channel(serde, channels[name]) for name in names if has_value(channels[name])}
+
+
+def _items(serde: SerializerProtocol, values: list[object]) -> list[TypedBlob] | None:
+    """None: an item cannot be dumped by itself; the whole list perhaps can."""
+    try:
+        items = list(_dumped(serde, values))
+    except Exception:  # whatever a serializer raises; dumping the whole list raises it again, if it must
+        return None
+    return None if any(item.type.startswith(_WHOLE_ONLY) for item in items) else items
+
+
+def _dumped(serde: SerializerProtocol, values: list[object]) -> Iterator[TypedBlob]:
+    for value in values:
+        yield to_blob(serde, value)

@@ -1,0 +1,55 @@
+"""The clients of a saver: one that blocks, for all threads, and one for each event loop it is used in."""
+
+import asyncio
+import threading
+from typing import Any
+
+from lockstitch._client import AsyncClient, Client
+from lockstitch._flows import Flows
+
+
+class Connections:
+    """Opens clients as they are needed. Copies of a saver share them, and threads may.
+
+    options: what a Client and an AsyncClient are made with, beside the target.
+    """
+
+    def __init__(self, target: str, options: dict[str, Any]) -> None:
+        self._target = target
+        self._options = options
+        self._lock = threading.Lock()
+        self._blocking: Client | None = None
+        self._asynchronous: dict[asyncio.AbstractEventLoop, AsyncClient] = {}
+
+    def blocking(self) -> Flows:
+        """Calls that never suspend."""
+        with self._lock:
+            if self._blocking is None:
+                self._blocking = Client(self._target, **self._options)
+            return self._blocking._flows
+
+    def asynchronous(self) -> Flows:
+        """Calls on the running event loop."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            client = self._asynchronous.get(loop)
+            if client is None:
+                for other in [known for known in self._asynchronous if known.is_closed()]:
+                    del self._asynchronous[other]
+                client = self._asynchronous[loop] = AsyncClient(self._target, **self._options)
+            return client
+
+    def close(self) -> None:
+        """Close the client that blocks. It opens again when it is needed."""
+        with self._lock:
+            client, self._blocking = self._blocking, None
+        if client is not None:
+            client.close()
+
+    async def aclose(self) -> None:
+        """Close the client of the running event loop, and the one that blocks."""
+        with self._lock:
+            client = self._asynchronous.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.close()
+        self.close()

@@ -1,0 +1,283 @@
+"""What a saver does, written once: coroutines over the client's calls, which each side of it runs in its own way."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import CheckpointTuple, get_serializable_checkpoint_metadata
+from langgraph.checkpoint.serde.base import SerializerProtocol
+
+from lockstitch._errors import ExpectedLatestMismatch, LeaseLost, NotFound
+from lockstitch._flows import Flows
+from lockstitch._types import Latest, ListedCheckpoint, Loaded
+from lockstitch.adapters.langgraph import _sessions
+from lockstitch.adapters.langgraph._channels import has_value
+from lockstitch.adapters.langgraph._codec import Place, from_message, to_config, to_message, to_writes
+from lockstitch.adapters.langgraph._history import History, history
+from lockstitch.adapters.langgraph._leases import Leases
+from lockstitch.adapters.langgraph._metadata import COUNTERS, exact_json, is_scalar
+from lockstitch.adapters.langgraph._retention import keep_latest
+from lockstitch.adapters.langgraph._valued import Known, Valued, versions_of
+from lockstitch.v1.checkpoint_pb2 import Checkpoint, CustomChannel
+
+MOST_PER_PAGE = 1000
+KEEP_LATEST, DELETE = "keep_latest", "delete"
+RUN_ID = "run_id"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a saver and its copies have in common.
+
+    leases: None where none are used. ttl: of sessions. tombstone: of deleted ones.
+    """
+
+    valued: Valued
+    leases: Leases | None
+    ttl: timedelta | float | None
+    tombstone: timedelta | float
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """The saver's operations over one client, with one serializer."""
+
+    flows: Flows
+    serde: SerializerProtocol
+    settings: Settings
+
+    async def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """The checkpoint that a config names; the latest where it names none."""
+        place = Place.of(config)
+        found = await self._load(place)
+        message = found.checkpoint if found else None
+        if self.settings.leases and not place.checkpoint_id:
+            self.settings.leases.begin(place.thread_id, place.ns, message.checkpoint_id if message else None)
+        if found is None or message is None:
+            return None
+        self.settings.valued.put(message)
+        return from_message(self.serde, message, found.pending_writes)
+
+    async def put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Mapping[str, Any],
+        metadata: Any,
+        new_versions: Mapping[str, object],
+    ) -> RunnableConfig:
+        """Store a checkpoint whose parent is the one that the config names."""
+        parent = Place.of(config)
+        metadata = get_serializable_checkpoint_metadata(config, metadata)
+        known = self.settings.valued.get(*parent.named)
+        unmoved = _unmoved(known, checkpoint, new_versions) if known else {}
+        message = to_message(self.serde, parent, checkpoint, metadata, unmoved)
+        await self._carry_on(message, checkpoint, metadata, new_versions, known)
+        await self._save(message)
+        self.settings.valued.put(message)
+        return to_config(config["configurable"]["thread_id"], message.namespace, message.checkpoint_id)
+
+    async def put_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str
+    ) -> None:
+        """Store what a task has written before its step has reached its checkpoint."""
+        if not writes:
+            return
+        place = Place.of(config)
+        pending = to_writes(self.serde, writes, task_id, task_path)
+        token = await self._token(place.thread_id)
+        try:
+            await self.flows.save_writes(
+                place.thread_id, place.checkpoint_id, pending, namespace=place.ns, lease_token=token
+            )
+        except LeaseLost as error:
+            self._tell_lost(place.thread_id, error)
+            raise
+
+    async def list(
+        self,
+        config: RunnableConfig | None,
+        filter: Mapping[str, Any] | None,
+        before: RunnableConfig | None,
+        limit: int | None,
+    ) -> AsyncGenerator[CheckpointTuple, None]:
+        """Checkpoints, newest first."""
+        query = _Query.of(config, filter, before)
+        left = limit
+        if left is not None and left <= 0:
+            return
+        items = query.pages(self.flows, left)
+        async with aclosing(items):
+            async for item in items:
+                found = from_message(self.serde, item.checkpoint, item.pending_writes)
+                if not query.matches(found.metadata):
+                    continue
+                yield found
+                left = None if left is None else left - 1
+                if left == 0:
+                    return
+
+    async def history(self, config: RunnableConfig, channels: Sequence[str]) -> dict[str, History]:
+        """What DeltaChannels are put together from."""
+        return await history(self.flows, self.serde, Place.of(config), channels)
+
+    async def delete_threads(self, thread_ids: Sequence[str]) -> None:
+        """Delete threads with all they have."""
+        await _sessions.delete(self.flows, [str(thread_id) for thread_id in thread_ids], self.settings.tombstone)
+
+    async def delete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Delete the checkpoints, with their writes, of some runs."""
+        for run_id in run_ids:
+            text = exact_json(str(run_id))
+            assert text is not None, "a run's id is text"
+            await self.flows.delete_checkpoints("", {RUN_ID: text})
+
+    async def copy_thread(self, source: str, target: str) -> None:
+        """Copy a thread."""
+        await self.flows.copy_session(str(source), str(target))
+
+    async def prune(self, thread_ids: Sequence[str], strategy: str) -> None:
+        """Delete what a strategy does not keep."""
+        if isinstance(thread_ids, str):
+            raise TypeError("thread_ids are a sequence of ids, not one str")
+        if strategy not in (KEEP_LATEST, DELETE):
+            raise ValueError(f"strategy is {KEEP_LATEST!r} or {DELETE!r}, not {strategy!r}")
+        if strategy == DELETE:
+            await self.delete_threads(thread_ids)
+        else:
+            await keep_latest(self.flows, self.serde, [str(thread_id) for thread_id in thread_ids])
+
+    async def release(self, thread_id: str) -> None:
+        """Give the lease of a thread back."""
+        if self.settings.leases:
+            await self.settings.leases.release(self.flows, str(thread_id))
+
+    async def close(self) -> None:
+        """Give all leases back."""
+        if self.settings.leases:
+            await self.settings.leases.close(self.flows)
+
+    async def _load(self, place: Place) -> Loaded | Latest | None:
+        if not place.checkpoint_id:
+            return await self.flows.load_latest(place.thread_id, place.ns)
+        try:
+            return await self.flows.load(place.thread_id, checkpoint_id=place.checkpoint_id, namespace=place.ns)
+        except NotFound:
+            return None
+
+    async def _save(self, message: Checkpoint) -> None:
+        token = await self._token(message.session_id)
+        leases = self.settings.leases
+        expected = leases.expected(message.session_id, message.namespace) if leases else None
+        try:
+            await self.flows.save(message, lease_token=token, ttl=self.settings.ttl, expected_latest=expected)
+        except (LeaseLost, ExpectedLatestMismatch) as error:
+            self._tell_lost(message.session_id, error)
+            raise
+
+    async def _token(self, thread_id: str) -> int:
+        leases = self.settings.leases
+        return await leases.token(self.flows, thread_id) if leases else 0
+
+    def _tell_lost(self, thread_id: str, error: LeaseLost | ExpectedLatestMismatch) -> None:
+        if self.settings.leases:
+            self.settings.leases.lost(thread_id, error)
+
+    async def _carry_on(
+        self,
+        message: Checkpoint,
+        checkpoint: Mapping[str, Any],
+        metadata: Mapping[str, Any],
+        new_versions: Mapping[str, object],
+        known: Known | None,
+    ) -> None:
+        """Fill in channels that have kept their version, and whose value the caller has left out.
+
+        A DeltaChannel's value is left out because its history has it.
+        """
+        values, versions = checkpoint.get("channel_values", {}), checkpoint.get("channel_versions", {})
+        told = {*values, *new_versions, *(metadata.get(COUNTERS) or ())}
+        silent = {name: str(version) for name, version in versions.items() if name not in told}
+        if not silent or not message.parent_id:
+            return
+        if known is not None and not any(known.versions.get(name) == version for name, version in silent.items()):
+            return
+        loaded = await self._load(Place(message.session_id, message.namespace, message.parent_id))
+        if loaded is None or loaded.checkpoint is None:
+            return
+        channels = loaded.checkpoint.state.custom
+        valued = versions_of(channels)
+        for name, version in silent.items():
+            if valued.get(name) == version and has_value(channels[name]):
+                message.state.custom[name].CopyFrom(channels[name])
+
+
+def _unmoved(
+    known: Known, checkpoint: Mapping[str, Any], new_versions: Mapping[str, object]
+) -> Mapping[str, CustomChannel]:
+    """Lists that have kept their version since the parent: they need not be dumped again."""
+    versions = checkpoint.get("channel_versions", {})
+    return {
+        name: channel
+        for name, channel in known.lists.items()
+        if name not in new_versions and name in versions and channel.version == str(versions[name])
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """What is asked of a list.
+
+    metadata: what the server looks for. rest: what is looked for here. before: "" for any; by the server where
+    there is a thread, else here.
+    """
+
+    place: Place | None
+    metadata: dict[str, str]
+    rest: dict[str, Any]
+    before: str
+
+    @classmethod
+    def of(
+        cls, config: RunnableConfig | None, filter: Mapping[str, Any] | None, before: RunnableConfig | None
+    ) -> "_Query":
+        texts = {key: exact_json(value) if is_scalar(value) else None for key, value in (filter or {}).items()}
+        return cls(
+            Place.of(config) if config else None,
+            {key: text for key, text in texts.items() if text is not None},
+            {key: value for key, value in (filter or {}).items() if texts[key] is None},
+            str(before["configurable"].get("checkpoint_id") or "") if before else "",
+        )
+
+    def matches(self, metadata: Mapping[str, Any]) -> bool:
+        return all(key in metadata and metadata[key] == value for key, value in self.rest.items())
+
+    async def pages(self, flows: Flows, limit: int | None) -> AsyncGenerator[ListedCheckpoint, None]:
+        """What the server finds, but for `rest`."""
+        place = self.place or Place("", None, "")
+        only = place.checkpoint_id
+        found = flows.list_checkpoints(
+            place.thread_id,
+            namespace=place.namespace,
+            before_checkpoint_id=self._before(place),
+            metadata=self.metadata,
+            include_writes=True,
+            page_size=min(limit or 0, MOST_PER_PAGE),
+        )
+        items = aiter(found)
+        async with aclosing(items):
+            async for item in items:
+                checkpoint_id = item.checkpoint.checkpoint_id
+                if only and checkpoint_id < only:
+                    return
+                if (not only or checkpoint_id == only) and (not self.before or checkpoint_id < self.before):
+                    yield item
+
+    def _before(self, place: Place) -> str:
+        """Below this the server begins. `!` follows whatever an id ends with."""
+        if not place.thread_id:
+            return ""
+        bounds = [bound for bound in (self.before, place.checkpoint_id and f"{place.checkpoint_id}!") if bound]
+        return min(bounds, default="")
