@@ -1,0 +1,128 @@
+// The executor of the Go client: see tests/polyglot/README.md.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"os"
+
+	"lockstitch.dev/go/lockstitch"
+)
+
+type request struct {
+	ID   int64           `json:"id"`
+	Op   string          `json:"op"`
+	Args json.RawMessage `json:"args"`
+}
+
+// object is what stands under `ok`.
+type object map[string]any
+
+// executor has a method for each operation.
+type executor struct {
+	client *lockstitch.Client
+	runner *lockstitch.Runner
+}
+
+type operation func(context.Context, arguments) (object, error)
+
+func (e *executor) operations() map[string]operation {
+	return map[string]operation{
+		"connect":            e.connect,
+		"save":               e.save,
+		"save_many":          e.saveMany,
+		"edit":               e.edit,
+		"view":               e.view,
+		"save_writes":        e.saveWrites,
+		"load_latest":        e.loadLatest,
+		"load":               e.load,
+		"load_latest_many":   e.loadLatestMany,
+		"list_sessions":      e.listSessions,
+		"list_checkpoints":   e.listCheckpoints,
+		"walk_ancestors":     e.walkAncestors,
+		"get_session":        e.getSession,
+		"update_session":     e.updateSession,
+		"delete_sessions":    e.deleteSessions,
+		"delete_checkpoints": e.deleteCheckpoints,
+		"copy_session":       e.copySession,
+		"prune_sessions":     e.pruneSessions,
+		"watch_session":      e.watchSession,
+		"acquire_lease":      e.acquireLease,
+		"renew_lease":        e.renewLease,
+		"release_lease":      e.releaseLease,
+		"runner_start":       e.runnerStart,
+		"runner_save":        e.runnerSave,
+		"runner_stop":        e.runnerStop,
+	}
+}
+
+func (e *executor) answer(asked request) object {
+	do, ok := e.operations()[asked.Op]
+	if !ok {
+		return object{"id": asked.ID, "fault": "there is no operation " + asked.Op}
+	}
+	var args arguments
+	if err := json.Unmarshal(asked.Args, &args); err != nil {
+		return object{"id": asked.ID, "fault": fmt.Sprintf("arguments of %s: %v", asked.Op, err)}
+	}
+	result := outcome(do(context.Background(), args))
+	result["id"] = asked.ID
+	return result
+}
+
+// outcome is an answer with `ok` or `error`; or with `fault`, where the error is
+// not one of the client's.
+func outcome(result object, err error) object {
+	var failure *lockstitch.Error
+	switch {
+	case err == nil:
+		return object{"ok": result}
+	case errors.As(err, &failure):
+		metadata := failure.Metadata
+		if metadata == nil {
+			metadata = map[string]string{}
+		}
+		return object{"error": object{
+			"code":     codeNames[failure.Code],
+			"reason":   string(failure.Reason),
+			"metadata": metadata,
+			"message":  failure.Message,
+		}}
+	default:
+		return object{"fault": err.Error()}
+	}
+}
+
+func main() {
+	if err := run(os.Stdin, os.Stdout); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(in io.Reader, out io.Writer) error {
+	executor := &executor{}
+	lines := bufio.NewReaderSize(in, 1<<20)
+	encoder := json.NewEncoder(out)
+	encoder.SetEscapeHTML(false)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		var asked request
+		if err := json.Unmarshal(line, &asked); err != nil {
+			return err
+		}
+		if err := encoder.Encode(executor.answer(asked)); err != nil {
+			return err
+		}
+	}
+}

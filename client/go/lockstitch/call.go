@@ -1,0 +1,178 @@
+package lockstitch
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/propagation"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+)
+
+// call makes a call, again and again while the server is away and there is
+// time. Every call of the contract can be repeated without doing its work twice.
+func call[Request, Answer any](
+	ctx context.Context, c *Client, request Request, attempt func(context.Context, Request) (Answer, error),
+) (Answer, error) {
+	ctx, cancel := c.deadline(ctx)
+	defer cancel()
+	ctx = c.outgoing(ctx)
+	for failures := 0; ; failures++ {
+		answer, err := attempt(ctx, request)
+		if err == nil {
+			return answer, nil
+		}
+		failure := fromError(err)
+		if !c.settings.retry || !failure.retryable() || !c.pause(ctx, failure, failures) {
+			return answer, failure
+		}
+	}
+}
+
+// pause waits before a call is repeated. False: there is no time for another.
+func (c *Client) pause(ctx context.Context, failure *Error, failures int) bool {
+	wait := max(c.settings.backoff.after(failures), failure.RetryAfter)
+	if end, ok := ctx.Deadline(); ok && time.Until(end) <= wait {
+		return false
+	}
+	return sleep(ctx, wait) == nil
+}
+
+// after is how long to wait after so many failures before this one.
+func (b Backoff) after(failures int) time.Duration {
+	wait := float64(b.Initial) * math.Pow(b.Multiplier, float64(failures))
+	return time.Duration(min(wait, float64(b.Max)) * (0.8 + 0.4*rand.Float64()))
+}
+
+// deadline gives a context without a deadline the client's.
+func (c *Client) deadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, c.settings.timeout)
+}
+
+// outgoing puts what goes with every call into a context: credentials, and the
+// trace that the call is part of.
+func (c *Client) outgoing(ctx context.Context) context.Context {
+	sent, ok := metadata.FromOutgoingContext(ctx)
+	if ok {
+		sent = sent.Copy()
+	} else {
+		sent = metadata.MD{}
+	}
+	if c.settings.apiKey != "" {
+		sent.Set("authorization", "Bearer "+c.settings.apiKey)
+	}
+	if c.settings.tenant != "" {
+		sent.Set("lockstitch-tenant", c.settings.tenant)
+	}
+	c.settings.textMap().Inject(ctx, carrier(sent))
+	return metadata.NewOutgoingContext(ctx, sent)
+}
+
+func (s settings) textMap() propagation.TextMapPropagator {
+	if s.propagator != nil {
+		return s.propagator
+	}
+	if global := otel.GetTextMapPropagator(); len(global.Fields()) > 0 {
+		return global
+	}
+	return propagation.TraceContext{}
+}
+
+// carrier lets OpenTelemetry write into gRPC's metadata.
+type carrier metadata.MD
+
+func (c carrier) Get(key string) string {
+	if values := metadata.MD(c).Get(key); len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
+
+func (c carrier) Set(key, value string) { metadata.MD(c).Set(key, value) }
+
+func (c carrier) Keys() []string {
+	keys := make([]string, 0, len(c))
+	for key := range c {
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+func (c *Client) isServing(ctx context.Context) (bool, error) {
+	answer, err := grpc_health_v1.NewHealthClient(c.connection).Check(c.outgoing(ctx), &grpc_health_v1.HealthCheckRequest{})
+	if err == nil {
+		return answer.Status == grpc_health_v1.HealthCheckResponse_SERVING, nil
+	}
+	switch failure := fromError(err); failure.Code {
+	case codes.Unavailable:
+		return false, nil
+	case codes.Unimplemented: // something without health checks, but it answers
+		return true, nil
+	default:
+		return false, failure
+	}
+}
+
+func sleep(ctx context.Context, wait time.Duration) error {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// errIdle ends a stream on which nothing has come for too long.
+var errIdle = errors.New("no answer in time")
+
+// watchdog ends the context of a stream when nothing has come for the client's
+// timeout, unless the context has a deadline of its own.
+type watchdog struct {
+	timer   *time.Timer
+	timeout time.Duration
+}
+
+func (c *Client) watchdog(ctx context.Context, timeout time.Duration) (context.Context, *watchdog, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	dog := &watchdog{timeout: timeout}
+	if _, ok := ctx.Deadline(); !ok {
+		dog.timer = time.AfterFunc(timeout, func() { cancel(errIdle) })
+	}
+	return ctx, dog, func() {
+		dog.stop()
+		cancel(nil)
+	}
+}
+
+// stop is for while the caller is busy with what has come; reset for when it
+// waits again.
+func (w *watchdog) stop() {
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+}
+
+func (w *watchdog) reset() {
+	if w.timer != nil {
+		w.timer.Reset(w.timeout)
+	}
+}
+
+// streamFailure is how a stream has failed, its own end for lack of answers
+// included.
+func streamFailure(ctx context.Context, err error) *Error {
+	if errors.Is(context.Cause(ctx), errIdle) {
+		return &Error{Code: codes.DeadlineExceeded, Message: errIdle.Error()}
+	}
+	return fromError(err)
+}

@@ -1,0 +1,117 @@
+package lockstitch
+
+import (
+	"context"
+	"errors"
+	"math"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+
+	"lockstitch.dev/go/lockstitchpb"
+)
+
+// Client makes calls to a Lockstitch server. Any number of goroutines may share
+// it.
+type Client struct {
+	connection  *grpc.ClientConn
+	checkpoints lockstitchpb.CheckpointServiceClient
+	sessions    lockstitchpb.SessionServiceClient
+	memory      *memory // nil: whole states only
+	settings    settings
+}
+
+// New makes a client for the server at target, such as "127.0.0.1:50051",
+// "unix:/run/lockstitch.sock" or "dns:///lockstitch:50051"; a name with many
+// addresses spreads the calls over all of them.
+//
+// It does not wait for the server, which need not be there yet: the first call
+// connects. New fails where the target or an option makes no sense.
+func New(target string, options ...Option) (*Client, error) {
+	chosen := defaults()
+	for _, option := range options {
+		option(&chosen)
+	}
+	if chosen.apiKey != "" && chosen.tls == nil && !chosen.insecure && !isLocal(target) {
+		return nil, errors.New("lockstitch: a key would travel in the clear: use WithTLS, or WithInsecure where a mesh encrypts it")
+	}
+	connection, err := grpc.NewClient(target, chosen.dialOptions()...)
+	if err != nil {
+		return nil, err
+	}
+	client := &Client{
+		connection:  connection,
+		checkpoints: lockstitchpb.NewCheckpointServiceClient(connection),
+		sessions:    lockstitchpb.NewSessionServiceClient(connection),
+		settings:    chosen,
+	}
+	if chosen.delta {
+		client.memory = newMemory(memorySessions)
+	}
+	return client, nil
+}
+
+// Close ends running calls and the connection. It may be repeated.
+func (c *Client) Close() error {
+	err := c.connection.Close()
+	if status.Code(err) == codes.Canceled { // it is closed already
+		return nil
+	}
+	return err
+}
+
+// WaitReady returns as soon as the server says that it is ready to work, or the
+// context ends (DefaultTimeout where it has no deadline).
+func (c *Client) WaitReady(ctx context.Context) error {
+	ctx, cancel := c.deadline(ctx)
+	defer cancel()
+	for {
+		serving, err := c.isServing(ctx)
+		if serving || err != nil {
+			return err
+		}
+		if err := sleep(ctx, 100*time.Millisecond); err != nil {
+			return fromError(err)
+		}
+	}
+}
+
+func (s settings) dialOptions() []grpc.DialOption {
+	options := []grpc.DialOption{
+		grpc.WithTransportCredentials(s.transport()),
+		// A name with many addresses is many replicas: spread the calls, leave out those that cannot be reached.
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"round_robin": {}}]}`),
+		grpc.WithDefaultCallOptions(
+			// What the server has accepted can be read back, whatever its limit.
+			grpc.MaxCallRecvMsgSize(math.MaxInt32),
+			grpc.MaxCallSendMsgSize(math.MaxInt32),
+			grpc.WaitForReady(s.retry),
+		),
+		// gRPC waits up to two minutes between attempts to connect; a server that restarts is back in seconds.
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff: backoff.Config{
+				BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second,
+			},
+			MinConnectTimeout: 5 * time.Second,
+		}),
+		// A peer that has vanished without a word is given up when it has not acknowledged what was sent for 10 s
+		// (TCP_USER_TIMEOUT). Pings as such are of no use to calls with deadlines, and servers end connections that
+		// ping more often than every five minutes.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 6 * time.Minute, Timeout: 10 * time.Second}),
+		grpc.WithDisableRetry(), // ours knows how long the server wants to be left alone, and has no limit but the deadline
+	}
+	return append(options, s.dial...)
+}
+
+func (s settings) transport() credentials.TransportCredentials {
+	if s.tls == nil {
+		return insecure.NewCredentials()
+	}
+	return credentials.NewTLS(s.tls)
+}

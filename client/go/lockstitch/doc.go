@@ -1,0 +1,19 @@
+// Package lockstitch saves the checkpoints of agent workflows on a Lockstitch
+// server, and loads them again.
+//
+// Save a checkpoint at every barrier; when the runner dies, load the latest one
+// in another and go on:
+//
+//	client, err := lockstitch.New("127.0.0.1:50051")
+//	...
+//	saved, err := client.Save(ctx, checkpoint)
+//	...
+//	latest, err := client.LoadLatest(ctx, "order-4711")
+//
+// Checkpoints are the messages of the contract, in package lockstitchpb. As
+// always with protobuf in Go, a nil slice or map is the same as an empty one,
+// while a nil message is not the same as an empty one: a nil MessagesChannel
+// says that the runner has no such channel.
+//
+// A Client may be used by any number of goroutines.
+package lockstitch

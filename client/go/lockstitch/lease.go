@@ -1,0 +1,151 @@
+package lockstitch
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"lockstitch.dev/go/lockstitchpb"
+)
+
+// Lease is the right to write to a session, for a time.
+type Lease struct {
+	SessionID string
+	// Token goes with every save (WithLease).
+	Token  uint64
+	Holder string
+	// TTL is how long the lease lasts from when it was acquired or renewed.
+	TTL time.Duration
+}
+
+// AcquireLease takes the lease of a session. holder: who asks, unique among
+// those that may. ttl: how long it lasts unless renewed; 0 means the server's
+// default. An error with the reason LeaseHeld: another has it.
+func (c *Client) AcquireLease(ctx context.Context, sessionID, holder string, ttl time.Duration) (Lease, error) {
+	request := &lockstitchpb.AcquireLeaseRequest{SessionId: sessionID, Holder: holder, Ttl: duration(ttl)}
+	answer, err := call(ctx, c, request, unary(c.sessions.AcquireLease))
+	if err != nil {
+		return Lease{}, err
+	}
+	return Lease{sessionID, answer.Lease.GetToken(), answer.Lease.GetHolder(), answer.Ttl.AsDuration()}, nil
+}
+
+// RenewLease prolongs a lease. An error with the reason LeaseLost: it is no more.
+func (c *Client) RenewLease(ctx context.Context, lease Lease, ttl time.Duration) (Lease, error) {
+	request := &lockstitchpb.RenewLeaseRequest{
+		SessionId: lease.SessionID, LeaseToken: lease.Token, Ttl: duration(ttl),
+	}
+	answer, err := call(ctx, c, request, unary(c.sessions.RenewLease))
+	if err != nil {
+		return Lease{}, err
+	}
+	return Lease{lease.SessionID, answer.Lease.GetToken(), answer.Lease.GetHolder(), answer.Ttl.AsDuration()}, nil
+}
+
+// ReleaseLease gives a lease back, and says whether it was still held.
+func (c *Client) ReleaseLease(ctx context.Context, lease Lease) (released bool, err error) {
+	request := &lockstitchpb.ReleaseLeaseRequest{SessionId: lease.SessionID, LeaseToken: lease.Token}
+	answer, err := call(ctx, c, request, unary(c.sessions.ReleaseLease))
+	return answer.GetReleased(), err
+}
+
+// A Runner is the one that writes to a session: it holds the session's lease,
+// renews it, and saves under it.
+type Runner struct {
+	// Latest is the session as it was when the lease was acquired.
+	Latest Loaded
+
+	client *Client
+	lease  Lease
+	ttl    time.Duration
+	ctx    context.Context
+	lose   context.CancelCauseFunc
+	done   sync.WaitGroup
+	once   sync.Once
+}
+
+// RunSession acquires the lease of a session and loads its latest checkpoint.
+// holder and ttl are as in AcquireLease. Close the runner at the end.
+func (c *Client) RunSession(
+	ctx context.Context, sessionID, holder string, ttl time.Duration, options ...LoadOption,
+) (*Runner, error) {
+	asked := time.Now()
+	lease, err := c.AcquireLease(ctx, sessionID, holder, ttl)
+	if err != nil {
+		return nil, err
+	}
+	runner := &Runner{client: c, lease: lease, ttl: ttl}
+	runner.ctx, runner.lose = context.WithCancelCause(context.WithoutCancel(ctx))
+	if runner.Latest, err = c.LoadLatest(ctx, sessionID, options...); err != nil {
+		_, _ = c.ReleaseLease(ctx, lease)
+		return nil, err
+	}
+	runner.done.Add(1)
+	go runner.renew(asked.Add(lease.TTL))
+	return runner, nil
+}
+
+// Context ends when the lease is lost, or the runner is closed: do the session's
+// work under it. context.Cause tells which; Err does, too.
+func (r *Runner) Context() context.Context { return r.ctx }
+
+// Token is the lease's.
+func (r *Runner) Token() uint64 { return r.lease.Token }
+
+// Err is nil while the lease is held. An error with the reason LeaseLost: this
+// runner may not write any more.
+func (r *Runner) Err() error {
+	if r.ctx.Err() == nil {
+		return nil
+	}
+	return context.Cause(r.ctx)
+}
+
+// Save saves a checkpoint of the session under the lease.
+func (r *Runner) Save(
+	ctx context.Context, checkpoint *lockstitchpb.Checkpoint, options ...SaveOption,
+) (Saved, error) {
+	if err := r.Err(); err != nil {
+		return Saved{}, err
+	}
+	saved, err := r.client.Save(ctx, checkpoint, slices.Concat(options, []SaveOption{WithLease(r.lease.Token)})...)
+	if errors.Is(err, LeaseLost) {
+		r.lose(err)
+	}
+	return saved, err
+}
+
+// Close releases the lease, and says whether it was still held. It may be
+// repeated.
+func (r *Runner) Close() (released bool, err error) {
+	r.once.Do(func() {
+		r.lose(&Error{Code: codes.Canceled, Message: "the runner was closed"})
+		r.done.Wait()
+		released, err = r.client.ReleaseLease(context.WithoutCancel(r.ctx), r.lease)
+	})
+	return released, err
+}
+
+// renew renews the lease when a third of it has gone by, until it is lost.
+// end: when it ends, by this process's clock, at the earliest.
+func (r *Runner) renew(end time.Time) {
+	defer r.done.Done()
+	for sleep(r.ctx, r.lease.TTL/3) == nil {
+		asked := time.Now()
+		ctx, cancel := context.WithDeadline(r.ctx, end)
+		_, err := r.client.RenewLease(ctx, r.lease, r.ttl)
+		cancel()
+		switch {
+		case err == nil:
+			end = asked.Add(r.lease.TTL)
+		case errors.Is(err, LeaseLost) || errors.Is(err, SessionDeleted):
+			r.lose(err)
+		case !time.Now().Before(end):
+			r.lose(&Error{Code: codes.Aborted, Reason: LeaseLost, Message: "the lease could not be renewed: " + err.Error()})
+		}
+	}
+}

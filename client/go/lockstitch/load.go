@@ -1,0 +1,242 @@
+package lockstitch
+
+import (
+	"context"
+	"io"
+	"iter"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"lockstitch.dev/go/lockstitchpb"
+)
+
+// View says how much of a checkpoint to give.
+type View int
+
+// What one may ask for.
+const (
+	Full   View = iota // everything
+	Header             // everything but the state
+)
+
+func (v View) message() lockstitchpb.CheckpointView {
+	if v == Header {
+		return lockstitchpb.CheckpointView_CHECKPOINT_VIEW_HEADER
+	}
+	return lockstitchpb.CheckpointView_CHECKPOINT_VIEW_FULL
+}
+
+// Loaded is a checkpoint with its pending writes.
+type Loaded struct {
+	// Checkpoint is nil where LoadLatest found none.
+	Checkpoint *lockstitchpb.Checkpoint
+	// PendingWrites are by task path, task id and index.
+	PendingWrites []*lockstitchpb.PendingWrite
+	// Revision is the session's; 0 where there is no such session.
+	Revision uint64
+	// CheckpointRevision is that in which the checkpoint's content was written.
+	CheckpointRevision uint64
+	// TraceID is the trace of the call that wrote this content, as 32 hexadecimal
+	// digits; "" where it was not traced.
+	TraceID string
+}
+
+// LoadOption says which checkpoint to load, and how much of it.
+type LoadOption func(*loadSettings)
+
+type loadSettings struct {
+	namespace string
+	view      View
+}
+
+// InNamespace chooses a subgraph's checkpoints; "" is the root.
+func InNamespace(namespace string) LoadOption {
+	return func(s *loadSettings) { s.namespace = namespace }
+}
+
+// WithView says how much of the checkpoint to give.
+func WithView(view View) LoadOption {
+	return func(s *loadSettings) { s.view = view }
+}
+
+func loadSettingsOf(options []LoadOption) loadSettings {
+	var chosen loadSettings
+	for _, option := range options {
+		option(&chosen)
+	}
+	return chosen
+}
+
+// LoadLatest gives the latest checkpoint, the one with the greatest id. That
+// there is none is no error: then Checkpoint is nil.
+func (c *Client) LoadLatest(ctx context.Context, sessionID string, options ...LoadOption) (Loaded, error) {
+	chosen := loadSettingsOf(options)
+	answer, err := call(ctx, c, &lockstitchpb.LoadLatestRequest{
+		SessionId: sessionID, Namespace: chosen.namespace, View: chosen.view.message(),
+	}, unary(c.checkpoints.LoadLatest))
+	if err != nil {
+		return Loaded{}, err
+	}
+	return latestOf(answer), nil
+}
+
+// Load gives one checkpoint by its id. An error with the reason
+// CheckpointNotFound: there is none.
+func (c *Client) Load(ctx context.Context, sessionID, checkpointID string, options ...LoadOption) (Loaded, error) {
+	request := &lockstitchpb.LoadRequest{Selector: &lockstitchpb.LoadRequest_CheckpointId{CheckpointId: checkpointID}}
+	return c.load(ctx, sessionID, request, options)
+}
+
+// LoadStep gives one checkpoint by its step; where several have it, the one with
+// the greatest id.
+func (c *Client) LoadStep(ctx context.Context, sessionID string, step uint64, options ...LoadOption) (Loaded, error) {
+	request := &lockstitchpb.LoadRequest{Selector: &lockstitchpb.LoadRequest_Step{Step: step}}
+	return c.load(ctx, sessionID, request, options)
+}
+
+func (c *Client) load(
+	ctx context.Context, sessionID string, request *lockstitchpb.LoadRequest, options []LoadOption,
+) (Loaded, error) {
+	chosen := loadSettingsOf(options)
+	request.SessionId, request.Namespace, request.View = sessionID, chosen.namespace, chosen.view.message()
+	answer, err := call(ctx, c, request, unary(c.checkpoints.Load))
+	if err != nil {
+		return Loaded{}, err
+	}
+	return Loaded{
+		answer.Checkpoint, answer.PendingWrites, answer.Revision, answer.CheckpointRevision, answer.TraceId,
+	}, nil
+}
+
+func latestOf(answer *lockstitchpb.LoadLatestResponse) Loaded {
+	return Loaded{
+		answer.Checkpoint, answer.PendingWrites, answer.Revision, answer.CheckpointRevision, answer.TraceId,
+	}
+}
+
+// SessionRef names a session and a namespace in it.
+type SessionRef struct{ SessionID, Namespace string }
+
+// LatestOf is the latest checkpoint of one session of many, or why it could not
+// be loaded.
+type LatestOf struct {
+	SessionRef
+	Loaded
+	Err error
+}
+
+// sessionsPerCall is how many sessions LoadLatestMany asks for at a time.
+const sessionsPerCall = 1000
+
+// LoadLatestMany loads the latest checkpoints of many sessions, one answer each,
+// in any order: for a fleet that restarts. What is wrong with one session is
+// told in its answer. A stream that breaks off is continued.
+func (c *Client) LoadLatestMany(ctx context.Context, sessions []SessionRef, view View) iter.Seq2[LatestOf, error] {
+	return func(yield func(LatestOf, error) bool) {
+		for len(sessions) > 0 {
+			count := min(len(sessions), sessionsPerCall)
+			if !c.loadSome(ctx, sessions[:count], view, yield) {
+				return
+			}
+			sessions = sessions[count:]
+		}
+	}
+}
+
+// loadSome gives false when there is to be no more.
+func (c *Client) loadSome(
+	ctx context.Context, sessions []SessionRef, view View, yield func(LatestOf, error) bool,
+) bool {
+	waiting := append([]SessionRef(nil), sessions...)
+	open := func(ctx context.Context) (grpc.ServerStreamingClient[lockstitchpb.LoadLatestStreamResponse], error) {
+		request := &lockstitchpb.LoadLatestStreamRequest{}
+		for _, session := range waiting {
+			request.Requests = append(request.Requests, &lockstitchpb.LoadLatestRequest{
+				SessionId: session.SessionID, Namespace: session.Namespace, View: view.message(),
+			})
+		}
+		return c.checkpoints.LoadLatestStream(ctx, request)
+	}
+	answered := map[uint32]bool{}
+	again := func() bool {
+		var left []SessionRef
+		for index, session := range waiting {
+			if !answered[uint32(index)] {
+				left = append(left, session)
+			}
+		}
+		waiting, answered = left, map[uint32]bool{}
+		return len(waiting) > 0
+	}
+	for answer, err := range resumed(ctx, c, c.settings.timeout, open, again) {
+		if err != nil {
+			yield(LatestOf{}, err)
+			return false
+		}
+		if int(answer.Index) >= len(waiting) || answered[answer.Index] {
+			continue
+		}
+		answered[answer.Index] = true
+		if !yield(latestAnswer(waiting[answer.Index], answer), nil) {
+			return false
+		}
+	}
+	return true
+}
+
+func latestAnswer(session SessionRef, answer *lockstitchpb.LoadLatestStreamResponse) LatestOf {
+	result := LatestOf{SessionRef: session}
+	switch told := answer.Result.(type) {
+	case *lockstitchpb.LoadLatestStreamResponse_Loaded:
+		result.Loaded = latestOf(told.Loaded)
+	case *lockstitchpb.LoadLatestStreamResponse_Error:
+		result.Err = fromAnswer(told.Error)
+	default:
+		result.Err = noResult()
+	}
+	return result
+}
+
+// resumed gives the answers of a server's stream, and opens another where it
+// breaks off. `again` says whether there is anything left to ask for; idle is
+// how long to wait without an answer, where the context has no deadline.
+func resumed[Answer any](
+	ctx context.Context, c *Client, idle time.Duration,
+	open func(context.Context) (grpc.ServerStreamingClient[Answer], error), again func() bool,
+) iter.Seq2[*Answer, error] {
+	return func(yield func(*Answer, error) bool) {
+		ctx, dog, cancel := c.watchdog(ctx, idle)
+		defer cancel()
+		ctx = c.outgoing(ctx)
+		for failures := 0; ; failures++ {
+			stream, err := open(ctx)
+			for err == nil {
+				var answer *Answer
+				dog.reset()
+				if answer, err = stream.Recv(); err == nil {
+					dog.stop()
+					failures = 0
+					if !yield(answer, nil) {
+						return
+					}
+				}
+			}
+			if err == io.EOF {
+				return
+			}
+			failure := streamFailure(ctx, err)
+			if !c.settings.retry || !failure.retryable() {
+				yield(nil, failure)
+				return
+			}
+			if !again() {
+				return
+			}
+			if !c.pause(ctx, failure, failures) {
+				yield(nil, streamFailure(ctx, failure))
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,108 @@
+package lockstitch
+
+import (
+	"crypto/tls"
+	"time"
+
+	"go.opentelemetry.io/otel/propagation"
+	"google.golang.org/grpc"
+)
+
+// DefaultTimeout is how long a call may take, retries included, when neither
+// its context nor WithTimeout says otherwise.
+const DefaultTimeout = 30 * time.Second
+
+// Option changes how a Client works.
+type Option func(*settings)
+
+type settings struct {
+	timeout    time.Duration
+	tls        *tls.Config
+	apiKey     string
+	tenant     string
+	insecure   bool
+	delta      bool
+	retry      bool
+	backoff    Backoff
+	propagator propagation.TextMapPropagator
+	dial       []grpc.DialOption
+}
+
+// Backoff says how long to wait before a call is repeated: Initial at first,
+// then Multiplier times longer each time, Max at most, give or take 20%.
+type Backoff struct {
+	Initial, Max time.Duration
+	Multiplier   float64
+}
+
+func defaults() settings {
+	return settings{
+		timeout: DefaultTimeout,
+		delta:   true,
+		retry:   true,
+		backoff: Backoff{Initial: 100 * time.Millisecond, Max: 2 * time.Second, Multiplier: 3},
+	}
+}
+
+// WithTimeout sets how long a call may take, retries included, when its context
+// has no deadline. There is always a limit: 0 and less means DefaultTimeout.
+func WithTimeout(timeout time.Duration) Option {
+	return func(s *settings) {
+		if timeout > 0 {
+			s.timeout = timeout
+		}
+	}
+}
+
+// WithTLS encrypts the connection. An empty configuration trusts the system's
+// roots; RootCAs and Certificates work as everywhere.
+func WithTLS(config *tls.Config) Option {
+	return func(s *settings) { s.tls = config.Clone() }
+}
+
+// WithAPIKey sends a bearer key, or a token, with every call. Without WithTLS it
+// travels in the clear, which New allows on this machine only.
+func WithAPIKey(key string) Option {
+	return func(s *settings) { s.apiKey = key }
+}
+
+// WithInsecure allows a key to be sent to another machine in the clear, as where
+// a mesh encrypts it.
+func WithInsecure() Option {
+	return func(s *settings) { s.insecure = true }
+}
+
+// WithTenant names the tenant to act for, where the credentials are good for
+// several.
+func WithTenant(tenant string) Option {
+	return func(s *settings) { s.tenant = tenant }
+}
+
+// WithoutDelta sends the whole state with every save, and remembers nothing.
+func WithoutDelta() Option {
+	return func(s *settings) { s.delta = false }
+}
+
+// WithoutRetry makes every call once, and fails at once where there is no
+// connection.
+func WithoutRetry() Option {
+	return func(s *settings) { s.retry = false }
+}
+
+// WithBackoff sets how long to wait before a call is repeated.
+func WithBackoff(backoff Backoff) Option {
+	return func(s *settings) { s.backoff = backoff }
+}
+
+// WithPropagator sets how the OpenTelemetry context of a call is passed on. By
+// default that is otel.GetTextMapPropagator(), or W3C Trace Context where none
+// has been set.
+func WithPropagator(propagator propagation.TextMapPropagator) Option {
+	return func(s *settings) { s.propagator = propagator }
+}
+
+// WithDialOptions adds options for the gRPC connection, which override the
+// client's own.
+func WithDialOptions(options ...grpc.DialOption) Option {
+	return func(s *settings) { s.dial = append(s.dial, options...) }
+}

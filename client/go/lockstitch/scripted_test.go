@@ -1,0 +1,205 @@
+package lockstitch
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/otel/propagation"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"lockstitch.dev/go/lockstitchpb"
+)
+
+// scripted answers as a real server does only now and then.
+type scripted struct {
+	lockstitchpb.UnimplementedCheckpointServiceServer
+	mutex    sync.Mutex
+	failures []error // one for each call, then success
+	calls    []time.Time
+	metadata metadata.MD
+	trace    map[string]string
+}
+
+func (s *scripted) next(ctx context.Context) error {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.calls = append(s.calls, time.Now())
+	s.metadata, _ = metadata.FromIncomingContext(ctx)
+	if len(s.failures) == 0 {
+		return nil
+	}
+	failure := s.failures[0]
+	s.failures = s.failures[1:]
+	return failure
+}
+
+func (s *scripted) Save(ctx context.Context, request *lockstitchpb.SaveRequest) (*lockstitchpb.SaveResponse, error) {
+	if err := s.next(ctx); err != nil {
+		return nil, err
+	}
+	return &lockstitchpb.SaveResponse{CheckpointId: idOf(request.Checkpoint), Revision: 1}, nil
+}
+
+// SaveStream ends the call at the first save, where a failure says so.
+func (s *scripted) SaveStream(stream lockstitchpb.CheckpointService_SaveStreamServer) error {
+	for {
+		request, err := stream.Recv()
+		if err != nil {
+			return nil
+		}
+		if err := s.next(stream.Context()); err != nil {
+			return err
+		}
+		s.mutex.Lock()
+		s.trace = request.TraceContext
+		s.mutex.Unlock()
+		saved := &lockstitchpb.SaveStreamResponse_Saved{Saved: &lockstitchpb.SaveResponse{Revision: 1}}
+		if stream.Send(&lockstitchpb.SaveStreamResponse{RequestId: request.RequestId, Result: saved}) != nil {
+			return nil
+		}
+	}
+}
+
+func startScripted(t *testing.T, failures ...error) (*scripted, *Client) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := &scripted{failures: failures}
+	grpcServer := grpc.NewServer()
+	lockstitchpb.RegisterCheckpointServiceServer(grpcServer, script)
+	go func() { _ = grpcServer.Serve(listener) }()
+	t.Cleanup(grpcServer.Stop)
+	fast := WithBackoff(Backoff{Initial: time.Millisecond, Max: time.Millisecond, Multiplier: 1})
+	return script, newClient(t, listener.Addr().String(), fast, WithAPIKey("key"), WithTenant("team"))
+}
+
+func withRetryInfo(code codes.Code, delay time.Duration) error {
+	failure, err := status.New(code, "later").WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(delay)})
+	if err != nil {
+		panic(err)
+	}
+	return failure.Err()
+}
+
+func TestUnavailableIsRepeated(t *testing.T) {
+	away := status.Error(codes.Unavailable, "away")
+	script, client := startScripted(t, away, away, away, away, away, away, away)
+	mustSave(t, client, conversation("s", 1))
+	if len(script.calls) != 8 {
+		t.Fatal(len(script.calls))
+	}
+}
+
+func TestTheServerSaysWhenToComeBack(t *testing.T) {
+	for _, code := range []codes.Code{codes.Unavailable, codes.ResourceExhausted} {
+		script, client := startScripted(t, withRetryInfo(code, 200*time.Millisecond))
+		mustSave(t, client, conversation("s", 1))
+		if between := script.calls[1].Sub(script.calls[0]); between < 200*time.Millisecond {
+			t.Fatal(between)
+		}
+	}
+}
+
+func TestOtherFailuresAreNotRepeated(t *testing.T) {
+	for _, code := range []codes.Code{codes.Internal, codes.Aborted, codes.ResourceExhausted, codes.DataLoss, codes.Unknown} {
+		script, client := startScripted(t, status.Error(code, "no"))
+		if _, err := client.Save(context.Background(), conversation("s", 1)); status.Code(err) != code {
+			t.Fatal(err)
+		}
+		if len(script.calls) != 1 {
+			t.Fatal(code, len(script.calls))
+		}
+	}
+}
+
+func TestARetryDoesNotOutliveTheDeadline(t *testing.T) {
+	_, client := startScripted(t, withRetryInfo(codes.Unavailable, time.Hour))
+	if _, err := client.Save(context.Background(), conversation("s", 1)); status.Code(err) != codes.Unavailable {
+		t.Fatal(err)
+	}
+}
+
+func TestAStreamThatBreaksOffIsContinued(t *testing.T) {
+	away := status.Error(codes.Unavailable, "away")
+	script, client := startScripted(t, nil, away, away, nil)
+	stream := client.SaveStream()
+	defer stream.Close()
+	for step := range uint64(3) {
+		if _, err := stream.Save(context.Background(), conversation("s", step)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(script.calls) != 5 {
+		t.Fatal(len(script.calls))
+	}
+}
+
+func TestOneThatEndsTheStreamGetsItsOwnError(t *testing.T) {
+	large := status.Error(codes.ResourceExhausted, "too large")
+	_, client := startScripted(t, large, large)
+	stream := client.SaveStream()
+	defer stream.Close()
+	if _, err := stream.Save(context.Background(), conversation("s", 1)); status.Code(err) != codes.ResourceExhausted {
+		t.Fatal(err)
+	}
+	if _, err := stream.Save(context.Background(), conversation("s", 2)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWithoutCredentialsNothingIsRepeatedOnAStream(t *testing.T) {
+	script, client := startScripted(t, status.Error(codes.Unauthenticated, "who are you?"))
+	stream := client.SaveStream()
+	defer stream.Close()
+	_, err := stream.Save(context.Background(), conversation("s", 1))
+	if status.Code(err) != codes.Unauthenticated || len(script.calls) != 1 {
+		t.Fatal(err, len(script.calls))
+	}
+}
+
+func TestTheTraceAndTheCredentialsGoWithEveryCall(t *testing.T) {
+	script, client := startScripted(t)
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	ctx := propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier{"traceparent": parent})
+	ctx = metadata.AppendToOutgoingContext(ctx, "x-own", "1")
+	if _, err := client.Save(ctx, conversation("s", 1)); err != nil {
+		t.Fatal(err)
+	}
+	for key, expected := range map[string]string{
+		"traceparent": parent, "authorization": "Bearer key", "lockstitch-tenant": "team", "x-own": "1",
+	} {
+		if sent := script.metadata.Get(key); len(sent) != 1 || sent[0] != expected {
+			t.Errorf("%s: %v", key, sent)
+		}
+	}
+	stream := client.SaveStream()
+	defer stream.Close()
+	if _, err := stream.Save(ctx, conversation("s", 2)); err != nil {
+		t.Fatal(err)
+	}
+	if script.trace["traceparent"] != parent {
+		t.Error(script.trace)
+	}
+}
+
+func TestErrorsOfOthersKeepTheirCode(t *testing.T) {
+	for _, err := range []error{context.DeadlineExceeded, context.Canceled} {
+		if failure := fromError(err); !errors.Is(failure, err) {
+			t.Fatal(failure)
+		}
+	}
+	if failure := fromError(errors.New("?")); failure.Code != codes.Unknown {
+		t.Fatal(failure)
+	}
+}

@@ -1,0 +1,98 @@
+package lockstitch
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"lockstitch.dev/go/lockstitchpb"
+)
+
+func TestARunnerHoldsASession(t *testing.T) {
+	client := newClient(t, sharedServer(t).target)
+	mustSave(t, client, conversation(t.Name(), 0))
+	runner, err := client.RunSession(context.Background(), t.Name(), "a", time.Minute)
+	if err != nil || runner.Latest.Checkpoint.GetStep() != 0 || runner.Err() != nil {
+		t.Fatal(runner, err)
+	}
+	if _, err := client.Save(context.Background(), conversation(t.Name(), 1)); !errors.Is(err, LeaseLost) {
+		t.Fatal(err)
+	}
+	if _, err := runner.Save(context.Background(), conversation(t.Name(), 1)); err != nil {
+		t.Fatal(err)
+	}
+	var failure *Error
+	_, err = client.AcquireLease(context.Background(), t.Name(), "b", time.Minute)
+	if !errors.Is(err, LeaseHeld) || !errors.As(err, &failure) || failure.Holder() != "a" {
+		t.Fatal(err)
+	}
+	if released, err := runner.Close(); err != nil || !released {
+		t.Fatal(released, err)
+	}
+	if released, err := runner.Close(); err != nil || released {
+		t.Fatal(released, err)
+	}
+	if _, err := runner.Save(context.Background(), conversation(t.Name(), 2)); err == nil {
+		t.Fatal("a closed runner saves")
+	}
+}
+
+func TestARunnerThatLosesItsLeaseIsStopped(t *testing.T) {
+	client := newClient(t, sharedServer(t).target)
+	runner, err := client.RunSession(context.Background(), t.Name(), "a", 3*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lease := Lease{SessionID: t.Name(), Token: runner.Token()}
+	if _, err := client.ReleaseLease(context.Background(), lease); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-runner.Context().Done():
+	case <-time.After(wait):
+		t.Fatal("nobody has told it")
+	}
+	if !errors.Is(runner.Err(), LeaseLost) || !errors.Is(context.Cause(runner.Context()), LeaseLost) {
+		t.Fatal(runner.Err())
+	}
+	if _, err := runner.Save(context.Background(), conversation(t.Name(), 1)); !errors.Is(err, LeaseLost) {
+		t.Fatal(err)
+	}
+	_, _ = runner.Close()
+}
+
+func TestAWatchGoesOnOverARestart(t *testing.T) {
+	s := startServer(t)
+	client := newClient(t, s.target, WithTimeout(wait))
+	events := make(chan *lockstitchpb.CheckpointSaved, 10)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	begun := make(chan struct{})
+	watching := begun
+	go func() {
+		defer close(events)
+		for event, err := range client.WatchSession(ctx, t.Name(), WatchOptions{Heartbeat: time.Second}) {
+			if err != nil {
+				return
+			}
+			if saved := event.GetSaved(); saved != nil {
+				events <- saved
+			} else if watching != nil {
+				close(watching)
+				watching = nil
+			}
+		}
+	}()
+	<-begun
+	for step := range uint64(2) {
+		mustSave(t, client, conversation(t.Name(), step))
+		if saved := <-events; saved.GetStep() != step {
+			t.Fatal(saved)
+		}
+		if step == 0 {
+			s.kill()
+			s.start()
+		}
+	}
+}

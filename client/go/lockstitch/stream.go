@@ -1,0 +1,426 @@
+package lockstitch
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/propagation"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+
+	"lockstitch.dev/go/lockstitchpb"
+)
+
+const (
+	// streamSaves is how many saves a stream has under way at most.
+	streamSaves = 1024
+	// batchSaves and batchBytes are what goes in one message at most, unless a
+	// single save is larger.
+	batchSaves = 64
+	batchBytes = 256 * 1024
+	// streamIdle is how long a stream without work stays open.
+	streamIdle = 5 * time.Second
+	// streamAge is how long a stream is used, so that the load moves to servers
+	// that have come since.
+	streamAge = 5 * time.Minute
+)
+
+// A SaveStream saves many checkpoints over one call, at a fraction of the cost
+// of a Save each. Any number of goroutines may share it.
+//
+// Saves of one session are applied in the order of the calls to Begin or Save.
+// Each has its own result and its own deadline; one that fails leaves the others
+// alone. When the call ends, as a server restarts, whatever has no answer is
+// sent again on the next, before anything newer: saving the same again changes
+// nothing, so nothing is lost or doubled. Only a save that was refused for a
+// moment, or whose delta was, may go out after others that were sent meanwhile;
+// where that matters, await each, or use ExpectStep.
+type SaveStream struct {
+	client *Client
+	room   chan struct{}
+	wake   chan struct{}
+	stop   context.CancelFunc
+	ctx    context.Context
+
+	mutex   sync.Mutex
+	outbox  *outbox
+	running bool
+	drop    context.CancelFunc // ends the call that is under way
+	ended   chan struct{}      // closed when `run` has returned
+}
+
+// SaveStream makes a stream of saves. It opens a call when there is something to
+// save, and closes it when there has been nothing for a while.
+func (c *Client) SaveStream() *SaveStream {
+	ctx, stop := context.WithCancel(context.Background())
+	return &SaveStream{
+		client: c, ctx: ctx, stop: stop, outbox: newOutbox(), drop: func() {},
+		room: make(chan struct{}, streamSaves), wake: make(chan struct{}, 1),
+	}
+}
+
+// PendingSave is a save that was begun.
+type PendingSave struct {
+	stream *SaveStream
+	item   *item
+	cancel context.CancelFunc
+	err    error
+}
+
+// Save is Begin and Wait.
+func (s *SaveStream) Save(
+	ctx context.Context, checkpoint *lockstitchpb.Checkpoint, options ...SaveOption,
+) (Saved, error) {
+	return s.Begin(ctx, checkpoint, options...).Wait()
+}
+
+// Begin begins to save a checkpoint, as Client.Save does. While too much is under
+// way it waits. Leave the checkpoint as it is until Wait has returned.
+func (s *SaveStream) Begin(
+	ctx context.Context, checkpoint *lockstitchpb.Checkpoint, options ...SaveOption,
+) *PendingSave {
+	ctx, cancel := s.client.deadline(ctx)
+	pending := &PendingSave{stream: s, cancel: cancel}
+	made, err := s.client.draft(checkpoint, options)
+	if err == nil {
+		err = s.enter(ctx)
+	}
+	if err != nil {
+		pending.err = err
+		return pending
+	}
+	pending.item = &item{
+		session: checkpoint.SessionId, ctx: ctx, draft: made, request: made.request(), done: make(chan struct{}),
+	}
+	s.add(pending.item)
+	return pending
+}
+
+// Wait returns when the save has its answer, or its context has ended.
+func (p *PendingSave) Wait() (Saved, error) {
+	defer p.cancel()
+	if p.item == nil {
+		return Saved{}, p.err
+	}
+	select {
+	case <-p.item.done:
+	case <-p.item.ctx.Done():
+		p.stream.expire(p.item)
+	}
+	return p.item.saved, p.item.err
+}
+
+// Close ends the stream; saves that wait for an answer fail with codes.Canceled.
+// It may be repeated.
+func (s *SaveStream) Close() error {
+	s.stop()
+	s.mutex.Lock()
+	ended := s.ended
+	s.mutex.Unlock()
+	if ended != nil {
+		<-ended
+	}
+	return nil
+}
+
+func (s *SaveStream) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fromError(err)
+	}
+	select {
+	case s.room <- struct{}{}:
+		if s.ctx.Err() == nil {
+			return nil
+		}
+		<-s.room
+		return closedStream()
+	case <-s.ctx.Done():
+		return closedStream()
+	case <-ctx.Done():
+		return fromError(ctx.Err())
+	}
+}
+
+func (s *SaveStream) add(added *item) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.outbox.add(added)
+	if !s.running {
+		s.running, s.ended = true, make(chan struct{})
+		go s.run(s.ended)
+	}
+	s.poke()
+}
+
+// poke tells the writer that there is something to do.
+func (s *SaveStream) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// finish gives an item its result, if nobody has yet.
+func (s *SaveStream) finish(finished *item, saved Saved, err error) {
+	if s.outbox.waiting[finished.number] != finished {
+		return
+	}
+	delete(s.outbox.waiting, finished.number)
+	finished.saved, finished.err = saved, err
+	close(finished.done)
+	<-s.room
+}
+
+func (s *SaveStream) expire(expired *item) {
+	s.mutex.Lock()
+	s.finish(expired, Saved{}, fromError(expired.ctx.Err()))
+	if expired.sent && len(s.outbox.underWay()) == 0 {
+		s.drop() // the call may be stuck, and nobody else is on it
+	}
+	s.mutex.Unlock()
+	expired.reading.Lock() // whoever reads it is done soon
+	defer expired.reading.Unlock()
+}
+
+// run opens one call after the other while there is something to save.
+func (s *SaveStream) run(ended chan struct{}) {
+	defer close(ended)
+	for failures := 0; ; failures++ {
+		answered, err := s.useCall()
+		if answered {
+			failures = 0
+		}
+		if !s.goOn(err, failures) {
+			return
+		}
+	}
+}
+
+// goOn does what is to be done before the next call. False: there is nothing
+// more to save.
+func (s *SaveStream) goOn(err error, failures int) bool {
+	failure := fromError(err)
+	s.mutex.Lock()
+	waiting, sent := s.outbox.all(), s.outbox.underWay()
+	closed := s.ctx.Err() != nil
+	switch {
+	case closed:
+		s.fail(waiting, closedStream())
+	case err == nil:
+	case failure.Code == codes.Unauthenticated || failure.Code == codes.PermissionDenied:
+		s.fail(waiting, failure)
+	case !s.client.settings.retry:
+		s.fail(waiting, failure)
+	}
+	if len(s.outbox.waiting) == 0 {
+		s.running = false
+		s.mutex.Unlock()
+		return false
+	}
+	s.mutex.Unlock()
+	switch {
+	case err == nil && failures == 0:
+		return true // it was closed for its age
+	case err != nil && !failure.retryable() && failure.Code != codes.Canceled:
+		s.saveAlone(sent, waiting)
+		return true
+	}
+	_ = sleep(s.ctx, max(s.client.settings.backoff.after(failures), failure.RetryAfter))
+	return true
+}
+
+func (s *SaveStream) fail(items []*item, err error) {
+	for _, each := range items {
+		s.finish(each, Saved{}, err)
+	}
+}
+
+// saveAlone saves by calls of their own, so that whichever ended the stream gets
+// its own error. One by one: in order.
+func (s *SaveStream) saveAlone(sent, waiting []*item) {
+	if len(sent) == 0 {
+		sent = waiting
+	}
+	for _, each := range sent {
+		answer, err := s.saveOne(each)
+		s.mutex.Lock()
+		if err != nil {
+			s.finish(each, Saved{}, err)
+		} else {
+			each.draft.learn(answer)
+			s.finish(each, savedOf(answer), nil)
+		}
+		s.mutex.Unlock()
+	}
+}
+
+// saveOne saves by a call, until the item's context or the stream's has ended.
+func (s *SaveStream) saveOne(alone *item) (*lockstitchpb.SaveResponse, error) {
+	ctx, cancel := context.WithCancel(alone.ctx)
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	alone.reading.Lock()
+	defer alone.reading.Unlock()
+	return call(ctx, s.client, alone.draft.full, unary(s.client.checkpoints.Save))
+}
+
+type saveCall = grpc.BidiStreamingClient[lockstitchpb.SaveStreamRequest, lockstitchpb.SaveStreamResponse]
+
+// useCall makes one call and uses it until it ends. It says whether it has
+// brought any answer.
+func (s *SaveStream) useCall() (answered bool, err error) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	s.mutex.Lock()
+	s.drop = cancel
+	s.outbox.restart()
+	s.mutex.Unlock()
+	opened, err := s.client.checkpoints.SaveStream(s.client.outgoing(ctx))
+	if err != nil {
+		return false, err
+	}
+	written := make(chan struct{})
+	most := &atomic.Int64{} // saves in a message: one, until the server has said that it takes batches
+	most.Store(1)
+	go func() {
+		defer close(written)
+		s.write(ctx, opened, most)
+	}()
+	for {
+		answer, err := opened.Recv()
+		if err != nil {
+			cancel()
+			<-written
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return answered, err
+		}
+		answered = true
+		if answer.TakesBatches {
+			most.Store(batchSaves)
+		}
+		s.take(answer)
+	}
+}
+
+// write sends what there is, and closes the call when it is old or idle.
+func (s *SaveStream) write(ctx context.Context, to saveCall, most *atomic.Int64) {
+	old := time.NewTimer(streamAge)
+	defer old.Stop()
+	for ctx.Err() == nil {
+		s.mutex.Lock()
+		items, idle := s.outbox.take(int(most.Load()), batchBytes), len(s.outbox.waiting) == 0
+		s.mutex.Unlock()
+		if len(items) > 0 {
+			if s.send(to, items) != nil {
+				return // reading tells why
+			}
+			continue
+		}
+		var quiet <-chan time.Time
+		if idle {
+			quiet = time.After(streamIdle)
+		}
+		select {
+		case <-s.wake:
+		case <-quiet:
+			_ = to.CloseSend()
+			return
+		case <-old.C:
+			_ = to.CloseSend()
+			return
+		case <-ctx.Done():
+		}
+	}
+}
+
+// send sends items in one message. They are locked while they are read, and not
+// while the message waits to go out.
+func (s *SaveStream) send(to saveCall, items []*item) error {
+	message := &lockstitchpb.SaveStreamRequest{}
+	for _, each := range items {
+		each.reading.Lock()
+		message.Batch = append(message.Batch, s.client.streamed(each))
+	}
+	if len(items) == 1 {
+		message = message.Batch[0]
+	}
+	prepared := &grpc.PreparedMsg{}
+	err := prepared.Encode(to, message)
+	for _, each := range items {
+		each.reading.Unlock()
+	}
+	if err != nil {
+		return err
+	}
+	return to.SendMsg(prepared)
+}
+
+// streamed is an item as a stream has it, with the trace that it is part of.
+func (c *Client) streamed(one *item) *lockstitchpb.SaveStreamRequest {
+	trace := propagation.MapCarrier{}
+	c.settings.textMap().Inject(one.ctx, trace)
+	return &lockstitchpb.SaveStreamRequest{RequestId: one.number, Save: one.request, TraceContext: trace}
+}
+
+// take hands an answer on, or several.
+func (s *SaveStream) take(answer *lockstitchpb.SaveStreamResponse) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if len(answer.Batch) == 0 {
+		s.takeOne(answer)
+	}
+	for _, one := range answer.Batch {
+		s.takeOne(one)
+	}
+}
+
+func (s *SaveStream) takeOne(answer *lockstitchpb.SaveStreamResponse) {
+	waiting, ok := s.outbox.waiting[answer.RequestId]
+	if !ok {
+		return // nobody waits for it any more
+	}
+	switch told := answer.Result.(type) {
+	case *lockstitchpb.SaveStreamResponse_Saved:
+		waiting.draft.learn(told.Saved)
+		s.finish(waiting, savedOf(told.Saved), nil)
+	case *lockstitchpb.SaveStreamResponse_Error:
+		s.refused(waiting, fromAnswer(told.Error))
+	default:
+		s.finish(waiting, Saved{}, noResult())
+	}
+}
+
+// refused fails an item, or has it sent again.
+func (s *SaveStream) refused(item *item, failure *Error) {
+	switch {
+	case item.request != item.draft.full && failure.deltaRefused():
+		item.request = item.draft.full
+		s.outbox.again(item)
+		s.poke()
+	case s.client.settings.retry && failure.retryable():
+		wait := max(s.client.settings.backoff.after(item.refusals), failure.RetryAfter)
+		item.refusals++
+		if s.outbox.hold(item) {
+			time.AfterFunc(wait, func() { s.release(item.session) })
+		}
+	default:
+		s.finish(item, Saved{}, failure)
+	}
+}
+
+func (s *SaveStream) release(session string) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.outbox.release(session)
+	s.poke()
+}
+
+func closedStream() *Error {
+	return &Error{Code: codes.Canceled, Message: "the stream was closed"}
+}

@@ -1,0 +1,172 @@
+package lockstitch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"lockstitch.dev/go/lockstitchpb"
+)
+
+func TestManyGoroutinesShareAStream(t *testing.T) {
+	client := newClient(t, sharedServer(t).target)
+	stream := client.SaveStream()
+	defer stream.Close()
+	saveConcurrently(t, stream, 50, 10, nil)
+	assertAll(t, client, 50, 10)
+}
+
+func TestNothingIsLostWhenTheServerIsKilled(t *testing.T) {
+	s := startServer(t)
+	client := newClient(t, s.target, WithTimeout(wait))
+	stream := client.SaveStream()
+	defer stream.Close()
+	saveConcurrently(t, stream, 20, 40, func() {
+		time.Sleep(200 * time.Millisecond)
+		s.kill()
+		s.start()
+	})
+	assertAll(t, client, 20, 40)
+}
+
+// saveConcurrently has each session save one step after the other, each on the
+// condition that nothing came between.
+func saveConcurrently(t *testing.T, stream *SaveStream, sessions, steps int, meanwhile func()) {
+	t.Helper()
+	var group sync.WaitGroup
+	for session := range sessions {
+		group.Go(func() {
+			name := fmt.Sprintf("s%03d", session)
+			condition := ExpectNone()
+			for step := range uint64(steps) {
+				if _, err := stream.Save(context.Background(), conversation(name, step), condition); err != nil {
+					t.Errorf("%s, step %d: %v", name, step, err)
+					return
+				}
+				condition = ExpectStep(step)
+			}
+		})
+	}
+	if meanwhile != nil {
+		meanwhile()
+	}
+	group.Wait()
+}
+
+func assertAll(t *testing.T, client *Client, sessions, steps int) {
+	t.Helper()
+	refs := make([]SessionRef, sessions)
+	for session := range sessions {
+		refs[session].SessionID = fmt.Sprintf("s%03d", session)
+	}
+	count := 0
+	for answer, err := range client.LoadLatestMany(context.Background(), refs, Full) {
+		if err != nil || answer.Err != nil {
+			t.Fatal(err, answer.Err)
+		}
+		if answer.Checkpoint.GetStep() != uint64(steps-1) || len(answer.Checkpoint.State.Messages.Items) != steps {
+			t.Errorf("%s: %v", answer.SessionID, answer.Checkpoint.GetStep())
+		}
+		count++
+	}
+	if count != sessions {
+		t.Fatal(count)
+	}
+}
+
+func TestSavesOfASessionAreAppliedInOrder(t *testing.T) {
+	client := newClient(t, sharedServer(t).target)
+	stream := client.SaveStream()
+	defer stream.Close()
+	var pending []*PendingSave
+	for step := range uint64(100) {
+		condition := ExpectNone()
+		if step > 0 {
+			condition = ExpectStep(step - 1)
+		}
+		pending = append(pending, stream.Begin(context.Background(), conversation(t.Name(), step), condition))
+	}
+	for step, one := range pending {
+		if saved, err := one.Wait(); err != nil || saved.Outcome != OutcomeCreated {
+			t.Fatal(step, saved, err)
+		}
+	}
+}
+
+func TestOneThatFailsOnAStreamLeavesTheOthersAlone(t *testing.T) {
+	client := newClient(t, sharedServer(t).target)
+	stream := client.SaveStream()
+	defer stream.Close()
+	bad := stream.Begin(context.Background(), &lockstitchpb.Checkpoint{SessionId: "a\x01"})
+	late, cancel := context.WithCancel(context.Background())
+	cancel()
+	gone := stream.Begin(late, conversation("gone", 1))
+	good := stream.Begin(context.Background(), conversation(t.Name(), 1))
+	if _, err := good.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bad.Wait(); !errors.Is(err, InvalidField) {
+		t.Fatal(err)
+	}
+	if _, err := gone.Wait(); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+}
+
+func TestAClosedStreamSavesNothing(t *testing.T) {
+	client := newClient(t, freeAddress(t))
+	stream := client.SaveStream()
+	waiting := stream.Begin(context.Background(), conversation(t.Name(), 1))
+	if err := stream.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, pending := range []*PendingSave{waiting, stream.Begin(context.Background(), conversation(t.Name(), 2))} {
+		if _, err := pending.Wait(); status.Code(err) != codes.Canceled {
+			t.Fatal(err)
+		}
+	}
+	_ = stream.Close()
+}
+
+func TestAStreamWithoutAServerEndsInTime(t *testing.T) {
+	client := newClient(t, freeAddress(t), WithTimeout(300*time.Millisecond))
+	stream := client.SaveStream()
+	defer stream.Close()
+	if _, err := stream.Save(context.Background(), conversation(t.Name(), 1)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+}
+
+func TestTheOutboxKeepsTheOrderOfASession(t *testing.T) {
+	outbox := newOutbox()
+	a1, b1, a2, a3 := &item{session: "a"}, &item{session: "b"}, &item{session: "a"}, &item{session: "a"}
+	for _, each := range []*item{a1, b1, a2, a3} {
+		each.request = &lockstitchpb.SaveRequest{}
+		outbox.add(each)
+	}
+	expect := func(expected ...*item) {
+		t.Helper()
+		if taken := outbox.take(10, 1000); !slices.Equal(taken, expected) {
+			t.Fatal(taken, expected)
+		}
+	}
+	if first := outbox.take(1, 1000); !slices.Equal(first, []*item{a1}) {
+		t.Fatal(first)
+	}
+	if !outbox.hold(a1) {
+		t.Fatal("its session was not held")
+	}
+	expect(b1)
+	outbox.release("a")
+	expect(a1, a2, a3)
+	delete(outbox.waiting, a2.number)
+	outbox.restart()
+	expect(a1, b1, a3)
+}

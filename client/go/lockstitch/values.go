@@ -1,0 +1,85 @@
+package lockstitch
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"lockstitch.dev/go/lockstitchpb"
+)
+
+// Start is where a graph begins.
+func Start() *lockstitchpb.NodeKind {
+	return &lockstitchpb.NodeKind{Kind: &lockstitchpb.NodeKind_Endpoint{Endpoint: lockstitchpb.Endpoint_ENDPOINT_START}}
+}
+
+// End is where a graph ends.
+func End() *lockstitchpb.NodeKind {
+	return &lockstitchpb.NodeKind{Kind: &lockstitchpb.NodeKind_Endpoint{Endpoint: lockstitchpb.Endpoint_ENDPOINT_END}}
+}
+
+// Node is a node of the user's.
+func Node(name string) *lockstitchpb.NodeKind {
+	return &lockstitchpb.NodeKind{Kind: &lockstitchpb.NodeKind_Custom{Custom: name}}
+}
+
+// Message is one message of a conversation.
+func Message(role, content string) *lockstitchpb.Message {
+	return &lockstitchpb.Message{Role: role, Content: content}
+}
+
+// JSONText is a value as the JSON text that `extra`, `metadata`, `details` and
+// `context` hold. It fails for what JSON has no words for.
+func JSONText(value any) (string, error) {
+	var text strings.Builder
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		return "", err
+	}
+	return strings.TrimSuffix(text.String(), "\n"), nil
+}
+
+// JSONValue reads a JSON text into what value points to. Numbers that go into an
+// `any` become json.Number, so that integers above 2^53 stay exact.
+func JSONValue(text string, value any) error {
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.UseNumber()
+	return decoder.Decode(value)
+}
+
+// CheckpointFromSession is a checkpoint of a session as it is now. It shares
+// nothing with the session.
+func CheckpointFromSession(sessionID string, session *lockstitchpb.SessionState) *lockstitchpb.Checkpoint {
+	own := proto.CloneOf(session)
+	return &lockstitchpb.Checkpoint{
+		SessionId:        sessionID,
+		Step:             own.GetStep(),
+		State:            own.GetState(),
+		Frontier:         own.GetFrontier(),
+		VersionsSeen:     own.GetSchedulerState().GetVersionsSeen(),
+		ConcurrencyLimit: own.GetScheduler().GetConcurrencyLimit(),
+		CreatedAt:        timestamppb.New(time.Now()),
+	}
+}
+
+// RestoreSession is the session that a checkpoint was made from, to go on with.
+// It fails for a checkpoint without a state, such as one that was loaded with
+// the view Header: a runner that went on from there would have lost everything.
+func RestoreSession(checkpoint *lockstitchpb.Checkpoint) (*lockstitchpb.SessionState, error) {
+	if checkpoint.GetState() == nil {
+		return nil, errors.New("lockstitch: this checkpoint holds no state; load it with the view Full")
+	}
+	own := proto.CloneOf(checkpoint)
+	return &lockstitchpb.SessionState{
+		State:          own.State,
+		Step:           own.Step,
+		Frontier:       own.Frontier,
+		Scheduler:      &lockstitchpb.Scheduler{ConcurrencyLimit: own.ConcurrencyLimit},
+		SchedulerState: &lockstitchpb.SchedulerState{VersionsSeen: own.VersionsSeen},
+	}, nil
+}
