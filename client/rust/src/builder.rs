@@ -1,0 +1,175 @@
+//! How a client is set up.
+
+use std::{fmt::Display, sync::Arc, time::Duration};
+
+use tonic::{
+    metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap},
+    transport::Endpoint,
+};
+
+use crate::{
+    Client, DeltaPolicy, Error, RetryPolicy, client::Shared, lanes::Lanes, memory::Memory, transport::Transport,
+};
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Settings of a [`Client`]; see [`Client::builder`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Builder {
+    target: String,
+    metadata: Vec<(String, String)>,
+    timeout: Duration,
+    retry: Option<RetryPolicy>,
+    delta: Option<DeltaPolicy>,
+    stream: bool,
+    #[cfg(feature = "tls")]
+    tls: Option<tonic::transport::ClientTlsConfig>,
+}
+
+impl Builder {
+    pub(crate) fn new(target: String) -> Self {
+        Self {
+            target,
+            metadata: Vec::new(),
+            timeout: TIMEOUT,
+            retry: Some(RetryPolicy::default()),
+            delta: Some(DeltaPolicy::default()),
+            stream: true,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+
+    /// The API key, or any other bearer token: every call carries `authorization: Bearer <key>`.
+    pub fn bearer(self, key: impl Display) -> Self {
+        self.metadata("authorization", format!("Bearer {key}"))
+    }
+
+    /// The tenant to act for, where the credentials allow several.
+    pub fn tenant(self, tenant: impl Into<String>) -> Self {
+        self.metadata("lockstitch-tenant", tenant)
+    }
+
+    /// An entry for every call to carry.
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.metadata.push((key.into(), value.into()));
+        self
+    }
+
+    /// How long a call may take, retries and all; 30 seconds unless told. Of a stream: how long nothing may come.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How calls are repeated; `None`: not at all.
+    pub fn retry(mut self, policy: impl Into<Option<RetryPolicy>>) -> Self {
+        self.retry = policy.into();
+        self
+    }
+
+    /// How much to remember so that saves send what changed; `None`: always whole states.
+    pub fn delta(mut self, policy: impl Into<Option<DeltaPolicy>>) -> Self {
+        self.delta = policy.into();
+        self
+    }
+
+    /// Whether concurrent saves share streams; true unless told.
+    pub fn stream(mut self, stream: bool) -> Self {
+        self.stream = stream;
+        self
+    }
+
+    /// Trust the authorities in this PEM text instead of those that the system trusts.
+    #[cfg(feature = "tls")]
+    pub fn ca_certificate(self, pem: impl AsRef<[u8]>) -> Self {
+        self.with_tls(|tls| tls.ca_certificate(tonic::transport::Certificate::from_pem(pem)))
+    }
+
+    /// Show this certificate and prove it with this key, both PEM text.
+    #[cfg(feature = "tls")]
+    pub fn client_certificate(self, certificate: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Self {
+        self.with_tls(|tls| tls.identity(tonic::transport::Identity::from_pem(certificate, key)))
+    }
+
+    /// The name that the server's certificate has to hold, where it is not the one in the target.
+    #[cfg(feature = "tls")]
+    pub fn server_name(self, name: impl Into<String>) -> Self {
+        self.with_tls(|tls| tls.domain_name(name))
+    }
+
+    #[cfg(feature = "tls")]
+    fn with_tls(
+        mut self,
+        change: impl FnOnce(tonic::transport::ClientTlsConfig) -> tonic::transport::ClientTlsConfig,
+    ) -> Self {
+        self.tls = Some(change(self.tls.unwrap_or_default()));
+        self
+    }
+
+    /// The client. Nothing is sent before its first call, which also makes the connection.
+    ///
+    /// Fails with INVALID_ARGUMENT where a setting makes no sense.
+    pub fn build(self) -> Result<Client, Error> {
+        let transport = Arc::new(Transport::new(self.endpoint()?, self.all_metadata()?));
+        let lanes = self.stream.then(|| Lanes::new(Arc::clone(&transport), self.retry));
+        let memory = self.delta.map(Memory::new);
+        let shared = Shared { transport, retry: self.retry, memory, lanes, saving: Arc::default() };
+        Ok(Client { shared: Arc::new(shared), timeout: self.timeout })
+    }
+
+    fn endpoint(&self) -> Result<Endpoint, Error> {
+        let known = ["http://", "https://", "unix:"].iter().any(|scheme| self.target.starts_with(scheme));
+        let target = if known { self.target.clone() } else { format!("{}{}", self.scheme(), self.target) };
+        let endpoint = Endpoint::from_shared(target.clone())
+            .map_err(|error| Error::invalid(format!("target {:?}: {error}", self.target)))?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true);
+        self.secured(endpoint, &target)
+    }
+
+    #[cfg(feature = "tls")]
+    fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https://" } else { "http://" }
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn scheme(&self) -> &'static str {
+        "http://"
+    }
+
+    #[cfg(feature = "tls")]
+    fn secured(&self, endpoint: Endpoint, target: &str) -> Result<Endpoint, Error> {
+        if !target.starts_with("https://") {
+            return match self.tls {
+                None => Ok(endpoint),
+                Some(_) => Err(Error::invalid(format!("TLS settings, and a target that is not https: {target:?}"))),
+            };
+        }
+        let tls = self.tls.clone().unwrap_or_else(|| tonic::transport::ClientTlsConfig::new().with_native_roots());
+        endpoint.tls_config(tls).map_err(|error| Error::invalid(format!("TLS settings: {error}")))
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn secured(&self, endpoint: Endpoint, target: &str) -> Result<Endpoint, Error> {
+        if target.starts_with("https://") {
+            return Err(Error::invalid("https needs the feature `tls`"));
+        }
+        Ok(endpoint)
+    }
+
+    fn all_metadata(&self) -> Result<MetadataMap, Error> {
+        let mut all = MetadataMap::new();
+        for (key, value) in &self.metadata {
+            // The value may be a secret: no error shows it.
+            let invalid = |_| Error::invalid(format!("metadata {key:?} cannot be sent"));
+            let name = AsciiMetadataKey::from_bytes(key.as_bytes()).map_err(|_| invalid(()))?;
+            let mut value = AsciiMetadataValue::try_from(value.as_str()).map_err(|_| invalid(()))?;
+            value.set_sensitive(key.eq_ignore_ascii_case("authorization"));
+            all.append(name, value);
+        }
+        Ok(all)
+    }
+}

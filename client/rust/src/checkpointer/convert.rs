@@ -1,0 +1,231 @@
+//! weavegraph's checkpoints as the contract's messages, and back.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use rustc_hash::FxHashMap;
+use serde_json::Value;
+
+use super::api::{
+    channels::{
+        Channel, ErrorsChannel, ExtrasChannel, MessagesChannel,
+        errors::{ErrorEvent, ErrorScope, WeaveError},
+    },
+    message::{Message, Role},
+    runtimes::Checkpoint,
+    state::VersionedState,
+    types::NodeKind,
+};
+use crate::v1;
+
+/// Why a checkpoint of the server's is none of weavegraph's.
+type Unfit = String;
+
+/// A checkpoint as it goes to the server.
+pub(super) fn to_proto(checkpoint: &Checkpoint) -> v1::Checkpoint {
+    v1::Checkpoint {
+        session_id: checkpoint.session_id.clone(),
+        step: checkpoint.step,
+        state: Some(state_to_proto(&checkpoint.state)),
+        frontier: nodes_to_proto(&checkpoint.frontier),
+        versions_seen: checkpoint.versions_seen.iter().map(seen_to_proto).collect(),
+        concurrency_limit: checkpoint.concurrency_limit as u64,
+        created_at: Some(time_to_proto(checkpoint.created_at)),
+        ran_nodes: nodes_to_proto(&checkpoint.ran_nodes),
+        skipped_nodes: nodes_to_proto(&checkpoint.skipped_nodes),
+        updated_channels: checkpoint.updated_channels.clone(),
+        ..Default::default()
+    }
+}
+
+/// A checkpoint as weavegraph resumes it.
+pub(super) fn from_proto(checkpoint: &v1::Checkpoint) -> Result<Checkpoint, Unfit> {
+    let state = checkpoint.state.as_ref().ok_or("it holds no state")?;
+    let limit = checkpoint.concurrency_limit;
+    Ok(Checkpoint {
+        session_id: checkpoint.session_id.clone(),
+        step: checkpoint.step,
+        state: state_from_proto(state)?,
+        frontier: nodes_from_proto(&checkpoint.frontier)?,
+        versions_seen: checkpoint.versions_seen.iter().map(seen_from_proto).collect(),
+        concurrency_limit: usize::try_from(limit).map_err(|_| format!("concurrency_limit {limit} is too large"))?,
+        created_at: time_from_proto(checkpoint.created_at)?,
+        ran_nodes: nodes_from_proto(&checkpoint.ran_nodes)?,
+        skipped_nodes: nodes_from_proto(&checkpoint.skipped_nodes)?,
+        updated_channels: checkpoint.updated_channels.clone(),
+    })
+}
+
+pub(super) fn state_to_proto(state: &VersionedState) -> v1::VersionedState {
+    let extra = state.extra.snapshot();
+    let (messages, errors) = (state.messages.snapshot(), state.errors.snapshot());
+    v1::VersionedState {
+        messages: Some(v1::MessagesChannel {
+            version: state.messages.version(),
+            items: messages.into_iter().map(message_to_proto).collect(),
+        }),
+        extra: Some(v1::ExtrasChannel {
+            version: state.extra.version(),
+            entries: extra.iter().map(|(key, value)| (key.clone(), value.to_string())).collect(),
+        }),
+        errors: Some(v1::ErrorsChannel {
+            version: state.errors.version(),
+            items: errors.into_iter().map(event_to_proto).collect(),
+        }),
+        custom: BTreeMap::new(),
+    }
+}
+
+/// A channel that is absent is a new one, as in weavegraph's own databases that are older than the channel.
+pub(super) fn state_from_proto(state: &v1::VersionedState) -> Result<VersionedState, Unfit> {
+    let messages = state.messages.as_ref().map(messages_from_proto);
+    let extra = state.extra.as_ref().map(extra_from_proto).transpose()?;
+    let errors = state.errors.as_ref().map(errors_from_proto).transpose()?;
+    Ok(VersionedState {
+        messages: messages.unwrap_or_default(),
+        extra: extra.unwrap_or_default(),
+        errors: errors.unwrap_or_default(),
+    })
+}
+
+fn messages_from_proto(channel: &v1::MessagesChannel) -> MessagesChannel {
+    let message = |message: &v1::Message| Message {
+        role: Role::from(message.role.as_str()),
+        content: message.content.clone(),
+    };
+    MessagesChannel::new(channel.items.iter().map(message).collect(), channel.version)
+}
+
+fn extra_from_proto(channel: &v1::ExtrasChannel) -> Result<ExtrasChannel, Unfit> {
+    let entry = |(key, text): (&String, &String)| Ok((key.clone(), parse(text, key)?));
+    let entries: Result<FxHashMap<_, _>, Unfit> = channel.entries.iter().map(entry).collect();
+    Ok(ExtrasChannel::new(entries?, channel.version))
+}
+
+fn errors_from_proto(channel: &v1::ErrorsChannel) -> Result<ErrorsChannel, Unfit> {
+    let items: Result<_, Unfit> = channel.items.iter().map(event_from_proto).collect();
+    Ok(ErrorsChannel::new(items?, channel.version))
+}
+
+fn message_to_proto(message: Message) -> v1::Message {
+    v1::Message { role: message.role.into(), content: message.content }
+}
+
+fn event_to_proto(event: ErrorEvent) -> v1::ErrorEvent {
+    v1::ErrorEvent {
+        when: Some(time_to_proto(event.when)),
+        scope: Some(scope_to_proto(event.scope)),
+        error: Some(error_to_proto(event.error)),
+        tags: event.tags,
+        context: event.context.to_string(),
+    }
+}
+
+fn event_from_proto(event: &v1::ErrorEvent) -> Result<ErrorEvent, Unfit> {
+    Ok(ErrorEvent {
+        when: time_from_proto(event.when)?,
+        scope: event.scope.as_ref().map(scope_from_proto).unwrap_or_default(),
+        error: event.error.as_ref().map(error_from_proto).transpose()?.unwrap_or_default(),
+        tags: event.tags.clone(),
+        context: parse(&event.context, "context")?,
+    })
+}
+
+fn scope_to_proto(scope: ErrorScope) -> v1::ErrorScope {
+    use v1::error_scope::{App, Node, Runner, Scheduler, Scope};
+    let scope = match scope {
+        ErrorScope::Node { kind, step } => Scope::Node(Node { kind, step }),
+        ErrorScope::Scheduler { step } => Scope::Scheduler(Scheduler { step }),
+        ErrorScope::Runner { session, step } => Scope::Runner(Runner { session, step }),
+        ErrorScope::App => Scope::App(App {}),
+    };
+    v1::ErrorScope { scope: Some(scope) }
+}
+
+fn scope_from_proto(scope: &v1::ErrorScope) -> ErrorScope {
+    use v1::error_scope::Scope;
+    match scope.scope.clone() {
+        Some(Scope::Node(node)) => ErrorScope::Node { kind: node.kind, step: node.step },
+        Some(Scope::Scheduler(scheduler)) => ErrorScope::Scheduler { step: scheduler.step },
+        Some(Scope::Runner(runner)) => ErrorScope::Runner { session: runner.session, step: runner.step },
+        Some(Scope::App(_)) | None => ErrorScope::App,
+    }
+}
+
+fn error_to_proto(error: WeaveError) -> v1::WeaveError {
+    v1::WeaveError {
+        message: error.message,
+        cause: error.cause.map(|cause| Box::new(error_to_proto(*cause))),
+        details: error.details.to_string(),
+    }
+}
+
+fn error_from_proto(error: &v1::WeaveError) -> Result<WeaveError, Unfit> {
+    let cause = error.cause.as_deref().map(error_from_proto).transpose()?;
+    Ok(WeaveError {
+        message: error.message.clone(),
+        cause: cause.map(Box::new),
+        details: parse(&error.details, "details")?,
+    })
+}
+
+/// A JSON value; no text stands for null.
+fn parse(text: &str, what: &str) -> Result<Value, Unfit> {
+    if text.is_empty() {
+        return Ok(Value::Null);
+    }
+    // As deep as it is: what was saved can be loaded again.
+    let mut reader = serde_json::Deserializer::from_str(text);
+    reader.disable_recursion_limit();
+    serde::Deserialize::deserialize(&mut reader).map_err(|error| format!("{what:?} cannot be read: {error}"))
+}
+
+fn nodes_to_proto(nodes: &[NodeKind]) -> Vec<v1::NodeKind> {
+    nodes.iter().map(node_to_proto).collect()
+}
+
+fn nodes_from_proto(nodes: &[v1::NodeKind]) -> Result<Vec<NodeKind>, Unfit> {
+    nodes.iter().map(node_from_proto).collect()
+}
+
+fn node_to_proto(node: &NodeKind) -> v1::NodeKind {
+    match node {
+        NodeKind::Start => v1::NodeKind::start(),
+        NodeKind::End => v1::NodeKind::end(),
+        NodeKind::Custom(name) => v1::NodeKind::custom(name),
+    }
+}
+
+fn node_from_proto(node: &v1::NodeKind) -> Result<NodeKind, Unfit> {
+    use v1::{Endpoint, node_kind::Kind};
+    match &node.kind {
+        Some(Kind::Custom(name)) => Ok(NodeKind::Custom(name.clone())),
+        Some(Kind::Endpoint(endpoint)) => match Endpoint::try_from(*endpoint) {
+            Ok(Endpoint::Start) => Ok(NodeKind::Start),
+            Ok(Endpoint::End) => Ok(NodeKind::End),
+            _ => Err(format!("there is no endpoint {endpoint}")),
+        },
+        None => Err("a node is of no kind".to_owned()),
+    }
+}
+
+fn seen_to_proto((node, seen): (&String, &FxHashMap<String, u64>)) -> (String, v1::ChannelVersions) {
+    let versions = seen.iter().map(|(channel, version)| (channel.clone(), *version)).collect();
+    (node.clone(), v1::ChannelVersions { versions })
+}
+
+fn seen_from_proto((node, seen): (&String, &v1::ChannelVersions)) -> (String, FxHashMap<String, u64>) {
+    (node.clone(), seen.versions.iter().map(|(channel, version)| (channel.clone(), *version)).collect())
+}
+
+/// A leap second, which the contract does not know, becomes the last nanosecond before it.
+fn time_to_proto(time: DateTime<Utc>) -> prost_types::Timestamp {
+    let nanos = time.timestamp_subsec_nanos().min(999_999_999);
+    prost_types::Timestamp { seconds: time.timestamp(), nanos: nanos as i32 }
+}
+
+fn time_from_proto(time: Option<prost_types::Timestamp>) -> Result<DateTime<Utc>, Unfit> {
+    let time = time.unwrap_or_default();
+    let nanos = u32::try_from(time.nanos).map_err(|_| format!("{time:?} is no time"))?;
+    DateTime::from_timestamp(time.seconds, nanos).ok_or_else(|| format!("{time:?} is no time"))
+}

@@ -1,0 +1,220 @@
+//! weavegraph's `Checkpointer`, over a client.
+
+use std::{
+    collections::HashMap,
+    fmt::Display,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use futures_util::TryStreamExt;
+
+use super::{
+    api::runtimes::{
+        Checkpoint, Checkpointer,
+        checkpointer::{CheckpointerError, Result},
+    },
+    convert::{from_proto, to_proto},
+    kept::Kept,
+};
+use crate::{
+    Client, Error,
+    checkpointer::settings::{Counters, SaveFailure, Settings, Stats},
+    v1::{self, ListSessionsRequest, LoadLatestRequest, SaveRequest},
+};
+
+/// Keeps weavegraph's sessions on a Lockstitch server.
+///
+/// It retries for as long as the client's timeout. A save that fails for good is an error of `save`, which weavegraph's
+/// runner ignores; so it is also a tracing event, counted in [`stats`](Self::stats), told to
+/// [`Settings::on_failure`], and named by [`unsaved`](Self::unsaved) until a later save of its session succeeds: each
+/// holds the whole state.
+#[derive(Debug)]
+pub struct LockstitchCheckpointer {
+    client: Client,
+    settings: Settings,
+    counters: Counters,
+    /// Of the sessions that were loaded or saved; no more than the runner itself remembers.
+    sessions: Mutex<HashMap<String, Known>>,
+}
+
+/// What is known of a session.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    latest: Option<Latest>,
+    kept: Option<Arc<Kept>>,
+    unsaved: Option<v1::Checkpoint>,
+}
+
+#[derive(Clone, Debug)]
+struct Latest {
+    checkpoint_id: String,
+    parent_id: String,
+    step: u64,
+}
+
+impl LockstitchCheckpointer {
+    /// A checkpointer for a server, with the usual settings; `target` as in [`Client::connect`].
+    pub fn connect(target: impl Into<String>) -> std::result::Result<Self, Error> {
+        Ok(Self::new(Client::connect(target)?))
+    }
+
+    /// A checkpointer over a client.
+    pub fn new(client: Client) -> Self {
+        Self::with_settings(client, Settings::default())
+    }
+
+    /// A checkpointer over a client.
+    pub fn with_settings(client: Client, settings: Settings) -> Self {
+        Self { client, settings, counters: Counters::default(), sessions: Mutex::default() }
+    }
+
+    /// How its calls have gone so far.
+    pub fn stats(&self) -> Stats {
+        self.counters.stats()
+    }
+
+    /// The sessions whose last save has failed, in the order of their ids.
+    pub fn unsaved(&self) -> Vec<String> {
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let unsaved = sessions.iter().filter(|(_, known)| known.unsaved.is_some());
+        let mut ids: Vec<_> = unsaved.map(|(session_id, _)| session_id.clone()).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Try to save once more what [`unsaved`](Self::unsaved) names: before the process ends, say.
+    pub async fn save_unsaved(&self) -> std::result::Result<(), Error> {
+        for session_id in self.unsaved() {
+            if let Some(checkpoint) = self.known(&session_id).unsaved {
+                self.save_proto(checkpoint).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Forget a session that this process is done with.
+    pub fn forget(&self, session_id: &str) {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(session_id);
+    }
+
+    fn known(&self, session_id: &str) -> Known {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).get(session_id).cloned().unwrap_or_default()
+    }
+
+    fn learn(&self, session_id: &str, change: impl FnOnce(&mut Known)) {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        change(sessions.entry(session_id.to_owned()).or_default());
+    }
+
+    async fn save_proto(&self, checkpoint: v1::Checkpoint) -> std::result::Result<(), Error> {
+        let request = self.request(checkpoint.clone());
+        match self.client.save(request).await {
+            Ok(answer) => {
+                self.counters.saved();
+                self.learn(&checkpoint.session_id, |known| known.saved(answer.checkpoint_id, &checkpoint));
+                Ok(())
+            }
+            Err(error) => {
+                self.failed(checkpoint, &error);
+                Err(error)
+            }
+        }
+    }
+
+    fn request(&self, checkpoint: v1::Checkpoint) -> SaveRequest {
+        let latest = self.known(&checkpoint.session_id).latest;
+        let request = SaveRequest::from(checkpoint);
+        match latest {
+            _ if !self.settings.fenced => request,
+            Some(latest) => request.expect_id(latest.checkpoint_id),
+            None => request.expect_none(),
+        }
+    }
+
+    fn failed(&self, checkpoint: v1::Checkpoint, error: &Error) {
+        let (session_id, step) = (checkpoint.session_id.clone(), checkpoint.step);
+        tracing::error!(session_id, step, %error, "a checkpoint is not saved");
+        self.counters.failed_save();
+        self.learn(&session_id, |known| known.unsaved = Some(checkpoint));
+        if let Some(act) = &self.settings.on_failure {
+            act(&SaveFailure { session_id, step, error: error.clone() });
+        }
+    }
+
+    fn failed_read(&self, what: &str, error: impl Display) {
+        tracing::error!(what, %error, "cannot be read");
+        self.counters.failed_read();
+    }
+
+    fn adopt(&self, session_id: &str, loaded: &v1::Checkpoint) -> std::result::Result<Checkpoint, String> {
+        let checkpoint = from_proto(loaded)?;
+        let kept = loaded.state.as_ref().and_then(Kept::of).map(Arc::new);
+        let latest = Some(Latest {
+            checkpoint_id: loaded.checkpoint_id.clone(),
+            parent_id: loaded.parent_id.clone(),
+            step: loaded.step,
+        });
+        self.learn(session_id, |known| *known = Known { latest, kept, unsaved: None });
+        Ok(checkpoint)
+    }
+}
+
+impl Known {
+    /// The parent of a checkpoint that is about to be saved. The same step once more keeps the parent that it had.
+    fn parent_of(&self, step: u64) -> String {
+        match &self.latest {
+            Some(latest) if latest.step < step => latest.checkpoint_id.clone(),
+            Some(latest) if latest.step == step => latest.parent_id.clone(),
+            _ => String::new(),
+        }
+    }
+
+    fn saved(&mut self, checkpoint_id: String, checkpoint: &v1::Checkpoint) {
+        let (parent_id, step) = (checkpoint.parent_id.clone(), checkpoint.step);
+        self.unsaved = None;
+        if self.latest.as_ref().is_none_or(|latest| latest.checkpoint_id <= checkpoint_id) {
+            self.latest = Some(Latest { checkpoint_id, parent_id, step });
+        }
+    }
+}
+
+#[async_trait]
+impl Checkpointer for LockstitchCheckpointer {
+    async fn save(&self, checkpoint: Checkpoint) -> Result<()> {
+        let known = self.known(&checkpoint.session_id);
+        let mut message = to_proto(&checkpoint);
+        message.namespace.clone_from(&self.settings.namespace);
+        message.parent_id = known.parent_of(checkpoint.step);
+        if let Some(kept) = &known.kept {
+            kept.restore(&checkpoint.state, message.state_mut());
+        }
+        self.save_proto(message).await.map_err(backend)
+    }
+
+    async fn load_latest(&self, session_id: &str) -> Result<Option<Checkpoint>> {
+        let namespace = self.settings.namespace.clone();
+        let request = LoadLatestRequest { namespace, ..session_id.into() };
+        let answer = self.client.load_latest(request).await;
+        let answer = answer.inspect_err(|error| self.failed_read(session_id, error)).map_err(backend)?;
+        let Some(loaded) = answer.checkpoint else { return Ok(None) };
+        let checkpoint = self.adopt(session_id, &loaded).map_err(|reason| {
+            self.failed_read(session_id, &reason);
+            let id = &loaded.checkpoint_id;
+            CheckpointerError::Other { message: format!("checkpoint {id} of {session_id:?}: {reason}") }
+        })?;
+        self.counters.loaded();
+        Ok(Some(checkpoint))
+    }
+
+    /// Last changed first.
+    async fn list_sessions(&self) -> Result<Vec<String>> {
+        let request = ListSessionsRequest { page_size: 1000, ..Default::default() };
+        let ids = self.client.list_sessions(request).map_ok(|session| session.session_id).try_collect().await;
+        ids.inspect_err(|error| self.failed_read("sessions", error)).map_err(backend)
+    }
+}
+
+fn backend(error: Error) -> CheckpointerError {
+    CheckpointerError::Backend { message: error.to_string() }
+}

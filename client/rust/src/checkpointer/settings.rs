@@ -1,0 +1,113 @@
+//! What all versions' checkpointers share.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use crate::Error;
+
+type OnFailure = Arc<dyn Fn(&SaveFailure) + Send + Sync>;
+
+/// How a checkpointer works.
+#[derive(Clone, Default)]
+#[must_use]
+pub struct Settings {
+    pub(crate) namespace: String,
+    pub(crate) fenced: bool,
+    pub(crate) on_failure: Option<OnFailure>,
+}
+
+impl Settings {
+    /// Keep the sessions under this namespace; "" unless told.
+    pub fn namespace(self, namespace: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), ..self }
+    }
+
+    /// Save only what follows upon the checkpoint that this checkpointer has last loaded or saved.
+    ///
+    /// Then a runner that somebody else has overtaken overwrites nothing: its saves fail with
+    /// EXPECTED_LATEST_MISMATCH. Without it the last one to save a step wins, as with weavegraph's own checkpointers.
+    pub fn fenced(self, fenced: bool) -> Self {
+        Self { fenced, ..self }
+    }
+
+    /// Call this whenever a save has failed for good. weavegraph's runner ignores it, and goes on.
+    pub fn on_failure(self, act: impl Fn(&SaveFailure) + Send + Sync + 'static) -> Self {
+        Self { on_failure: Some(Arc::new(act)), ..self }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("namespace", &self.namespace)
+            .field("fenced", &self.fenced)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A save that has failed for good: after all retries, or because retrying is in vain.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SaveFailure {
+    /// The session.
+    pub session_id: String,
+    /// The step that is not saved.
+    pub step: u64,
+    /// Why.
+    pub error: Error,
+}
+
+/// How a checkpointer's calls have gone so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Checkpoints saved.
+    pub saved: u64,
+    /// Saves that have failed for good.
+    pub failed_saves: u64,
+    /// Checkpoints loaded.
+    pub loaded: u64,
+    /// Loads and lists that have failed for good.
+    pub failed_reads: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    saved: AtomicU64,
+    failed_saves: AtomicU64,
+    loaded: AtomicU64,
+    failed_reads: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn stats(&self) -> Stats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            saved: read(&self.saved),
+            failed_saves: read(&self.failed_saves),
+            loaded: read(&self.loaded),
+            failed_reads: read(&self.failed_reads),
+        }
+    }
+
+    pub(crate) fn saved(&self) {
+        self.saved.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn loaded(&self) {
+        self.loaded.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn failed_read(&self) {
+        self.failed_reads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn failed_save(&self) {
+        self.failed_saves.fetch_add(1, Ordering::Relaxed);
+    }
+}

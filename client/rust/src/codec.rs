@@ -1,0 +1,57 @@
+//! Requests go out as bytes that were serialized once, however often they are sent; answers are decoded.
+
+use std::marker::PhantomData;
+
+use bytes::{BufMut, Bytes};
+use prost::Message;
+use tonic::{
+    Status,
+    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+};
+
+pub(crate) struct RawCodec<A>(PhantomData<fn() -> A>);
+
+impl<A> Default for RawCodec<A> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<A: Message + Default + 'static> Codec for RawCodec<A> {
+    type Encode = Bytes;
+    type Decode = A;
+    type Encoder = Send;
+    type Decoder = Read<A>;
+
+    fn encoder(&mut self) -> Send {
+        Send
+    }
+
+    fn decoder(&mut self) -> Read<A> {
+        Read(PhantomData)
+    }
+}
+
+pub(crate) struct Send;
+
+impl Encoder for Send {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put(item);
+        Ok(())
+    }
+}
+
+pub(crate) struct Read<A>(PhantomData<fn() -> A>);
+
+impl<A: Message + Default> Decoder for Read<A> {
+    type Item = A;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<A>, Status> {
+        let answer = A::decode(buffer).map_err(|error| Status::internal(format!("an answer that is none: {error}")))?;
+        Ok(Some(answer))
+    }
+}

@@ -1,0 +1,67 @@
+//! A client of Lockstitch, a gRPC checkpoint server for agent workflows.
+//!
+//! A runner saves a checkpoint at every barrier. When it dies, another loads the latest one and goes on.
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), lockstitch::Error> {
+//! use lockstitch::{Checkpoint, Client, Message, NodeKind};
+//!
+//! let client = Client::connect("127.0.0.1:50051")?;
+//! let mut checkpoint = Checkpoint::new("order-4711", 0);
+//! checkpoint.state_mut().messages_mut().items.push(Message::new("user", "Where is my parcel?"));
+//! checkpoint.frontier.push(NodeKind::custom("plan"));
+//! client.save(checkpoint).await?; // it is durable now
+//!
+//! let latest = client.load_latest("order-4711").await?.checkpoint; // in another process, next week
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Features: `tls` (on unless told), `opentelemetry` (passes the current context on), and `weavegraph` and
+//! `weavegraph-0-3` (checkpointers for weavegraph 0.7 and 0.3).
+
+mod builder;
+#[cfg(feature = "_checkpointer")]
+mod checkpointer;
+mod client;
+mod codec;
+mod delta;
+mod error;
+mod lane;
+mod lanes;
+mod lease;
+mod memory;
+mod paging;
+mod retry;
+mod rpcs;
+mod saving;
+mod session;
+mod streams;
+mod trace;
+mod transport;
+mod values;
+
+/// The contract's messages, and plain stubs for whoever wants to make calls without this client.
+#[allow(missing_docs, clippy::all, rustdoc::all)]
+pub mod v1 {
+    include!("generated/lockstitch.v1.rs");
+}
+
+pub use self::{
+    builder::Builder,
+    client::{Client, Stream},
+    error::Error,
+    lease::Lease,
+    memory::DeltaPolicy,
+    paging::Listed,
+    retry::RetryPolicy,
+};
+pub use bytes::Bytes;
+pub use prost_types::{Duration as ProtoDuration, Timestamp};
+pub use tonic::Code;
+pub use v1::*;
+
+#[cfg(feature = "weavegraph")]
+pub use checkpointer::latest as weavegraph;
+#[cfg(feature = "weavegraph-0-3")]
+pub use checkpointer::v0_3 as weavegraph_0_3;

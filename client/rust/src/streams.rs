@@ -1,0 +1,214 @@
+//! Streams of answers that go on where they broke off.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    mem,
+};
+
+use futures_util::{StreamExt, stream};
+use prost::Message;
+use tonic::{Code, Streaming};
+
+use crate::{
+    Client, Error, Stream,
+    retry::{Attempts, Deadline},
+    rpcs,
+    v1::{load_latest_stream_response::Result as Outcome, watch_session_response::Event, *},
+};
+
+const SESSIONS_PER_CALL: usize = 1000;
+
+/// A call whose answers come one by one, and what of it is left to ask for.
+trait Flow: Send + 'static {
+    type Answer: Message + Default + 'static;
+    type Item: Send + 'static;
+    const PATH: &'static str;
+
+    /// The request for what is left, serialized. None: nothing is.
+    fn request(&mut self) -> Option<Vec<u8>>;
+
+    /// Note an answer; what it gives to the reader. None: the end.
+    fn item(&mut self, answer: Self::Answer) -> Option<Self::Item>;
+
+    /// Whether the flow is over when the server ends the call.
+    fn is_over(&self) -> bool;
+}
+
+struct Reading<F: Flow> {
+    client: Client,
+    flow: F,
+    answers: Option<Streaming<F::Answer>>,
+    attempts: Attempts,
+    deadline: Deadline,
+}
+
+/// What the calls give, as long as one of them brings something within every timeout of the client.
+fn follow<F: Flow>(client: Client, flow: F) -> Stream<F::Item> {
+    let deadline = client.deadline();
+    let attempts = Attempts::new(client.shared.retry, deadline);
+    let reading = Reading { client, flow, answers: None, attempts, deadline };
+    stream::try_unfold(reading, |mut reading| async move { Ok(reading.next().await?.map(|item| (item, reading))) })
+        .boxed()
+}
+
+impl<F: Flow> Reading<F> {
+    async fn next(&mut self) -> Result<Option<F::Item>, Error> {
+        self.restart_clock();
+        loop {
+            if self.answers.is_none() {
+                let Some(request) = self.flow.request() else {
+                    return Ok(None);
+                };
+                let opening = self.client.shared.transport.stream(F::PATH, request.into(), self.deadline);
+                match opening.await {
+                    Ok(answers) => self.answers = Some(answers),
+                    Err(error) => {
+                        self.attempts.pause(error).await?;
+                        continue;
+                    }
+                }
+            }
+            match self.read().await {
+                Ok(Some(answer)) => return Ok(self.flow.item(answer)),
+                Ok(None) if self.flow.is_over() => return Ok(None),
+                Ok(None) => self.broken(Error::new(Code::Unavailable, "the call ended too soon")).await?,
+                Err(error) => self.broken(error).await?,
+            }
+        }
+    }
+
+    fn restart_clock(&mut self) {
+        self.deadline = self.client.deadline();
+        self.attempts = Attempts::new(self.client.shared.retry, self.deadline);
+    }
+
+    async fn read(&mut self) -> Result<Option<F::Answer>, Error> {
+        let Some(answers) = &mut self.answers else {
+            return Ok(None);
+        };
+        match tokio::time::timeout_at(self.deadline.at, answers.message()).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => {
+                self.client.shared.transport.renew();
+                Err(Error::deadline(self.deadline.timeout, None))
+            }
+        }
+    }
+
+    async fn broken(&mut self, error: Error) -> Result<(), Error> {
+        self.answers = None;
+        self.attempts.pause(error).await
+    }
+}
+
+/// The requests that have no answer yet: those of the running call, and those of the next.
+struct Latest {
+    running: Vec<Option<LoadLatestRequest>>,
+    later: VecDeque<LoadLatestRequest>,
+}
+
+pub(crate) fn load_latest_many(
+    client: Client,
+    requests: VecDeque<LoadLatestRequest>,
+) -> Stream<(LoadLatestRequest, Result<LoadLatestResponse, Error>)> {
+    follow(client, Latest { running: Vec::new(), later: requests })
+}
+
+impl Flow for Latest {
+    type Answer = LoadLatestStreamResponse;
+    type Item = (LoadLatestRequest, Result<LoadLatestResponse, Error>);
+    const PATH: &'static str = rpcs::LOAD_LATEST_STREAM.path;
+
+    fn request(&mut self) -> Option<Vec<u8>> {
+        for request in mem::take(&mut self.running).into_iter().flatten().rev() {
+            self.later.push_front(request);
+        }
+        let count = self.later.len().min(SESSIONS_PER_CALL);
+        let requests: Vec<_> = self.later.drain(..count).collect();
+        self.running = requests.iter().cloned().map(Some).collect();
+        (count > 0).then(|| LoadLatestStreamRequest { requests }.encode_to_vec())
+    }
+
+    fn item(&mut self, answer: Self::Answer) -> Option<Self::Item> {
+        let request = self.running.get_mut(answer.index as usize)?.take()?;
+        let result = match answer.result {
+            Some(Outcome::Loaded(loaded)) => Ok(loaded),
+            Some(Outcome::Error(status)) => Err(Error::from_answer(status)),
+            None => Err(Error::new(Code::Internal, "an answer without a result")),
+        };
+        Some((request, result))
+    }
+
+    fn is_over(&self) -> bool {
+        self.later.is_empty() && self.running.iter().all(Option::is_none)
+    }
+}
+
+struct Ancestors {
+    request: WalkAncestorsRequest,
+    given: BTreeSet<String>,
+}
+
+pub(crate) fn walk_ancestors(client: Client, request: WalkAncestorsRequest) -> Stream<WalkAncestorsResponse> {
+    follow(client, Ancestors { request, given: BTreeSet::new() })
+}
+
+impl Flow for Ancestors {
+    type Answer = WalkAncestorsResponse;
+    type Item = WalkAncestorsResponse;
+    const PATH: &'static str = rpcs::WALK_ANCESTORS.path;
+
+    fn request(&mut self) -> Option<Vec<u8>> {
+        let mut rest = self.request.clone();
+        if rest.limit > 0 {
+            rest.limit = rest.limit.saturating_sub(self.given.len() as u32);
+            if rest.limit == 0 {
+                return None;
+            }
+        }
+        Some(rest.encode_to_vec())
+    }
+
+    fn item(&mut self, answer: Self::Answer) -> Option<Self::Item> {
+        let id = answer.checkpoint.as_ref()?.checkpoint_id.clone();
+        self.request.checkpoint_id.clone_from(&id);
+        // A circle, which a new call cannot know, ends here.
+        self.given.insert(id).then_some(answer)
+    }
+
+    fn is_over(&self) -> bool {
+        true
+    }
+}
+
+struct Watch(WatchSessionRequest);
+
+pub(crate) fn watch_session(client: Client, request: WatchSessionRequest) -> Stream<WatchSessionResponse> {
+    follow(client, Watch(request))
+}
+
+impl Flow for Watch {
+    type Answer = WatchSessionResponse;
+    type Item = WatchSessionResponse;
+    const PATH: &'static str = rpcs::WATCH_SESSION.path;
+
+    fn request(&mut self) -> Option<Vec<u8>> {
+        Some(self.0.encode_to_vec())
+    }
+
+    fn item(&mut self, answer: Self::Answer) -> Option<Self::Item> {
+        self.0.resume_token.clone_from(&answer.resume_token);
+        Some(answer)
+    }
+
+    fn is_over(&self) -> bool {
+        false
+    }
+}
+
+impl WatchSessionResponse {
+    /// Whether this only says that the call is alive.
+    pub fn is_heartbeat(&self) -> bool {
+        matches!(self.event, Some(Event::Heartbeat(_)))
+    }
+}

@@ -1,0 +1,231 @@
+//! What a client does by itself, at a real server. What all languages have in common is in `tests/polyglot`.
+
+mod support;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use futures_util::{StreamExt, TryStreamExt, future::join_all};
+use lockstitch::{
+    BlobList, Checkpoint, Client, Code, CustomChannel, ErrorReason, ListCheckpointsRequest, LoadRequest, Message,
+    SaveOutcome, SaveRequest, Timestamp, TypedBlob, custom_channel::Value,
+};
+use support::Server;
+
+/// A checkpoint whose state depends on its step, in every channel.
+fn checkpoint(session_id: &str, step: u64) -> Checkpoint {
+    let mut checkpoint = Checkpoint::new(session_id, step);
+    checkpoint.created_at = Some(Timestamp { seconds: step as i64, nanos: 123_456_789 });
+    let state = checkpoint.state_mut();
+    let messages = (0..=step).filter(|number| step % 7 != 3 || *number > 0);
+    state.messages_mut().items.extend(messages.map(|number| Message::new("user", format!("{number} {session_id}"))));
+    state.messages_mut().version = step as u32;
+    let entries = (step / 2..=step).map(|number| (number.to_string(), (number * step).to_string()));
+    state.extra_mut().entries = entries.collect::<BTreeMap<_, _>>();
+    let blob = |number: u64| TypedBlob { r#type: "bytes".into(), data: vec![number as u8; 100].into() };
+    let list = Value::List(BlobList { items: (0..step % 5).map(blob).collect() });
+    let channel = |version: u64, value| CustomChannel { version: version.to_string(), value };
+    state.custom.insert("list".into(), channel(step, Some(list)));
+    state.custom.insert(format!("comes and goes {}", step % 3), channel(1, Some(Value::Blob(blob(step % 2)))));
+    state.custom.insert("none".into(), channel(step, None));
+    checkpoint
+}
+
+/// What comes back of it.
+fn stored(checkpoint: Checkpoint) -> Checkpoint {
+    Checkpoint { checkpoint_id: checkpoint.stored_id(), ..checkpoint }
+}
+
+#[tokio::test]
+async fn deltas_come_to_the_same_as_whole_states() {
+    let server = Server::start().await;
+    let client = server.client();
+    for step in 0..30 {
+        let saved = client.save(checkpoint("s", step)).await.unwrap();
+        assert_eq!(saved.outcome(), SaveOutcome::Created);
+        let loaded = client.load(LoadRequest::step("s", step)).await.unwrap();
+        assert_eq!(loaded.checkpoint, Some(stored(checkpoint("s", step))));
+    }
+}
+
+#[tokio::test]
+async fn a_base_that_is_gone_or_another_makes_no_difference() {
+    let server = Server::start().await;
+    let (client, other) = (server.client(), server.client());
+    for step in 0..6 {
+        client.save(checkpoint("s", step)).await.unwrap();
+        other.save(checkpoint("other content", step)).await.unwrap();
+        let mut replaced = checkpoint("s", step);
+        replaced.state_mut().messages_mut().items.clear();
+        other.save(replaced).await.unwrap();
+    }
+    let loaded = client.load_latest("s").await.unwrap().checkpoint.unwrap();
+    assert!(loaded.state.unwrap().messages.unwrap().items.is_empty());
+    client.save(checkpoint("s", 7)).await.unwrap();
+    assert_eq!(client.load_latest("s").await.unwrap().checkpoint, Some(stored(checkpoint("s", 7))));
+}
+
+#[tokio::test]
+async fn concurrent_saves_survive_a_server_that_is_killed() {
+    let mut server = Server::start().await;
+    let client = Client::builder(server.target()).timeout(Duration::from_secs(60)).build().unwrap();
+    let sessions: Vec<_> = (0..50).map(|number| format!("session {number}")).collect();
+    let runners: Vec<_> = sessions
+        .iter()
+        .map(|session_id| {
+            let (client, session_id) = (client.clone(), session_id.clone());
+            tokio::spawn(async move {
+                for step in 0..20 {
+                    client.save(checkpoint(&session_id, step)).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    server.kill();
+    server.again().await;
+    for ended in join_all(runners).await {
+        ended.unwrap();
+    }
+    for session_id in &sessions {
+        let listed: Vec<_> = client.list_checkpoints(session_id).try_collect().await.unwrap();
+        let steps: Vec<_> = listed.iter().map(|item| item.checkpoint.step).collect();
+        assert_eq!(steps, (0..20).rev().collect::<Vec<_>>());
+        assert_eq!(listed[0].checkpoint, stored(checkpoint(session_id, 19)));
+    }
+}
+
+#[tokio::test]
+async fn saves_on_a_stream_fail_alone() {
+    let server = Server::start().await;
+    let client = server.client();
+    let saves = (0..20).map(|number| {
+        let name = if number % 4 == 0 { String::new() } else { format!("session {number}") };
+        client.save_streamed(checkpoint(&name, 1))
+    });
+    for (number, outcome) in join_all(saves).await.into_iter().enumerate() {
+        match outcome {
+            Ok(saved) => assert!(number % 4 != 0 && saved.revision > 0),
+            Err(error) => assert!(number % 4 == 0 && error.field().ends_with("checkpoint.session_id"), "{error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn dropping_a_save_leaves_the_others_on_its_stream_alone() {
+    let server = Server::start().await;
+    let client = server.client();
+    server.signal("STOP");
+    let doomed = tokio::time::timeout(Duration::from_millis(200), client.save_streamed(checkpoint("doomed", 1)));
+    let kept = client.save_streamed(checkpoint("kept", 1));
+    let release = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        server.signal("CONT");
+    };
+    let (doomed, kept, ()) = tokio::join!(doomed, kept, release);
+    assert!(doomed.is_err());
+    assert_eq!(kept.unwrap().outcome(), SaveOutcome::Created);
+}
+
+#[tokio::test]
+async fn no_call_waits_for_ever() {
+    let server = Server::start().await;
+    let client = Client::builder(server.target()).timeout(Duration::from_millis(500)).build().unwrap();
+    client.with_timeout(Duration::from_secs(60)).save(checkpoint("s", 1)).await.unwrap();
+    server.signal("STOP");
+    let (unary, streamed) = tokio::join!(client.load_latest("s"), client.save_streamed(checkpoint("s", 2)));
+    assert_eq!(unary.unwrap_err().code(), Code::DeadlineExceeded);
+    assert_eq!(streamed.unwrap_err().code(), Code::DeadlineExceeded);
+    let walked = client.walk_ancestors("s").next().await;
+    assert_eq!(walked.unwrap().unwrap_err().code(), Code::DeadlineExceeded);
+    server.signal("CONT");
+    let patient = client.with_timeout(Duration::from_secs(60));
+    assert!(patient.load_latest("s").await.unwrap().checkpoint.is_some());
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_waited_for_and_told_of() {
+    let mut server = Server::start().await;
+    server.kill();
+    let hasty = Client::builder(server.target()).timeout(Duration::from_millis(700)).build().unwrap();
+    let error = hasty.load_latest("s").await.unwrap_err();
+    assert!(error.is_transient());
+    assert!(error.message().to_lowercase().contains("refused"), "{error}");
+    let once = Client::builder(server.target()).retry(None).build().unwrap();
+    assert_eq!(once.load_latest("s").await.unwrap_err().code(), Code::Unavailable);
+
+    let patient = Client::builder(server.target()).timeout(Duration::from_secs(60)).build().unwrap();
+    let waiting = tokio::spawn(async move { patient.save(checkpoint("s", 1)).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    server.begin();
+    assert_eq!(waiting.await.unwrap().unwrap().outcome(), SaveOutcome::Created);
+}
+
+#[tokio::test]
+async fn a_conflict_tells_who_was_faster() {
+    let server = Server::start().await;
+    let client = server.client();
+    client.save(SaveRequest::from(checkpoint("s", 1)).expect_none()).await.unwrap();
+    client.save(SaveRequest::from(checkpoint("s", 2)).expect_step(1)).await.unwrap();
+    let late = SaveRequest::from(checkpoint("s", 3)).expect_id(checkpoint("s", 1).stored_id());
+    let error = client.save(late).await.unwrap_err();
+    assert_eq!((error.code(), error.reason()), (Code::Aborted, ErrorReason::ExpectedLatestMismatch));
+    assert_eq!(error.latest_step(), Some(2));
+    assert_eq!(error.latest_checkpoint_id(), Some(checkpoint("s", 2).stored_id().as_str()));
+}
+
+#[tokio::test]
+async fn a_list_goes_through_its_pages() {
+    let server = Server::start().await;
+    let client = server.client();
+    for step in 0..7 {
+        client.save(checkpoint("s", step)).await.unwrap();
+    }
+    let request = ListCheckpointsRequest { page_size: 2, ..ListCheckpointsRequest::from("s") };
+    let page = client.list_checkpoints_page(request.clone()).await.unwrap();
+    assert_eq!(page.checkpoints.len(), 2);
+    let listed: Vec<_> = client.list_checkpoints(request.clone()).try_collect().await.unwrap();
+    let steps: Vec<_> = listed.iter().map(|item| item.checkpoint.step).collect();
+    assert_eq!(steps, [6, 5, 4, 3, 2, 1, 0]);
+    assert!(listed.iter().all(|item| item.details.revision > 0));
+    let rest = ListCheckpointsRequest { page_token: page.next_page_token, ..request };
+    assert_eq!(client.list_checkpoints(rest).count().await, 5);
+}
+
+#[tokio::test]
+async fn a_lease_is_renewed_until_it_is_released() {
+    let server = Server::start().await;
+    let client = server.client();
+    let lease = client.hold_lease("s", "one", Duration::from_secs(1)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await; // beyond its time
+    lease.save(checkpoint("s", 1)).await.unwrap();
+    let refused = client.save(checkpoint("s", 2)).await.unwrap_err();
+    assert!(refused.is_fenced(), "{refused}");
+    let held = client.hold_lease("s", "two", None).await.unwrap_err();
+    assert_eq!((held.reason(), held.holder()), (ErrorReason::LeaseHeld, Some("one")));
+    assert!(lease.release().await.unwrap());
+    client.hold_lease("s", "two", None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lease_that_is_lost_is_told_of() {
+    let server = Server::start().await;
+    let client = server.client();
+    let mut lease = client.hold_lease("s", "one", Duration::from_secs(1)).await.unwrap();
+    // The same holder asks again: its old token is void.
+    let _newer = client.hold_lease("s", "one", Duration::from_secs(30)).await.unwrap();
+    let why = tokio::time::timeout(Duration::from_secs(60), lease.lost()).await.unwrap();
+    assert_eq!(why.reason(), ErrorReason::LeaseLost);
+    assert!(lease.save(checkpoint("s", 1)).await.unwrap_err().is_fenced());
+}
+
+#[test]
+fn settings_that_make_no_sense_are_refused() {
+    for target in ["", "http://", "a b:1"] {
+        assert_eq!(Client::connect(target).unwrap_err().code(), Code::InvalidArgument, "{target:?}");
+    }
+    let secret = Client::builder("127.0.0.1:1").bearer("sec\nret").build().unwrap_err();
+    assert_eq!(secret.code(), Code::InvalidArgument);
+    assert!(!secret.to_string().contains("sec"), "no secret in an error");
+    let plain = Client::builder("http://127.0.0.1:1").server_name("x").build().unwrap_err();
+    assert!(plain.message().contains("https"), "{plain}");
+}
