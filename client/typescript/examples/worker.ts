@@ -1,0 +1,70 @@
+/**
+ * A runner of a small workflow, which saves a checkpoint at every barrier and goes on from the latest one:
+ *
+ *     node worker.js TARGET SESSION_ID
+ *
+ * Start it on any machine, kill it at any moment, start it again: the workflow goes on where it was.
+ */
+
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  Client,
+  checkpointFromStepReport,
+  create,
+  END,
+  MessageSchema,
+  NONE,
+  node,
+  restoreSessionState,
+  type SessionState,
+  SessionStateSchema,
+  type StepReport,
+  StepReportSchema,
+} from "lockstitch";
+
+const WORKFLOW = ["plan", "search", "read", "draft", "review", "publish"];
+const MS_PER_NODE = 100;
+
+const [target, sessionId = "demo"] = process.argv.slice(2);
+
+/** The session as it was at its last barrier; undefined if it has never been run. */
+async function resume(client: Client): Promise<SessionState | undefined> {
+  const { checkpoint } = await client.loadLatest(sessionId);
+  if (checkpoint === undefined) {
+    return undefined;
+  }
+  console.log("goes on after step", Number(checkpoint.step));
+  return restoreSessionState(checkpoint);
+}
+
+/** A new session, saved as step 0. `NONE`: no other worker may have begun it meanwhile. */
+async function begin(client: Client): Promise<SessionState> {
+  console.log("begins");
+  const items = [{ role: "user", content: "Write about lockstitch seams." }];
+  const session = create(SessionStateSchema, { frontier: [node("plan")], state: { messages: { items } } });
+  await client.save(checkpointFromStepReport(sessionId, session, {}), { expectedLatest: NONE });
+  return session;
+}
+
+/** Run the frontier's node up to the barrier: its output and the next frontier are in the session then. */
+async function runStep(session: SessionState): Promise<StepReport> {
+  const ran = session.frontier;
+  const name = WORKFLOW[Number(session.step)];
+  await sleep(MS_PER_NODE); // here a model would be asked
+  session.step += 1n;
+  session.state?.messages?.items.push(create(MessageSchema, { role: "assistant", content: `${name}: done` }));
+  const next = WORKFLOW[Number(session.step)];
+  session.frontier = [next === undefined ? END : node(next)];
+  return create(StepReportSchema, { step: session.step, ranNodes: ran, updatedChannels: ["messages"] });
+}
+
+const client = new Client(target);
+const session = (await resume(client)) ?? (await begin(client));
+while (session.frontier[0]?.kind.case === "custom") {
+  const before = session.step;
+  const report = await runStep(session);
+  await client.save(checkpointFromStepReport(sessionId, session, report), { expectedLatest: before });
+  console.log("step", Number(session.step), "is safe");
+}
+console.log("finished");
+client.close();

@@ -1,0 +1,312 @@
+/** The client: one method for each thing that a runner asks of the server. */
+
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { CallOptions } from "./budget.js";
+import { Caller } from "./caller.js";
+import type { ConnectionOptions } from "./connection.js";
+import { fromStatus, type LockstitchError } from "./errors.js";
+import type { Checkpoint, NodeKind, PendingWrite, PendingWriteSchema } from "./gen/lockstitch/v1/checkpoint_pb.js";
+import {
+  type CheckpointDetails,
+  CheckpointService,
+  CheckpointView,
+  type ListCheckpointsResponse,
+  type LoadLatestResponse,
+  type LoadLatestStreamResponse,
+  type LoadResponse,
+  type SaveResponse,
+  type SaveWritesResponse,
+  SessionOrder,
+  type SessionSummary,
+  type WalkAncestorsResponse,
+} from "./gen/lockstitch/v1/checkpoint_service_pb.js";
+import { type DeltaPolicy, memory } from "./memory.js";
+import { type Page, Pager } from "./paging.js";
+import { waitReady } from "./readiness.js";
+import { type RetryPolicy, retryPolicy } from "./retry.js";
+import { type CheckpointInit, type SaveOptions, Saver } from "./saver.js";
+import { SessionCalls } from "./sessions.js";
+import * as streams from "./streams.js";
+import { Transport } from "./transport.js";
+import { node, timestamp } from "./values.js";
+
+export interface ClientOptions extends ConnectionOptions {
+  /** Milliseconds that a call may take, retries included, unless it is told otherwise. There is always a limit. Default 30,000. */
+  timeoutMs?: number | undefined;
+  /** Whether calls wait for a connection and are repeated when they end with UNAVAILABLE, and how. Default true. */
+  retry?: Partial<RetryPolicy> | boolean | undefined;
+  /** Whether to send only what changed since a session's last save, and how much to remember for it. Default true. */
+  delta?: Partial<DeltaPolicy> | boolean | undefined;
+  /** Whether saves that are under way at the same time share streams, which takes a fraction of the work. Default true. */
+  stream?: boolean | undefined;
+}
+
+/** How much of a checkpoint an answer holds: everything, or everything but its state. */
+export type View = "full" | "header";
+
+export interface LoadOptions extends CallOptions {
+  /** Default "". */
+  namespace?: string | undefined;
+  /** Default "full". */
+  view?: View | undefined;
+}
+
+/** Which checkpoint: by its id or by its step; where several have the step, the one with the greatest id. */
+export type Which = { checkpointId: string } | { step: bigint };
+
+export interface WalkOptions extends LoadOptions {
+  /** Where to start. Default: the latest. */
+  checkpointId?: string | undefined;
+  /** Which parts of the state to give: "messages", "errors", "extra", "extra/<key>", "custom", "custom/<name>". Default: all. */
+  channels?: string[] | undefined;
+  /** Whether to give pending writes, and those of which channels. Default: none; with `includeWrites` all. */
+  includeWrites?: boolean | undefined;
+  writeChannels?: string[] | undefined;
+  /** At most so many. Default: all. */
+  limit?: number | undefined;
+}
+
+interface ListOptions extends CallOptions {
+  /** How many to fetch at a time, up to 1000. Default 50. */
+  pageSize?: number | undefined;
+  /** Where to go on; see `Pager.pages`. */
+  pageToken?: string | undefined;
+}
+
+/** The filters given must all match. */
+export interface ListSessionsOptions extends ListOptions {
+  sessionIdPrefix?: string | undefined;
+  labels?: Record<string, string> | undefined;
+  /** Changed then or later. */
+  updatedSince?: Date | Timestamp | undefined;
+  /** Last changed before then. */
+  updatedBefore?: Date | Timestamp | undefined;
+  /** Last changed first, or by id. Default "updatedAt". */
+  orderBy?: "updatedAt" | "sessionId" | undefined;
+}
+
+/** The filters given must all match. */
+export interface ListCheckpointsOptions extends ListOptions {
+  /** Only this namespace's; "" is the root. Default: those of all namespaces. */
+  namespace?: string | undefined;
+  /** Bounds of the step, both included. */
+  minStep?: bigint | undefined;
+  maxStep?: bigint | undefined;
+  /** A node that ran or was skipped; a string is the name of a user's node. */
+  ranNode?: NodeKind | string | undefined;
+  skippedNode?: NodeKind | string | undefined;
+  /** Only ids below this one; needs a session. */
+  beforeCheckpointId?: string | undefined;
+  /** Entries that they have, each a key and its JSON text, compared as JSON values. */
+  metadata?: Record<string, string> | undefined;
+  /** Whether to count all that match (`Page.totalSize`), which costs a pass over them. */
+  includeTotal?: boolean | undefined;
+  includeWrites?: boolean | undefined;
+  view?: View | undefined;
+}
+
+/** A checkpoint as a list shows it. */
+export interface ListedCheckpoint extends Pick<CheckpointDetails, "revision" | "stateBytes" | "savedAt" | "traceId"> {
+  checkpoint: Checkpoint;
+  /** Empty unless asked for. */
+  pendingWrites: PendingWrite[];
+}
+
+/** The answer about one of many sessions. */
+export class LatestOf {
+  readonly sessionId: string;
+  readonly namespace: string;
+  /** Why it could not be loaded. */
+  readonly error: LockstitchError | undefined;
+  readonly #loaded: LoadLatestResponse | undefined;
+
+  constructor(sessionId: string, namespace: string, { result }: LoadLatestStreamResponse) {
+    this.sessionId = sessionId;
+    this.namespace = namespace;
+    this.error = result.case === "error" ? fromStatus(result.value) : undefined;
+    this.#loaded = result.case === "loaded" ? result.value : undefined;
+  }
+
+  /** The latest checkpoint. Throws what went wrong, so that nobody takes that for "none". */
+  result(): LoadLatestResponse {
+    if (this.#loaded === undefined) {
+      throw this.error ?? new Error("an answer without a result");
+    }
+    return this.#loaded;
+  }
+}
+
+const DEFAULT_TARGET = "127.0.0.1:50051";
+const DEFAULT_TIMEOUT_MS = 30_000;
+const SESSIONS_PER_CALL = 1000;
+
+/**
+ * A client. The connection is opened by the first call, and a server that is not there yet, or is restarting, is waited
+ * for. Every failed call throws a `LockstitchError`.
+ */
+export class Client extends SessionCalls implements Disposable {
+  readonly #transport: Transport;
+
+  /**
+   * target: where the server is, such as "127.0.0.1:50051", "unix:/run/lockstitch.sock" or "dns:///lockstitch:50051"; a
+   *     name with many addresses spreads the calls over all of them.
+   */
+  constructor(target: string = DEFAULT_TARGET, options: ClientOptions = {}) {
+    const { timeoutMs = DEFAULT_TIMEOUT_MS, retry = true, delta = true, stream = true } = options;
+    const policy = retryPolicy(retry);
+    const transport = new Transport(target, options, policy !== undefined);
+    const caller = new Caller(transport, policy, timeoutMs);
+    super(caller, new Saver(caller, memory(delta), stream));
+    this.#transport = transport;
+  }
+
+  /**
+   * Store a checkpoint; when this returns, it is durable. What it holds is taken at once: it may be changed afterwards.
+   * Where the client remembers the session's last save, only what changed since is sent. Saving the same content again
+   * changes nothing. An empty `checkpointId` becomes the step as 20 digits.
+   *
+   * Throws InvalidArgument (NotJson), ExpectedLatestMismatch, LeaseLost, TooLarge, Unavailable, DeadlineExceeded and the
+   * other LockstitchErrors that any call may throw.
+   */
+  save(checkpoint: CheckpointInit, options?: SaveOptions): Promise<SaveResponse> {
+    return this.saver.save(checkpoint, options);
+  }
+
+  /**
+   * Store pending writes of a checkpoint, all of them or none. The checkpoint, the one from which their step started,
+   * need not exist yet. Under an index of 0 and above the first write stays; below 0, a later one replaces it.
+   */
+  saveWrites(
+    sessionId: string,
+    checkpointId: string,
+    writes: MessageInitShape<typeof PendingWriteSchema>[],
+    options: CallOptions & { namespace?: string | undefined; leaseToken?: bigint | undefined } = {},
+  ): Promise<SaveWritesResponse> {
+    const { namespace = "", leaseToken = 0n } = options;
+    const request = { sessionId, checkpointId, writes, namespace, leaseToken };
+    return this.caller.call(CheckpointService.method.saveWrites, request, options);
+  }
+
+  /** The latest checkpoint, the one with the greatest id, and its pending writes. No such session: `checkpoint` is undefined. */
+  loadLatest(sessionId: string, options: LoadOptions = {}): Promise<LoadLatestResponse> {
+    return this.caller.call(CheckpointService.method.loadLatest, latestRequest(sessionId, options), options);
+  }
+
+  /** One checkpoint and its pending writes. Throws NotFound. */
+  load(sessionId: string, which: Which, options: LoadOptions = {}): Promise<LoadResponse> {
+    const selector =
+      "step" in which
+        ? ({ case: "step", value: which.step } as const)
+        : ({ case: "checkpointId", value: which.checkpointId } as const);
+    const request = { ...latestRequest(sessionId, options), selector };
+    return this.caller.call(CheckpointService.method.load, request, options);
+  }
+
+  /**
+   * The latest checkpoints of many sessions, in any order: for a fleet that restarts. `timeoutMs` is how long to wait
+   * without progress; a stream that breaks off is continued. An error of one session is told in its answer.
+   */
+  async *loadLatestMany(
+    sessions: Iterable<string | { sessionId: string; namespace?: string }>,
+    options: CallOptions & { view?: View | undefined } = {},
+  ): AsyncGenerator<LatestOf, void, undefined> {
+    const refs = Array.from(sessions, (one) => (typeof one === "string" ? { sessionId: one } : one));
+    const requests = refs.map(({ sessionId, namespace }) =>
+      latestRequest(sessionId, { namespace, view: options.view }),
+    );
+    for (let start = 0; start < requests.length; start += SESSIONS_PER_CALL) {
+      const some = requests.slice(start, start + SESSIONS_PER_CALL);
+      for await (const [request, answer] of streams.loadLatestMany(this.caller, some, options)) {
+        yield new LatestOf(request.sessionId ?? "", request.namespace ?? "", answer);
+      }
+    }
+  }
+
+  /** Back along `parentId`, nearest ancestor first, without the checkpoint itself. `timeoutMs` as in `loadLatestMany`. */
+  walkAncestors(sessionId: string, options: WalkOptions = {}): AsyncGenerator<WalkAncestorsResponse, void, undefined> {
+    const { checkpointId = "", channels = [], includeWrites = false, writeChannels = [], limit = 0 } = options;
+    const asked = { checkpointId, channels, includeWrites, writeChannels, limit };
+    return streams.walkAncestors(this.caller, { ...latestRequest(sessionId, options), ...asked }, options);
+  }
+
+  /** Sessions that have at least one checkpoint. `timeoutMs` is for each page. */
+  listSessions(options: ListSessionsOptions = {}): Pager<SessionSummary> {
+    const { sessionIdPrefix = "", labels = {}, updatedSince, updatedBefore, orderBy, pageSize = 0 } = options;
+    const query = {
+      pageSize,
+      sessionIdPrefix,
+      labels,
+      orderBy: orderBy === "sessionId" ? SessionOrder.SESSION_ID : SessionOrder.UPDATED_AT,
+      ...(updatedSince && { updatedSince: timestamp(updatedSince) }),
+      ...(updatedBefore && { updatedBefore: timestamp(updatedBefore) }),
+    };
+    return new Pager(async (pageToken) => {
+      const request = { ...query, pageToken };
+      const { sessions, nextPageToken } = await this.caller.call(
+        CheckpointService.method.listSessions,
+        request,
+        options,
+      );
+      return { items: sessions, nextPageToken };
+    }, options.pageToken ?? "");
+  }
+
+  /** Checkpoints, newest first. `sessionId`: "" means those of all sessions. `timeoutMs` is for each page. */
+  listCheckpoints(sessionId = "", options: ListCheckpointsOptions = {}): Pager<ListedCheckpoint> {
+    const { namespace, minStep, maxStep, ranNode, skippedNode, metadata = {}, pageSize = 0 } = options;
+    const query = {
+      sessionId,
+      pageSize,
+      metadata,
+      beforeCheckpointId: options.beforeCheckpointId ?? "",
+      includeTotal: options.includeTotal ?? false,
+      includeWrites: options.includeWrites ?? false,
+      view: viewOf(options.view),
+      ...(namespace !== undefined && { namespace }),
+      ...(minStep !== undefined && { minStep }),
+      ...(maxStep !== undefined && { maxStep }),
+      ...(ranNode !== undefined && { ranNode: nodeOf(ranNode) }),
+      ...(skippedNode !== undefined && { skippedNode: nodeOf(skippedNode) }),
+    };
+    return new Pager(async (pageToken) => {
+      const request = { ...query, pageToken };
+      return listed(await this.caller.call(CheckpointService.method.listCheckpoints, request, options));
+    }, options.pageToken ?? "");
+  }
+
+  /** Wait until the server says that it is ready to work. Throws DeadlineExceeded if it does not in time. */
+  waitReady(options?: CallOptions): Promise<void> {
+    return waitReady(this.#transport, this.caller.budget(options));
+  }
+
+  /** End running calls, which throw Cancelled, and the connection. May be repeated. */
+  close(): void {
+    this.saver.close();
+    this.#transport.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+function latestRequest(sessionId: string, { namespace = "", view }: LoadOptions) {
+  return { sessionId, namespace, view: viewOf(view) };
+}
+
+function viewOf(view: View | undefined): CheckpointView {
+  return view === "header" ? CheckpointView.HEADER : CheckpointView.FULL;
+}
+
+function nodeOf(value: NodeKind | string): NodeKind {
+  return typeof value === "string" ? node(value) : value;
+}
+
+function listed(answer: ListCheckpointsResponse): Page<ListedCheckpoint> {
+  const items = answer.checkpoints.map((checkpoint, index) => {
+    const { revision, savedAt, stateBytes, traceId, pendingWrites } = answer.details[index] as CheckpointDetails;
+    return { checkpoint, revision, stateBytes, traceId, pendingWrites, ...(savedAt && { savedAt }) };
+  });
+  return { items, nextPageToken: answer.nextPageToken, totalSize: answer.totalSize };
+}

@@ -1,0 +1,81 @@
+/** How a connection is set up: where to, with which credentials, limits and keepalive. */
+
+import { type ChannelCredentials, type ChannelOptions, credentials, Metadata } from "@grpc/grpc-js";
+
+/** TLS, with what is PEM as text or bytes. */
+export interface TlsOptions {
+  /** The certificates to trust. Default: those that Node trusts. */
+  ca?: string | Uint8Array | undefined;
+  /** The client's certificate and its key, where the server asks for them. */
+  cert?: string | Uint8Array | undefined;
+  key?: string | Uint8Array | undefined;
+  /** The name that the server's certificate must have. Default: the target's host. */
+  serverName?: string | undefined;
+}
+
+export interface ConnectionOptions {
+  /** TLS; `true` for the usual kind. Default: an unencrypted connection. */
+  tls?: boolean | TlsOptions | undefined;
+  /** Sent as `authorization: Bearer ...` with every call. */
+  apiKey?: string | undefined;
+  /** Sent with every call. */
+  metadata?: Readonly<Record<string, string>> | undefined;
+  /** Further options of @grpc/grpc-js for its channel, which override the client's own. */
+  channelOptions?: ChannelOptions | undefined;
+}
+
+const NO_LIMIT = -1;
+
+const DEFAULTS: ChannelOptions = {
+  // What the server has accepted can be read back, whatever its limit; what it does not accept it answers clearly.
+  "grpc.max_receive_message_length": NO_LIMIT,
+  "grpc.max_send_message_length": NO_LIMIT,
+  // The client repeats calls by itself: it knows what the server asks for, and for how long.
+  "grpc.enable_retries": 0,
+  // gRPC waits up to two minutes between attempts to connect; a server that restarts is back in seconds.
+  "grpc.initial_reconnect_backoff_ms": 100,
+  "grpc.max_reconnect_backoff_ms": 1000,
+  // Servers end connections that ping more often than every five minutes.
+  "grpc.keepalive_time_ms": 360_000,
+  "grpc.keepalive_timeout_ms": 10_000,
+  // A connection that is given up is not to be found again by the next channel.
+  "grpc.use_local_subchannel_pool": 1,
+  // A name with many addresses is many replicas: spread the calls, leave out those that cannot be reached.
+  "grpc.service_config": JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
+};
+
+export function channelOptions(options: ConnectionOptions): ChannelOptions {
+  const serverName = typeof options.tls === "object" ? options.tls.serverName : undefined;
+  const named: ChannelOptions = serverName
+    ? { "grpc.ssl_target_name_override": serverName, "grpc.default_authority": serverName }
+    : {};
+  return { ...DEFAULTS, ...named, ...options.channelOptions };
+}
+
+/** Throws TypeError for a certificate without its key, or the other way round. */
+export function channelCredentials({ tls }: ConnectionOptions): ChannelCredentials {
+  if (!tls) {
+    return credentials.createInsecure();
+  }
+  const { ca, cert, key } = tls === true ? {} : tls;
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new TypeError("tls takes cert and key together");
+  }
+  return credentials.createSsl(bytes(ca), bytes(key), bytes(cert));
+}
+
+/** What goes with every call. */
+export function callMetadata({ apiKey, metadata }: ConnectionOptions): Metadata {
+  const result = new Metadata();
+  for (const [key, value] of Object.entries(metadata ?? {})) {
+    result.set(key, value);
+  }
+  if (apiKey !== undefined) {
+    result.set("authorization", `Bearer ${apiKey}`);
+  }
+  return result;
+}
+
+function bytes(pem: string | Uint8Array | undefined): Buffer | null {
+  return pem === undefined ? null : Buffer.from(pem as Uint8Array);
+}

@@ -1,0 +1,239 @@
+/**
+ * What changed between two states, as the contract's StateDelta, serialized.
+ *
+ * States are compared as serialized bytes: a list has grown if its old bytes are a prefix of its new ones. That is
+ * exact, unknown fields of items included. A delta is put together from the very bytes that differ; whatever it cannot
+ * carry is no delta at all.
+ */
+
+import { type Message, toBinary } from "@bufbuild/protobuf";
+import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import {
+  type CustomChannel,
+  CustomChannelSchema,
+  ErrorsChannelSchema,
+  type ExtrasChannel,
+  ExtrasChannelSchema,
+  MessagesChannelSchema,
+  type VersionedState,
+} from "./gen/lockstitch/v1/checkpoint_pb.js";
+
+/** Field numbers of VersionedState, and of StateDelta. */
+const MESSAGES = 1;
+const EXTRA = 2;
+const ERRORS = 3;
+const CUSTOM = 4;
+const REMOVED_CUSTOM = 5;
+
+/** A channel, serialized, and where in it the field `version` ends. */
+interface ListPart {
+  bytes: Uint8Array;
+  items: number;
+}
+
+interface ExtraPart {
+  bytes: Uint8Array;
+  version: number;
+  entries: ReadonlyMap<string, string>;
+}
+
+/** `kind`: the field number of the value: 0 none, 2 a blob, 3 a list. `value`: where its field begins. */
+interface CustomPart {
+  bytes: Uint8Array;
+  value: number;
+  kind: number;
+}
+
+/** A state as it was at one moment, in the form that is cheap to compare with another. */
+export interface Snapshot {
+  /** Bytes of the serialized state, or a little less. */
+  size: number;
+  messages: ListPart | undefined;
+  extra: ExtraPart | undefined;
+  errors: ListPart | undefined;
+  custom: ReadonlyMap<string, CustomPart>;
+}
+
+/** undefined: a state that a delta could neither start from nor lead to. */
+export function snapshot(state: VersionedState): Snapshot | undefined {
+  const channels = Object.values(state.custom);
+  const known = [state, state.messages, state.extra, state.errors, ...channels, ...channels.map(listOf)];
+  if (known.some(hasUnknown)) {
+    return undefined;
+  }
+  const { messages, extra, errors } = state;
+  const parts = {
+    messages: messages && listPart(toBinary(MessagesChannelSchema, messages)),
+    extra: extra && extraPart(extra),
+    errors: errors && listPart(toBinary(ErrorsChannelSchema, errors)),
+    custom: new Map(Object.entries(state.custom).map(([name, channel]) => [name, customPart(channel)])),
+  };
+  const sizes = [parts.messages, parts.extra, parts.errors, ...parts.custom.values()].map(
+    (one) => one?.bytes.length ?? 0,
+  );
+  return { size: sizes.reduce((sum, size) => sum + size, 0), ...parts };
+}
+
+/** The serialized VersionedState of which a snapshot was taken. */
+export function stateBytes({ messages, extra, errors, custom }: Snapshot): Uint8Array {
+  const writer = new BinaryWriter();
+  embed(writer, MESSAGES, messages?.bytes);
+  embed(writer, EXTRA, extra?.bytes);
+  embed(writer, ERRORS, errors?.bytes);
+  for (const [name, part] of custom) {
+    entry(writer, CUSTOM, name, part.bytes);
+  }
+  return writer.finish();
+}
+
+/** The delta that leads from one state to the other, serialized; undefined: there is none. */
+export function diff(old: Snapshot, now: Snapshot): Uint8Array | undefined {
+  const writer = new BinaryWriter();
+  const names = [...now.custom.keys()];
+  const expressible =
+    channelDelta(writer, MESSAGES, old.messages, now.messages, grown) &&
+    channelDelta(writer, EXTRA, old.extra, now.extra, changedEntries) &&
+    channelDelta(writer, ERRORS, old.errors, now.errors, grown) &&
+    names.every((name) => customDelta(writer, name, old.custom.get(name), now.custom.get(name) as CustomPart));
+  for (const name of old.custom.keys()) {
+    if (!now.custom.has(name)) {
+      writer.tag(REMOVED_CUSTOM, WireType.LengthDelimited).string(name);
+    }
+  }
+  return expressible ? writer.finish() : undefined;
+}
+
+/** Write what changed in one channel. False: it cannot be written. */
+function channelDelta<P extends { bytes: Uint8Array }>(
+  writer: BinaryWriter,
+  field: number,
+  old: P | undefined,
+  now: P | undefined,
+  change: (old: P | undefined, now: P) => Uint8Array | undefined,
+): boolean {
+  if (now === undefined || (old && equal(old.bytes, now.bytes))) {
+    return now !== undefined || old === undefined;
+  }
+  const bytes = change(old, now);
+  embed(writer, field, bytes);
+  return bytes !== undefined;
+}
+
+/** A MessagesDelta or an ErrorsDelta: the version, and the items that are new, all of whose fields have the same numbers. */
+function grown(old: ListPart | undefined, now: ListPart): Uint8Array | undefined {
+  const before = old?.bytes.subarray(old.items) ?? new Uint8Array();
+  const items = now.bytes.subarray(now.items);
+  if (!equal(before, items.subarray(0, before.length))) {
+    return undefined;
+  }
+  return Buffer.concat([now.bytes.subarray(0, now.items), items.subarray(before.length)]);
+}
+
+/** An ExtrasDelta. */
+function changedEntries(old: ExtraPart | undefined, now: ExtraPart): Uint8Array {
+  const writer = new BinaryWriter().raw(now.bytes.subarray(0, now.version));
+  for (const [key, value] of now.entries) {
+    if (old?.entries.get(key) !== value) {
+      entry(writer, 2, key, value);
+    }
+  }
+  for (const key of old?.entries.keys() ?? []) {
+    if (!now.entries.has(key)) {
+      writer.tag(3, WireType.LengthDelimited).string(key);
+    }
+  }
+  return writer.finish();
+}
+
+/** Write a CustomDelta, if anything changed. False: it cannot be written. */
+function customDelta(writer: BinaryWriter, name: string, old: CustomPart | undefined, now: CustomPart): boolean {
+  if (old && equal(old.bytes, now.bytes)) {
+    return true;
+  }
+  const bytes = changedValue(old, now);
+  if (bytes) {
+    entry(writer, CUSTOM, name, bytes);
+  }
+  return bytes !== undefined;
+}
+
+function changedValue(old: CustomPart | undefined, now: CustomPart): Uint8Array | undefined {
+  const version = now.bytes.subarray(0, now.value);
+  const value = now.bytes.subarray(now.value);
+  if (old && old.kind === now.kind && equal(old.bytes.subarray(old.value), value)) {
+    return version;
+  }
+  if (now.kind === 0) {
+    return undefined; // a delta cannot take a value away
+  }
+  const more = old?.kind === 3 && now.kind === 3 ? appended(content(old), content(now)) : undefined;
+  if (more === undefined) {
+    return now.bytes; // a blob, or the whole list
+  }
+  return new BinaryWriter().raw(version).tag(4, WireType.LengthDelimited).bytes(more).finish();
+}
+
+function appended(old: Uint8Array, now: Uint8Array): Uint8Array | undefined {
+  return equal(old, now.subarray(0, old.length)) ? now.subarray(old.length) : undefined;
+}
+
+/** The items of a custom list, without what stands before them. */
+function content(part: CustomPart): Uint8Array {
+  const reader = new BinaryReader(part.bytes.subarray(part.value));
+  reader.tag();
+  return reader.bytes();
+}
+
+function listPart(bytes: Uint8Array): ListPart {
+  return { bytes, items: fieldEnd(bytes, 1) };
+}
+
+function extraPart(channel: ExtrasChannel): ExtraPart {
+  const bytes = toBinary(ExtrasChannelSchema, channel);
+  return { bytes, version: fieldEnd(bytes, 1), entries: new Map(Object.entries(channel.entries)) };
+}
+
+function customPart(channel: CustomChannel): CustomPart {
+  const bytes = toBinary(CustomChannelSchema, channel);
+  const value = fieldEnd(bytes, 1);
+  return { bytes, value, kind: value < bytes.length ? new BinaryReader(bytes.subarray(value)).tag()[0] : 0 };
+}
+
+/** Where a field ends that may stand at the beginning; 0 if it does not. Fields are written by number. */
+function fieldEnd(bytes: Uint8Array, field: number): number {
+  if (bytes.length === 0) {
+    return 0;
+  }
+  const reader = new BinaryReader(bytes);
+  const [number, wire] = reader.tag();
+  if (number !== field) {
+    return 0;
+  }
+  reader.skip(wire);
+  return reader.pos;
+}
+
+function listOf(channel: CustomChannel): Message | undefined {
+  return channel.value.case === "list" ? channel.value.value : undefined;
+}
+
+function hasUnknown(message: Message | undefined): boolean {
+  return (message?.$unknown?.length ?? 0) > 0;
+}
+
+function embed(writer: BinaryWriter, field: number, bytes: Uint8Array | undefined): void {
+  if (bytes) {
+    writer.tag(field, WireType.LengthDelimited).bytes(bytes);
+  }
+}
+
+/** An entry of a map. */
+function entry(writer: BinaryWriter, field: number, key: string, value: string | Uint8Array): void {
+  writer.tag(field, WireType.LengthDelimited).fork().tag(1, WireType.LengthDelimited).string(key);
+  writer.tag(2, WireType.LengthDelimited);
+  (typeof value === "string" ? writer.string(value) : writer.bytes(value)).join();
+}
+
+function equal(one: Uint8Array, other: Uint8Array): boolean {
+  return one.length === other.length && Buffer.compare(one, other) === 0;
+}

@@ -1,0 +1,112 @@
+/** A save as it goes to the server: serialized at once, sent whole or with a delta in place of the state. */
+
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { diff, type Snapshot, snapshot, stateBytes } from "./delta.js";
+import {
+  type Checkpoint,
+  CheckpointSchema,
+  type PendingWriteSchema,
+  VersionedStateSchema,
+} from "./gen/lockstitch/v1/checkpoint_pb.js";
+import { type ExpectedLatestSchema, SaveRequestSchema } from "./gen/lockstitch/v1/checkpoint_service_pb.js";
+import type { Base } from "./memory.js";
+import { duration, type NONE } from "./values.js";
+
+/** What the latest checkpoint must be before a save: an id, a step, or that there is none. */
+export type ExpectedLatest = string | bigint | typeof NONE;
+
+/** What goes with a checkpoint. */
+export interface SaveConditions {
+  /** What the latest checkpoint of (session, namespace) must be before this save. */
+  expectedLatest?: ExpectedLatest | undefined;
+  /** Pending writes of this checkpoint, stored with it. */
+  writes?: MessageInitShape<typeof PendingWriteSchema>[] | undefined;
+  /** The session ends this long after its last save, 1000 or more. Default: the session's setting stays as it is. */
+  ttlMs?: number | undefined;
+  /** Fencing token of the lease under which the caller writes. */
+  leaseToken?: bigint | undefined;
+}
+
+/** Field numbers: of SaveRequest, and that of `Checkpoint.state`. */
+const CHECKPOINT = 1;
+const DELTA = 5;
+const STATE = 6;
+
+/** A checkpoint as it was at one moment, with what belongs to its save. */
+export class Draft {
+  readonly sessionId: string;
+  /** Tells sessions and namespaces apart: ids hold no control characters. */
+  readonly key: string;
+  /** The id under which the server will store it. */
+  readonly checkpointId: string;
+  /** undefined: there is no state, or none that a delta can carry. */
+  readonly snapshot: Snapshot | undefined;
+  readonly #head: Uint8Array; // the checkpoint without its state
+  readonly #state: Uint8Array | undefined; // where there is no snapshot
+  readonly #conditions: Uint8Array;
+
+  constructor(given: MessageInitShape<typeof CheckpointSchema>, conditions: SaveConditions) {
+    const checkpoint = create(CheckpointSchema, given);
+    const { sessionId, namespace, checkpointId, step, state } = checkpoint;
+    this.sessionId = sessionId;
+    this.key = `${sessionId}\u0000${namespace}`;
+    this.checkpointId = checkpointId || step.toString().padStart(20, "0");
+    this.snapshot = state && snapshot(state);
+    this.#state = state && !this.snapshot ? toBinary(VersionedStateSchema, state) : undefined;
+    this.#head = withoutState(checkpoint);
+    this.#conditions = serialized(conditions);
+  }
+
+  /** The request with the full state. */
+  full(): Uint8Array {
+    const state = this.snapshot ? stateBytes(this.snapshot) : this.#state;
+    const writer = new BinaryWriter().tag(CHECKPOINT, WireType.LengthDelimited).fork().raw(this.#head);
+    if (state) {
+      writer.tag(STATE, WireType.LengthDelimited).bytes(state);
+    }
+    return writer.join().raw(this.#conditions).finish();
+  }
+
+  /** The request with a delta; undefined: there is none, or no gain in it. */
+  deltaFrom(base: Base): Uint8Array | undefined {
+    if (!this.snapshot || base.checkpointId === this.checkpointId) {
+      return undefined; // it would replace what it starts from, and could not be repeated
+    }
+    const delta = diff(base.snapshot, this.snapshot);
+    if (!delta || delta.length >= this.snapshot.size) {
+      return undefined;
+    }
+    const start = create(SaveRequestSchema, { baseCheckpointId: base.checkpointId, baseRevision: base.revision });
+    const writer = new BinaryWriter().tag(CHECKPOINT, WireType.LengthDelimited).bytes(this.#head);
+    writer.raw(this.#conditions).raw(toBinary(SaveRequestSchema, start));
+    return writer.tag(DELTA, WireType.LengthDelimited).bytes(delta).finish();
+  }
+}
+
+/** Serialized. The checkpoint is the caller's and stays as it is. */
+function withoutState(checkpoint: Checkpoint): Uint8Array {
+  const head = Object.assign(create(CheckpointSchema), checkpoint);
+  delete head.state;
+  return toBinary(CheckpointSchema, head);
+}
+
+function serialized({ expectedLatest, writes = [], ttlMs, leaseToken = 0n }: SaveConditions): Uint8Array {
+  const request = create(SaveRequestSchema, {
+    writes,
+    leaseToken,
+    ...(expectedLatest === undefined ? {} : { expectedLatest: expected(expectedLatest) }),
+    ...(ttlMs === undefined ? {} : { ttl: duration(ttlMs) }),
+  });
+  return toBinary(SaveRequestSchema, request);
+}
+
+function expected(latest: ExpectedLatest): MessageInitShape<typeof ExpectedLatestSchema> {
+  if (typeof latest === "string") {
+    return { expected: { case: "checkpointId", value: latest } };
+  }
+  if (typeof latest === "bigint") {
+    return { expected: { case: "step", value: latest } };
+  }
+  return { expected: { case: "none", value: true } };
+}

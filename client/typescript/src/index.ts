@@ -1,0 +1,97 @@
+/**
+ * Lockstitch: durable checkpoints for agent workflows. Save a checkpoint at every barrier; when the runner dies, load
+ * the latest one in another and go on.
+ */
+
+export { clone, create, fromBinary, toBinary } from "@bufbuild/protobuf";
+export type { CallOptions } from "./budget.js";
+export {
+  Client,
+  type ClientOptions,
+  LatestOf,
+  type ListCheckpointsOptions,
+  type ListedCheckpoint,
+  type ListSessionsOptions,
+  type LoadOptions,
+  type View,
+  type WalkOptions,
+  type Which,
+} from "./client.js";
+export type { ConnectionOptions, TlsOptions } from "./connection.js";
+export type { ExpectedLatest } from "./draft.js";
+export {
+  Aborted,
+  AlreadyExists,
+  BaseChanged,
+  Cancelled,
+  type Code,
+  DataLoss,
+  DeadlineExceeded,
+  DeltaMismatch,
+  DeltaRefused,
+  Draining,
+  type ErrorDetails,
+  ExpectedLatestMismatch,
+  FailedPrecondition,
+  Internal,
+  InvalidArgument,
+  InvalidPageToken,
+  LeaseHeld,
+  LeaseLost,
+  LockstitchError,
+  NotFound,
+  NotJson,
+  OutOfRange,
+  Overloaded,
+  PermissionDenied,
+  RateLimited,
+  type Reason,
+  ResourceExhausted,
+  ResumeTooOld,
+  RightMissing,
+  SchemaBehind,
+  SessionDeleted,
+  SessionNotFound,
+  StoreUnavailable,
+  TenantForbidden,
+  TooLarge,
+  Unauthenticated,
+  Unavailable,
+  Unimplemented,
+  UnknownBase,
+} from "./errors.js";
+export * from "./gen/lockstitch/v1/checkpoint_pb.js";
+export {
+  type LoadLatestResponse,
+  type LoadResponse,
+  SaveOutcome,
+  type SaveResponse,
+  type SaveWritesResponse,
+  type SessionSummary,
+  type WalkAncestorsResponse,
+} from "./gen/lockstitch/v1/checkpoint_service_pb.js";
+export type {
+  CopySessionResponse,
+  DeleteCheckpointsResponse,
+  GetSessionResponse,
+  WatchSessionResponse,
+} from "./gen/lockstitch/v1/session_service_pb.js";
+export type { DeltaPolicy } from "./memory.js";
+export { type Page, Pager } from "./paging.js";
+export type { RetryPolicy } from "./retry.js";
+export { type HeldLease, Runner } from "./runner.js";
+export type { CheckpointInit, SaveOptions } from "./saver.js";
+export { checkpointFromSession, checkpointFromStepReport, restoreSessionState } from "./session.js";
+export type {
+  AcquireOptions,
+  CheckpointRefInit,
+  CopySessionOptions,
+  DeleteSessionsOptions,
+  LeaseOptions,
+  Pruned,
+  PruneOptions,
+  Retention,
+  UpdateSessionOptions,
+} from "./sessions.js";
+export { END, jsonText, jsonValue, NONE, node, START } from "./values.js";
+export type { WatchOptions } from "./watch.js";

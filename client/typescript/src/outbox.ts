@@ -1,0 +1,84 @@
+/** What a lane has to send, and what of that has no answer yet. */
+
+import type { Budget } from "./budget.js";
+import type { SaveResponse } from "./gen/lockstitch/v1/checkpoint_service_pb.js";
+
+/** A serialized SaveRequest that waits for its answer. */
+export interface Item {
+  /** Tells the items of a lane apart, and grows from each to the next. */
+  readonly number: bigint;
+  readonly sessionId: string;
+  readonly request: Uint8Array;
+  /** The trace that it is a part of. */
+  readonly traceContext: Record<string, string>;
+  readonly budget: Budget;
+  /** Whether it has gone out on the stream that is open now. */
+  sent: boolean;
+  /** How often the server has refused it for a moment. */
+  refusals: number;
+  succeed(answer: SaveResponse): void;
+  fail(error: unknown): void;
+}
+
+/** Gives items out in the order in which they came in, as far as the items of one session are concerned. */
+export class Outbox {
+  /** All that have no answer. */
+  readonly waiting = new Map<bigint, Item>();
+  #unsent = new Map<bigint, Item>();
+  readonly #held = new Set<string>();
+
+  add(item: Item): void {
+    this.waiting.set(item.number, item);
+    this.#unsent.set(item.number, item);
+  }
+
+  /** The next item to send; undefined: there is nothing to send now. */
+  take(): Item | undefined {
+    for (const item of this.#unsent.values()) {
+      if (!this.#held.has(item.sessionId)) {
+        this.#unsent.delete(item.number);
+        item.sent = true;
+        return item;
+      }
+    }
+    return undefined;
+  }
+
+  /** Let go of an item that has its answer, or that nobody waits for any more. */
+  remove(item: Item): void {
+    this.#unsent.delete(item.number);
+    this.waiting.delete(item.number);
+  }
+
+  /** Give everything out again that has no answer. */
+  restart(): void {
+    this.#unsent = new Map(this.waiting);
+    for (const item of this.waiting.values()) {
+      item.sent = false;
+    }
+  }
+
+  /**
+   * Give this item out again, but not before its session is released; what came after it and has not gone out waits with
+   * it. False: its session was held already.
+   */
+  hold(item: Item): boolean {
+    item.sent = false;
+    this.#unsent = new Map(
+      [...this.#unsent, [item.number, item] as const].sort(([one], [other]) => (one < other ? -1 : 1)),
+    );
+    const isNew = !this.#held.has(item.sessionId);
+    this.#held.add(item.sessionId);
+    return isNew;
+  }
+
+  /** Give out what was held. */
+  release(sessionId: string): void {
+    this.#held.delete(sessionId);
+  }
+
+  /** What has gone out and has no answer, in its order. */
+  sent(): Item[] {
+    return [...this.waiting.values()].filter((item) => item.sent);
+  }
+}

@@ -1,0 +1,136 @@
+/** Saving: what changed where that is enough, the whole state where it is not, and concurrent saves together. */
+
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { Budget, CallOptions } from "./budget.js";
+import type { Caller } from "./caller.js";
+import { Draft, type SaveConditions } from "./draft.js";
+import { DeltaRefused } from "./errors.js";
+import type { CheckpointSchema } from "./gen/lockstitch/v1/checkpoint_pb.js";
+import { CheckpointService, type SaveResponse } from "./gen/lockstitch/v1/checkpoint_service_pb.js";
+import { Lane, type LaneCalls } from "./lane.js";
+import type { Memory } from "./memory.js";
+import type { SaveStreamCall } from "./transport.js";
+
+const LANES = 4;
+/** How long no stream is tried after it has turned out that there are none. */
+const AVOID_MS = 300_000;
+
+export type CheckpointInit = MessageInitShape<typeof CheckpointSchema>;
+export interface SaveOptions extends SaveConditions, CallOptions {}
+
+/**
+ * memory: what is known of earlier saves. It learns of nothing that the server has not acknowledged, so saves of one
+ * session may run side by side: each delta names the base it was made from.
+ *
+ * stream: whether saves that are under way at the same time share streams.
+ */
+export class Saver implements LaneCalls {
+  readonly #caller: Caller;
+  readonly #memory: Memory | undefined;
+  readonly #stream: boolean;
+  readonly #lanes: Lane[];
+  /** Saves that have a call of their own, by session: others of the session come after them. */
+  readonly #alone = new Map<string, Promise<void>>();
+  #underWay = 0;
+  #streamsKnown = false;
+  #avoidUntil = 0;
+
+  constructor(caller: Caller, memory: Memory | undefined, stream: boolean) {
+    this.#caller = caller;
+    this.#memory = memory;
+    this.#stream = stream;
+    this.#lanes = Array.from({ length: LANES }, () => new Lane(this, caller.retry));
+  }
+
+  async save(checkpoint: CheckpointInit, options: SaveOptions = {}): Promise<SaveResponse> {
+    const budget = this.#caller.budget(options);
+    const draft = new Draft(checkpoint, options); // before anything is waited for: the caller may change it afterwards
+    this.#underWay += 1;
+    try {
+      return await this.#save(draft, budget);
+    } finally {
+      this.#underWay -= 1;
+    }
+  }
+
+  close(): void {
+    for (const lane of this.#lanes) {
+      lane.close();
+    }
+  }
+
+  openStream(): SaveStreamCall {
+    return this.#caller.transport.openSaveStream();
+  }
+
+  saveAlone(request: Uint8Array, budget: Budget): Promise<SaveResponse> {
+    return this.#caller.send(CheckpointService.method.save, request, budget);
+  }
+
+  streamsWork(): void {
+    this.#streamsKnown = true;
+  }
+
+  avoidStreams(unlessKnown: boolean): void {
+    if (!unlessKnown || !this.#streamsKnown) {
+      this.#avoidUntil = performance.now() + AVOID_MS;
+    }
+  }
+
+  suspect(since: number): boolean {
+    return this.#caller.transport.renew(since);
+  }
+
+  async #save(draft: Draft, budget: Budget): Promise<SaveResponse> {
+    const base = this.#memory?.get(draft.key);
+    const delta = base && draft.deltaFrom(base);
+    let answer: SaveResponse;
+    try {
+      answer = await this.#send(delta ?? draft.full(), draft.sessionId, budget);
+    } catch (error) {
+      if (!delta || !(error instanceof DeltaRefused)) {
+        throw error;
+      }
+      answer = await this.#send(draft.full(), draft.sessionId, budget);
+    }
+    const { checkpointId, revision } = answer;
+    if (draft.snapshot && revision) {
+      this.#memory?.put(draft.key, { checkpointId, revision, snapshot: draft.snapshot });
+    }
+    return answer;
+  }
+
+  /** By the way that is best. Saves of one session arrive in the order of the calls. */
+  async #send(request: Uint8Array, sessionId: string, budget: Budget): Promise<SaveResponse> {
+    for (let before = this.#alone.get(sessionId); before && this.#stream; before = this.#alone.get(sessionId)) {
+      await budget.until(before);
+    }
+    if (this.#underWay > 1 && this.#stream && performance.now() >= this.#avoidUntil) {
+      return this.#lane(sessionId).save(request, sessionId, budget);
+    }
+    return this.#first(sessionId, this.saveAlone(request, budget));
+  }
+
+  async #first(sessionId: string, call: Promise<SaveResponse>): Promise<SaveResponse> {
+    const ended = call.then(
+      () => {},
+      () => {},
+    );
+    this.#alone.set(sessionId, ended);
+    try {
+      return await call;
+    } finally {
+      if (this.#alone.get(sessionId) === ended) {
+        this.#alone.delete(sessionId);
+      }
+    }
+  }
+
+  #lane(sessionId: string): Lane {
+    let hash = 0;
+    for (let index = 0; index < sessionId.length; index++) {
+      hash = (hash * 31 + sessionId.charCodeAt(index)) | 0;
+    }
+    return this.#lanes[Math.abs(hash) % LANES] as Lane;
+  }
+}

@@ -1,0 +1,247 @@
+/** The client's calls for sessions as a whole. */
+
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { durationMs } from "@bufbuild/protobuf/wkt";
+import type { CallOptions } from "./budget.js";
+import type { Caller } from "./caller.js";
+import { LeaseHeld } from "./errors.js";
+import { CheckpointService } from "./gen/lockstitch/v1/checkpoint_service_pb.js";
+import {
+  type AcquireLeaseResponse,
+  type CheckpointRefSchema,
+  type CopySessionResponse,
+  type DeleteCheckpointsRequestSchema,
+  type DeleteCheckpointsResponse,
+  type GetSessionResponse,
+  type RenewLeaseResponse,
+  type RetentionPolicySchema,
+  SessionService,
+  type WatchSessionResponse,
+} from "./gen/lockstitch/v1/session_service_pb.js";
+import { type HeldLease, Runner } from "./runner.js";
+import type { Saver } from "./saver.js";
+import { duration } from "./values.js";
+import { type WatchOptions, watch } from "./watch.js";
+
+/** Which checkpoints of a session stay. The latest of every namespace always does. */
+export interface Retention {
+  /** The greatest so many ids of every namespace stay. */
+  keepLast?: number | undefined;
+  /** What was saved longer ago than this goes, 1000 or more. */
+  maxAgeMs?: number | undefined;
+}
+
+/** A checkpoint of a session; the namespace is "" unless given. */
+export type CheckpointRefInit = MessageInitShape<typeof CheckpointRefSchema>;
+
+export interface UpdateSessionOptions extends CallOptions {
+  setLabels?: Record<string, string> | undefined;
+  removeLabels?: string[] | undefined;
+  /** Sliding expiry, counted from now; null: the session stays for ever. */
+  ttlMs?: number | null | undefined;
+  /** Retention in place of the server's; null: the server's again. */
+  retention?: Retention | null | undefined;
+  leaseToken?: bigint | undefined;
+}
+
+export interface DeleteSessionsOptions extends CallOptions {
+  /** How long they cannot be begun anew. Default: the server's, 1 hour. 0: they can at once. */
+  tombstoneMs?: number | undefined;
+}
+
+export interface CopySessionOptions extends CallOptions {
+  /** Copy up to this checkpoint. Default: everything. */
+  at?: CheckpointRefInit | undefined;
+  labels?: Record<string, string> | undefined;
+  ttlMs?: number | undefined;
+}
+
+export interface PruneOptions extends CallOptions {
+  /** Default: what each session's own policy says, else the server's. */
+  retention?: Retention | undefined;
+  /** Only tell what would go. */
+  dryRun?: boolean | undefined;
+}
+
+/** What is gone, or would be. */
+export interface Pruned {
+  checkpoints: bigint;
+  bytes: bigint;
+  sessions: bigint;
+}
+
+export interface LeaseOptions extends CallOptions {
+  /** How long the lease lasts unless renewed, 1000 to a day. Default: the server's, 30,000. */
+  ttlMs?: number | undefined;
+}
+
+export interface AcquireOptions extends LeaseOptions {
+  /** Whether to wait while another holds it, for as long as the call may take. Default: LeaseHeld is thrown at once. */
+  wait?: boolean | undefined;
+}
+
+/** How long to wait before asking again whether a lease is free: at most so long, whatever the server says. */
+const ASK_AGAIN_MS = 2000;
+
+export abstract class SessionCalls {
+  protected readonly caller: Caller;
+  protected readonly saver: Saver;
+
+  protected constructor(caller: Caller, saver: Saver) {
+    this.caller = caller;
+    this.saver = saver;
+  }
+
+  /** One session with its settings. Throws SessionNotFound. */
+  getSession(sessionId: string, options?: CallOptions): Promise<GetSessionResponse> {
+    return this.caller.call(SessionService.method.getSession, { sessionId }, options);
+  }
+
+  /** Change labels, expiry or retention. What is not given stays. Throws SessionNotFound, LeaseLost. */
+  async updateSession(sessionId: string, options: UpdateSessionOptions): Promise<GetSessionResponse> {
+    const { setLabels = {}, removeLabels = [], ttlMs, retention, leaseToken = 0n } = options;
+    const request = {
+      sessionId,
+      setLabels,
+      removeLabels,
+      leaseToken,
+      clearTtl: ttlMs === null,
+      clearRetention: retention === null,
+      ...ttlOf(ttlMs),
+      ...retentionOf(retention),
+    };
+    const answer = await this.caller.call(SessionService.method.updateSession, request, options);
+    return answer.session as GetSessionResponse;
+  }
+
+  /** Delete sessions with all they have, and keep late saves from bringing them back. How many existed. */
+  async deleteSessions(sessionIds: string[], options: DeleteSessionsOptions = {}): Promise<number> {
+    const { tombstoneMs } = options;
+    const request = { sessionIds, ...(tombstoneMs === undefined ? {} : { tombstone: duration(tombstoneMs) }) };
+    return (await this.caller.call(SessionService.method.deleteSessions, request, options)).deleted;
+  }
+
+  /** Delete what came after a checkpoint. Throws NotFound, LeaseLost. */
+  rewindSession(
+    sessionId: string,
+    after: CheckpointRefInit,
+    options: CallOptions & { leaseToken?: bigint | undefined } = {},
+  ): Promise<DeleteCheckpointsResponse> {
+    const { leaseToken = 0n } = options;
+    return this.#deleteCheckpoints({ sessionId, leaseToken, which: { case: "after", value: after } }, options);
+  }
+
+  /**
+   * Delete the checkpoints that have all these metadata entries, each a key and its JSON text.
+   *
+   * sessionId: "" means those of all sessions.
+   */
+  deleteCheckpoints(
+    sessionId: string,
+    metadata: Record<string, string>,
+    options: CallOptions & { leaseToken?: bigint | undefined } = {},
+  ): Promise<DeleteCheckpointsResponse> {
+    const { leaseToken = 0n } = options;
+    const which = { case: "metadata", value: { entries: metadata } } as const;
+    return this.#deleteCheckpoints({ sessionId, leaseToken, which }, options);
+  }
+
+  /** Copy a session, or its beginning, into a new one. Throws SessionNotFound, AlreadyExists. */
+  copySession(source: string, target: string, options: CopySessionOptions = {}): Promise<CopySessionResponse> {
+    const { at, labels = {}, ttlMs } = options;
+    const ends = { sourceSessionId: source, targetSessionId: target, labels };
+    const request = { ...ends, ...ttlOf(ttlMs), ...(at === undefined ? {} : { at }) };
+    return this.caller.call(SessionService.method.copySession, request, options);
+  }
+
+  /** Delete old checkpoints. `sessionIds`: none means all sessions, page by page; `timeoutMs` is then for each page. */
+  async pruneSessions(sessionIds: string[] = [], options: PruneOptions = {}): Promise<Pruned> {
+    const sum: Pruned = { checkpoints: 0n, bytes: 0n, sessions: 0n };
+    const request = { sessionIds, dryRun: options.dryRun ?? false, ...retentionOf(options.retention), pageToken: "" };
+    do {
+      const page = await this.caller.call(SessionService.method.pruneSessions, request, options);
+      sum.checkpoints += page.checkpoints;
+      sum.bytes += page.bytes;
+      sum.sessions += page.sessions;
+      request.pageToken = page.nextPageToken;
+    } while (request.pageToken);
+    return sum;
+  }
+
+  /**
+   * Follow a session, heartbeats included, until the loop is left or the signal given. A call that breaks off is
+   * continued with the last token. Throws ResumeTooOld; Unavailable or DeadlineExceeded when the server has been away for
+   * longer than a call may take.
+   */
+  watchSession(sessionId: string, options?: WatchOptions): AsyncGenerator<WatchSessionResponse, void, undefined> {
+    return watch(this.caller, sessionId, options);
+  }
+
+  /** Take the lease of a session. `holder`: who asks, unique among those that may. Throws LeaseHeld. */
+  async acquireLease(sessionId: string, holder: string, options: AcquireOptions = {}): Promise<HeldLease> {
+    const budget = this.caller.budget(options);
+    const request = { sessionId, holder, ...ttlOf(options.ttlMs) };
+    for (;;) {
+      try {
+        const timeoutMs = Math.max(1, budget.remaining);
+        const call = { timeoutMs, signal: options.signal };
+        return held(await this.caller.call(SessionService.method.acquireLease, request, call));
+      } catch (error) {
+        if (!options.wait || !(error instanceof LeaseHeld) || budget.remaining <= ASK_AGAIN_MS) {
+          throw error;
+        }
+        await budget.sleep(Math.min(error.retryDelayMs ?? ASK_AGAIN_MS, ASK_AGAIN_MS));
+      }
+    }
+  }
+
+  /** Prolong a lease that is live. Throws LeaseLost. */
+  async renewLease(sessionId: string, leaseToken: bigint, options: LeaseOptions = {}): Promise<HeldLease> {
+    const request = { sessionId, leaseToken, ...ttlOf(options.ttlMs) };
+    return held(await this.caller.call(SessionService.method.renewLease, request, options));
+  }
+
+  /** Give a lease back. Whether it was held under this token. */
+  async releaseLease(sessionId: string, leaseToken: bigint, options?: CallOptions): Promise<boolean> {
+    const request = { sessionId, leaseToken };
+    return (await this.caller.call(SessionService.method.releaseLease, request, options)).released;
+  }
+
+  /** Take the lease of a session, load its latest checkpoint, and keep the lease until `release`. Throws LeaseHeld. */
+  async run(sessionId: string, holder: string, options: AcquireOptions = {}): Promise<Runner> {
+    const lease = await this.acquireLease(sessionId, holder, options);
+    const begun = performance.now();
+    try {
+      const latest = await this.caller.call(CheckpointService.method.loadLatest, { sessionId }, options);
+      return new Runner(this.caller, this.saver, sessionId, lease, latest, begun);
+    } catch (error) {
+      await this.releaseLease(sessionId, lease.token).catch(() => false); // it will run out
+      throw error;
+    }
+  }
+
+  #deleteCheckpoints(
+    request: MessageInitShape<typeof DeleteCheckpointsRequestSchema>,
+    options: CallOptions,
+  ): Promise<DeleteCheckpointsResponse> {
+    return this.caller.call(SessionService.method.deleteCheckpoints, request, options);
+  }
+}
+
+function ttlOf(ttlMs: number | null | undefined) {
+  return typeof ttlMs === "number" ? { ttl: duration(ttlMs) } : {};
+}
+
+function retentionOf(given: Retention | null | undefined): {
+  retention?: MessageInitShape<typeof RetentionPolicySchema>;
+} {
+  if (!given) {
+    return {};
+  }
+  const { keepLast = 0, maxAgeMs } = given;
+  return { retention: { keepLast, ...(maxAgeMs === undefined ? {} : { maxAge: duration(maxAgeMs) }) } };
+}
+
+function held({ lease, ttl }: AcquireLeaseResponse | RenewLeaseResponse): HeldLease {
+  return { token: lease?.token ?? 0n, holder: lease?.holder ?? "", ttlMs: ttl ? durationMs(ttl) : 0 };
+}

@@ -1,0 +1,83 @@
+/** Small helpers to write messages of the contract by hand. */
+
+import { create } from "@bufbuild/protobuf";
+import { type Duration, durationFromMs, type Timestamp, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { Endpoint, type NodeKind, NodeKindSchema } from "./gen/lockstitch/v1/checkpoint_pb.js";
+
+/** As `expectedLatest`: there is no checkpoint yet. */
+export const NONE = Object.freeze({ none: true } as const);
+
+/** Where a graph begins. */
+export const START: NodeKind = Object.freeze(endpoint(Endpoint.START));
+
+/** Where a graph ends. */
+export const END: NodeKind = Object.freeze(endpoint(Endpoint.END));
+
+/** A node of the user's. `name`: 0 to 512 bytes. */
+export function node(name: string): NodeKind {
+  return create(NodeKindSchema, { kind: { case: "custom", value: name } });
+}
+
+/** A length of time. Fractions of a millisecond are rounded. */
+export function duration(ms: number): Duration {
+  return durationFromMs(Math.round(ms));
+}
+
+/** A point in time; a Date is exact to the millisecond, a Timestamp to the nanosecond. */
+export function timestamp(when: Date | Timestamp): Timestamp {
+  return when instanceof Date ? timestampFromDate(when) : when;
+}
+
+function endpoint(value: Endpoint): NodeKind {
+  return create(NodeKindSchema, { kind: { case: "endpoint", value } });
+}
+
+/**
+ * A value as the JSON text that `extra`, `metadata`, `details` and `context` hold. A bigint becomes an integer, all of
+ * its digits included. Throws TypeError for what JSON has no words for, such as undefined, NaN and infinities.
+ */
+export function jsonText(value: unknown): string {
+  if (typeof value === "bigint") {
+    return value.toString();
+  }
+  if (Array.isArray(value)) {
+    return `[${value.map(jsonText).join(",")}]`;
+  }
+  if (typeof value === "object" && value !== null && !("toJSON" in value)) {
+    const known = Object.entries(value).filter(([, one]) => one !== undefined);
+    return `{${known.map(([key, one]) => `${JSON.stringify(key)}:${jsonText(one)}`).join(",")}}`;
+  }
+  const text = typeof value === "number" && !Number.isFinite(value) ? undefined : JSON.stringify(value);
+  if (text === undefined) {
+    throw new TypeError(`JSON has no words for ${String(value)}`);
+  }
+  return text;
+}
+
+const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+const MARK = "\u0000";
+
+/**
+ * The value of a JSON text. Integers beyond 2^53, which a JavaScript number would round, become a bigint. Throws
+ * SyntaxError for what is not JSON.
+ */
+export function jsonValue(text: string): unknown {
+  JSON.parse(text); // what follows would make some text valid that is not
+  return JSON.parse(text.replace(STRING_OR_NUMBER, marked), (_, value) => unmarked(value));
+}
+
+/** A large integer as a string behind a mark; a string that begins with the mark gets another one. */
+function marked(token: string): string {
+  if (token.startsWith('"')) {
+    return token.startsWith('"\\u0000') ? `"\\u0000${token.slice(1)}` : token;
+  }
+  const large = /^-?\d+$/.test(token) && !Number.isSafeInteger(Number(token));
+  return large ? JSON.stringify(`${MARK}${token}`) : token;
+}
+
+function unmarked(value: unknown): unknown {
+  if (typeof value !== "string" || !value.startsWith(MARK)) {
+    return value;
+  }
+  return value.startsWith(MARK + MARK) ? value.slice(1) : BigInt(value.slice(1));
+}

@@ -1,0 +1,134 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, before, describe, test } from "node:test";
+import {
+  Cancelled,
+  Client,
+  DeadlineExceeded,
+  ExpectedLatestMismatch,
+  InvalidArgument,
+  NONE,
+  NotJson,
+  SaveOutcome,
+  Unavailable,
+} from "lockstitch";
+import { Server } from "./server.js";
+
+describe("a client", { timeout: 300_000 }, () => {
+  let server: Server;
+  let client: Client;
+
+  before(async () => {
+    server = await Server.start();
+    client = new Client(server.target);
+  });
+  after(async () => {
+    client.close();
+    await server[Symbol.asyncDispose]();
+  });
+
+  test("throws errors by their reason, with what they tell", async () => {
+    const sessionId = randomUUID();
+    await client.save({ sessionId, step: 7n }, { expectedLatest: NONE });
+    await assert.rejects(client.save({ sessionId, step: 8n }, { expectedLatest: "x" }), (error: unknown) => {
+      assert(error instanceof ExpectedLatestMismatch);
+      assert.deepEqual([error.latestStep, error.code, error.name], [7n, "ABORTED", "ExpectedLatestMismatch"]);
+      return true;
+    });
+    await assert.rejects(client.save({ sessionId, metadata: { a: "{" } }), NotJson);
+    await assert.rejects(client.save({ sessionId: "" }), (error: unknown) => {
+      assert(error instanceof InvalidArgument);
+      assert.equal(error.field, "checkpoint.session_id");
+      return true;
+    });
+  });
+
+  test("refuses steps beyond 2^63-1 and keeps all below", async () => {
+    const sessionId = randomUUID();
+    for (const step of [2n ** 53n + 1n, 2n ** 63n - 1n]) {
+      await client.save({ sessionId, step, concurrencyLimit: 2n ** 64n - 1n });
+      const { checkpoint } = await client.loadLatest(sessionId);
+      assert.deepEqual([checkpoint?.step, checkpoint?.concurrencyLimit], [step, 2n ** 64n - 1n]);
+    }
+    await assert.rejects(client.save({ sessionId, step: 2n ** 63n }), InvalidArgument);
+  });
+
+  test("keeps the order of a session's saves that are under way together", async () => {
+    const sessionId = randomUUID();
+    const steps = Array.from({ length: 50 }, (_, step) => BigInt(step));
+    const saves = steps.map((step) =>
+      client.save({ sessionId, step }, { expectedLatest: step === 0n ? NONE : step - 1n }),
+    );
+    const answers = await Promise.all(saves);
+    assert(answers.every((answer) => answer.outcome === SaveOutcome.CREATED));
+  });
+
+  test("takes what a checkpoint holds at once", async () => {
+    const sessionId = randomUUID();
+    const state = { messages: { items: [{ role: "user", content: "before" }] } };
+    const saves = [client.save({ sessionId: randomUUID(), state }), client.save({ sessionId, state })];
+    (state.messages.items[0] as { content: string }).content = "after";
+    await Promise.all(saves);
+    const { checkpoint } = await client.loadLatest(sessionId);
+    assert.equal(checkpoint?.state?.messages?.items[0]?.content, "before");
+  });
+
+  test("fails one save of many alone", async () => {
+    const saves = Array.from({ length: 20 }, (_, number) => ({ sessionId: number === 7 ? "" : randomUUID() }));
+    const answers = await Promise.allSettled(saves.map((save) => client.save(save)));
+    assert.deepEqual(
+      answers.flatMap((answer, number) => (answer.status === "rejected" ? [number] : [])),
+      [7],
+    );
+  });
+
+  test("obeys a signal, before and during a call", async () => {
+    await assert.rejects(client.loadLatest("s", { signal: AbortSignal.abort() }), Cancelled);
+    const away = new Client("127.0.0.1:1");
+    const [signal, one, other] = [AbortSignal.timeout(200), randomUUID(), randomUUID()];
+    const calls = [
+      away.loadLatest(one, { signal }),
+      away.save({ sessionId: one }, { signal }),
+      away.save({ sessionId: other }, { signal }),
+    ];
+    for (const call of await Promise.allSettled(calls)) {
+      assert(call.status === "rejected" && call.reason instanceof Cancelled);
+    }
+    away.close();
+  });
+
+  test("does not wait for ever where there is no server, and not at all when told so", async () => {
+    for (const retry of [true, false]) {
+      const away = new Client("127.0.0.1:1", { timeoutMs: 500, retry });
+      const calls = [away.loadLatest("s"), away.save({ sessionId: "a" }), away.save({ sessionId: "b" })];
+      for (const call of await Promise.allSettled(calls)) {
+        assert(call.status === "rejected");
+        assert(call.reason instanceof (retry ? DeadlineExceeded : Unavailable), String(call.reason));
+      }
+      away.close();
+    }
+  });
+
+  test("ends its calls when it is closed", async () => {
+    const closing = new Client("127.0.0.1:1");
+    const calls = [closing.loadLatest("s"), closing.save({ sessionId: "a" }), closing.save({ sessionId: "b" })];
+    setTimeout(() => closing.close(), 100);
+    for (const call of await Promise.allSettled(calls)) {
+      assert(call.status === "rejected" && call.reason instanceof Cancelled, String(call.status));
+    }
+    await assert.rejects(closing.loadLatest("s"), Cancelled);
+    closing.close();
+  });
+
+  test("speaks over a Unix socket", async () => {
+    await using local = await Server.start(true);
+    using client = new Client(local.target);
+    assert.equal((await client.save({ sessionId: "s" })).outcome, SaveOutcome.CREATED);
+  });
+
+  test("refuses options that make no sense", () => {
+    assert.throws(() => new Client("x:1", { retry: { maxBackoffMs: 0 } }), RangeError);
+    assert.throws(() => new Client("x:1", { delta: { maxEntries: 0 } }), RangeError);
+    assert.throws(() => new Client("x:1", { tls: { cert: "x" } }), TypeError);
+  });
+});

@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { promisify } from "node:util";
+import * as all from "lockstitch";
+import { ErrorReason } from "lockstitch/v1";
+import { PACKAGE } from "./server.js";
+
+const run = promisify(execFile);
+
+test("the lock file names versions and hashes, and no place to get them from", async () => {
+  const lock = JSON.parse(await readFile(join(PACKAGE, "package-lock.json"), "utf8"));
+  const entries = Object.entries<{ resolved?: string; integrity?: string }>(lock.packages).filter(([path]) => path);
+  assert(entries.length > 10);
+  for (const [path, { resolved, integrity }] of entries) {
+    assert.equal(resolved, undefined, path);
+    assert.match(integrity ?? "", /^sha512-/, path);
+  }
+});
+
+test("the package holds the module, its types and what a reader looks for", async () => {
+  const { stdout } = await run("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: PACKAGE });
+  const packed = JSON.parse(stdout);
+  const [{ files }] = Array.isArray(packed) ? packed : Object.values<{ files: { path: string }[] }>(packed);
+  const paths = files.map(({ path }: { path: string }) => path);
+  for (const path of ["dist/index.js", "dist/index.d.ts", "dist/v1.d.ts", "README.md", "LICENSE", "package.json"]) {
+    assert(paths.includes(path), path);
+  }
+  assert(!paths.some((path: string) => path.startsWith("test") || path.startsWith("node_modules")));
+});
+
+test("every reason of the contract has a class of its own kind", async () => {
+  const { fromStatus } = await import("../src/errors.js");
+  const { ErrorInfoSchema, StatusSchema } = await import("lockstitch/v1");
+  for (const reason of Object.keys(ErrorReason).filter(
+    (name) => Number.isNaN(Number(name)) && name !== "UNSPECIFIED",
+  )) {
+    const info = all.create(ErrorInfoSchema, { reason, domain: "lockstitch.dev", metadata: { field: "f" } });
+    const value = all.toBinary(ErrorInfoSchema, info);
+    const details = [{ typeUrl: "type.googleapis.com/google.rpc.ErrorInfo", value }];
+    const error = fromStatus(all.create(StatusSchema, { code: 2, details }));
+    assert.notEqual(error.constructor.name, "LockstitchError", reason);
+    assert.deepEqual([error.reason, error.metadata], [reason, { field: "f" }]);
+  }
+});

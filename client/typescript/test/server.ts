@@ -1,0 +1,76 @@
+/** A real server for tests, from the repository's virtual environment, on a port that stays the same over restarts. */
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Client } from "lockstitch";
+
+/** From build/test. */
+export const PACKAGE = fileURLToPath(new URL("../..", import.meta.url));
+export const ROOT = fileURLToPath(new URL("../../../..", import.meta.url));
+const COMMAND = process.env.LOCKSTITCH ?? join(ROOT, ".venv/bin/lockstitch");
+const START_MS = 60_000;
+
+export class Server implements AsyncDisposable {
+  readonly target: string;
+  readonly #directory: string;
+  #process: ChildProcess | undefined;
+
+  private constructor(target: string, directory: string) {
+    this.target = target;
+    this.#directory = directory;
+  }
+
+  /** `socket`: whether it listens on a Unix socket. */
+  static async start(socket = false): Promise<Server> {
+    const directory = await mkdtemp(join(tmpdir(), "lockstitch-"));
+    const target = socket ? `unix:${join(directory, "socket")}` : `127.0.0.1:${await freePort()}`;
+    const server = new Server(target, directory);
+    await server.start();
+    return server;
+  }
+
+  async start(): Promise<void> {
+    const store = `sqlite:///${join(this.#directory, "lockstitch.db")}`;
+    const environment = Object.entries(process.env).filter(([name]) => !name.startsWith("LOCKSTITCH"));
+    this.#process = spawn(COMMAND, ["serve", "--listen", this.target, "--store", store], {
+      cwd: this.#directory,
+      env: Object.fromEntries(environment),
+      stdio: ["ignore", "ignore", process.env.LOCKSTITCH_TEST_LOG ? "inherit" : "ignore"],
+    });
+    const client = new Client(this.target);
+    await client.waitReady({ timeoutMs: START_MS }).finally(() => client.close());
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#process?.kill(name);
+  }
+
+  async stop(name: NodeJS.Signals = "SIGTERM"): Promise<void> {
+    const process = this.#process;
+    if (process && process.exitCode === null && process.signalCode === null) {
+      const ended = once(process, "exit");
+      process.kill("SIGCONT");
+      process.kill(name);
+      await ended;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop("SIGKILL");
+    await rm(this.#directory, { recursive: true, force: true });
+  }
+}
+
+export async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, "127.0.0.1");
+  await once(probe, "listening");
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  await once(probe, "close");
+  return port;
+}

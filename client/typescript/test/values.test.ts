@@ -1,0 +1,74 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+  CheckpointSchema,
+  checkpointFromSession,
+  clone,
+  create,
+  fromBinary,
+  jsonText,
+  jsonValue,
+  node,
+  restoreSessionState,
+  SessionStateSchema,
+  toBinary,
+} from "lockstitch";
+
+test("JSON text is read with all digits of its integers", () => {
+  for (const value of [
+    null,
+    true,
+    "text",
+    -1.5,
+    9007199254740991,
+    9007199254740993n,
+    -(2n ** 70n),
+    [1, [2n ** 64n]],
+    { a: { b: [] } },
+    "\u0000123",
+    "\u0000\u0000",
+    '"12345678901234567890"',
+    { "12345678901234567890": "\\" },
+  ]) {
+    assert.deepEqual(jsonValue(jsonText(value)), value);
+  }
+  assert.deepEqual(jsonValue(' { "a" : 1e400, "b" : 12345678901234567890.0 } '), {
+    a: Infinity,
+    b: 12345678901234567000,
+  });
+});
+
+test("what is not JSON is refused both ways", () => {
+  for (const value of [undefined, Number.NaN, Infinity, () => 1]) {
+    assert.throws(() => jsonText(value), TypeError);
+  }
+  for (const text of ["", "{", "01", "'a'", "1 2", "\u000012"]) {
+    assert.throws(() => jsonValue(text), SyntaxError);
+  }
+});
+
+test("JSON text leaves out what is undefined, and follows toJSON, as JSON.stringify does", () => {
+  const value = { a: undefined, b: new Date(0), c: "é" };
+  assert.equal(jsonText(value), JSON.stringify(value));
+});
+
+test("a session becomes a checkpoint and comes back, and nothing is shared", () => {
+  const session = create(SessionStateSchema, {
+    step: 2n ** 63n - 1n,
+    frontier: [node("a")],
+    scheduler: { concurrencyLimit: 2n ** 64n - 1n },
+    schedulerState: { versionsSeen: { a: { versions: { messages: 2n ** 64n - 1n } } } },
+    state: { extra: { version: 2 ** 32 - 1, entries: { ["__proto__"]: "1" } } },
+  });
+  const before = toBinary(SessionStateSchema, session);
+  const checkpoint = checkpointFromSession("s", session);
+  const kept = clone(CheckpointSchema, checkpoint);
+  session.frontier.push(node("b"));
+  assert.deepEqual(toBinary(CheckpointSchema, checkpoint), toBinary(CheckpointSchema, kept));
+  const read = fromBinary(CheckpointSchema, toBinary(CheckpointSchema, checkpoint));
+  assert.deepEqual(toBinary(SessionStateSchema, restoreSessionState(read)), before);
+});
+
+test("a checkpoint without a state is not taken for an empty session", () => {
+  assert.throws(() => restoreSessionState(create(CheckpointSchema, { step: 1n })), TypeError);
+});
