@@ -1,0 +1,30 @@
+package dev.lockstitch;
+
+import io.grpc.Status.Code;
+import java.time.Duration;
+
+/** The time that a call has, retries included, and the trace that it is a part of. */
+final class Budget {
+  private final long end;
+  final java.util.Map<String, String> trace = Tracing.current();
+
+  Budget(Duration timeout) {
+    if (timeout.isNegative() || timeout.isZero()) {
+      throw new IllegalArgumentException("a timeout must be above 0");
+    }
+    long most = Long.MAX_VALUE / 4;
+    boolean endless = timeout.compareTo(Duration.ofNanos(most)) > 0;
+    end = System.nanoTime() + (endless ? most : timeout.toNanos());
+  }
+
+  /** Nanoseconds that are left; 0 and above. */
+  long remaining() {
+    return Math.max(0, end - System.nanoTime());
+  }
+
+  /** {@code fault}: what went wrong before, or null. */
+  static LockstitchException outOfTime(Throwable fault) {
+    String told = fault == null ? "" : " (" + fault.getMessage() + ")";
+    return Errors.of(Code.DEADLINE_EXCEEDED, "no answer in time" + told, fault);
+  }
+}

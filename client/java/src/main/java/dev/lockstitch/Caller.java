@@ -1,0 +1,99 @@
+package dev.lockstitch;
+
+import io.grpc.MethodDescriptor;
+import io.grpc.Status.Code;
+import java.time.Duration;
+import java.util.concurrent.CancellationException;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+
+/** Calls that are repeated while there is time. */
+final class Caller {
+  final Transport transport;
+
+  /** null: each call is made once, and only if there is a connection. */
+  final RetryPolicy retry;
+
+  private final Duration timeout;
+
+  Caller(Transport transport, RetryPolicy retry, Duration timeout) {
+    this.transport = transport;
+    this.retry = retry;
+    this.timeout = timeout;
+  }
+
+  /** {@code given}: null for the client's. */
+  Budget budget(Duration given) {
+    return new Budget(given == null ? timeout : given);
+  }
+
+  /** One answer; blocks. */
+  <Q, A> A call(MethodDescriptor<Q, A> method, Q request, Duration given) {
+    return await(send(method, request, budget(given)));
+  }
+
+  /** One answer. */
+  <Q, A> CompletableFuture<A> send(MethodDescriptor<Q, A> method, Q request, Budget budget) {
+    CompletableFuture<A> answer = new CompletableFuture<>();
+    attempt(method, request, budget, answer, 1, null);
+    return answer;
+  }
+
+  private <Q, A> void attempt(
+      MethodDescriptor<Q, A> method,
+      Q request,
+      Budget budget,
+      CompletableFuture<A> answer,
+      int times,
+      LockstitchException fault) {
+    CompletableFuture<A> call = transport.unary(method, request, budget);
+    call.whenComplete(
+        (given, error) -> {
+          if (error == null) {
+            answer.complete(given);
+            return;
+          }
+          LockstitchException failure = unwrap(error);
+          long pause = RetryPolicy.pauseNanos(retry, failure, times);
+          if (pause < 0 || pause >= budget.remaining() || answer.isDone() || transport.isClosed()) {
+            boolean late = failure instanceof DeadlineExceededException && fault != null;
+            answer.completeExceptionally(late ? Budget.outOfTime(fault) : failure);
+          } else {
+            Runnable again = () -> attempt(method, request, budget, answer, times + 1, failure);
+            transport.scheduler.schedule(again, pause, TimeUnit.NANOSECONDS);
+          }
+        });
+  }
+
+  /** What a future gives; blocks, for no longer than the call it belongs to may take. */
+  static <A> A await(CompletableFuture<A> answer) {
+    try {
+      return answer.get();
+    } catch (ExecutionException | CancellationException error) {
+      LockstitchException failure = unwrap(error);
+      failure.addSuppressed(new Throwable("where the call was made"));
+      throw failure;
+    } catch (InterruptedException error) {
+      answer.cancel(false);
+      Thread.currentThread().interrupt();
+      throw Errors.of(Code.CANCELLED, "the thread was interrupted", error);
+    }
+  }
+
+  /** Wait; blocks. */
+  static void sleep(long nanos) {
+    try {
+      TimeUnit.NANOSECONDS.sleep(nanos);
+    } catch (InterruptedException error) {
+      Thread.currentThread().interrupt();
+      throw Errors.of(Code.CANCELLED, "the thread was interrupted", error);
+    }
+  }
+
+  static LockstitchException unwrap(Throwable error) {
+    boolean wrapped = error instanceof ExecutionException || error instanceof CompletionException;
+    return Errors.from(wrapped && error.getCause() != null ? error.getCause() : error);
+  }
+}

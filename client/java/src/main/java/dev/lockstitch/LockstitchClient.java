@@ -1,0 +1,430 @@
+package dev.lockstitch;
+
+import dev.lockstitch.v1.AcquireLeaseRequest;
+import dev.lockstitch.v1.AcquireLeaseResponse;
+import dev.lockstitch.v1.Checkpoint;
+import dev.lockstitch.v1.CheckpointServiceGrpc;
+import dev.lockstitch.v1.CheckpointView;
+import dev.lockstitch.v1.CopySessionRequest;
+import dev.lockstitch.v1.CopySessionResponse;
+import dev.lockstitch.v1.DeleteCheckpointsRequest;
+import dev.lockstitch.v1.DeleteCheckpointsResponse;
+import dev.lockstitch.v1.DeleteSessionsRequest;
+import dev.lockstitch.v1.GetSessionRequest;
+import dev.lockstitch.v1.GetSessionResponse;
+import dev.lockstitch.v1.ListCheckpointsRequest;
+import dev.lockstitch.v1.ListCheckpointsResponse;
+import dev.lockstitch.v1.ListSessionsRequest;
+import dev.lockstitch.v1.ListSessionsResponse;
+import dev.lockstitch.v1.LoadLatestRequest;
+import dev.lockstitch.v1.LoadLatestResponse;
+import dev.lockstitch.v1.LoadRequest;
+import dev.lockstitch.v1.LoadResponse;
+import dev.lockstitch.v1.PruneSessionsRequest;
+import dev.lockstitch.v1.PruneSessionsResponse;
+import dev.lockstitch.v1.ReleaseLeaseRequest;
+import dev.lockstitch.v1.RenewLeaseRequest;
+import dev.lockstitch.v1.RenewLeaseResponse;
+import dev.lockstitch.v1.SaveResponse;
+import dev.lockstitch.v1.SaveWritesRequest;
+import dev.lockstitch.v1.SaveWritesResponse;
+import dev.lockstitch.v1.SessionServiceGrpc;
+import dev.lockstitch.v1.SessionSummary;
+import dev.lockstitch.v1.UpdateSessionRequest;
+import dev.lockstitch.v1.WalkAncestorsRequest;
+import dev.lockstitch.v1.WalkAncestorsResponse;
+import dev.lockstitch.v1.WatchSessionRequest;
+import dev.lockstitch.v1.WatchSessionResponse;
+import io.grpc.MethodDescriptor;
+import java.time.Duration;
+import java.util.Collection;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalLong;
+import java.util.concurrent.CompletableFuture;
+import java.util.stream.IntStream;
+
+/**
+ * A client, which any number of threads may share. The connection is opened by the first call, and
+ * a server that is not there yet, or is restarting, is waited for. Every failed call throws a
+ * {@link LockstitchException}.
+ *
+ * <p>Integers of 64 bits are Java's signed {@code long}. Steps go up to 2^63-1, so they are never
+ * negative. Revisions, concurrency limits, lease tokens and the versions that a node has seen may
+ * use all 64 bits: print them by {@link Long#toUnsignedString(long)} and compare them by {@link
+ * Long#compareUnsigned}.
+ */
+public final class LockstitchClient implements AutoCloseable {
+  /** Where a server listens unless told otherwise. */
+  public static final String DEFAULT_TARGET = "127.0.0.1:50051";
+
+  private final Transport transport;
+  private final Caller caller;
+  private final Saver saver;
+  private final Duration timeout;
+
+  private LockstitchClient(Builder settings) {
+    timeout = settings.timeout;
+    transport = new Transport(settings);
+    caller = new Caller(transport, settings.retry, settings.timeout);
+    Memory memory = settings.delta == null ? null : new Memory(settings.delta);
+    saver = new Saver(caller, memory, settings.stream);
+  }
+
+  private LockstitchClient(LockstitchClient other, Duration timeout) {
+    this.timeout = timeout;
+    transport = other.transport;
+    caller = new Caller(transport, other.caller.retry, timeout);
+    saver = other.saver;
+  }
+
+  /** A client with the defaults, over an unencrypted connection. */
+  public static LockstitchClient connect(String target) {
+    return builder(target).build();
+  }
+
+  /**
+   * A client to be set up.
+   *
+   * @param target where the server is, such as "127.0.0.1:50051", "unix:/run/lockstitch.sock" or
+   *     "dns:///lockstitch:50051"; a name with many addresses spreads the calls over all of them
+   */
+  public static Builder builder(String target) {
+    return new Builder(target);
+  }
+
+  /** The same client, whose calls other than saves may take so long; closing one closes both. */
+  public LockstitchClient withTimeout(Duration other) {
+    return new LockstitchClient(this, other);
+  }
+
+  /** Store a checkpoint; see {@link #save(Checkpoint, SaveOptions)}. */
+  public SaveResponse save(Checkpoint checkpoint) {
+    return save(checkpoint, SaveOptions.NONE);
+  }
+
+  /**
+   * Store a checkpoint; when this returns, it is durable. Where the client remembers the session's
+   * last save, only what changed since is sent. Saving the same content again changes nothing. An
+   * empty checkpoint_id becomes the step as 20 digits.
+   *
+   * @throws ExpectedLatestMismatchException if the latest checkpoint is not the expected one
+   * @throws LeaseLostException if somebody else holds the session's lease
+   * @throws InvalidArgumentException if the checkpoint breaks a rule of the contract
+   */
+  public SaveResponse save(Checkpoint checkpoint, SaveOptions options) {
+    return Caller.await(saver.save(checkpoint, options));
+  }
+
+  /**
+   * As {@link #save(Checkpoint, SaveOptions)}, without waiting; it fails with a {@link
+   * LockstitchException}.
+   */
+  public CompletableFuture<SaveResponse> saveAsync(Checkpoint checkpoint, SaveOptions options) {
+    return saver.save(checkpoint, options);
+  }
+
+  /**
+   * Store pending writes of a checkpoint, all of them or none. The checkpoint need not exist yet.
+   */
+  public SaveWritesResponse saveWrites(SaveWritesRequest request) {
+    return call(CheckpointServiceGrpc.getSaveWritesMethod(), request);
+  }
+
+  /**
+   * The latest checkpoint of the root namespace. No such session: {@code hasCheckpoint()} is false.
+   */
+  public LoadLatestResponse loadLatest(String sessionId) {
+    return loadLatest(sessionId, "", CheckpointView.CHECKPOINT_VIEW_FULL);
+  }
+
+  /** The latest checkpoint, the one with the greatest id, and its pending writes. */
+  public LoadLatestResponse loadLatest(String sessionId, String namespace, CheckpointView view) {
+    return call(
+        CheckpointServiceGrpc.getLoadLatestMethod(), latestRequest(sessionId, namespace, view));
+  }
+
+  /**
+   * The checkpoint of a step in the root namespace, and its pending writes.
+   *
+   * @throws NotFoundException if there is none
+   */
+  public LoadResponse load(String sessionId, long step) {
+    return load(LoadRequest.newBuilder().setSessionId(sessionId).setStep(step).build());
+  }
+
+  /**
+   * One checkpoint, by id or by step, and its pending writes.
+   *
+   * @throws NotFoundException if there is none
+   */
+  public LoadResponse load(LoadRequest request) {
+    return call(CheckpointServiceGrpc.getLoadMethod(), request);
+  }
+
+  /** The latest checkpoints of many sessions, in any order: for a fleet that restarts. */
+  public Resumed<LatestOf> loadLatestMany(Collection<String> sessionIds) {
+    return loadLatestOf(
+        sessionIds.stream()
+            .map(id -> latestRequest(id, "", CheckpointView.CHECKPOINT_VIEW_FULL))
+            .toList());
+  }
+
+  /** As {@link #loadLatestMany}, by requests. */
+  public Resumed<LatestOf> loadLatestOf(List<LoadLatestRequest> requests) {
+    Map<Integer, LoadLatestRequest> waiting = new LinkedHashMap<>();
+    IntStream.range(0, requests.size()).forEach(place -> waiting.put(place, requests.get(place)));
+    return Streams.loadLatestMany(caller, waiting);
+  }
+
+  /** Back along parent_id, nearest ancestor first, without the checkpoint itself. */
+  public Resumed<WalkAncestorsResponse> walkAncestors(WalkAncestorsRequest request) {
+    return Streams.walkAncestors(caller, request);
+  }
+
+  /**
+   * Sessions that have at least one checkpoint, filtered as the request says; the client fetches
+   * the pages.
+   */
+  public Paged<SessionSummary> listSessions(ListSessionsRequest request) {
+    return new Paged<>(
+        token -> {
+          ListSessionsRequest page = request.toBuilder().setPageToken(token).build();
+          ListSessionsResponse answer = call(CheckpointServiceGrpc.getListSessionsMethod(), page);
+          return new Paged.Page<>(
+              answer.getSessionsList(), answer.getNextPageToken(), OptionalLong.empty());
+        },
+        request.getPageToken());
+  }
+
+  /** Checkpoints, newest first, filtered as the request says; the client fetches the pages. */
+  public Paged<ListedCheckpoint> listCheckpoints(ListCheckpointsRequest request) {
+    return new Paged<>(
+        token -> {
+          ListCheckpointsRequest page = request.toBuilder().setPageToken(token).build();
+          return listed(call(CheckpointServiceGrpc.getListCheckpointsMethod(), page));
+        },
+        request.getPageToken());
+  }
+
+  /**
+   * One session with its settings.
+   *
+   * @throws SessionNotFoundException if there is none
+   */
+  public GetSessionResponse getSession(String sessionId) {
+    return call(
+        SessionServiceGrpc.getGetSessionMethod(),
+        GetSessionRequest.newBuilder().setSessionId(sessionId).build());
+  }
+
+  /** Change labels, expiry or retention of a session. */
+  public GetSessionResponse updateSession(UpdateSessionRequest request) {
+    return call(SessionServiceGrpc.getUpdateSessionMethod(), request).getSession();
+  }
+
+  /** Delete sessions, and keep late saves from bringing them back. How many existed. */
+  public int deleteSessions(DeleteSessionsRequest request) {
+    return call(SessionServiceGrpc.getDeleteSessionsMethod(), request).getDeleted();
+  }
+
+  /** Delete some checkpoints: those after one (a rewind), or those with given metadata. */
+  public DeleteCheckpointsResponse deleteCheckpoints(DeleteCheckpointsRequest request) {
+    return call(SessionServiceGrpc.getDeleteCheckpointsMethod(), request);
+  }
+
+  /** Copy a session, or its beginning, into a new one. */
+  public CopySessionResponse copySession(CopySessionRequest request) {
+    return call(SessionServiceGrpc.getCopySessionMethod(), request);
+  }
+
+  /** Delete old checkpoints, over all pages. The sum of what is gone, or would be. */
+  public PruneSessionsResponse pruneSessions(PruneSessionsRequest request) {
+    PruneSessionsResponse.Builder sum = PruneSessionsResponse.newBuilder();
+    String token = request.getPageToken();
+    do {
+      PruneSessionsRequest page = request.toBuilder().setPageToken(token).build();
+      PruneSessionsResponse answer = call(SessionServiceGrpc.getPruneSessionsMethod(), page);
+      sum.setCheckpoints(sum.getCheckpoints() + answer.getCheckpoints())
+          .setBytes(sum.getBytes() + answer.getBytes())
+          .setSessions(sum.getSessions() + answer.getSessions());
+      token = answer.getNextPageToken();
+    } while (!token.isEmpty());
+    return sum.build();
+  }
+
+  /** Follow a session from now on, heartbeats included. */
+  public Resumed<WatchSessionResponse> watchSession(String sessionId) {
+    return watchSession(WatchSessionRequest.newBuilder().setSessionId(sessionId).build());
+  }
+
+  /**
+   * Follow a session, heartbeats included, until closed. A call that breaks off or falls silent is
+   * continued with the last token.
+   */
+  public Resumed<WatchSessionResponse> watchSession(WatchSessionRequest request) {
+    return Streams.watch(caller, request);
+  }
+
+  /**
+   * Take the lease of a session.
+   *
+   * @throws LeaseHeldException if another holds it
+   */
+  public AcquireLeaseResponse acquireLease(String sessionId, String holder, Duration ttl) {
+    var request =
+        AcquireLeaseRequest.newBuilder()
+            .setSessionId(sessionId)
+            .setHolder(holder)
+            .setTtl(Values.duration(ttl))
+            .build();
+    return acquireLease(request);
+  }
+
+  /** As {@link #acquireLease(String, String, Duration)}, by a request. */
+  public AcquireLeaseResponse acquireLease(AcquireLeaseRequest request) {
+    return call(SessionServiceGrpc.getAcquireLeaseMethod(), request);
+  }
+
+  /**
+   * Prolong a lease that is live.
+   *
+   * @throws LeaseLostException if it is not
+   */
+  public RenewLeaseResponse renewLease(RenewLeaseRequest request) {
+    return call(SessionServiceGrpc.getRenewLeaseMethod(), request);
+  }
+
+  /** Give a lease back. Whether it was held under this token. */
+  public boolean releaseLease(String sessionId, long token) {
+    var request =
+        ReleaseLeaseRequest.newBuilder().setSessionId(sessionId).setLeaseToken(token).build();
+    return call(SessionServiceGrpc.getReleaseLeaseMethod(), request).getReleased();
+  }
+
+  /**
+   * Take the lease of a session, load its latest checkpoint, and keep the lease until closed.
+   *
+   * @param holder who asks: unique among those that may, such as host and process
+   * @param ttl how long the lease lasts when this process has died, 1 second or more
+   * @throws LeaseHeldException if another holds it
+   */
+  public SessionRunner run(String sessionId, String holder, Duration ttl) {
+    long begun = System.nanoTime();
+    AcquireLeaseResponse lease = acquireLease(sessionId, holder, ttl);
+    try {
+      return new SessionRunner(caller, saver, sessionId, lease, loadLatest(sessionId), begun);
+    } catch (LockstitchException error) {
+      try {
+        releaseLease(sessionId, lease.getLease().getToken());
+      } catch (LockstitchException other) {
+        error.addSuppressed(other); // it will run out
+      }
+      throw error;
+    }
+  }
+
+  /**
+   * End running calls, which fail with {@link CancelledException}, and the connection. May be
+   * repeated.
+   */
+  @Override
+  public void close() {
+    transport.close();
+    saver.close();
+  }
+
+  private <Q, A> A call(MethodDescriptor<Q, A> method, Q request) {
+    return caller.call(method, request, timeout);
+  }
+
+  private static LoadLatestRequest latestRequest(
+      String sessionId, String namespace, CheckpointView view) {
+    return LoadLatestRequest.newBuilder()
+        .setSessionId(sessionId)
+        .setNamespace(namespace)
+        .setView(view)
+        .build();
+  }
+
+  private static Paged.Page<ListedCheckpoint> listed(ListCheckpointsResponse answer) {
+    List<ListedCheckpoint> items =
+        IntStream.range(0, answer.getCheckpointsCount())
+            .mapToObj(
+                place ->
+                    new ListedCheckpoint(answer.getCheckpoints(place), answer.getDetails(place)))
+            .toList();
+    OptionalLong total =
+        answer.hasTotalSize() ? OptionalLong.of(answer.getTotalSize()) : OptionalLong.empty();
+    return new Paged.Page<>(items, answer.getNextPageToken(), total);
+  }
+
+  /** How a client is set up. */
+  public static final class Builder {
+    final String target;
+    final Map<String, String> metadata = new LinkedHashMap<>();
+    Tls tls;
+    Duration timeout = Duration.ofSeconds(30);
+    RetryPolicy retry = RetryPolicy.DEFAULT;
+    DeltaPolicy delta = DeltaPolicy.DEFAULT;
+    boolean stream = true;
+
+    private Builder(String target) {
+      this.target = target;
+    }
+
+    /** TLS; without it the connection is unencrypted. */
+    public Builder tls(Tls settings) {
+      tls = settings;
+      return this;
+    }
+
+    /** Sent as {@code authorization: Bearer ...} with every call. */
+    public Builder apiKey(String key) {
+      return metadata("authorization", "Bearer " + key);
+    }
+
+    /** Sent with every call. */
+    public Builder metadata(String key, String value) {
+      metadata.put(key, value);
+      return this;
+    }
+
+    /**
+     * How long a call may take, retries included, unless it is told otherwise. 30 seconds unless
+     * given.
+     */
+    public Builder timeout(Duration most) {
+      new Budget(most);
+      timeout = most;
+      return this;
+    }
+
+    /** How calls are repeated; null: each is made once, and only if there is a connection. */
+    public Builder retry(RetryPolicy policy) {
+      retry = policy;
+      return this;
+    }
+
+    /** How much to remember so that only what changed is sent; null: always send full states. */
+    public Builder delta(DeltaPolicy policy) {
+      delta = policy;
+      return this;
+    }
+
+    /**
+     * Whether saves that are under way at the same time share streams, which takes a fraction of
+     * the work.
+     */
+    public Builder stream(boolean share) {
+      stream = share;
+      return this;
+    }
+
+    /** The client. It connects when it is used. */
+    public LockstitchClient build() {
+      return new LockstitchClient(this);
+    }
+  }
+}

@@ -1,0 +1,8 @@
+package dev.lockstitch;
+
+/** No such checkpoint. */
+public class NotFoundException extends LockstitchException {
+  NotFoundException(ErrorDetails details) {
+    super(details);
+  }
+}

@@ -1,0 +1,382 @@
+package dev.lockstitch;
+
+import dev.lockstitch.v1.SaveRequest;
+import dev.lockstitch.v1.SaveResponse;
+import dev.lockstitch.v1.SaveStreamRequest;
+import dev.lockstitch.v1.SaveStreamResponse;
+import io.grpc.Status.Code;
+import io.grpc.stub.ClientCallStreamObserver;
+import io.grpc.stub.ClientResponseObserver;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * Saves of some sessions, over one SaveStream after the other: in their order, and what has no
+ * answer when a stream ends once more on the next.
+ */
+final class SaveLane {
+  /** A stream that nobody uses is closed after this time, or twice this time at most. */
+  private static final long IDLE_SECONDS = 5;
+
+  /** How long a stream is used, so that clients spread over the servers that there are by then. */
+  private static final long STREAM_SECONDS = 300;
+
+  /** Whom a lane tells how streams fare. */
+  interface Owner {
+    /** A save was answered. */
+    void streamsWork();
+
+    /** There are no streams here; {@code unlessKnown}: unless one has brought an answer before. */
+    void avoidStreams(boolean unlessKnown);
+
+    /** Save by a call of its own. */
+    CompletableFuture<SaveResponse> saveAlone(SaveRequest request, Budget budget);
+  }
+
+  /** A save that waits for its answer. */
+  private static final class Item {
+    final long number;
+    final SaveRequest request;
+    final Budget budget;
+    final long begun = System.nanoTime();
+    final CompletableFuture<SaveResponse> answer = new CompletableFuture<>();
+    boolean sent; // on the stream that is open now
+    int refusals;
+
+    Item(long number, SaveRequest request, Budget budget) {
+      this.number = number;
+      this.request = request;
+      this.budget = budget;
+    }
+
+    String session() {
+      return request.getCheckpoint().getSessionId();
+    }
+
+    SaveStreamRequest message() {
+      return SaveStreamRequest.newBuilder()
+          .setRequestId(number)
+          .setSave(request)
+          .putAllTraceContext(budget.trace)
+          .build();
+    }
+  }
+
+  private final Transport transport;
+  private final RetryPolicy retry;
+  private final Owner owner;
+  private final TreeMap<Long, Item> waiting = new TreeMap<>(); // all that have no answer
+  private final TreeMap<Long, Item> unsent = new TreeMap<>();
+  private final Set<String> held = new HashSet<>(); // sessions that have to wait for a moment
+  private long number;
+  private Stream stream; // null: there is none
+  private boolean recovering;
+  private int failures; // streams in a row that have brought nothing
+  private LockstitchException fault; // what has gone wrong since the last answer
+
+  SaveLane(Transport transport, RetryPolicy retry, Owner owner) {
+    this.transport = transport;
+    this.retry = retry;
+    this.owner = owner;
+  }
+
+  CompletableFuture<SaveResponse> save(SaveRequest request, Budget budget) {
+    Item item;
+    synchronized (this) {
+      item = new Item(++number, request, budget);
+      waiting.put(item.number, item);
+      unsent.put(item.number, item);
+    }
+    var alarm = schedule(() -> expire(item), budget.remaining());
+    item.answer.whenComplete(
+        (given, error) -> {
+          alarm.cancel(false);
+          remove(item); // where the caller has cancelled it
+        });
+    wake();
+    return item.answer;
+  }
+
+  void close() {
+    failAll(Transport.closedError());
+  }
+
+  private synchronized void wake() {
+    if (waiting.isEmpty() || recovering) {
+      return;
+    }
+    if (stream == null) {
+      open();
+    } else {
+      stream.pump();
+    }
+  }
+
+  private void open() {
+    failures++;
+    unsent.clear();
+    unsent.putAll(waiting);
+    waiting.values().forEach(item -> item.sent = false);
+    stream = new Stream();
+    transport.openSaveStream(stream);
+  }
+
+  /** The next item to send; null: there is nothing to send now. */
+  private Item take() {
+    for (Item item : unsent.values()) {
+      if (!held.contains(item.session())) {
+        unsent.remove(item.number);
+        item.sent = true;
+        return item;
+      }
+    }
+    return null;
+  }
+
+  private synchronized void remove(Item item) {
+    waiting.remove(item.number);
+    unsent.remove(item.number);
+  }
+
+  private void answered(SaveStreamResponse answer) {
+    transport.answered();
+    owner.streamsWork();
+    Item item;
+    synchronized (this) {
+      failures = 0;
+      fault = null;
+      item = waiting.get(answer.getRequestId());
+    }
+    if (item == null) {
+      return; // nobody waits for it any more
+    }
+    switch (answer.getResultCase()) {
+      case SAVED -> item.answer.complete(answer.getSaved());
+      case ERROR -> refused(item, Errors.from(answer.getError()));
+      case RESULT_NOT_SET ->
+          item.answer.completeExceptionally(
+              Errors.of(Code.INTERNAL, "an answer without a result", null));
+    }
+  }
+
+  /** Fail, or send it again later, and what of its session has not gone out after it. */
+  private void refused(Item item, LockstitchException error) {
+    long pause = RetryPolicy.pauseNanos(retry, error, ++item.refusals);
+    if (pause < 0 || pause >= item.budget.remaining()) {
+      item.answer.completeExceptionally(error);
+      return;
+    }
+    boolean first;
+    synchronized (this) {
+      fault = error;
+      item.sent = false;
+      unsent.put(item.number, item);
+      first = held.add(item.session());
+    }
+    if (first) {
+      schedule(() -> release(item.session()), pause);
+    }
+  }
+
+  private void release(String session) {
+    synchronized (this) {
+      held.remove(session);
+    }
+    wake();
+  }
+
+  private void ended(Stream which, LockstitchException error) {
+    transport.saveStreamEnded();
+    boolean barren;
+    synchronized (this) {
+      if (stream != which) {
+        return;
+      }
+      stream = null;
+      fault = error == null ? fault : error;
+      barren = failures > 0;
+      recovering = !waiting.isEmpty();
+      if (!recovering) {
+        return;
+      }
+    }
+    recover(error, barren);
+  }
+
+  /**
+   * Do what is to be done before the next stream. {@code error}: how the last one ended; null: in
+   * peace.
+   */
+  private void recover(LockstitchException error, boolean barren) {
+    if (transport.isClosed()) {
+      failAll(Transport.closedError());
+      return;
+    }
+    if (error instanceof UnimplementedException) {
+      owner.avoidStreams(false);
+    }
+    boolean foreign = error != null && !(error instanceof UnavailableException);
+    if (error instanceof UnauthenticatedException || error instanceof PermissionDeniedException) {
+      failAll(error);
+      goOn();
+    } else if (retry == null || barren && foreign) {
+      saveAlone(toSaveAlone());
+    } else {
+      schedule(this::goOn, barren ? retry.backoffNanos(failures) : 0);
+    }
+  }
+
+  private synchronized List<Item> toSaveAlone() {
+    List<Item> sent = waiting.values().stream().filter(item -> item.sent).toList();
+    return new ArrayList<>(sent.isEmpty() ? waiting.values() : sent);
+  }
+
+  /**
+   * By calls of their own, so that whichever ended the stream gets its own error. One by one: in
+   * order.
+   */
+  private void saveAlone(List<Item> items) {
+    if (items.isEmpty()) {
+      goOn();
+      return;
+    }
+    Item item = items.remove(0);
+    if (item.answer.isDone()) {
+      saveAlone(items);
+      return;
+    }
+    owner
+        .saveAlone(item.request, item.budget)
+        .whenComplete(
+            (given, error) -> {
+              if (error == null) {
+                item.answer.complete(given);
+              } else {
+                item.answer.completeExceptionally(Caller.unwrap(error));
+              }
+              saveAlone(items);
+            });
+  }
+
+  private void goOn() {
+    synchronized (this) {
+      recovering = false;
+    }
+    wake();
+  }
+
+  private void expire(Item item) {
+    boolean sent;
+    LockstitchException why;
+    synchronized (this) {
+      sent = item.sent;
+      why = Budget.outOfTime(fault);
+    }
+    if (!item.answer.completeExceptionally(why) || !sent) {
+      return;
+    }
+    owner.avoidStreams(true); // there may be a proxy that waits for the end of the stream
+    boolean renewed = transport.renew(item.begun);
+    synchronized (this) {
+      if (stream != null && (renewed || waiting.values().stream().noneMatch(one -> one.sent))) {
+        stream.drop(); // it may be stuck: others go on over the next one
+      }
+    }
+  }
+
+  private void failAll(LockstitchException error) {
+    List<Item> all;
+    synchronized (this) {
+      all = new ArrayList<>(waiting.values());
+    }
+    all.forEach(item -> item.answer.completeExceptionally(error));
+  }
+
+  private java.util.concurrent.Future<?> schedule(Runnable work, long nanos) {
+    try {
+      return transport.scheduler.schedule(work, nanos, TimeUnit.NANOSECONDS);
+    } catch (RejectedExecutionException error) { // the client is closed
+      failAll(Transport.closedError());
+      return CompletableFuture.completedFuture(null);
+    }
+  }
+
+  /** One SaveStream call. */
+  private final class Stream
+      implements ClientResponseObserver<SaveStreamRequest, SaveStreamResponse> {
+    private final long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(STREAM_SECONDS);
+    private ClientCallStreamObserver<SaveStreamRequest> call;
+    private boolean used = true;
+    private boolean closing;
+
+    @Override
+    public void beforeStart(ClientCallStreamObserver<SaveStreamRequest> begun) {
+      call = begun;
+      call.setOnReadyHandler(SaveLane.this::wake);
+      watchLater();
+    }
+
+    /** Send what there is, as long as the connection takes it. The lane is locked. */
+    void pump() {
+      while (!closing && call.isReady()) {
+        Item item = take();
+        if (item == null) {
+          return;
+        }
+        used = true;
+        call.onNext(item.message());
+      }
+    }
+
+    void drop() {
+      closing = true;
+      call.cancel("it may be stuck", null);
+    }
+
+    @Override
+    public void onNext(SaveStreamResponse answer) {
+      answered(answer);
+    }
+
+    @Override
+    public void onError(Throwable error) {
+      boolean dropped;
+      synchronized (SaveLane.this) {
+        dropped = closing;
+        closing = true;
+      }
+      ended(this, dropped ? null : Errors.from(error));
+    }
+
+    @Override
+    public void onCompleted() {
+      ended(this, null);
+    }
+
+    private void watchLater() {
+      schedule(this::watch, TimeUnit.SECONDS.toNanos(IDLE_SECONDS));
+    }
+
+    /** Have the call end when it is idle or old. */
+    private void watch() {
+      synchronized (SaveLane.this) {
+        if (closing || stream != this) {
+          return;
+        }
+        if (!used && waiting.isEmpty() || System.nanoTime() - until > 0) {
+          closing = true;
+          call.onCompleted();
+          return;
+        }
+        used = false;
+      }
+      watchLater();
+    }
+  }
+}

@@ -1,0 +1,8 @@
+package dev.lockstitch;
+
+/** The session was deleted, and cannot be begun anew yet. */
+public class SessionDeletedException extends FailedPreconditionException {
+  SessionDeletedException(ErrorDetails details) {
+    super(details);
+  }
+}

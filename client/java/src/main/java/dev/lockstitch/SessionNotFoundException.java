@@ -1,0 +1,8 @@
+package dev.lockstitch;
+
+/** No such session. */
+public class SessionNotFoundException extends NotFoundException {
+  SessionNotFoundException(ErrorDetails details) {
+    super(details);
+  }
+}

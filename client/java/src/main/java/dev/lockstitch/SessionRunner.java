@@ -1,0 +1,159 @@
+package dev.lockstitch;
+
+import dev.lockstitch.v1.AcquireLeaseResponse;
+import dev.lockstitch.v1.Checkpoint;
+import dev.lockstitch.v1.LoadLatestResponse;
+import dev.lockstitch.v1.ReleaseLeaseRequest;
+import dev.lockstitch.v1.RenewLeaseRequest;
+import dev.lockstitch.v1.SaveResponse;
+import dev.lockstitch.v1.SessionServiceGrpc;
+import java.time.Duration;
+import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * The right to run a session, from {@link LockstitchClient#run}. The lease is renewed by itself
+ * until {@link #close}, or until it is lost: then {@link #lost} is completed, and this runner must
+ * stop. Whatever it saves is fenced: a runner that has lost its lease without knowing it cannot
+ * overwrite what another one does.
+ */
+public final class SessionRunner implements AutoCloseable {
+  private static final long LEAST_PAUSE = TimeUnit.MILLISECONDS.toNanos(100);
+
+  private final Caller caller;
+  private final Saver saver;
+  private final String sessionId;
+  private final long token;
+  private final Duration ttl;
+  private final LoadLatestResponse latest;
+  private final CompletableFuture<LockstitchException> lost = new CompletableFuture<>();
+  private ScheduledFuture<?> renewal;
+  private long until;
+  private boolean released;
+
+  /** {@code begun}: when the lease was asked for. */
+  SessionRunner(
+      Caller caller,
+      Saver saver,
+      String sessionId,
+      AcquireLeaseResponse lease,
+      LoadLatestResponse latest,
+      long begun) {
+    this.caller = caller;
+    this.saver = saver;
+    this.sessionId = sessionId;
+    this.latest = latest;
+    token = lease.getLease().getToken();
+    ttl = Values.duration(lease.getTtl());
+    until = begun + ttl.toNanos();
+    renewLater();
+  }
+
+  /** The fencing token. */
+  public long token() {
+    return token;
+  }
+
+  /**
+   * The latest checkpoint of the root namespace when the lease was taken; empty: the session is
+   * new.
+   */
+  public Optional<Checkpoint> checkpoint() {
+    return latest.hasCheckpoint() ? Optional.of(latest.getCheckpoint()) : Optional.empty();
+  }
+
+  /** All that was loaded with it. */
+  public LoadLatestResponse latest() {
+    return latest;
+  }
+
+  /** Completed with the reason when the lease is lost. */
+  public CompletableFuture<LockstitchException> lost() {
+    return lost;
+  }
+
+  /** Save under the lease. */
+  public SaveResponse save(Checkpoint checkpoint) {
+    return save(checkpoint, SaveOptions.NONE);
+  }
+
+  /**
+   * Save under the lease.
+   *
+   * @throws LeaseLostException as soon as it is known to be lost
+   */
+  public SaveResponse save(Checkpoint checkpoint, SaveOptions options) {
+    if (lost.isDone()) {
+      throw lost.join();
+    }
+    try {
+      return Caller.await(saver.save(checkpoint, options.withLease(token)));
+    } catch (LeaseLostException error) {
+      lose(error);
+      throw error;
+    }
+  }
+
+  /** Give the lease back. Whether it was still held. May be repeated. */
+  public boolean release() {
+    synchronized (this) {
+      released = true;
+      renewal.cancel(false);
+    }
+    var request =
+        ReleaseLeaseRequest.newBuilder().setSessionId(sessionId).setLeaseToken(token).build();
+    return caller.call(SessionServiceGrpc.getReleaseLeaseMethod(), request, null).getReleased();
+  }
+
+  @Override
+  public void close() {
+    release();
+  }
+
+  /** When a third of the lease's time has passed. */
+  private synchronized void renewLater() {
+    if (!released) {
+      long pause = Math.max(LEAST_PAUSE, until - System.nanoTime() - ttl.toNanos() * 2 / 3);
+      renewal = caller.transport.scheduler.schedule(this::renew, pause, TimeUnit.NANOSECONDS);
+    }
+  }
+
+  private void renew() {
+    long begun = System.nanoTime();
+    Budget left =
+        caller.budget(
+            Duration.ofNanos(Math.max(1, until - begun))); // after that it may be another's
+    var request =
+        RenewLeaseRequest.newBuilder()
+            .setSessionId(sessionId)
+            .setLeaseToken(token)
+            .setTtl(Values.duration(ttl))
+            .build();
+    caller
+        .send(SessionServiceGrpc.getRenewLeaseMethod(), request, left)
+        .whenComplete(
+            (given, error) -> renewed(begun, error == null ? null : Caller.unwrap(error)));
+  }
+
+  private void renewed(long begun, LockstitchException error) {
+    if (error == null) {
+      until = begun + ttl.toNanos();
+    } else if (error instanceof LeaseLostException) {
+      lose(error);
+      return;
+    } else if (until - System.nanoTime() <= 0) {
+      lose(Errors.leaseLost("the lease could not be renewed in time", error));
+      return;
+    }
+    renewLater();
+  }
+
+  private void lose(LockstitchException error) {
+    synchronized (this) {
+      renewal.cancel(false);
+    }
+    lost.complete(error);
+  }
+}

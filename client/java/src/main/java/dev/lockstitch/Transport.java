@@ -1,0 +1,275 @@
+package dev.lockstitch;
+
+import dev.lockstitch.v1.CheckpointServiceGrpc;
+import dev.lockstitch.v1.SaveStreamRequest;
+import dev.lockstitch.v1.SaveStreamResponse;
+import io.grpc.CallOptions;
+import io.grpc.Channel;
+import io.grpc.ClientCall;
+import io.grpc.ClientInterceptors;
+import io.grpc.ConnectivityState;
+import io.grpc.InsecureChannelCredentials;
+import io.grpc.ManagedChannel;
+import io.grpc.Metadata;
+import io.grpc.MethodDescriptor;
+import io.grpc.Status.Code;
+import io.grpc.netty.shaded.io.grpc.netty.NettyChannelBuilder;
+import io.grpc.netty.shaded.io.netty.channel.EventLoopGroup;
+import io.grpc.netty.shaded.io.netty.channel.epoll.EpollDomainSocketChannel;
+import io.grpc.netty.shaded.io.netty.channel.epoll.EpollEventLoopGroup;
+import io.grpc.netty.shaded.io.netty.channel.unix.DomainSocketAddress;
+import io.grpc.stub.ClientCalls;
+import io.grpc.stub.MetadataUtils;
+import io.grpc.stub.StreamObserver;
+import java.util.Iterator;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.ScheduledThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+
+/** Single calls over gRPC. What goes wrong is told as LockstitchException. */
+final class Transport {
+  private static final String UNIX = "unix:";
+  private static final long POKE_MS = 250;
+
+  /** How long nothing has to come before a connection is given up. */
+  private static final long PATIENCE_NANOS = TimeUnit.SECONDS.toNanos(1);
+
+  final ScheduledThreadPoolExecutor scheduler;
+  private final LockstitchClient.Builder settings;
+  private final ManagedChannel channel;
+  private final AtomicInteger underWay = new AtomicInteger();
+  private final ScheduledFuture<?> poking;
+  private EventLoopGroup group; // of a Unix socket; gRPC has its own for others
+  private volatile long lastAnswer = System.nanoTime();
+  private volatile boolean closed;
+
+  Transport(LockstitchClient.Builder settings) {
+    this.settings = settings;
+    scheduler = new ScheduledThreadPoolExecutor(1, Transport::daemon);
+    scheduler.setRemoveOnCancelPolicy(true);
+    // Never shut down, since somebody may wait for what it has yet to do; its thread ends when
+    // there is nothing more.
+    scheduler.setKeepAliveTime(5, TimeUnit.SECONDS);
+    scheduler.allowCoreThreadTimeOut(true);
+    channel = connect();
+    poking = scheduler.scheduleWithFixedDelay(this::poke, POKE_MS, POKE_MS, TimeUnit.MILLISECONDS);
+  }
+
+  /** One answer. */
+  <Q, A> CompletableFuture<A> unary(MethodDescriptor<Q, A> method, Q request, Budget budget) {
+    if (closed) {
+      return CompletableFuture.failedFuture(closedError());
+    }
+    long begun = System.nanoTime();
+    CompletableFuture<A> answer = new CompletableFuture<>();
+    underWay.incrementAndGet();
+    ClientCalls.asyncUnaryCall(call(method, budget), request, new Single<>(answer));
+    return answer.whenComplete((given, error) -> ended(begun, error));
+  }
+
+  /** Answers, as they come. To be closed. */
+  <Q, A> Answers<A> stream(
+      MethodDescriptor<Q, A> method, Q request, Budget budget, boolean withDeadline) {
+    if (closed) {
+      throw closedError();
+    }
+    ClientCall<Q, A> call = withDeadline ? call(method, budget) : call(method, null, budget.trace);
+    return new Answers<>(this, call, ClientCalls.blockingServerStreamingCall(call, request));
+  }
+
+  /** Begin a SaveStream. It has no deadline: each save has its own. */
+  StreamObserver<SaveStreamRequest> openSaveStream(StreamObserver<SaveStreamResponse> answers) {
+    underWay.incrementAndGet();
+    ClientCall<SaveStreamRequest, SaveStreamResponse> call =
+        call(CheckpointServiceGrpc.getSaveStreamMethod(), null, Map.of());
+    return ClientCalls.asyncBidiStreamingCall(call, answers);
+  }
+
+  void saveStreamEnded() {
+    underWay.decrementAndGet();
+  }
+
+  void answered() {
+    lastAnswer = System.nanoTime();
+  }
+
+  /**
+   * Connect anew, if nothing has come since then, which is a while ago: the server, or the way to
+   * it, may be gone without a word. Whether it does.
+   */
+  boolean renew(long since) {
+    long now = System.nanoTime();
+    if (closed || lastAnswer - since > 0 || now - since < PATIENCE_NANOS) {
+      return false;
+    }
+    lastAnswer = now; // one new connection is enough for all that notice
+    channel.enterIdle(); // calls that are under way go on
+    return true;
+  }
+
+  void close() {
+    closed = true;
+    poking.cancel(false);
+    channel.shutdownNow();
+    if (group != null) {
+      group.shutdownGracefully(0, 1, TimeUnit.SECONDS);
+    }
+  }
+
+  boolean isClosed() {
+    return closed;
+  }
+
+  static LockstitchException closedError() {
+    return Errors.of(Code.CANCELLED, "the client was closed", null);
+  }
+
+  private void ended(long begun, Throwable error) {
+    underWay.decrementAndGet();
+    if (error == null) {
+      answered();
+    } else if (error instanceof DeadlineExceededException) {
+      renew(begun);
+    }
+  }
+
+  /**
+   * gRPC waits up to two minutes between attempts to connect; a server that restarts is back in
+   * seconds.
+   */
+  private void poke() {
+    if (underWay.get() > 0 && channel.getState(false) == ConnectivityState.TRANSIENT_FAILURE) {
+      channel.resetConnectBackoff();
+    }
+  }
+
+  private <Q, A> ClientCall<Q, A> call(MethodDescriptor<Q, A> method, Budget budget) {
+    return call(method, budget, budget.trace);
+  }
+
+  /** {@code budget}: null for a call without a deadline. */
+  private <Q, A> ClientCall<Q, A> call(
+      MethodDescriptor<Q, A> method, Budget budget, Map<String, String> trace) {
+    Metadata headers = new Metadata();
+    settings.metadata.forEach((key, value) -> headers.put(ascii(key), value));
+    trace.forEach((key, value) -> headers.put(ascii(key), value));
+    CallOptions options =
+        settings.retry == null ? CallOptions.DEFAULT : CallOptions.DEFAULT.withWaitForReady();
+    if (budget != null) {
+      options = options.withDeadlineAfter(budget.remaining(), TimeUnit.NANOSECONDS);
+    }
+    Channel with =
+        ClientInterceptors.intercept(channel, MetadataUtils.newAttachHeadersInterceptor(headers));
+    return with.newCall(method, options);
+  }
+
+  private static Metadata.Key<String> ascii(String key) {
+    return Metadata.Key.of(key, Metadata.ASCII_STRING_MARSHALLER);
+  }
+
+  private ManagedChannel connect() {
+    NettyChannelBuilder builder = settings.target.startsWith(UNIX) ? overSocket() : overNetwork();
+    if (settings.tls != null && settings.tls.serverName() != null) {
+      builder.overrideAuthority(settings.tls.serverName());
+    }
+    return builder
+        // What the server has accepted can be read back, whatever its limit.
+        .maxInboundMessageSize(Integer.MAX_VALUE)
+        // The client repeats calls by itself: it knows what the server asks for, and for how long.
+        .disableRetry()
+        // Servers end connections that ping more often than every five minutes.
+        .keepAliveTime(360, TimeUnit.SECONDS)
+        .keepAliveTimeout(10, TimeUnit.SECONDS)
+        .build();
+  }
+
+  /**
+   * A name with many addresses is many replicas: spread the calls, leave out those that cannot be
+   * reached.
+   */
+  private NettyChannelBuilder overNetwork() {
+    var credentials =
+        settings.tls == null ? InsecureChannelCredentials.create() : settings.tls.credentials();
+    return NettyChannelBuilder.forTarget(settings.target, credentials)
+        .defaultLoadBalancingPolicy("round_robin");
+  }
+
+  @SuppressWarnings("deprecation") // what replaces the group is not in older versions of Netty
+  private NettyChannelBuilder overSocket() {
+    String path = settings.target.substring(UNIX.length()).replaceFirst("^//", "");
+    group = new EpollEventLoopGroup(1, Transport::daemon);
+    return NettyChannelBuilder.forAddress(
+            new DomainSocketAddress(path), InsecureChannelCredentials.create())
+        .channelType(EpollDomainSocketChannel.class)
+        .eventLoopGroup(group)
+        .overrideAuthority("localhost");
+  }
+
+  private static Thread daemon(Runnable work) {
+    Thread thread = new Thread(work, "lockstitch");
+    thread.setDaemon(true);
+    return thread;
+  }
+
+  /** The one answer of a call. */
+  private record Single<A>(CompletableFuture<A> answer) implements StreamObserver<A> {
+    @Override
+    public void onNext(A given) {
+      answer.complete(given);
+    }
+
+    @Override
+    public void onError(Throwable error) {
+      answer.completeExceptionally(Errors.from(error));
+    }
+
+    @Override
+    public void onCompleted() {
+      answer.completeExceptionally(Errors.of(Code.INTERNAL, "no answer", null));
+    }
+  }
+
+  /** The answers of one call. */
+  static final class Answers<A> implements AutoCloseable {
+    private final Transport transport;
+    private final ClientCall<?, A> call;
+    private final Iterator<A> answers;
+    private final long begun = System.nanoTime();
+
+    Answers(Transport transport, ClientCall<?, A> call, Iterator<A> answers) {
+      this.transport = transport;
+      this.call = call;
+      this.answers = answers;
+      transport.underWay.incrementAndGet();
+    }
+
+    /** The next answer; null: there is none. */
+    A next() {
+      try {
+        A answer = answers.hasNext() ? answers.next() : null;
+        transport.answered();
+        return answer;
+      } catch (RuntimeException error) {
+        LockstitchException failure = Errors.from(error);
+        if (failure instanceof DeadlineExceededException) {
+          transport.renew(begun);
+        }
+        throw failure;
+      }
+    }
+
+    /** End the call, which then fails. */
+    void cancel(String why) {
+      call.cancel(why, null);
+    }
+
+    @Override
+    public void close() {
+      transport.underWay.decrementAndGet();
+      call.cancel("nobody reads on", null);
+    }
+  }
+}

@@ -1,0 +1,202 @@
+package dev.lockstitch;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.lockstitch.v1.Checkpoint;
+import dev.lockstitch.v1.SaveOutcome;
+import dev.lockstitch.v1.SaveResponse;
+import dev.lockstitch.v1.VersionedState;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.UUID;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+@Timeout(300)
+class ClientTest {
+  private static final String NOWHERE = "127.0.0.1:1";
+  private static Server server;
+  private static LockstitchClient client;
+  private final String session = UUID.randomUUID().toString();
+
+  @BeforeAll
+  static void start() throws IOException {
+    server = Server.started();
+    client = LockstitchClient.builder(server.target).timeout(Duration.ofSeconds(120)).build();
+  }
+
+  @AfterAll
+  static void stop() throws IOException, InterruptedException {
+    client.close();
+    server.close();
+  }
+
+  private Checkpoint at(long step) {
+    return Checkpoint.newBuilder().setSessionId(session).setStep(step).build();
+  }
+
+  @Test
+  void errorsAreClassesByTheirReason() {
+    client.save(at(7), SaveOptions.NONE.expectNone());
+    var mismatch =
+        assertThrows(
+            ExpectedLatestMismatchException.class,
+            () -> client.save(at(8), SaveOptions.NONE.expectCheckpoint("x")));
+    assertEquals(7, mismatch.latestStep().getAsLong());
+    Checkpoint noJson = at(9).toBuilder().putMetadata("a", "{").build();
+    assertThrows(NotJsonException.class, () -> client.save(noJson));
+    var invalid =
+        assertThrows(
+            InvalidArgumentException.class, () -> client.save(Checkpoint.getDefaultInstance()));
+    assertEquals("checkpoint.session_id", invalid.field());
+  }
+
+  @Test
+  void stepsThatAreNegativeInJavaAreRefusedAndOtherIntegersUseAllBits() {
+    Checkpoint extreme = at(Long.MAX_VALUE).toBuilder().setConcurrencyLimit(-1).build();
+    client.save(extreme);
+    Checkpoint loaded = client.loadLatest(session).getCheckpoint();
+    assertEquals(Long.MAX_VALUE, loaded.getStep());
+    assertEquals("18446744073709551615", Long.toUnsignedString(loaded.getConcurrencyLimit()));
+    assertThrows(InvalidArgumentException.class, () -> client.save(at(Long.MIN_VALUE)));
+  }
+
+  @Test
+  void savesOfASessionThatAreUnderWayTogetherKeepTheirOrder() {
+    List<CompletableFuture<SaveResponse>> saves =
+        IntStream.range(0, 50)
+            .mapToObj(
+                step -> {
+                  SaveOptions options = SaveOptions.NONE;
+                  return client.saveAsync(
+                      at(step), step == 0 ? options.expectNone() : options.expectStep(step - 1));
+                })
+            .toList();
+    for (var save : saves) {
+      assertEquals(SaveOutcome.SAVE_OUTCOME_CREATED, save.join().getOutcome());
+    }
+  }
+
+  @Test
+  void oneOfManySavesFailsAlone() {
+    List<CompletableFuture<SaveResponse>> saves = new ArrayList<>();
+    for (int number = 0; number < 20; number++) {
+      String id = number == 7 ? "" : UUID.randomUUID().toString();
+      saves.add(
+          client.saveAsync(Checkpoint.newBuilder().setSessionId(id).build(), SaveOptions.NONE));
+    }
+    for (int number = 0; number < 20; number++) {
+      if (number == 7) {
+        var error = assertThrows(CompletionException.class, saves.get(number)::join);
+        assertInstanceOf(InvalidArgumentException.class, error.getCause());
+      } else {
+        saves.get(number).join();
+      }
+    }
+  }
+
+  @Test
+  void withoutAServerCallsEndInTimeAndAtOnceWhenToldSo() {
+    for (RetryPolicy retry : new RetryPolicy[] {RetryPolicy.DEFAULT, null}) {
+      var builder = LockstitchClient.builder(NOWHERE).timeout(Duration.ofMillis(800)).retry(retry);
+      Class<? extends LockstitchException> expected =
+          retry == null ? UnavailableException.class : DeadlineExceededException.class;
+      try (LockstitchClient away = builder.build()) {
+        assertThrows(expected, () -> away.loadLatest(session));
+        var saves =
+            List.of(
+                away.saveAsync(at(1), SaveOptions.NONE), away.saveAsync(at(2), SaveOptions.NONE));
+        for (var save : saves) {
+          var error = assertThrows(CompletionException.class, save::join);
+          assertInstanceOf(expected, error.getCause());
+        }
+      }
+    }
+  }
+
+  @Test
+  void closingEndsWhatIsUnderWay() {
+    LockstitchClient closing = LockstitchClient.connect(NOWHERE);
+    var saves =
+        List.of(
+            closing.saveAsync(at(1), SaveOptions.NONE), closing.saveAsync(at(2), SaveOptions.NONE));
+    closing.close();
+    for (var save : saves) {
+      assertThrows(CompletionException.class, save::join);
+    }
+    assertThrows(CancelledException.class, () -> closing.loadLatest(session));
+    closing.close();
+  }
+
+  @Test
+  void aClosedClientLeavesNoThreadBehind() throws InterruptedException {
+    long before = threads();
+    try (LockstitchClient closing = LockstitchClient.connect(server.target)) {
+      closing.save(at(0));
+      assertTrue(threads() > before);
+    }
+    for (int times = 0; threads() > before && times < 300; times++) {
+      Thread.sleep(100);
+    }
+    assertTrue(threads() <= before);
+  }
+
+  private static long threads() {
+    return Thread.getAllStackTraces().keySet().stream()
+        .filter(thread -> thread.getName().equals("lockstitch"))
+        .count();
+  }
+
+  @Test
+  void aUnixSocketWillDo() throws Exception {
+    try (Server local = Server.onSocket();
+        LockstitchClient near = LockstitchClient.connect(local.target)) {
+      assertEquals(SaveOutcome.SAVE_OUTCOME_CREATED, near.save(at(0)).getOutcome());
+    }
+  }
+
+  @Test
+  void whatMakesNoSenseIsRefused() {
+    assertThrows(
+        IllegalArgumentException.class, () -> new RetryPolicy(Duration.ZERO, Duration.ZERO, 1));
+    assertThrows(IllegalArgumentException.class, () -> new DeltaPolicy(0, 1));
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> LockstitchClient.builder(NOWHERE).timeout(Duration.ZERO));
+    assertThrows(IllegalArgumentException.class, () -> Sessions.restore(at(1)));
+  }
+
+  @Test
+  void everyReasonHasAClass() {
+    for (var reason : dev.lockstitch.v1.ErrorReason.values()) {
+      String name = reason.name().replace("ERROR_REASON_", "");
+      boolean named = !name.equals("UNSPECIFIED") && !name.equals("UNRECOGNIZED");
+      assertEquals(named, Errors.BY_REASON.containsKey(name), name);
+    }
+  }
+
+  @Test
+  void aConversationThatGrowsIsSentAsWhatIsNew() {
+    VersionedState.Builder state = VersionedState.newBuilder();
+    for (int number = 0; number < 50; number++) {
+      state.getMessagesBuilder().addItems(Values.message("user", "x".repeat(99)));
+    }
+    VersionedState before = state.build();
+    state.getMessagesBuilder().setVersion(7).addItems(Values.message("user", "new"));
+    var delta = Delta.between(before, state.build()).orElseThrow();
+    assertEquals(1, delta.getMessages().getAppendCount());
+    assertTrue(delta.getSerializedSize() < 50);
+    assertTrue(Delta.between(state.build(), before).isEmpty());
+    assertTrue(Delta.between(before, VersionedState.getDefaultInstance()).isEmpty());
+  }
+}
