@@ -36,6 +36,7 @@ USER 65532:65532
 WORKDIR /data
 VOLUME /data
 EXPOSE 50051
+# Other machines can reach it: it starts with TLS and credentials, or with LOCKSTITCH_INSECURE=true. See docs/security.md.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["lockstitch", "health"]
 ENTRYPOINT ["lockstitch"]
 CMD ["serve"]
