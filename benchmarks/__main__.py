@@ -1,42 +1,47 @@
-"""`python -m benchmarks [growth|save ...]`: measure, and print tables."""
+"""`python -m benchmarks [part ...]`: measure, show tables, and write them down with `--write`."""
 
 import argparse
-import os
-import platform
+from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import growth, save
+from benchmarks.machine import about
+from benchmarks.options import QUICK, TINY, Options
+from benchmarks.parts import PARTS
+from benchmarks.report.page import page, write
+from benchmarks.results import Results
 
 
 def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="*", metavar="growth|save", help="what to measure; without it, both")
-    parser.add_argument("--seconds", type=float, default=3, help="how long one run of the load takes (3)")
-    parser.add_argument("--repeat", type=int, default=3, help="how often everything is measured (3)")
-    parser.add_argument(
-        "--write", type=Path, metavar="FILE", help="write the results to a page, such as docs/benchmarks.md"
-    )
-    options = parser.parse_args()
-    wanted = options.what or ["growth", "save"]
-    if unknown := set(wanted) - {"growth", "save"}:
-        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
-    parts = [f"# Benchmarks\n\n{_machine()}"]
-    if "growth" in wanted:
-        parts.append(f"## {_title(growth)}\n\n{growth.run(options.repeat)}")
-    if "save" in wanted:
-        parts.append(f"## {_title(save)}\n\n{save.run(options.seconds, options.repeat)}")
-    page = "\n\n".join(parts) + "\n"
-    print(page)
-    if options.write:
-        options.write.write_text(page, encoding="utf-8")
+    parser.add_argument("part", nargs="*", help=f"what to measure: {', '.join(PARTS)}; without it, everything")
+    parser.add_argument("--seconds", type=float, help="how long one run is measured (1.5)")
+    parser.add_argument("--repeat", type=int, help="how often everything is measured (3)")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: a few minutes")
+    parser.add_argument("--tiny", action="store_true", help="see that it works; the figures mean nothing")
+    parser.add_argument("--write", type=Path, metavar="DIR", help="where the page, plots and raw figures go")
+    parser.add_argument("--read", type=Path, metavar="FILE", help="measure nothing, show these raw figures")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.part) - PARTS.keys():
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    results = Results.read(arguments.read) if arguments.read else measure(arguments.part, _options(arguments))
+    print(page(results))
+    if arguments.write:
+        write(results, arguments.write)
 
 
-def _machine() -> str:
-    return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}."
+def measure(parts: list[str], options: Options) -> Results:
+    """Measure some of the parts, or all."""
+    results = Results(about(options))
+    for name in parts or PARTS:
+        PARTS[name](options, results)
+    return results
 
 
-def _title(module: object) -> str:
-    return (module.__doc__ or "").strip().rstrip(".")
+def _options(arguments: argparse.Namespace) -> Options:
+    options = TINY if arguments.tiny else QUICK if arguments.quick else Options()
+    given = {name: getattr(arguments, name) for name in ("seconds", "repeat") if getattr(arguments, name) is not None}
+    return replace(options, **given)
 
 
 if __name__ == "__main__":

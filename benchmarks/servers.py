@@ -1,13 +1,18 @@
-"""The servers that are measured, each a process of its own."""
+"""The servers that are measured, each a process of its own, with a store that loses nothing it has acknowledged."""
 
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
 
-import grpc
+import psutil
 
+from benchmarks import debian
+from tests.support.paths import ROOT
 from tests.support.postgres import Postgres, free_port
 from tests.support.server import LockstitchServer
 
@@ -16,37 +21,115 @@ STEADY = {"autovacuum": "off"}
 """Vacuuming would come at random."""
 
 
-@contextmanager
-def stores(*backends: str) -> Iterator[dict[str, str]]:
-    """A fresh store of each kind, by its name; they lose nothing that they have acknowledged."""
-    with ExitStack() as stack:
-        urls = {}
-        for backend in backends:
-            if backend == "postgres":
-                urls[backend] = stack.enter_context(Postgres(durable=True, settings=STEADY)).url()
-            elif backend == "sqlite":
-                urls[backend] = f"sqlite:///{stack.enter_context(tempfile.TemporaryDirectory())}/lockstitch.db"
-            else:
-                urls[backend] = "memory://"
-        yield urls
+class Server(NamedTuple):
+    """Something to measure."""
+
+    target: str
+    """host:port"""
+    processes: tuple[int, ...]
+    """Its processes. Their children count too."""
 
 
 @contextmanager
-def lockstitch(url: str) -> Iterator[str]:
-    """Lockstitch on a store. Gives its address."""
-    with LockstitchServer(url, ["--migrate", "--log-level=warning"]) as server:
-        yield server.target
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL that syncs every commit to the disk, which is its default."""
+    with Postgres(durable=True, settings=STEADY) as server:
+        yield server
 
 
 @contextmanager
-def ceiling() -> Iterator[str]:
+def sqlite_url(name: str = "lockstitch") -> Iterator[str]:
+    """Where an SQLite database can be."""
+    with tempfile.TemporaryDirectory(prefix="lockstitch-bench-") as directory:
+        yield f"sqlite:///{directory}/{name}.db"
+
+
+@contextmanager
+def lockstitch(url: str, *arguments: str) -> Iterator[Server]:
+    """Lockstitch on a store."""
+    with LockstitchServer(url, ["--migrate", "--log-level=warning", *arguments]) as server:
+        yield Server(server.target, _children_with(server.target))
+
+
+@contextmanager
+def ceiling() -> Iterator[Server]:
     """A gRPC server that answers saves at once: no server in Python on grpc.aio can do more."""
     target = f"127.0.0.1:{free_port()}"
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.ceiling", target])
+    with _running([sys.executable, "-m", "benchmarks.ceiling", target], target) as server:
+        yield server
+
+
+@contextmanager
+def etcd() -> Iterator[Server]:
+    """etcd as it comes: every put is synced. Only its room is larger, and it elects itself at once."""
+    program = debian.find("etcd")
+    client, peer = f"127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}"
+    with tempfile.TemporaryDirectory(prefix="lockstitch-bench-") as directory:
+        options = {
+            "data-dir": directory,
+            "listen-client-urls": f"http://{client}",
+            "advertise-client-urls": f"http://{client}",
+            "listen-peer-urls": peer,
+            "initial-advertise-peer-urls": peer,
+            "initial-cluster": f"default={peer}",
+            "quota-backend-bytes": str(64 << 30),
+            "heartbeat-interval": "20",
+            "election-timeout": "200",
+            "logger": "zap",
+            "log-outputs": f"{directory}/log",
+        }
+        command = [str(program.path), *(f"--{name}={value}" for name, value in options.items())]
+        with _running(command, client, program) as server:
+            time.sleep(1)  # a leader is there by now
+            yield server
+
+
+@contextmanager
+def redis() -> Iterator[Server]:
+    """Redis with an append-only file that is synced before anyone is answered."""
+    program = debian.find("redis-server")
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="lockstitch-bench-") as directory:
+        options = {
+            "port": port,
+            "bind": "127.0.0.1",
+            "dir": directory,
+            "save": "",
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "auto-aof-rewrite-percentage": 0,
+            "loglevel": "warning",
+        }
+        command = [str(program.path), *(word for name, value in options.items() for word in (f"--{name}", str(value)))]
+        with _running(command, f"127.0.0.1:{port}", program) as server:
+            yield server
+
+
+@contextmanager
+def _running(command: Sequence[str], target: str, program: debian.Program | None = None) -> Iterator[Server]:
+    """A process that serves there."""
+    environment = program.environment if program else None
+    process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
-        with grpc.insecure_channel(target) as channel:
-            grpc.channel_ready_future(channel).result(READY_SECONDS)
-        yield target
+        _wait_until_it_listens(target, process)
+        yield Server(target, (process.pid,))
     finally:
         process.terminate()
         process.wait()
+
+
+def _wait_until_it_listens(target: str, process: subprocess.Popen[bytes]) -> None:
+    host, port = target.rsplit(":", 1)
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            return socket.create_connection((host, int(port)), timeout=1).close()
+        except OSError as error:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{process.args!r} does not start") from error
+            time.sleep(0.02)
+
+
+def _children_with(argument: str) -> tuple[int, ...]:
+    """Our children that were started with this argument."""
+    return tuple(child.pid for child in psutil.Process().children() if argument in child.cmdline())

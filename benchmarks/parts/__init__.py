@@ -1,0 +1,20 @@
+"""What is measured. Each part takes options, and adds its runs to the results."""
+
+from collections.abc import Callable
+
+from benchmarks.options import Options
+from benchmarks.parts import client, graph, growth, loads, saves, sessions, tracing, workers
+from benchmarks.results import Results
+
+Part = Callable[[Options, Results], None]
+
+PARTS: dict[str, Part] = {
+    "saves": saves.run,
+    "client": client.run,
+    "loads": loads.run,
+    "growth": growth.run,
+    "graph": graph.run,
+    "sessions": sessions.run,
+    "workers": workers.run,
+    "tracing": tracing.run,
+}

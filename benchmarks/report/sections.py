@@ -1,0 +1,201 @@
+"""The tables, one function a section. A section without results is empty."""
+
+from benchmarks.options import KB
+from benchmarks.report.table import table
+from benchmarks.results import Label, Results
+
+SHOWN = 64
+"""The concurrency at which costs are shown."""
+
+
+def saves(results: Results) -> str:
+    """Rates, costs and times for every size of states."""
+    return _join([_saves_of(results, size) for size in results.values("saves", "state_bytes")])
+
+
+def client(results: Results) -> str:
+    """The Python client and the savers."""
+    head = ("64 in flight", "states", "saves/s", "p50 ms", "p99 ms", "own CPU us", "server us", "database us")
+    rows = [
+        (str(name), f"{_int(size) // KB} KB", *_rate_and_times(results, "client", name=name, state_bytes=size))
+        for size in results.values("client", "state_bytes")
+        for name in results.values("client", "name")
+    ]
+    return table(head, rows) if rows else ""
+
+
+def loads(results: Results) -> str:
+    """Rates and times of loads."""
+    parts = []
+    for session in results.values("loads", "session"):
+        shown = results.values("loads", "concurrency")
+        rows = [
+            (str(name), *_over(results, "loads", shown, name=name, session=session))
+            for name in results.values("loads", "name")
+        ]
+        parts.append(table((f"{session} session: loads/s (p50 ms) with so many in flight", *map(str, shown)), rows))
+    return _join(parts)
+
+
+def growth(results: Results) -> str:
+    """Bytes and times at every length."""
+    turns = results.values("growth", "turns")
+    parts = []
+    for figure, what in (("stored", "stored KB"), ("save", "save, ms"), ("load", "load, ms")):
+        rows = [
+            (str(name), *(_thousandth(results, "growth", figure, name=name, turns=length) for length in turns))
+            for name in results.values("growth", "name")
+        ]
+        if figure == "stored" and rows:
+            rows.insert(
+                0, ("the state itself", *(_thousandth(results, "growth", "state", turns=each) for each in turns))
+            )
+        parts.append(table((f"{what} after so many turns", *(f"{_int(each):,}" for each in turns)), rows))
+    return _join([*parts, _lengths(results)]) if turns else ""
+
+
+def graph(results: Results) -> str:
+    """A graph's turns on every saver."""
+    turns = next(iter(results.values("graph", "turns")), 0)
+    shown = (("stored", 1e-3, 0), ("empty", 1e-3, 0), ("payload", 1e-3, 0), ("steps", 1, 0), ("wall", 1, 2))
+    rows = [
+        (
+            str(name),
+            *(_scaled(results.median("graph", figure, name=name), by, digits) for figure, by, digits in shown),
+            _scaled(results.median("graph", "own_cpu", name=name), 1, 2),
+            _scaled(results.median("graph-saves", "rate", name=name)),
+        )
+        for name in results.values("graph", "name")
+    ]
+    head = ("stored KB", "empty KB", "payload KB", "checkpoints", "wall s", "own CPU s", "saves/s, 64 threads")
+    return table((f"{turns:,} turns of a graph", *head), rows) if rows else ""
+
+
+def sessions(results: Results) -> str:
+    """Memory and lists."""
+    counts, sizes = results.values("sessions", "sessions"), results.values("lists", "page_size")
+    if not counts:
+        return ""
+    memory = [
+        (
+            str(name),
+            *(_scaled(results.median("sessions", "memory", name=name, sessions=each), 1e-6, 1) for each in counts),
+        )
+        for name in results.values("sessions", "name")
+    ]
+    lists = [
+        (
+            str(name),
+            f"{size}",
+            *(_scaled(results.median("lists", figure, name=name, page_size=size), 1e3, 2) for figure in ("p50", "p99")),
+        )
+        for name in results.values("lists", "name")
+        for size in sizes
+    ]
+    return _join(
+        [
+            table(("memory of the server, MB, with so many sessions", *(f"{_int(each):,}" for each in counts)), memory),
+            table(("ListSessions, all pages", "sessions a page", "p50 ms", "p99 ms"), lists),
+        ]
+    )
+
+
+def workers(results: Results) -> str:
+    """Two processes and one."""
+    counts = results.values("workers", "workers")
+    rows = [
+        (str(name), *(_scaled(results.median("workers", "rate", name=name, workers=each)) for each in counts))
+        for name in results.values("workers", "name")
+    ]
+    return table(("saves/s of 2 KB, 64 in flight, with so many workers", *map(str, counts)), rows) if rows else ""
+
+
+def tracing(results: Results) -> str:
+    """With and without."""
+    rows = []
+    for name in results.values("tracing", "name"):
+        base = f"off, {str(name).rpartition(', ')[2]}"
+        cost, without = (results.median("tracing", "server_cpu", name=each) for each in (name, base))
+        more = f"{100 * (cost / without - 1):+.0f}%" if cost and without else ""
+        rows.append((str(name), *_rate_and_times(results, "tracing", name=name)[:3], _scaled(cost, 1e6), more))
+    head = ("tracing", "saves/s", "p50 ms", "p99 ms", "server CPU us", "more than off")
+    return table(head, rows) if rows else ""
+
+
+def _saves_of(results: Results, size: Label) -> str:
+    shown, names = results.values("saves", "concurrency"), results.values("saves", "name")
+    at = SHOWN if SHOWN in shown else shown[-1]
+    rates, times = [], []
+    for name in names:
+        rate = [
+            _scaled(results.median("saves", "rate", name=name, state_bytes=size, concurrency=each)) for each in shown
+        ]
+        costs = [
+            _scaled(results.median("saves", figure, name=name, state_bytes=size, concurrency=at), 1e6)
+            for figure in ("server_cpu", "database_cpu", "load_cpu")
+        ]
+        rates.append((str(name), *rate, *costs))
+        times.append((str(name), *(_times(results, name=name, state_bytes=size, concurrency=each) for each in shown)))
+    title = f"{_int(size) // KB} KB"
+    costs_head = [f"{who} us" for who in ("server", "database", "load")]
+    return _join(
+        [
+            table((f"{title} states: saves/s with so many in flight", *map(str, shown), *costs_head), rates),
+            table((f"{title} states: p50 / p99, ms", *map(str, shown)), times),
+        ]
+    )
+
+
+def _times(results: Results, **labels: Label) -> str:
+    p50, p99 = (_scaled(results.median("saves", figure, **labels), 1e3, 2) for figure in ("p50", "p99"))
+    return f"{p50} / {p99}"
+
+
+def _rate_and_times(results: Results, part: str, **labels: Label) -> list[str]:
+    shown = [("rate", 1, 0), ("p50", 1e3, 2), ("p99", 1e3, 2)]
+    shown += [(figure, 1e6, 0) for figure in ("load_cpu", "server_cpu", "database_cpu")]
+    return [_scaled(results.median(part, figure, **labels), by, digits) for figure, by, digits in shown]
+
+
+def _over(results: Results, part: str, concurrency: list[Label], **labels: Label) -> list[str]:
+    cells = []
+    for each in concurrency:
+        rate, p50 = (results.median(part, figure, **labels, concurrency=each) for figure in ("rate", "p50"))
+        cells.append(f"{_scaled(rate)} ({_scaled(p50, 1e3, 2)})")
+    return cells
+
+
+def _lengths(results: Results) -> str:
+    figures = ("save_short", "save_long", "load_once", "load_long")
+    rows = [
+        (str(name), *(_scaled(results.median("lengths", figure, name=name), 1e3, 2) for figure in figures))
+        for name in results.values("lengths", "name")
+    ]
+    turns = next(iter(results.values("lengths", "turns")), 0)
+    head = (
+        "in turns, ms",
+        "delta save, turn 10",
+        f"turn {turns:,}",
+        "load, state saved at once",
+        f"in {turns:,} turns",
+    )
+    return table(head, rows) if rows else ""
+
+
+def _thousandth(results: Results, part: str, figure: str, **labels: Label) -> str:
+    """Bytes as KB, seconds as ms."""
+    median = results.median(part, figure, **labels)
+    return _scaled(median, 1e-3) if figure in ("stored", "state") else _scaled(median, 1e3, 2)
+
+
+def _scaled(figure: float | None, by: float = 1, digits: int = 0) -> str:
+    return "-" if figure is None else f"{figure * by:,.{digits}f}"
+
+
+def _int(label: Label) -> int:
+    assert isinstance(label, int)
+    return label
+
+
+def _join(parts: list[str]) -> str:
+    return "\n\n".join(filter(None, parts))
