@@ -11,7 +11,19 @@ from tests.support.server import LockstitchServer
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """What whoever runs the tests has set must not matter."""
-    for name in ("LISTEN", "STORE", "CONFIG", "TARGET", "MIGRATE", "LOG_LEVEL", "LOG_FORMAT"):
+    for name in (
+        "LISTEN",
+        "STORE",
+        "CONFIG",
+        "TARGET",
+        "MIGRATE",
+        "LOG_LEVEL",
+        "LOG_FORMAT",
+        "CA",
+        "KEY",
+        "TENANT",
+        "CERTIFICATE",
+    ):
         monkeypatch.delenv(f"LOCKSTITCH_{name}", raising=False)
 
 

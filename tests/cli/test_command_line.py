@@ -13,6 +13,7 @@ from tests.cli.commands import Command
 from tests.support.paths import ROOT
 
 COMMANDS = ["serve", "migrate", "config", "health", "sessions", "checkpoints", "show", "diff", "import weavegraph"]
+COMMANDS += ["check", "backup", "export", "import archive", "keys create", "keys list", "keys revoke"]
 
 
 def help_of(command: str) -> str:

@@ -57,6 +57,13 @@ def test_libraries_and_warnings_come_the_same_way(lines: Any) -> None:
     assert "old" in warning["message"]
 
 
+def test_fields_of_a_process_are_in_every_line(lines: Any) -> None:
+    configure("info", "json", worker=3)
+    structlog.get_logger("lockstitch.test").info("ours", session="s")
+    logging.getLogger("some.library").warning("theirs")
+    assert [line["worker"] for line in lines()] == [3, 3]
+
+
 @pytest.mark.parametrize(("level", "count"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
 def test_levels(lines: Any, level: LogLevel, count: int) -> None:
     configure(level, "json")

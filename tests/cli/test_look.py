@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import lockstitch
 from tests.cli.commands import FIXTURE, Command, Done
 
 EXPECTED = json.loads(FIXTURE.with_name("expected.json").read_text())["sessions"]
@@ -130,6 +131,18 @@ class TestShow:
         assert checkpoint["state"]["extra"]["entries"] == expected["state"]["extra"]["map"]
         assert checkpoint["state"]["messages"]["items"] == expected["state"]["messages"]["items"]
         assert checkpoint["frontier"] == expected["frontier"]
+
+    def test_the_trace_that_wrote_it(self, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        trace_id = "0af7651916cd43dd8448eb211c80319c"
+        metadata = [("traceparent", f"00-{trace_id}-b7ad6b7169203331-00")]
+        with lockstitch.Client(target, metadata=metadata) as client:
+            client.save(lockstitch.Checkpoint(session_id="traced", step=1))
+        assert f"trace    {trace_id}" in run(target, "show", "traced").out
+        assert run(target, "show", "traced", "--json").json["trace_id"] == trace_id
+        assert run(target, "checkpoints", "traced", "--json").json["trace_id"] == trace_id
+        assert "trace" not in run(target, "show", "edges", "--step", "7").out
+        monkeypatch.setenv("LOCKSTITCH_TRACE_URL_TEMPLATE", "https://jaeger.example/trace/{trace_id}")
+        assert f"trace    https://jaeger.example/trace/{trace_id}" in run(target, "show", "traced").out
 
     def test_no_control_character_reaches_the_terminal(self, target: str) -> None:
         text = run(target, "show", "edges", "--step", "7", "--full").out

@@ -11,6 +11,7 @@ import pytest
 
 from tests.cli.commands import FIXTURE, Command
 from tests.support.postgres import Postgres
+from tests.support.server import LockstitchServer
 
 
 @pytest.fixture
@@ -108,14 +109,33 @@ def test_migrate_says_what_it_did(tmp_path: Path, postgres_url: str) -> None:
         assert (second.code, len(second.out.splitlines())) == (0, 1), second
 
 
-def test_a_port_in_use(tmp_path: Path, taken_port: int) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_port_in_use(tmp_path: Path, taken_port: int, workers: str) -> None:
     listen = f"127.0.0.1:{taken_port}"
-    Command("serve", "--store", "memory://", "--listen", listen).process(tmp_path).refused(listen, "in use")
+    serve(tmp_path, "sqlite:///a.db", "--workers", workers, listen=listen).process(tmp_path).refused(listen, "in use")
 
 
-def test_an_address_that_is_not_ours(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_port_in_use_by_workers(tmp_path: Path, workers: str) -> None:
+    with LockstitchServer(arguments=["--workers=2"]) as server:
+        done = serve(tmp_path, "sqlite:///a.db", "--workers", workers, listen=server.target).process(tmp_path)
+    done.refused(server.target, "in use")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_address_that_is_not_ours(tmp_path: Path, workers: str) -> None:
     listen = "203.0.113.1:50051"
-    Command("serve", "--store", "memory://", "--listen", listen).process(tmp_path).refused(listen)
+    serve(tmp_path, "sqlite:///a.db", "--workers", workers, listen=listen).process(tmp_path).refused(listen)
+
+
+def test_workers_cannot_share_what_each_would_have_alone(tmp_path: Path) -> None:
+    serve(tmp_path, "memory://", "--workers", "2").process(tmp_path).refused("2 workers", "memory://")
+    listen = f"unix:{tmp_path}/lockstitch.sock"
+    serve(tmp_path, "sqlite:///a.db", "--workers", "2", listen=listen).process(tmp_path).refused("2 workers", listen)
+
+
+def test_a_store_that_cannot_be_opened_is_told_once_for_all_workers(tmp_path: Path) -> None:
+    serve(tmp_path, "sqlite:///none/a.db", "--workers", "3").process(tmp_path).refused("none/a.db")
 
 
 def test_a_unix_socket_where_there_is_no_directory(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from lockstitch import AsyncClient, Client
 
 Kind = Literal["async", "blocking"]
 
-_ITERATE = {"load_latest_many", "walk_ancestors", "list_sessions", "list_checkpoints"}
+_ITERATE = {"watch_session", "load_latest_many", "walk_ancestors", "list_sessions", "list_checkpoints"}
 _END = object()
 
 

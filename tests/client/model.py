@@ -10,7 +10,8 @@ from lockstitch._calls import Caller
 from lockstitch._channel import RetryPolicy
 from lockstitch._flows import Flows
 from lockstitch._memory import DeltaPolicy, Memory
-from lockstitch._rpcs import LOAD_LATEST_STREAM, SAVE, WALK_ANCESTORS, Rpc
+from lockstitch._room import EndlessRoom
+from lockstitch._rpcs import LOAD_LATEST_STREAM, WALK_ANCESTORS, Rpc
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, VersionedState
 from lockstitch.v1.checkpoint_service_pb2 import (
     LoadLatestStreamRequest,
@@ -33,6 +34,7 @@ class ModelServer:
     """The checkpoints that a server would have, and the requests it was sent. It is its own transport."""
 
     def __init__(self) -> None:
+        self.room = EndlessRoom()
         self.checkpoints: dict[Key, tuple[Checkpoint, int]] = {}
         self.requests: list[Any] = []
         self.revision = 0
@@ -50,15 +52,16 @@ class ModelServer:
         return Flows(Caller(self, retry), Memory(policy) if policy else None, 30)
 
     async def unary(self, rpc: Rpc[Any, Any], request: Any, timeout: float, *, wait: bool) -> Any:
-        if rpc is not SAVE:
-            raise unavailable()
+        raise unavailable()
+
+    async def save(self, request: bytes, session_id: str, timeout: float, *, wait: bool) -> SaveResponse:
         self.before_save()
-        answer = self.save(SaveRequest.FromString(SAVE.encode(request)))
+        answer = self.stored(SaveRequest.FromString(request))
         if self.lose_answer:
             raise unavailable()
         return answer
 
-    def save(self, request: SaveRequest) -> SaveResponse:
+    def stored(self, request: SaveRequest) -> SaveResponse:
         self.requests.append(request)
         checkpoint = request.checkpoint
         if request.HasField("delta"):

@@ -1,7 +1,6 @@
 """Every call, against a real server, with both clients."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
@@ -23,7 +22,7 @@ from lockstitch import (
 )
 from lockstitch._calls import Caller
 from lockstitch._deadline import Deadline
-from lockstitch.v1.checkpoint_service_pb2 import SaveRequest
+from lockstitch.v1.checkpoint_service_pb2 import SaveRequest, SaveResponse
 from tests.client.examples import conversation, everything, write
 from tests.client.states import with_unknown_field
 from tests.support.server import LockstitchServer
@@ -32,13 +31,13 @@ from tests.support.server import LockstitchServer
 def spy_on_saves(monkeypatch: pytest.MonkeyPatch) -> list[SaveRequest]:
     """The requests that are sent from now on."""
     sent: list[SaveRequest] = []
-    call = Caller.call
+    save = Caller.save
 
-    async def spy(self: Caller, rpc: Any, request: Any, deadline: Deadline) -> Any:
-        sent.append(request)
-        return await call(self, rpc, request, deadline)
+    async def spy(self: Caller, request: bytes, session_id: str, deadline: Deadline) -> SaveResponse:
+        sent.append(SaveRequest.FromString(request))
+        return await save(self, request, session_id, deadline)
 
-    monkeypatch.setattr(Caller, "call", spy)
+    monkeypatch.setattr(Caller, "save", spy)
     return sent
 
 

@@ -10,8 +10,10 @@ import pytest
 from lockstitch import AsyncClient, Checkpoint, DeadlineExceeded, LockstitchError, Unavailable
 from lockstitch._calls import Caller
 from lockstitch._deadline import Deadline
+from lockstitch._room import EndlessRoom
 from lockstitch._rpcs import SERVING, Rpc
 from lockstitch._transport import run
+from lockstitch.v1.checkpoint_service_pb2 import SaveResponse
 from tests.client.either import Kind, open_client
 from tests.client.scripted import scripted_server, succeed
 from tests.support.server import LockstitchServer
@@ -73,6 +75,7 @@ class Health:
     """A transport that knows nothing but the health checks it is told."""
 
     def __init__(self, answers: Sequence[bytes | LockstitchError]) -> None:
+        self.room = EndlessRoom()
         self.answers = list(answers)
 
     async def unary(self, rpc: Rpc[Any, Any], request: Any, timeout: float, *, wait: bool) -> Any:
@@ -82,6 +85,9 @@ class Health:
         return answer
 
     def stream(self, rpc: Rpc[Any, Any], request: Any, timeout: float, *, wait: bool) -> AsyncGenerator[Any, None]:
+        raise NotImplementedError
+
+    async def save(self, request: bytes, session_id: str, timeout: float, *, wait: bool) -> SaveResponse:
         raise NotImplementedError
 
     async def sleep(self, seconds: float) -> None:

@@ -19,8 +19,17 @@ from tests.client.reference import apply
 from tests.client.states import maybe_newer, states, successors, with_unknown_field
 
 
+def snapshot_of(state: VersionedState, known: Snapshot | None = None) -> Snapshot:
+    data = state.SerializeToString()
+    return Snapshot.of(state, data, 0, len(data), known)
+
+
 def delta_of(old: VersionedState, new: VersionedState) -> StateDelta:
-    return diff(Snapshot.of(old), Snapshot.of(new), new)
+    """The delta; the same whether the new snapshot knows of the old one or not."""
+    before = snapshot_of(old)
+    delta = diff(before, snapshot_of(new))
+    assert delta == diff(before, snapshot_of(new, before))
+    return StateDelta.FromString(delta)
 
 
 def assert_exact(old: VersionedState, new: VersionedState) -> None:
@@ -31,8 +40,7 @@ def assert_exact(old: VersionedState, new: VersionedState) -> None:
         event("no delta")
     else:
         event("delta")
-        sent = StateDelta.FromString(delta.SerializeToString())
-        assert apply(old, sent).SerializeToString(deterministic=True) == before[1]
+        assert apply(old, delta).SerializeToString(deterministic=True) == before[1]
     assert [state.SerializeToString(deterministic=True) for state in (old, new)] == before, "an argument was changed"
 
 
@@ -135,4 +143,4 @@ def test_what_a_delta_cannot_carry_is_no_delta(old: VersionedState, new: Version
 )
 def test_a_state_with_unknown_fields_is_never_part_of_a_delta(state: VersionedState) -> None:
     with pytest.raises(NotExpressible):
-        Snapshot.of(state)
+        snapshot_of(state)

@@ -12,6 +12,8 @@ from lockstitch.v1.error_pb2 import ErrorInfo, ErrorReason, Status
 from tests.client.either import Kind, open_client
 from tests.client.scripted import fail, scripted_server
 
+OWN_CONNECTION = ("grpc.use_local_subchannel_pool", 1)
+"""Else what has failed on a port before, under another test, fails there for a while."""
 ERROR_INFO_URL = "type.googleapis.com/google.rpc.ErrorInfo"
 
 
@@ -26,7 +28,7 @@ def details(reason: str, code: grpc.StatusCode, domain: str = "lockstitch.dev", 
 
 async def error_of(kind: Kind, code: grpc.StatusCode, sent: bytes | None) -> LockstitchError:
     with scripted_server(fail(code, "the message", sent)) as server:
-        async with open_client(kind, server.target, retry=False) as client:
+        async with open_client(kind, server.target, retry=False, options=[OWN_CONNECTION]) as client:
             with pytest.raises(LockstitchError) as caught:
                 await client.save(Checkpoint(session_id="s"))
     return caught.value
@@ -49,6 +51,16 @@ REASONS = [
     (Reason.DRAINING, grpc.StatusCode.UNAVAILABLE, lockstitch.Draining),
     (Reason.DATA_LOSS, grpc.StatusCode.DATA_LOSS, lockstitch.DataLoss),
     (Reason.INTERNAL, grpc.StatusCode.INTERNAL, lockstitch.Internal),
+    (Reason.SESSION_NOT_FOUND, grpc.StatusCode.NOT_FOUND, lockstitch.SessionNotFound),
+    (Reason.SESSION_DELETED, grpc.StatusCode.FAILED_PRECONDITION, lockstitch.SessionDeleted),
+    (Reason.SESSION_ALREADY_EXISTS, grpc.StatusCode.ALREADY_EXISTS, lockstitch.AlreadyExists),
+    (Reason.LEASE_HELD, grpc.StatusCode.ABORTED, lockstitch.LeaseHeld),
+    (Reason.RESUME_TOO_OLD, grpc.StatusCode.OUT_OF_RANGE, lockstitch.ResumeTooOld),
+    (Reason.CREDENTIALS_MISSING, grpc.StatusCode.UNAUTHENTICATED, lockstitch.Unauthenticated),
+    (Reason.CREDENTIALS_INVALID, grpc.StatusCode.UNAUTHENTICATED, lockstitch.Unauthenticated),
+    (Reason.RIGHT_MISSING, grpc.StatusCode.PERMISSION_DENIED, lockstitch.RightMissing),
+    (Reason.TENANT_FORBIDDEN, grpc.StatusCode.PERMISSION_DENIED, lockstitch.TenantForbidden),
+    (Reason.RATE_LIMITED, grpc.StatusCode.RESOURCE_EXHAUSTED, lockstitch.RateLimited),
 ]
 
 
@@ -74,7 +86,9 @@ CODES = [
     (grpc.StatusCode.PERMISSION_DENIED, lockstitch.PermissionDenied),
     (grpc.StatusCode.ABORTED, lockstitch.Aborted),
     (grpc.StatusCode.FAILED_PRECONDITION, lockstitch.FailedPrecondition),
-    (grpc.StatusCode.OUT_OF_RANGE, LockstitchError),
+    (grpc.StatusCode.OUT_OF_RANGE, lockstitch.OutOfRange),
+    (grpc.StatusCode.ALREADY_EXISTS, lockstitch.AlreadyExists),
+    (grpc.StatusCode.UNKNOWN, LockstitchError),
 ]
 
 

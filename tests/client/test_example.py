@@ -30,3 +30,22 @@ def test_the_demo_notices_a_wrong_end(own_server: LockstitchServer, step: int | 
         with Client(own_server.target) as client:
             client.save(Checkpoint(session_id=demo["SESSION"], step=step, metadata={"worker": json_text("first")}))
     assert demo["check"](own_server.target)
+
+
+def test_workers_that_are_frozen_do_no_harm(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "examples" / "leases" / "demo.py"), "8"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "is frozen" in result.stdout
+    assert "10 sessions of 8 steps" in result.stdout
+
+
+def test_two_writers_at_a_time_are_noticed(own_server: LockstitchServer) -> None:
+    demo = runpy.run_path(str(ROOT / "examples" / "leases" / "demo.py"))
+    with Client(own_server.target) as client:
+        for session in demo["SESSIONS"]:
+            for step, token in ((1, 2), (2, 1)):
+                metadata = {"worker": json_text("a"), "token": str(token)}
+                client.save(Checkpoint(session_id=session, step=step, metadata=metadata))
+    assert len(demo["check"](own_server.target, 2)) == len(demo["SESSIONS"])
+    assert len(demo["check"](own_server.target, 3)) == 2 * len(demo["SESSIONS"])

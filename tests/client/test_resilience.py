@@ -115,6 +115,13 @@ async def test_unavailable_is_retried_whatever_the_size(kind: Kind, size: int) -
 QUICK = RetryPolicy(initial_backoff=0.01, max_backoff=0.05)
 
 
+async def test_a_call_that_a_stopping_server_resets_is_retried(kind: Kind) -> None:
+    with scripted_server(fail(grpc.StatusCode.CANCELLED), succeed) as server:
+        async with open_client(kind, server.target) as client:
+            await client.save(Checkpoint(session_id="s"))
+    assert len(server.requests) == 2
+
+
 async def test_unavailable_is_retried_more_often_than_grpc_does(kind: Kind) -> None:
     away = fail(grpc.StatusCode.UNAVAILABLE)
     with scripted_server(*[away] * 12, succeed) as server:

@@ -9,11 +9,14 @@ import pytest
 import pytest_asyncio
 
 from lockstitch_server.config import Limits, Settings
+from lockstitch_server.startup import open_store
 from lockstitch_server.storage import Store
 from lockstitch_server.storage.sqlite import SqliteStore
 from tests.support.api import Api, RawApi, grpc_api, raw_api
+from tests.support.envoy import Envoy
 from tests.support.postgres import Postgres
 from tests.support.server import LockstitchServer
+from tests.upkeep.stores import faults_in
 
 TIGHT = Limits(
     max_message_bytes=32 * 1024,
@@ -33,6 +36,9 @@ ENGLISH = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C'"
 NUMBERS = itertools.count(1)
 
 Execute = Callable[[str], Awaitable[None]]
+
+MEDDLED_WITH: set[str] = set()
+"""What the ids of sessions begin with that a test has done something to that no server does."""
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +66,23 @@ def _create_database(server: Postgres) -> str:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def api(request: pytest.FixtureRequest, store_url: str) -> AsyncIterator[Api]:
-    """The service with the limits it has by default."""
+    """The service with the limits it has by default. What all tests have left behind is looked through at the end."""
     async with _open(Settings(store=store_url, migrate=True), request.module.TRANSPORT) as opened:
         yield opened
+        if isinstance(opened, RawApi):
+            await _check(opened.store)
+    if store_url != "memory://":
+        async with open_store(Settings(store=store_url)) as store:
+            await _check(store)
+
+
+async def _check(store: Store) -> None:
+    faults = [
+        fault
+        for fault in await faults_in(store)
+        if not fault.harmless and not fault.session_id.startswith(tuple(MEDDLED_WITH))
+    ]
+    assert not faults, "\n".join(map(str, faults))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -79,8 +99,9 @@ def session(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def execute(request: pytest.FixtureRequest, api: Api, store_url: str) -> Execute:
+def execute(request: pytest.FixtureRequest, api: Api, store_url: str, session: str) -> Execute:
     """Runs SQL behind the server's back. `{schema}` stands before the name of a table, `{bytes}` before hex digits."""
+    MEDDLED_WITH.add(session)
     if store_url.startswith("postgresql:"):
         server: Postgres = request.getfixturevalue("postgres")
         return _on_postgres(server, store_url.rpartition("/")[2])
@@ -92,16 +113,34 @@ def execute(request: pytest.FixtureRequest, api: Api, store_url: str) -> Execute
 
 
 def _open(settings: Settings, transport: str) -> AbstractAsyncContextManager[Api]:
-    return raw_api(settings) if transport == "raw" else _served(settings)
+    if transport == "raw":
+        return raw_api(settings)
+    return _served(settings) if transport == "grpc" else _meshed(settings)
 
 
 @asynccontextmanager
 async def _served(settings: Settings) -> AsyncIterator[Api]:
-    limits = settings.limits.model_dump(exclude_defaults=True)
-    arguments = ["--migrate", *(f"--set=limits.{name}={value}" for name, value in limits.items())]
-    with LockstitchServer(settings.store, arguments) as server:
+    with LockstitchServer(settings.store, _arguments(settings)) as server:
         async with grpc_api(server.target) as opened:
             yield opened
+
+
+@asynccontextmanager
+async def _meshed(settings: Settings) -> AsyncIterator[Api]:
+    """Two replicas behind an Envoy."""
+    arguments = _arguments(settings)
+    with (
+        LockstitchServer(settings.store, arguments) as one,
+        LockstitchServer(settings.store, arguments) as two,
+        Envoy("envoy.yaml", [one.target, two.target]) as envoy,
+    ):
+        async with grpc_api(envoy.target) as opened:
+            yield opened
+
+
+def _arguments(settings: Settings) -> list[str]:
+    limits = settings.limits.model_dump(exclude_defaults=True)
+    return ["--migrate", *(f"--set=limits.{name}={value}" for name, value in limits.items())]
 
 
 def _on_postgres(server: Postgres, database: str) -> Execute:

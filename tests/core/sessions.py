@@ -2,12 +2,13 @@
 
 import asyncio
 import itertools
-from collections.abc import Coroutine
+import random
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 from hypothesis import event
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, MessagesDelta, PendingWrite, StateDelta
 from lockstitch.v1.checkpoint_service_pb2 import (
@@ -38,10 +39,10 @@ NAMESPACES = st.sampled_from(["", "", "n"])
 
 
 class Engine:
-    """An API and the loop that it runs on."""
+    """An API, or several over one store, and the loop that they run on."""
 
-    def __init__(self, api: Api, loop: asyncio.Runner) -> None:
-        self.api = api
+    def __init__(self, apis: Sequence[Api], loop: asyncio.Runner) -> None:
+        self.apis = apis
         self._loop = loop
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -49,15 +50,27 @@ class Engine:
 
 
 class Sessions(RuleBasedStateMachine):
-    """Saves of every kind in one session, which is looked through at the end."""
+    """Saves of every kind in one session, which is looked through at the end.
+
+    Where there are several APIs, what each of them remembers of the session is mostly out of date.
+    """
 
     def __init__(self, engine: Engine) -> None:
         super().__init__()
         self.engine = engine
-        self.api = engine.api
+        self.rng = random.Random(0)
         self.session = f"session-{next(NUMBERS)}."
         self.model = Model()
         self.sent: list[SaveRequest] = []
+
+    @property
+    def api(self) -> Api:
+        """Any of them."""
+        return self.rng.choice(self.engine.apis)
+
+    @initialize(seed=st.integers(0, 2**32 - 1))
+    def begin(self, seed: int) -> None:
+        self.rng.seed(seed)
 
     @rule(data=st.data())
     def save(self, data: st.DataObject) -> None:

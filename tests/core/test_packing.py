@@ -1,13 +1,20 @@
 """Records come out of storage as they went in."""
 
 import zlib
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockstitch_server.core.packing import MARK, SMALLEST, WORDS, PackingError, pack, unpack
+from lockstitch_server.core import checksum
+from lockstitch_server.core.errors import Failure
+from lockstitch_server.core.packing import MARK, SMALLEST, WORDS, PackingError, pack, pack_row, unpack, unpack_row
+from lockstitch_server.core.parts import read_part
+from lockstitch_server.records.v1.record_pb2 import Part
+from lockstitch_server.storage.columns import segments
 
+rows = st.binary(max_size=600) | st.builds(bytes.__mul__, st.binary(max_size=40), st.integers(0, 500))
 records = st.binary(max_size=600).filter(lambda data: not data.startswith(MARK))
 
 
@@ -29,7 +36,7 @@ def test_repeated_names_are_made_smaller() -> None:
 
 def test_damage_is_noticed() -> None:
     with pytest.raises(PackingError):
-        unpack(MARK + b"\xff not deflated")
+        unpack(MARK + b"\xff not compressed")
 
 
 def test_the_words_never_change() -> None:
@@ -38,3 +45,49 @@ def test_the_words_never_change() -> None:
 
 
 WORDS_AS_RELEASED = (180, 49556461)
+
+
+@given(rows)
+def test_a_row_that_is_packed_is_unpacked(data: bytes) -> None:
+    assert unpack_row(pack_row(data), len(data)) == data
+
+
+@given(rows)
+def test_packing_never_makes_a_row_larger(data: bytes) -> None:
+    assert len(pack_row(data)) <= len(data)
+
+
+def test_a_row_of_text_is_made_smaller() -> None:
+    data = b'{"role": "user", "content": "What is a lockstitch?"}' * 160
+    assert len(pack_row(data)) < len(data) / 20
+
+
+@given(st.binary(max_size=300), st.integers(-1, 1000))
+def test_whatever_is_stored_becomes_a_row_or_is_refused(stored: bytes, size: int) -> None:
+    """Never more than the row had, and nothing else breaks."""
+    with suppress(PackingError):
+        assert len(unpack_row(stored, size)) <= size
+
+
+@pytest.mark.parametrize("size", [-1, 0, 2**31, 2**62, 2**63 - 1])
+def test_a_size_that_no_row_has_is_refused(size: int) -> None:
+    with pytest.raises(PackingError):
+        unpack_row(pack_row(bytes(1000)), size)
+
+
+def test_a_row_cannot_ask_for_memory() -> None:
+    """It would say that it has so and so many bytes."""
+    with pytest.raises(PackingError):
+        unpack_row(b"\xc0" + (2**40).to_bytes(8, "little") + b"\x01\x00\x00", 1000)
+
+
+@given(rows.filter(lambda data: len(pack_row(data)) < len(data)), st.data())
+def test_damage_of_a_row_is_noticed_or_shows_in_its_bytes(data: bytes, draw: st.DataObject) -> None:
+    """Its checksum, which is that of its bytes, tells."""
+    packed = pack_row(data)
+    at, bit = draw.draw(st.integers(0, len(packed) - 1)), draw.draw(st.integers(0, 7))
+    flipped = packed[:at] + bytes([packed[at] ^ 1 << bit]) + packed[at + 1 :]
+    for damaged in (flipped, packed[:at]):
+        (row,) = segments([(0, len(data), damaged, checksum.crc(data))])
+        with suppress(Failure):  # of which there is one kind
+            assert read_part(Part(log=1, length=len(data)), [row]) == data

@@ -16,19 +16,31 @@ from tests.support.api import raw_api
 
 @pytest.fixture
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    backend, count = request.param
     urls = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/lockstitch.db"}
-    url = urls.get(request.param) or request.getfixturevalue("postgres_url")
+    url = urls.get(backend) or request.getfixturevalue("postgres_url")
     with asyncio.Runner() as loop:
         stack = AsyncExitStack()
         try:
-            api = loop.run(stack.enter_async_context(raw_api(Settings(store=url, migrate=True))))
-            yield Engine(api, loop)
+            apis = [
+                loop.run(stack.enter_async_context(raw_api(Settings(store=url, migrate=True)))) for _ in range(count)
+            ]
+            yield Engine(apis, loop)
         finally:
             loop.run(stack.aclose())
 
 
 @pytest.mark.parametrize(
-    ("engine", "examples"), [("memory", 60), ("sqlite", 20), ("postgres", 12)], indirect=["engine"]
+    ("engine", "examples"),
+    [
+        (("memory", 1), 60),
+        (("sqlite", 1), 20),
+        (("postgres", 1), 12),
+        (("sqlite", 2), 30),
+        (("postgres", 2), 20),
+    ],
+    indirect=["engine"],
+    ids=["memory", "sqlite", "postgres", "two on sqlite", "two on postgres"],
 )
 def test_any_sequence_of_saves(engine: Engine, examples: int) -> None:
     run_state_machine_as_test(

@@ -9,9 +9,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, NodeKind
-from lockstitch_server.core.terms import MAX_DEPTH, canonical_json, facts, terms
+from lockstitch_server.core.terms import MAX_DEPTH, canonical_json, terms
 
 Json = Any
+
+
+def found(checkpoint: Checkpoint, tenant: str = "t", key: bytes = b"k") -> set[int]:
+    """What a checkpoint of step 0 is found by."""
+    return set(terms(tenant, key, checkpoint, f"{0:020d}"))
+
 
 numbers = st.one_of(
     st.integers(),
@@ -102,13 +108,13 @@ nodes = st.builds(NodeKind, custom=st.text(max_size=2)) | st.builds(NodeKind, en
 @given(nodes, nodes)
 def test_nodes_have_facts_of_their_own(one: NodeKind, other: NodeKind) -> None:
     assume(one != other)
-    assert not facts(Checkpoint(ran_nodes=[one]), f"{0:020d}") & facts(Checkpoint(ran_nodes=[other]), f"{0:020d}")
-    assert not facts(Checkpoint(ran_nodes=[one]), f"{0:020d}") & facts(Checkpoint(skipped_nodes=[one]), f"{0:020d}")
+    assert not found(Checkpoint(ran_nodes=[one])) & found(Checkpoint(ran_nodes=[other]))
+    assert not found(Checkpoint(ran_nodes=[one])) & found(Checkpoint(skipped_nodes=[one]))
 
 
 def test_terms_of_two_sessions_and_two_tenants_differ() -> None:
-    found = facts(Checkpoint(ran_nodes=[NodeKind(custom="a")]), f"{0:020d}")
-    (one, two, three) = (set(terms(*scope, found)) for scope in (("t", b"1"), ("t", b"2"), ("u", b"3")))
+    checkpoint = Checkpoint(ran_nodes=[NodeKind(custom="a")])
+    (one, two, three) = (found(checkpoint, *scope) for scope in (("t", b"1"), ("t", b"2"), ("u", b"3")))
     assert len(one & two) == 1, "the term of the tenant"
     assert not (one | two) & three
     assert all(-(2**63) <= term < 2**63 for term in one | two | three)
@@ -116,6 +122,6 @@ def test_terms_of_two_sessions_and_two_tenants_differ() -> None:
 
 @given(st.text(max_size=3), st.text(max_size=3))
 def test_a_name_never_runs_into_its_value(name: str, value: str) -> None:
-    one = facts(Checkpoint(metadata={name: json.dumps(value)}), f"{0:020d}")
-    other = facts(Checkpoint(metadata={name + value: '""'}), f"{0:020d}")
+    one = found(Checkpoint(metadata={name: json.dumps(value)}))
+    other = found(Checkpoint(metadata={name + value: '""'}))
     assert (one == other) == (value == "")

@@ -1,5 +1,6 @@
 """Everything that the README shows is run."""
 
+import asyncio
 import os
 import re
 import shlex
@@ -15,6 +16,7 @@ import pytest
 from tests.support.paths import ROOT
 from tests.support.postgres import free_port
 from tests.support.server import LockstitchServer
+from tests.upkeep.stores import exported, fill, opened
 
 README = (ROOT / "README.md").read_text()
 ADDRESS = "127.0.0.1:50051"
@@ -39,9 +41,16 @@ def server() -> Iterator[LockstitchServer]:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """Where a reader would stand who has a weavegraph database."""
+    """Where a reader would stand who has a weavegraph database, a store of his own and an archive of it."""
     shutil.copy(ROOT / "tests" / "fixtures" / "weavegraph" / "weavegraph.db", tmp_path)
+    asyncio.run(_fill(f"sqlite:///{tmp_path}/lockstitch.db", tmp_path / "everything.archive"))
     return tmp_path
+
+
+async def _fill(store: str, archive: Path) -> None:
+    async with opened(store) as api:
+        await fill(api)
+        archive.write_bytes(await exported(api.store))
 
 
 def test_python_blocks_run(server: LockstitchServer, capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,6 +59,7 @@ def test_python_blocks_run(server: LockstitchServer, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out.splitlines() == [
         "1 ['What is a lockstitch?']",
         "another runner was faster; the latest step is 2",
+        "heard 1",
     ]
 
 

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from lockstitch.v1 import checkpoint_pb2 as pb
-from lockstitch_server.importers.weavegraph import RowInvalid, SessionRow, StepRow, checkpoint, node, node_text
+from lockstitch_server.importers.transfer import RowInvalid
+from lockstitch_server.importers.weavegraph import SessionRow, StepRow, checkpoint, node, node_text
 
 SESSION = SessionRow(id="s", concurrency_limit=4, steps=1)
 STATE = '{"messages":{"version":1,"items":[]},"extra":{"version":1,"map":{}},"errors":{"version":1,"items":[]}}'
 ROW = StepRow(
+    session_id="s",
     step=3,
     created_at="2026-01-02T03:04:05.678Z",
     state=STATE,

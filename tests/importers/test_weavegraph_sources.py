@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lockstitch_server.importers.weavegraph_sources import SourceUnusable, Wanted, open_source, sqlite_path
+from lockstitch_server.importers.databases import SourceUnusable, Wanted, sqlite_path
+from lockstitch_server.importers.weavegraph_sources import open_source
 
 
 @pytest.fixture(autouse=True)

@@ -32,10 +32,12 @@ def extras(*names: str) -> list[str]:
 
 
 DECLARED = {
-    "requirements.lock": extras("server", "postgres"),
+    "requirements.lock": extras("server", "postgres", "otel"),
     "requirements-dev.lock": extras(*PROJECT["project"]["optional-dependencies"]) + group("dev"),
     "requirements-build.lock": group("build"),
+    "requirements-bench.lock": group("bench"),
     "requirements-generate.lock": group("generate"),
+    "requirements-langgraph-oldest.lock": extras() + group("langgraph-oldest"),
 }
 
 
@@ -81,6 +83,13 @@ def test_what_pyproject_declares_is_locked(lock_file: str) -> None:
 def test_developing_takes_the_same_versions(lock_file: str) -> None:
     everything = versions("requirements-dev.lock")
     assert {name: everything.get(name) for name in versions(lock_file)} == versions(lock_file)
+
+
+def test_measuring_takes_the_same_versions() -> None:
+    developing, measuring = versions("requirements-dev.lock"), versions("requirements-bench.lock")
+    shared = developing.keys() & measuring.keys()
+    assert shared
+    assert {name: measuring[name] for name in shared} == {name: developing[name] for name in shared}
 
 
 def test_code_is_generated_for_the_oldest_runtime_that_is_allowed() -> None:

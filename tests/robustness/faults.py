@@ -1,8 +1,9 @@
 """What can befall a server's surroundings, and what its clients may be told of it."""
 
 import re
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import grpc
 import psutil
@@ -40,6 +41,14 @@ def frozen(postgres: Postgres) -> Iterator[None]:
     finally:
         for process in processes:
             process.resume()
+
+
+@contextmanager
+def locked(server: LockstitchServer) -> Iterator[None]:
+    """The server's SQLite file, in the hands of another process: no save can be done. For less than 5 seconds."""
+    with closing(sqlite3.connect(server.store.removeprefix("sqlite:///"), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
 
 
 def process_of(server: LockstitchServer) -> psutil.Process:

@@ -18,10 +18,11 @@ from lockstitch.v1.checkpoint_service_pb2 import (
     LoadLatestStreamRequest,
 )
 from lockstitch.v1.checkpoint_service_pb2_grpc import CheckpointServiceStub
-from lockstitch_server.app import Engine, create_engine, open_store
+from lockstitch_server.app import Engine, create_engine
 from lockstitch_server.config import Settings
 from lockstitch_server.rpc.context import CallContext
-from lockstitch_server.rpc.dispatch import SERVICE
+from lockstitch_server.rpc.dispatch import CHECKPOINT_SERVICE
+from lockstitch_server.startup import open_store
 from tests.robustness.ledger import Ledger, Sent
 from tests.robustness.workload import full_save, pending_writes, writes_save
 from tests.support.api import grpc_api
@@ -63,8 +64,8 @@ async def test_cancelled_calls_leave_nothing_in_the_server(rng: random.Random, s
         before = asyncio.all_tasks()
         given_up = await _call_many(_cancelled_task(engine, rng), Ledger(), rng)
         await _until(lambda: asyncio.all_tasks() <= before)
-        for batcher in (engine.committer._batcher, engine.loader._batcher):
-            assert (len(batcher._queue), batcher._queued_bytes, len(batcher._running)) == (0, 0, 0)
+        for batcher in (engine.saves, engine.loader._batcher):
+            assert (batcher._queue.items, batcher._queue.bytes, len(batcher._running)) == (0, 0, 0)
         await engine.close()
     assert CALLS / 4 < given_up < CALLS
 
@@ -129,7 +130,7 @@ def _cancelled_task(engine: Engine, rng: random.Random) -> Call:
 
 
 async def _dispatched(engine: Engine, name: str, data: bytes) -> None:
-    method = SERVICE.methods_by_name[name]
+    method = CHECKPOINT_SERVICE.methods_by_name[name]
     if method.server_streaming:
         async for _ in engine.dispatcher.stream(method, data, CallContext()):
             pass

@@ -1,6 +1,7 @@
 """A byte of the store changes by itself: whoever loads what it belongs to is told, and the rest goes on."""
 
 import asyncio
+import random
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
@@ -22,6 +23,7 @@ from lockstitch.v1.checkpoint_service_pb2 import (
     WalkAncestorsRequest,
 )
 from lockstitch_server.config import Settings
+from lockstitch_server.core.packing import unpack_row
 from tests.robustness.ledger import fingerprint
 from tests.robustness.workload import MakeSave, checkpoint, delta_save, full_save, pending_writes
 from tests.support.api import Api, ApiError, raw_api
@@ -171,8 +173,8 @@ async def _check_damaged_page(url: str, damage: Callable[[], None]) -> None:
     """One session is lost; another goes on, although both are asked for together."""
     settings = Settings(store=url, migrate=True)
     async with raw_api(settings) as api:
-        await api.save(_large("damaged", b"\x01"))
-        await api.save(_large("sound", b"\x02"))
+        await api.save(_large("damaged"))
+        await api.save(_large("sound"))
     await asyncio.to_thread(damage)
     async with raw_api(settings) as api:
         loads = [api.load_latest(LoadLatestRequest(session_id=name)) for name in ("damaged", "sound")]
@@ -180,20 +182,24 @@ async def _check_damaged_page(url: str, damage: Callable[[], None]) -> None:
         assert isinstance(failed, ApiError)
         _assert_data_loss(failed)
         assert isinstance(loaded, LoadLatestResponse)
-        assert loaded.checkpoint.state == _large("sound", b"\x02").checkpoint.state
+        assert loaded.checkpoint.state == _large("sound").checkpoint.state
         await api.save(full_save("sound", 1))
 
 
-def _large(session: str, byte: bytes) -> SaveRequest:
-    """A session that fills many pages with one byte."""
-    channel = CustomChannel(blob=TypedBlob(data=byte * 100_000))
+def _noise(session: str) -> bytes:
+    """Many pages of bytes that cannot be packed."""
+    return random.Random(session).randbytes(100_000)
+
+
+def _large(session: str) -> SaveRequest:
+    """A session that fills many pages."""
+    channel = CustomChannel(blob=TypedBlob(data=_noise(session)))
     return SaveRequest(checkpoint=Checkpoint(session_id=session, state=VersionedState(custom={"large": channel})))
 
 
 def _damage_page(file: Path, size: int) -> None:
-    """Overwrite the beginning of a page that is full of ones."""
-    data = file.read_bytes()
-    page = data.index(b"\x01" * 1000) // size
+    """Overwrite the beginning of a page of the damaged session."""
+    page = file.read_bytes().index(_noise("damaged")[50_000:50_016]) // size
     with file.open("r+b") as opened:
         opened.seek(page * size)
         opened.write(b"\xff" * 16)
@@ -241,19 +247,28 @@ def _assert_data_loss(error: ApiError) -> None:
 
 def _flip_on_sqlite(connection: sqlite3.Connection, place: Place) -> None:
     table, column, there, where = place
-    condition = where or f"instr({column}, x'{there.hex()}')"
-    ((row, data),) = connection.execute(f"SELECT rowid, {column} FROM {table} WHERE {condition}").fetchall()
-    at = data.index(there) + (0 if there else len(data) // 2)
-    changed = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
-    connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (changed, row))
+    size = "size" if table == "segments" else "0"
+    rows = connection.execute(f"SELECT rowid, {column}, {size} FROM {table} WHERE {where or 'true'}").fetchall()
+    ((row, data),) = [(row, data) for row, data, size in rows if there in _unpacked(data, size)]
+    connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (_flipped(data, there), row))
 
 
 async def _flip_on_postgres(connection: "asyncpg.Connection[asyncpg.Record]", place: Place) -> None:
     table, column, there, where = place
-    position = f"position('\\x{there.hex()}'::bytea IN {column})"
-    at = f"{position} - 1" if there else f"octet_length({column}) / 2"
-    flipped = f"set_byte({column}, {at}, get_byte({column}, {at}) # 1)"
-    done = await connection.execute(
-        f"UPDATE lockstitch.{table} SET {column} = {flipped} WHERE {where or position + ' > 0'}"
+    size = "size" if table == "segments" else "0"
+    rows = await connection.fetch(
+        f"SELECT ctid, {column} AS data, {size} AS size FROM lockstitch.{table} WHERE {where or 'true'}"
     )
-    assert done == "UPDATE 1"
+    ((row, data),) = [(row["ctid"], row["data"]) for row in rows if there in _unpacked(row["data"], row["size"])]
+    changed = _flipped(data, there)
+    await connection.execute(f"UPDATE lockstitch.{table} SET {column} = $1 WHERE ctid = $2", changed, row)
+
+
+def _unpacked(data: bytes, size: int) -> bytes:
+    return unpack_row(data, size) if size else data
+
+
+def _flipped(data: bytes, there: bytes) -> bytes:
+    """The data with a bit changed: at the beginning of what is there, or in the middle of it all."""
+    at = data.find(there) if there and there in data else len(data) // 2
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]

@@ -3,14 +3,12 @@
 import asyncio
 import random
 import signal
-import sqlite3
 import time
-from contextlib import closing
 
 import grpc
 import pytest
 
-from tests.robustness.faults import frozen, process_of
+from tests.robustness.faults import frozen, locked, process_of
 from tests.robustness.ledger import Ledger
 from tests.robustness.workload import full_save
 from tests.robustness.writers import FAILURES, Writer
@@ -30,8 +28,7 @@ async def test_saves_that_were_begun_are_finished() -> None:
     with LockstitchServer() as server:
         process = process_of(server)
         async with grpc_api(server.target) as api:
-            with closing(sqlite3.connect(server.store.removeprefix("sqlite:///"), isolation_level=None)) as other:
-                other.execute("BEGIN IMMEDIATE")
+            with locked(server):
                 saves = [asyncio.create_task(api.save(full_save(f"session-{number}", 0))) for number in range(50)]
                 await asyncio.sleep(0.5)  # until they have arrived
                 server.signal(signal.SIGTERM)

@@ -21,6 +21,8 @@ SAVE = SaveRequest(checkpoint=Checkpoint(session_id="session", header=TypedBlob(
 MOST_GROWTH = 100 * MEBIBYTE
 LOAD = LoadLatestRequest(session_id="session")
 HANG_SECONDS = 20.0
+BURST = 5000
+"""Calls that come faster than they are begun, of which gRPC by itself cancels some above 1,000 and all above 3,000."""
 
 T = TypeVar("T")
 
@@ -49,6 +51,13 @@ async def test_loads_beyond_the_queue_are_refused(own_postgres: Postgres) -> Non
                 await _assert_refused(lambda: api.load_latest(LOAD), AT_ONCE)
             for loaded in await asyncio.wait_for(asyncio.gather(*waiting), HANG_SECONDS):
                 assert loaded.checkpoint.header == SAVE.checkpoint.header
+
+
+async def test_no_call_of_a_burst_is_lost() -> None:
+    with LockstitchServer("memory://") as server:
+        async with grpc_api(server.target) as api:
+            saves = (SaveRequest(checkpoint=Checkpoint(session_id="session", step=step)) for step in range(BURST))
+            await asyncio.gather(*(api.save(save) for save in saves))
 
 
 async def _fill(call: Callable[[], Awaitable[T]]) -> list["asyncio.Future[T]"]:

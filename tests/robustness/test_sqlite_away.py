@@ -46,13 +46,16 @@ async def test_no_space_left(rng: random.Random) -> None:
 
 @contextmanager
 def no_space_left(process: psutil.Process, file: Path, rng: random.Random) -> Iterator[None]:
-    """Files of a process grow a little beyond the size of this one, and no further."""
+    """Files of a process and its children grow a little beyond the size of this one, and no further."""
     most = file.stat().st_size + rng.randrange(5_000, 200_000)
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+    pids = [each.pid for each in (process, *process.children())]
+    for pid in pids:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
     try:
         yield
     finally:
-        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        for pid in pids:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
 async def test_locked_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,15 +8,20 @@ import pytest
 import lockstitch_server
 
 ROOT = Path(lockstitch_server.__file__).parent
-LAYERS = ("core", "storage", "engine", "rpc")
+LAYERS = ("core", "auth", "audit", "storage", "engine", "rpc", "telemetry")
 MAY_IMPORT = {
     "core": {"core", "records"},
     "storage": {"storage", "core"},
     "engine": {"engine", "storage", "core", "records"},
-    "rpc": {"rpc", "engine", "core", "records", "config"},
+    "auth": {"auth", "core"},
+    "audit": {"audit"},
+    "rpc": {"rpc", "auth", "audit", "engine", "core", "records", "config", "telemetry"},
+    "telemetry": {"telemetry", "config", "core"},
 }
 OUTSIDE = {
     "core": ("grpc", "aiosqlite", "asyncpg", "sqlalchemy", "asyncio", "sqlite3"),
+    "auth": ("grpc",),
+    "audit": ("grpc", "asyncio"),
     "storage": ("grpc",),
     "engine": ("grpc", "aiosqlite", "asyncpg", "sqlite3"),
 }

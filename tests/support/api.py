@@ -1,7 +1,7 @@
 """The service as tests call it: in this process, or on a real server. Answers and errors are alike."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, NoReturn
 
@@ -12,17 +12,22 @@ from google.rpc import error_details_pb2
 from google.rpc.status_pb2 import Status
 
 from lockstitch.v1 import checkpoint_service_pb2 as pb
-from lockstitch.v1.checkpoint_service_pb2_grpc import CheckpointServiceStub
-from lockstitch_server.app import create_engine, open_store
+from lockstitch.v1 import session_service_pb2
+from lockstitch_server.app import create_engine
 from lockstitch_server.config import Settings
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.rpc.context import CallContext
-from lockstitch_server.rpc.dispatch import SERVICE, Dispatcher
+from lockstitch_server.rpc.dispatch import CHECKPOINT_SERVICE, Dispatcher
 from lockstitch_server.rpc.errors import status_of
+from lockstitch_server.startup import open_store
 from lockstitch_server.storage import Store
 
 DETAILS_KEY = "grpc-status-details-bin"
 CALL_SECONDS = 30
+SESSION_SERVICE = session_service_pb2.DESCRIPTOR.services_by_name["SessionService"]
+METHODS = {method.name: method for service in (CHECKPOINT_SERVICE, SESSION_SERVICE) for method in service.methods}
+"""Of both services; no name is in both."""
+Metadata = Sequence[tuple[str, str | bytes]]
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -96,6 +101,10 @@ class Api(ABC):
         """Call a method with many answers."""
 
     @abstractmethod
+    def save_stream(self, requests: AsyncIterator[bytes]) -> AsyncIterator[pb.SaveStreamResponse]:
+        """Call SaveStream, with whatever bytes."""
+
+    @abstractmethod
     async def send_bytes(self, name: str, data: bytes) -> None:
         """Call a method with one answer, with whatever bytes."""
 
@@ -108,49 +117,76 @@ class RawApi(Api):
         self._dispatcher = dispatcher
 
     async def unary(self, name: str, request: Message) -> Any:
-        method = SERVICE.methods_by_name[name]
+        method = METHODS[name]
         with _failures_as_errors():
             answer = await self._dispatcher.unary(method, request.SerializeToString(), CallContext())
         return GetMessageClass(method.output_type).FromString(answer)
 
     async def stream(self, name: str, request: Message) -> AsyncIterator[Any]:
-        method = SERVICE.methods_by_name[name]
+        method = METHODS[name]
         make = GetMessageClass(method.output_type).FromString
         with _failures_as_errors():
             async for answer in self._dispatcher.stream(method, request.SerializeToString(), CallContext()):
                 yield make(answer)
 
+    async def save_stream(self, requests: AsyncIterator[bytes]) -> AsyncIterator[pb.SaveStreamResponse]:
+        with _failures_as_errors():
+            async for answer in self._dispatcher.stream(METHODS["SaveStream"], requests, CallContext()):
+                yield pb.SaveStreamResponse.FromString(answer)
+
     async def send_bytes(self, name: str, data: bytes) -> None:
         with _failures_as_errors():
-            await self._dispatcher.unary(SERVICE.methods_by_name[name], data, CallContext())
+            await self._dispatcher.unary(METHODS[name], data, CallContext())
 
 
 class GrpcApi(Api):
     """A server behind a channel."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, metadata: Metadata = ()) -> None:
         self._channel = channel
-        self._stub: Any = CheckpointServiceStub(channel)
+        self._metadata = metadata
 
     async def unary(self, name: str, request: Message) -> Any:
+        make = GetMessageClass(METHODS[name].output_type).FromString
+        call: Any = self._channel.unary_unary(_path(name), type(request).SerializeToString, make)
         try:
-            return await getattr(self._stub, name)(request, timeout=CALL_SECONDS)
+            return await call(request, timeout=CALL_SECONDS, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             _raise(error)
 
     async def stream(self, name: str, request: Message) -> AsyncIterator[Any]:
+        make = GetMessageClass(METHODS[name].output_type).FromString
+        call: Any = self._channel.unary_stream(_path(name), type(request).SerializeToString, make)
         try:
-            async for answer in getattr(self._stub, name)(request, timeout=CALL_SECONDS):
+            async for answer in call(request, timeout=CALL_SECONDS, metadata=self._metadata):
                 yield answer
         except grpc.aio.AioRpcError as error:
             _raise(error)
 
-    async def send_bytes(self, name: str, data: bytes) -> None:
-        call: Any = self._channel.unary_unary(f"/{SERVICE.full_name}/{name}")
+    async def save_stream(self, requests: AsyncIterator[bytes]) -> AsyncIterator[pb.SaveStreamResponse]:
+        method: Any = self._channel.stream_stream(_path("SaveStream"))
+        call = method(requests, timeout=CALL_SECONDS, metadata=self._metadata)
         try:
-            await call(data, timeout=CALL_SECONDS)
+            async for answer in call:
+                yield pb.SaveStreamResponse.FromString(answer)
         except grpc.aio.AioRpcError as error:
             _raise(error)
+        finally:
+            call.cancel()
+
+    async def send_bytes(self, name: str, data: bytes) -> None:
+        call: Any = self._channel.unary_unary(_path(name))
+        try:
+            await call(data, timeout=CALL_SECONDS, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            _raise(error)
+
+
+def _path(name: str) -> str:
+    """A method as gRPC calls it."""
+    service = METHODS[name].containing_service
+    assert service is not None
+    return f"/{service.full_name}/{name}"
 
 
 @asynccontextmanager
@@ -165,11 +201,22 @@ async def raw_api(settings: Settings) -> AsyncIterator[RawApi]:
 
 
 @asynccontextmanager
-async def grpc_api(target: str) -> AsyncIterator[GrpcApi]:
-    """The server at this address."""
-    options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-    async with grpc.aio.insecure_channel(target, options) as channel:
-        yield GrpcApi(channel)
+async def grpc_api(
+    target: str, metadata: Metadata = (), credentials: grpc.ChannelCredentials | None = None
+) -> AsyncIterator[GrpcApi]:
+    """The server at this address. metadata: sent with every call. credentials: for TLS."""
+    options = [
+        ("grpc.max_receive_message_length", -1),
+        ("grpc.max_send_message_length", -1),
+        # What another channel has found out about a server that was killed is not true of the one after it.
+        ("grpc.use_local_subchannel_pool", 1),
+    ]
+    if credentials is None:
+        channel = grpc.aio.insecure_channel(target, options)
+    else:
+        channel = grpc.aio.secure_channel(target, credentials, options)
+    async with channel:
+        yield GrpcApi(channel, metadata)
 
 
 @contextmanager

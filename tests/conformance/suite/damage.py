@@ -1,5 +1,7 @@
 """Stored bytes that are not what was stored: they are never given out."""
 
+from contextlib import suppress
+
 import pytest
 
 from lockstitch.v1.checkpoint_pb2 import Checkpoint
@@ -18,7 +20,7 @@ from tests.conformance.builders import (
     write,
 )
 from tests.conformance.conftest import Execute
-from tests.support.api import Api
+from tests.support.api import Api, ApiError
 
 OF_SESSION = "WHERE key = (SELECT key FROM {schema}sessions WHERE session_id = '{session}')"
 RECORD_DAMAGES = {
@@ -32,6 +34,12 @@ LOG_DAMAGES = {
     "a log begins later": f"UPDATE {{schema}}segments SET start = start + 1 {OF_SESSION}",
 }
 WRITE_DAMAGES = {"a write has other bytes": f"UPDATE {{schema}}writes SET data = {{bytes}}00' {OF_SESSION}"}
+PACKED_DAMAGES = {
+    "a packed row ends early": f"UPDATE {{schema}}segments SET data = substr(data, 1, length(data) - 1) {OF_SESSION}",
+    "a packed row begins late": f"UPDATE {{schema}}segments SET data = substr(data, 2) {OF_SESSION}",
+    "a packed row has other bytes": f"UPDATE {{schema}}segments SET data = {{bytes}}20ff00ff00' {OF_SESSION}",
+    "a packed row has another size": f"UPDATE {{schema}}segments SET size = size - 1 {OF_SESSION}",
+}
 DAMAGES = RECORD_DAMAGES | LOG_DAMAGES | WRITE_DAMAGES
 
 
@@ -41,7 +49,7 @@ def grown(session: str, **fields: object) -> Checkpoint:
 
 
 async def damage(execute: Execute, session: str, kind: str) -> None:
-    await execute(DAMAGES[kind].replace("{session}", session))
+    await execute((DAMAGES | PACKED_DAMAGES)[kind].replace("{session}", session))
 
 
 class TestDamage:
@@ -55,6 +63,24 @@ class TestDamage:
         ):
             error = await refused(call)
             assert (error.code.name, error.reason) == ("DATA_LOSS", "DATA_LOSS")
+
+    @pytest.mark.parametrize("kind", PACKED_DAMAGES)
+    async def test_of_a_packed_row_is_told(self, api: Api, session: str, execute: Execute, kind: str) -> None:
+        """It is full, and of text that has become much smaller."""
+        packed = grown(session, state=state("x" * 100_000))
+        await save(api, packed)
+        assert_same(await latest(api, session), packed)
+        await damage(execute, session, kind)
+        assert (await refused(api.load_latest(LoadLatestRequest(session_id=session)))).reason == "DATA_LOSS"
+
+    async def test_of_logs_does_not_stop_saves_for_ever(self, api: Api, session: str, execute: Execute) -> None:
+        """What is remembered of their ends is forgotten when it turns out to be wrong."""
+        await save(api, grown(session))
+        await damage(execute, session, "logs are gone")
+        another = checkpoint(session, 3, checkpoint_id="other", state=state("x" * 500, "y" * 500))
+        with suppress(ApiError):
+            await save(api, another)
+        await save(api, another)
 
     @pytest.mark.parametrize("kind", LOG_DAMAGES)
     async def test_is_told_of_what_a_delta_made(self, api: Api, session: str, execute: Execute, kind: str) -> None:

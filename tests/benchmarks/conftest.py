@@ -1,0 +1,26 @@
+"""The benchmarks need more than the other tests do. Nothing is downloaded for them."""
+
+from importlib.util import find_spec
+from typing import NoReturn
+
+import pytest
+
+from tests.support.requirements import missing
+
+NEEDED = ("hpack", "langgraph", "matplotlib", "psycopg")
+
+
+@pytest.fixture(autouse=True)
+def _needs_the_bench_group() -> None:
+    if absent := [name for name in NEEDED if find_spec(name) is None]:
+        missing(f"{', '.join(absent)} not installed: make .venv/.bench")
+
+
+@pytest.fixture(autouse=True)
+def _fetches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks import debian
+
+    def refuse(package: str) -> NoReturn:
+        raise debian.Missing("tests fetch no packages")
+
+    monkeypatch.setattr(debian, "_fetch", refuse)

@@ -1,0 +1,131 @@
+"""Heads of sessions: they keep within their bounds, and one that is out of date does no harm."""
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lockstitch.v1.checkpoint_pb2 import Checkpoint, Message, MessagesDelta, StateDelta
+from lockstitch.v1.checkpoint_service_pb2 import LoadLatestRequest, SaveRequest
+from lockstitch_server.config import Settings
+from lockstitch_server.core.heads import HEAD_BYTES, RECORD_FACTOR, TAIL_BYTES, Heads
+from lockstitch_server.core.parts import Tail
+from lockstitch_server.core.records import Basis, CheckpointRow, Head, SessionChange, SessionRow
+from tests.support.api import RawApi, raw_api
+
+KEYS = st.sampled_from([b"a", b"b", b"c", b"d", b"e"])
+SIZES = st.integers(0, 3000)
+PUTS = st.lists(st.tuples(KEYS, st.lists(SIZES, max_size=3), SIZES), max_size=30)
+
+
+def head(key: bytes, tails: Sequence[int], record: int) -> Head:
+    """A head with tails and a record of these sizes."""
+    latest = {"": CheckpointRow(key, "", "1", "", 1, 1, bytes(record)), "other": None}
+    return Head(
+        SessionRow(key, "", key.decode(), 1, 1),
+        latest,
+        {n: Tail(0, size, 0, bytes(size)) for n, size in enumerate(tails)},
+    )
+
+
+@given(PUTS, st.integers(0, 50_000))
+def test_the_newest_are_kept_within_bounds(puts: list[tuple[bytes, list[int], int]], most: int) -> None:
+    heads, model = Heads(most), OrderedDict[bytes, tuple[Head, int]]()
+    for key, tails, record in puts:
+        put = head(key, tails, record)
+        heads.put(key, put)
+        model.pop(key, None)
+        model[key] = put, HEAD_BYTES + sum(TAIL_BYTES + size for size in tails) + RECORD_FACTOR * record
+        while sum(size for _, size in model.values()) > most:
+            model.popitem(last=False)
+        assert {key: heads.get(key) for key in model} == {key: kept for key, (kept, _) in model.items()}
+        assert not [key for key, _, _ in puts if key not in model and heads.get(key) is not None]
+
+
+@given(PUTS)
+def test_all_are_kept_where_there_is_room(puts: list[tuple[bytes, list[int], int]]) -> None:
+    heads = Heads(10_000_000)
+    latest = {key: head(key, tails, record) for key, tails, record in puts}
+    heads.update({key: head(key, [], 0) for key in latest})
+    heads.update(latest)
+    assert {key: heads.get(key) for key in latest} == latest
+    for key in latest:
+        heads.drop(key)
+        heads.drop(key)
+        assert heads.get(key) is None
+
+
+def test_one_that_is_too_large_is_not_kept() -> None:
+    heads = Heads(HEAD_BYTES)
+    heads.put(b"a", head(b"a", [], 0))
+    heads.put(b"a", head(b"a", [1], 0))
+    assert heads.get(b"a") is None
+    heads.put(b"b", head(b"b", [], 0))
+    assert heads.get(b"b") is not None
+
+
+# Two that do not know of each other
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    on_file = request.param == "sqlite"
+    url = f"sqlite:///{tmp_path}/lockstitch.db" if on_file else request.getfixturevalue("postgres_url")
+    return Settings(store=url, migrate=True)
+
+
+@pytest.fixture
+async def apis(settings: Settings) -> AsyncIterator[list[RawApi]]:
+    async with raw_api(settings) as one, raw_api(settings) as two:
+        yield [one, two]
+
+
+async def test_what_another_has_changed_is_planned_again(apis: list[RawApi], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Saves of one session, by turns: from the second on, each one's head is out of date."""
+    held = [_watched(api, monkeypatch) for api in apis]
+    for step in range(12):
+        await apis[step % 2].save(_save(step))
+    assert held == [[False] * 5, [False] * 5]
+    for api in apis:
+        latest = (await api.load_latest(LoadLatestRequest(session_id="s"))).checkpoint
+        assert [item.content for item in latest.state.messages.items] == [_content(step) for step in range(12)]
+
+
+async def test_what_nobody_else_has_changed_is_taken_at_once(
+    apis: list[RawApi], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = _watched(apis[0], monkeypatch)
+    for step in range(12):
+        await apis[0].save(_save(step))
+    assert held == [True] * 11
+
+
+def _watched(api: RawApi, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether the plans that were made from heads held, one after the other."""
+    held: list[bool] = []
+    commit = api.store.commit
+
+    async def watched(basis: Sequence[Basis], changes: Sequence[SessionChange]) -> bool:
+        held.append(await commit(basis, changes))
+        return held[-1]
+
+    monkeypatch.setattr(api.store, "commit", watched)
+    return held
+
+
+def _save(step: int) -> SaveRequest:
+    """A delta on the step before."""
+    checkpoint = Checkpoint(session_id="s", checkpoint_id=f"{step:04d}", step=step)
+    item = Message(role="user", content=_content(step))
+    if step == 0:
+        checkpoint.state.messages.items.append(item)
+        return SaveRequest(checkpoint=checkpoint)
+    delta = StateDelta(messages=MessagesDelta(append=[item]))
+    return SaveRequest(checkpoint=checkpoint, base_checkpoint_id=f"{step - 1:04d}", delta=delta)
+
+
+def _content(step: int) -> str:
+    return f"{step} " * 300

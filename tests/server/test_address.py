@@ -1,0 +1,85 @@
+"""Addresses that are reserved: for the workers of one server, and for nobody else."""
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+
+import pytest
+
+from lockstitch_server.startup import StartupError
+from lockstitch_server.workers.address import reserved
+
+LISTENS = ["127.0.0.1:0", "localhost:0", "0.0.0.0:0", "[::]:0", "[::1]:0"]
+
+
+@pytest.fixture(params=LISTENS)
+def address(request: pytest.FixtureRequest) -> Iterator[str]:
+    try:
+        with reserved(request.param) as address:
+            yield address
+    except StartupError as error:
+        pytest.skip(str(error))  # a machine without IPv6
+
+
+def listener(address: str, *, shared: bool) -> socket.socket:
+    """What a server opens."""
+    host, _, port = address.rpartition(":")
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    opened = socket.socket(family)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
+        opened.bind((host.strip("[]"), int(port)))
+        opened.listen()
+    except OSError:
+        opened.close()
+        raise
+    return opened
+
+
+def test_port_0_becomes_a_port(address: str) -> None:
+    assert int(address.rpartition(":")[2]) > 0
+
+
+def test_workers_share_it(address: str) -> None:
+    with ExitStack() as workers:
+        for _ in range(3):
+            workers.enter_context(listener(address, shared=True))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_nobody_else_gets_it(address: str, workers: int) -> None:
+    """Whether workers are there already, or all of them have just died."""
+    with ExitStack() as opened:
+        for _ in range(workers):
+            opened.enter_context(listener(address, shared=True))
+        with pytest.raises(OSError, match=os.strerror(errno.EADDRINUSE)):
+            listener(address, shared=False)
+        with pytest.raises(StartupError, match="in use"), reserved(address):
+            pass
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_what_is_taken_is_refused(shared: bool) -> None:
+    with closing(listener("127.0.0.1:0", shared=shared)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(StartupError, match=f"cannot listen on {listen}: the port is in use"), reserved(listen):
+            pass
+
+
+def test_it_is_free_afterwards_although_connections_linger() -> None:
+    with reserved("127.0.0.1:0") as address, closing(listener(address, shared=True)) as server:
+        client = socket.create_connection(server.getsockname())
+        connection, _ = server.accept()
+        connection.close()  # first: so it is this side that remembers the connection for a minute
+        client.close()
+    with reserved(address), closing(listener(address, shared=True)):
+        pass
+
+
+@pytest.mark.parametrize("listen", ["203.0.113.1:0", "no-such-host.invalid:0"])
+def test_what_is_not_here_is_refused(listen: str) -> None:
+    with pytest.raises(StartupError, match=listen), reserved(listen):
+        pass

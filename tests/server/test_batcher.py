@@ -1,0 +1,50 @@
+"""Whatever comes is worked on, whenever it comes."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from lockstitch_server.engine.batcher import Batcher, Bounds
+
+BOUNDS = Bounds(queue_items=1000, queue_bytes=1000, batch_items=10, batch_bytes=10)
+
+
+def batcher(batches: list[list[int]], lanes: int, fill: int) -> Batcher[int, int]:
+    async def work(items: Sequence[int]) -> Sequence[int]:
+        batches.append(list(items))
+        await asyncio.sleep(0)
+        return items
+
+    return Batcher(work, lambda _: 1, BOUNDS, lanes=lanes, fill=fill)
+
+
+@pytest.mark.parametrize(("lanes", "fill"), [(1, 1), (1, 16), (2, 1), (2, 16), (8, 16)])
+async def test_one_after_the_other(lanes: int, fill: int) -> None:
+    """The next comes in the very moment in which the last one is answered."""
+    one = batcher([], lanes, fill)
+    async with asyncio.timeout(10):
+        assert [await one.submit(number) for number in range(100)] == list(range(100))
+
+
+@pytest.mark.parametrize(("lanes", "fill"), [(1, 1), (1, 16), (2, 1), (2, 16), (8, 16)])
+async def test_many_side_by_side(lanes: int, fill: int) -> None:
+    one = batcher([], lanes, fill)
+
+    async def caller(number: int) -> list[int]:
+        return [await one.submit(number) for _ in range(20)]
+
+    async with asyncio.timeout(10):
+        answers = await asyncio.gather(*(caller(number) for number in range(40)))
+    assert answers == [[number] * 20 for number in range(40)]
+
+
+async def test_few_do_not_get_a_lane_beside_a_busy_one() -> None:
+    batches: list[list[int]] = []
+    one = batcher(batches, lanes=2, fill=5)
+    first = asyncio.ensure_future(one.submit(0))
+    while not batches:
+        await asyncio.sleep(0)
+    rest = [asyncio.ensure_future(one.submit(number)) for number in range(1, 4)]
+    await asyncio.gather(first, *rest)
+    assert batches == [[0], [1, 2, 3]]

@@ -1,0 +1,41 @@
+"""Where a server may listen, and what gRPC is told about its connections."""
+
+import pytest
+
+from lockstitch_server.config import Auth, Settings, Tls
+from lockstitch_server.listening import check_exposure, connection_options, is_local
+from lockstitch_server.startup import StartupError
+
+LOCAL = ["127.0.0.1:50051", "localhost:0", "[::1]:1", "127.8.8.8:1", "unix:/run/lockstitch.sock"]
+EXPOSED = ["0.0.0.0:50051", "[::]:1", "10.0.0.1:1", "lockstitch.example:1", "[2001:db8::1]:1"]
+TLS = Tls(certificate="c", private_key="k")
+
+
+@pytest.mark.parametrize("listen", LOCAL)
+def test_only_this_machine_reaches_it(listen: str) -> None:
+    assert is_local(listen)
+    check_exposure(Settings(listen=listen))
+
+
+@pytest.mark.parametrize("listen", EXPOSED)
+def test_others_reach_it(listen: str) -> None:
+    assert not is_local(listen)
+    plain = Settings(listen=listen)
+    only_keys, only_tls = Settings(listen=listen, auth=Auth(keys="k")), Settings(listen=listen, tls=TLS)
+    for settings in (plain, only_keys, only_tls):
+        with pytest.raises(StartupError, match="insecure"):
+            check_exposure(settings)
+    check_exposure(Settings(listen=listen, insecure=True))
+    check_exposure(Settings(listen=listen, tls=TLS, auth=Auth(keys="k")))
+    check_exposure(Settings(listen=listen, tls=TLS.model_copy(update={"client_ca": "a"})))
+
+
+def test_connections_are_kept_alive_as_the_settings_say() -> None:
+    options = dict(connection_options(Settings(keepalive_seconds=5, keepalive_timeout_seconds=2, min_ping_seconds=0.5)))
+    assert options["grpc.keepalive_time_ms"] == 5000
+    assert options["grpc.keepalive_timeout_ms"] == 2000
+    assert options["grpc.keepalive_permit_without_calls"] == 1
+    assert options["grpc.http2.min_recv_ping_interval_without_data_ms"] == 500
+    assert "grpc.max_connection_age_ms" not in options
+    aged = dict(connection_options(Settings(max_connection_age_seconds=60, max_connection_age_grace_seconds=10)))
+    assert (aged["grpc.max_connection_age_ms"], aged["grpc.max_connection_age_grace_ms"]) == (60_000, 10_000)

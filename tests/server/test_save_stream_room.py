@@ -1,0 +1,51 @@
+"""SaveStream by itself: when it takes a request in."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from lockstitch_server.rpc.bundles import TAKES_BATCHES, Bundle
+from lockstitch_server.rpc.save_stream import SaveStream, Ticket, Window
+
+
+class Queue:
+    """Takes requests in, and says when it has room."""
+
+    def __init__(self) -> None:
+        self.tickets: list[Ticket] = []
+        self.has_room = asyncio.Event()
+        self.has_room.set()
+
+    def begin(self, bundle: Bundle, ticket: Ticket) -> None:
+        assert self.has_room.is_set(), "it would be refused"
+        self.tickets.append(ticket)
+
+    async def room(self, size: int, count: int) -> None:
+        await self.has_room.wait()
+
+
+async def test_room_that_others_have_taken_meanwhile_is_waited_for() -> None:
+    queue = Queue()
+    stream = SaveStream(queue.begin, queue.room, Window(1, 1000))
+    answers = stream.run(_two_requests(), asyncio.get_running_loop().create_future())
+    first = asyncio.ensure_future(anext(answers))
+    await _settle()
+    assert len(queue.tickets) == 1
+    queue.has_room.clear()  # while the second request waits for the first one's answer
+    queue.tickets[0].answer(b"first")
+    assert await first == TAKES_BATCHES + b"first"
+    await _settle()
+    assert len(queue.tickets) == 1
+    queue.has_room.set()
+    await _settle()
+    queue.tickets[1].answer(b"second")
+    assert [answer async for answer in answers] == [b"second"]
+
+
+async def _two_requests() -> AsyncIterator[bytes]:
+    yield b"1"
+    yield b"2"
+
+
+async def _settle() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)

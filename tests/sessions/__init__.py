@@ -1,0 +1,3 @@
+"""Whole sessions: leases, retention, copies and watches, where several servers are at work."""
+
+import tests.conformance  # noqa: F401 - what its builders assert is told in full
