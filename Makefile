@@ -12,6 +12,10 @@ ARGS   ?=
 IMAGE  ?= lockstitch
 ENGINE ?= $(firstword $(foreach e,docker podman buildah,$(shell command -v $(e) 2>/dev/null)))
 
+TYPESCRIPT := client/typescript
+JAVA := client/java
+MVN  := --batch-mode --quiet
+
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
@@ -27,8 +31,8 @@ demo: $(VENV)/.run ## Kill a workflow half-way, see another runner finish it
 	$(BIN)/python examples/resume/demo.py $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.dev ## Measure (ARGS=)
-	$(BIN)/python -m benchmarks $(ARGS)
+bench: $(VENV)/.bench ## Measure everything beside its peers, and write docs/benchmarks.md (ARGS="--quick save")
+	$(BIN)/python -m benchmarks --write docs $(ARGS)
 
 .PHONY: image
 image: ## Build the container image (IMAGE=, ENGINE=docker|podman|buildah)
@@ -41,17 +45,35 @@ image: ## Build the container image (IMAGE=, ENGINE=docker|podman|buildah)
 test: $(VENV)/.dev ## Run every test, real Postgres included (ARGS="-k name")
 	$(BIN)/pytest $(ARGS)
 
+.PHONY: polyglot
+polyglot: $(VENV)/.dev ## Run the scenarios that all clients share, in every language (ARGS="-k go")
+	$(BIN)/pytest tests/polyglot $(ARGS)
+
+.PHONY: go
+go: $(VENV)/.dev ## The Go client: style, generated code, tests, tour
+	scripts/go.sh lint
+	scripts/go.sh drift
+	$(BIN)/pytest tests/polyglot -k "test_go or go-" $(ARGS)
+
+.PHONY: rust
+rust: $(VENV)/.dev ## The Rust client: style, generated code, tests, package, guide, weavegraph
+	scripts/rust.sh lint
+	scripts/rust.sh drift
+	$(BIN)/pytest tests/client_rust tests/polyglot -k rust $(ARGS)
+
 .PHONY: ci
 ci: export LOCKSTITCH_REQUIRE_ALL := 1
-ci: lint types drift breaking test ## What CI runs: all checks and tests; a missing tool is a failure
+ci: $(VENV)/.bench lint types drift breaking test typescript java ## What CI runs: all checks and tests; a missing tool is a failure
 
 .PHONY: lint
-lint: $(VENV)/.dev ## Style of Python, protobuf and the Dockerfile
+lint: $(VENV)/.dev ## Style of Python, protobuf, Go, Rust and the Dockerfile
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
 	$(BIN)/hadolint Dockerfile
+	scripts/go.sh lint
+	scripts/rust.sh lint
 
 .PHONY: types
 types: $(VENV)/.dev ## Types (mypy --strict)
@@ -60,16 +82,40 @@ types: $(VENV)/.dev ## Types (mypy --strict)
 .PHONY: drift
 drift: $(VENV)/.generate ## Does the committed generated code match proto/?
 	scripts/check_drift.sh
+	scripts/go.sh drift
+	scripts/rust.sh drift
 
 .PHONY: breaking
 breaking: $(VENV)/.dev ## Does proto/ break what the last commit on main promised? (BREAKING_AGAINST=ref)
 	scripts/check_breaking.sh $(BREAKING_AGAINST)
 
+.PHONY: typescript
+typescript: $(VENV)/.dev $(TYPESCRIPT)/node_modules/.package-lock.json ## The TypeScript client: style, types, generated code, tests, package
+	cd $(TYPESCRIPT) && npm run --silent lint && npm run --silent drift && npm run --silent test
+
+.PHONY: typescript-build
+typescript-build: $(TYPESCRIPT)/node_modules/.package-lock.json
+	cd $(TYPESCRIPT) && npm run --silent build:test
+
+$(TYPESCRIPT)/node_modules/.package-lock.json: $(TYPESCRIPT)/package-lock.json $(TYPESCRIPT)/package.json
+	cd $(TYPESCRIPT) && npm ci --silent --prefer-offline
+	touch $@
+
+.PHONY: java
+java: $(VENV)/.dev ## The Java client: style, tests, package
+	cd $(JAVA) && mvn $(MVN) verify dependency:copy-dependencies
+
+.PHONY: java-build
+java-build:
+	cd $(JAVA) && mvn $(MVN) -DskipTests package dependency:copy-dependencies
+
 ##@ Change
 
 .PHONY: generate
-generate: $(VENV)/.generate ## Generate the Python code from proto/
+generate: $(VENV)/.generate ## Generate the Python and the Go code from proto/
 	scripts/generate.sh
+	scripts/go.sh generate
+	scripts/rust.sh generate
 
 .PHONY: format
 format: $(VENV)/.dev ## Format Python and protobuf
@@ -84,10 +130,12 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header -
 .PHONY: lock
 lock: $(VENV)/.python ## Write the lock files from pyproject.toml (UPGRADE=--upgrade)
 	test -x $(BIN)/uv || $(BIN)/python $(INSTALL) uv
-	$(LOCK) pyproject.toml --extra server --extra postgres --output-file requirements.lock
+	$(LOCK) pyproject.toml --extra server --extra postgres --extra otel --output-file requirements.lock
 	$(LOCK) pyproject.toml --all-extras --group dev --constraint requirements.lock --output-file requirements-dev.lock
 	$(LOCK) --group build --constraint requirements-dev.lock --output-file requirements-build.lock
+	$(LOCK) --group bench --constraint requirements-dev.lock --output-file requirements-bench.lock
 	$(LOCK) --group generate --output-file requirements-generate.lock
+	$(LOCK) pyproject.toml --group langgraph-oldest --output-file requirements-langgraph-oldest.lock
 
 .PHONY: clean
 clean: ## Remove the virtual environment, caches and build output
@@ -101,7 +149,8 @@ help: ## Show this
 	  /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # The virtual environment. One file in it per stage that is done: python is there; what serving needs is installed;
-# what developing needs is installed (the same versions, and more); the code generator's own environment is there.
+# what developing needs is installed (the same versions, and more); what the benchmarks need is installed; the code
+# generator's own environment is there.
 
 $(VENV)/.python:
 	@test -n "$(PYTHON)" || { echo "Lockstitch needs python 3.11 or newer, and finds none. Install one, or: make PYTHON=/path/to/python3" >&2; exit 1; }
@@ -118,6 +167,10 @@ $(VENV)/.run: $(VENV)/.python pyproject.toml requirements.lock requirements-buil
 
 $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 	$(BIN)/python $(INSTALL) --require-hashes -r requirements-dev.lock
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.dev requirements-bench.lock
+	$(BIN)/python $(INSTALL) --require-hashes -r requirements-bench.lock
 	touch $@
 
 $(VENV)/.generate: $(VENV)/.dev requirements-generate.lock
