@@ -32,7 +32,14 @@ async def read_frame(reader: StreamReader) -> Any:
 async def write_frame(writer: StreamWriter, value: Any) -> None:
     """Raises ConnectionError."""
     data = marshal.dumps(value)
-    writer.writelines((len(data).to_bytes(LENGTH_BYTES, "big"), data))
+    await write(writer, len(data).to_bytes(LENGTH_BYTES, "big"), data)
+
+
+async def write(writer: StreamWriter, *data: bytes) -> None:
+    """Raises ConnectionError, also where the connection is known to be lost, for which uvloop has another error."""
+    if writer.is_closing():
+        raise ConnectionResetError("the other end has gone")
+    writer.writelines(data)
     await writer.drain()
 
 

@@ -27,6 +27,7 @@ from lockstitch_server.writer.frames import (
     from_batch,
     read_frame,
     to_answer,
+    write,
     write_frame,
 )
 
@@ -78,8 +79,8 @@ class Remote:
         (process, reader, writer), self._spawned = self._spawned, None
         assert process.stdin is not None
         with suppress(ConnectionError):  # it has ended already, as will be seen
-            process.stdin.write(self._order)
-            process.stdin.close()
+            await write(process.stdin, self._order)
+        process.stdin.close()
         said = await read_frame(reader)
         if said != READY:
             writer.close()
@@ -170,7 +171,8 @@ async def _end(process: Process) -> None:
     with suppress(TimeoutError):
         await asyncio.wait_for(process.wait(), CLOSE_SECONDS)
     if process.returncode is None:
-        process.kill()
+        with suppress(ProcessLookupError):  # it ends just now
+            process.kill()
         await process.wait()
 
 
