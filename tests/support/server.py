@@ -28,10 +28,15 @@ class LockstitchServer:
     store: the store's URL; without it, an SQLite file that is gone afterwards.
     arguments: further options for `lockstitch serve`.
     credentials: for TLS, where the arguments ask for it.
+    python: the interpreter of another installation.
     """
 
     def __init__(
-        self, store: str = "", arguments: Sequence[str] = (), credentials: grpc.ChannelCredentials | None = None
+        self,
+        store: str = "",
+        arguments: Sequence[str] = (),
+        credentials: grpc.ChannelCredentials | None = None,
+        python: str = sys.executable,
     ) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="lockstitch-server-")
         self.store = store or f"sqlite:///{self._directory.name}/lockstitch.db"
@@ -39,11 +44,12 @@ class LockstitchServer:
         self.log = Path(self._directory.name, "server.log")
         self._arguments = tuple(arguments)
         self._credentials = credentials
+        self._python = python
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, wait: bool = True) -> None:
         """Start; with `wait`, return when it is ready to work."""
-        command = [sys.executable, "-m", "lockstitch_server", "serve", "--listen", self.target, "--store", self.store]
+        command = [self._python, "-m", "lockstitch_server", "serve", "--listen", self.target, "--store", self.store]
         # Settings of whoever runs the tests must not reach this server.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("LOCKSTITCH_")}
         with self.log.open("ab") as log:
