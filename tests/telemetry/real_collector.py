@@ -9,17 +9,20 @@ import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from google.protobuf.json_format import ParseDict
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tests.support.paths import ROOT
 from tests.support.postgres import free_port
 from tests.telemetry.receiver import Span, spans_in
 
 SOURCE = Path(__file__).parent / "collector"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "lockstitch", "collector")
+DEPLOYED = ROOT / "deploy" / "otel" / "collector.yaml"
 BUILD_SECONDS = 1500
 WAIT_SECONDS = 60.0
 CONFIGURATION = """
@@ -84,14 +87,48 @@ class Collector:
 
 @contextmanager
 def running(program: Path, directory: Path) -> Iterator[Collector]:
-    """Run it until the block ends."""
+    """Run one that writes traces to a file, until the block ends."""
     collector = Collector(grpc := free_port(), http := free_port(), path := directory / "traces.json")
     configuration = directory / "collector.yaml"
     configuration.write_text(CONFIGURATION.format(grpc=grpc, http=http, path=path))
-    with (directory / "log").open("wb") as log:
-        process = subprocess.Popen([program, "--config", f"file:{configuration}"], stdout=log, stderr=log)
+    with _process(program, configuration, directory / "log"):
+        yield collector
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """One that runs by the configuration which this project offers: where it takes OTLP, where its page is, its log."""
+
+    target: str
+    page: str
+    log: Path
+
+
+@contextmanager
+def deployed(program: Path, directory: Path, backend: str) -> Iterator[Deployed]:
+    """Run one by deploy/otel/collector.yaml, on ports that are free here, until the block ends.
+
+    backend: where traces go, a host and a port.
+    """
+    collector = Deployed(f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}", directory / "log")
+    changes = {
+        "receivers.otlp.protocols.grpc.endpoint": collector.target,
+        "receivers.otlp.protocols.http.endpoint": f"127.0.0.1:{free_port()}",
+        "exporters.prometheus.endpoint": collector.page,
+        "service.telemetry.metrics.level": "none",
+    }
+    settings = [f"--set={name}={value}" for name, value in changes.items()]
+    with _process(program, DEPLOYED, collector.log, *settings, TRACES_ENDPOINT=backend):
+        yield collector
+
+
+@contextmanager
+def _process(program: Path, configuration: Path, log: Path, *arguments: str, **environment: str) -> Iterator[None]:
+    command = [str(program), "--config", f"file:{configuration}", *arguments]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=os.environ | environment)
         try:
-            yield collector
+            yield
         finally:
             process.terminate()
             process.wait(30)

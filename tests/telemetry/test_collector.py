@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.support.paths import ROOT
+import lockstitch
+from lockstitch_server.telemetry.catalogue import METRICS
+from lockstitch_server.telemetry.page import prometheus_name
 from tests.support.requirements import missing
 from tests.telemetry.conftest import Start
-from tests.telemetry.real_collector import Collector, build, has_go, running
-from tests.telemetry.receiver import Span
+from tests.telemetry.pages import total, wait_for_page
+from tests.telemetry.real_collector import Collector, build, deployed, has_go, running
+from tests.telemetry.receiver import Receiver, Span
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -83,8 +85,16 @@ def _way(span_id: str, by_id: dict[str, Span]) -> str:
     return f"{_way(span.parent_id, by_id)}/{name}" if span.parent_id in by_id else name
 
 
-def test_the_deployed_configuration_has_what_it_names() -> None:
-    configuration = yaml.safe_load((ROOT / "deploy" / "otel" / "collector.yaml").read_text())
-    for pipeline in configuration["service"]["pipelines"].values():
-        for part in ("receivers", "processors", "exporters"):
-            assert set(pipeline[part]) <= configuration[part].keys()
+def test_the_deployed_configuration_passes_everything_on(
+    program: Path, tmp_path: Path, start: Start, receiver: Receiver, postgres_url: str
+) -> None:
+    with deployed(program, tmp_path, receiver.address) as collector:
+        endpoint = f"http://{collector.target}"
+        told = {"OTEL_METRICS_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
+        server = start("--migrate", store=postgres_url, **told)
+        with lockstitch.Client(server.target) as client:
+            client.save(lockstitch.Checkpoint(session_id="agent", step=7))
+        receiver.wait(lambda spans: SAVE in {span.name for span in spans})
+        page = wait_for_page(collector.page, lambda found: total(found, "lockstitch_saves_total") == 1)
+    assert set(page) >= {prometheus_name(metric) for metric in METRICS.values()}
+    assert not [line for line in collector.log.read_text().splitlines() if "deprecated" in line]

@@ -3,14 +3,11 @@
 import json
 import re
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import yaml
-from prometheus_client import Metric as Family
-from prometheus_client.parser import text_string_to_metric_families
 from promql_parser import parse
 
 import lockstitch
@@ -20,6 +17,7 @@ from lockstitch_server.telemetry.page import prometheus_name
 from tests.support.paths import ROOT
 from tests.support.server import LockstitchServer
 from tests.telemetry.conftest import Start
+from tests.telemetry.pages import Families, read_page, total, wait_for_page
 from tests.telemetry.receiver import Receiver, attributes_of
 from tests.telemetry.table import PAGE, with_table
 
@@ -30,7 +28,6 @@ DASHBOARD = DEPLOY / "grafana-dashboard.json"
 ALERTS = DEPLOY / "prometheus-alerts.yaml"
 WAIT_SECONDS = 60.0
 OWN = {"process", "worker", "le"}
-Families = dict[str, Family]
 
 
 def address(server: LockstitchServer) -> str:
@@ -41,23 +38,12 @@ def address(server: LockstitchServer) -> str:
 
 
 def scrape(server: LockstitchServer) -> Families:
-    with urllib.request.urlopen(f"http://{address(server)}/metrics", timeout=30) as answer:
-        return {family.name: family for family in text_string_to_metric_families(answer.read().decode())}
+    return read_page(address(server))
 
 
 def scraped(server: LockstitchServer, found: Callable[[Families], bool]) -> Families:
     """The page, as soon as it is as it should be."""
-    until = time.monotonic() + WAIT_SECONDS
-    while not found(families := scrape(server)):
-        assert time.monotonic() < until, {name: family.samples for name, family in families.items()}
-        time.sleep(0.1)
-    return families
-
-
-def total(families: Families, name: str, **labels: str) -> float:
-    """The sum of the samples with this name and these labels."""
-    samples = (sample for family in families.values() for sample in family.samples if sample.name == name)
-    return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
+    return wait_for_page(address(server), found)
 
 
 def use(server: LockstitchServer, session: str = "s") -> None:
