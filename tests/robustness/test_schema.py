@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -15,6 +16,7 @@ from lockstitch.v1.session_service_pb2 import AcquireLeaseRequest, DeleteSession
 from lockstitch_server.config import Settings
 from lockstitch_server.core.ids import session_key
 from lockstitch_server.storage.migrations import VERSION_TABLE
+from lockstitch_server.storage.sqlite.store import BUSY_SECONDS
 from tests.robustness.ledger import fingerprint
 from tests.robustness.workload import checkpoint, full_save
 from tests.support.api import raw_api
@@ -96,6 +98,21 @@ def test_many_serve_a_new_file_at_once(tmp_path: Path) -> None:
         for server in servers:
             stack.callback(server.close)
         list(threads.map(LockstitchServer.start, servers))
+
+
+def test_a_server_waits_for_a_file_that_others_migrate(tmp_path: Path) -> None:
+    """Longer than a save would: on a machine with much to do, many that start at once take their time."""
+    path = tmp_path / "lockstitch.db"
+    with (
+        closing(sqlite3.connect(path, isolation_level=None)) as other,
+        closing(LockstitchServer(f"sqlite:///{path}")) as server,
+        ThreadPoolExecutor() as threads,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        starting = threads.submit(server.start)
+        time.sleep(2 * BUSY_SECONDS)
+        other.execute("ROLLBACK")
+        starting.result()
 
 
 def _run(*arguments: str) -> "subprocess.CompletedProcess[str]":

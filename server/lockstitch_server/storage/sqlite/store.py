@@ -33,6 +33,8 @@ ROW_SIZES = RowSizes(full=8_000, most=64_000, seals=True)
 """Small rows grow, in their page, which is packed when it is full; large ones fill pages of their own."""
 BUSY_SECONDS = 5.0
 """How long to wait for another process that writes."""
+OPENING_SECONDS = 60.0
+"""... while the file is opened: others may be migrating it, and nobody waits for an answer yet."""
 
 WAL = "PRAGMA journal_mode = WAL"
 PRAGMAS = (
@@ -94,6 +96,8 @@ class SqliteStore:
             self._identity = identity(self._path)
             self._reader = await self._connect()
             self._copier = await self._connect()
+            for connection in (self._writer, self._reader, self._copier):
+                await connection.run(_be_impatient)
             self._wal = WalKeeper(self._copier, self._writer)
         except BaseException:
             await self.close()
@@ -149,13 +153,13 @@ class SqliteStore:
         return connection
 
     def _open_connection(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(self._path, timeout=OPENING_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             check_owner(connection, self._path)  # first: another's file must not be touched
             # Alone among statements, this one does not wait for others who are opening the file.
             Retrying(
                 retry=retry_if_exception(_is_busy),
-                stop=stop_after_delay(BUSY_SECONDS),
+                stop=stop_after_delay(OPENING_SECONDS),
                 wait=wait_random(0, 0.05),
                 reraise=True,
             )(connection.execute, WAL)
@@ -184,6 +188,10 @@ class SqliteStore:
 def _code(error: BaseException) -> int:
     """The primary result code of SQLite behind an error; 0 for others."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _be_impatient(connection: sqlite3.Connection) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
 
 
 def _is_busy(error: BaseException) -> bool:
