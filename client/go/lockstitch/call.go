@@ -27,20 +27,40 @@ func call[Request, Answer any](
 		if err == nil {
 			return answer, nil
 		}
-		failure := fromError(err)
-		if !c.settings.retry || !failure.retryable() || !c.pause(ctx, failure, failures) {
+		failure := c.failed(ctx, err)
+		if !c.settings.retry || !failure.retryable() {
+			return answer, failure
+		}
+		if failure = c.pause(ctx, failure, failures); failure != nil {
 			return answer, failure
 		}
 	}
 }
 
-// pause waits before a call is repeated. False: there is no time for another.
-func (c *Client) pause(ctx context.Context, failure *Error, failures int) bool {
+// failed is how a call has failed that was made in ctx. One that nobody here has
+// cancelled was reset by a server that stops, before it was begun: the server is
+// away.
+func (c *Client) failed(ctx context.Context, err error) *Error {
+	failure := fromError(err)
+	if failure.Code != codes.Canceled || failure.Reason != "" || ctx.Err() != nil || c.closed.Load() {
+		return failure
+	}
+	reset := *failure
+	reset.Code, reset.Message = codes.Unavailable, "cancelled by the server: "+failure.Message
+	return &reset
+}
+
+// pause waits before a call is repeated. It gives an error where there is to be
+// no other: the last one where there is no time, else how the context has ended.
+func (c *Client) pause(ctx context.Context, failure *Error, failures int) *Error {
 	wait := max(c.settings.backoff.after(failures), failure.RetryAfter)
 	if end, ok := ctx.Deadline(); ok && time.Until(end) <= wait {
-		return false
+		return failure
 	}
-	return sleep(ctx, wait) == nil
+	if err := sleep(ctx, wait); err != nil {
+		return fromError(err)
+	}
+	return nil
 }
 
 // after is how long to wait after so many failures before this one.
@@ -111,7 +131,7 @@ func (c *Client) isServing(ctx context.Context) (bool, error) {
 	if err == nil {
 		return answer.Status == grpc_health_v1.HealthCheckResponse_SERVING, nil
 	}
-	switch failure := fromError(err); failure.Code {
+	switch failure := c.failed(ctx, err); failure.Code {
 	case codes.Unavailable:
 		return false, nil
 	case codes.Unimplemented: // something without health checks, but it answers
@@ -168,11 +188,11 @@ func (w *watchdog) reset() {
 	}
 }
 
-// streamFailure is how a stream has failed, its own end for lack of answers
+// streamFailed is how a stream has failed, its own end for lack of answers
 // included.
-func streamFailure(ctx context.Context, err error) *Error {
+func (c *Client) streamFailed(ctx context.Context, err error) *Error {
 	if errors.Is(context.Cause(ctx), errIdle) {
 		return &Error{Code: codes.DeadlineExceeded, Message: errIdle.Error()}
 	}
-	return fromError(err)
+	return c.failed(ctx, err)
 }

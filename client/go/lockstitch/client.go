@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -25,6 +26,7 @@ type Client struct {
 	sessions    lockstitchpb.SessionServiceClient
 	memory      *memory // nil: whole states only
 	settings    settings
+	closed      atomic.Bool
 }
 
 // New makes a client for the server at target, such as "127.0.0.1:50051",
@@ -59,6 +61,7 @@ func New(target string, options ...Option) (*Client, error) {
 
 // Close ends running calls and the connection. It may be repeated.
 func (c *Client) Close() error {
+	c.closed.Store(true)
 	err := c.connection.Close()
 	if status.Code(err) == codes.Canceled { // it is closed already
 		return nil

@@ -66,7 +66,7 @@ func (r Reason) Error() string { return string(r) }
 // errors.Is(err, reason) compares the reason; context.DeadlineExceeded and
 // context.Canceled match errors with the codes of that name.
 type Error struct {
-	// Code is gRPC's.
+	// Code is gRPC's. What nobody here has cancelled is Unavailable, not Canceled.
 	Code codes.Code
 	// Reason is "" where none was given, as with a client's own deadline.
 	Reason Reason

@@ -225,7 +225,7 @@ func resumed[Answer any](
 			if err == io.EOF {
 				return
 			}
-			failure := streamFailure(ctx, err)
+			failure := c.streamFailed(ctx, err)
 			if !c.settings.retry || !failure.retryable() {
 				yield(nil, failure)
 				return
@@ -233,8 +233,8 @@ func resumed[Answer any](
 			if !again() {
 				return
 			}
-			if !c.pause(ctx, failure, failures) {
-				yield(nil, streamFailure(ctx, failure))
+			if failure = c.pause(ctx, failure, failures); failure != nil {
+				yield(nil, c.streamFailed(ctx, failure))
 				return
 			}
 		}

@@ -19,9 +19,14 @@ import (
 	"lockstitch.dev/go/lockstitchpb"
 )
 
+// errHang has a call wait until it is cancelled.
+var errHang = errors.New("hang")
+
 // scripted answers as a real server does only now and then.
 type scripted struct {
 	lockstitchpb.UnimplementedCheckpointServiceServer
+	lockstitchpb.UnimplementedSessionServiceServer
+	target   string
 	mutex    sync.Mutex
 	failures []error // one for each call, then success
 	calls    []time.Time
@@ -30,6 +35,15 @@ type scripted struct {
 }
 
 func (s *scripted) next(ctx context.Context) error {
+	failure := s.take(ctx)
+	if failure == errHang {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return failure
+}
+
+func (s *scripted) take(ctx context.Context) error {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.calls = append(s.calls, time.Now())
@@ -69,19 +83,36 @@ func (s *scripted) SaveStream(stream lockstitchpb.CheckpointService_SaveStreamSe
 	}
 }
 
+// WatchSession tells of nothing once, and ends.
+func (s *scripted) WatchSession(
+	_ *lockstitchpb.WatchSessionRequest, stream lockstitchpb.SessionService_WatchSessionServer,
+) error {
+	if err := s.next(stream.Context()); err != nil {
+		return err
+	}
+	return stream.Send(&lockstitchpb.WatchSessionResponse{ResumeToken: "1"})
+}
+
+func (s *scripted) count() int {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return len(s.calls)
+}
+
 func startScripted(t *testing.T, failures ...error) (*scripted, *Client) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	script := &scripted{failures: failures}
+	script := &scripted{target: listener.Addr().String(), failures: failures}
 	grpcServer := grpc.NewServer()
 	lockstitchpb.RegisterCheckpointServiceServer(grpcServer, script)
+	lockstitchpb.RegisterSessionServiceServer(grpcServer, script)
 	go func() { _ = grpcServer.Serve(listener) }()
 	t.Cleanup(grpcServer.Stop)
 	fast := WithBackoff(Backoff{Initial: time.Millisecond, Max: time.Millisecond, Multiplier: 1})
-	return script, newClient(t, listener.Addr().String(), fast, WithAPIKey("key"), WithTenant("team"))
+	return script, newClient(t, script.target, fast, WithAPIKey("key"), WithTenant("team"))
 }
 
 func withRetryInfo(code codes.Code, delay time.Duration) error {

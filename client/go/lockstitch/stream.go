@@ -203,7 +203,7 @@ func (s *SaveStream) run(ended chan struct{}) {
 // goOn does what is to be done before the next call. False: there is nothing
 // more to save.
 func (s *SaveStream) goOn(err error, failures int) bool {
-	failure := fromError(err)
+	failure := s.client.failed(s.ctx, err)
 	s.mutex.Lock()
 	waiting, sent := s.outbox.all(), s.outbox.underWay()
 	closed := s.ctx.Err() != nil
@@ -225,7 +225,7 @@ func (s *SaveStream) goOn(err error, failures int) bool {
 	switch {
 	case err == nil && failures == 0:
 		return true // it was closed for its age
-	case err != nil && !failure.retryable() && failure.Code != codes.Canceled:
+	case err != nil && !failure.retryable():
 		s.saveAlone(sent, waiting)
 		return true
 	}
