@@ -138,7 +138,7 @@ export class OutOfRange extends LockstitchError {}
 /** What happened since the resume token can no longer be told. Load anew, and watch without a token. */
 export class ResumeTooOld extends OutOfRange {}
 
-/** The server or its database is away. The client has retried; retrying later is safe. */
+/** The server or its database is away, or has reset the call as it stopped. The client has retried; retrying later is safe. */
 export class Unavailable extends LockstitchError {}
 
 /** The server's database cannot be reached or does not answer. */
@@ -247,6 +247,14 @@ export function isFailedCall(error: unknown): error is Error & FailedCall {
 export function fromFailedCall(call: FailedCall): LockstitchError {
   const [data] = call.metadata.get("grpc-status-details-bin");
   return make(call.code, call.details, data instanceof Uint8Array ? parsed(data) : undefined, call);
+}
+
+/** A call's error where nobody here has cancelled it: a server that stops resets what it has not begun. */
+export function asTheServers(error: LockstitchError): LockstitchError {
+  if (!(error instanceof Cancelled) || error.reason) {
+    return error;
+  }
+  return new Unavailable(`cancelled by the server: ${error.detail}`, { code: "UNAVAILABLE", cause: error });
 }
 
 /** The error for a failure that is told inside an answer. */

@@ -3,8 +3,9 @@
 import { type LockstitchError, RateLimited, Unavailable } from "./errors.js";
 
 /**
- * How calls are repeated that ended with UNAVAILABLE, or that came too fast, until their deadline. Every call can be
- * repeated safely. While there is no connection at all, calls wait for one, and go out as soon as there is.
+ * How calls are repeated that ended with UNAVAILABLE, that a stopping server has reset, or that came too fast, until
+ * their deadline. Every call can be repeated safely. While there is no connection at all, calls wait for one, and go out
+ * as soon as there is.
  */
 export interface RetryPolicy {
   /** The first wait between two attempts, in milliseconds, give or take 20%. Default 100. */

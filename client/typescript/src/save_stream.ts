@@ -2,7 +2,7 @@
 
 import { create, toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
-import { fromFailedCall, Internal, isFailedCall, type LockstitchError } from "./errors.js";
+import { asTheServers, fromFailedCall, Internal, isFailedCall, type LockstitchError } from "./errors.js";
 import { SaveStreamRequestSchema, type SaveStreamResponse } from "./gen/lockstitch/v1/checkpoint_service_pb.js";
 import type { Item, Outbox } from "./outbox.js";
 import type { SaveStreamCall } from "./transport.js";
@@ -16,7 +16,7 @@ const SAVE = 2;
 
 /** Sends what the outbox gives, and hands the answers on. */
 export class SaveStream {
-  /** How the call has ended: with an error, or in peace. */
+  /** How the call has ended, unless the client was closed: with an error, or in peace. */
   readonly ended: Promise<LockstitchError | undefined>;
   readonly #call: SaveStreamCall;
   readonly #outbox: Outbox;
@@ -71,8 +71,10 @@ export class SaveStream {
         this.#closing = true;
         if (this.#dropped) {
           resolve(undefined);
+        } else if (isFailedCall(error)) {
+          resolve(asTheServers(fromFailedCall(error)));
         } else {
-          resolve(isFailedCall(error) ? fromFailedCall(error) : new Internal(String(error), { code: "INTERNAL" }));
+          resolve(new Internal(String(error), { code: "INTERNAL" }));
         }
       });
     });

@@ -11,7 +11,7 @@ import {
 import { type ClientDuplexStream, Client as GrpcClient, Metadata } from "@grpc/grpc-js";
 import type { Budget } from "./budget.js";
 import { type ConnectionOptions, callMetadata, channelCredentials, channelOptions } from "./connection.js";
-import { Cancelled, DeadlineExceeded, fromFailedCall, isFailedCall } from "./errors.js";
+import { asTheServers, Cancelled, DeadlineExceeded, fromFailedCall, isFailedCall } from "./errors.js";
 import { CheckpointService, type SaveStreamResponse } from "./gen/lockstitch/v1/checkpoint_service_pb.js";
 import { inject } from "./tracing.js";
 
@@ -82,7 +82,7 @@ export class Transport {
         yield answer;
       }
     } catch (error) {
-      throw this.#failure(error, begun);
+      throw this.#failure(error, begun, budget.signal);
     } finally {
       call.on("error", () => {}); // it may end with CANCELLED once nobody listens any more
       call.cancel();
@@ -142,7 +142,7 @@ export class Transport {
       this.#lastAnswer = performance.now();
       return answer;
     } catch (error) {
-      throw this.#failure(error, begun);
+      throw this.#failure(error, begun, budget.signal);
     } finally {
       ended();
     }
@@ -159,7 +159,7 @@ export class Transport {
     };
   }
 
-  #failure(error: unknown, begun: number): unknown {
+  #failure(error: unknown, begun: number, signal: AbortSignal | undefined): unknown {
     if (!isFailedCall(error)) {
       return error;
     }
@@ -167,7 +167,7 @@ export class Transport {
     if (failure instanceof DeadlineExceeded) {
       this.renew(begun);
     }
-    return failure;
+    return signal?.aborted || this.#closed ? failure : asTheServers(failure);
   }
 
   #metadata(): Metadata {
