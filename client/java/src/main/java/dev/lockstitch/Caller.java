@@ -1,5 +1,6 @@
 package dev.lockstitch;
 
+import io.grpc.Context;
 import io.grpc.MethodDescriptor;
 import io.grpc.Status.Code;
 import java.time.Duration;
@@ -62,7 +63,8 @@ final class Caller {
             answer.completeExceptionally(late ? Budget.outOfTime(fault) : failure);
           } else {
             Runnable again = () -> attempt(method, request, budget, answer, times + 1, failure);
-            transport.scheduler.schedule(again, pause, TimeUnit.NANOSECONDS);
+            Runnable within = Context.current().wrap(again); // the caller may cancel it
+            transport.scheduler.schedule(within, pause, TimeUnit.NANOSECONDS);
           }
         });
   }

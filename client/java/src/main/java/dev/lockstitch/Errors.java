@@ -92,6 +92,16 @@ final class Errors {
     return make(code, told.getMessage(), told, null);
   }
 
+  /**
+   * A call's exception where nobody here has cancelled it: a server that stops resets what it has
+   * not begun.
+   */
+  static LockstitchException asTheServers(LockstitchException error) {
+    boolean reset = error instanceof CancelledException && error.reason().isEmpty();
+    String told = "cancelled by the server: " + error.detail();
+    return reset ? of(Code.UNAVAILABLE, told, error) : error;
+  }
+
   static LockstitchException of(Code code, String message, Throwable cause) {
     return make(code, message, Status.getDefaultInstance(), cause);
   }

@@ -4,9 +4,9 @@ import java.time.Duration;
 import java.util.concurrent.ThreadLocalRandom;
 
 /**
- * How calls are repeated that ended with UNAVAILABLE, or that came too fast, until their deadline.
- * Every call can be repeated safely. While there is no connection at all, calls wait for one, and
- * go out as soon as there is.
+ * How calls are repeated that ended with UNAVAILABLE, that a stopping server has reset, or that
+ * came too fast, until their deadline. Every call can be repeated safely. While there is no
+ * connection at all, calls wait for one, and go out as soon as there is.
  *
  * @param initialBackoff the first wait between two attempts, give or take 20%
  * @param maxBackoff the longest wait

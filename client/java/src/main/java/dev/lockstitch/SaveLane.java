@@ -351,7 +351,7 @@ final class SaveLane {
         dropped = closing;
         closing = true;
       }
-      ended(this, dropped ? null : Errors.from(error));
+      ended(this, dropped ? null : Errors.asTheServers(Errors.from(error)));
     }
 
     @Override

@@ -8,6 +8,7 @@ import io.grpc.Channel;
 import io.grpc.ClientCall;
 import io.grpc.ClientInterceptors;
 import io.grpc.ConnectivityState;
+import io.grpc.Context;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
@@ -66,7 +67,7 @@ final class Transport {
     long begun = System.nanoTime();
     CompletableFuture<A> answer = new CompletableFuture<>();
     underWay.incrementAndGet();
-    ClientCalls.asyncUnaryCall(call(method, budget), request, new Single<>(answer));
+    ClientCalls.asyncUnaryCall(call(method, budget), request, new Single<>(this, answer));
     return answer.whenComplete((given, error) -> ended(begun, error));
   }
 
@@ -125,6 +126,13 @@ final class Transport {
 
   static LockstitchException closedError() {
     return Errors.of(Code.CANCELLED, "the client was closed", null);
+  }
+
+  /** How a call has failed that was made in a context, told on the thread that waits for it. */
+  private LockstitchException failure(Throwable error, Context context) {
+    LockstitchException failure = Errors.from(error);
+    boolean here = closed || context.isCancelled() || Thread.currentThread().isInterrupted();
+    return here ? failure : Errors.asTheServers(failure);
   }
 
   private void ended(long begun, Throwable error) {
@@ -214,8 +222,9 @@ final class Transport {
     return thread;
   }
 
-  /** The one answer of a call. */
-  private record Single<A>(CompletableFuture<A> answer) implements StreamObserver<A> {
+  /** The one answer of a call. It is told in the call's context. */
+  private record Single<A>(Transport transport, CompletableFuture<A> answer)
+      implements StreamObserver<A> {
     @Override
     public void onNext(A given) {
       answer.complete(given);
@@ -223,7 +232,7 @@ final class Transport {
 
     @Override
     public void onError(Throwable error) {
-      answer.completeExceptionally(Errors.from(error));
+      answer.completeExceptionally(transport.failure(error, Context.current()));
     }
 
     @Override
@@ -238,6 +247,8 @@ final class Transport {
     private final ClientCall<?, A> call;
     private final Iterator<A> answers;
     private final long begun = System.nanoTime();
+    private final Context context = Context.current();
+    private volatile boolean cancelled; // by this client
 
     Answers(Transport transport, ClientCall<?, A> call, Iterator<A> answers) {
       this.transport = transport;
@@ -253,7 +264,8 @@ final class Transport {
         transport.answered();
         return answer;
       } catch (RuntimeException error) {
-        LockstitchException failure = Errors.from(error);
+        LockstitchException failure =
+            cancelled ? Errors.from(error) : transport.failure(error, context);
         if (failure instanceof DeadlineExceededException) {
           transport.renew(begun);
         }
@@ -263,13 +275,14 @@ final class Transport {
 
     /** End the call, which then fails. */
     void cancel(String why) {
+      cancelled = true;
       call.cancel(why, null);
     }
 
     @Override
     public void close() {
       transport.underWay.decrementAndGet();
-      call.cancel("nobody reads on", null);
+      cancel("nobody reads on");
     }
   }
 }

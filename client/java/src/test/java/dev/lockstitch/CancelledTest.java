@@ -1,0 +1,160 @@
+package dev.lockstitch;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import com.google.protobuf.Any;
+import dev.lockstitch.v1.Checkpoint;
+import dev.lockstitch.v1.CheckpointServiceGrpc;
+import dev.lockstitch.v1.ErrorInfo;
+import dev.lockstitch.v1.SessionServiceGrpc;
+import io.grpc.Context;
+import io.grpc.Metadata;
+import io.grpc.MethodDescriptor;
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
+import java.time.Duration;
+import java.util.concurrent.CompletableFuture;
+import java.util.function.Consumer;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/**
+ * Calls that the server cancels, as one that stops does with what it has not begun; and those that
+ * the caller cancels.
+ */
+@Timeout(60)
+class CancelledTest {
+  private static final StatusRuntimeException RESET = Status.CANCELLED.asRuntimeException();
+  private static final Metadata.Key<byte[]> DETAILS =
+      Metadata.Key.of("grpc-status-details-bin", Metadata.BINARY_BYTE_MARSHALLER);
+
+  /** How to make a call that blocks. */
+  enum Way {
+    SAVE(CheckpointServiceGrpc.getSaveMethod(), client -> client.save(checkpoint("s"))),
+    SAVE_STREAM(
+        CheckpointServiceGrpc.getSaveStreamMethod(),
+        client -> {
+          // Those that are under way together share a stream.
+          client.saveAsync(checkpoint(Scripted.STUCK), SaveOptions.NONE);
+          client.save(checkpoint("s"));
+        }),
+    WATCH(
+        SessionServiceGrpc.getWatchSessionMethod(),
+        client -> {
+          try (var events = client.watchSession("s")) {
+            events.iterator().next();
+          }
+        });
+
+    private final MethodDescriptor<?, ?> method;
+    private final Consumer<LockstitchClient> call;
+
+    Way(MethodDescriptor<?, ?> method, Consumer<LockstitchClient> call) {
+      this.method = method;
+      this.call = call;
+    }
+  }
+
+  private static Checkpoint checkpoint(String session) {
+    return Checkpoint.newBuilder().setSessionId(session).build();
+  }
+
+  private static LockstitchClient hasty(Scripted server) {
+    RetryPolicy fast = new RetryPolicy(Duration.ofMillis(1), Duration.ofMillis(1), 1);
+    return LockstitchClient.builder(server.target()).retry(fast).build();
+  }
+
+  @ParameterizedTest
+  @EnumSource
+  void whatTheServerHasCancelledIsRepeated(Way way) throws Exception {
+    try (Scripted server = new Scripted(way.method, RESET, RESET);
+        LockstitchClient client = hasty(server)) {
+      way.call.accept(client);
+      assertEquals(3, server.calls.get());
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource
+  void whatTheThreadIsInterruptedInIsNot(Way way) throws Exception {
+    try (Scripted server = new Scripted(way.method, Scripted.HANG);
+        LockstitchClient client = hasty(server)) {
+      CompletableFuture<LockstitchException> failure = new CompletableFuture<>();
+      Thread caller = new Thread(() -> failure.complete(failureOf(way, client)));
+      caller.start();
+      server.awaitCall();
+      caller.interrupt();
+      assertInstanceOf(CancelledException.class, failure.get());
+      assertEquals(1, server.calls.get());
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"SAVE", "WATCH"}) // streams of saves belong to no caller
+  void whatTheContextCancelsIsNot(Way way) throws Exception {
+    try (Scripted server = new Scripted(way.method, Scripted.HANG);
+        LockstitchClient client = hasty(server);
+        Context.CancellableContext context = Context.current().withCancellation()) {
+      CompletableFuture<LockstitchException> failure = new CompletableFuture<>();
+      new Thread(
+              context.wrap(
+                  () -> {
+                    failure.complete(failureOf(way, client));
+                  }))
+          .start();
+      server.awaitCall();
+      context.cancel(null);
+      assertInstanceOf(CancelledException.class, failure.get());
+      assertEquals(1, server.calls.get());
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource
+  void whatClosingTheClientEndsIsNot(Way way) throws Exception {
+    try (Scripted server = new Scripted(way.method, Scripted.HANG);
+        LockstitchClient client = hasty(server)) {
+      var ended = CompletableFuture.supplyAsync(() -> failureOf(way, client));
+      server.awaitCall();
+      client.close();
+      ended.get();
+      assertEquals(1, server.calls.get());
+    }
+  }
+
+  @Test
+  void whatTheServerHasCancelledIsUnavailableWhereNothingIsRepeated() throws Exception {
+    try (Scripted server = new Scripted(Way.SAVE.method, RESET);
+        var client = LockstitchClient.builder(server.target()).retry(null).build()) {
+      assertInstanceOf(UnavailableException.class, failureOf(Way.SAVE, client));
+      assertEquals(1, server.calls.get());
+    }
+  }
+
+  @Test
+  void whatIsCancelledForAReasonIsNotRepeated() throws Exception {
+    var info = ErrorInfo.newBuilder().setDomain("lockstitch.dev").setReason("NEWER").build();
+    var told = dev.lockstitch.v1.Status.newBuilder().setCode(1).addDetails(Any.pack(info, "x"));
+    told.getDetailsBuilder(0).setTypeUrl("type.googleapis.com/google.rpc.ErrorInfo");
+    Metadata trailers = new Metadata();
+    trailers.put(DETAILS, told.build().toByteArray());
+    StatusRuntimeException failure = Status.CANCELLED.asRuntimeException(trailers);
+    try (Scripted server = new Scripted(Way.SAVE.method, failure);
+        LockstitchClient client = hasty(server)) {
+      assertEquals("NEWER", assertCancelled(Way.SAVE, client).reason());
+      assertEquals(1, server.calls.get());
+    }
+  }
+
+  private static CancelledException assertCancelled(Way way, LockstitchClient client) {
+    return assertInstanceOf(CancelledException.class, failureOf(way, client));
+  }
+
+  private static LockstitchException failureOf(Way way, LockstitchClient client) {
+    return assertThrows(LockstitchException.class, () -> way.call.accept(client));
+  }
+}
