@@ -43,7 +43,8 @@ impl Error {
         &self.0.reason
     }
 
-    /// The gRPC status code. A connection that could not be made, or broke, is [`Code::Unavailable`].
+    /// The gRPC status code. A connection that could not be made, or broke, is [`Code::Unavailable`], and so is a call that
+    /// a stopping server has reset.
     pub fn code(&self) -> Code {
         self.0.code
     }
@@ -170,6 +171,10 @@ impl From<Status> for Error {
         if let Ok(details) = v1::Status::decode(status.details()) {
             error.0.read(&details.details);
         }
+        // Nobody here has cancelled it: who drops a call is told nothing. A server that stops resets what it has not begun.
+        if error.0.code == Code::Cancelled && error.0.reason.is_empty() {
+            return Self::new(Code::Unavailable, format!("cancelled by the server: {}", status.message()));
+        }
         error
     }
 }
@@ -247,6 +252,16 @@ mod tests {
         let error = Error::from_answer(v1::Status { code: 9, message: String::new(), details });
         assert_eq!((error.reason(), error.reason_name()), (ErrorReason::Unspecified, "NEW"));
         assert!(!error.is_retryable());
+    }
+
+    #[test]
+    fn what_the_server_cancels_without_a_reason_is_to_be_repeated() {
+        let reset = Error::from(Status::cancelled("reset"));
+        assert_eq!((reset.code(), reset.is_retryable()), (Code::Unavailable, true));
+        let info = v1::ErrorInfo { reason: "NEW".to_owned(), domain: DOMAIN.to_owned(), ..Default::default() };
+        let told = v1::Status { code: 1, message: String::new(), details: vec![any(ERROR_INFO_URL, &info)] };
+        let meant = Error::from(Status::with_details(Code::Cancelled, "", told.encode_to_vec().into()));
+        assert_eq!((meant.code(), meant.is_retryable()), (Code::Cancelled, false));
     }
 
     #[test]

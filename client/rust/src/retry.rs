@@ -8,7 +8,8 @@ use crate::Error;
 
 const JITTER: f64 = 0.2;
 
-/// How calls are repeated that ended with UNAVAILABLE, or because there were too many, until their deadline.
+/// How calls are repeated that ended with UNAVAILABLE, that a stopping server has reset, or of which there were too many,
+/// until their deadline.
 ///
 /// Every call of the contract can be repeated without doing its work twice.
 #[derive(Clone, Copy, Debug, PartialEq)]
