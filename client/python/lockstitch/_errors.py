@@ -188,7 +188,10 @@ class ResumeTooOld(OutOfRange):
 
 
 class Unavailable(LockstitchError):
-    """The server or its database is away. The clients have retried; retrying later is safe."""
+    """The server or its database is away, or has reset the call as it stopped.
+
+    The clients have retried; retrying later is safe.
+    """
 
 
 class StoreUnavailable(Unavailable):
@@ -208,7 +211,7 @@ class DeadlineExceeded(LockstitchError):
 
 
 class Cancelled(LockstitchError):
-    """The call was cancelled, such as by closing the client."""
+    """The call was cancelled, such as by closing the client, and not by the server."""
 
 
 class DataLoss(LockstitchError):
@@ -298,10 +301,17 @@ class _FailedCall(Protocol):
     def trailing_metadata(self) -> Iterable[tuple[str, str | bytes]] | None: ...
 
 
-def from_rpc_error(error: grpc.RpcError) -> LockstitchError:
-    """The exception for a call that gRPC, blocking or not, says has failed."""
+def from_rpc_error(error: grpc.RpcError, *, closed: bool = False) -> LockstitchError:
+    """The exception for a call that gRPC, blocking or not, says has failed.
+
+    closed: whether the client that made it has been closed since.
+    """
     call = cast("_FailedCall", error)
-    return _make(call.code(), call.details() or "", _status_of(call))
+    made = _make(call.code(), call.details() or "", _status_of(call))
+    if not isinstance(made, Cancelled) or made.reason or closed:
+        return made
+    # Nobody here has cancelled it: a server that stops resets what it has not begun.
+    return Unavailable(f"cancelled by the server: {made.message}", code=grpc.StatusCode.UNAVAILABLE)
 
 
 def from_status(status: error_pb2.Status) -> LockstitchError:

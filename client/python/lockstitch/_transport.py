@@ -71,7 +71,7 @@ class AsyncTransport:
         try:
             return await method(request, timeout=timeout, metadata=_metadata(self._settings), wait_for_ready=wait)
         except grpc.RpcError as error:
-            raise from_rpc_error(error) from error
+            raise from_rpc_error(error, closed=self._closed) from error
         except asyncio.CancelledError:
             self._raise_if_closed()
             raise
@@ -85,7 +85,7 @@ class AsyncTransport:
             async for answer in call:
                 yield answer
         except grpc.RpcError as error:
-            raise from_rpc_error(error) from error
+            raise from_rpc_error(error, closed=self._closed) from error
         except asyncio.CancelledError:
             self._raise_if_closed()
             raise
@@ -154,7 +154,7 @@ class BlockingTransport:
         try:
             return method(request, timeout=timeout, metadata=_metadata(self._settings), wait_for_ready=wait)
         except grpc.RpcError as error:
-            raise from_rpc_error(error) from error
+            raise from_rpc_error(error, closed=self._closed) from error
 
     async def stream(
         self, rpc: Rpc[Request, Answer], request: Request, timeout: float, *, wait: bool
@@ -165,7 +165,7 @@ class BlockingTransport:
             for answer in call:
                 yield answer
         except grpc.RpcError as error:
-            raise from_rpc_error(error) from error
+            raise from_rpc_error(error, closed=self._closed) from error
         finally:
             call.cancel()
 
