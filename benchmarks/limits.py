@@ -17,3 +17,5 @@ class Limit(NamedTuple):
 
 
 LIMITS = {"sqlite": Limit(1.2, 400), "postgres": Limit(1.5, 500)}
+GRAPH = Limit(1.5, 1024)
+"""What a graph's thread may add to an empty store, as a multiple of its messages and bytes for every checkpoint."""

@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmarks.contestants import BACKENDS, SAVERS
-from benchmarks.limits import Limit
+from benchmarks.limits import GRAPH, Limit
 from benchmarks.options import KB
 from benchmarks.report.table import table
 from benchmarks.results import Label, Results
 
 GROWTH_TURNS = 1_000
 GROWTH = Limit(1.1, 300)
-GRAPH = Limit(1.5, KB)
 FEW, MANY = 1_000, 100_000
 CLIENT_TIMES = {(2 * KB, "SQLite"): 5, (2 * KB, "Postgres"): 8, (32 * KB, "SQLite"): 8, (32 * KB, "Postgres"): 15}
 UNARY_SHARE = {"SQLite": 0.75, "Postgres": 0.65}

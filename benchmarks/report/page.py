@@ -46,8 +46,9 @@ state at every turn: at 5,000 turns that would be 14 GB, so they stop at 1,000."
 
 GRAPH = """\
 The same graph on every saver: a question and an answer of 550 B each a turn, in one thread, with LangGraph's defaults.
-*Stored* is as above; *payload* are the messages as the serializer dumps them. Every turn makes three checkpoints, and
-pending writes that hold its messages again. Then 64 threads that save (`aput`) as in the table of the Python client."""
+*Stored* is as above, and *empty* what the same store takes before, which the goal does not count; *payload* are the
+messages as the serializer dumps them. Every turn makes three checkpoints, and pending writes that hold its messages
+again. Then 64 threads that save (`aput`) as in the table of the Python client."""
 
 SESSIONS = """\
 Small sessions (200 B), saved on one stream. Memory is the resident size of the server, which has served 20,000 saves

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import ormsgpack
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
@@ -118,6 +119,39 @@ async def test_scalars_of_the_config_go_into_the_metadata(saver: LockstitchSaver
     mine = [item for item in found if item.config["configurable"]["thread_id"] == thread_id]
     assert len(mine) == 1
     assert mine[0].metadata == {**metadata(), "user": "ada", "number": 3, "run_id": "run-1"}
+
+
+async def test_steps_are_searched_by(saver: LockstitchSaver, thread_id: str) -> None:
+    """Each has a field of its own in a checkpoint, but for -1 and what is no number."""
+    steps: list[Any] = [-1, 0, 1, 2**40, 2**70, "1", None, True]
+    for step in steps:
+        await saver.aput(config(thread_id), checkpoint({}), metadata(step, source=f"{step!r}"), {})
+    for step in steps:
+        for where in (config(thread_id), None):
+            items = [item async for item in saver.alist(where, filter={"step": step, "source": f"{step!r}"})]
+            mine = [item for item in items if item.config["configurable"]["thread_id"] == thread_id]
+            assert [same(item.metadata["step"], step) for item in mine] == [True]
+    assert [item async for item in saver.alist(config(thread_id), filter={"step": 7})] == []
+
+
+async def test_steps_that_stand_in_the_metadata_are_found(
+    server: LockstitchServer, saver: LockstitchSaver, thread_id: str
+) -> None:
+    """As earlier versions wrote them."""
+    put = await saver.aput(config(thread_id), checkpoint({}), metadata(3), {})
+    async with lockstitch.AsyncClient(server.target) as client:
+        loaded = await client.load_latest(thread_id)
+        old = loaded.checkpoint
+        assert old is not None
+        assert dict(old.metadata) == {"source": '"loop"'}
+        header = ormsgpack.unpackb(old.header.data)
+        assert header["metadata"].pop("step") == 3
+        old.header.data = ormsgpack.packb(header)
+        old.metadata["step"] = "3"
+        await client.save(old)
+    (found,) = [item async for item in saver.alist(config(thread_id), filter={"step": 3})]
+    assert found.config == put
+    assert found.metadata == metadata(3)
 
 
 async def test_more_metadata_than_can_be_searched_comes_back_too(saver: LockstitchSaver, thread_id: str) -> None:

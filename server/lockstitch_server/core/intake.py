@@ -4,12 +4,12 @@ from collections.abc import Iterable
 
 from lockstitch.v1 import checkpoint_pb2 as pb
 from lockstitch.v1 import checkpoint_service_pb2 as service_pb
-from lockstitch_server.core import checksum
 from lockstitch_server.core.checkpoint import NS_PER_SECOND, split_header, split_state
 from lockstitch_server.core.delta import split_delta
 from lockstitch_server.core.ids import default_checkpoint_id, digest, framed, session_key
 from lockstitch_server.core.operations import DraftDelta, Expected, Save, SaveWrites
-from lockstitch_server.core.records import WriteRow
+from lockstitch_server.core.pending import new_write
+from lockstitch_server.core.records import NewWrite
 from lockstitch_server.core.terms import terms
 
 
@@ -38,7 +38,7 @@ def save_operation(request: service_pb.SaveRequest, tenant: str, trace_id: bytes
         terms=found,
         expected=expected_latest(request),
         lease_token=request.lease_token,
-        writes=_write_rows(key, namespace, checkpoint_id, request.writes) if request.writes else (),
+        writes=_new_writes(namespace, checkpoint_id, request.writes) if request.writes else (),
         ttl=request.ttl.seconds * NS_PER_SECOND + request.ttl.nanos if request.HasField("ttl") else None,
         trace_id=trace_id,
     )
@@ -53,7 +53,7 @@ def save_writes_operation(request: service_pb.SaveWritesRequest, tenant: str) ->
         session_id=request.session_id,
         namespace=request.namespace,
         checkpoint_id=request.checkpoint_id,
-        writes=_write_rows(key, request.namespace, request.checkpoint_id, request.writes),
+        writes=_new_writes(request.namespace, request.checkpoint_id, request.writes),
         lease_token=request.lease_token,
     )
 
@@ -81,20 +81,5 @@ def expected_latest(request: service_pb.SaveRequest) -> Expected | None:
     return Expected("none")
 
 
-def _write_rows(key: bytes, namespace: str, checkpoint_id: str, writes: Iterable[pb.PendingWrite]) -> list[WriteRow]:
-    return [_write_row(key, namespace, checkpoint_id, write) for write in writes]
-
-
-def _write_row(key: bytes, namespace: str, checkpoint_id: str, write: pb.PendingWrite) -> WriteRow:
-    data = write.SerializeToString()
-    return WriteRow(
-        key,
-        namespace,
-        checkpoint_id,
-        write.task_id,
-        write.index,
-        write.task_path,
-        write.channel,
-        data,
-        checksum.crc(data),
-    )
+def _new_writes(namespace: str, checkpoint_id: str, writes: Iterable[pb.PendingWrite]) -> list[NewWrite]:
+    return [new_write(namespace, checkpoint_id, write) for write in writes]

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from lockstitch_server.core.checkpoint import DraftState
 from lockstitch_server.core.parts import DraftPart
-from lockstitch_server.core.records import WriteRow
+from lockstitch_server.core.records import NewWrite
 
 
 class Outcome(Enum):
@@ -87,7 +87,7 @@ class Save:
     terms: tuple[int, ...] = ()
     expected: Expected | None = None
     lease_token: int = 0
-    writes: Sequence[WriteRow] = ()
+    writes: Sequence[NewWrite] = ()
     ttl: int | None = None
     trace_id: bytes = b""
     """Of the trace that the call belongs to, 16 bytes; empty: none."""
@@ -102,7 +102,7 @@ class SaveWrites:
     session_id: str
     namespace: str
     checkpoint_id: str
-    writes: Sequence[WriteRow]
+    writes: Sequence[NewWrite]
     lease_token: int = 0
 
 

@@ -1,26 +1,27 @@
 """Bytes made smaller before they are stored.
 
-Records share many words, which a dictionary holds; rows of logs are text more often than not.
+Records share many words, which a dictionary holds, and so do rows of logs; these are text more often than not.
 """
 
 import threading
+from collections.abc import Callable
 
 import zstandard
 
-WORDS = (
-    b"checkpoint_idscheduler__start____end__branch:to:stepsourceloopinputparentstask"
-    b'Custom("")\x12\x1b\n\n\n\x05extra\x10\x01\n\r\n\x08messages\x10\x01'
-    b"R\x0c\x08\xf4\xe5\xcf\xaa\x06\x10Z\x07\x12\x05j\x08messagesj\x05extraj\x06errors"
-    b"\x12;\x12\x03\x08\x01\x1a\x03\x08\x01*\x1a\x08\x01\x18\x01 *\x10*\x13\x08\x03\x12\n2\x03"
-)
-"""What records are likely to hold. Part of the format: it must never change."""
+from lockstitch_server.core import words
+
 SMALLEST = 128
 """Smaller records are kept as they are."""
-MARK = b"\0"
-"""Begins a packed record; no protobuf message begins so."""
-LEVEL = 1
+FIRST_MARK = b"\0"
+"""Begins a record that was packed with the first words; no protobuf message begins so."""
+MARK = b"\1"
+"""Begins what is packed with the second words: no protobuf message begins so, nor a row that was packed without."""
+RECORD_LEVEL, ROW_LEVEL = 3, 1
+"""What is beyond takes more time, and little less room."""
 OWN_SIZE = 0b1110_0000
 """Bits in the first byte of a frame that tells its size itself, as no packed row does."""
+LARGE_ROW = 4096
+"""A row of so many bytes is packed without words: it has its own. Older servers packed all rows so."""
 LARGEST_ROW = 2**24
 """More than any row of a log has."""
 
@@ -33,19 +34,25 @@ class _Codec(threading.local):
     """Compressors, which hold state: each thread has its own."""
 
     def __init__(self) -> None:
-        words = zstandard.ZstdCompressionDict(WORDS, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
         plain = zstandard.FORMAT_ZSTD1_MAGICLESS
+        first, second = (
+            zstandard.ZstdCompressionDict(text, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+            for text in (words.FIRST, words.SECOND)
+        )
         self.pack_record = zstandard.ZstdCompressor(
-            dict_data=words, compression_params=_parameters(write_content_size=True)
+            dict_data=second, compression_params=_parameters(RECORD_LEVEL, write_content_size=True)
         ).compress
-        self.unpack_record = zstandard.ZstdDecompressor(dict_data=words, format=plain).decompress
-        self.pack_row = zstandard.ZstdCompressor(compression_params=_parameters(write_content_size=False)).compress
-        self.unpack_row = zstandard.ZstdDecompressor(format=plain).decompress
+        row = _parameters(ROW_LEVEL, write_content_size=False)
+        self.pack_row = zstandard.ZstdCompressor(dict_data=second, compression_params=row).compress
+        self.pack_large_row = zstandard.ZstdCompressor(compression_params=row).compress
+        self.unpack = zstandard.ZstdDecompressor(dict_data=second, format=plain).decompress
+        self.unpack_first_record = zstandard.ZstdDecompressor(dict_data=first, format=plain).decompress
+        self.unpack_large_row = zstandard.ZstdDecompressor(format=plain).decompress
 
 
-def _parameters(*, write_content_size: bool) -> zstandard.ZstdCompressionParameters:
+def _parameters(level: int, *, write_content_size: bool) -> zstandard.ZstdCompressionParameters:
     return zstandard.ZstdCompressionParameters.from_level(
-        LEVEL,
+        level,
         format=zstandard.FORMAT_ZSTD1_MAGICLESS,
         write_content_size=write_content_size,
         write_checksum=False,
@@ -66,17 +73,16 @@ def pack(record: bytes) -> bytes:
 
 def unpack(stored: bytes) -> bytes:
     """The record that was packed. Raises PackingError."""
-    if not stored.startswith(MARK):
-        return stored
-    try:
-        return _codec.unpack_record(stored[len(MARK) :])
-    except zstandard.ZstdError as error:
-        raise PackingError from error
+    if stored.startswith(MARK):
+        return _unpacked(_codec.unpack, stored[len(MARK) :])
+    if stored.startswith(FIRST_MARK):
+        return _unpacked(_codec.unpack_first_record, stored[len(FIRST_MARK) :])
+    return stored
 
 
 def pack_row(data: bytes) -> bytes:
     """The data, or something smaller that `unpack_row` makes it from."""
-    packed = _codec.pack_row(data)
+    packed = MARK + _codec.pack_row(data) if len(data) < LARGE_ROW else _codec.pack_large_row(data)
     return packed if len(packed) < len(data) else data
 
 
@@ -84,9 +90,19 @@ def unpack_row(stored: bytes, size: int) -> bytes:
     """The `size` bytes that were stored. Raises PackingError."""
     if len(stored) == size:
         return stored
-    if not 0 < size <= LARGEST_ROW or not stored or stored[0] & OWN_SIZE:  # damaged: it could ask for any memory
+    if stored.startswith(MARK):
+        return _row(_codec.unpack, stored[len(MARK) :], size)
+    return _row(_codec.unpack_large_row, stored, size)
+
+
+def _row(decompress: Callable[..., bytes], frame: bytes, size: int) -> bytes:
+    if not 0 < size <= LARGEST_ROW or not frame or frame[0] & OWN_SIZE:  # damaged: it could ask for any memory
         raise PackingError
+    return _unpacked(decompress, frame, size)
+
+
+def _unpacked(decompress: Callable[..., bytes], *arguments: bytes | int) -> bytes:
     try:
-        return _codec.unpack_row(stored, size)
+        return decompress(*arguments)
     except zstandard.ZstdError as error:
         raise PackingError from error

@@ -20,7 +20,7 @@ from lockstitch_server.core.operations import (
 from lockstitch_server.core.packing import pack
 from lockstitch_server.core.parts import NAMED, RowSizes
 from lockstitch_server.core.placement import Placement, commit, holds, index, materialize, place, place_edit
-from lockstitch_server.core.records import Basis, CheckpointRow, Head, SessionChange, WriteRow
+from lockstitch_server.core.records import Basis, CheckpointRow, Head, NewWrite, SessionChange
 from lockstitch_server.core.stored import shells_of
 from lockstitch_server.core.view import SessionView, shell_size, state_size
 from lockstitch_server.records.v1.record_pb2 import CheckpointRecord, Manifest
@@ -164,7 +164,7 @@ async def _is_same(save: Save, draft: DraftState | None, existing: CheckpointRow
 async def _unchanged(
     save: Save,
     existing: CheckpointRow,
-    writes: Sequence[WriteRow],
+    writes: Sequence[NewWrite],
     view: SessionView,
     settings: PlanSettings,
     now: int,
@@ -271,9 +271,9 @@ def _row(save: Save, record: CheckpointRecord, revision: int) -> CheckpointRow:
 # Writes
 
 
-async def _new_writes(save: Operation, view: SessionView) -> list[WriteRow]:
+async def _new_writes(save: Operation, view: SessionView) -> list[NewWrite]:
     """The writes that are not there yet, or replace what is there."""
-    wanted: dict[tuple[str, int], WriteRow] = {}
+    wanted: dict[tuple[str, int], NewWrite] = {}
     for write in save.writes:
         name = (write.task_id, write.task_index)
         if write.task_index < 0 or name not in wanted:
@@ -305,13 +305,12 @@ async def _check_preconditions(save: Save, view: SessionView) -> None:
 
 
 async def _check_size(
-    operation: Operation, size: int, writes: Sequence[WriteRow], view: SessionView, settings: PlanSettings
+    operation: Operation, size: int, writes: Sequence[NewWrite], view: SessionView, settings: PlanSettings
 ) -> None:
-    total = size
-    if writes or view.has_writes:
-        stored = await view.write_sizes(operation.namespace, operation.checkpoint_id)
-        replaced = sum(stored.get((write.task_id, write.task_index), 0) for write in writes)
-        total += sum(stored.values()) - replaced + sum(len(write.data) for write in writes)
+    total = size + await _size_of_writes(operation, writes, view)
+    if total > settings.max_bytes and view.has_writes:
+        await view.check_write_sizes(operation.namespace, operation.checkpoint_id)
+        total = size + await _size_of_writes(operation, writes, view)
     if total > settings.max_bytes:
         field = "checkpoint" if isinstance(operation, Save) else "writes"
         raise Failure(
@@ -322,6 +321,16 @@ async def _check_size(
             limit=settings.max_bytes,
             size=total,
         )
+
+
+async def _size_of_writes(operation: Operation, writes: Sequence[NewWrite], view: SessionView) -> int:
+    """How many bytes the pending writes of a checkpoint have once these are there."""
+    if not writes and not view.has_writes:
+        return 0
+    stored = await view.write_sizes(operation.namespace, operation.checkpoint_id)
+    sizes = {name: write.size for name, write in stored.items()}
+    sizes |= {(write.task_id, write.task_index): len(write.message) for write in writes}
+    return sum(sizes.values())
 
 
 def _check_parts(placements: Sequence[Placement], settings: PlanSettings) -> None:

@@ -154,8 +154,21 @@ class CheckpointRow:
         return checksum.crc(b"".join((self.key, columns.encode(), self.record)))
 
 
-class WriteRow(NamedTuple):
+class NewWrite(NamedTuple):
     """A pending write of a checkpoint."""
+
+    namespace: str
+    checkpoint_id: str
+    task_id: str
+    task_index: int
+    task_path: str
+    channel: str
+    message: bytes
+    """The PendingWrite message, serialized."""
+
+
+class WriteRow(NamedTuple):
+    """One or several pending writes of a task, as `pending` makes them of messages."""
 
     key: bytes
     namespace: str
@@ -165,7 +178,6 @@ class WriteRow(NamedTuple):
     task_path: str
     channel: str
     data: bytes
-    """The PendingWrite message, serialized."""
     crc: int
 
 
@@ -175,6 +187,9 @@ class WriteSize(NamedTuple):
     task_id: str
     task_index: int
     size: int
+    """Of its message."""
+    stored: int
+    """Of its row; 0 where that counts for another one."""
 
 
 class CheckpointRef(NamedTuple):

@@ -16,7 +16,9 @@ from lockstitch_server.core.records import CheckpointRow
 
 Fact = tuple[str, str, str]
 
-STEP = "step"
+STEP, STEPS = "step", "steps"
+STEPS_AT_ONCE = 64
+"""So many steps have one term: an index holds what comes often in much less room."""
 
 MAX_DEPTH = 100
 """How deep JSON values are looked into."""
@@ -37,8 +39,13 @@ def metadata(name: str, text: str) -> Fact:
     return ("metadata", name, canonical_json(text))
 
 
+def odd_steps(namespace: str, step: int) -> Fact:
+    """The fact that a checkpoint has this step, or one close by, which its id does not tell."""
+    return (STEPS, namespace, str(step // STEPS_AT_ONCE))
+
+
 def odd_step(namespace: str, step: int) -> Fact:
-    """The fact that a checkpoint has a step that its id does not tell."""
+    """The same of this step alone, as older servers have noted it."""
     return (STEP, namespace, str(step))
 
 
@@ -69,7 +76,7 @@ def header_terms(tenant: str, checkpoint: Checkpoint) -> tuple[int, ...]:
 
 def with_step(found: tuple[int, ...], key: bytes, namespace: str, step: int) -> tuple[int, ...]:
     """These terms, and that of a step that the checkpoint's id does not tell."""
-    return tuple(sorted({*found, term(key, odd_step(namespace, step))}))
+    return tuple(sorted({*found, term(key, odd_steps(namespace, step))}))
 
 
 # The same facts come again and again.
@@ -90,6 +97,11 @@ def stored_terms(tenant: str, row: CheckpointRow) -> tuple[int, ...]:
     checkpoint = Checkpoint.FromString(row.decoded().header)
     checkpoint.namespace, checkpoint.checkpoint_id, checkpoint.step = row.namespace, row.checkpoint_id, row.step
     return terms(tenant, row.key, checkpoint, row.checkpoint_id)
+
+
+def former_terms(row: CheckpointRow) -> tuple[int, ...]:
+    """What an older server may have stored beside these."""
+    return (term(row.key, odd_step(row.namespace, row.step)),)
 
 
 def canonical_json(text: str) -> str:

@@ -1,11 +1,14 @@
 """A session as a transaction sees it: what the store holds, overlaid with what the batch has changed so far."""
 
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from lockstitch_server.core import checksum
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.packing import pack_row
 from lockstitch_server.core.parts import LISTS, NO_TAIL, RowSizes, Segment, Tail, grow, part_size, read_part
+from lockstitch_server.core.pending import rows_of, writes_of
 from lockstitch_server.core.reading import Reader
 from lockstitch_server.core.records import (
     Basis,
@@ -15,10 +18,12 @@ from lockstitch_server.core.records import (
     Head,
     LogRef,
     NewRow,
+    NewWrite,
     Seek,
     SessionChange,
     SessionRow,
     WriteRow,
+    WriteSize,
 )
 from lockstitch_server.records.v1.record_pb2 import Manifest, Part
 
@@ -52,9 +57,12 @@ class SessionView:
         self._changes: dict[CheckpointName, CheckpointChange] = {}
         self._tails: dict[int, Tail] = dict(head.tails) if head is not None else {}
         self._pending: dict[int, bytes] = {}
-        self._write_sizes: dict[CheckpointName, dict[WriteName, int]] = {}
-        self._writes: dict[CheckpointName, frozenset[WriteRow]] = {}
-        self._new_writes: dict[tuple[CheckpointName, WriteName], WriteRow] = {}
+        self._write_sizes: dict[CheckpointName, dict[WriteName, WriteSize]] = {}
+        self._writes: dict[CheckpointName, dict[WriteName, bytes]] = {}
+        """Messages of those that are not damaged."""
+        self._new_writes: dict[tuple[CheckpointName, WriteName], NewWrite] = {}
+        self._replaced_bytes = 0
+        """Of rows that new pending writes replace."""
 
     # Reading
 
@@ -136,27 +144,39 @@ class SessionView:
     @property
     def has_writes(self) -> bool:
         """Whether the session has any pending writes."""
-        return self.row.write_bytes > 0
+        return self.row.write_bytes > 0 or bool(self._new_writes)
 
-    async def write_sizes(self, namespace: str, checkpoint_id: str) -> dict[WriteName, int]:
+    async def write_sizes(self, namespace: str, checkpoint_id: str) -> Mapping[WriteName, WriteSize]:
         """Sizes of a checkpoint's pending writes."""
         name = (namespace, checkpoint_id)
         if name not in self._write_sizes:
             ref = CheckpointRef(self.row.key, *name)
             stored = await self._reader.write_sizes([ref]) if self.has_writes and not self.empty else {}
-            self._write_sizes[name] = {(task, index): size for task, index, size in stored.get(ref, ())}
+            self._write_sizes[name] = {(write.task_id, write.task_index): write for write in stored.get(ref, ())}
         return self._write_sizes[name]
 
-    async def holds_write(self, write: WriteRow) -> bool:
+    async def holds_write(self, write: NewWrite) -> bool:
         """Whether exactly this pending write is there."""
         name, task = (write.namespace, write.checkpoint_id), (write.task_id, write.task_index)
         if (name, task) in self._new_writes:
             return self._new_writes[name, task] == write
+        return (await self._messages(name)).get(task) == write.message
+
+    async def check_write_sizes(self, namespace: str, checkpoint_id: str) -> None:
+        """Count pending writes that are damaged as what they take: the sizes in them may be damaged too."""
+        name = (namespace, checkpoint_id)
+        sizes = self._write_sizes[name]
+        messages = await self._messages(name)
+        for task, write in sizes.items():
+            if task not in messages and (name, task) not in self._new_writes:
+                sizes[task] = write._replace(size=write.stored)
+
+    async def _messages(self, name: CheckpointName) -> Mapping[WriteName, bytes]:
         if name not in self._writes:
             ref = CheckpointRef(self.row.key, *name)
             stored = {} if self.empty else await self._reader.writes([ref])
-            self._writes[name] = frozenset(stored.get(ref, ()))
-        return write in self._writes[name]
+            self._writes[name] = dict(_whole(stored.get(ref, ())))
+        return self._writes[name]
 
     def _has_latest(self, namespace: str) -> bool:
         if self.empty:
@@ -214,18 +234,22 @@ class SessionView:
         self.row.checkpoint_count += old is None
         self.row.stored_bytes += len(row.record) - (len(old.record) if old else 0)
 
-    def put_write(self, row: WriteRow) -> None:
+    def put_write(self, write: NewWrite) -> None:
         """Store a pending write, in place of the one of this name if there is one."""
-        name, write = (row.namespace, row.checkpoint_id), (row.task_id, row.task_index)
-        growth = len(row.data) - self._write_sizes[name].get(write, 0)
-        self._write_sizes[name][write] = len(row.data)
-        self._new_writes[name, write] = row
-        self.row.write_bytes += growth
-        self.row.stored_bytes += growth
+        name, task = (write.namespace, write.checkpoint_id), (write.task_id, write.task_index)
+        sizes = self._write_sizes[name]
+        if task in sizes and (name, task) not in self._new_writes:
+            self._replaced_bytes += sizes[task].stored
+        sizes[task] = WriteSize(*task, len(write.message), 0)
+        self._new_writes[name, task] = write
 
     def change(self, sizes: RowSizes) -> SessionChange:
         """All that is to be written."""
-        change = SessionChange(self.row, self._is_new, self.wipe, self._changes, writes=list(self._new_writes.values()))
+        writes = rows_of(self.row.key, self._new_writes.values())
+        growth = sum(len(row.data) for row in writes) - self._replaced_bytes
+        self.row.write_bytes += growth
+        self.row.stored_bytes += growth
+        change = SessionChange(self.row, self._is_new, self.wipe, self._changes, writes=writes)
         for log, pending in self._pending.items():
             self._tails[log] = grow_log(change, log, self._tails[log], pending, sizes)
         self._pending.clear()
@@ -257,6 +281,13 @@ def grow_log(change: SessionChange, log: int, tail: Tail, data: bytes, sizes: Ro
 def _packed(log: int, row: Segment, sizes: RowSizes) -> NewRow:
     start, data, crc = row
     return NewRow(log, start, len(data), pack_row(data) if len(data) >= sizes.full else data, crc)
+
+
+def _whole(rows: Iterable[WriteRow]) -> Iterator[tuple[WriteName, bytes]]:
+    """The messages of pending writes; none of those that are damaged."""
+    for row in rows:
+        with suppress(Failure):
+            yield from (((write.task_id, write.task_index), write.message) for write in writes_of(row))
 
 
 def appendable_in(row: CheckpointRow) -> list[Part]:

@@ -10,8 +10,9 @@ from lockstitch_server.core import archive
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.packing import unpack
 from lockstitch_server.core.parts import check_crc
+from lockstitch_server.core.pending import writes_of
 from lockstitch_server.core.reading import Catalog
-from lockstitch_server.core.records import CheckpointRow, LogRef, WriteRow
+from lockstitch_server.core.records import CheckpointRow, LogRef, NewWrite
 from lockstitch_server.core.session import Session
 from lockstitch_server.records.v1.archive_pb2 import (
     ArchivedCheckpoint,
@@ -45,7 +46,7 @@ class Content(NamedTuple):
     session: Session
     checkpoints: list[CheckpointRow]
     logs: dict[int, bytes]
-    writes: list[WriteRow]
+    writes: list[ArchivedWrite]
 
 
 async def export(store: Store, writer: str, tally: Exported, tenant: str | None = None) -> AsyncIterator[ArchiveFrame]:
@@ -96,19 +97,13 @@ async def read_session(keeper: Keeper, found: SweptSession) -> Content | None:
     checkpoints = await keeper.all_checkpoints(session)
     sizes = await keeper.logs(session)
     logs = {log: await _log(keeper.catalog, LogRef(session.row.key, log, size)) for log, size in sizes.items()}
-    writes = [check_write(write) for write in await keeper.all_writes(session)]
+    writes = [_write(write) for row in await keeper.all_writes(session) for write in writes_of(row)]
     return Content(session, checkpoints, logs, writes)
 
 
 async def _log(catalog: Catalog, ref: LogRef) -> bytes:
     rows = (await catalog.segments([ref])).get(ref, ())
     return b"".join(check_crc(data, crc) for _, data, crc in rows)
-
-
-def check_write(write: WriteRow) -> WriteRow:
-    """A pending write, if it is as it was saved. Fails with DATA_LOSS."""
-    check_crc(write.data, write.crc)
-    return write
 
 
 def _frames(content: Content) -> Iterator[ArchiveFrame]:
@@ -119,7 +114,7 @@ def _frames(content: Content) -> Iterator[ArchiveFrame]:
     for row in content.checkpoints:
         yield ArchiveFrame(checkpoint=_checkpoint(row))
     for write in content.writes:
-        yield ArchiveFrame(write=_write(write))
+        yield ArchiveFrame(write=write)
     end = ArchivedSessionEnd(checkpoints=len(content.checkpoints), writes=len(content.writes))
     yield ArchiveFrame(session_end=end)
 
@@ -156,5 +151,5 @@ def _checkpoint(row: CheckpointRow) -> ArchivedCheckpoint:
     )
 
 
-def _write(write: WriteRow) -> ArchivedWrite:
-    return ArchivedWrite(namespace=write.namespace, checkpoint_id=write.checkpoint_id, write=write.data)
+def _write(write: NewWrite) -> ArchivedWrite:
+    return ArchivedWrite(namespace=write.namespace, checkpoint_id=write.checkpoint_id, write=write.message)

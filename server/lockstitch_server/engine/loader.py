@@ -1,7 +1,7 @@
 """The read path: loads that wait share a trip to the database."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Literal, NamedTuple
@@ -10,7 +10,8 @@ from lockstitch_server.core import terms
 from lockstitch_server.core.checkpoint import join_state
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.ids import default_checkpoint_id
-from lockstitch_server.core.parts import Segment, check_crc, read_part
+from lockstitch_server.core.parts import Segment, read_part
+from lockstitch_server.core.pending import in_order
 from lockstitch_server.core.reading import Catalog, CheckpointQuery
 from lockstitch_server.core.records import CheckpointRef, CheckpointRow, LogRef, Seek, SessionRow, WriteRow
 from lockstitch_server.core.selection import ALL, Selection, join_checkpoint, selected
@@ -20,6 +21,7 @@ from lockstitch_server.records.v1.record_pb2 import Part
 from lockstitch_server.storage.store import Store
 
 MANY = 16
+ODD = (terms.odd_steps, terms.odd_step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +122,8 @@ async def _find(queries: Iterable[LoadQuery], catalog: Catalog, now: int) -> dic
     rows = {query: found[seek] for query, seek in seeks.items() if seek in found}
     for query in seeks:
         if query.by == "step":
-            candidates = [row for row in (rows.pop(query, None), await _odd(query, catalog, now)) if row is not None]
-            matching = [row for row in candidates if row.step == query.value]
+            candidates = [rows.pop(query, None), *[await _odd(query, fact, catalog, now) for fact in ODD]]
+            matching = [row for row in candidates if row is not None and row.step == query.value]
             if matching:
                 rows[query] = max(matching, key=lambda row: row.checkpoint_id.encode())
     return rows
@@ -134,10 +136,12 @@ def _seek(query: LoadQuery) -> Seek:
     return Seek(query.key, query.namespace, "at", wanted)
 
 
-async def _odd(query: LoadQuery, catalog: Catalog, now: int) -> CheckpointRow | None:
-    """The greatest checkpoint of a step among those whose ids do not tell their step."""
+async def _odd(
+    query: LoadQuery, fact: Callable[[str, int], terms.Fact], catalog: Catalog, now: int
+) -> CheckpointRow | None:
+    """The greatest checkpoint of a step among those whose ids do not tell their step, as this fact does."""
     assert isinstance(query.value, int)
-    term = terms.term(query.key, terms.odd_step(query.namespace, query.value))
+    term = terms.term(query.key, fact(query.namespace, query.value))
     found = await catalog.list_checkpoints(
         CheckpointQuery(query.tenant, now, 1, query.key, query.namespace, query.value, query.value, [term], rare=True)
     )
@@ -171,10 +175,10 @@ def _assemble(
         record = row.decoded()
         has_state = selection.state and record.HasField("manifest")
         state = join_state(selected(record.manifest, selection), data_of) if has_state else None
-        pending = writes.get(ref_of(row), ())
+        pending = in_order(writes.get(ref_of(row), ()))
         return Loaded(
             join_checkpoint(session.session_id, row, state),
-            [check_crc(write.data, write.crc) for write in pending],
+            [write.message for write in pending],
             row.revision,
             session.revision,
             row.checkpoint_id,

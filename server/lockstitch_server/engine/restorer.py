@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from lockstitch.v1.checkpoint_pb2 import PendingWrite
-from lockstitch_server.core import checksum
 from lockstitch_server.core.archive import ArchiveInvalid, check_header
 from lockstitch_server.core.packing import pack
 from lockstitch_server.core.parts import NO_TAIL, RowSizes
-from lockstitch_server.core.records import CheckpointChange, CheckpointRow, SessionChange, SessionRow, WriteRow
+from lockstitch_server.core.pending import new_write, rows_of
+from lockstitch_server.core.records import CheckpointChange, CheckpointRow, NewWrite, SessionChange, SessionRow
 from lockstitch_server.core.session import Retention, Session
 from lockstitch_server.core.terms import stored_terms
 from lockstitch_server.core.view import grow_log
@@ -155,7 +155,7 @@ def _settle(session: Session, archived: ArchivedSession) -> None:
 def _change(gathered: Gathered, row: SessionRow, sizes: RowSizes) -> SessionChange:
     """The rows of a session, whose counters are set."""
     rows = [_checkpoint(archived, row.key) for archived in gathered.checkpoints]
-    writes = [_write(archived, row.key) for archived in gathered.writes]
+    writes = rows_of(row.key, map(_write, gathered.writes))
     row.checkpoint_count = len(rows)
     row.write_bytes = sum(len(write.data) for write in writes)
     logs = sum(len(data) for data in gathered.logs.values())
@@ -184,16 +184,6 @@ def _checkpoint(archived: ArchivedCheckpoint, key: bytes) -> CheckpointRow:
     return row
 
 
-def _write(archived: ArchivedWrite, key: bytes) -> WriteRow:
+def _write(archived: ArchivedWrite) -> NewWrite:
     write = PendingWrite.FromString(archived.write)
-    return WriteRow(
-        key,
-        archived.namespace,
-        archived.checkpoint_id,
-        write.task_id,
-        write.index,
-        write.task_path,
-        write.channel,
-        archived.write,
-        checksum.crc(archived.write),
-    )
+    return new_write(archived.namespace, archived.checkpoint_id, write, archived.write)

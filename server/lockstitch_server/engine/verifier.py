@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import NamedTuple
 
-from lockstitch_server.core import checksum
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.ids import session_key
 from lockstitch_server.core.logs import joined, wrong_lengths
-from lockstitch_server.core.records import CheckpointRow, LogRef
+from lockstitch_server.core.pending import writes_of
+from lockstitch_server.core.records import CheckpointRow, LogRef, WriteRow
 from lockstitch_server.core.session import Session
 from lockstitch_server.engine.exporter import all_sessions
 from lockstitch_server.storage.keeper import Keeper, SweptSession
@@ -83,11 +83,8 @@ class _Session:
         write_bytes = 0
         for write in await self._keeper.all_writes(self._session):
             write_bytes += len(write.data)
-            if checksum.crc(write.data) != write.crc:
-                where = f"{write.namespace!r}/{write.checkpoint_id!r}"
-                yield self._fault(
-                    "write_damaged", f"the pending write {write.task_id!r} of {where} is damaged", NOTHING
-                )
+            for fault in self._write(write):
+                yield fault
         stored = sum(len(each.record) for each in checkpoints) + sum(sizes.values()) + write_bytes
         for fault in self._counters(len(checkpoints), stored, write_bytes):
             yield fault
@@ -104,6 +101,13 @@ class _Session:
         for part in manifest.parts:
             if part.log:
                 digests[part.log].append((part.length, part.digest))
+
+    def _write(self, row: WriteRow) -> Iterator[Fault]:
+        try:
+            writes_of(row)
+        except Failure:
+            where = f"{row.namespace!r}/{row.checkpoint_id!r}"
+            yield self._fault("write_damaged", f"the pending write {row.task_id!r} of {where} is damaged", NOTHING)
 
     async def _log(self, log: int, size: int, needed: list[tuple[int, bytes]]) -> AsyncIterator[Fault]:
         if not needed:

@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 
 from lockstitch.v1.checkpoint_pb2 import Checkpoint
-from lockstitch.v1.checkpoint_service_pb2 import CHECKPOINT_VIEW_HEADER, LoadLatestRequest
+from lockstitch.v1.checkpoint_service_pb2 import CHECKPOINT_VIEW_HEADER, LoadLatestRequest, SaveWritesRequest
 from tests.conformance.builders import (
     assert_same,
     checkpoint,
@@ -33,10 +33,15 @@ LOG_DAMAGES = {
     "a log has other bytes": f"UPDATE {{schema}}segments SET data = {{bytes}}00' {OF_SESSION}",
     "a log begins later": f"UPDATE {{schema}}segments SET start = start + 1 {OF_SESSION}",
 }
-WRITE_DAMAGES = {"a write has other bytes": f"UPDATE {{schema}}writes SET data = {{bytes}}00' {OF_SESSION}"}
+WRITE_DAMAGES = {
+    "a write has other bytes": f"UPDATE {{schema}}writes SET data = {{bytes}}00' {OF_SESSION}",
+    "a write has another size": f"UPDATE {{schema}}writes SET data = {{bytes}}0001ffffffff07' {OF_SESSION}",
+    "a write has another checksum": f"UPDATE {{schema}}writes SET crc = crc + 1 {OF_SESSION}",
+    "a write is for another channel": f"UPDATE {{schema}}writes SET channel = 'other' {OF_SESSION}",
+}
 PACKED_DAMAGES = {
     "a packed row ends early": f"UPDATE {{schema}}segments SET data = substr(data, 1, length(data) - 1) {OF_SESSION}",
-    "a packed row begins late": f"UPDATE {{schema}}segments SET data = substr(data, 2) {OF_SESSION}",
+    "a packed row begins late": f"UPDATE {{schema}}segments SET data = substr(data, 3) {OF_SESSION}",
     "a packed row has other bytes": f"UPDATE {{schema}}segments SET data = {{bytes}}20ff00ff00' {OF_SESSION}",
     "a packed row has another size": f"UPDATE {{schema}}segments SET size = size - 1 {OF_SESSION}",
 }
@@ -71,6 +76,16 @@ class TestDamage:
         await save(api, packed)
         assert_same(await latest(api, session), packed)
         await damage(execute, session, kind)
+        assert (await refused(api.load_latest(LoadLatestRequest(session_id=session)))).reason == "DATA_LOSS"
+
+    @pytest.mark.parametrize("kind", WRITE_DAMAGES)
+    async def test_of_a_write_does_not_stop_others(self, api: Api, session: str, execute: Execute, kind: str) -> None:
+        """Not even where it says that there is no room for more."""
+        await save(api, grown(session), writes=[write()])
+        await damage(execute, session, kind)
+        request = SaveWritesRequest(session_id=session, checkpoint_id="grown", writes=[write("another")])
+        assert (await api.save_writes(request)).stored == 1
+        await save(api, grown(session, parent_id="other"))
         assert (await refused(api.load_latest(LoadLatestRequest(session_id=session)))).reason == "DATA_LOSS"
 
     async def test_of_logs_does_not_stop_saves_for_ever(self, api: Api, session: str, execute: Execute) -> None:

@@ -1,11 +1,13 @@
 """Reads from Postgres: one round trip for each question, however many sessions it is about."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from asyncpg import Record
 
 from lockstitch_server.core.parts import Segment, Tail
+from lockstitch_server.core.pending import HEAD_BYTES, sizes_of
 from lockstitch_server.core.reading import CheckpointQuery, ListedCheckpoint, LogName, SessionQuery, Totals
 from lockstitch_server.core.records import (
     CheckpointRef,
@@ -24,7 +26,7 @@ from lockstitch_server.storage.statements import load
 
 CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000"
 """The database's time in ns, now and not when the transaction began."""
-SQL = load(__package__, "statements.sql", {"{clock}": CLOCK})
+SQL = load(__package__, "statements.sql", {"{clock}": CLOCK, "{write_head}": str(HEAD_BYTES)})
 
 GREATEST_ID = listing.MAX_ID_END
 """No id is greater."""
@@ -64,7 +66,8 @@ class PostgresCatalog:
         return {ref: segments(found) for ref, found in _grouped(logs, rows, lambda *row: row).items()}
 
     async def write_sizes(self, checkpoints: Sequence[CheckpointRef]) -> Mapping[CheckpointRef, Sequence[WriteSize]]:
-        return _grouped(checkpoints, await self._fetch("get_write_sizes", _columns(checkpoints)), WriteSize)
+        found = _grouped(checkpoints, await self._fetch("get_write_sizes", _columns(checkpoints)), sizes_of)
+        return {ref: [*chain.from_iterable(rows)] for ref, rows in found.items()}
 
     async def writes(self, checkpoints: Sequence[CheckpointRef]) -> Mapping[CheckpointRef, Sequence[WriteRow]]:
         return _grouped(checkpoints, await self._fetch("get_writes", _columns(checkpoints)), WriteRow)

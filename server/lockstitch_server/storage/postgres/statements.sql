@@ -79,7 +79,7 @@ CROSS JOIN LATERAL (
 ORDER BY w.number, s.start
 
 -- name: get_write_sizes
-SELECT w.number, t.task_id, t.task_index, octet_length(t.data)
+SELECT w.number, t.task_id, t.task_index, substr(t.data, 1, {write_head}), octet_length(t.data)
 FROM unnest($1::int[], $2::bytea[], $3::text[], $4::text[]) AS w(number, key, namespace, checkpoint_id)
 JOIN lockstitch.writes t ON t.key = w.key AND t.namespace = w.namespace AND t.checkpoint_id = w.checkpoint_id
 

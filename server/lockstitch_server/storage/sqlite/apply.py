@@ -13,7 +13,7 @@ from typing import Any
 
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.records import Basis, CheckpointRow, SessionChange
-from lockstitch_server.core.terms import stored_terms
+from lockstitch_server.core.terms import former_terms, stored_terms
 from lockstitch_server.storage.columns import checkpoint_values, session_values
 from lockstitch_server.storage.sqlite.catalog import SQL
 
@@ -88,7 +88,7 @@ def delete_terms(connection: sqlite3.Connection, tenant: str, name: tuple[bytes,
 
 def _delete_terms(connection: sqlite3.Connection, tenant: str, number: int, row: CheckpointRow) -> None:
     try:
-        terms = stored_terms(tenant, row)
+        terms = {*stored_terms(tenant, row), *former_terms(row)}
     except Failure:  # damaged: what it was found by is not known, and all terms have to be looked through
         connection.execute(SQL["delete_terms"], (number,))
         return

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 from lockstitch_server.core.parts import Segment, Tail
+from lockstitch_server.core.pending import HEAD_BYTES, sizes_of
 from lockstitch_server.core.reading import CheckpointQuery, ListedCheckpoint, LogName, SessionQuery, Totals
 from lockstitch_server.core.records import (
     CheckpointRef,
@@ -24,7 +25,7 @@ from lockstitch_server.storage.statements import load
 
 CLOCK = "(CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000000)"
 """The time in ns, to the millisecond."""
-SQL = load(__package__, "statements.sql", {"{clock}": CLOCK})
+SQL = load(__package__, "statements.sql", {"{clock}": CLOCK, "{write_head}": str(HEAD_BYTES)})
 
 SEEKS = {"at": SQL["get_checkpoint"], "below": SQL["get_below"], "upto": SQL["get_upto"]}
 
@@ -65,7 +66,7 @@ class SqliteCatalog:
 
     async def write_sizes(self, checkpoints: Sequence[CheckpointRef]) -> Mapping[CheckpointRef, Sequence[WriteSize]]:
         return {
-            ref: [WriteSize(*row) for row in self._connection.execute(SQL["get_write_sizes"], ref)]
+            ref: [size for row in self._connection.execute(SQL["get_write_sizes"], ref) for size in sizes_of(*row)]
             for ref in checkpoints
         }
 

@@ -122,7 +122,7 @@ WHERE segments.key = column1 AND segments.log = column2 AND segments.start = col
 INSERT INTO segments (key, log, start, size, data, crc) VALUES (?, ?, ?, ?, ?, ?)
 
 -- name: get_write_sizes
-SELECT task_id, task_index, length(data) FROM writes WHERE key = ? AND namespace = ? AND checkpoint_id = ?
+SELECT task_id, task_index, substr(data, 1, {write_head}), length(data) FROM writes WHERE key = ? AND namespace = ? AND checkpoint_id = ?
 
 -- name: get_writes
 SELECT key, namespace, checkpoint_id, task_id, task_index, task_path, channel, data, crc

@@ -2,10 +2,10 @@
 
 thread_id, checkpoint_ns, id, parent   session_id, namespace, checkpoint_id, parent_id
 channel_values                         state.custom, one channel each
-metadata                               metadata, as far as it is JSON
+metadata                               metadata, as far as it is JSON, but for the step
 step in the metadata                   step (0 for -1, which is the input's)
 ts                                     created_at, where that says the same
-everything else, exactly               header: {"checkpoint": {...}, "metadata": {what is not JSON}}
+everything else, exactly               header: {"checkpoint": {...}, "metadata": {the step, and what is not JSON}}
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from langgraph.checkpoint.base import WRITES_IDX_MAP, Checkpoint, CheckpointMeta
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from lockstitch.adapters.langgraph._channels import from_blob, from_channels, to_blob, to_channel
-from lockstitch.adapters.langgraph._metadata import joined, split
+from lockstitch.adapters.langgraph._metadata import joined, split, step_field
 from lockstitch.v1 import checkpoint_pb2 as pb
 
 _ELSEWHERE = ("id", "channel_values")
@@ -85,7 +85,7 @@ def to_message(
         namespace=parent.ns,
         checkpoint_id=str(checkpoint["id"]),
         parent_id=parent.checkpoint_id,
-        step=_step(metadata),
+        step=step_field(metadata),
         state=pb.VersionedState(
             custom={
                 name: dumped[name] if name in dumped else to_channel(serde, value, versions.get(name))
@@ -140,11 +140,6 @@ def from_write(serde: SerializerProtocol, write: pb.PendingWrite) -> tuple[str, 
 def _text(when: Timestamp) -> str:
     """As LangGraph writes it."""
     return when.ToDatetime(UTC).isoformat()
-
-
-def _step(metadata: Mapping[str, Any]) -> int:
-    step = metadata.get("step")
-    return step if type(step) is int and 0 <= step < 2**63 else 0
 
 
 def _timestamp(text: object) -> Timestamp | None:

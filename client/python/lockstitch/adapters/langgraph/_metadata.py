@@ -1,15 +1,19 @@
-"""A checkpoint's metadata: scalars can be searched by, the rest goes along in the header."""
+"""A checkpoint's metadata: scalars can be searched by, the rest goes along in the header.
+
+So does the step, another one for every checkpoint: the contract has a field for it, which can be searched by too.
+"""
 
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 MOST_ENTRIES = 64
 MOST_KEY_BYTES = 255
 
 COUNTERS = "counters_since_delta_snapshot"
 """LangGraph's entry about DeltaChannels whose values lie with an ancestor."""
+STEP = "step"
 DELTA = {"lockstitch.delta": "true"}
 """An entry of ours where those counters are, to search by: they are no JSON, since they hold tuples."""
 
@@ -20,6 +24,7 @@ def split(metadata: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
     rest: dict[str, Any] = {}
     for key, value in metadata.items():
         searchable = is_scalar(value) and len(key.encode(errors="replace")) <= MOST_KEY_BYTES
+        searchable = searchable and not (key == STEP and is_step(value))
         text = exact_json(value) if searchable else None
         if text is None or len(texts) == MOST_ENTRIES:
             rest[key] = value
@@ -31,6 +36,17 @@ def split(metadata: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
 def joined(texts: Mapping[str, str], rest: Mapping[str, Any]) -> dict[str, Any]:
     """What was split."""
     return {**{key: json.loads(text) for key, text in texts.items() if key not in DELTA}, **rest}
+
+
+def is_step(value: object) -> TypeGuard[int]:
+    """Whether the field for steps is set by this value."""
+    return type(value) is int and -1 <= value < 2**63
+
+
+def step_field(metadata: Mapping[str, Any]) -> int:
+    """What the field for steps is set to: 0 for the input's -1, and for what is no step."""
+    step = metadata.get(STEP)
+    return max(step, 0) if is_step(step) else 0
 
 
 def is_scalar(value: object) -> bool:

@@ -18,7 +18,7 @@ from lockstitch.adapters.langgraph._channels import has_value
 from lockstitch.adapters.langgraph._codec import Place, from_message, to_config, to_message, to_writes
 from lockstitch.adapters.langgraph._history import History, history
 from lockstitch.adapters.langgraph._leases import Leases
-from lockstitch.adapters.langgraph._metadata import COUNTERS, exact_json, is_scalar
+from lockstitch.adapters.langgraph._metadata import COUNTERS, STEP, exact_json, is_scalar, is_step, step_field
 from lockstitch.adapters.langgraph._retention import keep_latest
 from lockstitch.adapters.langgraph._valued import Known, Valued, versions_of
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, CustomChannel
@@ -230,12 +230,13 @@ def _unmoved(
 class _Query:
     """What is asked of a list.
 
-    metadata: what the server looks for. rest: what is looked for here. before: "" for any; by the server where
+    metadata, step: what the server looks for. rest: what is looked for here. before: "" for any; by the server where
     there is a thread, else here.
     """
 
     place: Place | None
     metadata: dict[str, str]
+    step: int | None
     rest: dict[str, Any]
     before: str
 
@@ -243,11 +244,16 @@ class _Query:
     def of(
         cls, config: RunnableConfig | None, filter: Mapping[str, Any] | None, before: RunnableConfig | None
     ) -> "_Query":
-        texts = {key: exact_json(value) if is_scalar(value) else None for key, value in (filter or {}).items()}
+        wanted = filter or {}
+        texts = {key: exact_json(value) if is_scalar(value) else None for key, value in wanted.items()}
+        by_step = is_step(wanted.get(STEP))
+        if by_step:
+            texts[STEP] = None
         return cls(
             Place.of(config) if config else None,
             {key: text for key, text in texts.items() if text is not None},
-            {key: value for key, value in (filter or {}).items() if texts[key] is None},
+            step_field(wanted) if by_step else None,
+            {key: value for key, value in wanted.items() if texts[key] is None},
             str(before["configurable"].get("checkpoint_id") or "") if before else "",
         )
 
@@ -263,6 +269,8 @@ class _Query:
             namespace=place.namespace,
             before_checkpoint_id=self._before(place),
             metadata=self.metadata,
+            min_step=self.step,
+            max_step=self.step,
             include_writes=True,
             page_size=min(limit or 0, MOST_PER_PAGE),
         )

@@ -1,0 +1,28 @@
+"""A graph's thread takes little more than its messages, however many checkpoints and pending writes it leaves."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.driver.graphs import conversation
+from benchmarks.driver.job import Job
+from benchmarks.limits import GRAPH
+from tests.support.postgres import Postgres
+from tests.support.server import LockstitchServer
+
+TURNS = 200
+CHECKPOINTS = 3 * TURNS
+
+
+async def test_on_sqlite(tmp_path: Path) -> None:
+    await _check(f"sqlite:///{tmp_path}/lockstitch.db")
+
+
+async def test_on_postgres_that_is_never_vacuumed(start_postgres: Callable[..., Postgres]) -> None:
+    await _check(start_postgres(settings={"autovacuum": "off"}).url())
+
+
+async def _check(url: str) -> None:
+    with LockstitchServer(url, ["--migrate"]) as server:
+        figures = await conversation(Job("graph", server.target, turns=(TURNS,), url=url))
+    assert figures["steps"] == CHECKPOINTS
+    assert figures["stored"] - figures["empty"] <= GRAPH.bytes(int(figures["payload"]), CHECKPOINTS)
