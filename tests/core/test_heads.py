@@ -1,5 +1,6 @@
 """Heads of sessions: they keep within their bounds, and one that is out of date does no harm."""
 
+import random
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -8,8 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockstitch.v1.checkpoint_pb2 import Checkpoint, Message, MessagesDelta, StateDelta
-from lockstitch.v1.checkpoint_service_pb2 import LoadLatestRequest, SaveRequest
+from lockstitch.v1.checkpoint_pb2 import Checkpoint, Message, MessagesDelta, PendingWrite, StateDelta, TypedBlob
+from lockstitch.v1.checkpoint_service_pb2 import (
+    ListSessionsRequest,
+    LoadLatestRequest,
+    LoadRequest,
+    SaveRequest,
+    SaveWritesRequest,
+)
 from lockstitch_server.config import Settings
 from lockstitch_server.core.heads import HEAD_BYTES, RECORD_FACTOR, TAIL_BYTES, Heads
 from lockstitch_server.core.parts import Tail
@@ -101,6 +108,64 @@ async def test_what_nobody_else_has_changed_is_taken_at_once(
     for step in range(12):
         await apis[0].save(_save(step))
     assert held == [True] * 11
+
+
+async def test_pending_writes_are_known_too(apis: list[RawApi], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread as LangGraph saves it: each checkpoint, and then what its tasks have written."""
+    held = _watched(apis[0], monkeypatch)
+    for step in range(4):
+        await apis[0].save(_save(step))
+        assert (await apis[0].save_writes(_writes(step, "a"))).stored == 1
+        assert (await apis[0].save_writes(_writes(step, "a", "b"))).stored == 1
+    assert held == [True] * 11
+
+
+async def test_pending_writes_that_were_there_are_known_soon(
+    apis: list[RawApi], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One who has not seen the session begin has to ask, but not for ever."""
+    await apis[0].save(_save(0))
+    await apis[0].save_writes(_writes(0, "a"))
+    await apis[0].save_writes(_writes(2, "a"))  # which is not there yet
+    held = _watched(apis[1], monkeypatch)
+    await apis[1].save(_save(1))  # asks for the session
+    assert (await apis[1].save_writes(_writes(1, "a"))).stored == 1  # asks what there is
+    assert (await apis[1].save_writes(_writes(1, "a"))).stored == 0
+    await apis[1].save(_save(2))  # asks again
+    assert (await apis[1].save_writes(_writes(2, "a"))).stored == 0
+    assert (await apis[1].save_writes(_writes(3, "a"))).stored == 1
+    await apis[1].save(_save(3))
+    await apis[1].save(_save(4))
+    assert held == [True] * 5
+
+
+async def test_pending_writes_that_another_has_made_are_found(apis: list[RawApi]) -> None:
+    for step in range(4):
+        await apis[step % 2].save(_save(step))
+        assert (await apis[0].save_writes(_writes(step, "a"))).stored == 1
+        assert (await apis[1].save_writes(_writes(step, "a", "b"))).stored == 1
+        assert (await apis[0].save_writes(_writes(step, "a", "b", "c"))).stored == 1
+    for step in range(4):
+        found = await apis[0].load(LoadRequest(session_id="s", checkpoint_id=f"{step:04d}"))
+        assert [write.task_id for write in found.pending_writes] == ["a", "b", "c"]
+
+
+async def test_what_pending_writes_take_is_known_too(apis: list[RawApi]) -> None:
+    """The room of one that is replaced is given back, be it known from the save before or read."""
+    for session_id, number, sizes in (("one", 0, (900,)), ("two", 0, (500, 1, 900)), ("six", 1, (1, 500, 900))):
+        await apis[0].save(SaveRequest(checkpoint=Checkpoint(session_id=session_id, checkpoint_id="0000")))
+        for turn, size in enumerate(sizes):
+            value = TypedBlob(data=random.Random(size).randbytes(size))
+            writes = [PendingWrite(task_id="task", index=index, channel="c", value=value) for index in (-1, -2)]
+            request = SaveWritesRequest(session_id=session_id, checkpoint_id="0000", writes=writes)
+            assert (await apis[number * turn % 2].save_writes(request)).stored == 2
+    one, six, two = (await apis[0].list_sessions(ListSessionsRequest())).sessions
+    assert one.stored_bytes == two.stored_bytes == six.stored_bytes > 1800
+
+
+def _writes(step: int, *tasks: str) -> SaveWritesRequest:
+    writes = [PendingWrite(task_id=task, channel="c", value=TypedBlob(data=task.encode())) for task in tasks]
+    return SaveWritesRequest(session_id="s", checkpoint_id=f"{step:04d}", writes=writes)
 
 
 def _watched(api: RawApi, monkeypatch: pytest.MonkeyPatch) -> list[bool]:

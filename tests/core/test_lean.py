@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, VersionedState
-from lockstitch.v1.checkpoint_service_pb2 import ExpectedLatest, SaveRequest
+from lockstitch.v1.checkpoint_service_pb2 import ExpectedLatest, SaveRequest, SaveWritesRequest
 from lockstitch_server.core.driving import drive
 from lockstitch_server.core.heads import Heads
-from lockstitch_server.core.intake import save_operation
+from lockstitch_server.core.intake import save_operation, save_writes_operation
 from lockstitch_server.core.lean import plan_lean, plan_lean_ones, with_lean_ones
-from lockstitch_server.core.operations import Operation, Outcome, Save, Saved
+from lockstitch_server.core.operations import Operation, Outcome, Saved
 from lockstitch_server.core.parts import RowSizes
 from lockstitch_server.core.plan import Plan, PlanSettings, plan_batch
 from lockstitch_server.core.prefetch import NotKnown, views_from_heads
@@ -45,7 +45,7 @@ class Sessions:
         self.heads = Heads(10**9)
         self.now = START
 
-    def begin(self, saves: Sequence[Save]) -> None:
+    def begin(self, saves: Sequence[Operation]) -> None:
         """Their first saves."""
         rows = [SessionRow(save.key, save.tenant, save.session_id, self.now, self.now) for save in saves]
         views = {row.key: SessionView(NO_STORE, row, is_new=True) for row in rows}
@@ -241,3 +241,20 @@ def test_a_session_whose_time_is_over_is_not_lean() -> None:
     save = save_operation(full(1, 1), "")
     assert plan_lean(save, sessions.head(save), LIMITS[0], START + 5 * SECOND) is not None
     assert plan_lean(save, sessions.head(save), LIMITS[0], START + 10 * SECOND) is None
+
+
+def test_pending_writes_of_other_checkpoints_do_not_matter() -> None:
+    sessions = Sessions(LIMITS[0])
+    first = full(0, 1)
+    first.writes.add(task_id="task", channel="c").value.data = b"x"
+    later = SaveWritesRequest(session_id="s", checkpoint_id=f"{2:020d}", writes=first.writes)
+    sessions.begin([save_operation(first, ""), save_writes_operation(later, "")])
+    for step, is_lean in ((1, True), (2, False), (3, True)):
+        save = save_operation(full(step, 1), "")
+        plan = sessions.plan([save])
+        assert plan is not None
+        lean = plan_lean(save, sessions.head(save), LIMITS[0], sessions.now)
+        assert (lean is not None) == is_lean
+        if lean is not None:
+            assert_same(with_lean_ones(Plan([], [], [], {}), [lean]), plan)
+        sessions.heads.update(plan.heads)

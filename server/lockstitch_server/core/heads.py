@@ -10,6 +10,8 @@ HEAD_BYTES = 2048
 RECORD_FACTOR = 6
 """A record in memory, parsed, to its packed bytes, about."""
 TAIL_BYTES = 200
+WRITE_BYTES = 200
+NAMESPACE_BYTES = 200
 
 
 class Heads:
@@ -56,4 +58,6 @@ def _size(head: Head) -> int:
     for row in head.latest.values():
         if row is not None:
             size += RECORD_FACTOR * len(row.record)
-    return size
+    for sizes in head.written.sizes.values():
+        size += WRITE_BYTES * len(sizes)
+    return size + NAMESPACE_BYTES * len(head.written.greatest)

@@ -23,6 +23,7 @@ from lockstitch_server.core.plan import Plan, PlanSettings
 from lockstitch_server.core.records import Basis, CheckpointChange, CheckpointRow, Head, SessionChange
 from lockstitch_server.core.stored import Shells, Stored, StoredPart, inline_part, logged_part
 from lockstitch_server.core.view import grow_log
+from lockstitch_server.core.written import NOTHING
 from lockstitch_server.records.v1.record_pb2 import PartKind
 
 
@@ -91,7 +92,7 @@ def _is_usual(save: Save, head: Head, latest: CheckpointRow, now: int) -> bool:
         or (save.expected is not None and not save.expected.is_met_by(latest.checkpoint_id, latest.step))
         or save.lease_token != row.lease
         or save.ttl is not None
-        or row.write_bytes
+        or (row.write_bytes and head.written.of(save.namespace, save.checkpoint_id) != NOTHING)
         or row.expired(now)
     )
 
@@ -234,7 +235,7 @@ def _planned(
         Basis(before.key, before.revision, before.expire_at, before.lease),
         change,
         Saved(row.checkpoint_id, revision, Outcome.CREATED, row.saved_at),
-        Head(session, rows, tails),
+        Head(session, rows, tails, head.written),
     )
 
 

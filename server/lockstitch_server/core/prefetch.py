@@ -25,7 +25,7 @@ class _NoReader:
     async def _ask(self, names: object) -> Mapping[object, object]:
         raise NotKnown
 
-    sessions = checkpoints = tails = segments = write_sizes = writes = _ask
+    sessions = checkpoints = tails = segments = write_sizes = writes = greatest_written = _ask
 
 
 _NO_READER = cast(Reader, _NoReader())
@@ -73,6 +73,7 @@ async def views_from_store(operations: Sequence[Operation], reader: Reader, head
     for seek in seeks:
         views[seek.key].remember(seek, found.get(seek))
     await _fetch_tails(found, views, reader)
+    await _fetch_greatest_written(stored, views, reader)
     return views
 
 
@@ -109,3 +110,11 @@ async def _fetch_tails(found: Mapping[Seek, CheckpointRow], views: Views, reader
     tails = await reader.tails(logs) if logs else {}
     for (key, log), tail in tails.items():
         views[key].remember_tail(log, tail)
+
+
+async def _fetch_greatest_written(operations: Sequence[Operation], views: Views, reader: Reader) -> None:
+    named = dict.fromkeys((operation.key, operation.namespace) for operation in operations)
+    wanted = [(key, namespace) for key, namespace in named if not views[key].knows_writes_of(namespace)]
+    found = await reader.greatest_written(wanted) if wanted else {}
+    for key, namespace in wanted:
+        views[key].remember_written(namespace, found.get((key, namespace), ""))

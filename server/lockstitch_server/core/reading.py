@@ -13,11 +13,13 @@ from lockstitch_server.core.records import (
     SessionRow,
     SessionSummary,
     WriteRow,
-    WriteSize,
 )
+from lockstitch_server.core.written import WriteSize
 
 LogName = tuple[bytes, int]
 """(session key, log)."""
+NamespaceName = tuple[bytes, str]
+"""(session key, namespace)."""
 
 
 class Reader(Protocol):
@@ -45,6 +47,10 @@ class Reader(Protocol):
 
     async def writes(self, checkpoints: Sequence[CheckpointRef]) -> Mapping[CheckpointRef, Sequence[WriteRow]]:
         """The pending writes of each checkpoint, by (task_path, task_id, index)."""
+        ...
+
+    async def greatest_written(self, namespaces: Sequence[NamespaceName]) -> Mapping[NamespaceName, str]:
+        """The greatest id of a checkpoint that has pending writes, be it there yet or not, in each namespace."""
         ...
 
 

@@ -11,6 +11,7 @@ from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.packing import PackingError, unpack
 from lockstitch_server.core.parts import Segment, Tail, damaged
 from lockstitch_server.core.stored import Stored, stored
+from lockstitch_server.core.written import UNKNOWN, Written
 from lockstitch_server.records.v1.record_pb2 import CheckpointRecord
 
 NS_PER_MICROSECOND = 1000
@@ -96,6 +97,7 @@ class Head(NamedTuple):
     """The latest checkpoint by namespace; None: there is none."""
     tails: Mapping[int, Tail]
     """Of logs that a save may append to."""
+    written: Written = UNKNOWN
 
 
 @dataclass(slots=True)
@@ -179,17 +181,6 @@ class WriteRow(NamedTuple):
     channel: str
     data: bytes
     crc: int
-
-
-class WriteSize(NamedTuple):
-    """A stored pending write, without its bytes."""
-
-    task_id: str
-    task_index: int
-    size: int
-    """Of its message."""
-    stored: int
-    """Of its row; 0 where that counts for another one."""
 
 
 class CheckpointRef(NamedTuple):

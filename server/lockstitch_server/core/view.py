@@ -8,7 +8,7 @@ from lockstitch_server.core import checksum
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.packing import pack_row
 from lockstitch_server.core.parts import LISTS, NO_TAIL, RowSizes, Segment, Tail, grow, part_size, read_part
-from lockstitch_server.core.pending import rows_of, writes_of
+from lockstitch_server.core.pending import rows_of, sizes_of, writes_of
 from lockstitch_server.core.reading import Reader
 from lockstitch_server.core.records import (
     Basis,
@@ -23,14 +23,9 @@ from lockstitch_server.core.records import (
     SessionChange,
     SessionRow,
     WriteRow,
-    WriteSize,
 )
+from lockstitch_server.core.written import NONE, UNKNOWN, CheckpointName, WriteName, WriteSize, by_name
 from lockstitch_server.records.v1.record_pb2 import Manifest, Part
-
-CheckpointName = tuple[str, str]
-"""(namespace, checkpoint_id)."""
-WriteName = tuple[str, int]
-"""(task_id, index)."""
 
 
 class SessionView:
@@ -57,6 +52,8 @@ class SessionView:
         self._changes: dict[CheckpointName, CheckpointChange] = {}
         self._tails: dict[int, Tail] = dict(head.tails) if head is not None else {}
         self._pending: dict[int, bytes] = {}
+        self._written = (head.written if head is not None else UNKNOWN) if row.write_bytes > 0 else NONE
+        """What was known of pending writes before the batch."""
         self._write_sizes: dict[CheckpointName, dict[WriteName, WriteSize]] = {}
         self._writes: dict[CheckpointName, dict[WriteName, bytes]] = {}
         """Messages of those that are not damaged."""
@@ -88,6 +85,14 @@ class SessionView:
         if checkpoint_id is None or latest is None or latest.checkpoint_id < checkpoint_id:
             return True
         return seek.how == "at" and latest.checkpoint_id == checkpoint_id
+
+    def knows_writes_of(self, namespace: str) -> bool:
+        """Whether it is known up to which checkpoint of a namespace there are pending writes."""
+        return self._written.greatest_in(namespace) is not None
+
+    def remember_written(self, namespace: str, greatest: str) -> None:
+        """Take the greatest checkpoint of a namespace that has pending writes; "" for none."""
+        self._written = self._written.and_greatest(namespace, greatest)
 
     def remember_tail(self, log: int, tail: Tail) -> None:
         """Take a tail that the store gave before it was needed."""
@@ -149,10 +154,12 @@ class SessionView:
     async def write_sizes(self, namespace: str, checkpoint_id: str) -> Mapping[WriteName, WriteSize]:
         """Sizes of a checkpoint's pending writes."""
         name = (namespace, checkpoint_id)
+        if name not in self._write_sizes and (known := self._written.of(*name)) is not None:
+            self._write_sizes[name] = dict(known)
         if name not in self._write_sizes:
             ref = CheckpointRef(self.row.key, *name)
             stored = await self._reader.write_sizes([ref]) if self.has_writes and not self.empty else {}
-            self._write_sizes[name] = {(write.task_id, write.task_index): write for write in stored.get(ref, ())}
+            self._write_sizes[name] = by_name(stored.get(ref, ()))
         return self._write_sizes[name]
 
     async def holds_write(self, write: NewWrite) -> bool:
@@ -245,15 +252,23 @@ class SessionView:
 
     def change(self, sizes: RowSizes) -> SessionChange:
         """All that is to be written."""
-        writes = rows_of(self.row.key, self._new_writes.values())
-        growth = sum(len(row.data) for row in writes) - self._replaced_bytes
-        self.row.write_bytes += growth
-        self.row.stored_bytes += growth
+        writes = self._rows_of_writes()
         change = SessionChange(self.row, self._is_new, self.wipe, self._changes, writes=writes)
         for log, pending in self._pending.items():
             self._tails[log] = grow_log(change, log, self._tails[log], pending, sizes)
         self._pending.clear()
         return change
+
+    def _rows_of_writes(self) -> list[WriteRow]:
+        """The new pending writes as rows, whose sizes are known only now."""
+        rows = rows_of(self.row.key, self._new_writes.values())
+        for row in rows:
+            stored = sizes_of(row.task_id, row.task_index, row.data, len(row.data))
+            self._write_sizes[row.namespace, row.checkpoint_id].update(by_name(stored))
+        growth = sum(len(row.data) for row in rows) - self._replaced_bytes
+        self.row.write_bytes += growth
+        self.row.stored_bytes += growth
+        return rows
 
     def head(self) -> Head | None:
         """What the next save is likely to need, after `change`; None where that is not known."""
@@ -261,7 +276,7 @@ class SessionView:
             return None
         logs = {part.log for row in self._latest.values() if row is not None for part in appendable_in(row)}
         tails = {log: tail for log, tail in self._tails.items() if log in logs}
-        return Head(self.row, self._latest, tails)
+        return Head(self.row, self._latest, tails, self._written.and_sizes(self._write_sizes))
 
 
 def grow_log(change: SessionChange, log: int, tail: Tail, data: bytes, sizes: RowSizes) -> Tail:

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.reading import Catalog, CheckpointQuery, ListedCheckpoint, SessionQuery
-from lockstitch_server.core.records import CheckpointRef, CheckpointRow, Seek, SessionRow, SessionSummary, WriteSize
+from lockstitch_server.core.records import CheckpointRef, CheckpointRow, Seek, SessionRow, SessionSummary
 from lockstitch_server.core.selection import Selection
 from lockstitch_server.core.view import state_size
+from lockstitch_server.core.written import WriteSize
 from lockstitch_server.engine.loader import Loaded, assemble, ref_of
 from lockstitch_server.storage.store import Store
 

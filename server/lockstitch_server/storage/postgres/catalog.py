@@ -8,7 +8,14 @@ from asyncpg import Record
 
 from lockstitch_server.core.parts import Segment, Tail
 from lockstitch_server.core.pending import HEAD_BYTES, sizes_of
-from lockstitch_server.core.reading import CheckpointQuery, ListedCheckpoint, LogName, SessionQuery, Totals
+from lockstitch_server.core.reading import (
+    CheckpointQuery,
+    ListedCheckpoint,
+    LogName,
+    NamespaceName,
+    SessionQuery,
+    Totals,
+)
 from lockstitch_server.core.records import (
     CheckpointRef,
     CheckpointRow,
@@ -17,8 +24,8 @@ from lockstitch_server.core.records import (
     SessionRow,
     SessionSummary,
     WriteRow,
-    WriteSize,
 )
+from lockstitch_server.core.written import WriteSize
 from lockstitch_server.storage import listing
 from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.columns import listed_checkpoint, segments, session_summary
@@ -71,6 +78,10 @@ class PostgresCatalog:
 
     async def writes(self, checkpoints: Sequence[CheckpointRef]) -> Mapping[CheckpointRef, Sequence[WriteRow]]:
         return _grouped(checkpoints, await self._fetch("get_writes", _columns(checkpoints)), WriteRow)
+
+    async def greatest_written(self, namespaces: Sequence[NamespaceName]) -> Mapping[NamespaceName, str]:
+        rows = await self._fetch("get_greatest_written", _columns(namespaces))
+        return {namespaces[number]: checkpoint_id for number, checkpoint_id in rows}
 
     async def list_sessions(self, query: SessionQuery) -> Sequence[SessionSummary]:
         sql, parameters = listing.sessions(query, DIALECT)

@@ -89,6 +89,13 @@ FROM unnest($1::int[], $2::bytea[], $3::text[], $4::text[]) AS w(number, key, na
 JOIN lockstitch.writes t ON t.key = w.key AND t.namespace = w.namespace AND t.checkpoint_id = w.checkpoint_id
 ORDER BY w.number, t.task_path, t.task_id, t.task_index
 
+-- name: get_greatest_written
+SELECT w.number, g.checkpoint_id
+FROM unnest($1::int[], $2::bytea[], $3::text[]) AS w(number, key, namespace)
+CROSS JOIN LATERAL (
+    SELECT checkpoint_id FROM lockstitch.writes t
+    WHERE t.key = w.key AND t.namespace = w.namespace ORDER BY t.checkpoint_id DESC LIMIT 1) g
+
 -- name: put_sessions
 INSERT INTO lockstitch.sessions (key, tenant, session_id, created_at, updated_at, updated_second, revision, last_log,
                                  checkpoint_count, stored_bytes, write_bytes, ttl, expire_at)

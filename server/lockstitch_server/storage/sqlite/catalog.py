@@ -8,7 +8,14 @@ from collections.abc import Mapping, Sequence
 
 from lockstitch_server.core.parts import Segment, Tail
 from lockstitch_server.core.pending import HEAD_BYTES, sizes_of
-from lockstitch_server.core.reading import CheckpointQuery, ListedCheckpoint, LogName, SessionQuery, Totals
+from lockstitch_server.core.reading import (
+    CheckpointQuery,
+    ListedCheckpoint,
+    LogName,
+    NamespaceName,
+    SessionQuery,
+    Totals,
+)
 from lockstitch_server.core.records import (
     CheckpointRef,
     CheckpointRow,
@@ -17,8 +24,8 @@ from lockstitch_server.core.records import (
     SessionRow,
     SessionSummary,
     WriteRow,
-    WriteSize,
 )
+from lockstitch_server.core.written import WriteSize
 from lockstitch_server.storage import listing
 from lockstitch_server.storage.columns import listed_checkpoint, segments, session_summary
 from lockstitch_server.storage.statements import load
@@ -74,6 +81,10 @@ class SqliteCatalog:
         return {
             ref: [WriteRow(*row) for row in self._connection.execute(SQL["get_writes"], ref)] for ref in checkpoints
         }
+
+    async def greatest_written(self, namespaces: Sequence[NamespaceName]) -> Mapping[NamespaceName, str]:
+        found = ((name, self._connection.execute(SQL["get_greatest_written"], name).fetchone()) for name in namespaces)
+        return {name: checkpoint_id for name, (checkpoint_id,) in found if checkpoint_id is not None}
 
     async def list_sessions(self, query: SessionQuery) -> Sequence[SessionSummary]:
         rows = self._connection.execute(*listing.sessions(query, DIALECT))

@@ -129,6 +129,9 @@ SELECT key, namespace, checkpoint_id, task_id, task_index, task_path, channel, d
 FROM writes WHERE key = ? AND namespace = ? AND checkpoint_id = ?
 ORDER BY task_path, task_id, task_index
 
+-- name: get_greatest_written
+SELECT max(checkpoint_id) FROM writes WHERE key = ? AND namespace = ?
+
 -- name: put_writes
 INSERT INTO writes (key, namespace, checkpoint_id, task_id, task_index, task_path, channel, data, crc)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
