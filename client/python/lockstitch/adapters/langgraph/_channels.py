@@ -4,21 +4,16 @@ A value is one blob, as the serializer dumps it. A list is dumped item by item, 
 new items. What a channel holds is told by its bytes alone; its version goes along for readers, and decides nothing.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
+from lockstitch.adapters.langgraph._dumped import Dump, to_blob
 from lockstitch.v1.checkpoint_pb2 import BlobList, CustomChannel, TypedBlob
 
 # Pickles of items would not share what the items share.
 _WHOLE_ONLY = "pickle"
-
-
-def to_blob(serde: SerializerProtocol, value: object) -> TypedBlob:
-    """A value as the serializer dumps it. Raises what the serializer raises."""
-    kind, data = serde.dumps_typed(value)
-    return TypedBlob(type=kind, data=bytes(data))
 
 
 def from_blob(serde: SerializerProtocol, blob: TypedBlob) -> Any:
@@ -26,10 +21,13 @@ def from_blob(serde: SerializerProtocol, blob: TypedBlob) -> Any:
     return serde.loads_typed((blob.type, blob.data))
 
 
-def to_channel(serde: SerializerProtocol, value: object, version: object) -> CustomChannel:
-    """A channel's value; `version` is LangGraph's, None for none. Raises what the serializer raises."""
+def to_channel(serde: SerializerProtocol, value: object, version: object, dump: Dump = to_blob) -> CustomChannel:
+    """A channel's value; `version` is LangGraph's, None for none. Raises what the serializer raises.
+
+    dump: how items of a list are dumped.
+    """
     text = "" if version is None else str(version)
-    items = _items(serde, value) if type(value) is list else None
+    items = _items(serde, value, dump) if type(value) is list else None
     if items is not None:
         return CustomChannel(version=text, list=BlobList(items=items))
     return CustomChannel(version=text, blob=to_blob(serde, value))
@@ -57,15 +55,10 @@ def from_channels(
     return {name: from_channel(serde, channels[name]) for name in names if has_value(channels[name])}
 
 
-def _items(serde: SerializerProtocol, values: list[object]) -> list[TypedBlob] | None:
+def _items(serde: SerializerProtocol, values: list[object], dump: Dump) -> list[TypedBlob] | None:
     """None: an item cannot be dumped by itself; the whole list perhaps can."""
     try:
-        items = list(_dumped(serde, values))
+        items = [dump(serde, value) for value in values]
     except Exception:  # whatever a serializer raises; dumping the whole list raises it again, if it must
         return None
     return None if any(item.type.startswith(_WHOLE_ONLY) for item in items) else items
-
-
-def _dumped(serde: SerializerProtocol, values: list[object]) -> Iterator[TypedBlob]:
-    for value in values:
-        yield to_blob(serde, value)

@@ -19,7 +19,8 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import WRITES_IDX_MAP, Checkpoint, CheckpointMetadata, CheckpointTuple
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from lockstitch.adapters.langgraph._channels import from_blob, from_channels, to_blob, to_channel
+from lockstitch.adapters.langgraph._channels import from_blob, from_channels, to_channel
+from lockstitch.adapters.langgraph._dumped import Dump, to_blob
 from lockstitch.adapters.langgraph._metadata import joined, split, step_field
 from lockstitch.v1 import checkpoint_pb2 as pb
 
@@ -67,11 +68,12 @@ def to_message(
     parent: Place,
     checkpoint: Mapping[str, Any],
     metadata: Mapping[str, Any],
-    dumped: Mapping[str, pb.CustomChannel] = MappingProxyType({}),
+    unmoved: Mapping[str, pb.CustomChannel] = MappingProxyType({}),
+    dump: Dump = to_blob,
 ) -> pb.Checkpoint:
     """A checkpoint whose parent is `parent`. Raises what the serializer raises.
 
-    dumped: channels that have been dumped before.
+    unmoved: channels that have been dumped before. dump: how items of lists are dumped.
     """
     texts, rest = split(metadata)
     versions = checkpoint.get("channel_versions", {})
@@ -88,7 +90,7 @@ def to_message(
         step=step_field(metadata),
         state=pb.VersionedState(
             custom={
-                name: dumped[name] if name in dumped else to_channel(serde, value, versions.get(name))
+                name: unmoved[name] if name in unmoved else to_channel(serde, value, versions.get(name), dump)
                 for name, value in checkpoint.get("channel_values", {}).items()
             }
         ),

@@ -16,6 +16,7 @@ from lockstitch._types import Latest, ListedCheckpoint, Loaded
 from lockstitch.adapters.langgraph import _sessions
 from lockstitch.adapters.langgraph._channels import has_value
 from lockstitch.adapters.langgraph._codec import Place, from_message, to_config, to_message, to_writes
+from lockstitch.adapters.langgraph._dumped import Dumped
 from lockstitch.adapters.langgraph._history import History, history
 from lockstitch.adapters.langgraph._leases import Leases
 from lockstitch.adapters.langgraph._metadata import COUNTERS, STEP, exact_json, is_scalar, is_step, step_field
@@ -36,6 +37,7 @@ class Settings:
     """
 
     valued: Valued
+    dumped: Dumped
     leases: Leases | None
     ttl: timedelta | float | None
     tombstone: timedelta | float
@@ -73,7 +75,7 @@ class Operations:
         metadata = get_serializable_checkpoint_metadata(config, metadata)
         known = self.settings.valued.get(*parent.named)
         unmoved = _unmoved(known, checkpoint, new_versions) if known else {}
-        message = to_message(self.serde, parent, checkpoint, metadata, unmoved)
+        message = to_message(self.serde, parent, checkpoint, metadata, unmoved, self.settings.dumped.to_blob)
         await self._carry_on(message, checkpoint, metadata, new_versions, known)
         await self._save(message)
         self.settings.valued.put(message)

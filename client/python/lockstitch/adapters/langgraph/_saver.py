@@ -19,6 +19,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from lockstitch._client import DEFAULT_TARGET
 from lockstitch._transport import iterate, run
 from lockstitch.adapters.langgraph._connections import Connections
+from lockstitch.adapters.langgraph._dumped import Dumped
 from lockstitch.adapters.langgraph._json import JsonSerializer
 from lockstitch.adapters.langgraph._leases import LeasePolicy, Leases
 from lockstitch.adapters.langgraph._operations import KEEP_LATEST, Operations, Settings
@@ -60,7 +61,7 @@ class LockstitchSaver(BaseCheckpointSaver[Any]):
         self._connections = Connections(target, options)
         policy = LeasePolicy() if lease is True else lease or None
         leases = Leases(policy, self._connections.blocking) if policy else None
-        self._settings = Settings(Valued(), leases, ttl, tombstone)
+        self._settings = Settings(Valued(), Dumped(), leases, ttl, tombstone)
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """The checkpoint that a config names, the latest where it names none; None: there is no such checkpoint."""
