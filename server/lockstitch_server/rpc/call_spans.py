@@ -9,10 +9,21 @@ from google.protobuf.descriptor import MethodDescriptor
 
 from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.rpc.context import CallContext
+from lockstitch_server.rpc.context import CallContext, Metadata
 from lockstitch_server.rpc.peek import Subject, subject
 from lockstitch_server.telemetry.session_ids import SessionIds
-from lockstitch_server.telemetry.tracing import SERVER, UNSET, Begun, Tracer, carry, carry_parent, current, failed
+from lockstitch_server.telemetry.tracing import (
+    SERVER,
+    UNSET,
+    Attributes,
+    Begun,
+    Sort,
+    Tracer,
+    carry,
+    carry_parent,
+    current,
+    failed,
+)
 
 SERVER_FAULTS = frozenset({"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
 """Codes that are a failure of the server's, by the conventions for gRPC; the others are the caller's business."""
@@ -42,12 +53,15 @@ class CallSpans:
 
     def begin(self, method: MethodDescriptor, context: CallContext) -> "CallSpan | None":
         """The span of a call; None where it is not sampled. The context learns of its trace in any case."""
-        carrier = self.tracer.propagation.carrier(context.transport.invocation_metadata() or ())
-        span = self._begin(method, carrier, context)
-        if span is not None:
-            context.trace = carry(span.begun)
-            current.set(span.begun.span)
-        return span
+        metadata = context.transport.invocation_metadata() or ()
+        carrier = self.tracer.propagation.carrier(metadata)
+        begun = self.tracer.begin_call(path(method), carrier)
+        if isinstance(begun, bytes):
+            context.trace = begun
+            return None
+        context.trace = carry(begun)
+        current.set(begun)
+        return CallSpan(self, method, begun, self._facts(metadata, carrier, context))
 
     def begin_items(self, context: CallContext) -> None:
         """Have the saves of a stream traced, each by itself. Those that name no trace belong to the call's."""
@@ -70,31 +84,53 @@ class CallSpans:
         for call in ended:
             call.span.tell(call)
 
-    def _begin(self, method: MethodDescriptor, carrier: dict[str, str], context: CallContext) -> "CallSpan | None":
-        begun = self.tracer.begin_call(path(method), carrier)
-        if isinstance(begun, bytes):
-            context.trace = begun
-            return None
-        attributes: dict[str, str | int] = {**self.tracer.propagation.baggage(carrier)}
-        if attempts := context.metadata(ATTEMPTS):
-            attributes["lockstitch.retries"] = int(attempts) if attempts.isdecimal() else 0
+    def tell_about(
+        self,
+        method: MethodDescriptor,
+        begun: Begun,
+        facts: Attributes,
+        code: str,
+        about: Subject,
+        size: int,
+        at: int,
+        outcome: int,
+        error: BaseException | None,
+    ) -> None:
+        """Send the span of a request that has been answered then."""
+        session_id, namespace, step, is_delta = about
+        facts = {"lockstitch.request.size": size, **facts}
+        if session_id := self.session_ids.shown(session_id):
+            facts["lockstitch.session.id"] = session_id
+        if namespace:
+            facts["lockstitch.namespace"] = namespace
+        if step is not None:
+            facts["lockstitch.step"] = step
+        if isinstance(error, Failure):
+            facts["lockstitch.error.reason"] = error.reason.value
+        sort = _sort(method, code, outcome, is_delta, error is not None)
+        status = failed(code) if code in SERVER_FAULTS else UNSET
+        self.tracer.end(sort, begun, facts, at=at, status=status)
+
+    def _facts(self, metadata: Metadata, carrier: dict[str, str], context: CallContext) -> Attributes:
+        facts: dict[str, str | int] = {**self.tracer.propagation.baggage(carrier)}
+        for key, value in metadata:
+            if key == ATTEMPTS and isinstance(value, str):
+                facts["lockstitch.retries"] = int(value) if value.isdecimal() else 0
         if peer := context.transport.peer():
-            attributes["network.peer.address"] = peer
-        return CallSpan(self, method, begun, attributes)
+            facts["network.peer.address"] = peer
+        return facts
 
 
 class CallSpan:
     """The span of a call that is going on."""
 
-    __slots__ = ("_attributes", "_method", "_spans", "begun")
+    __slots__ = ("_facts", "_method", "_spans", "begun")
 
-    def __init__(
-        self, spans: CallSpans, method: MethodDescriptor, begun: Begun, attributes: dict[str, str | int]
-    ) -> None:
+    def __init__(self, spans: CallSpans, method: MethodDescriptor, begun: Begun, facts: Attributes) -> None:
         self.begun = begun
         self._spans = spans
         self._method = method
-        self._attributes = attributes
+        self._facts = facts
 
     def end(self, code: str, data: bytes, answer: bytes = b"", error: BaseException | None = None) -> None:
         """The call has ended."""
@@ -104,41 +140,21 @@ class CallSpan:
         """Send the span of a call that has ended."""
         _, at, code, data, answer, error = ended
         outcome = pb.SaveResponse.FromString(answer).outcome if answer and self._method.name == SAVE else 0
-        self.tell_about(code, subject(data, self._method.input_type), len(data), at, outcome, error)
+        about = subject(data, self._method.input_type)
+        self._spans.tell_about(self._method, self.begun, self._facts, code, about, len(data), at, outcome, error)
 
-    def tell_about(
-        self, code: str, about: Subject, size: int, at: int, outcome: int = 0, error: BaseException | None = None
-    ) -> None:
-        """The same, where it is known what the request was about."""
-        name = path(self._method)
-        attributes: dict[str, str | int] = {
-            "rpc.system.name": "grpc",
-            "rpc.method": name,
-            "rpc.response.status_code": code,
-            "lockstitch.request.size": size,
-            **self._attributes,
-            **self._about(about),
-        }
-        if outcome:
-            attributes["lockstitch.save.outcome"] = outcome_name(outcome)
-        if error is not None:
-            attributes["error.type"] = code
-            if isinstance(error, Failure):
-                attributes["lockstitch.error.reason"] = error.reason.value
-        status = failed(code) if code in SERVER_FAULTS else UNSET
-        self._spans.tracer.end(name, self.begun, attributes, SERVER, at=at, status=status)
 
-    def _about(self, about: Subject) -> dict[str, str | int]:
-        facts: dict[str, str | int] = {}
-        if session_id := self._spans.session_ids.shown(about.session_id):
-            facts["lockstitch.session.id"] = session_id
-        if about.namespace:
-            facts["lockstitch.namespace"] = about.namespace
-        if about.step is not None:
-            facts["lockstitch.step"] = about.step
-        if about.is_delta is not None:
-            facts["lockstitch.save.kind"] = "delta" if about.is_delta else "full"
-        return facts
+@cache
+def _sort(method: MethodDescriptor, code: str, outcome: int, is_delta: bool | None, has_failed: bool) -> Sort:
+    """Spans of calls that went alike."""
+    attributes = {"rpc.system.name": "grpc", "rpc.method": path(method), "rpc.response.status_code": code}
+    if is_delta is not None:
+        attributes["lockstitch.save.kind"] = "delta" if is_delta else "full"
+    if outcome:
+        attributes["lockstitch.save.outcome"] = outcome_name(outcome)
+    if has_failed:
+        attributes["error.type"] = code
+    return Sort(path(method), SERVER, attributes)
 
 
 @cache

@@ -6,10 +6,14 @@ from typing import NamedTuple
 from google.protobuf.descriptor import Descriptor
 
 from lockstitch.v1 import checkpoint_service_pb2 as pb
+from lockstitch.v1.checkpoint_pb2 import Checkpoint
 
 VARINT, FIXED64, DELIMITED, FIXED32 = 0, 1, 2, 5
 MOST_FIELDS = 64
 """How many fields are looked at: what is wanted is written first."""
+MOST_NUMBERS = (1 << 29) - 1
+STEP = Checkpoint.STEP_FIELD_NUMBER
+"""The last of a checkpoint that is wanted."""
 
 Value = int | memoryview
 
@@ -35,14 +39,19 @@ def subject(data: bytes | memoryview, request: Descriptor) -> Subject:
         return NOTHING
 
 
-def fields(data: memoryview) -> Iterator[tuple[int, Value]]:
-    """The first fields of a message, with their numbers. Raises IndexError where it is malformed."""
+def fields(data: memoryview, last: int = MOST_NUMBERS) -> Iterator[tuple[int, Value]]:
+    """The first fields of a message, with their numbers, up to the one that goes beyond `last`: they come in order.
+
+    Raises IndexError where it is malformed.
+    """
     at, end = 0, len(data)
     for _ in range(MOST_FIELDS):
         if at >= end:
             return
         tag, at = _varint(data, at)
         number, kind = tag >> 3, tag & 7
+        if number > last:
+            return
         if kind == VARINT:
             value, at = _varint(data, at)
             yield number, value
@@ -61,8 +70,8 @@ def fields(data: memoryview) -> Iterator[tuple[int, Value]]:
 def _of_save(data: memoryview) -> Subject:
     found = dict(fields(data))
     checkpoint = found.get(pb.SaveRequest.CHECKPOINT_FIELD_NUMBER)
-    inner = dict(fields(checkpoint)) if isinstance(checkpoint, memoryview) else {}
-    step = inner.get(5, 0)
+    inner = dict(fields(checkpoint, STEP)) if isinstance(checkpoint, memoryview) else {}
+    step = inner.get(STEP, 0)
     is_delta = pb.SaveRequest.DELTA_FIELD_NUMBER in found
     return Subject(_text(inner.get(1)), _text(inner.get(2)), step if isinstance(step, int) else None, is_delta)
 

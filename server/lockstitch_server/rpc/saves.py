@@ -5,7 +5,7 @@ Nothing here knows of calls, so it can run in a process of its own.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple, TypeAlias
 
@@ -63,6 +63,8 @@ class Item(NamedTuple):
     number: int
     save: pb.SaveRequest
     trace_id: bytes
+    carrier: Mapping[str, str]
+    """What names the trace that it is a part of, where it does so itself."""
     whole: Message
     """With all that the message said of it."""
     is_flat: bool
@@ -119,7 +121,7 @@ class Saves:
         read, tenant = self._usual.read, asked.tenant
         done = [
             (number, read(save, tenant, trace_id) if is_flat else None)
-            for number, save, trace_id, _, is_flat in self._items(asked)
+            for number, save, trace_id, _, _, is_flat in self._items(asked)
         ]
         found: list[Wanted] = [(number, save) for number, save in done if save is not None]
         if len(found) == len(done):
@@ -132,13 +134,10 @@ class Saves:
         own = asked.trace[:ID_BYTES]
         if asked.kind == Kind.SAVE:
             request = self._requests.parse(pb.SaveRequest, asked.data)
-            return [Item(0, request, own, request, is_flat=True)]
+            return [Item(0, request, own, {}, request, is_flat=True)]
         message = self._requests.parse(pb.SaveStreamRequest, asked.data)
         items = items_of(message) if asked.kind == Kind.BATCH else [message]
-        return [
-            Item(item.request_id, item.save, trace_id_in(item.trace_context) or own, item, is_flat=not item.batch)
-            for item in items
-        ]
+        return [_item(item, own) for item in items]
 
     def _closely(self, item: Item, asked: Asked) -> Operation | Failure:
         """What is asked for, or what is wrong with it."""
@@ -149,6 +148,11 @@ class Saves:
             return save_operation(item.save, asked.tenant, item.trace_id)
         except Failure as failure:
             return failure
+
+
+def _item(item: pb.SaveStreamRequest, own: bytes) -> Item:
+    carrier = item.trace_context
+    return Item(item.request_id, item.save, trace_id_in(carrier) or own, carrier, item, is_flat=not item.batch)
 
 
 def _result(wanted: Operation | Failure, done: Iterator[Result | Failure]) -> Result | Failure:

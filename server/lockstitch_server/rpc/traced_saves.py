@@ -9,50 +9,62 @@ decided whether it is sampled, and here it has its span.
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
-
-from opentelemetry.trace import Link, SpanContext
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import NamedTuple
 
 from lockstitch_server.config import Limits
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.operations import DraftDelta, Operation, Result, Save, Saved
 from lockstitch_server.engine.committer import Committer
-from lockstitch_server.rpc.call_spans import CallSpan, CallSpans, path
+from lockstitch_server.rpc.call_spans import CallSpans, path
 from lockstitch_server.rpc.dispatch import CHECKPOINT_SERVICE
 from lockstitch_server.rpc.errors import code_of
 from lockstitch_server.rpc.observers import SaveCounts
 from lockstitch_server.rpc.peek import Subject
 from lockstitch_server.rpc.saves import Asked, Item, Kind, Saves, Wanted
-from lockstitch_server.telemetry.tracing import UNSET, Begun, carried, carried_parent, current, failed
+from lockstitch_server.telemetry.tracing import (
+    UNSET,
+    Attributes,
+    Begun,
+    Sort,
+    carried,
+    carried_parent,
+    current,
+    failed,
+    within,
+)
 
 OF_CALLS = (Kind.SAVE, Kind.WRITES)
 SAVE_STREAM = CHECKPOINT_SERVICE.methods_by_name["SaveStream"]
 SAVE_STREAM_PATH = path(SAVE_STREAM)
+_CARRIER = attrgetter("carrier")
+NONE: Attributes = {}
+QUEUE, VALIDATE, COMMIT = Sort("queue"), Sort("validate"), Sort("commit")
 
 
-class _Item(NamedTuple):
-    """A save of a stream, with what will be told of it."""
+class _Sampled(NamedTuple):
+    """A save of a stream's message that is being read."""
 
-    span: CallSpan
-    about: Subject
+    number: int
+    """Its place in the message."""
+    span: Begun
     size: int
+    baggage: Attributes
 
 
 class _Traced(NamedTuple):
     """A traced save of a batch."""
 
-    span: SpanContext
-    """Of its call."""
-    came: int
-    """In ns since 1970, as all times here."""
-    item: _Item | None
+    span: Begun
+    """Of its call. Times are in ns since 1970, here and everywhere."""
+    item: _Sampled | None
+    """Where it came on a stream."""
     place: int
     """Among everything that the batch wants."""
     read: tuple[int, int]
     """When its message began to be read, and when it had been."""
-    fault: str
-    """What stands against it; empty: nothing."""
+    wanted: Operation | Failure
 
 
 class _Batch(NamedTuple):
@@ -70,8 +82,9 @@ class TracedSaves(Saves):
         super().__init__(committer, limits, counts)
         self._spans = spans
         self._tracer = spans.tracer
-        self._sampled: list[tuple[int, CallSpan, int]] = []
-        """The spans of the stream's message that is being read: places in it, and sizes in bytes."""
+        self._passes = spans.tracer.passes
+        self._sampled: list[_Sampled] = []
+        """Of the stream's message that is being read."""
 
     async def work(self, batch: Sequence[Asked]) -> Sequence[bytes | Failure]:
         begun = time.time_ns()
@@ -98,41 +111,40 @@ class TracedSaves(Saves):
             now = time.time_ns()
             if asked.kind in OF_CALLS:
                 if found := carried(asked.trace):
-                    traced.append(_Traced(*found, None, place, (at, now), _fault(read[0][1])))
+                    traced.append(_Traced(found, None, place, (at, now), read[0][1]))
             elif self._sampled:
-                traced += self._of_items(asked.came, read, place, (at, now))
+                sampled, self._sampled = self._sampled, []
+                traced += [
+                    _Traced(item.span, item, place + item.number, (at, now), read[item.number][1])
+                    for item in sampled
+                    if item.number < len(read)
+                ]
             place += len(read)
             at = now
         return all_read, traced
 
-    def _of_items(self, came: int, read: Sequence[Wanted], place: int, times: tuple[int, int]) -> Iterator[_Traced]:
-        """The traced saves of a stream's message, which has been read."""
-        sampled, self._sampled = self._sampled, []
-        for number, call, size in sampled:
-            if number < len(read):
-                wanted = read[number][1]
-                item = _Item(call, _about(wanted), size)
-                yield _Traced(call.begun.span, came, item, place + number, times, _fault(wanted))
-
     def _items(self, asked: Asked) -> list[Item]:
         items = super()._items(asked)
-        if asked.came and asked.kind not in OF_CALLS:
-            own = carried_parent(asked.trace)
-            calls = [self._begin_item(item.whole, own, asked.came) for item in items]
-            self._sampled = [
-                (number, call, items[number].whole.ByteSize()) for number, call in enumerate(calls) if call is not None
-            ]
+        if asked.came:
+            self._sampled = [] if self._are_unsampled(asked, items) else self._begin_items(asked, items)
         return items
 
-    def _begin_item(self, item: Any, own: SpanContext | None, came: int) -> CallSpan | None:
-        """The span of a save of a stream, if it is sampled; it begins when the save came. own: the stream's parent."""
-        carrier = item.trace_context
-        parent = self._tracer.propagation.parent(carrier) if carrier else own
-        begun = self._tracer.begin_within(SAVE_STREAM_PATH, parent)
-        if isinstance(begun, bytes):
-            return None
-        baggage = self._tracer.propagation.baggage(carrier) if carrier else {}
-        return CallSpan(self._spans, SAVE_STREAM, begun._replace(at=came), dict(baggage))
+    def _are_unsampled(self, asked: Asked, items: Sequence[Item]) -> bool:
+        """Whether the saves of a stream's message belong to no trace, and none begins one: so are most."""
+        return not (asked.trace or any(map(_CARRIER, items))) and self._passes(len(items))
+
+    def _begin_items(self, asked: Asked, items: Sequence[Item]) -> list[_Sampled]:
+        """The spans of those saves of a stream that are sampled; they begin when the saves came."""
+        own, propagation = carried_parent(asked.trace), self._tracer.propagation
+        sampled = []
+        for number, item in enumerate(items):
+            carrier = item.carrier
+            parent = propagation.parent(carrier) if carrier else own
+            begun = self._tracer.begin_within(SAVE_STREAM_PATH, parent, asked.came)
+            if isinstance(begun, Begun):
+                size = item.whole.ByteSize()
+                sampled.append(_Sampled(number, begun, size, propagation.baggage(carrier) if carrier else NONE))
+        return sampled
 
     async def _commit_traced(
         self, batch: Sequence[Asked], read: Sequence[Sequence[Wanted]], traced: _Batch
@@ -143,7 +155,7 @@ class TracedSaves(Saves):
             "lockstitch.batch.bytes": sum(len(asked.data) for asked in batch),
             "lockstitch.batch.wait": (commit.at - traced.commit.at) / 1e9,
         }
-        token, status = current.set(commit.span), UNSET
+        token, status = current.set(commit), UNSET
         try:
             return await self._commit(read)
         except BaseException as error:
@@ -153,38 +165,40 @@ class TracedSaves(Saves):
             raise
         finally:
             current.reset(token)
-            links = [Link(save.span) for save in traced.saves]
-            self._tracer.end("commit", commit, attributes, links=links, status=status)
+            links = [save.span for save in traced.saves]
+            self._tracer.end(COMMIT, commit, attributes, links=links, status=status)
 
     def _tell_soon(self, traced: _Batch, results: Sequence[Result | BaseException]) -> None:
         """Tell of the saves of a batch, in a row, when their answers have been written."""
         asyncio.get_running_loop().call_soon(self._tell, traced, results, time.time_ns())
 
     def _tell(self, traced: _Batch, results: Sequence[Result | BaseException], ended: int) -> None:
-        begin, end = self._tracer.begin, self._tracer.end
-        link = [Link(traced.commit.span)]
-        for save, result in zip(traced.saves, results, strict=True):
-            end("queue", begin(save.span, save.came), {}, at=max(traced.begun, save.came), links=link)
-            at, read = save.read
-            if save.fault:
-                end("validate", begin(save.span, at), {"error.type": save.fault}, at=read, status=failed(save.fault))
-            else:
-                end("validate", begin(save.span, at), {}, at=read)
+        saves = traced.saves
+        waits = [(save.span, save.span.at, max(traced.begun, save.span.at)) for save in saves]
+        self._tracer.end_row(QUEUE, waits, [traced.commit])
+        sound = [(save.span, *save.read) for save in saves if not isinstance(save.wanted, Failure)]
+        self._tracer.end_row(VALIDATE, sound)
+        for save, result in zip(saves, results, strict=True):
+            if isinstance(save.wanted, Failure):
+                self._tell_fault(save, save.wanted.reason.value)
             if save.item is not None:
-                _tell_item(save.item, result, ended)
+                self._tell_item(save.item, save.wanted, result, ended)
 
+    def _tell_fault(self, save: _Traced, fault: str) -> None:
+        at, read = save.read
+        self._tracer.end(VALIDATE, within(save.span, at), {"error.type": fault}, at=read, status=failed(fault))
 
-def _tell_item(item: _Item, result: Result | BaseException, ended: int) -> None:
-    if isinstance(result, BaseException):
-        code = code_of(result).name if isinstance(result, Failure) else "INTERNAL"
-        item.span.tell_about(code, item.about, item.size, ended, error=result)
-    else:
-        outcome = result.outcome.value if isinstance(result, Saved) else 0
-        item.span.tell_about("OK", item.about, item.size, ended, outcome)
-
-
-def _fault(wanted: Operation | Failure) -> str:
-    return wanted.reason.value if isinstance(wanted, Failure) else ""
+    def _tell_item(
+        self, item: _Sampled, wanted: Operation | Failure, result: Result | BaseException, ended: int
+    ) -> None:
+        code, outcome, error = "OK", 0, None
+        if isinstance(result, Saved):
+            outcome = result.outcome.value
+        elif isinstance(result, BaseException):
+            code, error = code_of(result).name if isinstance(result, Failure) else "INTERNAL", result
+        self._spans.tell_about(
+            SAVE_STREAM, item.span, item.baggage, code, _about(wanted), item.size, ended, outcome, error
+        )
 
 
 def _about(save: Operation | Failure) -> Subject:

@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,16 +55,17 @@ class SpanQueue:
     def __len__(self) -> int:
         return len(self._spans)
 
-    def has_room(self) -> bool:
-        """Whether a finished span can be put. One that cannot is counted."""
-        if len(self._spans) < self.room:
-            return True
-        self.counts.dropped += 1
-        return False
+    def room_for(self, spans: int) -> int:
+        """How many of so many finished spans can be put. Those that cannot are counted."""
+        free = self.room - len(self._spans)
+        if spans <= free:
+            return spans
+        self.counts.dropped += spans - max(0, free)
+        return max(0, free)
 
-    def put(self, span: Any) -> None:
-        """Take a finished span, for which there is room. Never waits."""
-        self._spans.append(span)
+    def put(self, spans: Iterable[Any]) -> None:
+        """Take finished spans, for which there is room. Never waits."""
+        self._spans.extend(spans)
         if len(self._spans) >= self._batch and not self._wake.is_set():
             self._wake.set()
 

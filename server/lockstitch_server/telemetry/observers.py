@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from lockstitch_server.telemetry.stats import Stats
 
 if TYPE_CHECKING:
-    from lockstitch_server.telemetry.tracing import Attributes, Tracer
+    from lockstitch_server.telemetry.tracing import Attributes, Sort, Tracer
 
 
 POOL = "lockstitch"
@@ -58,6 +58,7 @@ class DatabaseObserver:
         self._system, self._attributes = describe(url)
         self._tracer = tracer
         self._stats = stats
+        self._sorts: dict[str, Sort] = {}
 
     @contextmanager
     def using(self, operation: str, sessions: int = 0) -> Iterator[Use]:
@@ -79,13 +80,13 @@ class DatabaseObserver:
 
     def _begin_span(self, operation: str, sessions: int) -> Callable[[Use, BaseException | None], None] | None:
         """The span of a use, if it happens within one. Gives what ends it."""
-        from lockstitch_server.telemetry.tracing import CLIENT, UNSET, current, failed
+        from lockstitch_server.telemetry.tracing import UNSET, current, failed
 
         tracer, parent = self._tracer, current.get()
         if tracer is None or parent is None:
             return None
-        begun = tracer.begin(parent)
-        attributes: dict[str, str | int | float | bool] = {**self._attributes, "db.operation.name": operation}
+        begun, sort = tracer.begin(parent), self._sort(operation)
+        attributes: dict[str, str | int | float | bool] = {}
         if sessions > 1:
             attributes["db.operation.batch.size"] = sessions
 
@@ -96,9 +97,16 @@ class DatabaseObserver:
             if fault is not None:
                 attributes["error.type"] = type(fault).__name__
                 status = failed("the database failed")
-            tracer.end(operation, begun, attributes, CLIENT, status=status)
+            tracer.end(sort, begun, attributes, status=status)
 
         return end
+
+    def _sort(self, operation: str) -> "Sort":
+        from lockstitch_server.telemetry.tracing import CLIENT, Sort
+
+        if operation not in self._sorts:
+            self._sorts[operation] = Sort(operation, CLIENT, {**self._attributes, "db.operation.name": operation})
+        return self._sorts[operation]
 
 
 def watch_connections(stats: Stats, pool: Callable[[], tuple[int, int, int] | None]) -> None:

@@ -6,10 +6,12 @@ A span is encoded when it ends, while the processor's caches still have it.
 
 import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, overload
 
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import Message
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
@@ -17,10 +19,10 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status
+from opentelemetry.trace import Status
 
 from lockstitch_server.core.wire import VARINT, delimited, tag, text, varint
-from lockstitch_server.telemetry.tracing import UNSET, Attributes, Begun, ReadableForm
+from lockstitch_server.telemetry.tracing import UNSET, Attributes, Begun, ReadableForm, Row, Sort, new_span_id, within
 
 NAME, KIND = Span.NAME_FIELD_NUMBER, Span.KIND_FIELD_NUMBER
 ATTRIBUTES, LINKS, STATUS = Span.ATTRIBUTES_FIELD_NUMBER, Span.LINKS_FIELD_NUMBER, Span.STATUS_FIELD_NUMBER
@@ -30,16 +32,17 @@ KEY, VALUE = 1, 2
 """Of an attribute."""
 STRING, BOOL, INT, DOUBLE = 1, 2, 3, 4
 """Of an attribute's value."""
-IDS = b"\x0a\x10%b\x12\x08%b"
-"""Trace id and span id, of spans and links alike."""
-PARENT_ID = b"\x22\x08%b"
+TRACE_ID_TAG, SPAN_ID_TAG, PARENT_ID_TAG = b"\x0a\x10", b"\x12\x08", b"\x22\x08"
+"""With lengths. Links have the first two alike."""
 TIMES_AND_FLAGS = struct.Struct("<BQBQHI")
 """Begin, end and flags, each with the tag of its field."""
 BEGIN_TAG, END_TAG, FLAGS_TAG = 7 << 3 | 1, 8 << 3 | 1, 0x0185
-LINK_FLAGS = struct.Struct("<BI")
-LINK_FLAGS_TAG = 6 << 3 | 5
+ROW = "<{}s16s2s8sBQBQ{}s8s{}s"
+"""A span of a row: trace id, span id, begin, end, parent's id and links, with what stands between them."""
 LOCAL, REMOTE = 0x100, 0x300
 """Flags: whether the parent, or what is linked to, is of another process."""
+LINK_FLAGS = struct.pack("<BI", 6 << 3 | 5, LOCAL)
+LINK_TAG = tag(LINKS) + varint(len(TRACE_ID_TAG + SPAN_ID_TAG + LINK_FLAGS) + 16 + 8)
 INTS = range(-(1 << 63), 1 << 63)
 MOST_REMEMBERED = 2048
 """Attributes whose bytes are kept."""
@@ -57,11 +60,12 @@ class EncodedSpans(Sequence[bytes]):
         self._resource = resource
         self._scope = scope
 
-    def request(self) -> ExportTraceServiceRequest:
-        """As exporters send them."""
-        return ExportTraceServiceRequest.FromString(
-            delimited(1, self._resource, delimited(2, self._scope, *self._spans))
-        )
+    def request(self) -> Message:
+        """As exporters send them: an ExportTraceServiceRequest, of which they want no more than its bytes.
+
+        A message without any fields has them soonest: it keeps what it does not know as it is.
+        """
+        return Empty.FromString(delimited(1, self._resource, delimited(2, self._scope, *self._spans)))
 
     @overload
     def __getitem__(self, index: int) -> bytes: ...
@@ -79,30 +83,27 @@ class EncodedForm:
 
     def __init__(self, resource: Resource, scope: InstrumentationScope) -> None:
         self._readable = ReadableForm(resource, scope)
-        nothing = SpanContext(0, 0, False)
-        span = self._readable.span("", Begun(nothing, None, 0), {}, SpanKind.INTERNAL, (), UNSET, 0)
-        (around,) = encode_spans([span]).resource_spans
+        (around,) = self._stock(Sort(""), Begun(bytes(16), bytes(8), 0), {}, (), UNSET, 0).resource_spans
         self._scope = ScopeSpans(scope=around.scope_spans[0].scope, schema_url=around.scope_spans[0].schema_url)
         self._resource = ResourceSpans(resource=around.resource, schema_url=around.schema_url)
 
     def span(
-        self,
-        name: str,
-        begun: Begun,
-        attributes: Attributes,
-        kind: SpanKind,
-        links: Sequence[Link],
-        status: Status,
-        at: int,
+        self, sort: Sort, begun: Begun, attributes: Attributes, links: Sequence[Begun], status: Status, at: int
     ) -> bytes:
         """A span that ended then, as a field of ScopeSpans."""
         try:
-            return encoded_span(name, begun, attributes, kind, links, status, at)
+            return encoded_span(sort, begun, attributes, links, status, at)
         except (ValueError, OverflowError, struct.error):
-            (around,) = encode_spans(
-                [self._readable.span(name, begun, attributes, kind, links, status, at)]
-            ).resource_spans
+            (around,) = self._stock(sort, begun, attributes, links, status, at).resource_spans
             return delimited(SPANS, around.scope_spans[0].spans[0].SerializeToString())
+
+    def row(self, sort: Sort, spans: Row, links: Sequence[Begun]) -> Sequence[bytes]:
+        """Spans that differ in ids and times only."""
+        return encoded_row(sort, spans, links)
+
+    def _stock(self, *span: Any) -> ExportTraceServiceRequest:
+        """A span as OpenTelemetry's own encoder has it, with what is around it."""
+        return encode_spans([self._readable.span(*span)])
 
     def batch(self, spans: Sequence[bytes]) -> EncodedSpans:
         """What exporters are given."""
@@ -120,40 +121,70 @@ def quicken(exporter: SpanExporter) -> bool:
     return getattr(module, "encode_spans", None) is _encode_spans
 
 
-def _encode_spans(spans: Sequence[ReadableSpan] | EncodedSpans) -> ExportTraceServiceRequest:
+def _encode_spans(spans: Sequence[ReadableSpan] | EncodedSpans) -> Message:
     return spans.request() if isinstance(spans, EncodedSpans) else encode_spans(spans)
 
 
 def encoded_span(
-    name: str, begun: Begun, attributes: Attributes, kind: SpanKind, links: Sequence[Link], status: Status, at: int
+    sort: Sort, begun: Begun, attributes: Attributes, links: Sequence[Begun], status: Status, at: int
 ) -> bytes:
     """The same as EncodedForm.span. Raises ValueError and others for spans unlike those that a server makes."""
-    context, parent, began = begun
-    flags = REMOTE if parent is not None and parent.is_remote else LOCAL
+    trace_id, span_id, began, parent_id, is_remote, state = begun
     parts = [
-        _ids(context),
-        _named(name, kind),
-        TIMES_AND_FLAGS.pack(BEGIN_TAG, began, END_TAG, at, FLAGS_TAG, flags),
+        TRACE_ID_TAG,
+        trace_id,
+        SPAN_ID_TAG,
+        span_id,
+        TIMES_AND_FLAGS.pack(BEGIN_TAG, began, END_TAG, at, FLAGS_TAG, REMOTE if is_remote else LOCAL),
+        _of_sort(sort),
         UNSET_STATUS if status is UNSET else _status(status.status_code.value, status.description or ""),
     ]
-    if parent is not None:
-        parts.append(PARENT_ID % parent.span_id.to_bytes(8, "big"))
-    if context.trace_state:
-        parts.append(text(TRACE_STATE, ",".join(f"{key}={value}" for key, value in context.trace_state.items())))
+    if parent_id:
+        parts += (PARENT_ID_TAG, parent_id)
+    if state:
+        parts.append(text(TRACE_STATE, ",".join(f"{key}={value}" for key, value in state.items())))
     if attributes:
         parts += [_WAYS[type(value)](key, value) for key, value in attributes.items()]
     if links:
         parts += map(_link, links)
-    return delimited(SPANS, *parts)
+    body = b"".join(parts)
+    return _before_span(len(body)) + body
 
 
-def _ids(context: SpanContext) -> bytes:
-    return IDS % (context.trace_id.to_bytes(16, "big"), context.span_id.to_bytes(8, "big"))
+def encoded_row(sort: Sort, spans: Row, links: Sequence[Begun]) -> list[bytes]:
+    """The same of spans that differ in ids and times only: but for those, their bytes are the same."""
+    linked = b"".join(map(_link, links))
+    pack, head, between = _of_row(sort, len(linked))
+    done = []
+    for span, at, end in spans:
+        trace_id, span_id, *_, state = span
+        if state:
+            done.append(encoded_span(sort, within(span, at), {}, links, UNSET, end))
+            continue
+        ids = head, trace_id, SPAN_ID_TAG, new_span_id()
+        done.append(pack(*ids, BEGIN_TAG, at, END_TAG, end, between, span_id, linked))
+    return done
 
 
 @lru_cache
-def _named(name: str, kind: SpanKind) -> bytes:
-    return text(NAME, name) + tag(KIND, VARINT) + varint(kind.value + 1)
+def _of_row(sort: Sort, linked: int) -> tuple[Callable[..., bytes], bytes, bytes]:
+    """What puts the spans of a row together, and what stands in it before their ids and before their parent's."""
+    flags = struct.pack("<HI", FLAGS_TAG, LOCAL)
+    between = b"".join((flags, _of_sort(sort), UNSET_STATUS, PARENT_ID_TAG))
+    body = ROW.format(len(TRACE_ID_TAG), len(between), linked)
+    head = _before_span(struct.calcsize(body)) + TRACE_ID_TAG
+    return struct.Struct(ROW.format(len(head), len(between), linked)).pack, head, between
+
+
+@lru_cache
+def _before_span(size: int) -> bytes:
+    return tag(SPANS) + varint(size)
+
+
+@lru_cache(maxsize=MOST_REMEMBERED)
+def _of_sort(sort: Sort) -> bytes:
+    named = text(NAME, sort.name) + tag(KIND, VARINT) + varint(sort.kind.value + 1)
+    return b"".join((named, *(_WAYS[type(value)](key, value) for key, value in sort.attributes.items())))
 
 
 @lru_cache
@@ -164,11 +195,8 @@ def _status(code: int, description: str) -> bytes:
 UNSET_STATUS = _status(0, "")
 
 
-def _link(link: Link) -> bytes:
-    if link.attributes:
-        raise UnusualSpanError("attributes of a link")
-    flags = REMOTE if link.context.is_remote else LOCAL
-    return delimited(LINKS, _ids(link.context), LINK_FLAGS.pack(LINK_FLAGS_TAG, flags))
+def _link(span: Begun) -> bytes:
+    return b"%b%b%b%b%b%b" % (LINK_TAG, TRACE_ID_TAG, span.trace_id, SPAN_ID_TAG, span.span_id, LINK_FLAGS)
 
 
 @lru_cache(maxsize=MOST_REMEMBERED)
@@ -176,6 +204,7 @@ def _string(key: str, value: str) -> bytes:
     return _attribute(key, delimited(STRING, value.encode()))
 
 
+@lru_cache(maxsize=MOST_REMEMBERED)
 def _int(key: str, value: int) -> bytes:
     if value not in INTS:
         raise UnusualSpanError("an integer of more than 64 bits")
