@@ -14,7 +14,6 @@ from lockstitch_server.rpc.peek import Subject, subject
 from lockstitch_server.telemetry.session_ids import SessionIds
 from lockstitch_server.telemetry.tracing import (
     SERVER,
-    UNSET,
     Attributes,
     Begun,
     Sort,
@@ -22,7 +21,6 @@ from lockstitch_server.telemetry.tracing import (
     carry,
     carry_parent,
     current,
-    failed,
 )
 
 SERVER_FAULTS = frozenset({"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
@@ -108,8 +106,7 @@ class CallSpans:
         if isinstance(error, Failure):
             facts["lockstitch.error.reason"] = error.reason.value
         sort = _sort(method, code, outcome, is_delta, error is not None)
-        status = failed(code) if code in SERVER_FAULTS else UNSET
-        self.tracer.end(sort, begun, facts, at=at, status=status)
+        self.tracer.end(sort, begun, facts, at=at, fault=code if code in SERVER_FAULTS else "")
 
     def _facts(self, metadata: Metadata, carrier: dict[str, str], context: CallContext) -> Attributes:
         facts: dict[str, str | int] = {**self.tracer.propagation.baggage(carrier)}

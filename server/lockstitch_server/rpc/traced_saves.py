@@ -24,14 +24,12 @@ from lockstitch_server.rpc.observers import SaveCounts
 from lockstitch_server.rpc.peek import Subject
 from lockstitch_server.rpc.saves import Asked, Item, Kind, Saves, Wanted
 from lockstitch_server.telemetry.tracing import (
-    UNSET,
     Attributes,
     Begun,
     Sort,
     carried,
     carried_parent,
     current,
-    failed,
     within,
 )
 
@@ -155,18 +153,18 @@ class TracedSaves(Saves):
             "lockstitch.batch.bytes": sum(len(asked.data) for asked in batch),
             "lockstitch.batch.wait": (commit.at - traced.commit.at) / 1e9,
         }
-        token, status = current.set(commit), UNSET
+        token, fault = current.set(commit), ""
         try:
             return await self._commit(read)
         except BaseException as error:
             attributes["error.type"] = error.reason.value if isinstance(error, Failure) else type(error).__name__
-            status = failed("the batch could not be committed")
+            fault = "the batch could not be committed"
             self._tell_soon(traced, [error] * len(traced.saves))
             raise
         finally:
             current.reset(token)
             links = [save.span for save in traced.saves]
-            self._tracer.end(COMMIT, commit, attributes, links=links, status=status)
+            self._tracer.end(COMMIT, commit, attributes, links=links, fault=fault)
 
     def _tell_soon(self, traced: _Batch, results: Sequence[Result | BaseException]) -> None:
         """Tell of the saves of a batch, in a row, when their answers have been written."""
@@ -186,7 +184,7 @@ class TracedSaves(Saves):
 
     def _tell_fault(self, save: _Traced, fault: str) -> None:
         at, read = save.read
-        self._tracer.end(VALIDATE, within(save.span, at), {"error.type": fault}, at=read, status=failed(fault))
+        self._tracer.end(VALIDATE, within(save.span, at), {"error.type": fault}, at=read, fault=fault)
 
     def _tell_item(
         self, item: _Sampled, wanted: Operation | Failure, result: Result | BaseException, ended: int

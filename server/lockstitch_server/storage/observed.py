@@ -15,6 +15,8 @@ T = TypeVar("T")
 class Use(Protocol):
     """One use of a database that is going on."""
 
+    is_told: bool
+    """Whether what it stores is told: to add that up takes its time."""
     stored: int
     """How many bytes of records, logs and pending writes it has brought there."""
 
@@ -62,14 +64,16 @@ class ObservedStore:
     async def commit(self, basis: Sequence[Basis], changes: Sequence[SessionChange]) -> bool:
         with self._observer.using("commit", len(changes)) as use:
             done = await self._store.commit(basis, changes)
-            use.stored = written_bytes(changes) if done else 0
+            if done and use.is_told:
+                use.stored = written_bytes(changes)
         return done
 
     async def write(self, unit: WriteUnit[T]) -> T:
         kept: list[Sequence[SessionChange]] = []
         with self._observer.using("write") as use:
             result = await self._store.write(_noting(unit, kept))
-            use.stored = written_bytes(kept[-1])
+            if use.is_told:
+                use.stored = written_bytes(kept[-1])
         return result
 
     async def keep(self, unit: KeepUnit[T], *, snapshot: bool = False) -> T:
@@ -96,8 +100,11 @@ def written_bytes(changes: Sequence[SessionChange]) -> int:
     """How many bytes changes bring to the database, without what it adds to them."""
     size = 0
     for change in changes:
-        size += sum(len(checkpoint.row.record) for checkpoint in change.checkpoints.values())
-        size += sum(len(segment.data) for _, segment in change.tails)
-        size += sum(len(row.data) for row in change.segments) + sum(len(row.data) for row in change.seals)
-        size += sum(len(write.data) for write in change.writes)
+        for checkpoint in change.checkpoints.values():
+            size += len(checkpoint.row.record)
+        for _, segment in change.tails:
+            size += len(segment.data)
+        for rows in (change.segments, change.seals, change.writes):
+            for row in rows:
+                size += len(row.data)
     return size

@@ -1,7 +1,7 @@
 """What watches queues and databases: their spans and numbers."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -47,8 +47,14 @@ class QueueStats:
 class Use:
     """One use of a database that is going on."""
 
+    is_told: bool
+    """Whether what it stores is told: to add that up takes its time."""
     stored: int = 0
     """How many bytes it has brought there."""
+
+
+UNTOLD = nullcontext(Use(is_told=False))
+"""A use of which nothing is told."""
 
 
 class DatabaseObserver:
@@ -60,11 +66,16 @@ class DatabaseObserver:
         self._stats = stats
         self._sorts: dict[str, Sort] = {}
 
-    @contextmanager
-    def using(self, operation: str, sessions: int = 0) -> Iterator[Use]:
+    def using(self, operation: str, sessions: int = 0) -> AbstractContextManager[Use]:
         """Watch one use. sessions: how many it changes, where that is known before."""
-        began, fault, use = perf_counter(), None, Use()
-        end = self._begin_span(operation, sessions) if self._tracer is not None else None
+        if self._stats is None and (self._tracer is None or self._tracer.current() is None):
+            return UNTOLD
+        return self._watched(operation, sessions)
+
+    @contextmanager
+    def _watched(self, operation: str, sessions: int) -> Iterator[Use]:
+        began, fault, use = perf_counter(), None, Use(is_told=True)
+        end = self._begin_span(operation, sessions)
         try:
             yield use
         except BaseException as error:
@@ -80,10 +91,8 @@ class DatabaseObserver:
 
     def _begin_span(self, operation: str, sessions: int) -> Callable[[Use, BaseException | None], None] | None:
         """The span of a use, if it happens within one. Gives what ends it."""
-        from lockstitch_server.telemetry.tracing import UNSET, current, failed
-
-        tracer, parent = self._tracer, current.get()
-        if tracer is None or parent is None:
+        tracer = self._tracer
+        if tracer is None or (parent := tracer.current()) is None:
             return None
         begun, sort = tracer.begin(parent), self._sort(operation)
         attributes: dict[str, str | int | float | bool] = {}
@@ -91,13 +100,11 @@ class DatabaseObserver:
             attributes["db.operation.batch.size"] = sessions
 
         def end(use: Use, fault: BaseException | None) -> None:
-            status = UNSET
             if use.stored:
                 attributes["lockstitch.stored.size"] = use.stored
             if fault is not None:
                 attributes["error.type"] = type(fault).__name__
-                status = failed("the database failed")
-            tracer.end(sort, begun, attributes, status=status)
+            tracer.end(sort, begun, attributes, fault="the database failed" if fault is not None else "")
 
         return end
 

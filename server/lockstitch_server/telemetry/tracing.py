@@ -149,6 +149,10 @@ class Tracer:
         state = parent.trace_state or None
         return Begun(trace_id, new_span_id(), at or time.time_ns(), parent_id, parent.is_remote, state)
 
+    def current(self) -> Begun | None:
+        """The span within which the caller is."""
+        return current.get()
+
     def begin(self, parent: Begun) -> Begun:
         """A span within another that begins now."""
         return within(parent, time.time_ns())
@@ -161,12 +165,13 @@ class Tracer:
         *,
         at: int = 0,
         links: Sequence[Begun] = (),
-        status: Status = UNSET,
+        fault: str = "",
     ) -> None:
-        """Send a span that has ended, just now or at a time in ns since 1970."""
+        """Send a span that has ended, just now or at a time in ns since 1970. fault: why its work has failed."""
         if not self._queue.room_for(1):
             return
         try:
+            status = failed(fault) if fault else UNSET
             span = self._form.span(sort, begun, attributes, links, status, at or time.time_ns())
         except Exception as error:  # whatever it is, the call that the span tells of must not fail of it
             self._queue.counts.failed += 1
