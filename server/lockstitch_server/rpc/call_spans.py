@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -9,7 +10,7 @@ from google.protobuf.descriptor import MethodDescriptor
 
 from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.rpc.context import CallContext, Metadata
+from lockstitch_server.rpc.context import CallContext, Metadata, Transport
 from lockstitch_server.rpc.peek import Subject, subject
 from lockstitch_server.telemetry.session_ids import SessionIds
 from lockstitch_server.telemetry.tracing import (
@@ -41,6 +42,14 @@ class _Ended(NamedTuple):
     error: BaseException | None
 
 
+class Caller(NamedTuple):
+    """Who calls: looked at when the call has ended, as all that its span tells."""
+
+    transport: Transport
+    metadata: Metadata
+    carrier: Mapping[str, str]
+
+
 class CallSpans:
     """Begins the spans of calls that are sampled."""
 
@@ -59,7 +68,7 @@ class CallSpans:
             return None
         context.trace = carry(begun)
         current.set(begun)
-        return CallSpan(self, method, begun, self._facts(metadata, carrier, context))
+        return CallSpan(self, method, begun, Caller(context.transport, metadata, carrier))
 
     def begin_items(self, context: CallContext) -> None:
         """Have the saves of a stream traced, each by itself. Those that name no trace belong to the call's."""
@@ -108,12 +117,13 @@ class CallSpans:
         sort = _sort(method, code, outcome, is_delta, error is not None)
         self.tracer.end(sort, begun, facts, at=at, fault=code if code in SERVER_FAULTS else "")
 
-    def _facts(self, metadata: Metadata, carrier: dict[str, str], context: CallContext) -> Attributes:
-        facts: dict[str, str | int] = {**self.tracer.propagation.baggage(carrier)}
-        for key, value in metadata:
+    def facts(self, caller: Caller) -> Attributes:
+        """What a call's span says of its caller."""
+        facts: dict[str, str | int] = {**self.tracer.propagation.baggage(caller.carrier)}
+        for key, value in caller.metadata:
             if key == ATTEMPTS and isinstance(value, str):
                 facts["lockstitch.retries"] = int(value) if value.isdecimal() else 0
-        if peer := context.transport.peer():
+        if peer := caller.transport.peer():
             facts["network.peer.address"] = peer
         return facts
 
@@ -121,13 +131,13 @@ class CallSpans:
 class CallSpan:
     """The span of a call that is going on."""
 
-    __slots__ = ("_facts", "_method", "_spans", "begun")
+    __slots__ = ("_begun", "_caller", "_method", "_spans")
 
-    def __init__(self, spans: CallSpans, method: MethodDescriptor, begun: Begun, facts: Attributes) -> None:
-        self.begun = begun
+    def __init__(self, spans: CallSpans, method: MethodDescriptor, begun: Begun, caller: Caller) -> None:
         self._spans = spans
         self._method = method
-        self._facts = facts
+        self._begun = begun
+        self._caller = caller
 
     def end(self, code: str, data: bytes, answer: bytes = b"", error: BaseException | None = None) -> None:
         """The call has ended."""
@@ -138,7 +148,8 @@ class CallSpan:
         _, at, code, data, answer, error = ended
         outcome = pb.SaveResponse.FromString(answer).outcome if answer and self._method.name == SAVE else 0
         about = subject(data, self._method.input_type)
-        self._spans.tell_about(self._method, self.begun, self._facts, code, about, len(data), at, outcome, error)
+        facts = self._spans.facts(self._caller)
+        self._spans.tell_about(self._method, self._begun, facts, code, about, len(data), at, outcome, error)
 
 
 @cache

@@ -12,10 +12,15 @@ VARINT, FIXED64, DELIMITED, FIXED32 = 0, 1, 2, 5
 MOST_FIELDS = 64
 """How many fields are looked at: what is wanted is written first."""
 MOST_NUMBERS = (1 << 29) - 1
+MORE = 0x80
+"""A byte of a number that is at least this is not its last."""
 STEP = Checkpoint.STEP_FIELD_NUMBER
 """The last of a checkpoint that is wanted."""
 
-Value = int | memoryview
+CHECKPOINT, DELTA = pb.SaveRequest.CHECKPOINT_FIELD_NUMBER, pb.SaveRequest.DELTA_FIELD_NUMBER
+
+Value = int | slice
+"""A number, or where bytes are."""
 
 
 class Subject(NamedTuple):
@@ -30,25 +35,23 @@ class Subject(NamedTuple):
 NOTHING = Subject()
 
 
-def subject(data: bytes | memoryview, request: Descriptor) -> Subject:
+def subject(data: bytes, request: Descriptor) -> Subject:
     """What a request is about; NOTHING where it is malformed or about no session."""
-    view = memoryview(data)
     try:
-        return _of_save(view) if request.name == "SaveRequest" else _of_other(view, request)
+        return _of_save(data) if request.name == "SaveRequest" else _of_other(data, request)
     except (IndexError, UnicodeDecodeError):
         return NOTHING
 
 
-def fields(data: memoryview, last: int = MOST_NUMBERS) -> Iterator[tuple[int, Value]]:
+def fields(data: bytes, at: int, end: int, last: int = MOST_NUMBERS) -> Iterator[tuple[int, Value]]:
     """The first fields of a message, with their numbers, up to the one that goes beyond `last`: they come in order.
 
-    Raises IndexError where it is malformed.
+    at, end: where the message is. Raises IndexError where it is malformed.
     """
-    at, end = 0, len(data)
     for _ in range(MOST_FIELDS):
         if at >= end:
             return
-        tag, at = _varint(data, at)
+        tag, at = (data[at], at + 1) if data[at] < MORE else _varint(data, at)
         number, kind = tag >> 3, tag & 7
         if number > last:
             return
@@ -56,10 +59,10 @@ def fields(data: memoryview, last: int = MOST_NUMBERS) -> Iterator[tuple[int, Va
             value, at = _varint(data, at)
             yield number, value
         elif kind == DELIMITED:
-            size, at = _varint(data, at)
+            size, at = (data[at], at + 1) if data[at] < MORE else _varint(data, at)
             if at + size > end:
                 raise IndexError
-            yield number, data[at : at + size]
+            yield number, slice(at, at + size)
             at += size
         elif kind in (FIXED64, FIXED32):
             at += 8 if kind == FIXED64 else 4
@@ -67,28 +70,32 @@ def fields(data: memoryview, last: int = MOST_NUMBERS) -> Iterator[tuple[int, Va
             raise IndexError
 
 
-def _of_save(data: memoryview) -> Subject:
-    found = dict(fields(data))
-    checkpoint = found.get(pb.SaveRequest.CHECKPOINT_FIELD_NUMBER)
-    inner = dict(fields(checkpoint, STEP)) if isinstance(checkpoint, memoryview) else {}
+def _of_save(data: bytes) -> Subject:
+    found = dict(fields(data, 0, len(data)))
+    checkpoint = found.get(CHECKPOINT)
+    inner = dict(fields(data, checkpoint.start, checkpoint.stop, STEP)) if isinstance(checkpoint, slice) else {}
     step = inner.get(STEP, 0)
-    is_delta = pb.SaveRequest.DELTA_FIELD_NUMBER in found
-    return Subject(_text(inner.get(1)), _text(inner.get(2)), step if isinstance(step, int) else None, is_delta)
+    is_delta = DELTA in found
+    return Subject(
+        _text(data, inner.get(1)), _text(data, inner.get(2)), step if isinstance(step, int) else None, is_delta
+    )
 
 
-def _of_other(data: memoryview, request: Descriptor) -> Subject:
+def _of_other(data: bytes, request: Descriptor) -> Subject:
     session_id, namespace = (request.fields_by_name.get(name) for name in ("session_id", "namespace"))
     if session_id is None:
         return NOTHING
-    found = dict(fields(data))
-    return Subject(_text(found.get(session_id.number)), _text(found.get(namespace.number)) if namespace else "")
+    found = dict(fields(data, 0, len(data)))
+    return Subject(
+        _text(data, found.get(session_id.number)), _text(data, found.get(namespace.number)) if namespace else ""
+    )
 
 
-def _text(value: Value | None) -> str:
-    return str(value, "utf-8") if isinstance(value, memoryview) else ""
+def _text(data: bytes, value: Value | None) -> str:
+    return data[value].decode() if isinstance(value, slice) else ""
 
 
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
+def _varint(data: bytes, at: int) -> tuple[int, int]:
     """A number and where it ends."""
     value = data[at]
     if value < 0x80:

@@ -82,13 +82,23 @@ class SpanQueue:
 
     def _run(self) -> None:
         while not self._closing:
-            self._wake.wait(self._delay)
+            is_full = self._wake.wait(self._delay)
             self._wake.clear()
-            self._send()
+            if is_full:
+                self._send_full_batches()
+            else:
+                self._send(len(self._spans))
+        self._send(len(self._spans))
 
-    def _send(self) -> None:
-        while self._spans:
-            batch = self._form_batch([self._spans.popleft() for _ in range(min(self._batch, len(self._spans)))])
+    def _send_full_batches(self) -> None:
+        """Leave the rest for later: small batches cost as much as large ones, and while more comes they had no end."""
+        while len(self._spans) >= self._batch and not self._closing:
+            self._send(self._batch)
+
+    def _send(self, spans: int) -> None:
+        for first in range(0, spans, self._batch):
+            size = min(self._batch, spans - first)
+            batch = self._form_batch([self._spans.popleft() for _ in range(size)])
             for exporter in self._exporters:
                 self._export(exporter, batch)
 
