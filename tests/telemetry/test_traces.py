@@ -12,6 +12,7 @@ import pytest
 import lockstitch
 from lockstitch.v1.checkpoint_pb2 import Checkpoint
 from lockstitch.v1.checkpoint_service_pb2 import SaveRequest, SaveStreamRequest
+from lockstitch.v1.session_service_pb2 import WatchSessionRequest
 from tests.support.api import grpc_api
 from tests.support.envoy import Envoy
 from tests.support.server import LockstitchServer
@@ -28,6 +29,7 @@ UNSAMPLED = f"00-{TRACE}-{CALLER}-00"
 SERVER, CLIENT, INTERNAL = 2, 3, 1
 SAVE = "lockstitch.v1.CheckpointService/Save"
 SAVE_STREAM = "lockstitch.v1.CheckpointService/SaveStream"
+WATCH = "lockstitch.v1.SessionService/WatchSession"
 OF_A_SAVE = {"queue", "validate", "commit"}
 
 
@@ -169,6 +171,19 @@ class TestStreams:
 async def drained(answers: AsyncIterable[object]) -> None:
     async for _ in answers:
         pass
+
+
+class TestACallThatIsGivenUp:
+    async def test_says_who_had_called(self, start: Start, receiver: Receiver) -> None:
+        server = start(**endpoint(receiver))
+        async with grpc.aio.insecure_channel(server.target) as channel:
+            watch: Any = channel.unary_stream(f"/{WATCH}", request_serializer=WatchSessionRequest.SerializeToString)
+            call = watch(WatchSessionRequest(session_id="agent"), metadata=(("traceparent", SAMPLED),), timeout=0.5)
+            with pytest.raises(grpc.aio.AioRpcError):
+                await drained(call)
+        span = spans_of(receiver.wait(lambda spans: WATCH in spans_of(spans)))[WATCH]
+        assert span.attributes["rpc.response.status_code"] == "DEADLINE_EXCEEDED"
+        assert span.attributes["network.peer.address"].startswith("ipv4:127.0.0.1:")
 
 
 class TestWhatIsAskedFor:

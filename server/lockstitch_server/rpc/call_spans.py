@@ -10,7 +10,7 @@ from google.protobuf.descriptor import MethodDescriptor
 
 from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.rpc.context import CallContext, Metadata, Transport
+from lockstitch_server.rpc.context import CallContext, Metadata
 from lockstitch_server.rpc.peek import Subject, subject
 from lockstitch_server.telemetry.session_ids import SessionIds
 from lockstitch_server.telemetry.tracing import (
@@ -43,9 +43,10 @@ class _Ended(NamedTuple):
 
 
 class Caller(NamedTuple):
-    """Who calls: looked at when the call has ended, as all that its span tells."""
+    """Who calls."""
 
-    transport: Transport
+    peer: str
+    """Asked for when the call begins: it is not known any more of one that its caller has given up."""
     metadata: Metadata
     carrier: Mapping[str, str]
 
@@ -68,7 +69,7 @@ class CallSpans:
             return None
         context.trace = carry(begun)
         current.set(begun)
-        return CallSpan(self, method, begun, Caller(context.transport, metadata, carrier))
+        return CallSpan(self, method, begun, Caller(context.transport.peer(), metadata, carrier))
 
     def begin_items(self, context: CallContext) -> None:
         """Have the saves of a stream traced, each by itself. Those that name no trace belong to the call's."""
@@ -123,8 +124,8 @@ class CallSpans:
         for key, value in caller.metadata:
             if key == ATTEMPTS and isinstance(value, str):
                 facts["lockstitch.retries"] = int(value) if value.isdecimal() else 0
-        if peer := caller.transport.peer():
-            facts["network.peer.address"] = peer
+        if caller.peer:
+            facts["network.peer.address"] = caller.peer
         return facts
 
 
