@@ -36,9 +36,10 @@ from lockstitch_server.telemetry.tracing import (
 OF_CALLS = (Kind.SAVE, Kind.WRITES)
 SAVE_STREAM = CHECKPOINT_SERVICE.methods_by_name["SaveStream"]
 SAVE_STREAM_PATH = path(SAVE_STREAM)
-_CARRIER = attrgetter("carrier")
-NONE: Attributes = {}
 QUEUE, VALIDATE, COMMIT = Sort("queue"), Sort("validate"), Sort("commit")
+NO_BAGGAGE: Attributes = {}
+CARRIER = attrgetter("carrier")
+"""Of an Item. Most have none, and that is found out for every save."""
 
 
 class _Sampled(NamedTuple):
@@ -129,7 +130,7 @@ class TracedSaves(Saves):
 
     def _are_unsampled(self, asked: Asked, items: Sequence[Item]) -> bool:
         """Whether the saves of a stream's message belong to no trace, and none begins one: so are most."""
-        return not (asked.trace or any(map(_CARRIER, items))) and self._passes(len(items))
+        return not (asked.trace or any(map(CARRIER, items))) and self._passes(len(items))
 
     def _begin_items(self, asked: Asked, items: Sequence[Item]) -> list[_Sampled]:
         """The spans of those saves of a stream that are sampled; they begin when the saves came."""
@@ -141,7 +142,7 @@ class TracedSaves(Saves):
             begun = self._tracer.begin_within(SAVE_STREAM_PATH, parent, asked.came)
             if isinstance(begun, Begun):
                 size = item.whole.ByteSize()
-                sampled.append(_Sampled(number, begun, size, propagation.baggage(carrier) if carrier else NONE))
+                sampled.append(_Sampled(number, begun, size, propagation.baggage(carrier) if carrier else NO_BAGGAGE))
         return sampled
 
     async def _commit_traced(
