@@ -24,13 +24,15 @@ def observed(store: Store, url: str, hub: Hub) -> Store:
 
 
 @asynccontextmanager
-async def open_store(settings: Settings, *, checked: bool = False) -> AsyncIterator[Store]:
+async def open_store(settings: Settings, *, for_saves: bool = False) -> AsyncIterator[Store]:
     """The store that the settings name. Raises StartupError.
 
-    checked: its schema is known to be right.
+    for_saves: it does nothing else, beside one that has been opened before.
     """
     try:
-        store = create_store(settings.store, pool_size=settings.pool_size, migrate=settings.migrate, checked=checked)
+        store = create_store(
+            settings.store, pool_size=settings.pool_size, migrate=settings.migrate, for_saves=for_saves
+        )
         await store.open()
     except StoreError as error:
         raise StartupError(str(error)) from error

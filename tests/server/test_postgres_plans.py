@@ -8,8 +8,12 @@ import re
 import asyncpg
 import pytest
 
+from lockstitch_server.config import Settings
+from lockstitch_server.core.reading import Catalog
+from lockstitch_server.startup import open_store
 from lockstitch_server.storage.migrations.postgres import migrate_postgres
-from lockstitch_server.storage.postgres.catalog import SQL
+from lockstitch_server.storage.postgres.catalog import SQL, PostgresCatalog
+from lockstitch_server.storage.store import Store
 
 
 @pytest.mark.parametrize(
@@ -28,3 +32,19 @@ async def test_rows_are_looked_up_by_their_keys(name: str, postgres_url: str) ->
     plan = "\n".join(row[0] for row in rows)
     assert re.search(r"Index (Only )?Scan (Backward )?using|Conflict Arbiter", plan)
     assert "Seq Scan" not in plan, plan
+
+
+async def test_saves_and_loads_are_planned_once_and_lists_are_not(postgres_url: str) -> None:
+    async with open_store(Settings(store=postgres_url, migrate=True)) as store:
+        assert await _plan_cache_mode(store, by_keys=True) == "force_generic_plan"
+        assert await _plan_cache_mode(store) == "auto"
+    async with open_store(Settings(store=postgres_url), for_saves=True) as store:
+        assert await _plan_cache_mode(store) == "force_generic_plan"
+
+
+async def _plan_cache_mode(store: Store, *, by_keys: bool = False) -> str:
+    async def asked(catalog: Catalog) -> str:
+        assert isinstance(catalog, PostgresCatalog)
+        return str(await catalog._connection.fetchval("SHOW plan_cache_mode"))
+
+    return await store.read(asked, by_keys=by_keys)

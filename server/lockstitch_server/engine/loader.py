@@ -92,7 +92,8 @@ class Loader:
         await self._batcher.close()
 
     async def _load(self, queries: Sequence[LoadQuery]) -> Sequence[Loaded | Absent | Failure]:
-        return await self._store.read(lambda catalog: load_all(queries, catalog, time.time_ns()))
+        by_keys = all(query.by != "step" for query in queries)
+        return await self._store.read(lambda catalog: load_all(queries, catalog, time.time_ns()), by_keys=by_keys)
 
 
 async def load_all(queries: Sequence[LoadQuery], catalog: Catalog, now: int) -> list[Loaded | Absent | Failure]:

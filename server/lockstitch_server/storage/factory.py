@@ -9,22 +9,23 @@ from lockstitch_server.storage.store import Store, StoreError
 POSTGRES_SCHEMES = ("postgresql://", "postgres://")
 
 
-def create_store(url: str, *, pool_size: int = 8, migrate: bool = False, checked: bool = False) -> Store:
+def create_store(url: str, *, pool_size: int = 8, migrate: bool = False, for_saves: bool = False) -> Store:
     """The store that a URL names, not opened yet. Raises StoreError for a URL that names none.
 
     `migrate`: whether opening may create or upgrade a Postgres schema; SQLite and memory always do.
-    `checked`: the schema is known to be right, and is not looked at.
+    `for_saves`: it does nothing else, beside one that has been opened before: the schema is known to be right, and is
+    not looked at; Postgres plans each statement once.
     """
     if url == "memory://":
         return SqliteStore(MEMORY)
     if url.startswith("sqlite:"):
-        return SqliteStore(path_of(url), checked=checked)
+        return SqliteStore(path_of(url), for_saves=for_saves)
     if url.startswith(POSTGRES_SCHEMES):
         if importlib.util.find_spec("asyncpg") is None:
             raise StoreError("Postgres needs asyncpg; install lockstitch[server,postgres]")
         from lockstitch_server.storage.postgres import PostgresStore
 
-        return PostgresStore(url, pool_size=pool_size, migrate=migrate, checked=checked)
+        return PostgresStore(url, pool_size=pool_size, migrate=migrate, for_saves=for_saves)
     scheme = url.partition(":")[0] if ":" in url else url
     raise StoreError(
         f"unknown kind of store {scheme!r}; use memory://, sqlite:///path or postgresql://user@host/database"

@@ -64,8 +64,11 @@ class Store(Protocol):
         """
         ...
 
-    async def read(self, unit: ReadUnit[T]) -> T:
-        """Run a unit on one snapshot of the database."""
+    async def read(self, unit: ReadUnit[T], *, by_keys: bool = False) -> T:
+        """Run a unit on one snapshot of the database.
+
+        by_keys: whether it asks for nothing but rows whose keys it names: one way to find them is always right.
+        """
         ...
 
     async def commit(self, basis: Sequence[Basis], changes: Sequence[SessionChange]) -> bool:

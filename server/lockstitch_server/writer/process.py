@@ -63,7 +63,7 @@ def _run(work: Coroutine[None, None, None]) -> None:
 async def _serve(settings: Settings, hub: Hub, number: int) -> None:
     reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=number))
     try:
-        async with open_store(settings, checked=True) as bare:
+        async with open_store(settings, for_saves=True) as bare:
             store = observed(bare, settings.store, hub)
             saves = create_saves(store, settings, hub)
             await write_frame(writer, READY)

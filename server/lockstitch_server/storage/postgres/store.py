@@ -36,6 +36,11 @@ ATTEMPTS = 8
 READ_COMMITTED = "READ COMMITTED"
 BEGIN = f"BEGIN ISOLATION LEVEL {READ_COMMITTED}; SET LOCAL idle_in_transaction_session_timeout = '5s'"
 
+BEGIN_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+# Where rows are looked up by their keys, Postgres need not plan that anew at every use, which takes longer than a lone
+# look-up. By itself it goes on planning: for given arrays, which are short, a plan looks cheaper than for any.
+PLAN_ONCE = "SET {} plan_cache_mode = force_generic_plan"
+
 CONFLICTS = (
     LostRace,
     asyncpg.SerializationError,
@@ -72,12 +77,14 @@ class PostgresStore:
 
     row_sizes = ROW_SIZES
 
-    def __init__(self, url: str, *, pool_size: int, migrate: bool, checked: bool = False) -> None:
+    def __init__(self, url: str, *, pool_size: int, migrate: bool, for_saves: bool = False) -> None:
         self._url = url
         self._migrate = migrate
-        self._checked = checked
+        self._for_saves = for_saves
         self.readers = pool_size
         self._pool: Pool[Record] | None = None
+        self._can_plan_once = True
+        """Other databases speak Postgres' protocol too, and may not know of it."""
         self._pinger = Pinger(url)
 
     @property
@@ -99,10 +106,11 @@ class PostgresStore:
                 timeout=CONNECT_SECONDS,
                 command_timeout=COMMAND_SECONDS,
                 statement_cache_size=256,
+                init=self._prepare,
                 reset=_leave_as_it_is,
             )
             async with self._pool.acquire() as connection:
-                if not self._checked:
+                if not self._for_saves:
                     await check_schema(connection, redact(self._url))
         except StoreError:
             await self.close()
@@ -124,8 +132,16 @@ class PostgresStore:
     async def ping(self) -> None:
         await self._pinger.ping()
 
-    async def read(self, unit: ReadUnit[T]) -> T:
-        return await detached(self._run(lambda connection: _in_snapshot(connection, unit)))
+    async def _prepare(self, connection: AnyConnection) -> None:
+        """Set up a new connection."""
+        try:
+            await connection.execute(PLAN_ONCE.format("SESSION") if self._for_saves else "SHOW plan_cache_mode")
+        except asyncpg.PostgresError:
+            self._can_plan_once = False
+
+    async def read(self, unit: ReadUnit[T], *, by_keys: bool = False) -> T:
+        begin = f"{BEGIN_SNAPSHOT}; {PLAN_ONCE.format('LOCAL')}" if by_keys and self._can_plan_once else BEGIN_SNAPSHOT
+        return await detached(self._run(lambda connection: _in_snapshot(connection, unit, begin)))
 
     async def write(self, unit: WriteUnit[T]) -> T:
         return await detached(self._run(lambda connection: _in_transaction(connection, unit)))
@@ -178,9 +194,12 @@ async def _run_once(pool: "Pool[Record]", function: Callable[[AnyConnection], Aw
         return await function(connection)
 
 
-async def _in_snapshot(connection: AnyConnection, unit: ReadUnit[T]) -> T:
-    async with connection.transaction(isolation="repeatable_read", readonly=True):
+async def _in_snapshot(connection: AnyConnection, unit: ReadUnit[T], begin: str) -> T:
+    await connection.execute(begin)
+    try:
         return await unit(PostgresCatalog(connection, lock=False))
+    finally:
+        await connection.execute("COMMIT")
 
 
 async def _looked_at(connection: AnyConnection, unit: KeepUnit[T]) -> T:

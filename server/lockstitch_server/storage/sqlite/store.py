@@ -71,9 +71,9 @@ class SqliteStore:
     row_sizes = ROW_SIZES
     readers = 1
 
-    def __init__(self, path: str, *, checked: bool = False) -> None:
+    def __init__(self, path: str, *, for_saves: bool = False) -> None:
         self._path = path
-        self._checked = checked
+        self._for_saves = for_saves
         self._writer: ThreadConnection | None = None
         self._reader: ThreadConnection | None = None
         self._copier: ThreadConnection | None = None
@@ -88,7 +88,7 @@ class SqliteStore:
     async def open(self) -> None:
         self._writer = await self._connect()
         try:
-            if not self._checked:
+            if not self._for_saves:
                 await self._writer.run(lambda connection: migrate_sqlite(connection, self._path))
             if self._path == MEMORY:
                 self._reader = self._writer
@@ -115,7 +115,7 @@ class SqliteStore:
         if self._identity is not None:
             await asyncio.to_thread(ping, self._path, self._identity)
 
-    async def read(self, unit: ReadUnit[T]) -> T:
+    async def read(self, unit: ReadUnit[T], *, by_keys: bool = False) -> T:
         return await self._run(self._reader, lambda connection: _in_snapshot(connection, unit))
 
     async def write(self, unit: WriteUnit[T]) -> T:
