@@ -28,7 +28,8 @@ def record(number: int) -> Record:
 
 
 def lines(path: Path) -> list[Any]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    text = path.read_text() if path.exists() else ""
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]  # the last may be half written
 
 
 def eventually(check: Callable[[], bool]) -> None:
@@ -188,15 +189,19 @@ async def test_who_is_turned_away(world: World) -> None:
 
 
 async def test_a_stream_that_its_caller_leaves(world: World) -> None:
+    """Some of them: one in eight that has its answers looks to gRPC's servers as if its requests had come to an end."""
+
     async def requests() -> AsyncIterator[bytes]:
         yield pb.SaveStreamRequest(request_id=1, save=save_request("left")).SerializeToString()
         await asyncio.sleep(SECONDS)
 
     async with grpc_api(world.server.target, bearer(world.all)) as api:
-        answers = api.save_stream(requests())
-        await anext(answers)
-        await answers.aclose()  # type: ignore[attr-defined]  # it is a generator
-        await asyncio.to_thread(world.wait, 1, method="SaveStream", code="CANCELLED", sessions=[])
+        for _ in range(20):
+            answers = api.save_stream(requests())
+            await anext(answers)
+            await answers.aclose()  # type: ignore[attr-defined]  # it is a generator
+    wanted = {"method": "SaveStream", "code": "CANCELLED", "sessions": []}
+    await asyncio.to_thread(eventually, lambda: bool(world.found(**wanted)))
 
 
 def test_nothing_secret_is_in_it(world: World) -> None:
