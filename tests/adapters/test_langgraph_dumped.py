@@ -10,7 +10,8 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, Remove
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from lockstitch.adapters.langgraph import JsonSerializer, LockstitchSaver
-from lockstitch.adapters.langgraph._dumped import OVERHEAD, Dumped, to_blob
+from lockstitch.adapters.langgraph._dumped import Dumped, to_blob
+from lockstitch.adapters.langgraph._recent import OVERHEAD
 from tests.adapters.checkpoints import checkpoint, config, metadata
 
 
@@ -109,7 +110,7 @@ def test_what_is_remembered_keeps_within_bounds() -> None:
     serde, most = JsonPlusSerializer(), 20_000
     dumped = Dumped(most)
     last = [dumped.to_blob(serde, HumanMessage("x" * size)) for size in [*range(0, 3000, 7), 3]]
-    kept = [(name, blob) for known in (dumped._newer, dumped._older) for name, blob in known.items()]
+    kept = [(name, blob) for known in (dumped._recent._newer, dumped._recent._older) for name, blob in known.items()]
     assert last[-1] in [blob for _, blob in kept]
     assert most / 4 < sum(len(name[1]) + len(blob.data) + OVERHEAD for name, blob in kept) <= most
     assert dumped.to_blob(serde, HumanMessage("x" * most)) == to_blob(serde, HumanMessage("x" * most))

@@ -10,15 +10,11 @@ from typing import Any
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from lockstitch.adapters.langgraph._dumped import Dump, to_blob
+from lockstitch.adapters.langgraph._revived import Load, from_blob
 from lockstitch.v1.checkpoint_pb2 import BlobList, CustomChannel, TypedBlob
 
 # Pickles of items would not share what the items share.
 _WHOLE_ONLY = "pickle"
-
-
-def from_blob(serde: SerializerProtocol, blob: TypedBlob) -> Any:
-    """The value that was dumped. Raises what the serializer raises."""
-    return serde.loads_typed((blob.type, blob.data))
 
 
 def to_channel(serde: SerializerProtocol, value: object, version: object, dump: Dump = to_blob) -> CustomChannel:
@@ -33,10 +29,10 @@ def to_channel(serde: SerializerProtocol, value: object, version: object, dump: 
     return CustomChannel(version=text, blob=to_blob(serde, value))
 
 
-def from_channel(serde: SerializerProtocol, channel: CustomChannel) -> Any:
-    """The value of a channel that has one."""
+def from_channel(serde: SerializerProtocol, channel: CustomChannel, load: Load = from_blob) -> Any:
+    """The value of a channel that has one. load: how items of a list are loaded."""
     if channel.HasField("list"):
-        return [from_blob(serde, item) for item in channel.list.items]
+        return [load(serde, item) for item in channel.list.items]
     return from_blob(serde, channel.blob)
 
 
@@ -46,13 +42,16 @@ def has_value(channel: CustomChannel) -> bool:
 
 
 def from_channels(
-    serde: SerializerProtocol, channels: Mapping[str, CustomChannel], order: Iterable[str]
+    serde: SerializerProtocol, channels: Mapping[str, CustomChannel], order: Iterable[str], load: Load = from_blob
 ) -> dict[str, Any]:
-    """The values of all channels that have one; those named by `order` first, in that order."""
+    """The values of all channels that have one; those named by `order` first, in that order.
+
+    load: how items of lists are loaded.
+    """
     names = [name for name in order if name in channels]
     known = set(names)
     names.extend(name for name in sorted(channels) if name not in known)
-    return {name: from_channel(serde, channels[name]) for name in names if has_value(channels[name])}
+    return {name: from_channel(serde, channels[name], load) for name in names if has_value(channels[name])}
 
 
 def _items(serde: SerializerProtocol, values: list[object], dump: Dump) -> list[TypedBlob] | None:

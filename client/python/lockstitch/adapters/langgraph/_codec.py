@@ -19,9 +19,10 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import WRITES_IDX_MAP, Checkpoint, CheckpointMetadata, CheckpointTuple
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from lockstitch.adapters.langgraph._channels import from_blob, from_channels, to_channel
+from lockstitch.adapters.langgraph._channels import from_channels, to_channel
 from lockstitch.adapters.langgraph._dumped import Dump, to_blob
 from lockstitch.adapters.langgraph._metadata import joined, split, step_field
+from lockstitch.adapters.langgraph._revived import Load, from_blob
 from lockstitch.v1 import checkpoint_pb2 as pb
 
 _ELSEWHERE = ("id", "channel_values")
@@ -101,13 +102,13 @@ def to_message(
 
 
 def from_message(
-    serde: SerializerProtocol, message: pb.Checkpoint, writes: Sequence[pb.PendingWrite]
+    serde: SerializerProtocol, message: pb.Checkpoint, writes: Sequence[pb.PendingWrite], load: Load = from_blob
 ) -> CheckpointTuple:
-    """A checkpoint with its pending writes. Raises what the serializer raises."""
+    """A checkpoint with its pending writes. Raises what the serializer raises. load: how items of lists are loaded."""
     header = from_blob(serde, message.header) if message.HasField("header") else {}
     rest = header.get("checkpoint", {})
     rest.setdefault("ts", _text(message.created_at))
-    values = from_channels(serde, message.state.custom, rest.get("channel_versions", ()))
+    values = from_channels(serde, message.state.custom, rest.get("channel_versions", ()), load)
     thread_id, namespace = message.session_id, message.namespace
     return CheckpointTuple(
         config=to_config(thread_id, namespace, message.checkpoint_id),

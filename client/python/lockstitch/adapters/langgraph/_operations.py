@@ -21,6 +21,7 @@ from lockstitch.adapters.langgraph._history import History, history
 from lockstitch.adapters.langgraph._leases import Leases
 from lockstitch.adapters.langgraph._metadata import COUNTERS, STEP, exact_json, is_scalar, is_step, step_field
 from lockstitch.adapters.langgraph._retention import keep_latest
+from lockstitch.adapters.langgraph._revived import Revived
 from lockstitch.adapters.langgraph._valued import Known, Valued, versions_of
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, CustomChannel
 
@@ -38,6 +39,7 @@ class Settings:
 
     valued: Valued
     dumped: Dumped
+    revived: Revived
     leases: Leases | None
     ttl: timedelta | float | None
     tombstone: timedelta | float
@@ -61,7 +63,7 @@ class Operations:
         if found is None or message is None:
             return None
         self.settings.valued.put(message)
-        return from_message(self.serde, message, found.pending_writes)
+        return from_message(self.serde, message, found.pending_writes, self.settings.revived.from_blob)
 
     async def put(
         self,
@@ -113,7 +115,7 @@ class Operations:
         items = query.pages(self.flows, left)
         async with aclosing(items):
             async for item in items:
-                found = from_message(self.serde, item.checkpoint, item.pending_writes)
+                found = from_message(self.serde, item.checkpoint, item.pending_writes, self.settings.revived.from_blob)
                 if not query.matches(found.metadata):
                     continue
                 yield found

@@ -23,6 +23,7 @@ from lockstitch.adapters.langgraph._dumped import Dumped
 from lockstitch.adapters.langgraph._json import JsonSerializer
 from lockstitch.adapters.langgraph._leases import LeasePolicy, Leases
 from lockstitch.adapters.langgraph._operations import KEEP_LATEST, Operations, Settings
+from lockstitch.adapters.langgraph._revived import Revived
 from lockstitch.adapters.langgraph._valued import Valued
 
 
@@ -61,7 +62,7 @@ class LockstitchSaver(BaseCheckpointSaver[Any]):
         self._connections = Connections(target, options)
         policy = LeasePolicy() if lease is True else lease or None
         leases = Leases(policy, self._connections.blocking) if policy else None
-        self._settings = Settings(Valued(), Dumped(), leases, ttl, tombstone)
+        self._settings = Settings(Valued(), Dumped(), Revived(), leases, ttl, tombstone)
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """The checkpoint that a config names, the latest where it names none; None: there is no such checkpoint."""
