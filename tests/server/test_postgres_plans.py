@@ -13,11 +13,20 @@ from lockstitch_server.core.reading import Catalog
 from lockstitch_server.startup import open_store
 from lockstitch_server.storage.migrations.postgres import migrate_postgres
 from lockstitch_server.storage.postgres.catalog import SQL, PostgresCatalog
-from lockstitch_server.storage.store import Store
 
 
 @pytest.mark.parametrize(
-    "name", ["apply", "get_sessions", "lock_sessions", "seek_checkpoints", "get_tails", "get_segments"]
+    "name",
+    [
+        "apply",
+        "get_sessions",
+        "lock_sessions",
+        "seek_checkpoints",
+        "find_checkpoints",
+        "get_tails",
+        "get_segments",
+        "get_segments_as_of",
+    ],
 )
 async def test_rows_are_looked_up_by_their_keys(name: str, postgres_url: str) -> None:
     await migrate_postgres(postgres_url)
@@ -36,15 +45,13 @@ async def test_rows_are_looked_up_by_their_keys(name: str, postgres_url: str) ->
 
 async def test_saves_and_loads_are_planned_once_and_lists_are_not(postgres_url: str) -> None:
     async with open_store(Settings(store=postgres_url, migrate=True)) as store:
-        assert await _plan_cache_mode(store, by_keys=True) == "force_generic_plan"
-        assert await _plan_cache_mode(store) == "auto"
+        for _ in range(2):
+            assert await store.ask(_plan_cache_mode) == "force_generic_plan"
+            assert await store.read(_plan_cache_mode) == "auto"
     async with open_store(Settings(store=postgres_url), for_saves=True) as store:
-        assert await _plan_cache_mode(store) == "force_generic_plan"
+        assert await store.ask(_plan_cache_mode) == "force_generic_plan"
 
 
-async def _plan_cache_mode(store: Store, *, by_keys: bool = False) -> str:
-    async def asked(catalog: Catalog) -> str:
-        assert isinstance(catalog, PostgresCatalog)
-        return str(await catalog._connection.fetchval("SHOW plan_cache_mode"))
-
-    return await store.read(asked, by_keys=by_keys)
+async def _plan_cache_mode(catalog: Catalog) -> str:
+    assert isinstance(catalog, PostgresCatalog)
+    return str(await catalog._connection.fetchval("SHOW plan_cache_mode"))

@@ -54,6 +54,15 @@ class Reader(Protocol):
         ...
 
 
+class Found(NamedTuple):
+    """A session and a checkpoint of it that was sought, as of one moment."""
+
+    session: SessionRow
+    checkpoint: CheckpointRow | None
+    writes: Sequence[WriteRow] | None
+    """The checkpoint's pending writes, by (task_path, task_id, index); None: they are not given along."""
+
+
 class SessionCursor(NamedTuple):
     """The last session of a page. `updated_at` counts where that is the order."""
 
@@ -122,7 +131,17 @@ class Totals(NamedTuple):
 
 
 class Catalog(Reader, Protocol):
-    """Reads that list and search."""
+    """Reads that load, list and search."""
+
+    async def find(self, seeks: Sequence[Seek]) -> Mapping[Seek, Found]:
+        """Sessions that there are, each with the checkpoint sought in it, and its pending writes if they are small."""
+        ...
+
+    async def segments_as_of(
+        self, logs: Sequence[LogRef], revisions: Mapping[bytes, int]
+    ) -> Mapping[LogRef, Sequence[Segment]]:
+        """As `segments`; no rows of logs whose sessions are not in these revisions any more."""
+        ...
 
     async def list_sessions(self, query: SessionQuery) -> Sequence[SessionSummary]:
         """At most `limit` sessions."""

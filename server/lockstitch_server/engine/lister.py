@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.reading import Catalog, CheckpointQuery, ListedCheckpoint, SessionQuery
-from lockstitch_server.core.records import CheckpointRef, CheckpointRow, Seek, SessionRow, SessionSummary
+from lockstitch_server.core.records import CheckpointRef, CheckpointRow, Seek, SessionSummary
 from lockstitch_server.core.selection import Selection
 from lockstitch_server.core.view import state_size
 from lockstitch_server.core.written import WriteSize
-from lockstitch_server.engine.loader import Loaded, assemble, ref_of
+from lockstitch_server.engine.assembling import Loaded, Wanted, assemble, ref_of
 from lockstitch_server.storage.store import Store
 
 WALK_CHUNK = 32
@@ -68,7 +68,7 @@ class Lister:
             writes = await catalog.write_sizes([ref_of(row) for _, row in found]) if selection.writes and found else {}
             rows = self._fitting(found[: query.limit], selection, writes)
             sessions = await catalog.sessions(sorted({listed.row.key for listed in rows}))
-            loaded = await assemble([(sessions[row.key], row, selection) for _, row in rows], catalog)
+            loaded = await assemble([Wanted(sessions[row.key], row, selection) for _, row in rows], catalog)
             count = await catalog.count_checkpoints(query) if total else None
             return CheckpointPage(rows, [_whole(item) for item in loaded], count, len(found) > len(rows))
 
@@ -110,10 +110,7 @@ class Lister:
         async def unit(catalog: Catalog) -> tuple[Sequence[CheckpointRow], Sequence[Loaded | Failure]]:
             sessions = await catalog.sessions([walk.key])
             rows = await catalog.ancestors(CheckpointRef(walk.key, walk.namespace, start), limit)
-            wanted: list[tuple[SessionRow, CheckpointRow, Selection]] = [
-                (sessions[walk.key], row, walk.selection) for row in rows
-            ]
-            return rows, await assemble(wanted, catalog)
+            return rows, await assemble([Wanted(sessions[walk.key], row, walk.selection) for row in rows], catalog)
 
         return await self._store.read(unit)
 

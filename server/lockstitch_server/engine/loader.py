@@ -1,23 +1,20 @@
 """The read path: loads that wait share a trip to the database."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Literal, NamedTuple
 
 from lockstitch_server.core import terms
-from lockstitch_server.core.checkpoint import join_state
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.ids import default_checkpoint_id
-from lockstitch_server.core.parts import Segment, read_part
-from lockstitch_server.core.pending import in_order
-from lockstitch_server.core.reading import Catalog, CheckpointQuery
-from lockstitch_server.core.records import CheckpointRef, CheckpointRow, LogRef, Seek, SessionRow, WriteRow
-from lockstitch_server.core.selection import ALL, Selection, join_checkpoint, selected
-from lockstitch_server.core.view import state_size
+from lockstitch_server.core.reading import Catalog, CheckpointQuery, Found
+from lockstitch_server.core.records import CheckpointRow, Seek
+from lockstitch_server.core.selection import ALL, Selection
+from lockstitch_server.engine.assembling import Loaded, Wanted, Writes, assemble, logs_of, put_together, ref_of
 from lockstitch_server.engine.batcher import Batcher, BatchObserver, Bounds
-from lockstitch_server.records.v1.record_pb2 import Part
 from lockstitch_server.storage.store import Store
 
 MANY = 16
@@ -36,23 +33,13 @@ class LoadQuery:
     value: str | int = ""
     selection: Selection = ALL
 
-
-class Loaded(NamedTuple):
-    """A checkpoint, put together from stored bytes."""
-
-    checkpoint: bytes
-    """The Checkpoint message, serialized."""
-    writes: Sequence[bytes]
-    """PendingWrite messages, serialized, by (task_path, task_id, index)."""
-    revision: int
-    """The revision that the content was written in."""
-    session_revision: int
-    checkpoint_id: str
-    saved_at: int
-    state_bytes: int
-    write_channels: Sequence[str]
-    trace_id: bytes
-    """Of the trace in which the content was written, 16 bytes; empty: none."""
+    @property
+    def seek(self) -> Seek:
+        """What to look for."""
+        if self.by == "latest":
+            return Seek(self.key, self.namespace, "below", None)
+        wanted = self.value if isinstance(self.value, str) else default_checkpoint_id(self.value)
+        return Seek(self.key, self.namespace, "at", wanted)
 
 
 class Absent(NamedTuple):
@@ -60,6 +47,11 @@ class Absent(NamedTuple):
 
     session_revision: int
     """0: there is no such session."""
+
+
+Answer = Loaded | Absent | Failure
+_Findings = Mapping[LoadQuery, Found]
+"""What was found in sessions that are alive."""
 
 
 class Loader:
@@ -91,50 +83,82 @@ class Loader:
         """Take no more, and answer all that was taken."""
         await self._batcher.close()
 
-    async def _load(self, queries: Sequence[LoadQuery]) -> Sequence[Loaded | Absent | Failure]:
-        by_keys = all(query.by != "step" for query in queries)
-        return await self._store.read(lambda catalog: load_all(queries, catalog, time.time_ns()), by_keys=by_keys)
+    async def _load(self, queries: Sequence[LoadQuery]) -> Sequence[Answer]:
+        if all(query.by != "step" for query in queries):
+            with suppress(Unsure):
+                return await self._store.ask(lambda catalog: load_apart(queries, catalog, time.time_ns()))
+        return await self._store.read(lambda catalog: load_all(queries, catalog, time.time_ns()))
 
 
-async def load_all(queries: Sequence[LoadQuery], catalog: Catalog, now: int) -> list[Loaded | Absent | Failure]:
+class Unsure(Exception):
+    """What was found may not belong together."""
+
+
+async def load_apart(queries: Sequence[LoadQuery], catalog: Catalog, now: int) -> list[Answer]:
+    """Answer queries by two questions at most, each of which sees its own moment. Raises Unsure.
+
+    The second is for logs, which only grow as long as their session is the same. It fails, and so does this, where the
+    session has changed in between.
+    """
+    found = await _find(queries, catalog, now)
+    wanted = _wanted(found)
+    known = _known_writes(found)
+    if any(each.wants_writes and each.ref not in known for each in wanted.values()):
+        raise Unsure
+    logs = logs_of(wanted.values())
+    revisions = {each.session.key: each.session.revision for each in wanted.values()}
+    segments = await catalog.segments_as_of(logs, revisions) if logs else {}
+    loaded = {query: put_together(each, segments, known) for query, each in wanted.items()}
+    if any(isinstance(each, Failure) for each in loaded.values()):
+        raise Unsure
+    return _answers(queries, found, loaded)
+
+
+async def load_all(queries: Sequence[LoadQuery], catalog: Catalog, now: int) -> list[Answer]:
     """Answer queries on one snapshot. One that fails leaves the others alone."""
-    sessions = await catalog.sessions(sorted({query.key for query in queries}))
-    alive = {key: row for key, row in sessions.items() if not row.expired(now)}
-    rows = await _find([query for query in queries if query.key in alive], catalog, now)
-    wanted = [(alive[query.key], rows[query], query.selection) for query in queries if query in rows]
-    loaded = dict(zip((query for query in queries if query in rows), await assemble(wanted, catalog), strict=True))
-    return [loaded.get(query) or Absent(alive[query.key].revision if query.key in alive else 0) for query in queries]
-
-
-async def assemble(
-    wanted: Sequence[tuple[SessionRow, CheckpointRow, Selection]], catalog: Catalog
-) -> list[Loaded | Failure]:
-    """Put checkpoints together out of rows, logs and pending writes."""
-    logs = {ref for _, row, selection in wanted for ref in _logs(row, selection)}
-    segments = await catalog.segments(sorted(logs)) if logs else {}
-    refs = {ref_of(row) for session, row, selection in wanted if selection.writes and session.write_bytes}
-    writes = await catalog.writes(sorted(refs)) if refs else {}
-    return [_assemble(session, row, selection, segments, writes) for session, row, selection in wanted]
-
-
-async def _find(queries: Iterable[LoadQuery], catalog: Catalog, now: int) -> dict[LoadQuery, CheckpointRow]:
-    seeks = {query: _seek(query) for query in queries}
-    found = await catalog.checkpoints(list(dict.fromkeys(seeks.values()))) if seeks else {}
-    rows = {query: found[seek] for query, seek in seeks.items() if seek in found}
-    for query in seeks:
+    found = await _find(queries, catalog, now)
+    for query in found:
         if query.by == "step":
-            candidates = [rows.pop(query, None), *[await _odd(query, fact, catalog, now) for fact in ODD]]
-            matching = [row for row in candidates if row is not None and row.step == query.value]
-            if matching:
-                rows[query] = max(matching, key=lambda row: row.checkpoint_id.encode())
-    return rows
+            found[query] = await _with_odd_ones(query, found[query], catalog, now)
+    wanted = _wanted(found)
+    loaded = await assemble(list(wanted.values()), catalog, _known_writes(found))
+    return _answers(queries, found, dict(zip(wanted, loaded, strict=True)))
 
 
-def _seek(query: LoadQuery) -> Seek:
-    if query.by == "latest":
-        return Seek(query.key, query.namespace, "below", None)
-    wanted = query.value if isinstance(query.value, str) else default_checkpoint_id(query.value)
-    return Seek(query.key, query.namespace, "at", wanted)
+async def _find(queries: Sequence[LoadQuery], catalog: Catalog, now: int) -> dict[LoadQuery, Found]:
+    found = await catalog.find(list(dict.fromkeys(query.seek for query in queries)))
+    rows = ((query, found[query.seek]) for query in queries if query.seek in found)
+    return {query: each for query, each in rows if not each.session.expired(now)}
+
+
+def _wanted(found: _Findings) -> dict[LoadQuery, Wanted]:
+    return {
+        query: Wanted(each.session, each.checkpoint, query.selection)
+        for query, each in found.items()
+        if each.checkpoint is not None
+    }
+
+
+def _known_writes(found: _Findings) -> Writes:
+    return {
+        ref_of(each.checkpoint): each.writes
+        for each in found.values()
+        if each.checkpoint is not None and each.writes is not None
+    }
+
+
+def _answers(
+    queries: Sequence[LoadQuery], found: _Findings, loaded: Mapping[LoadQuery, Loaded | Failure]
+) -> list[Answer]:
+    return [loaded.get(query) or Absent(found[query].session.revision if query in found else 0) for query in queries]
+
+
+async def _with_odd_ones(query: LoadQuery, found: Found, catalog: Catalog, now: int) -> Found:
+    """The greatest of all checkpoints of a step, those among them whose ids do not tell their step."""
+    candidates = [found.checkpoint, *[await _odd(query, fact, catalog, now) for fact in ODD]]
+    matching = [row for row in candidates if row is not None and row.step == query.value]
+    greatest = max(matching, key=lambda row: row.checkpoint_id.encode(), default=None)
+    return found if greatest is found.checkpoint else Found(found.session, greatest, None)
 
 
 async def _odd(
@@ -147,46 +171,3 @@ async def _odd(
         CheckpointQuery(query.tenant, now, 1, query.key, query.namespace, query.value, query.value, [term], rare=True)
     )
     return found[0].row if found else None
-
-
-def _logs(row: CheckpointRow, selection: Selection) -> list[LogRef]:
-    try:
-        parts = selected(row.decoded().manifest, selection).parts
-    except Failure:
-        return []  # told when the checkpoint is put together
-    return [LogRef(row.key, part.log, part.length) for part in parts if part.log]
-
-
-def ref_of(row: CheckpointRow) -> CheckpointRef:
-    """The name of a checkpoint."""
-    return CheckpointRef(row.key, row.namespace, row.checkpoint_id)
-
-
-def _assemble(
-    session: SessionRow,
-    row: CheckpointRow,
-    selection: Selection,
-    segments: Mapping[LogRef, Sequence[Segment]],
-    writes: Mapping[CheckpointRef, Sequence[WriteRow]],
-) -> Loaded | Failure:
-    def data_of(part: Part) -> bytes:
-        return read_part(part, segments.get(LogRef(row.key, part.log, part.length), ()))
-
-    try:
-        record = row.decoded()
-        has_state = selection.state and record.HasField("manifest")
-        state = join_state(selected(record.manifest, selection), data_of) if has_state else None
-        pending = in_order(writes.get(ref_of(row), ()))
-        return Loaded(
-            join_checkpoint(session.session_id, row, state),
-            [write.message for write in pending],
-            row.revision,
-            session.revision,
-            row.checkpoint_id,
-            row.saved_at,
-            state_size(record.manifest),
-            [write.channel for write in pending],
-            record.trace_id,
-        )
-    except Failure as failure:
-        return failure

@@ -20,9 +20,10 @@ from lockstitch_server.core.ids import session_key
 from lockstitch_server.core.reading import CheckpointCursor, CheckpointQuery, SessionCursor, SessionQuery
 from lockstitch_server.core.records import SessionSummary
 from lockstitch_server.core.selection import Selection
+from lockstitch_server.engine.assembling import Loaded
 from lockstitch_server.engine.batcher import Batcher
 from lockstitch_server.engine.lister import CheckpointPage, Lister, Walk, not_found
-from lockstitch_server.engine.loader import Loaded, Loader, LoadQuery
+from lockstitch_server.engine.loader import Loader, LoadQuery
 from lockstitch_server.records.v1.record_pb2 import PageToken
 from lockstitch_server.rpc import save_answers
 from lockstitch_server.rpc.bundles import Bundle

@@ -57,9 +57,13 @@ class ObservedStore:
     async def ping(self) -> None:
         await self._store.ping()
 
-    async def read(self, unit: ReadUnit[T], *, by_keys: bool = False) -> T:
+    async def read(self, unit: ReadUnit[T]) -> T:
         with self._observer.using("read"):
-            return await self._store.read(unit, by_keys=by_keys)
+            return await self._store.read(unit)
+
+    async def ask(self, unit: ReadUnit[T]) -> T:
+        with self._observer.using("read"):
+            return await self._store.ask(unit)
 
     async def commit(self, basis: Sequence[Basis], changes: Sequence[SessionChange]) -> bool:
         with self._observer.using("commit", len(changes)) as use:

@@ -64,10 +64,14 @@ class Store(Protocol):
         """
         ...
 
-    async def read(self, unit: ReadUnit[T], *, by_keys: bool = False) -> T:
-        """Run a unit on one snapshot of the database.
+    async def read(self, unit: ReadUnit[T]) -> T:
+        """Run a unit on one snapshot of the database."""
+        ...
 
-        by_keys: whether it asks for nothing but rows whose keys it names: one way to find them is always right.
+    async def ask(self, unit: ReadUnit[T]) -> T:
+        """Run a unit whose questions may each be answered as of a moment of its own, which takes fewer trips.
+
+        It asks for nothing but rows whose keys it names.
         """
         ...
 

@@ -10,6 +10,7 @@ from lockstitch_server.core.parts import Segment, Tail
 from lockstitch_server.core.pending import HEAD_BYTES, sizes_of
 from lockstitch_server.core.reading import (
     CheckpointQuery,
+    Found,
     ListedCheckpoint,
     LogName,
     NamespaceName,
@@ -33,7 +34,11 @@ from lockstitch_server.storage.statements import load
 
 CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000"
 """The database's time in ns, now and not when the transaction began."""
-SQL = load(__package__, "statements.sql", {"{clock}": CLOCK, "{write_head}": str(HEAD_BYTES)})
+SMALL_WRITES = 64 * 1024
+"""Pending writes of a session are given along with a checkpoint up to so many bytes."""
+WORDS = {"{clock}": CLOCK, "{write_head}": str(HEAD_BYTES), "{small_writes}": str(SMALL_WRITES)}
+SQL = load(__package__, "statements.sql", WORDS)
+SESSION_COLUMNS, CHECKPOINT_COLUMNS = 15, 8
 
 GREATEST_ID = listing.MAX_ID_END
 """No id is greater."""
@@ -59,18 +64,26 @@ class PostgresCatalog:
         return {row[0]: SessionRow(*row) for row in await self._connection.fetch(self._get_sessions, keys)}
 
     async def checkpoints(self, seeks: Sequence[Seek]) -> Mapping[Seek, CheckpointRow]:
-        wanted = [(seek.key, seek.namespace, seek.checkpoint_id or GREATEST_ID, seek.how != "below") for seek in seeks]
-        rows = await self._fetch("seek_checkpoints", _columns(wanted))
+        rows = await self._fetch("seek_checkpoints", _sought(seeks))
         found = ((seeks[row[0]], CheckpointRow(*row[1:])) for row in rows)
-        return {seek: row for seek, row in found if seek.how != "at" or row.checkpoint_id == seek.checkpoint_id}
+        return {seek: row for seek, row in found if _is_met(seek, row)}
+
+    async def find(self, seeks: Sequence[Seek]) -> Mapping[Seek, Found]:
+        rows = await self._fetch("find_checkpoints", _sought(seeks))
+        return {seeks[row[0]]: _found(seeks[row[0]], row[1:]) for row in rows}
+
+    async def segments_as_of(
+        self, logs: Sequence[LogRef], revisions: Mapping[bytes, int]
+    ) -> Mapping[LogRef, Sequence[Segment]]:
+        columns = [*_columns(logs), list(revisions), list(revisions.values())]
+        return _segments(logs, await self._fetch("get_segments_as_of", columns))
 
     async def tails(self, logs: Sequence[LogName]) -> Mapping[LogName, Tail]:
         rows = await self._fetch("get_tails", _columns(logs)[1:])
         return {(row[0], row[1]): Tail(*row[2:]) for row in rows}
 
     async def segments(self, logs: Sequence[LogRef]) -> Mapping[LogRef, Sequence[Segment]]:
-        rows = await self._fetch("get_segments", _columns(logs))
-        return {ref: segments(found) for ref, found in _grouped(logs, rows, lambda *row: row).items()}
+        return _segments(logs, await self._fetch("get_segments", _columns(logs)))
 
     async def write_sizes(self, checkpoints: Sequence[CheckpointRef]) -> Mapping[CheckpointRef, Sequence[WriteSize]]:
         found = _grouped(checkpoints, await self._fetch("get_write_sizes", _columns(checkpoints)), sizes_of)
@@ -107,6 +120,35 @@ class PostgresCatalog:
 
     async def _fetch(self, name: str, columns: Sequence[Sequence[Any]]) -> Sequence[Record]:
         return await self._connection.fetch(SQL[name], *columns) if columns[0] else []
+
+
+def _sought(seeks: Sequence[Seek]) -> list[Sequence[Any]]:
+    return _columns(
+        [(seek.key, seek.namespace, seek.checkpoint_id or GREATEST_ID, seek.how != "below") for seek in seeks]
+    )
+
+
+def _is_met(seek: Seek, row: CheckpointRow) -> bool:
+    return seek.how != "at" or row.checkpoint_id == seek.checkpoint_id
+
+
+def _found(seek: Seek, columns: Sequence[Any]) -> Found:
+    """Columns: of the session, of the checkpoint, and of its pending writes, all of each column in an array."""
+    session, rest = SessionRow(*columns[:SESSION_COLUMNS]), columns[SESSION_COLUMNS:]
+    checkpoint, writes = rest[:CHECKPOINT_COLUMNS], rest[CHECKPOINT_COLUMNS:]
+    if checkpoint[0] is None or not _is_met(seek, row := CheckpointRow(*checkpoint)):
+        return Found(session, None, ())
+    if not session.write_bytes:
+        return Found(session, row, ())
+    if session.write_bytes > SMALL_WRITES:
+        return Found(session, row, None)
+    name = (row.key, row.namespace, row.checkpoint_id)
+    rows = zip(*writes, strict=True) if writes[0] is not None else ()
+    return Found(session, row, [WriteRow(*name, *write) for write in rows])
+
+
+def _segments(logs: Sequence[LogRef], rows: Iterable[Record]) -> dict[LogRef, Sequence[Segment]]:
+    return {ref: segments(found) for ref, found in _grouped(logs, rows, lambda *row: row).items()}
 
 
 def _columns(rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:

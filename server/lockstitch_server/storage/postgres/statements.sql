@@ -49,6 +49,30 @@ CROSS JOIN LATERAL (
         AND (w.inclusive OR l.checkpoint_id <> w.most)
     ORDER BY l.checkpoint_id DESC LIMIT 1) c
 
+-- name: find_checkpoints
+-- For each of the wanted whose session there is: that, the checkpoint as in seek_checkpoints, and its pending writes in
+-- arrays, so that they do not repeat the rest. Whether there are too many of these is told by the session.
+SELECT w.number, s.key, s.tenant, s.session_id, s.created_at, s.updated_at, s.revision, s.last_log, s.checkpoint_count,
+       s.stored_bytes, s.write_bytes, s.ttl, s.expire_at,
+       CASE WHEN s.lease_expire_at > {clock} THEN s.lease_token ELSE 0 END,
+       CASE WHEN s.lease_expire_at > {clock} THEN s.lease_holder ELSE '' END,
+       CASE WHEN s.expire_at = 0 AND s.tombstone_until > {clock} THEN s.tombstone_until ELSE 0 END,
+       c.key, c.namespace, c.checkpoint_id, c.parent_id, c.step, c.revision, c.record, c.crc,
+       t.task_id, t.task_index, t.task_path, t.channel, t.data, t.crc
+FROM unnest($1::int[], $2::bytea[], $3::text[], $4::text[], $5::bool[]) AS w(number, key, namespace, most, inclusive)
+CROSS JOIN LATERAL (SELECT * FROM lockstitch.sessions s WHERE s.key = w.key LIMIT 1) s
+LEFT JOIN LATERAL (
+    SELECT * FROM lockstitch.checkpoints l
+    WHERE l.key = w.key AND l.namespace = w.namespace AND l.checkpoint_id <= w.most COLLATE "C"
+        AND (w.inclusive OR l.checkpoint_id <> w.most)
+    ORDER BY l.checkpoint_id DESC LIMIT 1) c ON true
+LEFT JOIN LATERAL (
+    SELECT array_agg(o.task_id) AS task_id, array_agg(o.task_index) AS task_index, array_agg(o.task_path) AS task_path,
+           array_agg(o.channel) AS channel, array_agg(o.data) AS data, array_agg(o.crc) AS crc
+    FROM (SELECT * FROM lockstitch.writes l
+          WHERE l.key = c.key AND l.namespace = c.namespace AND l.checkpoint_id = c.checkpoint_id
+          ORDER BY l.task_path, l.task_id, l.task_index) o) t ON s.write_bytes BETWEEN 1 AND {small_writes}
+
 -- name: get_ancestors
 WITH RECURSIVE chain(depth, parent_id) AS (
     SELECT 0, parent_id FROM lockstitch.checkpoints WHERE key = $1 AND namespace = $2 AND checkpoint_id = $3
@@ -73,6 +97,18 @@ CROSS JOIN LATERAL (
 -- name: get_segments
 SELECT w.number, s.start, s.size, s.data, s.crc
 FROM unnest($1::int[], $2::bytea[], $3::int[], $4::int[]) AS w(number, key, log, length)
+CROSS JOIN LATERAL (
+    SELECT start, size, data, crc FROM lockstitch.segments s
+    WHERE s.key = w.key AND s.log = w.log AND s.start < w.length ORDER BY s.start) s
+ORDER BY w.number, s.start
+
+-- name: get_segments_as_of
+WITH same AS MATERIALIZED (
+    SELECT r.key FROM unnest($5::bytea[], $6::bigint[]) AS r(key, revision)
+    CROSS JOIN LATERAL (SELECT FROM lockstitch.sessions s WHERE s.key = r.key AND s.revision = r.revision LIMIT 1) s
+)
+SELECT w.number, s.start, s.size, s.data, s.crc
+FROM unnest($1::int[], $2::bytea[], $3::int[], $4::int[]) AS w(number, key, log, length) JOIN same USING (key)
 CROSS JOIN LATERAL (
     SELECT start, size, data, crc FROM lockstitch.segments s
     WHERE s.key = w.key AND s.log = w.log AND s.start < w.length ORDER BY s.start) s

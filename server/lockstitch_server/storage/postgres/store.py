@@ -39,7 +39,9 @@ BEGIN = f"BEGIN ISOLATION LEVEL {READ_COMMITTED}; SET LOCAL idle_in_transaction_
 BEGIN_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 # Where rows are looked up by their keys, Postgres need not plan that anew at every use, which takes longer than a lone
 # look-up. By itself it goes on planning: for given arrays, which are short, a plan looks cheaper than for any.
-PLAN_ONCE = "SET {} plan_cache_mode = force_generic_plan"
+PLAN_ONCE = "SET SESSION plan_cache_mode = force_generic_plan"
+PLAN_ANEW = "SET LOCAL plan_cache_mode = auto"
+CANNOT_BE_SET = (asyncpg.UndefinedObjectError, asyncpg.FeatureNotSupportedError, asyncpg.PostgresSyntaxError)
 
 CONFLICTS = (
     LostRace,
@@ -135,13 +137,20 @@ class PostgresStore:
     async def _prepare(self, connection: AnyConnection) -> None:
         """Set up a new connection."""
         try:
-            await connection.execute(PLAN_ONCE.format("SESSION") if self._for_saves else "SHOW plan_cache_mode")
-        except asyncpg.PostgresError:
+            await connection.execute(PLAN_ONCE)
+        except CANNOT_BE_SET:
             self._can_plan_once = False
 
-    async def read(self, unit: ReadUnit[T], *, by_keys: bool = False) -> T:
-        begin = f"{BEGIN_SNAPSHOT}; {PLAN_ONCE.format('LOCAL')}" if by_keys and self._can_plan_once else BEGIN_SNAPSHOT
+    def _begin(self, how: str) -> str:
+        """How a transaction begins in which more is done than to look rows up by their keys."""
+        return f"{how}; {PLAN_ANEW}" if self._can_plan_once else how
+
+    async def read(self, unit: ReadUnit[T]) -> T:
+        begin = self._begin(BEGIN_SNAPSHOT)
         return await detached(self._run(lambda connection: _in_snapshot(connection, unit, begin)))
+
+    async def ask(self, unit: ReadUnit[T]) -> T:
+        return await detached(self._run(lambda connection: unit(PostgresCatalog(connection, lock=False))))
 
     async def write(self, unit: WriteUnit[T]) -> T:
         return await detached(self._run(lambda connection: _in_transaction(connection, unit)))
@@ -150,11 +159,12 @@ class PostgresStore:
         return await detached(self._run(lambda connection: commit(connection, basis, changes)))
 
     async def keep(self, unit: KeepUnit[T], *, snapshot: bool = False) -> T:
-        begin = BEGIN.replace(READ_COMMITTED, "REPEATABLE READ") if snapshot else BEGIN
+        begin = self._begin(BEGIN.replace(READ_COMMITTED, "REPEATABLE READ") if snapshot else BEGIN)
         return await detached(self._run(lambda connection: _kept(connection, unit, begin)))
 
     async def look(self, unit: KeepUnit[T]) -> T:
-        return await detached(self._run(lambda connection: _looked_at(connection, unit)))
+        begin = self._begin(BEGIN_SNAPSHOT)
+        return await detached(self._run(lambda connection: _looked_at(connection, unit, begin)))
 
     async def _run(self, function: Callable[[AnyConnection], Awaitable[T]]) -> T:
         if self._pool is None:
@@ -202,9 +212,12 @@ async def _in_snapshot(connection: AnyConnection, unit: ReadUnit[T], begin: str)
         await connection.execute("COMMIT")
 
 
-async def _looked_at(connection: AnyConnection, unit: KeepUnit[T]) -> T:
-    async with connection.transaction(isolation="repeatable_read", readonly=True):
+async def _looked_at(connection: AnyConnection, unit: KeepUnit[T], begin: str) -> T:
+    await connection.execute(begin)
+    try:
         return await unit(Keeper(PostgresExecutor(connection)))
+    finally:
+        await connection.execute("COMMIT")
 
 
 async def _kept(connection: AnyConnection, unit: KeepUnit[T], begin: str) -> T:

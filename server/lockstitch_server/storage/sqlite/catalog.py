@@ -10,6 +10,7 @@ from lockstitch_server.core.parts import Segment, Tail
 from lockstitch_server.core.pending import HEAD_BYTES, sizes_of
 from lockstitch_server.core.reading import (
     CheckpointQuery,
+    Found,
     ListedCheckpoint,
     LogName,
     NamespaceName,
@@ -86,6 +87,15 @@ class SqliteCatalog:
         found = ((name, self._connection.execute(SQL["get_greatest_written"], name).fetchone()) for name in namespaces)
         return {name: checkpoint_id for name, (checkpoint_id,) in found if checkpoint_id is not None}
 
+    async def find(self, seeks: Sequence[Seek]) -> Mapping[Seek, Found]:
+        sessions = await self.sessions(list({seek.key for seek in seeks}))
+        return {seek: await self._found(seek, sessions[seek.key]) for seek in seeks if seek.key in sessions}
+
+    async def segments_as_of(
+        self, logs: Sequence[LogRef], revisions: Mapping[bytes, int]
+    ) -> Mapping[LogRef, Sequence[Segment]]:
+        return await self.segments(logs)  # of the snapshot that the revisions are from
+
     async def list_sessions(self, query: SessionQuery) -> Sequence[SessionSummary]:
         rows = self._connection.execute(*listing.sessions(query, DIALECT))
         return [session_summary(row) for row in rows]
@@ -104,6 +114,13 @@ class SqliteCatalog:
     async def ancestors(self, start: CheckpointRef, limit: int) -> Sequence[CheckpointRow]:
         rows = self._connection.execute(SQL["get_ancestors"], {**start._asdict(), "limit": limit})
         return [CheckpointRow(*row) for row in rows]
+
+    async def _found(self, seek: Seek, session: SessionRow) -> Found:
+        row = self._seek(seek)
+        if row is None or not session.write_bytes:
+            return Found(session, row, ())
+        ref = CheckpointRef(row.key, row.namespace, row.checkpoint_id)
+        return Found(session, row, (await self.writes([ref]))[ref])
 
     def _seek(self, seek: Seek) -> CheckpointRow | None:
         if seek.checkpoint_id is None:

@@ -115,8 +115,11 @@ class SqliteStore:
         if self._identity is not None:
             await asyncio.to_thread(ping, self._path, self._identity)
 
-    async def read(self, unit: ReadUnit[T], *, by_keys: bool = False) -> T:
+    async def read(self, unit: ReadUnit[T]) -> T:
         return await self._run(self._reader, lambda connection: _in_snapshot(connection, unit))
+
+    async def ask(self, unit: ReadUnit[T]) -> T:
+        return await self.read(unit)
 
     async def write(self, unit: WriteUnit[T]) -> T:
         changes, result = await self._run(self._writer, lambda connection: _planned(connection, unit))

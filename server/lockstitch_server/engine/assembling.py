@@ -1,0 +1,111 @@
+"""Checkpoints put together from stored bytes."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from lockstitch_server.core.checkpoint import join_state
+from lockstitch_server.core.errors import Failure
+from lockstitch_server.core.parts import Segment, read_part
+from lockstitch_server.core.pending import in_order
+from lockstitch_server.core.reading import Catalog
+from lockstitch_server.core.records import CheckpointRef, CheckpointRow, LogRef, SessionRow, WriteRow
+from lockstitch_server.core.selection import Selection, join_checkpoint, selected
+from lockstitch_server.core.view import state_size
+from lockstitch_server.records.v1.record_pb2 import Part
+
+Segments = Mapping[LogRef, Sequence[Segment]]
+Writes = Mapping[CheckpointRef, Sequence[WriteRow]]
+
+
+class Wanted(NamedTuple):
+    """A checkpoint that was found, and what of it is wanted."""
+
+    session: SessionRow
+    row: CheckpointRow
+    selection: Selection
+
+    @property
+    def ref(self) -> CheckpointRef:
+        """Its name."""
+        return ref_of(self.row)
+
+    @property
+    def wants_writes(self) -> bool:
+        """Whether there may be pending writes that are wanted."""
+        return self.selection.writes and bool(self.session.write_bytes)
+
+
+class Loaded(NamedTuple):
+    """A checkpoint, put together from stored bytes."""
+
+    checkpoint: bytes
+    """The Checkpoint message, serialized."""
+    writes: Sequence[bytes]
+    """PendingWrite messages, serialized, by (task_path, task_id, index)."""
+    revision: int
+    """The revision that the content was written in."""
+    session_revision: int
+    checkpoint_id: str
+    saved_at: int
+    state_bytes: int
+    write_channels: Sequence[str]
+    trace_id: bytes
+    """Of the trace in which the content was written, 16 bytes; empty: none."""
+
+
+async def assemble(wanted: Sequence[Wanted], catalog: Catalog, known: Writes | None = None) -> list[Loaded | Failure]:
+    """Put checkpoints together out of rows, logs and pending writes, on one snapshot.
+
+    known: pending writes that need not be asked for.
+    """
+    known = known or {}
+    logs = logs_of(wanted)
+    refs = {each.ref for each in wanted if each.wants_writes and each.ref not in known}
+    segments = await catalog.segments(logs) if logs else {}
+    writes = await catalog.writes(sorted(refs)) if refs else {}
+    return [put_together(each, segments, {**known, **writes}) for each in wanted]
+
+
+def ref_of(row: CheckpointRow) -> CheckpointRef:
+    """The name of a checkpoint."""
+    return CheckpointRef(row.key, row.namespace, row.checkpoint_id)
+
+
+def logs_of(wanted: Iterable[Wanted]) -> list[LogRef]:
+    """The logs that hold what is wanted, sorted."""
+    return sorted({ref for each in wanted for ref in _logs(each.row, each.selection)})
+
+
+def put_together(wanted: Wanted, segments: Segments, writes: Writes) -> Loaded | Failure:
+    """A checkpoint; what stands against it where bytes are missing or damaged."""
+    session, row, selection = wanted
+
+    def data_of(part: Part) -> bytes:
+        return read_part(part, segments.get(LogRef(row.key, part.log, part.length), ()))
+
+    try:
+        record = row.decoded()
+        has_state = selection.state and record.HasField("manifest")
+        state = join_state(selected(record.manifest, selection), data_of) if has_state else None
+        pending = in_order(writes.get(wanted.ref, ()) if wanted.wants_writes else ())
+        return Loaded(
+            join_checkpoint(session.session_id, row, state),
+            [write.message for write in pending],
+            row.revision,
+            session.revision,
+            row.checkpoint_id,
+            row.saved_at,
+            state_size(record.manifest),
+            [write.channel for write in pending],
+            record.trace_id,
+        )
+    except Failure as failure:
+        return failure
+
+
+def _logs(row: CheckpointRow, selection: Selection) -> list[LogRef]:
+    try:
+        parts = selected(row.decoded().manifest, selection).parts
+    except Failure:
+        return []  # told when the checkpoint is put together
+    return [LogRef(row.key, part.log, part.length) for part in parts if part.log]
