@@ -102,13 +102,20 @@ def to_message(
 
 
 def from_message(
-    serde: SerializerProtocol, message: pb.Checkpoint, writes: Sequence[pb.PendingWrite], load: Load = from_blob
+    serde: SerializerProtocol,
+    message: pb.Checkpoint,
+    channels: Mapping[str, pb.CustomChannel],
+    writes: Sequence[pb.PendingWrite],
+    load: Load = from_blob,
 ) -> CheckpointTuple:
-    """A checkpoint with its pending writes. Raises what the serializer raises. load: how items of lists are loaded."""
+    """A checkpoint with its channels and pending writes. Raises what the serializer raises.
+
+    channels: those of its state, which the message need not have. load: how items of lists are loaded.
+    """
     header = from_blob(serde, message.header) if message.HasField("header") else {}
     rest = header.get("checkpoint", {})
     rest.setdefault("ts", _text(message.created_at))
-    values = from_channels(serde, message.state.custom, rest.get("channel_versions", ()), load)
+    values = from_channels(serde, channels, rest.get("channel_versions", ()), load)
     thread_id, namespace = message.session_id, message.namespace
     return CheckpointTuple(
         config=to_config(thread_id, namespace, message.checkpoint_id),

@@ -10,13 +10,13 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple, get_serializable_checkpoint_metadata
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from lockstitch._errors import ExpectedLatestMismatch, LeaseLost, NotFound
+from lockstitch._errors import ExpectedLatestMismatch, LeaseLost
 from lockstitch._flows import Flows
-from lockstitch._types import Latest, ListedCheckpoint, Loaded
+from lockstitch._types import ListedCheckpoint, Saved
 from lockstitch.adapters.langgraph import _sessions
-from lockstitch.adapters.langgraph._channels import has_value
 from lockstitch.adapters.langgraph._codec import Place, from_message, to_config, to_message, to_writes
 from lockstitch.adapters.langgraph._dumped import Dumped
+from lockstitch.adapters.langgraph._fetched import fetch
 from lockstitch.adapters.langgraph._history import History, history
 from lockstitch.adapters.langgraph._leases import Leases
 from lockstitch.adapters.langgraph._metadata import COUNTERS, STEP, exact_json, is_scalar, is_step, step_field
@@ -56,14 +56,10 @@ class Operations:
     async def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """The checkpoint that a config names; the latest where it names none."""
         place = Place.of(config)
-        found = await self._load(place)
-        message = found.checkpoint if found else None
+        found = await fetch(self.flows, self.settings.valued, place)
         if self.settings.leases and not place.checkpoint_id:
-            self.settings.leases.begin(place.thread_id, place.ns, message.checkpoint_id if message else None)
-        if found is None or message is None:
-            return None
-        self.settings.valued.put(message)
-        return from_message(self.serde, message, found.pending_writes, self.settings.revived.from_blob)
+            self.settings.leases.begin(place.thread_id, place.ns, found.checkpoint.checkpoint_id if found else None)
+        return from_message(self.serde, *found, self.settings.revived.from_blob) if found else None
 
     async def put(
         self,
@@ -79,8 +75,8 @@ class Operations:
         unmoved = _unmoved(known, checkpoint, new_versions) if known else {}
         message = to_message(self.serde, parent, checkpoint, metadata, unmoved, self.settings.dumped.to_blob)
         await self._carry_on(message, checkpoint, metadata, new_versions, known)
-        await self._save(message)
-        self.settings.valued.put(message)
+        saved = await self._save(message)
+        self.settings.valued.put(message, saved.revision)
         return to_config(config["configurable"]["thread_id"], message.namespace, message.checkpoint_id)
 
     async def put_writes(
@@ -115,7 +111,8 @@ class Operations:
         items = query.pages(self.flows, left)
         async with aclosing(items):
             async for item in items:
-                found = from_message(self.serde, item.checkpoint, item.pending_writes, self.settings.revived.from_blob)
+                message, load = item.checkpoint, self.settings.revived.from_blob
+                found = from_message(self.serde, message, message.state.custom, item.pending_writes, load)
                 if not query.matches(found.metadata):
                     continue
                 yield found
@@ -163,20 +160,12 @@ class Operations:
         if self.settings.leases:
             await self.settings.leases.close(self.flows)
 
-    async def _load(self, place: Place) -> Loaded | Latest | None:
-        if not place.checkpoint_id:
-            return await self.flows.load_latest(place.thread_id, place.ns)
-        try:
-            return await self.flows.load(place.thread_id, checkpoint_id=place.checkpoint_id, namespace=place.ns)
-        except NotFound:
-            return None
-
-    async def _save(self, message: Checkpoint) -> None:
+    async def _save(self, message: Checkpoint) -> Saved:
         token = await self._token(message.session_id)
         leases = self.settings.leases
         expected = leases.expected(message.session_id, message.namespace) if leases else None
         try:
-            await self.flows.save(message, lease_token=token, ttl=self.settings.ttl, expected_latest=expected)
+            return await self.flows.save(message, lease_token=token, ttl=self.settings.ttl, expected_latest=expected)
         except (LeaseLost, ExpectedLatestMismatch) as error:
             self._tell_lost(message.session_id, error)
             raise
@@ -208,14 +197,14 @@ class Operations:
             return
         if known is not None and not any(known.versions.get(name) == version for name, version in silent.items()):
             return
-        loaded = await self._load(Place(message.session_id, message.namespace, message.parent_id))
-        if loaded is None or loaded.checkpoint is None:
+        parent = Place(message.session_id, message.namespace, message.parent_id)
+        loaded = await fetch(self.flows, self.settings.valued, parent)
+        if loaded is None:
             return
-        channels = loaded.checkpoint.state.custom
-        valued = versions_of(channels)
+        valued = versions_of(loaded.channels)
         for name, version in silent.items():
-            if valued.get(name) == version and has_value(channels[name]):
-                message.state.custom[name].CopyFrom(channels[name])
+            if valued.get(name) == version:
+                message.state.custom[name].CopyFrom(loaded.channels[name])
 
 
 def _unmoved(

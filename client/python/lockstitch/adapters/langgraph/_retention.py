@@ -54,7 +54,7 @@ async def _needed(flows: Flows, serde: SerializerProtocol, thread_id: str) -> in
 async def _oldest(flows: Flows, serde: SerializerProtocol, latest: Checkpoint) -> str:
     """The id of the farthest checkpoint that the latest one is put together from."""
     oldest = latest.checkpoint_id
-    metadata: Mapping[str, Any] = from_message(serde, latest, ()).metadata
+    metadata: Mapping[str, Any] = from_message(serde, latest, {}, ()).metadata
     missing = set(metadata.get(COUNTERS) or ())
     if not missing:
         return oldest

@@ -1,4 +1,4 @@
-"""What the last checkpoint of a thread held: which channels had values, in which versions, and the lists among them."""
+"""What the last checkpoint of a thread held, so that it need be neither dumped nor fetched again."""
 
 import threading
 from collections import OrderedDict
@@ -13,12 +13,21 @@ MOST_BYTES = 64 * 1024 * 1024
 
 
 class Known(NamedTuple):
-    """A checkpoint. `versions`: of the channels that have a value. `lists`: those that are lists, perhaps."""
+    """A checkpoint as the server has it, in the revision in which its content was written.
+
+    versions: of the channels that have a value. channels: all of them; None where they have been too large to keep.
+    """
 
     checkpoint_id: str
+    revision: int
     versions: Mapping[str, str]
-    lists: Mapping[str, CustomChannel]
+    channels: Mapping[str, CustomChannel] | None
     size: int
+
+    @property
+    def lists(self) -> dict[str, CustomChannel]:
+        """Those of the channels that are lists."""
+        return {name: channel for name, channel in (self.channels or {}).items() if channel.HasField("list")}
 
 
 def versions_of(channels: Mapping[str, CustomChannel]) -> dict[str, str]:
@@ -27,36 +36,35 @@ def versions_of(channels: Mapping[str, CustomChannel]) -> dict[str, str]:
 
 
 class Valued:
-    """Remembers one checkpoint of each (thread, namespace), 4096 of them. Threads may share it.
-
-    Lists are kept as long as they have 64 MiB together, so that what has not changed need not be dumped again.
-    """
+    """Remembers one checkpoint of each (thread, namespace), 4096 of them, in 64 MiB. Threads may share it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: OrderedDict[tuple[str, str], Known] = OrderedDict()
         self._bytes = 0
 
-    def put(self, message: Checkpoint) -> None:
+    def put(self, message: Checkpoint, revision: int) -> None:
         """Remember a checkpoint that was saved or loaded, and that does not change any more."""
-        channels = message.state.custom
-        lists = {name: channel for name, channel in channels.items() if channel.HasField("list")}
-        size = message.ByteSize() if lists else 0  # which the lists keep in memory
-        if size > MOST_BYTES:
-            lists, size = {}, 0
+        size = message.ByteSize()
+        channels = message.state.custom if size <= MOST_BYTES else None
+        size = size if channels is not None else 0
         key = (message.session_id, message.namespace)
         with self._lock:
             self._forget(key)
-            self._known[key] = Known(message.checkpoint_id, versions_of(channels), lists, size)
+            self._known[key] = Known(message.checkpoint_id, revision, versions_of(message.state.custom), channels, size)
             self._bytes += size
             while self._bytes > MOST_BYTES or len(self._known) > MOST_THREADS:
                 self._forget(next(iter(self._known)))
 
     def get(self, thread_id: str, namespace: str, checkpoint_id: str) -> Known | None:
-        """None: it is not known."""
-        with self._lock:
-            known = self._known.get((thread_id, namespace))
+        """The checkpoint of this id; None: it is not known."""
+        known = self.last(thread_id, namespace)
         return known if known and known.checkpoint_id == checkpoint_id else None
+
+    def last(self, thread_id: str, namespace: str) -> Known | None:
+        """The checkpoint that was remembered last; None: it is not known."""
+        with self._lock:
+            return self._known.get((thread_id, namespace))
 
     def _forget(self, key: tuple[str, str]) -> None:
         known = self._known.pop(key, None)
