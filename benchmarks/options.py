@@ -35,6 +35,8 @@ class Options:
     """How often saves to a long session and to a short one are compared."""
     sessions: tuple[int, ...] = (10, 1_000, 100_000)
     """How many sessions are stored."""
+    tracing_turns: int = 6
+    """How often each server is measured, traced or not: two that are the same differ by a twentieth."""
     least_saves: int = 20_000
     """By how many saves, at least, so that the server is equally warm."""
 
@@ -60,6 +62,7 @@ TINY = Options(
     small_sessions=2,
     long_sessions=1,
     compared=3,
+    tracing_turns=1,
     sessions=(2, 10),
     least_saves=20,
 )

@@ -1,9 +1,11 @@
 """What tracing costs: off, of a hundredth of all saves, and of all; with OpenTelemetry's own instrumentation beside."""
 
 import os
+import random
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -20,7 +22,8 @@ STOCK = Path(__file__).parents[1] / "stock"
 
 
 def run(options: Options, results: Results) -> None:
-    """2 KB states at 64 in flight, with and without streams."""
+    """2 KB states at 64 in flight, with and without streams, in short turns: everybody in each, in a random order."""
+    turn = replace(options, seconds=options.seconds / 2)
     for _ in range(options.repeat):
         with collector() as target, Stand() as stand:
             contestants = [
@@ -28,7 +31,10 @@ def run(options: Options, results: Results) -> None:
                 for how, environment in _environments(target).items()
                 for kind in ("unary", "stream")
             ]
-            compare("tracing", contestants, options, results, [{"state_bytes": 2 * KB, "concurrency": IN_FLIGHT}])
+            for number in range(options.tracing_turns):
+                if number:  # the first is in the order of the table
+                    random.shuffle(contestants)
+                compare("tracing", contestants, turn, results, [{"state_bytes": 2 * KB, "concurrency": IN_FLIGHT}])
 
 
 def _environments(target: str) -> Mapping[str, Mapping[str, str]]:

@@ -61,7 +61,8 @@ own: with less than four there is little to gain."""
 TRACING = """\
 Saves of 2 KB on SQLite, with tracing off, of every hundredth save and of all, to a collector that looks into nothing.
 *Stock* is the same server with tracing off and `opentelemetry-instrumentation-grpc` around it, which makes one span for
-each call, and one for a whole stream; Lockstitch's own are four for each save."""
+each call, and one for a whole stream; Lockstitch's own are four for each save. All take short turns in a random order;
+*more than off* is the middle of the turns' ratios of CPU."""
 
 METHOD = """\
 **The load** comes from processes of its own: one for each contestant, idle while others are measured. It speaks HTTP/2

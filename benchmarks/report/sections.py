@@ -115,8 +115,9 @@ def tracing(results: Results) -> str:
     rows = []
     for name in results.values("tracing", "name"):
         base = f"off, {str(name).rpartition(', ')[2]}"
-        cost, without = (results.median("tracing", "server_cpu", name=each) for each in (name, base))
-        more = f"{100 * (cost / without - 1):+.0f}%" if cost and without else ""
+        cost = results.median("tracing", "server_cpu", name=name)
+        ratio = results.ratio("tracing", "server_cpu", {"name": name}, {"name": base})
+        more = f"{100 * (ratio - 1):+.0f}%" if ratio else ""
         rows.append((str(name), *_rate_and_times(results, "tracing", name=name)[:3], _scaled(cost, 1e6), more))
     head = ("tracing", "saves/s", "p50 ms", "p99 ms", "server CPU us", "more than off")
     return table(head, rows) if rows else ""

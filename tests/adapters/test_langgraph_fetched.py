@@ -54,7 +54,7 @@ def views(monkeypatch: pytest.MonkeyPatch) -> list[View]:
 
 def save(saver: LockstitchSaver, place: Any, number: int, **values: Any) -> Any:
     """A checkpoint in which these channels are new."""
-    versions = dict.fromkeys(values, number)
+    versions: Any = dict.fromkeys(values, number)
     return saver.put(place, checkpoint(values, versions), metadata(number), versions)
 
 
