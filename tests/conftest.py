@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.support.postgres import Postgres, PostgresMissing, find_binaries
 from tests.support.requirements import missing
@@ -14,6 +15,10 @@ from tests.support.requirements import missing
 # Tests start programs while gRPC's threads run here. What gRPC does when a process forks is for children that go on
 # with gRPC; ours become other programs at once, and one in twenty died of it. Read when gRPC is imported.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
+# An example that takes long says that the machine is busy: whoever else works on it must not fail a property.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
