@@ -2,12 +2,14 @@
 
 import json
 import time
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 import psutil
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 import lockstitch
 from lockstitch.v1.checkpoint_pb2 import Checkpoint
@@ -176,14 +178,32 @@ async def drained(answers: AsyncIterable[object]) -> None:
 class TestACallThatIsGivenUp:
     async def test_says_who_had_called(self, start: Start, receiver: Receiver) -> None:
         server = start(**endpoint(receiver))
-        async with grpc.aio.insecure_channel(server.target) as channel:
-            watch: Any = channel.unary_stream(f"/{WATCH}", request_serializer=WatchSessionRequest.SerializeToString)
-            call = watch(WatchSessionRequest(session_id="agent"), metadata=(("traceparent", SAMPLED),), timeout=0.5)
+        async with watching(server, timeout=2.001) as call:  # which gRPC sends as 2.01
             with pytest.raises(grpc.aio.AioRpcError):
                 await drained(call)
         span = spans_of(receiver.wait(lambda spans: WATCH in spans_of(spans)))[WATCH]
         assert span.attributes["rpc.response.status_code"] == "DEADLINE_EXCEEDED"
         assert span.attributes["network.peer.address"].startswith("ipv4:127.0.0.1:")
+
+    async def test_before_its_deadline_is_cancelled(self, start: Start, receiver: Receiver) -> None:
+        server = start(**endpoint(receiver))
+        async with watching(server, timeout=60, heartbeat=Duration(seconds=1)) as call:
+            await anext(aiter(call))
+            call.cancel()
+        span = spans_of(receiver.wait(lambda spans: WATCH in spans_of(spans)))[WATCH]
+        assert span.attributes["rpc.response.status_code"] == "CANCELLED"
+
+
+@asynccontextmanager
+async def watching(
+    server: LockstitchServer, *, timeout: float, heartbeat: Duration | None = None
+) -> AsyncIterator[Any]:
+    """A call of WatchSession over a connection that is there."""
+    async with grpc.aio.insecure_channel(server.target) as channel:
+        await channel.channel_ready()
+        watch: Any = channel.unary_stream(f"/{WATCH}", request_serializer=WatchSessionRequest.SerializeToString)
+        request = WatchSessionRequest(session_id="agent", heartbeat=heartbeat)
+        yield watch(request, metadata=(("traceparent", SAMPLED),), timeout=timeout)
 
 
 class TestWhatIsAskedFor:

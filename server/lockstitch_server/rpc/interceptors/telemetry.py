@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from lockstitch_server.rpc.call_spans import CallSpans
 
 OK = "OK"
+ROUNDING = 0.01
+"""How much longer than its caller wants, for its length, a call may last here: gRPC rounds a deadline up to send it."""
+TRANSIT_SECONDS = 0.005
+"""How much later a deadline may be here for having been on its way."""
 
 
 class Telemetry:
@@ -42,10 +46,11 @@ class Telemetry:
             try:
                 answer = await handle(data, context)
             except BaseException as error:
-                code = code_name(error, context)
+                seconds = perf_counter() - began
+                code = code_name(error, context, seconds)
                 if span is not None:
                     span.end(code, data, error=error)
-                self._ended(method, code, perf_counter() - began, data, context)
+                self._ended(method, code, seconds, data, context)
                 raise
             if span is not None:
                 span.end(OK, data, answer)
@@ -73,7 +78,7 @@ class Telemetry:
                     async for answer in answers:
                         yield answer
             except BaseException as error:
-                code, fault = code_name(error, context), error
+                code, fault = code_name(error, context, perf_counter() - began), error
                 raise
             finally:
                 if span is not None:
@@ -95,11 +100,18 @@ class Telemetry:
             self._log.ended(method, code, seconds, data, context, may_be_long=method.name in ENDLESS)
 
 
-def code_name(error: BaseException, context: CallContext) -> str:
-    """The status code that a caller is told, or would be told if he had waited."""
+def code_name(error: BaseException, context: CallContext, seconds: float) -> str:
+    """The status code that a caller is told, or would be told if he had waited.
+
+    seconds: how long the call has lasted.
+    """
     if isinstance(error, Failure):
         return code_of(error).name
     if isinstance(error, GeneratorExit | asyncio.CancelledError):
-        left = context.transport.time_remaining()
-        return "DEADLINE_EXCEEDED" if left is not None and left <= 0 else "CANCELLED"
+        return "DEADLINE_EXCEEDED" if _is_late(context.transport.time_remaining(), seconds) else "CANCELLED"
     return "INTERNAL"
+
+
+def _is_late(left: float | None, seconds: float) -> bool:
+    """Whether a call that has been given up was given up at its deadline: its caller's may be a little before ours."""
+    return left is not None and left <= ROUNDING * (left + seconds) + TRANSIT_SECONDS
