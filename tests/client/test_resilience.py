@@ -137,7 +137,7 @@ async def test_without_retries_a_call_that_the_server_resets_fails_as_if_it_was_
 
 async def test_retries_end_with_the_timeout(kind: Kind) -> None:
     with scripted_server(fail(grpc.StatusCode.UNAVAILABLE, "no database")) as server:
-        async with open_client(kind, server.target, timeout=0.5, retry=QUICK) as client:
+        async with open_client(kind, server.target, timeout=2, retry=QUICK) as client:
             with pytest.raises(LockstitchError, match="no database") as caught:
                 await client.save(Checkpoint(session_id="s"))
     assert isinstance(caught.value, Unavailable | DeadlineExceeded)
