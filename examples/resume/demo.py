@@ -50,7 +50,7 @@ def server(directory: Path) -> Iterator[str]:
         process = subprocess.Popen([*command, *options], cwd=directory, stdout=output, stderr=output)
     try:
         with lockstitch.Client(target) as client:
-            client.wait_ready(timeout=20)
+            client.wait_ready(timeout=60)
         tell("server", f"serves on {target}, with SQLite in {directory}")
         yield target
     except lockstitch.LockstitchError:

@@ -12,7 +12,8 @@ import lockstitch
 from lockstitch import END, NodeKind, SessionState, StepReport, json_text, message, node
 
 WORKFLOW = ("plan", "search", "read", "draft", "review", "publish")
-SECONDS_PER_NODE = 0.3
+SECONDS = dict.fromkeys(WORKFLOW, 0.3) | {"draft": 2.0}
+"""How long each node takes: the draft long enough to be interrupted."""
 
 
 def say(text: str) -> None:
@@ -53,7 +54,7 @@ def run_step(session: SessionState) -> StepReport:
     ran = NodeKind()
     ran.CopyFrom(session.frontier[0])
     say(f"step {session.step + 1}: {ran.custom} runs")
-    time.sleep(SECONDS_PER_NODE)  # here a model would be asked
+    time.sleep(SECONDS[ran.custom])  # here a model would be asked
     session.step += 1
     session.state.messages.version += 1
     session.state.messages.items.append(message("assistant", f"{ran.custom}: done"))
