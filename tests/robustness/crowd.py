@@ -20,7 +20,9 @@ OWN_CONNECTION = ("grpc.use_local_subchannel_pool", 1)
 
 def lines(server: LockstitchServer, message: str) -> list[dict[str, Any]]:
     """What was logged under this message, since the very first start."""
-    logged = [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
+    text = server.log.read_text()
+    whole = text[: text.rfind("\n") + 1].splitlines()  # the last one may be half written
+    logged = [json.loads(line) for line in whole if line.startswith("{")]
     return [line for line in logged if line["message"] == message]
 
 
