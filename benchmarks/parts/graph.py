@@ -10,7 +10,7 @@ STATE_BYTES = 2048
 
 def run(options: Options, results: Results) -> None:
     """Every repeat with stores of their own."""
-    for _ in range(options.repeat):
+    for _ in range(options.repeat * options.graph_runs):
         with Stand() as stand:
             for backend in BACKENDS:
                 ours = stand.client_of_lockstitch(f"LockstitchSaver, {backend}", "graph", backend)
