@@ -25,12 +25,14 @@ Process = subprocess.Popen[str]
 Saver = BaseCheckpointSaver[Any]
 PROGRAM = Path(__file__).with_name("leaseholder.py")
 WAIT_SECONDS = 60.0
+LEASE_SECONDS = 3
+"""Of a lease that is kept alive: long enough for a machine that has much else to do."""
 
 
 @pytest.fixture
 def other(server: LockstitchServer, thread_id: str) -> Iterator[Process]:
-    """A process in the middle of a run, with a lease of one second that it keeps alive."""
-    command = [sys.executable, str(PROGRAM), server.target, thread_id, "1"]
+    """A process in the middle of a run, with a lease that it keeps alive."""
+    command = [sys.executable, str(PROGRAM), server.target, thread_id, str(LEASE_SECONDS)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "waits\n"
@@ -45,7 +47,7 @@ def finish(process: Process) -> str:
 
 
 def leasing(target: str, holder: str = "this process") -> LockstitchSaver:
-    return LockstitchSaver(target, lease=LeasePolicy(ttl=1, holder=holder))
+    return LockstitchSaver(target, lease=LeasePolicy(ttl=LEASE_SECONDS, holder=holder))
 
 
 def take_over(saver: LockstitchSaver, thread_id: str) -> None:
@@ -62,11 +64,11 @@ def take_over(saver: LockstitchSaver, thread_id: str) -> None:
 
 def test_while_one_process_writes_another_is_told(server: LockstitchServer, thread_id: str, other: Process) -> None:
     with leasing(server.target) as saver:
-        for _ in range(2):  # it stays so beyond the lease's second
+        for pause in (LEASE_SECONDS + 1, 0):  # it stays so beyond the lease's time
             with pytest.raises(lockstitch.LeaseHeld) as told:
                 approval(saver).invoke(said("mine"), config(thread_id))
             assert told.value.holder == "the other process"
-            time.sleep(1.5)
+            time.sleep(pause)
         assert finish(other) == "done"
         approval(saver).invoke(said("mine"), config(thread_id))  # it gave its lease back
 
@@ -131,12 +133,31 @@ async def test_tasks_and_threads_of_one_saver_share_a_lease(server: LockstitchSe
 
 
 async def test_an_idle_lease_is_given_back(server: LockstitchServer, thread_id: str) -> None:
-    policy = LeasePolicy(ttl=1, idle=0.1, holder="one")
+    policy = LeasePolicy(ttl=LEASE_SECONDS, idle=0.1, holder="one")
     async with LockstitchSaver(server.target, lease=policy) as one, leasing(server.target, "two") as two:
         put = await one.aput(config(thread_id), checkpoint({}), metadata(), {})
         await asyncio.to_thread(take_over, two, thread_id)
         with pytest.raises(lockstitch.LeaseHeld):
             await one.aput(put, checkpoint({}), metadata(), {})
+
+
+@pytest.mark.parametrize("idle", [300, 0.001])
+async def test_who_renews_a_lease_given_back_meanwhile_leaves_the_next_one_alone(
+    server: LockstitchServer, thread_id: str, idle: float
+) -> None:
+    """Renewals go from lease to lease, and each may take its time."""
+    policy = LeasePolicy(idle=idle, holder="one")
+    async with LockstitchSaver(server.target, lease=policy) as saver, leasing(server.target, "two") as two:
+        put = await saver.aput(config(thread_id), checkpoint({}), metadata(), {})
+        leases = saver._settings.leases
+        assert leases is not None
+        given_back = leases._held[thread_id]
+        await saver.arelease_thread(thread_id)
+        await saver.aput_writes(put, [("a", 1)], "task")
+        await asyncio.to_thread(leases._renew, thread_id, given_back)
+        with pytest.raises(lockstitch.LeaseHeld):
+            await two.aput_writes(put, [("a", 2)], "other task")
+        await saver.aput_writes(put, [("a", 3)], "task")
 
 
 def test_a_policy_has_limits() -> None:

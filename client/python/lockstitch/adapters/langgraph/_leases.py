@@ -161,13 +161,23 @@ class Leases:
                     self._renew(thread_id, held)
 
     def _renew(self, thread_id: str, held: _Thread) -> None:
-        flows = self._blocking()
+        """This one, which may have been given back by now, and not what the thread has had since."""
+        flows, token = self._blocking(), held.token.result()
         try:
-            if time.monotonic() - held.used_at > self._policy.idle:
-                run(self.release(flows, thread_id))
+            if self._drop_idle(thread_id, held):
+                run(flows.release_lease(thread_id, token))
             else:
-                run(flows.renew_lease(thread_id, held.token.result(), ttl=self._policy.ttl))
+                run(flows.renew_lease(thread_id, token, ttl=self._policy.ttl))
         except LeaseLost as error:
-            self.lost(thread_id, error)
+            with self._lock:
+                held.lost = error
         except (LockstitchError, RuntimeError):  # the next round, or the next save, will show
             pass
+
+    def _drop_idle(self, thread_id: str, held: _Thread) -> bool:
+        """Forget it if it has not been used for long. Whether that is so."""
+        with self._lock:
+            idle = self._held.get(thread_id) is held and time.monotonic() - held.used_at > self._policy.idle
+            if idle:
+                del self._held[thread_id]
+            return idle
