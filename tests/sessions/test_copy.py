@@ -17,14 +17,14 @@ SAVES = 4
 
 
 async def test_a_large_session(replicas: list[RawApi]) -> None:
-    """1,000 steps, 10 MB. In less time than 20 saves of its last state take."""
+    """1,000 steps, 10 MB. In less of the processor's time than 20 saves of its last state take."""
     api = replicas[0]
     for step in range(STEPS):
         await api.save(_save("source", step))
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.process_time()
     answer = await copy(api, "source", "target")
-    took = time.perf_counter() - began
+    took = time.process_time() - began
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert answer.checkpoint_count == STEPS
@@ -37,11 +37,11 @@ async def test_a_large_session(replicas: list[RawApi]) -> None:
 
 
 async def _seconds_of_a_save(api: RawApi, checkpoint: Checkpoint) -> float:
-    began = time.perf_counter()
+    began = time.process_time()
     for number in range(SAVES):
         checkpoint.session_id = f"another {number}"
         await save(api, checkpoint)
-    return (time.perf_counter() - began) / SAVES
+    return (time.process_time() - began) / SAVES
 
 
 def _save(session: str, step: int) -> SaveRequest:
