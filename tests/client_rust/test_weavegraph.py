@@ -67,7 +67,7 @@ def test_a_run_that_is_killed_goes_on_in_a_new_process(
     reached = client.load_latest("killed").checkpoint
     assert reached is not None
     lines = weavegraph.run("run", server.target, "killed")
-    assert resumed_at(lines) == reached.step
+    assert resumed_at(lines) in (reached.step, reached.step + 1)  # a save may have been on its way
     assert nodes_run(lines) < 20
     check_complete(client, "killed", lines)
 
