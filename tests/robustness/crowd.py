@@ -14,7 +14,8 @@ from tests.support.api import GrpcApi
 from tests.support.postgres import has_ended
 from tests.support.server import LockstitchServer
 
-PATIENCE = 20.0
+PATIENCE = 60.0
+"""For what may need a new process or two, on a busy machine."""
 OWN_CONNECTION = ("grpc.use_local_subchannel_pool", 1)
 
 

@@ -1,9 +1,11 @@
 """What can befall a server's surroundings, and what its clients may be told of it."""
 
+import asyncio
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from typing import TypeVar
 
 import grpc
 import psutil
@@ -22,6 +24,8 @@ from tests.robustness.workload import full_save, pending_writes, writes_save
 from tests.support.api import Api, ApiError
 from tests.support.postgres import Postgres
 from tests.support.server import LockstitchServer
+
+T = TypeVar("T")
 
 INTERNALS = re.compile(
     r"postgres|asyncpg|sqlite|127\.0\.0\.1|localhost|errno|connect call|\bselect\b|traceback|/tmp", re.I
@@ -49,6 +53,19 @@ def locked(server: LockstitchServer) -> Iterator[None]:
     with closing(sqlite3.connect(server.store.removeprefix("sqlite:///"), isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
+
+
+async def arrived(calls: Iterable[Awaitable[T]], apis: Sequence[Api]) -> "Sequence[asyncio.Future[T]]":
+    """Begin calls, and return when the server has them: what comes after them on their connections is answered."""
+    await _answered(apis)  # they are connected: before, calls go out in any order
+    begun = [asyncio.ensure_future(call) for call in calls]
+    await asyncio.sleep(0)  # in which they go out
+    await _answered(apis)
+    return begun
+
+
+async def _answered(apis: Iterable[Api]) -> None:
+    await asyncio.gather(*(api.load_latest(LoadLatestRequest(session_id="none")) for api in apis))
 
 
 def process_of(server: LockstitchServer) -> psutil.Process:

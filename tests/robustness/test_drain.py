@@ -8,7 +8,7 @@ import time
 import grpc
 import pytest
 
-from tests.robustness.faults import frozen, locked, process_of
+from tests.robustness.faults import arrived, frozen, locked, process_of
 from tests.robustness.ledger import Ledger
 from tests.robustness.workload import full_save
 from tests.robustness.writers import FAILURES, Writer
@@ -29,8 +29,7 @@ async def test_saves_that_were_begun_are_finished() -> None:
         process = process_of(server)
         async with grpc_api(server.target) as api:
             with locked(server):
-                saves = [asyncio.create_task(api.save(full_save(f"session-{number}", 0))) for number in range(50)]
-                await asyncio.sleep(0.5)  # until they have arrived
+                saves = await arrived((api.save(full_save(f"session-{number}", 0)) for number in range(50)), [api])
                 server.signal(signal.SIGTERM)
                 await asyncio.sleep(0.5)
                 assert process.is_running()

@@ -4,7 +4,7 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import grpc
@@ -12,13 +12,15 @@ import psutil
 import pytest
 
 from lockstitch import AsyncClient
+from lockstitch.v1.checkpoint_service_pb2 import SaveResponse
 from tests.robustness.counting import count_up_together
 from tests.robustness.crowd import complete, crowd, lines, patient_crowd, pids, until
-from tests.robustness.faults import locked, process_of
+from tests.robustness.faults import arrived, locked, process_of
 from tests.robustness.ledger import Ledger
 from tests.robustness.workload import full_save
 from tests.robustness.writers import MOST_STEPS, Writer
 from tests.support.api import GrpcApi, grpc_api
+from tests.support.postgres import has_ended
 from tests.support.server import LockstitchServer
 
 WORKERS = 2
@@ -46,9 +48,9 @@ async def test_every_worker_is_called(on_file: LockstitchServer) -> None:
     workers = await complete(on_file, WORKERS)
     async with crowd(on_file.target, 40) as apis:
         await asyncio.gather(*(api.save(full_save(f"session-{n}", 0)) for n, api in enumerate(apis)))
-        called = {pid: _connections(pid, on_file) for pid in workers.values()}
-    assert sum(called.values()) == 40
-    assert min(called.values()) > 0
+        # Another, of whoever asked whether they are ready, may just be ending.
+        await until(lambda: sum(_connections(pid, on_file) for pid in workers.values()) == 40)
+        assert all(_connections(pid, on_file) for pid in workers.values())
     (line,) = lines(on_file, "serving")
     assert (line["listen"], line["workers"]) == (on_file.target, WORKERS)
 
@@ -162,38 +164,42 @@ async def test_no_save_fails_when_another_server_is_left(rng: random.Random, pos
 
 
 async def test_without_their_supervisor_workers_finish_and_end(on_file: LockstitchServer) -> None:
-    workers = list((await complete(on_file, WORKERS)).values())
+    workers = await _complete_processes(on_file)
     async with crowd(on_file.target, CLIENTS) as apis:
         with locked(on_file):
-            saves = await _begin_saves(apis)
+            saves = await _arrived_saves(apis)
             process = process_of(on_file)
             on_file.signal(signal.SIGKILL)
             await asyncio.to_thread(process.wait, SLACK_SECONDS)
             await asyncio.sleep(0.3)
-            assert all(map(psutil.pid_exists, workers)), "the saves are not done"
+            assert not any(map(has_ended, workers)), "the saves are not done"
         await asyncio.gather(*saves)
-    await until(lambda: not any(map(psutil.pid_exists, workers)))
+    await until(lambda: all(map(has_ended, workers)))
     await asyncio.to_thread(on_file.start)
 
 
-async def _begin_saves(apis: list[GrpcApi]) -> list["asyncio.Task[object]"]:
-    saves = [asyncio.create_task(api.save(full_save(f"locked-{n}", 0))) for n, api in enumerate(apis)]
-    await asyncio.sleep(0.5)  # until they have arrived
-    return saves  # type: ignore[return-value]  # a task of something is one of an object
+async def _complete_processes(server: LockstitchServer) -> list[psutil.Process]:
+    return [psutil.Process(pid) for pid in (await complete(server, WORKERS)).values()]
+
+
+async def _arrived_saves(apis: Sequence[GrpcApi]) -> "Sequence[asyncio.Future[SaveResponse]]":
+    return await arrived((api.save(full_save(f"locked-{n}", 0)) for n, api in enumerate(apis)), apis)
 
 
 async def test_a_second_signal_ends_all_at_once(on_file: LockstitchServer) -> None:
-    workers = list((await complete(on_file, WORKERS)).values())
+    """It does not wait for the saves, which wait for the file."""
+    workers = await _complete_processes(on_file)
     process = process_of(on_file)
     async with crowd(on_file.target, CLIENTS) as apis:
         with locked(on_file):
-            saves = await _begin_saves(apis)
+            saves = await _arrived_saves(apis)
             on_file.signal(signal.SIGTERM)
-            await asyncio.sleep(1)
+            await until(lambda: lines(on_file, "stopping"))
+            await asyncio.sleep(1)  # what comes sooner is taken for the same signal
             assert process.is_running()
             on_file.signal(signal.SIGTERM)
-            assert await asyncio.to_thread(process.wait, 2) == -signal.SIGTERM
-            await until(lambda: not any(map(psutil.pid_exists, workers)), 2)
+            assert await asyncio.to_thread(process.wait, SLACK_SECONDS) == -signal.SIGTERM
+            await until(lambda: all(map(has_ended, workers)))
         failures = await asyncio.gather(*saves, return_exceptions=True)
     assert all(isinstance(failure, grpc.aio.AioRpcError) for failure in failures)
 
