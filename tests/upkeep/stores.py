@@ -48,7 +48,8 @@ async def fill(api: Api) -> None:
     await api.unary("AcquireLease", AcquireLeaseRequest(session_id=SETTLED, holder="me", ttl=Duration(seconds=1)))
     update = UpdateSessionRequest(session_id=SETTLED, retention=RetentionPolicy(keep_last=7))
     update.set_labels["team"] = "a"
-    lease = await api.unary("AcquireLease", AcquireLeaseRequest(session_id=SETTLED, holder="me"))
+    request = AcquireLeaseRequest(session_id=SETTLED, holder="me", ttl=Duration(seconds=3600))
+    lease = await api.unary("AcquireLease", request)
     update.lease_token = lease.lease.token
     await api.unary("UpdateSession", update)
 
