@@ -61,7 +61,7 @@ def test_a_run_that_is_killed_goes_on_in_a_new_process(
     weavegraph: Probe, server: LockstitchServer, client: Client
 ) -> None:
     for step in (2, 7):  # twice
-        process = weavegraph.start("run", server.target, "killed", pause_ms=100)
+        process = weavegraph.start("run", server.target, "killed", pause_ms=300)
         wait_for_step(client, "killed", step)
         kill(process)
     reached = client.load_latest("killed").checkpoint

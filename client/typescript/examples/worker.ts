@@ -1,7 +1,7 @@
 /**
  * A runner of a small workflow, which saves a checkpoint at every barrier and goes on from the latest one:
  *
- *     node worker.js TARGET SESSION_ID
+ *     node worker.js TARGET SESSION_ID [MS_PER_NODE]
  *
  * Start it on any machine, kill it at any moment, start it again: the workflow goes on where it was.
  */
@@ -23,9 +23,8 @@ import {
 } from "lockstitch";
 
 const WORKFLOW = ["plan", "search", "read", "draft", "review", "publish"];
-const MS_PER_NODE = 100;
 
-const [target, sessionId = "demo"] = process.argv.slice(2);
+const [target, sessionId = "demo", msPerNode = "100"] = process.argv.slice(2);
 
 /** The session as it was at its last barrier; undefined if it has never been run. */
 async function resume(client: Client): Promise<SessionState | undefined> {
@@ -50,7 +49,7 @@ async function begin(client: Client): Promise<SessionState> {
 async function runStep(session: SessionState): Promise<StepReport> {
   const ran = session.frontier;
   const name = WORKFLOW[Number(session.step)];
-  await sleep(MS_PER_NODE); // here a model would be asked
+  await sleep(Number(msPerNode)); // here a model would be asked
   session.step += 1n;
   session.state?.messages?.items.push(create(MessageSchema, { role: "assistant", content: `${name}: done` }));
   const next = WORKFLOW[Number(session.step)];
