@@ -37,11 +37,11 @@ def save_of(word: str, step: int = 1, messages: int = 1) -> SaveRequest:
     return SaveRequest(checkpoint=checkpoint)
 
 
-def writes_of(size: int, task_id: str = "t") -> SaveWritesRequest:
+def writes_of(size: int, task_id: str = "t", step: int = 1) -> SaveWritesRequest:
     write = PendingWrite(
         task_id=task_id, channel="c", value=TypedBlob(type="bytes", data=random.Random(size).randbytes(size))
     )
-    return SaveWritesRequest(session_id=SESSION, checkpoint_id=f"{1:020}", writes=[write])
+    return SaveWritesRequest(session_id=SESSION, checkpoint_id=f"{step:020}", writes=[write])
 
 
 async def load(api: Api) -> LoadLatestResponse:
@@ -126,6 +126,7 @@ async def test_what_is_pruned_in_between_is_not_missed(api: Api, monkeypatch: py
 
 
 async def test_without_a_change_it_takes_no_transaction(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    await api.save_writes(writes_of(2 * SMALL_WRITES, step=0))
     await api.save(save_of("old"))
     await api.save_writes(writes_of(SMALL_WRITES // 4, "b"))
     await api.save_writes(writes_of(SMALL_WRITES // 4, "a"))

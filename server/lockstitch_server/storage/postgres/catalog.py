@@ -35,7 +35,7 @@ from lockstitch_server.storage.statements import load
 CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000"
 """The database's time in ns, now and not when the transaction began."""
 SMALL_WRITES = 64 * 1024
-"""Pending writes of a session are given along with a checkpoint up to so many bytes."""
+"""Pending writes are given along with their checkpoint up to so many bytes."""
 WORDS = {"{clock}": CLOCK, "{write_head}": str(HEAD_BYTES), "{small_writes}": str(SMALL_WRITES)}
 SQL = load(__package__, "statements.sql", WORDS)
 SESSION_COLUMNS, CHECKPOINT_COLUMNS = 15, 8
@@ -133,18 +133,17 @@ def _is_met(seek: Seek, row: CheckpointRow) -> bool:
 
 
 def _found(seek: Seek, columns: Sequence[Any]) -> Found:
-    """Columns: of the session, of the checkpoint, and of its pending writes, all of each column in an array."""
+    """Columns: of the session, of the checkpoint, the bytes of its pending writes, and theirs, each as an array."""
     session, rest = SessionRow(*columns[:SESSION_COLUMNS]), columns[SESSION_COLUMNS:]
-    checkpoint, writes = rest[:CHECKPOINT_COLUMNS], rest[CHECKPOINT_COLUMNS:]
+    checkpoint, (size, *writes) = rest[:CHECKPOINT_COLUMNS], rest[CHECKPOINT_COLUMNS:]
     if checkpoint[0] is None or not _is_met(seek, row := CheckpointRow(*checkpoint)):
         return Found(session, None, ())
-    if not session.write_bytes:
+    if size is None:
         return Found(session, row, ())
-    if session.write_bytes > SMALL_WRITES:
+    if size > SMALL_WRITES:
         return Found(session, row, None)
     name = (row.key, row.namespace, row.checkpoint_id)
-    rows = zip(*writes, strict=True) if writes[0] is not None else ()
-    return Found(session, row, [WriteRow(*name, *write) for write in rows])
+    return Found(session, row, [WriteRow(*name, *write) for write in zip(*writes, strict=True)])
 
 
 def _segments(logs: Sequence[LogRef], rows: Iterable[Record]) -> dict[LogRef, Sequence[Segment]]:

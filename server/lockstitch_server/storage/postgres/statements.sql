@@ -50,15 +50,15 @@ CROSS JOIN LATERAL (
     ORDER BY l.checkpoint_id DESC LIMIT 1) c
 
 -- name: find_checkpoints
--- For each of the wanted whose session there is: that, the checkpoint as in seek_checkpoints, and its pending writes in
--- arrays, so that they do not repeat the rest. Whether there are too many of these is told by the session.
+-- For each of the wanted whose session there is: that, the checkpoint as in seek_checkpoints, how many bytes of pending
+-- writes this has, and if these are few the writes: in arrays, so that they do not repeat the rest.
 SELECT w.number, s.key, s.tenant, s.session_id, s.created_at, s.updated_at, s.revision, s.last_log, s.checkpoint_count,
        s.stored_bytes, s.write_bytes, s.ttl, s.expire_at,
        CASE WHEN s.lease_expire_at > {clock} THEN s.lease_token ELSE 0 END,
        CASE WHEN s.lease_expire_at > {clock} THEN s.lease_holder ELSE '' END,
        CASE WHEN s.expire_at = 0 AND s.tombstone_until > {clock} THEN s.tombstone_until ELSE 0 END,
        c.key, c.namespace, c.checkpoint_id, c.parent_id, c.step, c.revision, c.record, c.crc,
-       t.task_id, t.task_index, t.task_path, t.channel, t.data, t.crc
+       z.bytes, t.task_id, t.task_index, t.task_path, t.channel, t.data, t.crc
 FROM unnest($1::int[], $2::bytea[], $3::text[], $4::text[], $5::bool[]) AS w(number, key, namespace, most, inclusive)
 CROSS JOIN LATERAL (SELECT * FROM lockstitch.sessions s WHERE s.key = w.key LIMIT 1) s
 LEFT JOIN LATERAL (
@@ -67,11 +67,16 @@ LEFT JOIN LATERAL (
         AND (w.inclusive OR l.checkpoint_id <> w.most)
     ORDER BY l.checkpoint_id DESC LIMIT 1) c ON true
 LEFT JOIN LATERAL (
+    SELECT sum(octet_length(l.data)) AS bytes FROM lockstitch.writes l
+    WHERE s.write_bytes > 0 AND l.key = c.key AND l.namespace = c.namespace AND l.checkpoint_id = c.checkpoint_id
+) z ON true
+LEFT JOIN LATERAL (
     SELECT array_agg(o.task_id) AS task_id, array_agg(o.task_index) AS task_index, array_agg(o.task_path) AS task_path,
            array_agg(o.channel) AS channel, array_agg(o.data) AS data, array_agg(o.crc) AS crc
     FROM (SELECT * FROM lockstitch.writes l
-          WHERE l.key = c.key AND l.namespace = c.namespace AND l.checkpoint_id = c.checkpoint_id
-          ORDER BY l.task_path, l.task_id, l.task_index) o) t ON s.write_bytes BETWEEN 1 AND {small_writes}
+          WHERE z.bytes <= {small_writes}
+              AND l.key = c.key AND l.namespace = c.namespace AND l.checkpoint_id = c.checkpoint_id
+          ORDER BY l.task_path, l.task_id, l.task_index) o) t ON true
 
 -- name: get_ancestors
 WITH RECURSIVE chain(depth, parent_id) AS (
