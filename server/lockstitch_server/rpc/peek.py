@@ -1,6 +1,5 @@
 """What a request is about, out of its bytes, without parsing it: for logs and traces of calls that are noted at all."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from google.protobuf.descriptor import Descriptor
@@ -43,37 +42,42 @@ def subject(data: bytes, request: Descriptor) -> Subject:
         return NOTHING
 
 
-def fields(data: bytes, at: int, end: int, last: int = MOST_NUMBERS) -> Iterator[tuple[int, Value]]:
-    """The first fields of a message, with their numbers, up to the one that goes beyond `last`: they come in order.
+def fields(data: bytes, at: int, end: int, last: int = MOST_NUMBERS) -> dict[int, Value]:
+    """The first fields of a message by their numbers, up to the one that goes beyond `last`: they come in order.
 
     at, end: where the message is. Raises IndexError where it is malformed.
     """
+    found: dict[int, Value] = {}
     for _ in range(MOST_FIELDS):
         if at >= end:
-            return
-        tag, at = (data[at], at + 1) if data[at] < MORE else _varint(data, at)
+            break
+        tag, at = data[at], at + 1
+        if tag >= MORE:
+            tag, at = _varint(data, at - 1)
         number, kind = tag >> 3, tag & 7
         if number > last:
-            return
-        if kind == VARINT:
-            value, at = _varint(data, at)
-            yield number, value
-        elif kind == DELIMITED:
-            size, at = (data[at], at + 1) if data[at] < MORE else _varint(data, at)
+            break
+        if kind == DELIMITED:
+            size, at = data[at], at + 1
+            if size >= MORE:
+                size, at = _varint(data, at - 1)
             if at + size > end:
                 raise IndexError
-            yield number, slice(at, at + size)
+            found[number] = slice(at, at + size)
             at += size
+        elif kind == VARINT:
+            found[number], at = _varint(data, at)
         elif kind in (FIXED64, FIXED32):
             at += 8 if kind == FIXED64 else 4
         else:
             raise IndexError
+    return found
 
 
 def _of_save(data: bytes) -> Subject:
-    found = dict(fields(data, 0, len(data)))
+    found = fields(data, 0, len(data))
     checkpoint = found.get(CHECKPOINT)
-    inner = dict(fields(data, checkpoint.start, checkpoint.stop, STEP)) if isinstance(checkpoint, slice) else {}
+    inner = fields(data, checkpoint.start, checkpoint.stop, STEP) if isinstance(checkpoint, slice) else {}
     step = inner.get(STEP, 0)
     is_delta = DELTA in found
     return Subject(
@@ -85,7 +89,7 @@ def _of_other(data: bytes, request: Descriptor) -> Subject:
     session_id, namespace = (request.fields_by_name.get(name) for name in ("session_id", "namespace"))
     if session_id is None:
         return NOTHING
-    found = dict(fields(data, 0, len(data)))
+    found = fields(data, 0, len(data))
     return Subject(
         _text(data, found.get(session_id.number)), _text(data, found.get(namespace.number)) if namespace else ""
     )
