@@ -234,9 +234,8 @@ async def test_health_is_open_and_reflection_is_not(world: World) -> None:
         reflect: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(
             "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
         )
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            [_ async for _ in reflect(iter([b"\x3a\x00"]), timeout=SECONDS)]
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        # Nothing is sent: gRPC's own client says INTERNAL, now and then, of a message that meets the end of its call.
+        assert await reflect(timeout=SECONDS).code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 async def test_nothing_secret_is_logged(world: World) -> None:
