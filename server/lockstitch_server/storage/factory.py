@@ -14,7 +14,7 @@ def create_store(url: str, *, pool_size: int = 8, migrate: bool = False, for_sav
 
     `migrate`: whether opening may create or upgrade a Postgres schema; SQLite and memory always do.
     `for_saves`: it does nothing else, beside one that has been opened before: the schema is known to be right, and is
-    not looked at; Postgres plans each statement once.
+    not looked at.
     """
     if url == "memory://":
         return SqliteStore(MEMORY)

@@ -36,7 +36,14 @@ CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000"
 """The database's time in ns, now and not when the transaction began."""
 SMALL_WRITES = 64 * 1024
 """Pending writes are given along with their checkpoint up to so many bytes."""
-WORDS = {"{clock}": CLOCK, "{write_head}": str(HEAD_BYTES), "{small_writes}": str(SMALL_WRITES)}
+SESSION = """
+    s.key, s.tenant, s.session_id, s.created_at, s.updated_at, s.revision, s.last_log, s.checkpoint_count,
+    s.stored_bytes, s.write_bytes, s.ttl, s.expire_at,
+    CASE WHEN s.lease_expire_at > {clock} THEN s.lease_token ELSE 0 END,
+    CASE WHEN s.lease_expire_at > {clock} THEN s.lease_holder ELSE '' END,
+    CASE WHEN s.expire_at = 0 AND s.tombstone_until > {clock} THEN s.tombstone_until ELSE 0 END"""
+"""The columns of a SessionRow. Whether a lease or a tombstone counts is by the database's clock."""
+WORDS = {"{session}": SESSION, "{clock}": CLOCK, "{write_head}": str(HEAD_BYTES), "{small_writes}": str(SMALL_WRITES)}
 SQL = load(__package__, "statements.sql", WORDS)
 SESSION_COLUMNS, CHECKPOINT_COLUMNS = 15, 8
 

@@ -1,10 +1,5 @@
 -- name: get_sessions
--- Whether a lease or a tombstone counts is by the database's clock.
-SELECT key, tenant, session_id, created_at, updated_at, revision, last_log, checkpoint_count, stored_bytes, write_bytes,
-       ttl, expire_at,
-       CASE WHEN lease_expire_at > {clock} THEN lease_token ELSE 0 END,
-       CASE WHEN lease_expire_at > {clock} THEN lease_holder ELSE '' END,
-       CASE WHEN expire_at = 0 AND tombstone_until > {clock} THEN tombstone_until ELSE 0 END
+SELECT {session}
 FROM unnest($1::bytea[]) AS w(wanted)
 CROSS JOIN LATERAL (SELECT * FROM lockstitch.sessions s WHERE s.key = w.wanted LIMIT 1) s
 
@@ -15,12 +10,8 @@ WITH locked AS MATERIALIZED (
     FROM (SELECT unnest($1::bytea[]) AS wanted ORDER BY 1) w
     CROSS JOIN LATERAL (SELECT * FROM lockstitch.sessions s WHERE s.key = w.wanted LIMIT 1 FOR UPDATE) s
 )
-SELECT key, tenant, session_id, created_at, updated_at, revision, last_log, checkpoint_count, stored_bytes, write_bytes,
-       ttl, expire_at,
-       CASE WHEN lease_expire_at > {clock} THEN lease_token ELSE 0 END,
-       CASE WHEN lease_expire_at > {clock} THEN lease_holder ELSE '' END,
-       CASE WHEN expire_at = 0 AND tombstone_until > {clock} THEN tombstone_until ELSE 0 END
-FROM locked
+SELECT {session}
+FROM locked s
 
 -- name: wipe_checkpoints
 DELETE FROM lockstitch.checkpoints WHERE key = ANY($1::bytea[])
@@ -52,11 +43,7 @@ CROSS JOIN LATERAL (
 -- name: find_checkpoints
 -- For each of the wanted whose session there is: that, the checkpoint as in seek_checkpoints, how many bytes of pending
 -- writes this has, and if these are few the writes: in arrays, so that they do not repeat the rest.
-SELECT w.number, s.key, s.tenant, s.session_id, s.created_at, s.updated_at, s.revision, s.last_log, s.checkpoint_count,
-       s.stored_bytes, s.write_bytes, s.ttl, s.expire_at,
-       CASE WHEN s.lease_expire_at > {clock} THEN s.lease_token ELSE 0 END,
-       CASE WHEN s.lease_expire_at > {clock} THEN s.lease_holder ELSE '' END,
-       CASE WHEN s.expire_at = 0 AND s.tombstone_until > {clock} THEN s.tombstone_until ELSE 0 END,
+SELECT w.number, {session},
        c.key, c.namespace, c.checkpoint_id, c.parent_id, c.step, c.revision, c.record, c.crc,
        z.bytes, t.task_id, t.task_index, t.task_path, t.channel, t.data, t.crc
 FROM unnest($1::int[], $2::bytea[], $3::text[], $4::text[], $5::bool[]) AS w(number, key, namespace, most, inclusive)
