@@ -42,7 +42,11 @@ image: ## Build the container image (IMAGE=, ENGINE=docker|podman|buildah)
 ##@ Check
 
 .PHONY: test
-test: $(VENV)/.dev ## Run every test, real Postgres included (ARGS="-k name")
+test: $(VENV)/.dev ## Run the tests but the slow ones, real Postgres included (ARGS="-k name")
+	$(BIN)/pytest -m "not slow" $(ARGS)
+
+.PHONY: test-all
+test-all: $(VENV)/.dev ## Run every test (ARGS="-k name")
 	$(BIN)/pytest $(ARGS)
 
 .PHONY: polyglot
@@ -63,7 +67,7 @@ rust: $(VENV)/.dev ## The Rust client: style, generated code, tests, package, gu
 
 .PHONY: ci
 ci: export LOCKSTITCH_REQUIRE_ALL := 1
-ci: $(VENV)/.bench lint types drift breaking test typescript java ## What CI runs: all checks and tests; a missing tool is a failure
+ci: $(VENV)/.bench lint types drift breaking test-all typescript java ## What CI runs: all checks and tests; a missing tool is a failure
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Style of Python, protobuf, Go, Rust and the Dockerfile

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.requirements import missing
 
-NEEDED = ("hpack", "langgraph", "matplotlib", "psycopg")
+NEEDED = ("matplotlib",)
 
 
 @pytest.fixture(autouse=True)
