@@ -32,21 +32,20 @@ async def refusal(source: str) -> str:
     return str(caught.value)
 
 
-async def test_no_file() -> None:
-    assert await refusal("none.db") == "there is no file none.db"
+async def test_no_file(directory: Path) -> None:
+    assert await refusal("none.db") == f"there is no file {directory}/none.db"
     assert await refusal("sqlite:///none.db") == "there is no file /none.db"
 
 
 async def test_not_a_database(directory: Path) -> None:
     (directory / "notes.txt").write_text("not a database " * 100)
-    assert await refusal("notes.txt") == "notes.txt cannot be read: file is not a database"
+    assert await refusal("notes.txt") == f"{directory}/notes.txt cannot be read: file is not a database"
 
 
 async def test_an_empty_file(directory: Path) -> None:
     (directory / "empty.db").touch()
-    assert (
-        await refusal("empty.db") == "empty.db cannot be read: it is no weavegraph database (no such table: sessions)"
-    )
+    refused = await refusal("empty.db")
+    assert refused == f"{directory}/empty.db cannot be read: it is no weavegraph database (no such table: sessions)"
 
 
 async def test_a_database_of_something_else(directory: Path) -> None:

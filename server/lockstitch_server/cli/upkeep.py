@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, TypeVar
 
@@ -132,15 +133,17 @@ def _output(file: str) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    part = Path(file + ".part")
+    part = Path(file + ".part").absolute()
     try:
         with part.open("wb") as out:
             yield out
             out.flush()
             os.fsync(out.fileno())
+        part.replace(file)
     except OSError as error:
         fail(f"cannot write {part}: {error.strerror}", UNUSABLE)
-    part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def archive(
@@ -162,13 +165,16 @@ def archive(
 
 
 async def _import(url: str, source: BinaryIO) -> "Restored":
-    from lockstitch_server.core.archive import frames
+    from lockstitch_server.core.archive import check_header, frames
     from lockstitch_server.engine.restorer import Restored, restore
 
+    found = frames(source)
+    header = next(found)
+    check_header(header)  # first: a file that is no archive must not create a store
     tally = Restored()
     told = _progress(lambda: f"{tally.created + tally.unchanged} sessions, {tally.checkpoints} checkpoints")
-    async with _opened(url) as opened, told:
-        await restore(opened, frames(source), tally)
+    async with _opened(url, read_only=False) as opened, told:
+        await restore(opened, chain([header], found), tally)
     return tally
 
 
@@ -176,7 +182,7 @@ def _input(file: str) -> BinaryIO:
     try:
         return sys.stdin.buffer if file == STANDARD else Path(file).open("rb")
     except OSError as error:
-        fail(f"cannot read {file}: {error.strerror}", UNUSABLE)
+        fail(f"cannot read {Path(file).absolute()}: {error.strerror}", UNUSABLE)
 
 
 def _url(config: str | None, assignments: list[str] | None, store: str | None) -> str:
@@ -184,10 +190,10 @@ def _url(config: str | None, assignments: list[str] | None, store: str | None) -
 
 
 @asynccontextmanager
-async def _opened(url: str) -> "AsyncIterator[Store]":
+async def _opened(url: str, *, read_only: bool = True) -> "AsyncIterator[Store]":
     from lockstitch_server.storage import create_store
 
-    store = create_store(url, pool_size=1)
+    store = create_store(url, pool_size=1, read_only=read_only)
     await store.open()
     try:
         yield store

@@ -79,6 +79,7 @@ async def _open_sqlite(url: str, writer: str) -> AsyncIterator[Database]:
     import aiosqlite
 
     path = sqlite_path(url)
+    path = path.absolute()
     if not path.is_file():
         raise SourceUnusable(f"there is no file {path}")
     uri = f"file:{quote(str(path))}?{_mode(path)}"

@@ -9,17 +9,22 @@ from lockstitch_server.storage.store import Store, StoreError
 POSTGRES_SCHEMES = ("postgresql://", "postgres://")
 
 
-def create_store(url: str, *, pool_size: int = 8, migrate: bool = False, for_saves: bool = False) -> Store:
+def create_store(
+    url: str, *, pool_size: int = 8, migrate: bool = False, for_saves: bool = False, read_only: bool = False
+) -> Store:
     """The store that a URL names, not opened yet. Raises StoreError for a URL that names none.
 
     `migrate`: whether opening may create or upgrade a Postgres schema; SQLite and memory always do.
     `for_saves`: it does nothing else, beside one that has been opened before: the schema is known to be right, and is
     not looked at.
+    `read_only`: opening creates and upgrades nothing, and fails where there is no store; `read`, `ask` and `look` work.
     """
     if url == "memory://":
+        if read_only:
+            raise StoreError("memory:// is empty outside of its server; name a SQLite file or a Postgres database")
         return SqliteStore(MEMORY)
     if url.startswith("sqlite:"):
-        return SqliteStore(path_of(url), for_saves=for_saves)
+        return SqliteStore(path_of(url), for_saves=for_saves, read_only=read_only)
     if url.startswith(POSTGRES_SCHEMES):
         if importlib.util.find_spec("asyncpg") is None:
             raise StoreError("Postgres needs asyncpg; install lockstitch[server,postgres]")

@@ -70,13 +70,29 @@ def check_owner(connection: sqlite3.Connection, path: str) -> None:
         raise StoreError(f"{path} is a SQLite database, but no Lockstitch store; choose another file")
 
 
+def check_sqlite(connection: sqlite3.Connection, path: str) -> None:
+    """Raises StoreError for a schema that is missing or behind. A newer one can be read."""
+    if (found := _version(connection)) is None:
+        raise StoreError(f"{path} has no Lockstitch schema; run: lockstitch migrate --store sqlite:///{path}")
+    if not _is_current(connection):
+        raise StoreError(
+            f"the schema of {path} is at version {found}, this program needs {head()}; "
+            f"run: lockstitch migrate --store sqlite:///{path}"
+        )
+
+
 def _is_current(connection: sqlite3.Connection) -> bool:
+    found = _version(connection)
+    # A version that is not known comes from a newer server, with whose schema this one can work.
+    return found is not None and (found == head() or found not in known())
+
+
+def _version(connection: sqlite3.Connection) -> str | None:
     (exists,) = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = ?", (VERSION_TABLE,)).fetchone()
     if not exists:
-        return False
+        return None
     found = connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()  # noqa: S608 - a constant
-    # A version that is not known comes from a newer server, with whose schema this one can work.
-    return found is not None and (found[0] == head() or found[0] not in known())
+    return found[0] if found is not None else None
 
 
 def _upgrade_sqlite(connection: sqlite3.Connection) -> None:

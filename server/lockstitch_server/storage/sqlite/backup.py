@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
-from lockstitch_server.storage.migrations import check_owner
+from lockstitch_server.storage.sqlite.read_only import connect_read_only
 from lockstitch_server.storage.store import StoreError
 
 PAGES = 1000
@@ -19,8 +19,7 @@ Progress = Callable[[int, int], None]
 
 def backup(path: str, destination: Path, progress: Progress) -> None:
     """Copy the store in `path` as it is at one moment; the copy is whole, or not there. Raises StoreError."""
-    if not Path(path).is_file():
-        raise StoreError(f"there is no SQLite database {path}")
+    destination = destination.absolute()
     if destination.exists():
         raise StoreError(f"{destination} is there already; choose another name")
     part = destination.with_name(destination.name + ".part")
@@ -28,7 +27,7 @@ def backup(path: str, destination: Path, progress: Progress) -> None:
         _copy(path, part, progress)
         os.replace(part, destination)
     except (sqlite3.Error, OSError) as error:
-        raise StoreError(f"cannot back up {path} to {destination}: {error}") from error
+        raise StoreError(f"cannot back up {Path(path).absolute()} to {destination}: {error}") from error
     finally:
         with suppress(FileNotFoundError):
             part.unlink()
@@ -37,8 +36,7 @@ def backup(path: str, destination: Path, progress: Progress) -> None:
 def _copy(path: str, part: Path, progress: Progress) -> None:
     with suppress(FileNotFoundError):
         part.unlink()
-    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as source:
-        check_owner(source, path)
+    with closing(connect_read_only(path, BUSY_SECONDS)) as source:
         # One snapshot: without it, every save of a server would make the copy begin anew.
         source.execute("BEGIN")
         source.execute("SELECT count(*) FROM sqlite_master").fetchone()

@@ -23,6 +23,7 @@ from lockstitch_server.storage.sqlite.apply import TailMoved, apply, holds
 from lockstitch_server.storage.sqlite.catalog import SqliteCatalog
 from lockstitch_server.storage.sqlite.keeping import SqliteExecutor
 from lockstitch_server.storage.sqlite.pinger import identity, ping
+from lockstitch_server.storage.sqlite.read_only import connect_read_only
 from lockstitch_server.storage.sqlite.wal import MOST_PAGES, WalKeeper
 from lockstitch_server.storage.store import Connections, KeepUnit, ReadUnit, StoreError, WriteUnit
 
@@ -71,9 +72,10 @@ class SqliteStore:
     row_sizes = ROW_SIZES
     readers = 1
 
-    def __init__(self, path: str, *, for_saves: bool = False) -> None:
+    def __init__(self, path: str, *, for_saves: bool = False, read_only: bool = False) -> None:
         self._path = path
         self._for_saves = for_saves
+        self._read_only = read_only
         self._writer: ThreadConnection | None = None
         self._reader: ThreadConnection | None = None
         self._copier: ThreadConnection | None = None
@@ -86,6 +88,9 @@ class SqliteStore:
         return None
 
     async def open(self) -> None:
+        if self._read_only:
+            self._reader = await self._connect()
+            return
         self._writer = await self._connect()
         try:
             if not self._for_saves:
@@ -156,6 +161,8 @@ class SqliteStore:
         return connection
 
     def _open_connection(self) -> sqlite3.Connection:
+        if self._read_only:
+            return connect_read_only(self._path, BUSY_SECONDS)
         connection = sqlite3.connect(self._path, timeout=OPENING_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             check_owner(connection, self._path)  # first: another's file must not be touched
