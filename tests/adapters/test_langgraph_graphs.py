@@ -12,6 +12,8 @@ from langgraph.graph import START, StateGraph
 from langgraph.types import Command
 from typing_extensions import TypedDict
 
+import lockstitch
+from lockstitch import Retention
 from lockstitch.adapters.langgraph import LockstitchSaver
 from tests.adapters.checkpoints import config
 from tests.adapters.graphs import Graph, answers, approval, crowd, history, said
@@ -141,18 +143,40 @@ async def test_a_delta_channels_history_is_one_call(server: LockstitchServer, th
         assert await saver.aget_delta_channel_history(config=latest.config, channels=[]) == {}
 
 
-@pytest.mark.parametrize("frequency", [2, 1000])
-def test_prune_keeps_what_delta_channels_are_put_together_from(
-    blocking: LockstitchSaver, thread_id: str, frequency: int
+@pytest.mark.parametrize("frequency", [2, 5, 1000])
+def test_retention_keeps_what_delta_channels_are_restored_from(
+    server: LockstitchServer, blocking: LockstitchSaver, thread_id: str, frequency: int
 ) -> None:
-    graph = noting(blocking, frequency)
+    """The saver's own prune, and the server's: the same values after it, and the next run goes on from them."""
+    graph, policy = noting(blocking, frequency), Retention(keep_last=2)
+    values, count = [], 0
     for number in range(4):
-        graph.invoke({"notes": [f"input {number}"]}, config(thread_id))
-    before = graph.get_state(config(thread_id)).values
+        # A saver that has just begun knows nothing of the parent, and one that goes on does.
+        with LockstitchSaver(server.target, serde=blocking.serde) as fresh:
+            for each in (blocking, fresh):
+                noting(each, frequency).invoke({"notes": [f"input {number}"]}, config(thread_id))
+        values = graph.get_state(config(thread_id)).values["notes"]
+        assert len(values) == 4 * (number + 1)
     count = len(list(blocking.list(config(thread_id))))
+    with lockstitch.Client(server.target) as client:
+        client.prune_sessions([thread_id], retention=policy)
+    assert graph.get_state(config(thread_id)).values["notes"] == values
     blocking.prune([thread_id])
-    assert graph.get_state(config(thread_id)).values == before
-    assert (len(list(blocking.list(config(thread_id)))) < count) == (frequency == 2)
+    assert graph.get_state(config(thread_id)).values["notes"] == values
+    assert (len(list(blocking.list(config(thread_id)))) < count) == (frequency != 1000)
+    graph.invoke({"notes": ["next"]}, config(thread_id))
+    assert graph.get_state(config(thread_id)).values["notes"][: len(values) + 1] == [*values, "next"]
+
+
+def test_a_delta_channel_whose_ancestors_are_gone_is_an_error(
+    server: LockstitchServer, blocking: LockstitchSaver, thread_id: str
+) -> None:
+    graph = noting(blocking, 1000)
+    for run in ("first", "second"):
+        graph.invoke({"notes": [run]}, {**config(thread_id), "metadata": {"run_id": run}})
+    blocking.delete_for_runs(["first"])
+    with LockstitchSaver(server.target, serde=blocking.serde) as saver, pytest.raises(lockstitch.DataLoss):
+        noting(saver, 1000).get_state(config(thread_id))
 
 
 async def test_lists_of_all_threads_and_namespaces(saver: LockstitchSaver, thread_id: str) -> None:

@@ -12,6 +12,10 @@ import pytest
 from benchmarks.stored import stored_bytes
 from lockstitch.v1.checkpoint_pb2 import Checkpoint
 from lockstitch_server.config import Settings
+from lockstitch_server.core.session import Retention
+from lockstitch_server.engine.pruner import Pruner
+from lockstitch_server.rpc.context import DEFAULT_TENANT
+from lockstitch_server.startup import open_store
 from tests.conformance.builders import blob, contents, page, save, state, summary
 from tests.conformance.session_builders import prune
 from tests.support.api import RawApi, raw_api
@@ -104,3 +108,24 @@ async def _vacuum(url: str) -> None:
         await connection.execute("VACUUM FULL")
     finally:
         await connection.close()
+
+
+async def test_a_save_that_depends_on_what_is_about_to_go(settings: Settings) -> None:
+    """A checkpoint saved between the look at a session and the deletion keeps the ancestors that it depends on."""
+    async with raw_api(settings) as api, open_store(settings) as store:
+        for step in range(5):
+            await save(api, Checkpoint(session_id="s", step=step, checkpoint_id=f"{step}", parent_id=f"{step - 1}"))
+        saved = False
+
+        async def save_meanwhile() -> None:
+            nonlocal saved
+            if not saved:
+                saved = True
+                late = Checkpoint(session_id="s", step=9, checkpoint_id="9", parent_id="2", depends_on="1")
+                await save(api, late)
+
+        pruner = Pruner(store, Retention())
+        done = await pruner.prune(DEFAULT_TENANT, "s", Retention(keep_last=1), dry_run=False, pause=save_meanwhile)
+        assert saved
+        assert [found.checkpoint_id for found in (await page(api, "s")).checkpoints] == ["9", "2", "1"]
+        assert done.checkpoints == 3

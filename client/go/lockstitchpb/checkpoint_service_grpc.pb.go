@@ -92,7 +92,8 @@ type CheckpointServiceClient interface {
 	// Gives the ancestors of a checkpoint along parent_id, nearest first, without
 	// the checkpoint itself. Ends where a parent_id is empty, does not exist or
 	// was given already. Errors: INVALID_ARGUMENT, NOT_FOUND (the checkpoint to
-	// start from), DATA_LOSS.
+	// start from), DATA_LOSS (also where the walk would end before the ancestor
+	// that the checkpoint names in depends_on).
 	WalkAncestors(ctx context.Context, in *WalkAncestorsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WalkAncestorsResponse], error)
 }
 
@@ -275,7 +276,8 @@ type CheckpointServiceServer interface {
 	// Gives the ancestors of a checkpoint along parent_id, nearest first, without
 	// the checkpoint itself. Ends where a parent_id is empty, does not exist or
 	// was given already. Errors: INVALID_ARGUMENT, NOT_FOUND (the checkpoint to
-	// start from), DATA_LOSS.
+	// start from), DATA_LOSS (also where the walk would end before the ancestor
+	// that the checkpoint names in depends_on).
 	WalkAncestors(*WalkAncestorsRequest, grpc.ServerStreamingServer[WalkAncestorsResponse]) error
 	mustEmbedUnimplementedCheckpointServiceServer()
 }

@@ -1,10 +1,11 @@
 """Lists, and walks along parents."""
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from lockstitch_server.core.ancestry import depends_on
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.reading import Catalog, CheckpointQuery, ListedCheckpoint, SessionQuery
 from lockstitch_server.core.records import CheckpointRef, CheckpointRow, Seek, SessionSummary
@@ -75,23 +76,30 @@ class Lister:
         return await self._store.read(unit)
 
     async def ancestors(self, walk: Walk) -> AsyncIterator[Loaded]:
-        """The parents of a checkpoint, nearest first. Fails with CHECKPOINT_NOT_FOUND, DATA_LOSS."""
-        seen = {await self._start(walk)}
-        start, left = next(iter(seen)), walk.limit
+        """The parents of a checkpoint, nearest first.
+
+        Fails with CHECKPOINT_NOT_FOUND; with DATA_LOSS also where it depends on an ancestor that is missing.
+        """
+        first = await self._start(walk)
+        seen, start, left = {first.checkpoint_id}, first.checkpoint_id, walk.limit
         while True:
             chunk = min(WALK_CHUNK, left) if walk.limit else WALK_CHUNK
             rows, loaded = await self._ancestors(walk, start, chunk)
             for row, item in zip(rows, loaded, strict=True):
                 if row.checkpoint_id in seen:
+                    _check_complete(walk, first, seen)
                     return
                 seen.add(row.checkpoint_id)
                 yield _whole(item)
             left -= len(rows)
-            if len(rows) < chunk or (walk.limit and left <= 0):
+            if walk.limit and left <= 0:
+                return
+            if len(rows) < chunk:
+                _check_complete(walk, first, seen)
                 return
             start = rows[-1].checkpoint_id
 
-    async def _start(self, walk: Walk) -> str:
+    async def _start(self, walk: Walk) -> CheckpointRow:
         seek = Seek(walk.key, walk.namespace, "at" if walk.checkpoint_id else "below", walk.checkpoint_id or None)
 
         async def unit(catalog: Catalog) -> CheckpointRow | None:
@@ -102,7 +110,7 @@ class Lister:
         row = await self._store.read(unit)
         if row is None:
             raise not_found(walk.session_id)
-        return row.checkpoint_id
+        return row
 
     async def _ancestors(
         self, walk: Walk, start: str, limit: int
@@ -133,6 +141,20 @@ class Lister:
 def not_found(session_id: str) -> Failure:
     """What is told of a checkpoint that is not there."""
     return Failure(Reason.CHECKPOINT_NOT_FOUND, "there is no such checkpoint", session_id=session_id)
+
+
+def _check_complete(walk: Walk, first: CheckpointRow, seen: Container[str]) -> None:
+    """Fails with DATA_LOSS where the walk from `first` has ended before the ancestor that `first` depends on."""
+    farthest = depends_on(first)
+    if farthest and farthest not in seen:
+        raise Failure(
+            Reason.DATA_LOSS,
+            f"checkpoint {first.checkpoint_id!r} depends on its ancestor {farthest!r}, and the walk ends before it: "
+            "an ancestor was deleted",
+            session_id=walk.session_id,
+            namespace=walk.namespace,
+            checkpoint_id=first.checkpoint_id,
+        )
 
 
 def _whole(item: Loaded | Failure) -> Loaded:

@@ -3,6 +3,9 @@
 First the checkpoints go, some at a time, each time in one transaction that leaves the session whole. What only they
 needed is then an orphan for ever: a save builds on checkpoints that are there, and log numbers never come again. So
 orphans can be looked for beside everything else.
+
+Retention keeps the ancestors that a checkpoint which stays depends on (`Checkpoint.depends_on`). What callers name
+is deleted as they say.
 """
 
 import asyncio
@@ -11,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from lockstitch_server.core.ancestry import Ancestry
 from lockstitch_server.core.chunks import chunks
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.ids import session_key
@@ -19,7 +23,7 @@ from lockstitch_server.core.reading import CheckpointQuery
 from lockstitch_server.core.records import CheckpointRow, Seek
 from lockstitch_server.core.session import Retention, Session, held
 from lockstitch_server.engine.lister import not_found
-from lockstitch_server.storage.keeper import CheckpointName, Keeper
+from lockstitch_server.storage.keeper import PAGE, CheckpointName, Keeper
 from lockstitch_server.storage.store import Store
 
 BATCH = 200
@@ -33,6 +37,14 @@ class Pruned(NamedTuple):
 
     checkpoints: int = 0
     bytes: int = 0
+
+
+class _Outdated(NamedTuple):
+    """Checkpoints that need not stay, as a session was seen. ancestry: of all its checkpoints at that time."""
+
+    session: Session
+    names: Sequence[CheckpointName]
+    ancestry: Ancestry
 
 
 class Deleted(NamedTuple):
@@ -72,12 +84,12 @@ class Pruner:
         checkpoints = size = 0
         again = True
         while again:
-            session, names = await self._store.look(lambda keeper: self._doomed(keeper, tenant, session_id, retention))
+            outdated = await self._store.look(lambda keeper: self._outdated(keeper, tenant, session_id, retention))
             again = False
-            for some in chunks(names, BATCH):
+            for some in chunks(outdated.names, BATCH):
                 await pause()
-                gone = await self._delete_some(session, some)
-                if gone is None:  # others have deleted meanwhile: which ones stay is another question now
+                gone = await self._delete_some(outdated, some)
+                if gone is None:  # the session has changed so that other checkpoints have to stay
                     again = True
                     break
                 checkpoints, size = checkpoints + gone.checkpoints, size + gone.bytes
@@ -90,33 +102,40 @@ class Pruner:
             return asked
         return session.retention if session.retention is not None else self.retention
 
-    async def _doomed(
-        self, keeper: Keeper, tenant: str, session_id: str, asked: Retention | None
-    ) -> tuple[Session, list[CheckpointName]]:
-        session = await keeper.get(tenant, session_id)
+    async def _outdated(self, keeper: Keeper, tenant: str, session_id: str, asked: Retention | None) -> _Outdated:
+        session, ancestry = await keeper.get(tenant, session_id), Ancestry()
         policy = self._policy(session, asked)
-        return session, await keeper.outdated(session, policy) if policy and session.alive else []
+        names = await keeper.outdated(session, policy) if policy and session.alive else []
+        if names:
+            leaving = {name[:2] for name in names}
+            async for rows in _pages(keeper, session):
+                ancestry.add(rows, leaving=leaving)
+            needed = ancestry.needed()
+            names = [name for name in names if name[:2] not in needed]
+        return _Outdated(session, names, ancestry)
 
     async def _would_go(self, keeper: Keeper, tenant: str, session_id: str, asked: Retention | None) -> Pruned:
-        session, names = await self._doomed(keeper, tenant, session_id, asked)
+        session, names, _ = await self._outdated(keeper, tenant, session_id, asked)
         if not names:
             return Pruned()
-        doomed = set(names)
+        leaving = set(names)
         size = await keeper.write_bytes_of(session, names)
         named: dict[int, int] = {}
         async for rows in _pages(keeper, session):
-            going = [row for row in rows if _name(row) in doomed]
-            size += sum(len(row.record) for row in going)
-            named |= named_logs(row for row in rows if _name(row) not in doomed)
+            size += sum(len(row.record) for row in rows if _name(row) in leaving)
+            named |= named_logs(row for row in rows if _name(row) not in leaving)
         size += sum(length for log, length in (await keeper.logs(session)).items() if log not in named)
         return Pruned(len(names), size)
 
-    async def _delete_some(self, seen: Session, names: Sequence[CheckpointName]) -> Pruned | None:
-        """Delete checkpoints, unless any were deleted since the session was `seen`, which is brought up to date."""
+    async def _delete_some(self, outdated: _Outdated, names: Sequence[CheckpointName]) -> Pruned | None:
+        """Delete checkpoints. None: meanwhile others have deleted some, or have saved what depends on these."""
+        seen = outdated.session
 
         async def unit(keeper: Keeper) -> tuple[Pruned, int] | None:
             session = await keeper.lock(seen.row.tenant, seen.row.session_id)
             if not session.alive or session.deletion_revision != seen.deletion_revision:
+                return None
+            if not await _still_unneeded(keeper, session, outdated, names):
                 return None
             before = session.row.stored_bytes
             rows = await keeper.rows(session, names)
@@ -228,6 +247,21 @@ class Pruner:
         if deleted.checkpoints:
             await self.collect(tenant, session_id)
         return deleted
+
+
+async def _still_unneeded(
+    keeper: Keeper, session: Session, outdated: _Outdated, names: Sequence[CheckpointName]
+) -> bool:
+    """Whether nothing that was saved since `outdated` was read depends on these checkpoints."""
+    if session.row.revision == outdated.session.row.revision:
+        return True
+    saved = await keeper.saved_since(session, outdated.session.row.revision, PAGE + 1, lately=False)
+    if len(saved) > PAGE:
+        return False
+    outdated.ancestry.add(
+        await keeper.rows(session, [CheckpointName(s.namespace, s.checkpoint_id, s.revision) for s in saved])
+    )
+    return outdated.ancestry.needed().isdisjoint(name[:2] for name in names)
 
 
 async def _pages(keeper: Keeper, session: Session) -> AsyncIterator[list[CheckpointRow]]:

@@ -139,6 +139,7 @@ RULES: Mapping[str, Mapping[str, Sequence[Rule]]] = {
         "skipped_nodes": NODES,
         "metadata": [Count("max_metadata_entries"), Keys(Text(255)), Values(Json())],
         "header": [Sub()],
+        "depends_on": [CHECKPOINT_ID],
     },
     "lockstitch.v1.PendingWrite": {
         "task_id": [Id(255, 1)],

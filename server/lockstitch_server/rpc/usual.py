@@ -18,7 +18,7 @@ from lockstitch_server.rpc.swift import Predicate, compile_rules
 
 CHECKPOINT, REQUEST = "lockstitch.v1.Checkpoint", "lockstitch.v1.SaveRequest"
 NAMES = ("session_id", "namespace", "checkpoint_id", "parent_id", "step")
-HEADER = ("frontier", "ran_nodes", "skipped_nodes", "metadata", "header")
+HEADER = ("frontier", "ran_nodes", "skipped_nodes", "metadata", "header", "depends_on")
 """What of a checkpoint is looked at with its header, which is the same in many."""
 MOST_HEADERS, LONGEST_HEADER = 2048, 1024
 

@@ -14,6 +14,7 @@ from tests.conformance.suite.copies import TestCopySession, target
 from tests.conformance.suite.damage import TestDamage
 from tests.conformance.suite.deletion import TestDeleteByMetadata, TestDeleteSessions, TestRewind
 from tests.conformance.suite.delta import TestDelta, TestDeltaThatDoesNotFit
+from tests.conformance.suite.dependencies import TestDependencies
 from tests.conformance.suite.exactness import TestExactness
 from tests.conformance.suite.expected import TestExpectedLatest, TestLeaseToken
 from tests.conformance.suite.expiry import TestExpired, TestExpiry, expired_sessions
@@ -47,6 +48,7 @@ __all__ = [
     "TestDeleteSessions",
     "TestDelta",
     "TestDeltaThatDoesNotFit",
+    "TestDependencies",
     "TestExactness",
     "TestExpectedLatest",
     "TestExpired",

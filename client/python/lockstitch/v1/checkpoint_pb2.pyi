@@ -682,6 +682,7 @@ class Checkpoint(_message.Message):
     UPDATED_CHANNELS_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     HEADER_FIELD_NUMBER: _builtins.int
+    DEPENDS_ON_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session. 1 to 255 bytes."""
     namespace: _builtins.str
@@ -700,6 +701,13 @@ class Checkpoint(_message.Message):
     """Number of the barrier. 0 to 2^63-1; more is INVALID_ARGUMENT."""
     concurrency_limit: _builtins.int
     """How many nodes may run at once. Any u64."""
+    depends_on: _builtins.str
+    """The farthest ancestor, along parent_id, that a reader needs to restore this
+    checkpoint; "" for none. A framework that stores differences between full
+    values sets it. Retention (sweeps and PruneSessions) keeps that ancestor and
+    all checkpoints on the way to it as long as it keeps this one, and
+    WalkAncestors reports DATA_LOSS where the way is broken. 0 to 128 bytes.
+    """
     @_builtins.property
     def state(self) -> Global___VersionedState:
         """The channels. Absent where a response was asked for headers only, and in a
@@ -760,10 +768,11 @@ class Checkpoint(_message.Message):
         updated_channels: _abc.Iterable[_builtins.str] | None = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         header: Global___TypedBlob | None = ...,
+        depends_on: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "header", b"header", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint_id", b"checkpoint_id", "concurrency_limit", b"concurrency_limit", "created_at", b"created_at", "frontier", b"frontier", "header", b"header", "metadata", b"metadata", "namespace", b"namespace", "parent_id", b"parent_id", "ran_nodes", b"ran_nodes", "session_id", b"session_id", "skipped_nodes", b"skipped_nodes", "state", b"state", "step", b"step", "updated_channels", b"updated_channels", "versions_seen", b"versions_seen"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint_id", b"checkpoint_id", "concurrency_limit", b"concurrency_limit", "created_at", b"created_at", "depends_on", b"depends_on", "frontier", b"frontier", "header", b"header", "metadata", b"metadata", "namespace", b"namespace", "parent_id", b"parent_id", "ran_nodes", b"ran_nodes", "session_id", b"session_id", "skipped_nodes", b"skipped_nodes", "state", b"state", "step", b"step", "updated_channels", b"updated_channels", "versions_seen", b"versions_seen"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

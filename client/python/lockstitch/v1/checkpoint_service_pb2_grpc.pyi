@@ -96,7 +96,8 @@ class CheckpointServiceStub:
     """Gives the ancestors of a checkpoint along parent_id, nearest first, without
     the checkpoint itself. Ends where a parent_id is empty, does not exist or
     was given already. Errors: INVALID_ARGUMENT, NOT_FOUND (the checkpoint to
-    start from), DATA_LOSS.
+    start from), DATA_LOSS (also where the walk would end before the ancestor
+    that the checkpoint names in depends_on).
     """
 
 @_typing.type_check_only
@@ -167,7 +168,8 @@ class CheckpointServiceAsyncStub(CheckpointServiceStub):
     """Gives the ancestors of a checkpoint along parent_id, nearest first, without
     the checkpoint itself. Ends where a parent_id is empty, does not exist or
     was given already. Errors: INVALID_ARGUMENT, NOT_FOUND (the checkpoint to
-    start from), DATA_LOSS.
+    start from), DATA_LOSS (also where the walk would end before the ancestor
+    that the checkpoint names in depends_on).
     """
 
 class CheckpointServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -289,7 +291,8 @@ class CheckpointServiceServicer(metaclass=_abc_1.ABCMeta):
         """Gives the ancestors of a checkpoint along parent_id, nearest first, without
         the checkpoint itself. Ends where a parent_id is empty, does not exist or
         was given already. Errors: INVALID_ARGUMENT, NOT_FOUND (the checkpoint to
-        start from), DATA_LOSS.
+        start from), DATA_LOSS (also where the walk would end before the ancestor
+        that the checkpoint names in depends_on).
         """
 
 def add_CheckpointServiceServicer_to_server(servicer: CheckpointServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

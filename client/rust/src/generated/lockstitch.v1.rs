@@ -284,6 +284,13 @@ pub struct Checkpoint {
     /// A framework's own part of the checkpoint, opaque to the server.
     #[prost(message, optional, tag = "15")]
     pub header: ::core::option::Option<TypedBlob>,
+    /// The farthest ancestor, along parent_id, that a reader needs to restore this
+    /// checkpoint; "" for none. A framework that stores differences between full
+    /// values sets it. Retention (sweeps and PruneSessions) keeps that ancestor and
+    /// all checkpoints on the way to it as long as it keeps this one, and
+    /// WalkAncestors reports DATA_LOSS where the way is broken. 0 to 128 bytes.
+    #[prost(string, tag = "16")]
+    pub depends_on: ::prost::alloc::string::String,
 }
 /// A task's output that is kept before its step has reached the barrier, so that
 /// a resumed step need not run the task again.
@@ -1611,7 +1618,8 @@ pub mod checkpoint_service_client {
         /// Gives the ancestors of a checkpoint along parent_id, nearest first, without
         /// the checkpoint itself. Ends where a parent_id is empty, does not exist or
         /// was given already. Errors: INVALID_ARGUMENT, NOT_FOUND (the checkpoint to
-        /// start from), DATA_LOSS.
+        /// start from), DATA_LOSS (also where the walk would end before the ancestor
+        /// that the checkpoint names in depends_on).
         pub async fn walk_ancestors(
             &mut self,
             request: impl tonic::IntoRequest<super::WalkAncestorsRequest>,

@@ -5,7 +5,9 @@ channel_values                         state.custom, one channel each
 metadata                               metadata, as far as it is JSON, but for the step
 step in the metadata                   step (0 for -1, which is the input's)
 ts                                     created_at, where that says the same
-everything else, exactly               header: {"checkpoint": {...}, "metadata": {the step, and what is not JSON}}
+DeltaChannels' oldest ancestor         depends_on, so that retention keeps it
+everything else, exactly               header: {"checkpoint": {...}, "metadata": {the step, and what is not JSON},
+                                                "depends_on": {DeltaChannel: ancestor}}
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +22,7 @@ from langgraph.checkpoint.base import WRITES_IDX_MAP, Checkpoint, CheckpointMeta
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from lockstitch.adapters.langgraph._channels import from_channels, to_channel
+from lockstitch.adapters.langgraph._dependencies import KEY, Dependencies, farthest
 from lockstitch.adapters.langgraph._dumped import Dump, to_blob
 from lockstitch.adapters.langgraph._metadata import joined, split, step_field
 from lockstitch.adapters.langgraph._revived import Load, from_blob
@@ -71,10 +74,11 @@ def to_message(
     metadata: Mapping[str, Any],
     unmoved: Mapping[str, pb.CustomChannel] = MappingProxyType({}),
     dump: Dump = to_blob,
+    depends_on: Dependencies = MappingProxyType({}),
 ) -> pb.Checkpoint:
     """A checkpoint whose parent is `parent`. Raises what the serializer raises.
 
-    unmoved: channels that have been dumped before. dump: how items of lists are dumped.
+    unmoved: channels that have been dumped before. dump: how items of lists are dumped. depends_on: of DeltaChannels.
     """
     texts, rest = split(metadata)
     versions = checkpoint.get("channel_versions", {})
@@ -83,6 +87,8 @@ def to_message(
     header: dict[str, Any] = {"checkpoint": {k: v for k, v in checkpoint.items() if k not in elsewhere}}
     if rest:
         header["metadata"] = rest
+    if depends_on:
+        header[KEY] = dict(depends_on)
     return pb.Checkpoint(
         session_id=parent.thread_id,
         namespace=parent.ns,
@@ -98,6 +104,7 @@ def to_message(
         created_at=created_at,
         metadata=texts,
         header=to_blob(serde, header),
+        depends_on=farthest(depends_on),
     )
 
 
@@ -124,6 +131,11 @@ def from_message(
         parent_config=to_config(thread_id, namespace, message.parent_id) if message.parent_id else None,
         pending_writes=[from_write(serde, write) for write in writes],
     )
+
+
+def dependencies_of(serde: SerializerProtocol, header: pb.TypedBlob) -> Dependencies:
+    """The dependencies that a checkpoint's header keeps."""
+    return from_blob(serde, header).get(KEY, {}) if header.type else {}
 
 
 def to_writes(

@@ -8,7 +8,7 @@ from lockstitch._flows import Flows
 from lockstitch._types import Latest, Loaded, View
 from lockstitch.adapters.langgraph._codec import Place
 from lockstitch.adapters.langgraph._valued import Known, Valued
-from lockstitch.v1.checkpoint_pb2 import Checkpoint, CustomChannel, PendingWrite
+from lockstitch.v1.checkpoint_pb2 import Checkpoint, CustomChannel, PendingWrite, TypedBlob
 
 
 class Fetched(NamedTuple):
@@ -33,6 +33,12 @@ async def fetch(flows: Flows, valued: Valued, place: Place) -> Fetched | None:
         return None
     valued.put(found.checkpoint, found.checkpoint_revision)
     return Fetched(found.checkpoint, found.checkpoint.state.custom, found.pending_writes)
+
+
+async def load_header(flows: Flows, place: Place) -> TypedBlob:
+    """The header of the checkpoint that a place names; an empty one where there is no such checkpoint."""
+    found = await _load(flows, place, View.HEADER)
+    return found.checkpoint.header if found is not None and found.checkpoint is not None else TypedBlob()
 
 
 def _known(valued: Valued, place: Place) -> Known | None:

@@ -14,13 +14,11 @@ MOST_KEY_BYTES = 255
 COUNTERS = "counters_since_delta_snapshot"
 """LangGraph's entry about DeltaChannels whose values lie with an ancestor."""
 STEP = "step"
-DELTA = {"lockstitch.delta": "true"}
-"""An entry of ours where those counters are, to search by: they are no JSON, since they hold tuples."""
 
 
 def split(metadata: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
     """Scalars as JSON texts; and the rest, with what JSON has no exact words for, or there is no room for."""
-    texts: dict[str, str] = dict(DELTA) if metadata.get(COUNTERS) else {}
+    texts: dict[str, str] = {}
     rest: dict[str, Any] = {}
     for key, value in metadata.items():
         searchable = is_scalar(value) and len(key.encode(errors="replace")) <= MOST_KEY_BYTES
@@ -35,7 +33,7 @@ def split(metadata: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
 
 def joined(texts: Mapping[str, str], rest: Mapping[str, Any]) -> dict[str, Any]:
     """What was split."""
-    return {**{key: json.loads(text) for key, text in texts.items() if key not in DELTA}, **rest}
+    return {**{key: json.loads(text) for key, text in texts.items()}, **rest}
 
 
 def is_step(value: object) -> TypeGuard[int]:

@@ -14,13 +14,20 @@ from lockstitch._errors import ExpectedLatestMismatch, LeaseLost
 from lockstitch._flows import Flows
 from lockstitch._types import ListedCheckpoint, Saved
 from lockstitch.adapters.langgraph import _sessions
-from lockstitch.adapters.langgraph._codec import Place, from_message, to_config, to_message, to_writes
+from lockstitch.adapters.langgraph._codec import (
+    Place,
+    dependencies_of,
+    from_message,
+    to_config,
+    to_message,
+    to_writes,
+)
+from lockstitch.adapters.langgraph._dependencies import Dependencies, dependencies, missing
 from lockstitch.adapters.langgraph._dumped import Dumped
-from lockstitch.adapters.langgraph._fetched import fetch
+from lockstitch.adapters.langgraph._fetched import fetch, load_header
 from lockstitch.adapters.langgraph._history import History, history
 from lockstitch.adapters.langgraph._leases import Leases
 from lockstitch.adapters.langgraph._metadata import COUNTERS, STEP, exact_json, is_scalar, is_step, step_field
-from lockstitch.adapters.langgraph._retention import keep_latest
 from lockstitch.adapters.langgraph._revived import Revived
 from lockstitch.adapters.langgraph._valued import Known, Valued, versions_of
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, CustomChannel
@@ -73,7 +80,8 @@ class Operations:
         metadata = get_serializable_checkpoint_metadata(config, metadata)
         known = self.settings.valued.get(*parent.named)
         unmoved = _unmoved(known, checkpoint, new_versions) if known else {}
-        message = to_message(self.serde, parent, checkpoint, metadata, unmoved, self.settings.dumped.to_blob)
+        needed = await self._dependencies(parent, missing(checkpoint, metadata), known)
+        message = to_message(self.serde, parent, checkpoint, metadata, unmoved, self.settings.dumped.to_blob, needed)
         await self._carry_on(message, checkpoint, metadata, new_versions, known)
         saved = await self._save(message)
         self.settings.valued.put(message, saved.revision)
@@ -148,7 +156,7 @@ class Operations:
         if strategy == DELETE:
             await self.delete_threads(thread_ids)
         else:
-            await keep_latest(self.flows, self.serde, [str(thread_id) for thread_id in thread_ids])
+            await _sessions.prune(self.flows, [str(thread_id) for thread_id in thread_ids], keep_last=1)
 
     async def release(self, thread_id: str) -> None:
         """Give the lease of a thread back."""
@@ -159,6 +167,13 @@ class Operations:
         """Give all leases back."""
         if self.settings.leases:
             await self.settings.leases.close(self.flows)
+
+    async def _dependencies(self, parent: Place, channels: Sequence[str], known: Known | None) -> Dependencies:
+        """What DeltaChannels without a value are restored from."""
+        if not channels or not parent.checkpoint_id:
+            return {}
+        header = known.header if known else await load_header(self.flows, parent)
+        return dependencies(channels, parent.checkpoint_id, dependencies_of(self.serde, header))
 
     async def _save(self, message: Checkpoint) -> Saved:
         token = await self._token(message.session_id)

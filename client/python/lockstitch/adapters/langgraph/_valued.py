@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from lockstitch.adapters.langgraph._channels import has_value
-from lockstitch.v1.checkpoint_pb2 import Checkpoint, CustomChannel
+from lockstitch.v1.checkpoint_pb2 import Checkpoint, CustomChannel, TypedBlob
 
 MOST_THREADS = 4096
 MOST_BYTES = 64 * 1024 * 1024
@@ -22,6 +22,7 @@ class Known(NamedTuple):
     revision: int
     versions: Mapping[str, str]
     channels: Mapping[str, CustomChannel] | None
+    header: TypedBlob
     size: int
 
     @property
@@ -47,11 +48,13 @@ class Valued:
         """Remember a checkpoint that was saved or loaded, and that does not change any more."""
         size = message.ByteSize()
         channels = message.state.custom if size <= MOST_BYTES else None
-        size = size if channels is not None else 0
+        size = size if channels is not None else message.header.ByteSize()
         key = (message.session_id, message.namespace)
         with self._lock:
             self._forget(key)
-            self._known[key] = Known(message.checkpoint_id, revision, versions_of(message.state.custom), channels, size)
+            versions, header = versions_of(message.state.custom), TypedBlob()
+            header.CopyFrom(message.header)  # a part of a message keeps all of it in memory
+            self._known[key] = Known(message.checkpoint_id, revision, versions, channels, header, size)
             self._bytes += size
             while self._bytes > MOST_BYTES or len(self._known) > MOST_THREADS:
                 self._forget(next(iter(self._known)))

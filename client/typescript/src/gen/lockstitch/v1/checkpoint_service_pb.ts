@@ -1372,7 +1372,8 @@ export const CheckpointService: GenService<{
    * Gives the ancestors of a checkpoint along parent_id, nearest first, without
    * the checkpoint itself. Ends where a parent_id is empty, does not exist or
    * was given already. Errors: INVALID_ARGUMENT, NOT_FOUND (the checkpoint to
-   * start from), DATA_LOSS.
+   * start from), DATA_LOSS (also where the walk would end before the ancestor
+   * that the checkpoint names in depends_on).
    *
    * @generated from rpc lockstitch.v1.CheckpointService.WalkAncestors
    */
