@@ -57,6 +57,8 @@ log = structlog.get_logger(__name__)
 
 STOP_SECONDS = 0.5
 """For the last answers to leave, after the calls have ended or run out of time."""
+LEAST_PENDING = 10_000
+"""How many calls may at least wait to begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,14 +262,17 @@ def _pace(settings: Settings) -> Pace:
 
 
 def _options(settings: Settings, shared: bool) -> list[tuple[str, int]]:
-    limit = settings.limits.max_message_bytes
+    limit, pending = settings.limits.max_message_bytes, max(settings.limits.max_calls, LEAST_PENDING)
     return [
         # Somewhat larger messages are taken in to be refused with an error that names the limit.
         ("grpc.max_receive_message_length", min(2 * limit + 1024 * 1024, LARGEST)),
         ("grpc.max_send_message_length", -1),
-        # Which calls are too many is for the gate to say. gRPC would cancel them, and callers not know why.
-        ("grpc.server.max_pending_requests", LARGEST),
-        ("grpc.server.max_pending_requests_hard_limit", LARGEST),
+        # gRPC counts a call until its memory is free, so calls that are reset at once count (HTTP/2 rapid reset).
+        ("grpc.max_concurrent_streams", settings.limits.max_connection_calls),
+        # The gate refuses calls beyond max_calls, and says why. gRPC itself cancels calls that have not begun, without a
+        # reason, some beyond the first number and all beyond the second: this bounds the memory of many connections.
+        ("grpc.server.max_pending_requests", pending),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * pending),
         # Two servers on one port would share its calls without knowing of each other. Workers know.
         ("grpc.so_reuseport", int(shared)),
         *connection_options(settings),

@@ -99,6 +99,13 @@ class Limits(_Group):
         le=10_000_000,
         description="Most calls that a worker answers at once, health checks aside; further ones are UNAVAILABLE.",
     )
+    max_connection_calls: int = Field(
+        default=4000,
+        ge=1,
+        le=10_000_000,
+        description="Most calls of one connection at once. Further ones wait in the client; a few may be UNAVAILABLE "
+        "(REFUSED_STREAM), which clients repeat.",
+    )
     max_metadata_entries: int = Field(default=64, ge=0, le=10_000, description="Most metadata entries of a checkpoint.")
     max_writes: int = Field(default=10_000, ge=1, le=1_000_000, description="Most pending writes in a request.")
     max_sessions_per_stream: int = Field(
