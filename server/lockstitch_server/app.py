@@ -181,7 +181,7 @@ async def serve_until(
         open_store(settings) as bare,
     ):
         if writer is not None:
-            await writer.open()
+            await writer.open(bare.files)
         store = observed(bare, settings.store, hub)
         engine = create_engine(store, settings, writer.work if writer is not None else None, hub)
         watch_sessions(hub, engine.watcher, engine.sweeper)

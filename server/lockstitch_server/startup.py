@@ -24,14 +24,18 @@ def observed(store: Store, url: str, hub: Hub) -> Store:
 
 
 @asynccontextmanager
-async def open_store(settings: Settings, *, for_saves: bool = False) -> AsyncIterator[Store]:
+async def open_store(settings: Settings, *, for_saves: bool = False, files: str = "") -> AsyncIterator[Store]:
     """The store that the settings name. Raises StartupError.
 
-    for_saves: it does nothing else, beside one that has been opened before.
+    for_saves: it does nothing else, beside one that has been opened before, which has these files.
     """
     try:
         store = create_store(
-            settings.store, pool_size=settings.pool_size, migrate=settings.migrate, for_saves=for_saves
+            settings.store,
+            pool_size=settings.pool_size,
+            migrate=settings.migrate,
+            for_saves=for_saves,
+            files=files,
         )
         await store.open()
     except StoreError as error:

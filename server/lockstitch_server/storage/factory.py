@@ -10,13 +10,20 @@ POSTGRES_SCHEMES = ("postgresql://", "postgres://")
 
 
 def create_store(
-    url: str, *, pool_size: int = 8, migrate: bool = False, for_saves: bool = False, read_only: bool = False
+    url: str,
+    *,
+    pool_size: int = 8,
+    migrate: bool = False,
+    for_saves: bool = False,
+    files: str = "",
+    read_only: bool = False,
 ) -> Store:
     """The store that a URL names, not opened yet. Raises StoreError for a URL that names none.
 
     `migrate`: whether opening may create or upgrade a Postgres schema; SQLite and memory always do.
     `for_saves`: it does nothing else, beside one that has been opened before: the schema is known to be right, and is
     not looked at.
+    `files`: what `Store.files` of that one says; opening fails where the files are others now.
     `read_only`: opening creates and upgrades nothing, and fails where there is no store; `read`, `ask` and `look` work.
     """
     if url == "memory://":
@@ -24,7 +31,7 @@ def create_store(
             raise StoreError("memory:// is empty outside of its server; name a SQLite file or a Postgres database")
         return SqliteStore(MEMORY)
     if url.startswith("sqlite:"):
-        return SqliteStore(path_of(url), for_saves=for_saves, read_only=read_only)
+        return SqliteStore(path_of(url), for_saves=for_saves, files=files, read_only=read_only)
     if url.startswith(POSTGRES_SCHEMES):
         if importlib.util.find_spec("asyncpg") is None:
             raise StoreError("Postgres needs asyncpg; install lockstitch[server,postgres]")

@@ -37,18 +37,18 @@ def main() -> None:
     order = sys.stdin.readline()
     if not order:  # whoever wanted to send batches has gone
         return
-    worker, settings = _read_order(order)
+    worker, settings, files = _read_order(order)
     logging.configure(settings.log_level, settings.log_format, **({"worker": worker} if worker else {}))
     hub = create_hub(settings, Identity("writer", worker))
     try:
-        _run(_serve(settings, hub, int(sys.argv[1])))
+        _run(_serve(settings, hub, int(sys.argv[1]), files))
     finally:
         hub.close()
 
 
-def _read_order(line: str) -> tuple[int, Settings]:
+def _read_order(line: str) -> tuple[int, Settings, str]:
     order = json.loads(line)
-    return order["worker"], Settings.model_validate(order["settings"])
+    return order["worker"], Settings.model_validate(order["settings"]), order["files"]
 
 
 def _run(work: Coroutine[None, None, None]) -> None:
@@ -60,10 +60,10 @@ def _run(work: Coroutine[None, None, None]) -> None:
     uvloop.run(work)
 
 
-async def _serve(settings: Settings, hub: Hub, number: int) -> None:
+async def _serve(settings: Settings, hub: Hub, number: int, files: str) -> None:
     reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=number))
     try:
-        async with open_store(settings, for_saves=True) as bare:
+        async with open_store(settings, for_saves=True, files=files) as bare:
             store = observed(bare, settings.store, hub)
             saves = create_saves(store, settings, hub)
             await write_frame(writer, READY)

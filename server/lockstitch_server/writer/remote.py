@@ -49,7 +49,7 @@ class Remote:
     def __init__(self, settings: Settings, worker: int = 0) -> None:
         # Migrated it is already, by the one who serves.
         theirs = settings.model_copy(update={"migrate": False}).model_dump()
-        self._order = json.dumps({"worker": worker, "settings": theirs}).encode() + b"\n"
+        self._order: dict[str, Any] = {"worker": worker, "settings": theirs, "files": ""}
         self.samples: list[Sample] = []
         """What the process has counted, as it said last."""
         self._starting = asyncio.Lock()
@@ -73,13 +73,21 @@ class Remote:
             raise StartupError(f"cannot start the process that saves: {error.strerror}") from error
         self._spawned = (process, *await asyncio.open_connection(sock=ours))
 
-    async def open(self) -> None:
-        """Have it open the store, whose schema must be right by now. Raises StartupError."""
+    async def open(self, files: str = "") -> None:
+        """Have it open the store, whose schema must be right by now. Raises StartupError.
+
+        files: what `Store.files` says of the store of the one who serves; the process must meet the same ones, whenever
+        it is started.
+        """
+        self._order["files"] = files
+        await self._open()
+
+    async def _open(self) -> None:
         assert self._spawned is not None
         (process, reader, writer), self._spawned = self._spawned, None
         assert process.stdin is not None
         with suppress(ConnectionError):  # it has ended already, as will be seen
-            await write(process.stdin, self._order)
+            await write(process.stdin, json.dumps(self._order).encode() + b"\n")
         process.stdin.close()
         said = await read_frame(reader)
         if said != READY:
@@ -144,7 +152,7 @@ class Remote:
                 await asyncio.wait({self._listener})
             try:
                 await self.spawn()
-                await self.open()
+                await self._open()
             except StartupError as error:
                 log.warning("writer_cannot_start", reason=str(error))
                 await asyncio.sleep(PAUSE_SECONDS)

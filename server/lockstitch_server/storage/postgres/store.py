@@ -90,6 +90,10 @@ class PostgresStore:
         self._pinger = Pinger(url)
 
     @property
+    def files(self) -> str:
+        return ""
+
+    @property
     def connections(self) -> Connections | None:
         if self._pool is None:
             return None

@@ -21,8 +21,9 @@ from lockstitch_server.storage.keeper import Keeper
 from lockstitch_server.storage.migrations import check_owner, migrate_sqlite
 from lockstitch_server.storage.sqlite.apply import TailMoved, apply, holds
 from lockstitch_server.storage.sqlite.catalog import SqliteCatalog
+from lockstitch_server.storage.sqlite.files import GONE, OpenFiles, identity, names_of
 from lockstitch_server.storage.sqlite.keeping import SqliteExecutor
-from lockstitch_server.storage.sqlite.pinger import identity, ping
+from lockstitch_server.storage.sqlite.pinger import ping
 from lockstitch_server.storage.sqlite.read_only import connect_read_only
 from lockstitch_server.storage.sqlite.wal import MOST_PAGES, WalKeeper
 from lockstitch_server.storage.store import Connections, KeepUnit, ReadUnit, StoreError, WriteUnit
@@ -72,25 +73,32 @@ class SqliteStore:
     row_sizes = ROW_SIZES
     readers = 1
 
-    def __init__(self, path: str, *, for_saves: bool = False, read_only: bool = False) -> None:
+    def __init__(self, path: str, *, for_saves: bool = False, files: str = "", read_only: bool = False) -> None:
         self._path = path
         self._for_saves = for_saves
+        self._expected_files = files
         self._read_only = read_only
         self._writer: ThreadConnection | None = None
         self._reader: ThreadConnection | None = None
         self._copier: ThreadConnection | None = None
         self._wal: WalKeeper | None = None
-        self._identity: tuple[int, int] | None = None
-        """Of the file; None: there is none, or it is not open."""
+        self._files: OpenFiles | None = None
+        """None: there are none, or they are not open."""
 
     @property
     def connections(self) -> Connections | None:
         return None
 
+    @property
+    def files(self) -> str:
+        return "" if self._files is None else self._files.names
+
     async def open(self) -> None:
         if self._read_only:
             self._reader = await self._connect()
             return
+        if self._expected_files and names_of(self._path) != self._expected_files:
+            raise StoreError(GONE)
         self._writer = await self._connect()
         try:
             if not self._for_saves:
@@ -98,9 +106,12 @@ class SqliteStore:
             if self._path == MEMORY:
                 self._reader = self._writer
                 return
-            self._identity = identity(self._path)
+            opened = identity(self._path)
             self._reader = await self._connect()
             self._copier = await self._connect()
+            self._files = OpenFiles(self._path)
+            if opened is None or identity(self._path) != opened:
+                raise StoreError(f"{self._path} was replaced while it was being opened; try again")
             for connection in (self._writer, self._reader, self._copier):
                 await connection.run(_be_impatient)
             self._wal = WalKeeper(self._copier, self._writer)
@@ -114,36 +125,39 @@ class SqliteStore:
         for connection in {self._reader, self._copier, self._writer}:
             if connection is not None:
                 await connection.close()
-        self._reader = self._copier = self._writer = self._wal = None
+        self._reader = self._copier = self._writer = self._wal = self._files = None
 
     async def ping(self) -> None:
-        if self._identity is not None:
-            await asyncio.to_thread(ping, self._path, self._identity)
+        if self._files is None:
+            return
+        if self._files.changed() and self._copier is not None:
+            await self._copier.run(self._files.check)
+        await asyncio.to_thread(ping, self._path)
 
     async def read(self, unit: ReadUnit[T]) -> T:
-        return await self._run(self._reader, lambda connection: _in_snapshot(connection, unit))
+        return await self._read(lambda connection: _in_snapshot(connection, unit))
 
     async def ask(self, unit: ReadUnit[T]) -> T:
         return await self.read(unit)
 
     async def write(self, unit: WriteUnit[T]) -> T:
-        changes, result = await self._run(self._writer, lambda connection: _planned(connection, unit))
+        changes, result = await self._change(lambda connection: _planned(connection, unit))
         self._wrote(changes)
         return result
 
     async def commit(self, basis: Sequence[Basis], changes: Sequence[SessionChange]) -> bool:
-        done = await self._run(self._writer, lambda connection: _committed(connection, basis, changes))
+        done = await self._change(lambda connection: _committed(connection, basis, changes))
         self._wrote(changes)
         return done
 
     async def keep(self, unit: KeepUnit[T], *, snapshot: bool = False) -> T:
-        result = await self._run(self._writer, lambda connection: _kept(connection, unit))
+        result = await self._change(lambda connection: _kept(connection, unit))
         if self._wal is not None:
             self._wal.wrote(1)
         return result
 
     async def look(self, unit: KeepUnit[T]) -> T:
-        return await self._run(self._reader, lambda connection: _looked_at(connection, unit))
+        return await self._read(lambda connection: _looked_at(connection, unit))
 
     def _wrote(self, changes: Sequence[SessionChange]) -> None:
         if self._wal is not None:
@@ -179,6 +193,30 @@ class SqliteStore:
             connection.close()
             raise
         return connection
+
+    async def _change(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a transaction that writes. What it has written counts only if its files are still there afterwards."""
+        files = self._files
+
+        def checked(connection: sqlite3.Connection) -> T:
+            if files is not None and files.are_gone:
+                files.check(connection)
+            result = function(connection)
+            if files is not None:
+                files.check(connection)
+            return result
+
+        return await self._run(self._writer, checked)
+
+    async def _read(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        files = self._files
+
+        def checked(connection: sqlite3.Connection) -> T:
+            if files is not None:
+                files.check(connection)
+            return function(connection)
+
+        return await self._run(self._reader, checked)
 
     async def _run(self, connection: ThreadConnection | None, function: Callable[[sqlite3.Connection], T]) -> T:
         if connection is None:
