@@ -6,18 +6,26 @@ adds up better than any of them could.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeAlias
+from socket import AF_INET6
+from socketserver import ThreadingMixIn
+from threading import Thread
+from typing import TYPE_CHECKING, TypeAlias
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from lockstitch_server.telemetry.catalogue import METRICS, Metric
 from lockstitch_server.telemetry.stats import Source
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
 Family: TypeAlias = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 UNITS = {"s": "seconds", "By": "bytes"}
 PROCESS = ("process", "worker")
+PATH = "/metrics"
 
 
 class Page:
@@ -31,7 +39,10 @@ class Page:
         registry = CollectorRegistry()
         registry.register(_Sources(sources))
         host, _, port = listen.rpartition(":")
-        self._server, self._thread = start_http_server(int(port), host.strip("[]"), registry)
+        kind = _ServerV6 if ":" in host else _Server
+        self._server = make_server(host.strip("[]"), int(port), _only_metrics(registry), kind, _SilentHandler)
+        self._thread = Thread(target=self._server.serve_forever, name="metrics", daemon=True)
+        self._thread.start()
         self.address = f"{host}:{self._server.server_port}"
 
     def close(self) -> None:
@@ -39,6 +50,34 @@ class Page:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _ServerV6(_Server):
+    address_family = AF_INET6
+
+
+class _SilentHandler(WSGIRequestHandler):
+    """Writes no line a request to stderr."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+def _only_metrics(registry: CollectorRegistry) -> "WSGIApplication":
+    """The page under its path. A mistyped path is an error for whoever asks, not an empty success."""
+    metrics: WSGIApplication = make_wsgi_app(registry)
+
+    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if environ["PATH_INFO"] == PATH:
+            return metrics(environ, start_response)
+        start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
+        return [f"Metrics are served at {PATH}.\n".encode()]
+
+    return answer
 
 
 class _Sources(Collector):
