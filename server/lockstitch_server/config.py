@@ -440,7 +440,7 @@ class Settings(_Group):
         description="How often clients may ping; the connections of those that do so more often are closed.",
     )
     log_level: Annotated[LogLevel, BeforeValidator(_lower)] = Field(
-        default="info", description="Least level that is logged."
+        default="info", description="Least level that is logged. Libraries log at `info` at least."
     )
     log_format: Annotated[LogFormat, BeforeValidator(_lower)] = Field(
         default="auto", description="How log lines look. auto: `console` on a terminal, else `json`."

@@ -15,11 +15,12 @@ from lockstitch_server.telemetry.logging import configure
 
 @pytest.fixture(autouse=True)
 def logging_restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    root, ours = logging.getLogger(), logging.getLogger("lockstitch_server")
+    handlers, level, our_level = root.handlers[:], root.level, ours.level
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    ours.setLevel(our_level)
     logging.captureWarnings(False)
     structlog.reset_defaults()
 
@@ -68,8 +69,22 @@ def test_fields_of_a_process_are_in_every_line(lines: Any) -> None:
 def test_levels(lines: Any, level: LogLevel, count: int) -> None:
     configure(level, "json")
     for name in ("debug", "info", "warning", "error"):
-        getattr(structlog.get_logger("lockstitch.test"), name)("x")
+        getattr(structlog.get_logger("lockstitch_server.test"), name)("x")
     assert len(lines()) == count
+
+
+def test_debug_is_about_the_server_not_about_libraries(lines: Any) -> None:
+    configure("debug", "json")
+    for logger in ("lockstitch_server.engine", "aiosqlite", "asyncio", "sqlalchemy.engine"):
+        logging.getLogger(logger).debug("detail")
+        logging.getLogger(logger).info("news")
+    assert [(line["logger"], line["message"]) for line in lines()] == [
+        ("lockstitch_server.engine", "detail"),
+        ("lockstitch_server.engine", "news"),
+        ("aiosqlite", "news"),
+        ("asyncio", "news"),
+        ("sqlalchemy.engine", "news"),
+    ]
 
 
 def test_a_traceback_has_no_values_in_it(lines: Any) -> None:

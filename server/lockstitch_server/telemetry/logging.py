@@ -22,6 +22,7 @@ _SHARED: list[Processor] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
 
+_OURS = "lockstitch_server"
 # Libraries that say at `info` what is of no use to an operator.
 _CHATTY = ("alembic",)
 
@@ -42,10 +43,16 @@ def configure(level: LogLevel, format: LogFormat, **fields: object) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter(_resolve(format), fields))
-    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    # `debug` is about this server: libraries would bury its lines under one for every statement they run.
+    logging.basicConfig(handlers=[handler], level=_of_libraries(level), force=True)
+    logging.getLogger(_OURS).setLevel(level.upper())
     logging.captureWarnings(True)
     for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _of_libraries(level: LogLevel) -> str:
+    return "INFO" if level == "debug" else level.upper()
 
 
 def _resolve(format: LogFormat) -> LogFormat:
