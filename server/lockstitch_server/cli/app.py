@@ -1,11 +1,13 @@
 """All commands. Their modules import little, so that `lockstitch --help` and shell completion are quick."""
 
+import os
 from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from lockstitch_server.cli import bring, keys, look, operate, session, upkeep
+from lockstitch_server.cli.variables import warn_of_mistyped
 
 app = typer.Typer(
     name="lockstitch",
@@ -30,6 +32,7 @@ def lockstitch(
     ] = False,
 ) -> None:
     """A gRPC checkpoint server for agent workflows."""
+    warn_of_mistyped(os.environ)
 
 
 _PANELS: dict[str, list[Callable[..., None]]] = {

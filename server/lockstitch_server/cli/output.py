@@ -17,6 +17,11 @@ def fail(message: str | Iterable[str], code: int = FAILED) -> NoReturn:
     raise typer.Exit(code)
 
 
+def warn(message: str) -> None:
+    """A line on stderr; the command goes on."""
+    typer.echo(f"lockstitch: warning: {one_line(message)}", err=True)
+
+
 def one_line(text: str) -> str:
     """The text on one line, with nothing in it that a terminal would act upon."""
     return printable(" ".join(text.split()))
