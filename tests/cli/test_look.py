@@ -1,6 +1,7 @@
 """sessions, checkpoints, show and diff, on what the weavegraph fixture holds."""
 
 import json
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,28 @@ class TestSessions:
         assert len(run(target, "sessions", "--limit", "3", "--json").json_lines) == 3
         assert len(run(target, "sessions", "--limit", "0", "--json").json_lines) == len(EXPECTED)
 
+    @pytest.mark.parametrize("options", [(), ("--json",)])
+    def test_more_than_are_shown(self, target: str, options: tuple[str, ...]) -> None:
+        done = run(target, "sessions", "--limit", "3", *options)
+        assert done.err == "There are more than these 3 sessions; --limit 0 shows all.\n"
+        assert run(target, "sessions", "--limit", str(len(EXPECTED)), *options).err == ""
+        assert run(target, "sessions", "--limit", "0", *options).err == ""
+
+    def test_ids_are_not_broken(self, target: str, tmp_path: Path) -> None:
+        """On a terminal of 80 columns a UUID stands on one line, whatever else there is to say."""
+        name = str(uuid.uuid4())
+        with lockstitch.Client(target) as client:
+            client.save(lockstitch.Checkpoint(session_id=name, step=1, checkpoint_id=str(uuid.uuid4())), ttl=3600)
+            client.update_session(name, set_labels={"customer": "a name of some length", "stage": "prod"})
+            client.save(lockstitch.Checkpoint(session_id=name, step=2, checkpoint_id=f"f{uuid.uuid4()}"))
+            ids = [found.checkpoint.checkpoint_id for found in client.list_checkpoints(name)]
+            for command in (["sessions", "--prefix", name], ["checkpoints", name]):
+                out = Command(*command).process(tmp_path, LOCKSTITCH_TARGET=target, COLUMNS="80").out
+                assert max(map(len, out.splitlines())) <= 80
+                for one in [name] if command[0] == "sessions" else ids:
+                    assert one in out
+            client.delete_sessions([name], tombstone=0)
+
     def test_none(self, target: str) -> None:
         done = run(target, "sessions", "--prefix", "none")
         assert (done.out, done.err) == ("", "No sessions.\n")
@@ -92,6 +115,29 @@ class TestCheckpoints:
     def test_filters(self, target: str, filters: list[str], steps: list[int]) -> None:
         found = run(target, "checkpoints", "step-reports", "--json", *filters).json_lines
         assert [document["checkpoint"]["step"] for document in found] == steps
+
+    def test_parents(self, target: str) -> None:
+        """By step where that tells which one; else by id."""
+        with lockstitch.Client(target) as client:
+            for name, parent, step in (("a", "", 0), ("b", "a", 1), ("c", "b", 2), ("d", "b", 2), ("e", "d", 3)):
+                client.save(lockstitch.Checkpoint(session_id="family", checkpoint_id=name, parent_id=parent, step=step))
+            client.save(lockstitch.Checkpoint(session_id="family", step=9, parent_id=f"{7:020}"))
+            lines = run(target, "checkpoints", "family").out.splitlines()
+            assert lines[0].split()[:3] == ["STEP", "ID", "PARENT"]
+            assert [line.split()[:3] for line in lines[1:-2]] == [
+                ["3", "e", "d"],
+                ["2", "d", "1"],
+                ["2", "c", "1"],
+                ["1", "b", "0"],
+            ]
+            assert lines[-1].split()[:2] == ["9", "7"]
+            client.delete_sessions(["family"], tombstone=0)
+
+    def test_no_such_session(self, target: str) -> None:
+        for options in ((), ("--json",)):
+            done = Command("checkpoints", "nope", *options).in_process(target)
+            assert (done.code, done.out) == (1, "")
+            assert "there is no session 'nope'" in done.err
 
     def test_wrong_filters(self, target: str) -> None:
         assert "KEY=JSON" in failed(target, 2, "checkpoints", "s", "--metadata", "n")

@@ -1,6 +1,11 @@
 """session show, label, delete, copy, prune, rewind, watch, lease."""
 
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -43,11 +48,11 @@ def test_show_and_label(target: str, session: str) -> None:
 def test_copy_rewind_prune_delete(target: str, session: str) -> None:
     copied = f"{session} copy"
     assert run(target, "copy", session, copied, "--at", "2", "--label", "fork=1").out == "2 checkpoints copied\n"
-    assert run(target, "rewind", copied, "1").out == "1 checkpoint deleted\n"
+    assert run(target, "rewind", copied, "1", "--yes").out == "1 checkpoint deleted\n"
     told = run(target, "prune", session, "--keep-last", "1", "--dry-run").out
-    assert told.startswith("2 checkpoints would go, ")
-    assert run(target, "prune", session, "--keep-last", "1").out.startswith("2 checkpoints deleted, ")
-    assert run(target, "delete", session, copied, "nobody").out == "2 sessions deleted\n"
+    assert told.startswith("would delete 2 checkpoints of 1 session, ")
+    assert run(target, "prune", session, "--keep-last", "1", "-y").out == told.replace("would delete", "deleted")
+    assert run(target, "delete", session, copied, "--yes").out == "2 sessions deleted\n"
     done = Command("session", "show", session).in_process(target)
     assert (done.code, done.out) == (1, "")
     assert "SESSION_NOT_FOUND" in done.err
@@ -58,8 +63,8 @@ def test_lease(target: str, session: str) -> None:
     token = run(target, "lease", session, "--acquire", "me", "--ttl", "600").out.strip()
     assert run(target, "lease", session).out.startswith("held by me until ")
     assert "held by me" in run(target, "show", session).out
-    assert "LEASE_LOST" in Command("session", "rewind", session, "1").in_process(target).err
-    run(target, "rewind", session, "1", "--lease-token", token)
+    assert "LEASE_LOST" in Command("session", "rewind", session, "1", "--yes").in_process(target).err
+    run(target, "rewind", session, "1", "--yes", "--lease-token", token)
     run(target, "lease", session, "--renew", token)
     assert run(target, "lease", session, "--release", token).out == "released\n"
     assert run(target, "lease", session, "--release", token).out == "not held\n"
@@ -79,3 +84,72 @@ def test_watch(target: str, session: str, options: tuple[str, ...]) -> None:
     else:
         assert done.out.splitlines()[0] == "session deleted"
         assert done.out.splitlines()[1].endswith("saved step 9: new")
+
+
+def test_steps_name_checkpoints_as_they_do_elsewhere(target: str) -> None:
+    """By step where an id is another, by an id that looks like a step, and the latest."""
+    with lockstitch.Client(target) as client:
+        for step, name in ((1, "a"), (2, "3"), (3, "z")):
+            client.save(lockstitch.Checkpoint(session_id="named", checkpoint_id=name, step=step))
+    # In order of their ids: "3" (step 2), "a" (step 1), "z" (step 3).
+    assert run(target, "copy", "named", "named 1", "--at", "1").out == "2 checkpoints copied\n"
+    assert run(target, "copy", "named", "named 2", "--at", "id:3").out == "1 checkpoint copied\n"
+    assert run(target, "copy", "named", "named 3", "--at", "latest").out == "3 checkpoints copied\n"
+    assert run(target, "rewind", "named", "latest", "--yes").out == "0 checkpoints deleted\n"
+    assert run(target, "rewind", "named", "2", "--yes").out == "2 checkpoints deleted\n"
+    done = Command("session", "rewind", "named", "9", "--yes").in_process(target)
+    assert (done.code, done.out) == (1, "")
+    assert "CHECKPOINT_NOT_FOUND" in done.err
+
+
+def test_sessions_that_are_not_there(target: str, session: str) -> None:
+    for command in (["prune", "nope"], ["prune", session, "nope"], ["rewind", "nope", "1"], ["copy", "nope", "x"]):
+        done = Command("session", *command, *(["--yes"] if command[0] != "copy" else [])).in_process(target)
+        assert (done.code, done.out) == (1, ""), command
+        assert "nope" in done.err
+    assert run(target, "prune", session, "--dry-run").out.startswith("would delete 0 checkpoints of 0 sessions")
+    done = Command("session", "delete", session, "nope", "--yes").in_process(target)
+    assert (done.code, done.out, done.err) == (1, "1 session deleted\n", "lockstitch: 1 session was not there\n")
+    assert (
+        Command("session", "delete", "nope", "nada", "-y")
+        .in_process(target)
+        .err.endswith("2 sessions were not there\n")
+    )
+
+
+DESTRUCTIVE = {
+    "delete": ["delete", "SESSION"],
+    "prune": ["prune", "SESSION", "--keep-last", "1"],
+    "rewind": ["rewind", "SESSION", "1"],
+}
+
+
+@pytest.mark.parametrize("command", DESTRUCTIVE)
+def test_nothing_is_deleted_unasked(target: str, session: str, command: str) -> None:
+    """Without a terminal `--yes` is needed; on one, only `y` goes on."""
+    arguments = [session if word == "SESSION" else word for word in DESTRUCTIVE[command]]
+    Command("session", *arguments).in_process(target).refused("--yes")
+    for answer, code, left in (("n", 1, 3), ("", 1, 3), ("y", 0, 1 if command != "delete" else 0)):
+        ended, text = on_terminal(["session", *arguments, "--target", target], answer)
+        assert ended == code, text
+        assert "[y/N]" in text
+        with lockstitch.Client(target) as client:
+            assert len(list(client.list_checkpoints(session))) == left
+
+
+def on_terminal(arguments: list[str], answer: str) -> tuple[int, str]:
+    """Run a command on a terminal of its own, and answer its question. Gives the exit code and what it wrote."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lockstitch_server", *arguments], stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    text = b""
+    while b"[y/N]" not in text:
+        text += os.read(ours, 4096)
+    os.write(ours, f"{answer}\n".encode())
+    with suppress(OSError):  # how a terminal ends
+        while part := os.read(ours, 4096):
+            text += part
+    os.close(ours)
+    return process.wait(60), text.decode()

@@ -1,6 +1,6 @@
 """One checkpoint, to be read by people."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from rich.console import RenderableType
@@ -55,7 +55,8 @@ def _header(found: Checkpoint) -> Iterator[Line]:
     yield "ran", nodes(found.ran_nodes) or words.NOTHING
     yield "skipped", nodes(found.skipped_nodes) or words.NOTHING
     yield "updated", names(found.updated_channels) or words.NOTHING
-    yield "at once", f"{found.concurrency_limit} nodes at most"
+    if found.concurrency_limit:
+        yield "at once", f"at most {words.count(found.concurrency_limit, 'node')}"
     if found.HasField("header"):
         yield "header", words.blob(found.header)
 
@@ -76,21 +77,24 @@ def _versions_seen(found: Checkpoint) -> Iterator[Line]:
 def _state(state: VersionedState, full: bool) -> Iterator[RenderableType]:
     if state.HasField("messages"):
         messages = state.messages
-        yield from _part("messages", _counted(messages.version, messages.items), _messages(messages.items, full))
+        yield from _part(
+            "messages", _counted(messages.version, len(messages.items), "message"), _messages(messages.items, full)
+        )
     if state.HasField("extra"):
         entries = state.extra.entries
         lines = [(_key(key), words.block(entries[key], full)) for key in sorted(entries)]
-        yield from _part("extra", _counted(state.extra.version, lines), lines)
+        yield from _part("extra", _counted(state.extra.version, len(lines), "entry", "entries"), lines)
     if state.HasField("errors"):
         errors = state.errors
-        yield from _part("errors", _counted(errors.version, errors.items), _errors(errors.items, full))
+        yield from _part("errors", _counted(errors.version, len(errors.items), "error"), _errors(errors.items, full))
     for name in sorted(state.custom):
         channel = state.custom[name]
-        yield from _part(f"custom {_key(name)}", f"version {printable(channel.version)}", _custom(channel))
+        yield from _part(f"custom {_key(name)}", _custom_note(channel), _custom(channel))
 
 
-def _counted(version: int, items: Sequence[object]) -> str:
-    return f"version {version}, {len(items)}"
+def _counted(version: int, number: int, one: str, many: str = "") -> str:
+    """How many there are, and the channel's version; 0 is that of a runner which counts none."""
+    return words.count(number, one, many) + (f", version {version}" if version else "")
 
 
 def _key(name: str) -> str:
@@ -138,6 +142,15 @@ def _custom(channel: CustomChannel) -> Iterator[Line]:
         case "list":
             for number, item in enumerate(channel.list.items):
                 yield Text(str(number), "dim"), words.blob(item)
+
+
+def _custom_note(channel: CustomChannel) -> str:
+    notes = []
+    if channel.WhichOneof("value") == "list":
+        notes.append(words.count(len(channel.list.items), "item"))
+    if channel.version:
+        notes.append(f"version {printable(channel.version)}")
+    return ", ".join(notes) or "no value"
 
 
 def _pending_write(write: PendingWrite) -> Line:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from rich.console import Console, RenderableType
+from rich.console import Console, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -35,12 +35,16 @@ def emit(*things: RenderableType) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Column(Generic[Item]):
-    """A column of a table. One that `may_be_absent` is left out where it has nothing to say."""
+    """A column of a table. One that `may_be_absent` is left out where it has nothing to say.
+
+    whole: its cells are not broken over lines as long as other columns can be made narrower.
+    """
 
     title: str
     cell: Callable[[Item], str]
     right: bool = False
     may_be_absent: bool = True
+    whole: bool = False
 
 
 def table(items: Sequence[Item], columns: Sequence[Column[Item]]) -> Table:
@@ -50,7 +54,8 @@ def table(items: Sequence[Item], columns: Sequence[Column[Item]]) -> Table:
     for column in columns:
         cells = [column.cell(item) for item in items]
         if any(cells) or not column.may_be_absent:
-            result.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
+            justify: JustifyMethod = "right" if column.right else "left"
+            result.add_column(column.title, justify=justify, overflow="fold", no_wrap=column.whole)
             filled.append(cells)
     for row in zip(*filled, strict=True):
         result.add_row(*row)

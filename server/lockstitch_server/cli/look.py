@@ -1,6 +1,6 @@
 """Commands that show what a server keeps: sessions, checkpoints, show, diff."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -11,18 +11,17 @@ from lockstitch_server.cli import options
 from lockstitch_server.cli.calls import connected
 from lockstitch_server.cli.connection import Connection, connecting
 from lockstitch_server.cli.operate import effective
-from lockstitch_server.cli.output import FAILED, UNUSABLE, fail
+from lockstitch_server.cli.output import UNUSABLE, fail
+from lockstitch_server.cli.which import WHICH, load, which
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from lockstitch import Client, ListedCheckpoint, Loaded
+    from lockstitch import ListedCheckpoint
 
 Item = TypeVar("Item")
 
 LARGEST_PAGE = 1000
-LATEST = "latest"
-AS_ID = "id:"
 LISTED = ("checkpoint", "revision", "saved_at", "state_bytes", "trace_id")
 """What of a checkpoint in a list goes into JSON."""
 
@@ -31,8 +30,7 @@ Limit = Annotated[int, typer.Option("--limit", "-n", min=0, metavar="N", help="S
 Full = Annotated[bool, typer.Option("--full", help="Do not cut long texts.")]
 Step = Annotated[int | None, typer.Option(min=0, metavar="N", help="The checkpoint of this step.")]
 CheckpointId = Annotated[str | None, typer.Option(metavar="ID", help="The checkpoint with this id.")]
-Which = f"A step, a checkpoint id, or `{LATEST}`. {AS_ID}ID for an id that looks like one of the others."
-Old = Annotated[str, typer.Argument(metavar="A", help=f"The old checkpoint. {Which}")]
+Old = Annotated[str, typer.Argument(metavar="A", help=f"The old checkpoint. {WHICH}")]
 New = Annotated[str, typer.Argument(metavar="B", help="The new one, named alike.")]
 
 
@@ -58,10 +56,7 @@ def sessions(
     by = SessionOrder.SESSION_ID if order is Order.ID else SessionOrder.UPDATED_AT
     with connected(connection) as client:
         found = client.list_sessions(session_id_prefix=prefix, order_by=by, page_size=_page_size(limit))
-        if as_json:
-            _print_json_lines(_first(limit, found))
-        else:
-            _print_table(lists_view.sessions(list(_first(limit, found))), "No sessions.")
+        _print(found, limit, None if as_json else lists_view.sessions, "sessions")
 
 
 @connecting(timeout=10.0)
@@ -102,9 +97,11 @@ def checkpoints(
             page_size=_page_size(limit),
         )
         if as_json:
-            _print_json_lines(map(_listed, _first(limit, found)))
+            shown = _print(map(_listed, found), limit, None, "checkpoints")
         else:
-            _print_table(lists_view.checkpoints(list(_first(limit, found))), "No checkpoints.")
+            shown = _print(found, limit, lists_view.checkpoints, "checkpoints")
+        if not shown:
+            client.get_session(session)  # which fails where there is no such session
 
 
 @connecting(timeout=30.0)
@@ -124,7 +121,7 @@ def show(
     if step is not None and checkpoint_id is not None:
         fail("--step and --checkpoint-id exclude each other", UNUSABLE)
     with connected(connection) as client:
-        loaded = _load(client, session, namespace, step, checkpoint_id)
+        loaded = load(client, session, namespace, step, checkpoint_id)
     if as_json:
         typer.echo(exact_json.encode(loaded))
     else:
@@ -147,7 +144,7 @@ def diff(
     from lockstitch_server.cli.difference import difference
 
     with connected(connection) as client:
-        before, after = (_load(client, session, namespace, *_which(text)).checkpoint for text in (old, new))
+        before, after = (load(client, session, namespace, *which(text)).checkpoint for text in (old, new))
     found = difference(before, after)
     if as_json:
         typer.echo(exact_json.encode(difference_view.data(before, after, found)))
@@ -159,28 +156,6 @@ def _listed(found: "ListedCheckpoint") -> dict[str, object]:
     return {name: getattr(found, name) for name in LISTED}
 
 
-def _load(client: "Client", session: str, namespace: str, step: int | None, checkpoint_id: str | None) -> "Loaded":
-    from lockstitch import Loaded
-
-    if step is not None or checkpoint_id is not None:
-        return client.load(session, namespace=namespace, step=step, checkpoint_id=checkpoint_id)
-    latest = client.load_latest(session, namespace)
-    if latest.checkpoint is None:
-        fail(f"there is no session {session!r}" + (f" with namespace {namespace!r}" if namespace else ""), FAILED)
-    return Loaded(
-        latest.checkpoint, latest.pending_writes, latest.revision, latest.checkpoint_revision, latest.trace_id
-    )
-
-
-def _which(text: str) -> tuple[int | None, str | None]:
-    """Step and id; neither for the latest. Twenty digits are the id that the server makes from a step."""
-    if text == LATEST:
-        return None, None
-    if text.isascii() and text.isdigit() and len(text) < 20:
-        return int(text), None
-    return None, text.removeprefix(AS_ID)
-
-
 def _metadata(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
@@ -189,24 +164,25 @@ def _metadata(text: str) -> tuple[str, str]:
 
 
 def _page_size(limit: int) -> int:
-    return min(limit, LARGEST_PAGE) or LARGEST_PAGE
+    """One more than is shown, which tells whether there are more."""
+    return min(limit + 1, LARGEST_PAGE) if limit else LARGEST_PAGE
 
 
-def _first(limit: int, found: Iterable[Item]) -> Iterator[Item]:
-    return islice(found, limit or None)
+def _print(found: Iterable[Item], limit: int, table: "Callable[[Sequence[Item]], Table] | None", what: str) -> int:
+    """Print what was found, as a table or else as lines of JSON; says so where more was found. Gives how many."""
+    from lockstitch_server.cli import console, exact_json
 
-
-def _print_json_lines(found: Iterable[object]) -> None:
-    from lockstitch_server.cli import exact_json
-
-    for item in found:
-        typer.echo(exact_json.encode(item))
-
-
-def _print_table(table: "Table", otherwise: str) -> None:
-    from lockstitch_server.cli import console
-
-    if table.row_count:
-        console.emit(table)
+    items, shown = iter(found), 0
+    first = islice(items, limit or None)
+    if table is None:
+        for item in first:
+            typer.echo(exact_json.encode(item))
+            shown += 1
+    elif listed := list(first):
+        shown = len(listed)
+        console.emit(table(listed))
     else:
-        typer.echo(otherwise, err=True)
+        typer.echo(f"No {what}.", err=True)
+    if limit and next(items, None) is not None:
+        typer.echo(f"There are more than these {limit} {what}; --limit 0 shows all.", err=True)
+    return shown

@@ -7,11 +7,13 @@ import typer
 
 from lockstitch_server.cli import options
 from lockstitch_server.cli.calls import connected
+from lockstitch_server.cli.confirmation import Yes, confirm
 from lockstitch_server.cli.connection import Connection, connecting
-from lockstitch_server.cli.output import UNUSABLE, fail, printable
+from lockstitch_server.cli.output import FAILED, UNUSABLE, fail, printable
+from lockstitch_server.cli.which import WHICH, id_of
 
 if TYPE_CHECKING:
-    from lockstitch import Lease, Retention, SessionDetails
+    from lockstitch import Lease, Pruned, Retention, SessionDetails
 
 app = typer.Typer(help="Change whole sessions.", no_args_is_help=True)
 
@@ -60,10 +62,18 @@ def delete(
         float | None,
         typer.Option(min=0, metavar="SECONDS", help="How long they cannot be begun anew; else as the server says."),
     ] = None,
+    yes: Yes = False,
 ) -> None:
-    """Delete sessions with all they have, whoever holds their leases."""
+    """Delete sessions with all they have, whoever holds their leases. Exit code 1 where some were not there."""
+    from lockstitch_server.cli import words
+
+    names = ", ".join(map(printable, sessions))
+    confirm(f"Delete {words.count(len(sessions), 'session')} with all checkpoints ({names})?", yes)
     with connected(connection) as client:
-        typer.echo(_count(client.delete_sessions(sessions, tombstone=tombstone), "session", "deleted"))
+        deleted = client.delete_sessions(sessions, tombstone=tombstone)
+    typer.echo(f"{words.count(deleted, 'session')} deleted")
+    if missing := len(set(sessions)) - deleted:
+        fail(f"{words.count(missing, 'session was', 'sessions were')} not there", FAILED)
 
 
 @app.command()
@@ -73,16 +83,19 @@ def copy(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="The session to copy.")],
     copied: Annotated[str, typer.Argument(metavar="TARGET", help="The session to make.")],
     at: Annotated[
-        str, typer.Option("--at", metavar="ID", help="Copy up to this checkpoint; without it, everything.")
+        str, typer.Option("--at", metavar="WHICH", help=f"Copy up to this checkpoint; else everything. {WHICH}")
     ] = "",
     namespace: options.Namespace = "",
     label: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A label. Can be repeated.")] = None,
 ) -> None:
     """Copy a session, or its beginning, into a new one."""
+    from lockstitch_server.cli import words
+
     labels = dict(map(_pair, label or ()))
     with connected(connection) as client:
-        answer = client.copy_session(source, copied, checkpoint_id=at, namespace=namespace, labels=labels)
-        typer.echo(_count(answer.checkpoint_count, "checkpoint", "copied"))
+        last = id_of(client, source, namespace, at) if at else ""
+        answer = client.copy_session(source, copied, checkpoint_id=last, namespace=namespace, labels=labels)
+    typer.echo(f"{words.count(answer.checkpoint_count, 'checkpoint')} copied")
 
 
 @app.command()
@@ -99,14 +112,20 @@ def prune(
         float | None, typer.Option(min=1, metavar="SECONDS", help="Keep those saved no longer ago.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Delete old checkpoints. Without --keep-last and --max-age: as each session's policy says, else the server's."""
-    from lockstitch_server.cli import words
-
     with connected(connection) as client:
-        done = client.prune_sessions(sessions or (), retention=_retention(keep_last, max_age), dry_run=dry_run)
-    verb = "would go" if dry_run else "deleted"
-    typer.echo(f"{_count(done.checkpoints, 'checkpoint', verb)}, {words.size(done.bytes)}, {done.sessions} sessions")
+        for session in sessions or ():
+            client.get_session(session)  # which fails where there is no such session, before anything is deleted
+        policy = _retention(keep_last, max_age)
+        if dry_run or not yes:
+            found = client.prune_sessions(sessions or (), retention=policy, dry_run=True)
+            if dry_run:
+                typer.echo(f"would delete {_pruned(found)}")
+                return
+            confirm(f"Delete {_pruned(found)}?", yes)
+        typer.echo(f"deleted {_pruned(client.prune_sessions(sessions or (), retention=policy))}")
 
 
 @app.command()
@@ -114,14 +133,20 @@ def prune(
 def rewind(
     connection: Connection,
     session: Session,
-    checkpoint_id: Annotated[str, typer.Argument(metavar="ID", help="The checkpoint that is the latest then.")],
+    to: Annotated[str, typer.Argument(metavar="WHICH", help=f"The checkpoint that is the latest then. {WHICH}")],
     namespace: options.Namespace = "",
     lease_token: Token = 0,
+    yes: Yes = False,
 ) -> None:
     """Delete all that came after a checkpoint."""
+    from lockstitch_server.cli import words
+
     with connected(connection) as client:
+        checkpoint_id = id_of(client, session, namespace, to)
+        last, name = printable(checkpoint_id), printable(session)
+        confirm(f"Delete all checkpoints of session {name} that came after {last}?", yes)
         done = client.rewind(session, checkpoint_id, namespace=namespace, lease_token=lease_token)
-        typer.echo(_count(done.deleted, "checkpoint", "deleted"))
+    typer.echo(f"{words.count(done.deleted, 'checkpoint')} deleted")
 
 
 @app.command()
@@ -182,8 +207,11 @@ def _retention(keep_last: int, max_age: float | None) -> "Retention | None":
     return Retention(keep_last, timedelta(seconds=max_age) if max_age is not None else None)
 
 
-def _count(number: int, what: str, done: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'} {done}"
+def _pruned(done: "Pruned") -> str:
+    from lockstitch_server.cli import words
+
+    sessions = words.count(done.sessions, "session")
+    return f"{words.count(done.checkpoints, 'checkpoint')} of {sessions}, {words.size(done.bytes)}"
 
 
 def _print(details: "SessionDetails", *, as_json: bool) -> None:
@@ -195,10 +223,16 @@ def _print(details: "SessionDetails", *, as_json: bool) -> None:
     console.emit(lists_view.sessions([details.summary]))
     policy = details.retention
     if policy is not None:
-        age = f", those of the last {policy.max_age}" if policy.max_age is not None else ""
-        typer.echo(f"keeps the last {policy.keep_last or 'of any number'}{age}")
+        typer.echo(f"keeps {_kept(policy)}")
     if details.lease is not None:
         typer.echo(_lease(details.lease))
+
+
+def _kept(policy: "Retention") -> str:
+    from lockstitch_server.cli import words
+
+    kept = f"the last {words.count(policy.keep_last, 'checkpoint')}" if policy.keep_last else "all checkpoints"
+    return kept + (f" that were saved in the last {policy.max_age}" if policy.max_age is not None else "")
 
 
 def _lease(lease: "Lease | None") -> str:

@@ -27,6 +27,11 @@ def node_name(node: NodeKind) -> str:
     return printable(short if clear else text)
 
 
+def count(number: int, one: str, many: str = "") -> str:
+    """A number of things: 1 entry, 2 entries. many: the plural, where it is not `one` with an s."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
 def size(number: int) -> str:
     """A number of bytes, roughly: 1.2 kB."""
     return decimal(number).replace(" bytes", " B").replace(" byte", " B")
@@ -64,8 +69,8 @@ def _datetime(when: Timestamp) -> datetime:
 def _span(span: timedelta) -> str:
     seconds = int(span.total_seconds())
     name, unit = next(((name, unit) for name, unit in _UNITS if seconds >= unit), ("s", 1))
-    count = seconds // unit
-    return f"{count} {name}{'s' if name == 'day' and count > 1 else ''}"
+    number = seconds // unit
+    return count(number, name) if name == "day" else f"{number} {name}"
 
 
 def block(text: str, full: bool) -> str:

@@ -140,7 +140,9 @@ class Lister:
 
 def not_found(session_id: str) -> Failure:
     """What is told of a checkpoint that is not there."""
-    return Failure(Reason.CHECKPOINT_NOT_FOUND, "there is no such checkpoint", session_id=session_id)
+    return Failure(
+        Reason.CHECKPOINT_NOT_FOUND, f"there is no such checkpoint in session {session_id!r}", session_id=session_id
+    )
 
 
 def _check_complete(walk: Walk, first: CheckpointRow, seen: Container[str]) -> None:
