@@ -136,7 +136,6 @@ class TestWalkAncestorsSelection:
             }),
             (["missing", "custom/missing"], {}),
         ],
-        ids=str,
     )  # fmt: skip
     async def test_only_chosen_channels(
         self, api: Api, session: str, channels: list[str], expected: dict[str, Any]
