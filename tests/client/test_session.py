@@ -96,7 +96,9 @@ def test_an_empty_session_has_a_state() -> None:
 
 
 def test_a_checkpoint_without_a_state_is_no_session() -> None:
-    with pytest.raises(ValueError, match="no state"):
+    """It may have been loaded without its state, or have been saved without one: the error says both."""
+    told = "session 's' at step 4 has no state: it was loaded with View.HEADER, or saved without a state"
+    with pytest.raises(ValueError, match=told):
         restore_session_state(Checkpoint(session_id="s", step=4))
 
 

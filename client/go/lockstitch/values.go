@@ -2,7 +2,7 @@ package lockstitch
 
 import (
 	"encoding/json"
-	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -68,11 +68,14 @@ func CheckpointFromSession(sessionID string, session *lockstitchpb.SessionState)
 }
 
 // RestoreSession is the session that a checkpoint was made from, to go on with.
-// It fails for a checkpoint without a state, such as one that was loaded with
-// the view Header: a runner that went on from there would have lost everything.
+// It fails for a checkpoint without a state: it was loaded with the view Header,
+// or saved without a state. A runner that went on from there would have lost
+// everything.
 func RestoreSession(checkpoint *lockstitchpb.Checkpoint) (*lockstitchpb.SessionState, error) {
 	if checkpoint.GetState() == nil {
-		return nil, errors.New("lockstitch: this checkpoint holds no state; load it with the view Full")
+		return nil, fmt.Errorf("lockstitch: the checkpoint of session %q at step %d has no state: it was loaded with the "+
+			"view Header, or saved without a state. Load it with the view Full, or load another checkpoint",
+			checkpoint.GetSessionId(), checkpoint.GetStep())
 	}
 	own := proto.CloneOf(checkpoint)
 	return &lockstitchpb.SessionState{

@@ -38,11 +38,14 @@ def checkpoint_from_step_report(session_id: str, session: SessionState, report: 
 def restore_session_state(checkpoint: Checkpoint) -> SessionState:
     """The session that a checkpoint was made from, to go on with.
 
-    Raises ValueError for a checkpoint without a state, such as one that was loaded with View.HEADER: a runner that went
-    on from there would have lost everything.
+    Raises ValueError for a checkpoint without a state: it was loaded with View.HEADER, or saved without a state. A
+    runner that went on from there would have lost everything.
     """
     if not checkpoint.HasField("state"):
-        raise ValueError("this checkpoint holds no state; load it with View.FULL")
+        raise ValueError(
+            f"the checkpoint of session {checkpoint.session_id!r} at step {checkpoint.step} has no state: it was "
+            "loaded with View.HEADER, or saved without a state. Load it with View.FULL, or load another checkpoint"
+        )
     session = SessionState(state=checkpoint.state, step=checkpoint.step, frontier=checkpoint.frontier)
     session.scheduler.concurrency_limit = checkpoint.concurrency_limit
     session.scheduler_state.versions_seen.MergeFrom(checkpoint.versions_seen)

@@ -36,11 +36,15 @@ impl Checkpoint {
 
     /// The session that this checkpoint was made from, to go on with.
     ///
-    /// Fails for a checkpoint without a state, such as one that was loaded as a header only: a runner that went on from
-    /// there would have lost everything.
+    /// Fails for a checkpoint without a state: only its header was loaded, or it was saved without a state. A runner
+    /// that went on from there would have lost everything.
     pub fn restore_session(&self) -> Result<SessionState, Error> {
         let Some(state) = &self.state else {
-            return Err(Error::invalid("this checkpoint holds no state; load it with the full view"));
+            return Err(Error::invalid(format!(
+                "the checkpoint of session {:?} at step {} has no state: it was loaded with the header view, or saved \
+                 without a state. Load it with the full view, or load another checkpoint",
+                self.session_id, self.step
+            )));
         };
         Ok(SessionState {
             state: Some(state.clone()),
@@ -49,5 +53,18 @@ impl Checkpoint {
             scheduler: Some(Scheduler { concurrency_limit: self.concurrency_limit }),
             scheduler_state: Some(SchedulerState { versions_seen: self.versions_seen.clone() }),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_without_a_state_is_not_taken_for_a_session() {
+        let checkpoint = Checkpoint { session_id: "s".into(), step: 4, ..Default::default() };
+        let error = checkpoint.restore_session().unwrap_err().to_string();
+        assert!(error.contains("session \"s\" at step 4 has no state"), "{error}");
+        assert!(error.contains("or saved without a state"), "{error}");
     }
 }

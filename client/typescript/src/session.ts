@@ -45,12 +45,15 @@ export function checkpointFromStepReport(
 }
 
 /**
- * The session that a checkpoint was made from, to go on with. Throws TypeError for a checkpoint without a state, such
- * as one that was loaded with `view: "header"`: a runner that went on from there would have lost everything.
+ * The session that a checkpoint was made from, to go on with. Throws TypeError for a checkpoint without a state: it was
+ * loaded with `view: "header"`, or saved without a state. A runner that went on from there would have lost everything.
  */
 export function restoreSessionState(checkpoint: Checkpoint): SessionState {
   if (checkpoint.state === undefined) {
-    throw new TypeError('this checkpoint holds no state; load it with view: "full"');
+    throw new TypeError(
+      `the checkpoint of session "${checkpoint.sessionId}" at step ${checkpoint.step} has no state: it was loaded with ` +
+        'view: "header", or saved without a state. Load it with view: "full", or load another checkpoint',
+    );
   }
   const { state, step, frontier, concurrencyLimit, versionsSeen } = clone(CheckpointSchema, checkpoint);
   return create(SessionStateSchema, {

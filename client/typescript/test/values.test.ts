@@ -70,5 +70,9 @@ test("a session becomes a checkpoint and comes back, and nothing is shared", () 
 });
 
 test("a checkpoint without a state is not taken for an empty session", () => {
-  assert.throws(() => restoreSessionState(create(CheckpointSchema, { step: 1n })), TypeError);
+  const checkpoint = create(CheckpointSchema, { sessionId: "s", step: 1n });
+  assert.throws(() => restoreSessionState(checkpoint), {
+    name: "TypeError",
+    message: /session "s" at step 1 has no state: .* or saved without a state/,
+  });
 });

@@ -39,12 +39,19 @@ public final class Sessions {
   /**
    * The session that a checkpoint was made from, to go on with.
    *
-   * @throws IllegalArgumentException for a checkpoint without a state, such as one of which only
-   *     the header was loaded: a runner that went on from there would have lost everything
+   * @throws IllegalArgumentException for a checkpoint without a state: only its header was loaded,
+   *     or it was saved without a state. A runner that went on from there would have lost
+   *     everything
    */
   public static SessionState restore(Checkpoint checkpoint) {
     if (!checkpoint.hasState()) {
-      throw new IllegalArgumentException("this checkpoint holds no state; load it in full");
+      throw new IllegalArgumentException(
+          "the checkpoint of session \""
+              + checkpoint.getSessionId()
+              + "\" at step "
+              + Long.toUnsignedString(checkpoint.getStep())
+              + " has no state: only its header was loaded, or it was saved without a state. Load it"
+              + " in full, or load another checkpoint");
     }
     return SessionState.newBuilder()
         .setState(checkpoint.getState())
