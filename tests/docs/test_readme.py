@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.newcomer import blocks, commands
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
 from tests.support.server import LockstitchServer
@@ -23,14 +24,14 @@ ADDRESS = "127.0.0.1:50051"
 LOCKSTITCH = Path(sys.executable).with_name("lockstitch")
 
 
-def blocks(language: str) -> list[str]:
+def of_language(language: str) -> list[str]:
     """The fenced blocks of a language, in their order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    return [block for found, block in blocks(README) if found == language]
 
 
-def commands() -> list[str]:
-    """What stands behind a prompt."""
-    return [line.removeprefix("$ ") for block in blocks("console") for line in block.splitlines()]
+def at_the_prompt(language: str) -> list[str]:
+    """What a reader types into the shell."""
+    return [command for block in of_language(language) for command in commands(language, block)]
 
 
 @pytest.fixture(scope="module")
@@ -53,17 +54,39 @@ async def _fill(store: str, archive: Path) -> None:
         archive.write_bytes(await exported(api.store))
 
 
-def test_python_blocks_run(server: LockstitchServer, capsys: pytest.CaptureFixture[str]) -> None:
-    for block in blocks("python"):
-        exec(compile(block.replace(ADDRESS, server.target), "README.md", "exec"), {})
-    assert capsys.readouterr().out.splitlines() == [
-        "1 ['What is a lockstitch?']",
+def test_python_blocks_run_in_order_and_once_more(server: LockstitchServer, tmp_path: Path) -> None:
+    """Each in a process of its own, as readers run them; what the first round has left is there in the second."""
+    printed = [run_block(block, server, tmp_path) for block in 2 * of_language("python")]
+    assert printed == [
+        "1 ['question 1']",
         "another runner was faster; the latest step is 2",
         "heard 1",
+        "3 ['question 1', 'question 3']",
+        "another runner was faster; the latest step is 4",
+        "heard 3",
     ]
 
 
-@pytest.mark.parametrize("command", [line for line in commands() if " serve " not in line])
+def test_the_first_block_runs_again_and_again(tmp_path: Path) -> None:
+    first = of_language("python")[0]
+    with LockstitchServer() as own:
+        assert [run_block(first, own, tmp_path) for _ in range(2)] == [
+            "1 ['question 1']",
+            "2 ['question 1', 'question 2']",
+        ]
+
+
+def run_block(block: str, server: LockstitchServer, directory: Path) -> str:
+    """What a block prints."""
+    source = block.replace(ADDRESS, server.target)
+    done = subprocess.run(
+        [sys.executable, "-"], input=source, cwd=directory, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.rstrip()
+
+
+@pytest.mark.parametrize("command", [line for line in at_the_prompt("console") if " serve " not in line])
 def test_commands_run(command: str, server: LockstitchServer, directory: Path) -> None:
     program, *arguments = shlex.split(command)
     assert program == "lockstitch"
@@ -80,7 +103,7 @@ def test_commands_run(command: str, server: LockstitchServer, directory: Path) -
     assert done.stdout
 
 
-@pytest.mark.parametrize("command", [line for line in commands() if " serve " in line])
+@pytest.mark.parametrize("command", [line for line in at_the_prompt("console") if " serve " in line])
 def test_serve_runs(command: str, directory: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
     _, *arguments = shlex.split(command.replace(ADDRESS, address))
@@ -92,7 +115,9 @@ def test_serve_runs(command: str, directory: Path) -> None:
     assert process.returncode == 0
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"^make ([a-z]+)", "\n".join(blocks("sh")), re.MULTILINE))))
+@pytest.mark.parametrize(
+    "target", sorted({line.split()[1] for line in at_the_prompt("sh") if line.startswith("make ")})
+)
 def test_make_targets_exist(target: str) -> None:
     done = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
