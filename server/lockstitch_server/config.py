@@ -39,7 +39,7 @@ def _listen(value: str) -> str:
 
 
 def _store(value: str) -> str:
-    if value == "memory://" or re.match(r"sqlite:///.|postgres(ql)?://.", value):
+    if value == "memory://" or re.match(r"sqlite:///.|postgres(ql)?(\+\w+)?://.", value):
         return value
     raise ValueError("memory://, sqlite:///relative/path, sqlite:////absolute/path or postgresql://user@host/database")
 
@@ -231,6 +231,17 @@ class Queue(_Group):
         description="Most bytes of saves of one SaveStream call that wait, unless one is larger.",
     )
     load_batch: int = Field(default=64, ge=1, le=100_000, description="Most loads that go to the database together.")
+
+
+class Postgres(_Group):
+    """Connections to a Postgres database."""
+
+    statement_cache: bool = Field(
+        default=True,
+        description="Whether connections keep prepared statements. Behind a pooler in transaction mode, such as "
+        "PgBouncer, they cannot: set it to false, or write `pgbouncer=true` into the URL. It turns itself off where a "
+        "PgBouncer refuses settings of a connection, or a pooler loses statements.",
+    )
 
 
 class Health(_Group):
@@ -481,6 +492,7 @@ class Settings(_Group):
     audit: Audit = Field(default=Audit(), description=Audit.__doc__)
     limits: Limits = Field(default=Limits(), description=Limits.__doc__)
     queue: Queue = Field(default=Queue(), description=Queue.__doc__)
+    postgres: Postgres = Field(default=Postgres(), description=Postgres.__doc__)
     health: Health = Field(default=Health(), description=Health.__doc__)
     sessions: SessionSettings = Field(default=SessionSettings(), description=SessionSettings.__doc__)
     retention: RetentionSettings = Field(default=RetentionSettings(), description=RetentionSettings.__doc__)

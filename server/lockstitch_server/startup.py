@@ -3,11 +3,15 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import structlog
+
 from lockstitch_server.config import Settings
-from lockstitch_server.storage import Store, StoreError, create_store
+from lockstitch_server.storage import Store, StoreError, create_store, warnings_about
 from lockstitch_server.storage.observed import ObservedStore
 from lockstitch_server.telemetry.hub import Hub
 from lockstitch_server.telemetry.observers import DatabaseObserver, watch_connections
+
+log = structlog.get_logger(__name__)
 
 
 class StartupError(Exception):
@@ -30,12 +34,15 @@ async def open_store(settings: Settings, *, for_saves: bool = False, files: str 
     for_saves: it does nothing else, beside one that has been opened before, which has these files.
     """
     try:
+        for warning in () if for_saves else warnings_about(settings.store):
+            log.warning("postgres_parameter_without_effect", detail=warning)
         store = create_store(
             settings.store,
             pool_size=settings.pool_size,
             migrate=settings.migrate,
             for_saves=for_saves,
             files=files,
+            statement_cache=settings.postgres.statement_cache,
         )
         await store.open()
     except StoreError as error:

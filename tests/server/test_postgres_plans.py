@@ -11,6 +11,8 @@ import pytest
 from lockstitch_server.config import Settings
 from lockstitch_server.core.reading import Catalog
 from lockstitch_server.startup import open_store
+from lockstitch_server.storage.libpq.address import read_address
+from lockstitch_server.storage.libpq.connector import Connector
 from lockstitch_server.storage.migrations.postgres import migrate_postgres
 from lockstitch_server.storage.postgres.catalog import SQL, PostgresCatalog
 
@@ -29,7 +31,7 @@ from lockstitch_server.storage.postgres.catalog import SQL, PostgresCatalog
     ],
 )
 async def test_rows_are_looked_up_by_their_keys(name: str, postgres_url: str) -> None:
-    await migrate_postgres(postgres_url)
+    await migrate_postgres(Connector(read_address(postgres_url)))
     connection = await asyncpg.connect(postgres_url, statement_cache_size=0)
     try:
         await connection.execute("SET plan_cache_mode = force_generic_plan")

@@ -1,6 +1,7 @@
 """Commands that bring in what other checkpointers have kept: import weavegraph, import langgraph."""
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -46,7 +47,7 @@ def weavegraph(
     """
     from lockstitch_server.importers.databases import Wanted
 
-    _bring(_import_weavegraph(source, Wanted(prefix, session or ()), jobs, connection), connection, "session")
+    _bring(_import_weavegraph(source, Wanted(prefix, session or ()), jobs, connection), source, connection, "session")
 
 
 @app.command()
@@ -73,13 +74,17 @@ def langgraph(
         import ormsgpack  # noqa: F401 - only looked for
     except ImportError:
         fail("this import needs LangGraph's encoding: pip install 'lockstitch[langgraph]'", FAILED)
-    _bring(_import_langgraph(source, Wanted(prefix, thread or ()), jobs, connection), connection, "thread")
+    _bring(_import_langgraph(source, Wanted(prefix, thread or ()), jobs, connection), source, connection, "thread")
 
 
-def _bring(work: "Coroutine[None, None, Tally]", connection: Connection, kind: str) -> None:
+def _bring(work: "Coroutine[None, None, Tally]", source: str, connection: Connection, kind: str) -> None:
     """Run an import and tell what it has done."""
     from lockstitch_server.importers.databases import SourceUnusable
+    from lockstitch_server.storage import StoreError, warnings_about
 
+    with suppress(StoreError):  # the import itself says what is wrong
+        for warning in warnings_about(source):
+            typer.echo(f"lockstitch: {warning}", err=True)
     try:
         with failures_told(connection.target):
             tally = asyncio.run(work)

@@ -76,15 +76,24 @@ def migrate(
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
     store: options.Store = None,
+    sql: Annotated[
+        bool, typer.Option("--sql", help="Only print the SQL for Postgres, for somebody else to run. Changes nothing.")
+    ] = False,
 ) -> None:
     """Create or upgrade the store's schema.
 
-    Can be run again, by several at a time, and while servers are running.
+    Can be repeated, by several at a time, and while servers are running. On Postgres, the role must own the schema
+    `lockstitch`, or be allowed to create it.
     """
     settings = effective(config, assignments, store=store).settings
     from lockstitch_server import storage
 
     try:
+        if sql:
+            typer.echo(storage.migration_script(settings.store), nl=False)
+            return
+        for warning in storage.warnings_about(settings.store):
+            typer.echo(f"lockstitch: {warning}", err=True)
         typer.echo(storage.migrate(settings.store))
     except storage.StoreError as error:
         fail(str(error), UNUSABLE)

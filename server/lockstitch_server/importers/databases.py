@@ -1,5 +1,6 @@
 """Databases of others, from which an import reads. Nothing is ever written there."""
 
+import importlib.util
 import os
 import re
 import sqlite3
@@ -10,13 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
-from lockstitch_server.core.redaction import redact
+from lockstitch_server.storage.libpq.address import AddressInvalid, is_postgres, read_address
 
 if TYPE_CHECKING:
     import aiosqlite
     import asyncpg
 
-CONNECT_SECONDS = 10.0
 # Each row holds a whole state: few are read ahead.
 ROWS_AHEAD = 8
 
@@ -46,11 +46,6 @@ class Wanted:
         return session_id.startswith(self.prefix) and (not self.ids or session_id in self.ids)
 
 
-def is_postgres(url: str) -> bool:
-    """Whether a source is a Postgres database; else it is an SQLite file."""
-    return url.startswith(("postgres://", "postgresql://"))
-
-
 def open_database(url: str, connections: int, writer: str) -> AbstractAsyncContextManager[Database]:
     """The database at a file's path, a sqlite URL or a postgresql URL.
 
@@ -58,7 +53,11 @@ def open_database(url: str, connections: int, writer: str) -> AbstractAsyncConte
 
     Entering raises SourceUnusable, and so does reading.
     """
-    return _open_postgres(url, connections, writer) if is_postgres(url) else _open_sqlite(url, writer)
+    if not is_postgres(url):
+        return _open_sqlite(url, writer)
+    if importlib.util.find_spec("asyncpg") is None:
+        raise SourceUnusable("Postgres needs asyncpg; install lockstitch[server,postgres]")
+    return _open_postgres(url, connections, writer)
 
 
 class _Sqlite:
@@ -129,38 +128,51 @@ def _sqlite_errors(path: Path, writer: str) -> Iterator[None]:
 
 
 class _Postgres:
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", url: str, writer: str) -> None:
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", name: str, writer: str) -> None:
         self._pool = pool
-        self._url = url
+        self._name = name
         self._writer = writer
 
     async def rows(self, sql: str, *arguments: str) -> AsyncGenerator[tuple[Any, ...], None]:
-        with _postgres_errors(self._url, self._writer):
+        query = _PLACE.sub(r"$\1", sql)
+        # A cursor of SQL's own: those of asyncpg are prepared statements, which a pooler may mix up.
+        with _postgres_errors(self._name, self._writer):
             async with self._pool.acquire() as connection, connection.transaction(readonly=True):
-                async for row in connection.cursor(_PLACE.sub(r"$\1", sql), *arguments, prefetch=ROWS_AHEAD):
-                    yield tuple(row)
+                await connection.execute(f"DECLARE answer NO SCROLL CURSOR FOR {query}", *arguments)
+                while found := await connection.fetch(f"FETCH {ROWS_AHEAD} FROM answer"):
+                    for row in found:
+                        yield tuple(row)
 
 
 @asynccontextmanager
 async def _open_postgres(url: str, connections: int, writer: str) -> AsyncIterator[Database]:
     import asyncpg
 
-    with _postgres_errors(url, writer):
-        # No prepared statements: PgBouncer may be in between.
-        pool = await asyncpg.create_pool(
-            url, min_size=1, max_size=connections, timeout=CONNECT_SECONDS, statement_cache_size=0
-        )
+    from lockstitch_server.storage.libpq.connector import Connector
+
+    try:
+        address = read_address(url)
+    except AddressInvalid as error:
+        raise SourceUnusable(str(error)) from None
+    connector = Connector(address, statement_cache=False, writes=False)
+    with _postgres_errors(str(address), writer):
+        connect: Any = connector.connect_for_pool
+        pool = await asyncpg.create_pool(connect=connect, min_size=1, max_size=connections, reset=_leave_as_it_is)
     async with pool:
-        yield _Postgres(pool, url, writer)
+        yield _Postgres(pool, str(address), writer)
+
+
+async def _leave_as_it_is(_: object) -> None:
+    """In place of asyncpg's own: nothing here changes a connection's state, and a pooler's is not ours to reset."""
 
 
 @contextmanager
-def _postgres_errors(url: str, writer: str) -> Iterator[None]:
+def _postgres_errors(name: str, writer: str) -> Iterator[None]:
     import asyncpg
 
     try:
         yield
     except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
-        raise SourceUnusable(f"{redact(url)} is no {writer} database ({error})") from None
+        raise SourceUnusable(f"{name} is no {writer} database ({error})") from None
     except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise SourceUnusable(f"{redact(url)} cannot be read: {redact(str(error)) or type(error).__name__}") from None
+        raise SourceUnusable(f"{name} cannot be read: {str(error) or type(error).__name__}") from None

@@ -4,8 +4,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Protocol
 
-from lockstitch_server.importers.databases import Database, Wanted, is_postgres, open_database
+from lockstitch_server.importers.databases import Database, Wanted, open_database
 from lockstitch_server.importers.langgraph import TASKS, Blob, CheckpointRow, ThreadRow, WriteRow
+from lockstitch_server.storage.libpq.address import is_postgres
 
 CONNECTIONS_PER_JOB = 2
 """One that goes through a thread's checkpoints, and one for what belongs to each."""

@@ -2,11 +2,11 @@
 
 import asyncio
 import importlib.util
+from collections.abc import Sequence
 
+from lockstitch_server.storage.libpq.address import AddressInvalid, is_postgres, read_address
 from lockstitch_server.storage.sqlite.store import MEMORY, SqliteStore, path_of
 from lockstitch_server.storage.store import Store, StoreError
-
-POSTGRES_SCHEMES = ("postgresql://", "postgres://")
 
 
 def create_store(
@@ -17,6 +17,7 @@ def create_store(
     for_saves: bool = False,
     files: str = "",
     read_only: bool = False,
+    statement_cache: bool = True,
 ) -> Store:
     """The store that a URL names, not opened yet. Raises StoreError for a URL that names none.
 
@@ -25,6 +26,7 @@ def create_store(
     not looked at.
     `files`: what `Store.files` of that one says; opening fails where the files are others now.
     `read_only`: opening creates and upgrades nothing, and fails where there is no store; `read`, `ask` and `look` work.
+    `statement_cache`: whether connections to Postgres may keep prepared statements; a pooler may forbid it.
     """
     if url == "memory://":
         if read_only:
@@ -32,16 +34,26 @@ def create_store(
         return SqliteStore(MEMORY)
     if url.startswith("sqlite:"):
         return SqliteStore(path_of(url), for_saves=for_saves, files=files, read_only=read_only)
-    if url.startswith(POSTGRES_SCHEMES):
+    if is_postgres(url):
         if importlib.util.find_spec("asyncpg") is None:
             raise StoreError("Postgres needs asyncpg; install lockstitch[server,postgres]")
         from lockstitch_server.storage.postgres import PostgresStore
 
-        return PostgresStore(url, pool_size=pool_size, migrate=migrate, for_saves=for_saves)
+        return PostgresStore(
+            url, pool_size=pool_size, migrate=migrate, for_saves=for_saves, statement_cache=statement_cache
+        )
     scheme = url.partition(":")[0] if ":" in url else url
     raise StoreError(
         f"unknown kind of store {scheme!r}; use memory://, sqlite:///path or postgresql://user@host/database"
     )
+
+
+def warnings_about(url: str) -> Sequence[str]:
+    """What a URL asks for and does not get, a sentence each. Raises StoreError for one that cannot be used."""
+    try:
+        return read_address(url).warnings if is_postgres(url) else ()
+    except AddressInvalid as error:
+        raise StoreError(str(error)) from None
 
 
 def migrate(url: str) -> str:
@@ -55,3 +67,12 @@ async def _migrate(store: Store) -> str:
     await store.open()
     await store.close()
     return f"The schema is at version {head()}."
+
+
+def migration_script(url: str) -> str:
+    """The SQL that creates or upgrades the schema of a Postgres store. Raises StoreError for another kind of store."""
+    if not is_postgres(url):
+        raise StoreError("only Postgres schemas are migrated by SQL; SQLite files are migrated when they are opened")
+    from lockstitch_server.storage.migrations.postgres import script
+
+    return script()

@@ -4,10 +4,12 @@ Each change is a step in `versions/` with SQL for both kinds of database in `sql
 servers can ignore: while replicas are being replaced, old servers work on a new schema.
 """
 
+import functools
 import logging
 import sqlite3
 from typing import Any
 
+from lockstitch_server.storage.migrations.columns import Column, complaint, differences, expected
 from lockstitch_server.storage.store import StoreError
 
 VERSION_TABLE = "lockstitch_version"
@@ -19,30 +21,42 @@ APPLICATION_ID = 0x4C6B5374
 def migrate_sqlite(connection: sqlite3.Connection, path: str) -> None:
     """Create or upgrade the schema of a SQLite database. Raises StoreError."""
     try:
-        if not _is_current(connection):
+        found = _version(connection)
+        if found is not None:
+            _check_columns(connection, path, found)
+        if found is None or _is_behind(found):
             _upgrade_sqlite(connection)
+            _check_columns(connection, path, head())
     except sqlite3.Error as error:
         raise StoreError(f"cannot use the SQLite database {path}: {error}") from error
 
 
-def head() -> str:
-    """The version that this server's code is made for."""
+@functools.cache
+def revisions() -> tuple[str, ...]:
+    """All versions that this server's code has steps for, the first one first."""
     from alembic.script import ScriptDirectory
 
-    version = ScriptDirectory.from_config(_config()).get_current_head()
-    assert version is not None
-    return version
+    steps = ScriptDirectory.from_config(_config()).walk_revisions()
+    return tuple(reversed([step.revision for step in steps]))
+
+
+def head() -> str:
+    """The version that this server's code is made for."""
+    return revisions()[-1]
 
 
 def known() -> frozenset[str]:
     """All versions that this server's code has steps for."""
-    from alembic.script import ScriptDirectory
+    return frozenset(revisions())
 
-    return frozenset(step.revision for step in ScriptDirectory.from_config(_config()).walk_revisions())
+
+def up_to(version: str) -> tuple[str, ...]:
+    """The versions up to one; all of them for one that is not known, which comes from a newer server."""
+    return revisions()[: revisions().index(version) + 1] if version in known() else revisions()
 
 
 def upgrade(connection: Any) -> None:
-    """Bring the schema behind a SQLAlchemy connection to this server's version."""
+    """Bring the SQLite schema behind a SQLAlchemy connection to this server's version."""
     from alembic import command
 
     config = _config()
@@ -71,28 +85,43 @@ def check_owner(connection: sqlite3.Connection, path: str) -> None:
 
 
 def check_sqlite(connection: sqlite3.Connection, path: str) -> None:
-    """Raises StoreError for a schema that is missing or behind. A newer one can be read."""
+    """Raises StoreError for a schema that is missing, behind, or another. A newer one can be read."""
     if (found := _version(connection)) is None:
         raise StoreError(f"{path} has no Lockstitch schema; run: lockstitch migrate --store sqlite:///{path}")
-    if not _is_current(connection):
+    if _is_behind(found):
         raise StoreError(
             f"the schema of {path} is at version {found}, this program needs {head()}; "
             f"run: lockstitch migrate --store sqlite:///{path}"
         )
+    _check_columns(connection, path, found)
 
 
-def _is_current(connection: sqlite3.Connection) -> bool:
-    found = _version(connection)
-    # A version that is not known comes from a newer server, with whose schema this one can work.
-    return found is not None and (found == head() or found not in known())
+def _is_behind(version: str) -> bool:
+    """Whether it is older. One that is not known comes from a newer server, with whose schema this one can work."""
+    return version in known() and version != head()
 
 
 def _version(connection: sqlite3.Connection) -> str | None:
+    """None: there is no schema yet."""
     (exists,) = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = ?", (VERSION_TABLE,)).fetchone()
     if not exists:
         return None
     found = connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()  # noqa: S608 - a constant
-    return found[0] if found is not None else None
+    return None if found is None else str(found[0])
+
+
+def _check_columns(connection: sqlite3.Connection, path: str, version: str) -> None:
+    """Raises StoreError for a schema that bears a version and is another."""
+    wanted = expected("sqlite", up_to(version))
+    found: dict[str, dict[str, Column]] = {}
+    rows = connection.execute(
+        'SELECT m.name, c.name, c.type, c."notnull" AND c.dflt_value IS NULL AND NOT c.pk '
+        "FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table'"
+    )
+    for table, name, kind, must in rows:
+        found.setdefault(table, {})[name] = Column(kind, bool(must))
+    if told := differences(wanted, found):
+        raise StoreError(complaint(path, version, told))
 
 
 def _upgrade_sqlite(connection: sqlite3.Connection) -> None:

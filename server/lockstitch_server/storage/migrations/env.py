@@ -1,15 +1,12 @@
-"""Alembic's entry: runs the steps over the connection that the caller provides."""
+"""Alembic's entry: runs the steps over the connection that the caller provides, which is SQLite's."""
 
 from alembic import context
 
-from lockstitch_server.storage.migrations import POSTGRES_SCHEMA, VERSION_TABLE
+from lockstitch_server.storage.migrations import VERSION_TABLE
 
-connection = context.config.attributes["connection"]
-is_postgres = connection.dialect.name == "postgresql"
 context.configure(
-    connection=connection,
+    connection=context.config.attributes["connection"],
     version_table=VERSION_TABLE,
-    version_table_schema=POSTGRES_SCHEMA if is_postgres else None,
     version_table_pk=False,
     transactional_ddl=True,
 )

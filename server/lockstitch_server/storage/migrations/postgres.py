@@ -1,58 +1,133 @@
 """The schema in Postgres: created and upgraded on command, checked at every start."""
 
+from typing import TYPE_CHECKING
+
 import asyncpg
 
-from lockstitch_server.core.redaction import redact
 from lockstitch_server.storage.asyncpg_types import AnyConnection
-from lockstitch_server.storage.migrations import POSTGRES_SCHEMA, VERSION_TABLE, head, known, upgrade
+from lockstitch_server.storage.migrations import POSTGRES_SCHEMA, VERSION_TABLE, head, known, revisions, up_to
+from lockstitch_server.storage.migrations.columns import Column, complaint, differences, expected
+from lockstitch_server.storage.migrations.steps import text_of
 from lockstitch_server.storage.store import StoreError
+
+if TYPE_CHECKING:
+    from lockstitch_server.storage.libpq.connector import Connector
 
 LOCK = 0x4C6B5374
 """Keeps replicas that migrate at once from getting in each other's way. Each step is safe to repeat without it."""
+VERSION = f"{POSTGRES_SCHEMA}.{VERSION_TABLE}"
+SECONDS = 3600.0
+"""How long a migration may take: others may hold the tables."""
+
+CREATE_SCHEMA = f"CREATE SCHEMA IF NOT EXISTS {POSTGRES_SCHEMA};"
+RECORD_VERSION = f"""\
+INSERT INTO {VERSION} SELECT '{{head}}' WHERE NOT EXISTS (SELECT FROM {VERSION});
+UPDATE {VERSION} SET version_num = '{{head}}' WHERE version_num IN ({{known_before}});
+COMMIT;
+"""  # noqa: S608 - made of constants
+CREATE_VERSION = f"CREATE TABLE IF NOT EXISTS {VERSION} (version_num VARCHAR(32) NOT NULL);"
 
 
-async def migrate_postgres(url: str) -> None:
-    """Create or upgrade the schema. Does nothing to one that is newer than this server. Raises StoreError."""
-    from sqlalchemy import text
-    from sqlalchemy.exc import SQLAlchemyError
-    from sqlalchemy.ext.asyncio import create_async_engine
-    from sqlalchemy.pool import NullPool
+def script(since: str | None = None) -> str:
+    """The SQL that brings a database from a version to this server's, in one transaction. Can be repeated.
 
-    engine = create_async_engine(
-        "postgresql+asyncpg://",
-        async_creator=lambda: asyncpg.connect(url, timeout=5, statement_cache_size=0),
-        poolclass=NullPool,
+    since: the version that the database has; None: whichever, or none.
+    """
+    steps = revisions()
+    todo = steps[steps.index(since) + 1 :] if since else steps
+    known_before = ", ".join(f"'{revision}'" for revision in steps[:-1])
+    return "\n\n".join(
+        [
+            f"BEGIN;\nSELECT pg_advisory_xact_lock({LOCK});",
+            *([] if since else [CREATE_SCHEMA, CREATE_VERSION]),
+            *(text_of(revision, "postgresql").strip() for revision in todo),
+            RECORD_VERSION.format(head=steps[-1], known_before=known_before),
+        ]
     )
+
+
+async def migrate_postgres(connector: "Connector") -> None:
+    """Create or upgrade the schema. Does nothing to one that is newer than this server. Raises StoreError."""
     try:
-        async with engine.begin() as connection:
-            await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-            await connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {POSTGRES_SCHEMA}"))
-            found = await connection.run_sync(_current)
-            if found is None or found in known():
-                await connection.run_sync(upgrade)
-    except SQLAlchemyError as error:
-        raise StoreError(f"cannot migrate {redact(url)}: {error.__cause__ or error}") from error
+        connection = await connector.connect()
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise StoreError(f"cannot migrate {connector.address}: {str(error) or type(error).__name__}") from error
+    try:
+        await _migrate(str(connector.address), connection)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise StoreError(
+            f"cannot migrate {connector.address}: {error}; let a role that may do so run the SQL that "
+            "`lockstitch migrate --sql` prints, or grant this one what docs/storage.md lists"
+        ) from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise StoreError(f"cannot migrate {connector.address}: {str(error) or type(error).__name__}") from error
     finally:
-        await engine.dispose()
+        connection.terminate()
 
 
-async def check_schema(connection: AnyConnection, url: str) -> None:
+async def _migrate(name: str, connection: AnyConnection) -> None:
+    await connection.execute("BEGIN")
+    has_schema = await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", POSTGRES_SCHEMA)
+    found = await _version(connection) if has_schema else None
+    if found is not None:
+        await _check_columns(name, connection, found)
+    await connection.execute("COMMIT")
+    if found is None or (found in known() and found != head()):
+        sql = script(found)
+        # Whoever may not create schemas may not even say IF NOT EXISTS.
+        await connection.execute(sql.replace(CREATE_SCHEMA, "") if has_schema else sql, timeout=SECONDS)
+
+
+async def _version(connection: AnyConnection) -> str | None:
+    """None: there is none."""
+    if await connection.fetchval("SELECT to_regclass($1)", VERSION) is None:
+        return None
+    found: str | None = await connection.fetchval(f"SELECT version_num FROM {VERSION}")  # noqa: S608 - a constant
+    return found
+
+
+async def check_version(name: str, connection: AnyConnection) -> None:
     """Raises StoreError for a schema that is missing or behind. One that is ahead will do."""
-    table = f"{POSTGRES_SCHEMA}.{VERSION_TABLE}"
-    found = None
-    if await connection.fetchval("SELECT to_regclass($1)", table) is not None:
-        found = await connection.fetchval(f"SELECT version_num FROM {table}")  # noqa: S608 - a constant
+    found = await _version(connection)
     if found is None:
-        raise StoreError(f"{url} has no Lockstitch schema; run: lockstitch migrate --store {url}")
+        raise StoreError(f"{name} has no Lockstitch schema; run `lockstitch migrate` with this store")
     if found != head() and found in known():
         raise StoreError(
-            f"the schema of {url} is at version {found}, this server needs {head()}; "
-            f"run: lockstitch migrate --store {url}"
+            f"the schema of {name} is at version {found}, this server needs {head()}; "
+            "run `lockstitch migrate` with this store"
         )
 
 
-def _current(connection: object) -> str | None:
-    from alembic.migration import MigrationContext
+COLUMNS = """
+SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull AND NOT a.atthasdef
+FROM pg_catalog.pg_attribute a
+JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
+"""
+PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE")
+MISSING = """
+SELECT w.name, p.privilege
+FROM unnest($1::text[]) AS w(name) CROSS JOIN unnest($2::text[]) AS p(privilege)
+WHERE NOT has_table_privilege(w.name, p.privilege)
+"""
 
-    options = {"version_table": VERSION_TABLE, "version_table_schema": POSTGRES_SCHEMA}
-    return MigrationContext.configure(connection, opts=options).get_current_revision()  # type: ignore[arg-type]
+
+async def check_schema(name: str, connection: AnyConnection) -> None:
+    """Raises StoreError for a schema with which this server, as this role, cannot work."""
+    await check_version(name, connection)
+    await _check_columns(name, connection, head())
+    tables = [f"{POSTGRES_SCHEMA}.{table}" for table in expected("postgresql", revisions())]
+    missing = await connection.fetch(MISSING, tables, PRIVILEGES)
+    if missing:
+        told = ", ".join(f"{privilege} on {table}" for table, privilege in missing)
+        raise StoreError(f"the role of {name} lacks rights: {told}; docs/storage.md lists the GRANTs it needs")
+
+
+async def _check_columns(name: str, connection: AnyConnection, version: str) -> None:
+    """Raises StoreError for a schema that bears a version and is another."""
+    found: dict[str, dict[str, Column]] = {}
+    for table, column, kind, must in await connection.fetch(COLUMNS, POSTGRES_SCHEMA):
+        found.setdefault(table, {})[column] = Column(kind, must)
+    if told := differences(expected("postgresql", up_to(version)), found):
+        raise StoreError(complaint(name, version, told))

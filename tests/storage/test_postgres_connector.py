@@ -1,0 +1,149 @@
+"""Connections by an address: to real servers, with TLS and without, some of which do not answer."""
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from lockstitch_server.storage.libpq.address import read_address
+from lockstitch_server.storage.libpq.connector import Connector
+from tests.support.certificates import Authority
+from tests.support.postgres import Postgres
+from tests.support.requirements import missing
+
+TLS_BINARIES = Path("/usr/lib/postgresql/15/bin")
+
+
+async def asked(url: str, sql: str, **options: bool) -> object:
+    connection = await Connector(read_address(url), **options).connect()
+    try:
+        return await connection.fetchval(sql)
+    finally:
+        await connection.close()
+
+
+async def test_settings_reach_the_server(postgres_url: str) -> None:
+    query = "application_name=agents&options=-c%20statement_timeout%3D7s%20-c%20work_mem%3D5MB"
+    settings = "SELECT current_setting('application_name'), current_setting('statement_timeout')"
+    url = f"{postgres_url}?{query}"
+    assert await asked(url, settings) == "agents"
+    assert await asked(url, "SHOW statement_timeout") == "7s"
+    assert await asked(f"{postgres_url}?fallback_application_name=b", "SHOW application_name") == "b"
+
+
+async def test_statements_are_called_what_no_other_process_calls_its_own(postgres_url: str) -> None:
+    """Behind a pooler, the statement of another server would be run in place of ours otherwise."""
+    connection = await Connector(read_address(postgres_url)).connect()
+    try:
+        await connection.fetchval("SELECT 1 + 1")
+        (name,) = [row[0] for row in await connection.fetch("SELECT name FROM pg_prepared_statements LIMIT 1")]
+    finally:
+        await connection.close()
+    assert name.startswith("lockstitch_stmt_")
+    assert len(name) > 40
+
+
+async def test_a_host_that_does_not_answer_does_not_keep_the_others_from_being_tried(postgres: Postgres) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        ports = f"{silent.getsockname()[1]},{closed.getsockname()[1]},{postgres.port}"
+        url = f"postgresql://postgres@127.0.0.1,127.0.0.1,127.0.0.1/postgres?port={ports}&connect_timeout=2"
+        connector = Connector(read_address(url))
+        for _ in range(2):  # the second time it knows which one works
+            connection = await connector.connect()
+            assert await connection.fetchval("SHOW port") == str(postgres.port)
+            await connection.close()
+        assert connector._hosts[0] == ("127.0.0.1", postgres.port)
+
+
+async def test_a_server_that_takes_writes_is_wanted_where_there_are_several(
+    postgres: Postgres, start_postgres: Callable[..., Postgres]
+) -> None:
+    reading = start_postgres(settings={"default_transaction_read_only": "on"})
+    hosts = f"127.0.0.1:{reading.port},127.0.0.1:{postgres.port}"
+    url = f"postgresql://postgres@{hosts}/postgres"
+    assert await asked(url, "SHOW port") == str(postgres.port)
+    assert await asked(url, "SHOW port", writes=False) == str(reading.port)
+    for attributes, server in (
+        ("any", reading),
+        ("read-only", reading),
+        ("primary", reading),
+        ("read-write", postgres),
+    ):
+        assert await asked(f"{url}?target_session_attrs={attributes}", "SHOW port") == str(server.port)
+    assert await asked(f"{url}?target_session_attrs=prefer-standby", "SHOW port") == str(reading.port)
+    with pytest.raises(asyncpg.TargetServerAttributeNotMatched):
+        await asked(f"{url}?target_session_attrs=standby", "SHOW port")
+
+
+class Encrypted:
+    """A server with TLS that wants SCRAM passwords."""
+
+    def __init__(self, directory: Path, start: Callable[..., Postgres], monkeypatch: pytest.MonkeyPatch) -> None:
+        if not (TLS_BINARIES / "postgres").exists():
+            missing("no PostgreSQL with TLS: apt-get install postgresql-15")
+        self.authority = Authority()
+        self.ca, self.other_ca = directory / "ca.pem", directory / "other.pem"
+        self.ca.write_bytes(self.authority.certificate)
+        self.other_ca.write_bytes(Authority().certificate)
+        monkeypatch.setenv("PG_BIN", str(TLS_BINARIES))
+        self.server = start()
+        self.server.execute("ALTER ROLE postgres PASSWORD 'p@ss/w:rd'")
+        self.server.stop()
+        certificate, key = self.authority.issue("server").write(self.server.data, "server")
+        for path in (certificate, key):
+            path.chmod(0o600)
+            if os.geteuid() == 0:
+                owner = self.server.data.stat()
+                os.chown(path, owner.st_uid, owner.st_gid)
+        hba = self.server.data / "pg_hba.conf"
+        hba.write_text("hostssl all all 127.0.0.1/32 scram-sha-256\n")
+        self.server.settings |= {"ssl": "on", "ssl_cert_file": certificate, "ssl_key_file": key}
+        self.server.start()
+
+    def url(self, query: str, host: str = "127.0.0.1") -> str:
+        return f"postgresql://postgres:p%40ss%2Fw%3Ard@{host}:{self.server.port}/postgres?{query}"
+
+
+async def test_tls_as_libpq_has_it(
+    tmp_path: Path, start_postgres: Callable[..., Postgres], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encrypted = Encrypted(tmp_path, start_postgres, monkeypatch)
+    sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+    root, wrong = f"sslrootcert={encrypted.ca}", f"sslrootcert={encrypted.other_ca}"
+    hosted = "sslmode=require&channel_binding=require"  # as Neon gives it
+    for query in ("", "sslmode=prefer", hosted, f"sslmode=verify-ca&{root}", f"sslmode=verify-full&{root}"):
+        assert await asked(encrypted.url(query), sql) is True, query
+    assert await asked(encrypted.url(f"sslmode=verify-full&{root}", "localhost"), sql) is True
+    # The system's roots, which OpenSSL lets a variable name.
+    monkeypatch.setenv("SSL_CERT_FILE", str(encrypted.ca))
+    assert await asked(encrypted.url("sslrootcert=system"), sql) is True
+    monkeypatch.setenv("SSL_CERT_FILE", str(encrypted.other_ca))
+    refused = [
+        "sslrootcert=system",
+        f"sslmode=verify-ca&{wrong}",
+        f"sslmode=require&{wrong}",
+        f"sslmode=verify-full&sslrootcert={tmp_path}/none.pem",
+    ]
+    for query in refused:
+        with pytest.raises((OSError, ValueError)):
+            await asked(encrypted.url(query), sql)
+    with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError):
+        await asked(encrypted.url("sslmode=disable"), sql)
+
+
+async def test_a_password_file_and_wrong_passwords(
+    tmp_path: Path, start_postgres: Callable[..., Postgres], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encrypted = Encrypted(tmp_path, start_postgres, monkeypatch)
+    file = tmp_path / "passwords"
+    file.write_text("127.0.0.1:*:postgres:postgres:p@ss/w\\:rd\n")
+    file.chmod(0o600)
+    bare = f"postgresql://postgres@127.0.0.1:{encrypted.server.port}/postgres"
+    assert await asked(f"{bare}?passfile={file}", "SELECT 1") == 1
+    with pytest.raises(asyncpg.InvalidPasswordError) as caught:
+        await asked(bare.replace("postgres@", "postgres:wr0ng@"), "SELECT 1")
+    assert "wr0ng" not in str(caught.value)
