@@ -14,7 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.postgres import Postgres, free_port, other_user, private_directory
+from tests.support.ports import free_port
+from tests.support.postgres import Postgres, other_user, private_directory
 from tests.support.requirements import missing
 
 START_SECONDS = 30.0
