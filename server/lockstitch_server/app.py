@@ -10,7 +10,6 @@ from operator import attrgetter
 
 import grpc
 import structlog
-from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from lockstitch_server.audit import AuditLog
@@ -37,16 +36,18 @@ from lockstitch_server.rpc.adapter import service_handlers
 from lockstitch_server.rpc.checkpoints import Handlers
 from lockstitch_server.rpc.dispatch import CHECKPOINT_SERVICE, SESSION_SERVICE, Dispatcher
 from lockstitch_server.rpc.gate import Gate
-from lockstitch_server.rpc.health import Health
+from lockstitch_server.rpc.health import SERVICE_NAME, Health
 from lockstitch_server.rpc.interceptors import Interceptor
 from lockstitch_server.rpc.interceptors.admission import Admission
 from lockstitch_server.rpc.interceptors.audit import Audit
 from lockstitch_server.rpc.interceptors.authentication import Authentication
 from lockstitch_server.rpc.interceptors.order import in_order
 from lockstitch_server.rpc.interceptors.tenant_limits import TenantLimits, limits_tenants
+from lockstitch_server.rpc.receiving import Receiver, compression_options
 from lockstitch_server.rpc.save_stream import Window
 from lockstitch_server.rpc.saves import Asked
 from lockstitch_server.rpc.sessions import SessionHandlers
+from lockstitch_server.rpc.unpacking import Unpacker
 from lockstitch_server.startup import observed, open_store
 from lockstitch_server.storage import Store
 from lockstitch_server.telemetry.hub import SILENT, Hub, create_hub
@@ -59,6 +60,7 @@ STOP_SECONDS = 0.5
 """For the last answers to leave, after the calls have ended or run out of time."""
 LEAST_PENDING = 10_000
 """How many calls may at least wait to begin."""
+MESSAGE_LIMIT = "max_message_bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +187,11 @@ async def serve_until(
         store = observed(bare, settings.store, hub)
         engine = create_engine(store, settings, writer.work if writer is not None else None, hub)
         watch_sessions(hub, engine.watcher, engine.sweeper)
-        health = Health(service.full_name for service in engine.dispatcher.services)
+        health = Health((service.full_name for service in engine.dispatcher.services), settings.health.max_watches)
         gate = Gate(settings.limits.max_calls)
         interceptors = create_interceptors(gate, settings, identification, audit, hub)
-        server = _create_server(engine, interceptors, health, settings, shared=worker > 0)
+        receiver = Receiver(Authentication(identification).identify, Unpacker(_receivable(settings), MESSAGE_LIMIT))
+        server = _create_server(engine, interceptors, receiver, health, settings, shared=worker > 0)
         port = bind(server, settings)
         await server.start()
         tune_collector()
@@ -225,14 +228,20 @@ def stop_on_signals() -> asyncio.Event:
 
 
 def _create_server(
-    engine: Engine, interceptors: Sequence[Interceptor], health: Health, settings: Settings, *, shared: bool
+    engine: Engine,
+    interceptors: Sequence[Interceptor],
+    receiver: Receiver,
+    health: Health,
+    settings: Settings,
+    *,
+    shared: bool,
 ) -> grpc.aio.Server:
     server = grpc.aio.server(options=_options(settings, shared))
-    server.add_generic_rpc_handlers(service_handlers(engine.dispatcher, interceptors))
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    server.add_generic_rpc_handlers(service_handlers(engine.dispatcher, interceptors, receiver))
+    server.add_generic_rpc_handlers([health.handlers()])
     if settings.reflection and not asks_who_calls(settings):
         services = (service.full_name for service in engine.dispatcher.services)
-        names = (*services, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+        names = (*services, SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
     return server
 
@@ -262,10 +271,9 @@ def _pace(settings: Settings) -> Pace:
 
 
 def _options(settings: Settings, shared: bool) -> list[tuple[str, int]]:
-    limit, pending = settings.limits.max_message_bytes, max(settings.limits.max_calls, LEAST_PENDING)
+    pending = max(settings.limits.max_calls, LEAST_PENDING)
     return [
-        # Somewhat larger messages are taken in to be refused with an error that names the limit.
-        ("grpc.max_receive_message_length", min(2 * limit + 1024 * 1024, LARGEST)),
+        ("grpc.max_receive_message_length", _receivable(settings)),
         ("grpc.max_send_message_length", -1),
         # gRPC counts a call until its memory is free, so calls that are reset at once count (HTTP/2 rapid reset).
         ("grpc.max_concurrent_streams", settings.limits.max_connection_calls),
@@ -276,7 +284,13 @@ def _options(settings: Settings, shared: bool) -> list[tuple[str, int]]:
         # Two servers on one port would share its calls without knowing of each other. Workers know.
         ("grpc.so_reuseport", int(shared)),
         *connection_options(settings),
+        *compression_options(),
     ]
+
+
+def _receivable(settings: Settings) -> int:
+    """Bytes of a message that is taken in. Those above the limit are refused with an error that names it."""
+    return min(2 * settings.limits.max_message_bytes + 1024 * 1024, LARGEST)
 
 
 def _stream_seconds(settings: Settings) -> float:

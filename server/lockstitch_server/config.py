@@ -259,6 +259,12 @@ class Health(_Group):
         le=100,
         description="So many failed looks in a row make the server not ready; one good one, ready.",
     )
+    max_watches: int = Field(
+        default=1000,
+        ge=0,
+        le=1_000_000,
+        description="Most Watch calls of health checks at once. Anybody may make them, up to 8 on one connection.",
+    )
 
 
 class Tls(_Group):

@@ -183,7 +183,7 @@ async def test_who_is_turned_away(world: World) -> None:
         with pytest.raises(ApiError):
             await api.load_latest(pb.LoadLatestRequest(session_id="away"))
     (right,) = world.wait(1, method="Save", sessions=["away"], reason="RIGHT_MISSING")
-    (key,) = world.wait(1, method="LoadLatest", sessions=["away"], reason="CREDENTIALS_INVALID")
+    (key,) = world.wait(1, method="LoadLatest", sessions=[], reason="CREDENTIALS_INVALID")
     assert (right["principal"], "tenant" in right) == ("reader", False)
     assert ("principal" in key, "tenant" in key) == (False, False)
 

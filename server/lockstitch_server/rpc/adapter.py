@@ -14,42 +14,47 @@ from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.rpc.context import CallContext
 from lockstitch_server.rpc.dispatch import Dispatcher
 from lockstitch_server.rpc.errors import DETAILS_KEY, code_of, status_of
-from lockstitch_server.rpc.handlers import Incoming, StreamHandler, UnaryHandler
+from lockstitch_server.rpc.handlers import StreamHandler, UnaryHandler
 from lockstitch_server.rpc.interceptors import Interceptor, wrap_stream, wrap_unary
+from lockstitch_server.rpc.receiving import Receiver
 
 ServicerContext: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 
 log = structlog.get_logger(__name__)
 
 
-def service_handlers(dispatcher: Dispatcher, interceptors: Sequence[Interceptor]) -> list[grpc.GenericRpcHandler]:
+def service_handlers(
+    dispatcher: Dispatcher, interceptors: Sequence[Interceptor], receiver: Receiver
+) -> list[grpc.GenericRpcHandler]:
     """All methods of all services, on bytes: parsing is the dispatcher's, and so are its errors."""
-    return [_service_handler(dispatcher, interceptors, service) for service in dispatcher.services]
+    return [_service_handler(dispatcher, interceptors, receiver, service) for service in dispatcher.services]
 
 
 def _service_handler(
-    dispatcher: Dispatcher, interceptors: Sequence[Interceptor], service: ServiceDescriptor
+    dispatcher: Dispatcher, interceptors: Sequence[Interceptor], receiver: Receiver, service: ServiceDescriptor
 ) -> grpc.GenericRpcHandler:
-    handlers = {method.name: _method_handler(dispatcher, interceptors, method) for method in service.methods}
+    handlers = {method.name: _method_handler(dispatcher, interceptors, receiver, method) for method in service.methods}
     return grpc.method_handlers_generic_handler(service.full_name, handlers)
 
 
 def _method_handler(
-    dispatcher: Dispatcher, interceptors: Sequence[Interceptor], method: MethodDescriptor
+    dispatcher: Dispatcher, interceptors: Sequence[Interceptor], receiver: Receiver, method: MethodDescriptor
 ) -> "grpc.RpcMethodHandler[bytes, bytes]":
+    """For gRPC, every method takes a stream: it reads the one request of others before it begins them."""
     if not method.server_streaming:
         unary = wrap_unary(interceptors, method, partial(dispatcher.unary, method))
-        return grpc.unary_unary_rpc_method_handler(_unary(method, unary))
-    stream = _stream(method, wrap_stream(interceptors, method, partial(dispatcher.stream, method)))
-    if method.client_streaming:
-        return grpc.stream_stream_rpc_method_handler(stream)
-    return grpc.unary_stream_rpc_method_handler(stream)
+        return grpc.stream_unary_rpc_method_handler(_unary(method, receiver, unary))
+    stream = wrap_stream(interceptors, method, partial(dispatcher.stream, method))
+    return grpc.stream_stream_rpc_method_handler(_stream(method, receiver, stream))
 
 
-def _unary(method: MethodDescriptor, handle: UnaryHandler) -> Callable[[bytes, ServicerContext], Awaitable[bytes]]:
-    async def call(data: bytes, grpc_context: ServicerContext) -> bytes:
+def _unary(
+    method: MethodDescriptor, receiver: Receiver, handle: UnaryHandler
+) -> Callable[[object, ServicerContext], Awaitable[bytes]]:
+    async def call(_: object, grpc_context: ServicerContext) -> bytes:
         context = CallContext(transport=grpc_context)
         try:
+            data = await receiver.request(method, context, grpc_context)
             return await handle(data, context)
         except Exception as error:
             await _abort(error, method, context, grpc_context)
@@ -58,11 +63,14 @@ def _unary(method: MethodDescriptor, handle: UnaryHandler) -> Callable[[bytes, S
 
 
 def _stream(
-    method: MethodDescriptor, handle: StreamHandler
-) -> Callable[[Incoming, ServicerContext], AsyncIterator[bytes]]:
-    async def call(incoming: Incoming, grpc_context: ServicerContext) -> AsyncIterator[bytes]:
+    method: MethodDescriptor, receiver: Receiver, handle: StreamHandler
+) -> Callable[[object, ServicerContext], AsyncIterator[bytes]]:
+    receive = receiver.requests if method.client_streaming else receiver.request
+
+    async def call(_: object, grpc_context: ServicerContext) -> AsyncIterator[bytes]:
         context = CallContext(transport=grpc_context)
         try:
+            incoming = await receive(method, context, grpc_context)
             async with aclosing(handle(incoming, context)) as answers:
                 async for answer in answers:
                     yield answer

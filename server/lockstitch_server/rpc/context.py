@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from lockstitch_server.auth import Principal
+from lockstitch_server.core.errors import Failure
 from lockstitch_server.telemetry import trace_context
 
 DEFAULT_TENANT = "default"
@@ -60,6 +61,10 @@ class CallContext:
     """Whether each save of a stream may be traced, by itself."""
     principal: Principal | None = None
     """Who calls; None: not known, or nobody is asked."""
+    is_looked_at: bool = False
+    """Whether it has been looked at who calls, as happens before anything of the call is read."""
+    refusal: Failure | None = None
+    """What stands against the call, if that has been found by now."""
     request_id: str = ""
     """The caller's own id for the call, else one that was made for it; empty until it is asked for."""
     closing: "asyncio.Future[None] | None" = None

@@ -26,18 +26,30 @@ log = structlog.get_logger(__name__)
 
 
 class Authentication:
-    """Fills in a call's principal and tenant. identification: how callers are known; None: nobody is asked."""
+    """Fills in a call's principal and tenant, before anything of the call is read.
+
+    identification: how callers are known; None: nobody is asked.
+    """
 
     def __init__(self, identification: Identification | None) -> None:
         self._identification = identification
         self._refused = 0
         self._log_at = 0.0
 
-    def unary(self, method: MethodDescriptor, handle: UnaryHandler) -> UnaryHandler:
-        right, admit = RIGHTS[method.full_name], self._admit
+    async def identify(self, method: MethodDescriptor, context: CallContext) -> None:
+        """Find out who calls. What stands against the call is noted; the interceptor raises it, for others to tell."""
+        context.is_looked_at = True
+        try:
+            context.tenant = await self._tenant(context, RIGHTS[method.full_name])
+        except Failure as failure:
+            context.refusal = failure
 
+    def unary(self, method: MethodDescriptor, handle: UnaryHandler) -> UnaryHandler:
         async def call(data: bytes, context: CallContext) -> bytes:
-            await admit(context, right)
+            if not context.is_looked_at:
+                await self.identify(method, context)
+            if context.refusal is not None:
+                raise context.refusal
             return await handle(data, context)
 
         return call
@@ -47,7 +59,10 @@ class Authentication:
         again = method.name in ENDLESS and self._identification is not None
 
         async def call(incoming: Incoming, context: CallContext) -> AsyncGenerator[bytes, None]:
-            await self._admit(context, right)
+            if not context.is_looked_at:
+                await self.identify(method, context)
+            if context.refusal is not None:
+                raise context.refusal
             watch = asyncio.create_task(self._watch(context, right)) if again else None
             try:
                 async with aclosing(handle(incoming, context)) as answers:
@@ -58,9 +73,6 @@ class Authentication:
                     watch.cancel()
 
         return call
-
-    async def _admit(self, context: CallContext, right: Right) -> None:
-        context.tenant = await self._tenant(context, right)
 
     async def _tenant(self, context: CallContext, right: Right) -> str:
         """The tenant that the call is for. Fills in who calls as soon as it is known.
