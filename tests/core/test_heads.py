@@ -173,8 +173,8 @@ def _watched(api: RawApi, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     held: list[bool] = []
     commit = api.store.commit
 
-    async def watched(basis: Sequence[Basis], changes: Sequence[SessionChange]) -> bool:
-        held.append(await commit(basis, changes))
+    async def watched(basis: Sequence[Basis], changes: Sequence[SessionChange], now: int) -> bool:
+        held.append(await commit(basis, changes, now))
         return held[-1]
 
     monkeypatch.setattr(api.store, "commit", watched)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +29,7 @@ class LockstitchServer:
     arguments: further options for `lockstitch serve`.
     credentials: for TLS, where the arguments ask for it.
     python: the interpreter of another installation.
+    environment: further variables.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class LockstitchServer:
         arguments: Sequence[str] = (),
         credentials: grpc.ChannelCredentials | None = None,
         python: str = sys.executable,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="lockstitch-server-")
         self.store = store or f"sqlite:///{self._directory.name}/lockstitch.db"
@@ -45,6 +47,7 @@ class LockstitchServer:
         self._arguments = tuple(arguments)
         self._credentials = credentials
         self._python = python
+        self._environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, wait: bool = True) -> None:
@@ -54,7 +57,11 @@ class LockstitchServer:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("LOCKSTITCH_")}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, *self._arguments], cwd=self._directory.name, env=environment, stdout=log, stderr=log
+                [*command, *self._arguments],
+                cwd=self._directory.name,
+                env=environment | self._environment,
+                stdout=log,
+                stderr=log,
             )
         if wait:
             self._wait_ready()

@@ -57,14 +57,14 @@ def _goes_on(operation: Operation, head: Head) -> bool:
     return latest.checkpoint_id < operation.checkpoint_id
 
 
-async def views_from_store(operations: Sequence[Operation], reader: Reader, heads: Heads, now: int) -> Views:
-    """The sessions of a batch, locked, with what is likely to be needed."""
-    now -= now % NS_PER_MICROSECOND
+async def views_from_store(operations: Sequence[Operation], reader: Reader, heads: Heads) -> Views:
+    """The sessions of a batch, locked, with what is likely to be needed. Who has expired, the database's clock says."""
     of_session: dict[bytes, list[Operation]] = {}
     for operation in operations:
         of_session.setdefault(operation.key, []).append(operation)
     keys = sorted(of_session)
     rows = await reader.sessions(keys)
+    now = reader.now - reader.now % NS_PER_MICROSECOND
     views = {key: _open(of_session[key], rows.get(key), reader, heads, now) for key in keys}
     stored = [operation for operation in operations if not views[operation.key].empty]
     wanted = dict.fromkeys(seek for operation in stored for seek in _seeks(operation))

@@ -25,6 +25,11 @@ NamespaceName = tuple[bytes, str]
 class Reader(Protocol):
     """Reads within one transaction. What is not there is missing from an answer."""
 
+    @property
+    def now(self) -> int:
+        """The database's time in ns when `sessions` was last asked, with the locks in hand; 0: it was not."""
+        ...
+
     async def sessions(self, keys: Sequence[bytes]) -> Mapping[bytes, SessionRow]:
         """Sessions by key; in a writing transaction they stay locked until its end."""
         ...
@@ -75,7 +80,6 @@ class SessionQuery:
     """Which sessions of a tenant to list; those without checkpoints and expired ones are left out."""
 
     tenant: str
-    now: int
     limit: int
     prefix: str = ""
     labels: Mapping[str, str] | None = None
@@ -100,7 +104,6 @@ class CheckpointQuery:
     """Which checkpoints to list: of one session by descending id, of the whole tenant last saved first."""
 
     tenant: str
-    now: int
     limit: int
     key: bytes | None = None
     namespace: str | None = None

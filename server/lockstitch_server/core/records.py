@@ -40,8 +40,16 @@ class SessionRow:
     lease_holder: str = ""
     tombstone_until: int = 0
     """Until when the session, which was deleted, cannot be begun anew; 0: it can. By the database's clock too."""
+    read_at: int = 0
+    """When the row was read, by the database's clock, in ns."""
+
+    @property
+    def had_expired(self) -> bool:
+        """Whether the session had expired when the row was read."""
+        return self.expired(self.read_at)
 
     def expired(self, now: int) -> bool:
+        """Whether the session has expired at a time of the database's clock."""
         return self.expire_at is not None and self.expire_at <= now
 
     def touch(self, now: int) -> int:
@@ -72,6 +80,7 @@ class SessionRow:
             self.lease,
             self.lease_holder,
             self.tombstone_until,
+            self.read_at,
         )
 
 

@@ -5,7 +5,6 @@ if the sessions are still as they were. Where something is not known, or has cha
 transaction, with the sessions locked.
 """
 
-import time
 from collections.abc import Sequence
 
 import structlog
@@ -57,8 +56,9 @@ class Committer:
             return Failure(Reason.INTERNAL, "the server failed to do this")
 
     async def _commit(self, operations: Sequence[Operation]) -> Sequence[Result | Failure]:
-        plan = self._plan_from_heads(operations)
-        if plan is None or not await self._store.commit(plan.basis, plan.changes):
+        now = self._store.clock()
+        plan = self._plan_from_heads(operations, now)
+        if plan is None or not await self._store.commit(plan.basis, plan.changes, now):
             plan = await self._commit_locked_or_forget(operations)
         self._heads.update(plan.heads)
         return plan.results
@@ -72,8 +72,7 @@ class Committer:
                 self._heads.drop(operation.key)
             raise
 
-    def _plan_from_heads(self, operations: Sequence[Operation]) -> Plan | None:
-        now = time.time_ns()
+    def _plan_from_heads(self, operations: Sequence[Operation], now: int) -> Plan | None:
         lean = plan_lean_ones(operations, self._heads, self._settings, now)
         rest = [operation for operation, done in zip(operations, lean, strict=True) if done is None]
         views = views_from_heads(rest, self._heads, now)
@@ -86,9 +85,8 @@ class Committer:
 
     async def _commit_locked(self, operations: Sequence[Operation]) -> Plan:
         async def unit(reader: Reader) -> tuple[Sequence[SessionChange], Plan]:
-            now = time.time_ns()
-            views = await views_from_store(operations, reader, self._heads, now)
-            plan = await plan_batch(operations, views, self._settings, now)
+            views = await views_from_store(operations, reader, self._heads)
+            plan = await plan_batch(operations, views, self._settings, reader.now)
             return plan.changes, plan
 
         return await self._store.write(unit)

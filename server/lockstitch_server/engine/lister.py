@@ -1,6 +1,5 @@
 """Lists, and walks along parents."""
 
-import time
 from collections.abc import AsyncIterator, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -104,7 +103,7 @@ class Lister:
 
         async def unit(catalog: Catalog) -> CheckpointRow | None:
             session = (await catalog.sessions([walk.key])).get(walk.key)
-            alive = session is not None and not session.expired(time.time_ns())
+            alive = session is not None and not session.had_expired
             return (await catalog.checkpoints([seek])).get(seek) if alive else None
 
         row = await self._store.read(unit)

@@ -1,6 +1,5 @@
 """The read path: loads that wait share a trip to the database."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -86,21 +85,21 @@ class Loader:
     async def _load(self, queries: Sequence[LoadQuery]) -> Sequence[Answer]:
         if all(query.by != "step" for query in queries):
             with suppress(Unsure):
-                return await self._store.ask(lambda catalog: load_apart(queries, catalog, time.time_ns()))
-        return await self._store.read(lambda catalog: load_all(queries, catalog, time.time_ns()))
+                return await self._store.ask(lambda catalog: load_apart(queries, catalog))
+        return await self._store.read(lambda catalog: load_all(queries, catalog))
 
 
 class Unsure(Exception):
     """What was found may not belong together."""
 
 
-async def load_apart(queries: Sequence[LoadQuery], catalog: Catalog, now: int) -> list[Answer]:
+async def load_apart(queries: Sequence[LoadQuery], catalog: Catalog) -> list[Answer]:
     """Answer queries by two questions at most, each of which sees its own moment. Raises Unsure.
 
     The second is for logs, which only grow as long as their session is the same. It fails, and so does this, where the
     session has changed in between.
     """
-    found = await _find(queries, catalog, now)
+    found = await _find(queries, catalog)
     wanted = _wanted(found)
     known = _known_writes(found)
     if any(each.wants_writes and each.ref not in known for each in wanted.values()):
@@ -114,21 +113,21 @@ async def load_apart(queries: Sequence[LoadQuery], catalog: Catalog, now: int) -
     return _answers(queries, found, loaded)
 
 
-async def load_all(queries: Sequence[LoadQuery], catalog: Catalog, now: int) -> list[Answer]:
+async def load_all(queries: Sequence[LoadQuery], catalog: Catalog) -> list[Answer]:
     """Answer queries on one snapshot. One that fails leaves the others alone."""
-    found = await _find(queries, catalog, now)
+    found = await _find(queries, catalog)
     for query in found:
         if query.by == "step":
-            found[query] = await _with_odd_ones(query, found[query], catalog, now)
+            found[query] = await _with_odd_ones(query, found[query], catalog)
     wanted = _wanted(found)
     loaded = await assemble(list(wanted.values()), catalog, _known_writes(found))
     return _answers(queries, found, dict(zip(wanted, loaded, strict=True)))
 
 
-async def _find(queries: Sequence[LoadQuery], catalog: Catalog, now: int) -> dict[LoadQuery, Found]:
+async def _find(queries: Sequence[LoadQuery], catalog: Catalog) -> dict[LoadQuery, Found]:
     found = await catalog.find(list(dict.fromkeys(query.seek for query in queries)))
     rows = ((query, found[query.seek]) for query in queries if query.seek in found)
-    return {query: each for query, each in rows if not each.session.expired(now)}
+    return {query: each for query, each in rows if not each.session.had_expired}
 
 
 def _wanted(found: _Findings) -> dict[LoadQuery, Wanted]:
@@ -153,21 +152,19 @@ def _answers(
     return [loaded.get(query) or Absent(found[query].session.revision if query in found else 0) for query in queries]
 
 
-async def _with_odd_ones(query: LoadQuery, found: Found, catalog: Catalog, now: int) -> Found:
+async def _with_odd_ones(query: LoadQuery, found: Found, catalog: Catalog) -> Found:
     """The greatest of all checkpoints of a step, those among them whose ids do not tell their step."""
-    candidates = [found.checkpoint, *[await _odd(query, fact, catalog, now) for fact in ODD]]
+    candidates = [found.checkpoint, *[await _odd(query, fact, catalog) for fact in ODD]]
     matching = [row for row in candidates if row is not None and row.step == query.value]
     greatest = max(matching, key=lambda row: row.checkpoint_id.encode(), default=None)
     return found if greatest is found.checkpoint else Found(found.session, greatest, None)
 
 
-async def _odd(
-    query: LoadQuery, fact: Callable[[str, int], terms.Fact], catalog: Catalog, now: int
-) -> CheckpointRow | None:
+async def _odd(query: LoadQuery, fact: Callable[[str, int], terms.Fact], catalog: Catalog) -> CheckpointRow | None:
     """The greatest checkpoint of a step among those whose ids do not tell their step, as this fact does."""
     assert isinstance(query.value, int)
     term = terms.term(query.key, fact(query.namespace, query.value))
     found = await catalog.list_checkpoints(
-        CheckpointQuery(query.tenant, now, 1, query.key, query.namespace, query.value, query.value, [term], rare=True)
+        CheckpointQuery(query.tenant, 1, query.key, query.namespace, query.value, query.value, [term], rare=True)
     )
     return found[0].row if found else None

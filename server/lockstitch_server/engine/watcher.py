@@ -115,10 +115,9 @@ class Watcher:
                     log.warning("watch_broken", exc_info=True)
                 self._wake(self._subscriptions)
                 continue
-            now = time.time_ns()
-            self._wake(each for each in self._subscriptions if each.mark != _mark(rows.get(each.key), now))
+            self._wake(each for each in self._subscriptions if each.mark != _mark(rows.get(each.key)))
             for subscription in self._subscriptions:
-                subscription.mark = _mark(rows.get(subscription.key), now)
+                subscription.mark = _mark(rows.get(subscription.key))
 
     def _wake(self, subscriptions: Iterable[_Subscription]) -> None:
         for subscription in list(subscriptions):
@@ -157,5 +156,5 @@ def _is_large(session: Session) -> bool:
     return session.row.checkpoint_count > FEW
 
 
-def _mark(row: SessionRow | None, now: int) -> object:
-    return (row.revision, row.created_at, row.lease, row.expired(now)) if row is not None else ()
+def _mark(row: SessionRow | None) -> object:
+    return (row.revision, row.created_at, row.lease, row.had_expired) if row is not None else ()

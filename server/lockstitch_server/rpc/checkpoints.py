@@ -107,7 +107,6 @@ class Handlers:
         token = read_token(request.page_token, bound_to)
         query = SessionQuery(
             context.tenant,
-            time.time_ns(),
             self._page_size(request.page_size),
             request.session_id_prefix,
             dict(request.labels),
@@ -208,7 +207,6 @@ def _checkpoint_query(
         facts.append(terms.skipped(request.skipped_node))
     return CheckpointQuery(
         context.tenant,
-        time.time_ns(),
         limit,
         key,
         request.namespace if request.HasField("namespace") else None,

@@ -1,7 +1,6 @@
 """`SessionService`: plain async functions of (request, context) -> answer."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -90,7 +89,7 @@ class SessionHandlers:
         facts = [terms.metadata(name, text) for name, text in sorted(request.metadata.entries.items())]
         key = session_key(tenant, request.session_id) if request.session_id else None
         wanted = [terms.term(tenant.encode(), fact) for fact in facts]
-        query = CheckpointQuery(tenant, time.time_ns(), 1, key, terms=wanted)
+        query = CheckpointQuery(tenant, 1, key, terms=wanted)
         return await self._pruner.delete_found(query, request.session_id, token)
 
     async def CopySession(self, request: pb.CopySessionRequest, context: CallContext) -> pb.CopySessionResponse:

@@ -68,9 +68,8 @@ def sessions(query: SessionQuery, dialect: Dialect) -> tuple[str, list[Any]]:
     """Rows of SESSION_COLUMNS, lease holder, latest checkpoint id, latest step, labels."""
     sql = Statement(dialect)
     sql.where(
-        "s.tenant = {} AND s.checkpoint_count > 0 AND (s.expire_at IS NULL OR s.expire_at > {})",
+        f"s.tenant = {{}} AND s.checkpoint_count > 0 AND {_is_alive(dialect)}",
         query.tenant,
-        query.now,
     )
     if query.prefix:
         sql.where("s.session_id >= {} AND s.session_id <= {}", query.prefix, query.prefix + MAX_ID_END)
@@ -143,13 +142,18 @@ def _checkpoint_source(query: CheckpointQuery, sql: Statement) -> str:
         sql.where("c.key = {}", query.key)
     else:
         sql.where("c.tenant_hash = {}", tenant_hash(query.tenant))
-    sql.where("s.tenant = {} AND (s.expire_at IS NULL OR s.expire_at > {})", query.tenant, query.now)
+    sql.where(f"s.tenant = {{}} AND {_is_alive(dialect)}", query.tenant)
     if query.namespace is not None:
         sql.where("c.namespace = {}", query.namespace)
     sql.where_set("c.step >= {}", query.min_step)
     sql.where_set("c.step <= {}", query.max_step)
     sql.where_set("c.checkpoint_id < {}", query.before_id)
     return f"FROM {table} JOIN {dialect.schema}sessions s ON s.key = c.key"
+
+
+def _is_alive(dialect: Dialect) -> str:
+    """Whether a session has not expired. The sub-query is evaluated once, not for each row."""
+    return f"(s.expire_at IS NULL OR s.expire_at > (SELECT {dialect.clock}))"
 
 
 def _moment(ns: int) -> tuple[int, int]:

@@ -69,9 +69,12 @@ class ObservedStore:
         with self._observer.using("read"):
             return await self._store.ask(unit)
 
-    async def commit(self, basis: Sequence[Basis], changes: Sequence[SessionChange]) -> bool:
+    def clock(self) -> int:
+        return self._store.clock()
+
+    async def commit(self, basis: Sequence[Basis], changes: Sequence[SessionChange], now: int) -> bool:
         with self._observer.using("commit", len(changes)) as use:
-            done = await self._store.commit(basis, changes)
+            done = await self._store.commit(basis, changes, now)
             if done and use.is_told:
                 use.stored = written_bytes(changes)
         return done

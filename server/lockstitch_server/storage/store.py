@@ -80,10 +80,15 @@ class Store(Protocol):
         """
         ...
 
-    async def commit(self, basis: Sequence[Basis], changes: Sequence[SessionChange]) -> bool:
+    def clock(self) -> int:
+        """The database's time in ns, known without asking it: behind by milliseconds, or wrong, as `commit` finds."""
+        ...
+
+    async def commit(self, basis: Sequence[Basis], changes: Sequence[SessionChange], now: int) -> bool:
         """Apply changes, all or none, durable on return, if the sessions of `basis` exist and are as it says.
 
-        Gives whether they were. The changes must be about these sessions, and wipe none.
+        Gives whether they were, have not expired, and `now`, which the changes were planned for, is about the
+        database's time. The changes must be about these sessions, and wipe none.
         """
         ...
 

@@ -12,18 +12,23 @@ from lockstitch_server.storage.postgres.catalog import SQL
 Rows = list[tuple[Any, ...]]
 
 
-async def commit(connection: AnyConnection, basis: Sequence[Basis], changes: Sequence[SessionChange]) -> bool:
-    """Write the changes of sessions that exist, if they are as the basis says; gives whether they were."""
+async def commit(
+    connection: AnyConnection, basis: Sequence[Basis], changes: Sequence[SessionChange], now: int | None
+) -> tuple[bool, int]:
+    """Write the changes of sessions that exist, if they are as the basis says; gives whether they were, and the time.
+
+    now: the time that the changes were planned for, to be compared with the database's; None: it is the database's.
+    """
     columns = [column for rows, width in _tables(basis, changes) for column in _columns(rows, width)]
-    holds: bool = await connection.fetchval(SQL["apply"], *columns)
-    return holds
+    ((holds, clock),) = await connection.fetch(SQL["apply"], *columns, now)
+    return holds, clock
 
 
 async def apply(connection: AnyConnection, changes: Sequence[SessionChange]) -> None:
     """Write all changes of a transaction that has locked its sessions. Raises LostRace."""
     await _wipe(connection, [change.row.key for change in changes if change.wipe])
     await _put_new_sessions(connection, [change.row for change in changes if change.is_new])
-    if changes and not await commit(connection, (), changes):
+    if changes and not (await commit(connection, (), changes, None))[0]:
         raise RuntimeError("the tail of a log is not where its session says")
 
 

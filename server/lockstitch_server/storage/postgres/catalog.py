@@ -30,6 +30,7 @@ from lockstitch_server.core.written import WriteSize
 from lockstitch_server.storage import listing
 from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.columns import listed_checkpoint, segments, session_summary
+from lockstitch_server.storage.postgres.clock import DatabaseClock
 from lockstitch_server.storage.statements import load
 
 CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000"
@@ -41,11 +42,20 @@ SESSION = """
     s.stored_bytes, s.write_bytes, s.ttl, s.expire_at,
     CASE WHEN s.lease_expire_at > {clock} THEN s.lease_token ELSE 0 END,
     CASE WHEN s.lease_expire_at > {clock} THEN s.lease_holder ELSE '' END,
-    CASE WHEN s.expire_at = 0 AND s.tombstone_until > {clock} THEN s.tombstone_until ELSE 0 END"""
+    CASE WHEN s.expire_at = 0 AND s.tombstone_until > {clock} THEN s.tombstone_until ELSE 0 END,
+    {clock}"""
 """The columns of a SessionRow. Whether a lease or a tombstone counts is by the database's clock."""
-WORDS = {"{session}": SESSION, "{clock}": CLOCK, "{write_head}": str(HEAD_BYTES), "{small_writes}": str(SMALL_WRITES)}
+CLOCK_TOLERANCE = 1_000_000_000
+"""How far, in ns, the time that a save was planned for may be from the clock when it is written."""
+WORDS = {
+    "{session}": SESSION,
+    "{clock}": CLOCK,
+    "{clock_tolerance}": str(CLOCK_TOLERANCE),
+    "{write_head}": str(HEAD_BYTES),
+    "{small_writes}": str(SMALL_WRITES),
+}
 SQL = load(__package__, "statements.sql", WORDS)
-SESSION_COLUMNS, CHECKPOINT_COLUMNS = 15, 8
+SESSION_COLUMNS, CHECKPOINT_COLUMNS = 16, 8
 
 GREATEST_ID = listing.MAX_ID_END
 """No id is greater."""
@@ -63,12 +73,18 @@ DIALECT = listing.Dialect(
 class PostgresCatalog:
     """Reads over one connection, within its transaction."""
 
-    def __init__(self, connection: AnyConnection, *, lock: bool) -> None:
+    def __init__(self, connection: AnyConnection, *, lock: bool, clock: DatabaseClock | None = None) -> None:
         self._connection = connection
+        self._clock = clock or DatabaseClock()
+        self.now = 0
         self._get_sessions = SQL["lock_sessions" if lock else "get_sessions"]
 
     async def sessions(self, keys: Sequence[bytes]) -> Mapping[bytes, SessionRow]:
-        return {row[0]: SessionRow(*row) for row in await self._connection.fetch(self._get_sessions, keys)}
+        rows = await self._connection.fetch(self._get_sessions, keys)
+        if rows:
+            self.now = max(row[-1] for row in rows)
+            self._clock.saw(self.now)
+        return {row[0]: SessionRow(*row) for row in rows if row[0] is not None}  # what is not there comes with the time
 
     async def checkpoints(self, seeks: Sequence[Seek]) -> Mapping[Seek, CheckpointRow]:
         rows = await self._fetch("seek_checkpoints", _sought(seeks))

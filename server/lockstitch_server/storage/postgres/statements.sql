@@ -1,17 +1,18 @@
 -- name: get_sessions
 SELECT {session}
 FROM unnest($1::bytea[]) AS w(wanted)
-CROSS JOIN LATERAL (SELECT * FROM lockstitch.sessions s WHERE s.key = w.wanted LIMIT 1) s
+LEFT JOIN LATERAL (SELECT * FROM lockstitch.sessions s WHERE s.key = w.wanted LIMIT 1) s ON true
 
 -- name: lock_sessions
--- In the order of keys, so that two batches never wait for one another. The clock is looked at with the lock in hand.
+-- In the order of keys, so that two batches never wait for one another. The clock is looked at with the lock in hand,
+-- for sessions too that are not there.
 WITH locked AS MATERIALIZED (
     SELECT s.*
     FROM (SELECT unnest($1::bytea[]) AS wanted ORDER BY 1) w
     CROSS JOIN LATERAL (SELECT * FROM lockstitch.sessions s WHERE s.key = w.wanted LIMIT 1 FOR UPDATE) s
 )
 SELECT {session}
-FROM locked s
+FROM unnest($1::bytea[]) AS w(wanted) LEFT JOIN locked s ON s.key = w.wanted
 
 -- name: wipe_checkpoints
 DELETE FROM lockstitch.checkpoints WHERE key = ANY($1::bytea[])
@@ -134,8 +135,8 @@ ON CONFLICT DO NOTHING
 
 -- name: apply
 -- All else of a batch in one trip. Nothing is written unless the sessions of the basis (1 to 3, and the tokens of their
--- live leases: 44) are as they were, which are locked in the order of keys and looked at as their last writer left them,
--- and the ends of logs (4 to 7) are too.
+-- live leases: 44) are as they were and have not expired, the ends of logs (4 to 7) are as they were, and the time of the
+-- plan (47) is about the clock's. Sessions are locked in the order of keys and looked at as their last writer left them.
 -- LIMIT and ON CONFLICT (the sessions are there): whatever the planner thinks of the tables, it looks rows up by their
 -- keys. It makes its plan when they are empty, and would go through all of them for every batch, until they are analyzed.
 WITH basis AS (
@@ -150,7 +151,9 @@ verdict AS MATERIALIZED (
     SELECT (
         SELECT count(*) = cardinality($1::bytea[]) FROM locked JOIN basis USING (key)
         WHERE locked.revision = basis.revision AND locked.expire_at IS NOT DISTINCT FROM basis.expire_at
+            AND (locked.expire_at IS NULL OR locked.expire_at > {clock})
             AND basis.lease = CASE WHEN locked.lease_expire_at > {clock} THEN locked.lease_token ELSE 0 END
+            AND ($47::bigint IS NULL OR abs({clock} - $47) <= {clock_tolerance})
     ) AND (
         SELECT count(*) = cardinality($4::bytea[])
         FROM unnest($4::bytea[], $5::int[], $6::int[], $7::int[]) AS t(key, log, start, size)
@@ -200,7 +203,7 @@ put_writes AS (
     ON CONFLICT (key, namespace, checkpoint_id, task_id, task_index)
     DO UPDATE SET task_path = excluded.task_path, channel = excluded.channel, data = excluded.data, crc = excluded.crc
 )
-SELECT holds FROM verdict
+SELECT holds, {clock} FROM verdict
 
 -- name: get_totals
 SELECT count(*), coalesce(sum(checkpoint_count), 0)::bigint, coalesce(sum(stored_bytes), 0)::bigint,

@@ -21,6 +21,7 @@ from lockstitch_server.storage.libpq.connector import STATEMENT_LOST, Connector,
 from lockstitch_server.storage.migrations.postgres import check_schema, migrate_postgres
 from lockstitch_server.storage.postgres.apply import apply, commit
 from lockstitch_server.storage.postgres.catalog import PostgresCatalog
+from lockstitch_server.storage.postgres.clock import DatabaseClock
 from lockstitch_server.storage.postgres.keeping import PostgresExecutor
 from lockstitch_server.storage.postgres.pinger import Pinger
 from lockstitch_server.storage.store import Connections, KeepUnit, ReadUnit, StoreError, WriteUnit
@@ -93,6 +94,7 @@ class PostgresStore:
         self.readers = pool_size
         self._pool: Pool[Record] | None = None
         self._pinger = Pinger(self._connector)
+        self._clock = DatabaseClock()
 
     @property
     def files(self) -> str:
@@ -157,13 +159,19 @@ class PostgresStore:
         return await detached(self._run(lambda connection: self._lone(connection, BEGIN_LONE, partial(_asked, unit))))
 
     async def write(self, unit: WriteUnit[T]) -> T:
-        return await detached(self._run(lambda connection: _transacted(connection, BEGIN, partial(_written, unit))))
+        work = partial(_written, unit, self._clock)
+        return await detached(self._run(lambda connection: _transacted(connection, BEGIN, work)))
 
-    async def commit(self, basis: Sequence[Basis], changes: Sequence[SessionChange]) -> bool:
-        def work(connection: AnyConnection) -> Awaitable[bool]:
-            return commit(connection, basis, changes)
+    def clock(self) -> int:
+        return self._clock.now()
 
-        return await detached(self._run(lambda connection: self._lone(connection, BEGIN, work)))
+    async def commit(self, basis: Sequence[Basis], changes: Sequence[SessionChange], now: int) -> bool:
+        def work(connection: AnyConnection) -> Awaitable[tuple[bool, int]]:
+            return commit(connection, basis, changes, now)
+
+        holds, clock = await detached(self._run(lambda connection: self._lone(connection, BEGIN, work)))
+        self._clock.saw(clock)
+        return holds
 
     async def keep(self, unit: KeepUnit[T], *, snapshot: bool = False) -> T:
         return await self._kept(unit, BEGIN.replace(READ_COMMITTED, "REPEATABLE READ") if snapshot else BEGIN)
@@ -231,8 +239,8 @@ async def _asked(unit: ReadUnit[T], connection: AnyConnection) -> T:
     return await unit(PostgresCatalog(connection, lock=False))
 
 
-async def _written(unit: WriteUnit[T], connection: AnyConnection) -> T:
-    changes, result = await unit(PostgresCatalog(connection, lock=True))
+async def _written(unit: WriteUnit[T], clock: DatabaseClock, connection: AnyConnection) -> T:
+    changes, result = await unit(PostgresCatalog(connection, lock=True, clock=clock))
     await apply(connection, changes)
     return result
 

@@ -4,6 +4,7 @@ The methods are async to fit `Catalog`, and never suspend: they run in the conne
 """
 
 import sqlite3
+import time
 from collections.abc import Mapping, Sequence
 
 from lockstitch_server.core.parts import Segment, Tail
@@ -32,8 +33,11 @@ from lockstitch_server.storage.columns import listed_checkpoint, segments, sessi
 from lockstitch_server.storage.statements import load
 
 CLOCK = "(CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000000)"
-"""The time in ns, to the millisecond."""
+"""The time in ns, to the millisecond: of this host, like `host_clock`."""
 SQL = load(__package__, "statements.sql", {"{clock}": CLOCK, "{write_head}": str(HEAD_BYTES)})
+
+host_clock = time.time_ns
+"""SQLite's clock is that of the host. Here it has all its digits, which revisions are made of."""
 
 SEEKS = {"at": SQL["get_checkpoint"], "below": SQL["get_below"], "upto": SQL["get_upto"]}
 
@@ -56,10 +60,12 @@ class SqliteCatalog:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self.now = 0
 
     async def sessions(self, keys: Sequence[bytes]) -> Mapping[bytes, SessionRow]:
+        self.now = host_clock()
         found = (self._connection.execute(SQL["get_session"], (key,)).fetchone() for key in keys)
-        return {row[0]: SessionRow(*row) for row in found if row is not None}
+        return {row[0]: SessionRow(*(*row, self.now)) for row in found if row is not None}
 
     async def checkpoints(self, seeks: Sequence[Seek]) -> Mapping[Seek, CheckpointRow]:
         found = ((seek, self._seek(seek)) for seek in seeks)

@@ -7,10 +7,11 @@ SELECT key, tenant, session_id, created_at, updated_at, revision, last_log, chec
 FROM sessions WHERE key = ?
 
 -- name: count_unchanged
--- How many sessions are as they were.
+-- How many sessions are as they were, and have not expired.
 WITH was(key, revision, expire_at, lease) AS (VALUES (?, ?, ?, ?))
 SELECT count(*) FROM was JOIN sessions s ON s.key = was.key
 WHERE s.revision = was.revision AND s.expire_at IS was.expire_at
+    AND (s.expire_at IS NULL OR s.expire_at > {clock})
     AND was.lease = CASE WHEN s.lease_expire_at > {clock} THEN s.lease_token ELSE 0 END
 
 -- name: put_sessions

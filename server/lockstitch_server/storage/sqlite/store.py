@@ -20,7 +20,7 @@ from lockstitch_server.storage.detached import detached
 from lockstitch_server.storage.keeper import Keeper
 from lockstitch_server.storage.migrations import check_owner, migrate_sqlite
 from lockstitch_server.storage.sqlite.apply import TailMoved, apply, holds
-from lockstitch_server.storage.sqlite.catalog import SqliteCatalog
+from lockstitch_server.storage.sqlite.catalog import SqliteCatalog, host_clock
 from lockstitch_server.storage.sqlite.files import GONE, OpenFiles, identity, names_of
 from lockstitch_server.storage.sqlite.keeping import SqliteExecutor
 from lockstitch_server.storage.sqlite.pinger import ping
@@ -145,7 +145,10 @@ class SqliteStore:
         self._wrote(changes)
         return result
 
-    async def commit(self, basis: Sequence[Basis], changes: Sequence[SessionChange]) -> bool:
+    def clock(self) -> int:
+        return host_clock()
+
+    async def commit(self, basis: Sequence[Basis], changes: Sequence[SessionChange], now: int) -> bool:
         done = await self._change(lambda connection: _committed(connection, basis, changes))
         self._wrote(changes)
         return done
