@@ -1,0 +1,210 @@
+"""Where a run stands: what ran, what is next, what went wrong, and what it waits for."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lockstitch.inspect._instance import Instance
+from lockstitch.inspect._values import Plain, decode
+from lockstitch.v1.checkpoint_pb2 import ENDPOINT_END, ENDPOINT_START, Checkpoint, NodeKind, PendingWrite
+
+START, END = "Start", "End"
+
+# What LangGraph calls its channels and nodes.
+_BRANCH = "branch:to:"
+_JOIN = "join:"
+_TASKS = "__pregel_tasks"
+_INPUT = "__start__"
+_INTERRUPT, _ERROR = "__interrupt__", "__error__"
+_PULL = "~__pregel_pull, "
+_ENDS = {"__start__": START, "__end__": END}
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """A question that a run waits with. node: "" where it is not known."""
+
+    value: Plain
+    id: str = ""
+    node: str = ""
+
+    @property
+    def question(self) -> str:
+        """The question in a line, as far as it is text."""
+        found = self.value
+        if isinstance(found, Mapping):
+            texts = [found.get(name) for name in ("question", "prompt", "message", "description", "action")]
+            found = next((text for text in texts if isinstance(text, str)), "")
+        return found.partition("\n")[0] if isinstance(found, str) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An error of a run. node: "" where it is not known."""
+
+    message: str
+    node: str = ""
+
+    @property
+    def first_line(self) -> str:
+        """The first line of the message."""
+        return self.message.partition("\n")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stood when the checkpoint was taken, with what its tasks have written since.
+
+    ran_nodes: what ran in the step that led to it. next_nodes: what would run next.
+    done_nodes: those of `next_nodes` that have written their results already, and need not run again.
+    interrupts: questions without an answer. problems: errors of tasks since, or the last one of the `errors` channel.
+    is_finished: whether nothing would run, or only the end of the graph.
+    """
+
+    ran_nodes: Sequence[str]
+    next_nodes: Sequence[str]
+    done_nodes: Sequence[str]
+    interrupts: Sequence[Interrupt]
+    problems: Sequence[Problem]
+
+    @property
+    def is_finished(self) -> bool:
+        return not self.interrupts and all(node == END for node in self.next_nodes)
+
+
+def progress(
+    checkpoint: Checkpoint, pending_writes: Iterable[PendingWrite] = (), parent: Checkpoint | None = None
+) -> Progress:
+    """Where a run stands. Understands weavegraph's fields, and LangGraph's checkpoints by `LockstitchSaver`.
+
+    checkpoint: its state may be absent. pending_writes: its own. parent: tells what ran in LangGraph; its state may be
+    absent too.
+    """
+    writes = sorted(pending_writes, key=lambda write: (write.task_path, write.task_id, write.index))
+    done = {write.task_id for write in writes if write.index >= 0}
+    # A task that has gone on after the answer has written its results; until then its question stands.
+    asking = [write for write in writes if write.channel == _INTERRUPT and write.task_id not in done]
+    interrupts = [found for write in asking for found in _interrupts(write)]
+    problems = [_problem(write) for write in writes if write.channel == _ERROR] or _last_error(checkpoint)
+    graph = _langgraph(checkpoint)
+    if graph is None:
+        ran, following = names(checkpoint.ran_nodes), names(checkpoint.frontier)
+    else:
+        ran, following = _ran_since(parent, graph), _next(checkpoint, graph)
+    finished = dict.fromkeys(node_of(write) for write in writes if write.index >= 0)
+    return Progress(ran, following, [node for node in finished if node in following], interrupts, problems)
+
+
+def names(nodes: Iterable[NodeKind]) -> list[str]:
+    """Nodes by name."""
+    ends = {ENDPOINT_START: START, ENDPOINT_END: END}
+    return [ends.get(node.endpoint, "?") if node.HasField("endpoint") else node.custom for node in nodes]
+
+
+def node_of(write: PendingWrite) -> str:
+    """The node whose task has written; "" where the path of the task does not tell."""
+    name = write.task_path.removeprefix(_PULL) if write.task_path.startswith(_PULL) else ""
+    return _ENDS.get(name, name)
+
+
+def _langgraph(checkpoint: Checkpoint | None) -> Mapping[str, Any] | None:
+    """What LangGraph's saver keeps in the header; None: it is another framework's checkpoint."""
+    if checkpoint is None or not checkpoint.HasField("header"):
+        return None
+    header: Any = decode(checkpoint.header).value
+    inner = header.get("checkpoint") if isinstance(header, Mapping) else None
+    return inner if isinstance(inner, Mapping) and isinstance(inner.get("versions_seen"), Mapping) else None
+
+
+def _ran_since(parent: Checkpoint | None, graph: Mapping[str, Any]) -> list[str]:
+    """The nodes that have seen channels which they had not seen in the parent."""
+    before = _langgraph(parent)
+    if before is None:
+        return []
+    seen, seen_before = graph["versions_seen"], before["versions_seen"]
+    changed = [node for node in seen if seen[node] != seen_before.get(node) and not node.startswith("__")]
+    return sorted(map(str, changed))
+
+
+def _next(checkpoint: Checkpoint, graph: Mapping[str, Any]) -> list[str]:
+    """A node is next when the channel that triggers it has a value."""
+    custom = checkpoint.state.custom
+    if checkpoint.HasField("state"):
+        channels = [name for name in sorted(custom) if _has_value(custom, name)]
+    else:  # those that the step has updated and that have a value; triggers last for one step
+        channels = sorted(map(str, graph.get("updated_channels") or ()))
+    found = [name.removeprefix(_BRANCH) for name in channels if name.startswith(_BRANCH)]
+    found += [_joined(name) for name in channels if name.startswith(_JOIN) and _is_complete(custom, name)]
+    if _TASKS in channels:
+        found += _sent_to(custom, _TASKS) if _TASKS in custom else ["?"]
+    if _INPUT in channels and not found:
+        found.append(_INPUT)
+    return [_ENDS.get(name, name) for name in dict.fromkeys(found)]
+
+
+def _has_value(custom: Mapping[str, Any], name: str) -> bool:
+    return name in custom and custom[name].WhichOneof("value") is not None
+
+
+def _joined(channel: str) -> str:
+    """The node that waits for others: the channel is join:one+other:node."""
+    return channel.removeprefix(_JOIN).partition(":")[2]
+
+
+def _is_complete(custom: Mapping[str, Any], name: str) -> bool:
+    """Whether all of the others have come; without the state that is not known, and taken for so."""
+    if name not in custom:
+        return True
+    wanted = set(name.removeprefix(_JOIN).partition(":")[0].split("+"))
+    channel = custom[name]
+    if channel.WhichOneof("value") == "list":
+        seen: Plain = [decode(item).value for item in channel.list.items]
+    else:
+        seen = decode(channel.blob).value
+    seen = seen.value if isinstance(seen, Instance) else seen
+    return isinstance(seen, list | tuple) and wanted <= {item for item in seen if isinstance(item, str)}
+
+
+def _sent_to(custom: Mapping[str, Any], name: str) -> list[str]:
+    """The nodes that tasks were sent to."""
+    channel = custom[name]
+    blobs = channel.list.items if channel.WhichOneof("value") == "list" else [channel.blob]
+    sends: list[object] = []
+    for blob in blobs:
+        value = decode(blob).value
+        sends.extend(value if isinstance(value, list) else [value])
+    targets = (send.value for send in sends if isinstance(send, Instance) and send.type == "Send")
+    return [str(value[0]) if isinstance(value, list) and value else str(_of(value, "node")) for value in targets]
+
+
+def _of(value: object, name: str) -> object:
+    return value.get(name, "?") if isinstance(value, Mapping) else "?"
+
+
+def _interrupts(write: PendingWrite) -> list[Interrupt]:
+    value = decode(write.value).value
+    items = value if isinstance(value, list | tuple) else [value]
+    node = node_of(write)
+    return [
+        Interrupt(item.field("value"), str(item.field("id") or ""), node)
+        if isinstance(item, Instance) and item.type == "Interrupt"
+        else Interrupt(item, "", node)
+        for item in items
+    ]
+
+
+def _problem(write: PendingWrite) -> Problem:
+    found = decode(write.value).value
+    return Problem(found if isinstance(found, str) else repr(found), node_of(write))
+
+
+def _last_error(checkpoint: Checkpoint) -> list[Problem]:
+    """The last error, where the step of the checkpoint is the one that it arose in."""
+    if not checkpoint.state.errors.items:
+        return []
+    last = checkpoint.state.errors.items[-1]
+    scope = last.scope.WhichOneof("scope")
+    step = getattr(last.scope, scope).step if scope in ("node", "scheduler", "runner") else checkpoint.step
+    if step < checkpoint.step:
+        return []  # the run has gone on since
+    return [Problem(last.error.message, last.scope.node.kind.removeprefix("Custom:"))]

@@ -1,0 +1,107 @@
+"""Opaque values as plain data."""
+
+import base64
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+from lockstitch.inspect import _msgpack
+from lockstitch.inspect._instance import Instance
+from lockstitch.v1.checkpoint_pb2 import TypedBlob
+
+MAX_BYTES = 1024 * 1024
+"""Larger values are not decoded, unless the caller asks for it."""
+
+Plain: TypeAlias = Any
+"""None, bool, int, float, str, bytes, lists, dicts; an `Instance` stands for an object of a class."""
+
+
+class Encoding(StrEnum):
+    """How a value turned out to be encoded."""
+
+    JSON = "json"
+    TEXT = "text"
+    MSGPACK = "msgpack"
+    NULL = "null"
+    BYTES = "bytes"
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A value that was decoded.
+
+    value: the bytes themselves where `encoding` is BYTES.
+    problem: why a value of a known encoding was not decoded; "" where it was, or where its encoding is not known.
+    """
+
+    encoding: Encoding
+    value: Plain
+    problem: str = ""
+
+
+def decode(blob: TypedBlob, *, max_bytes: int = MAX_BYTES) -> Decoded:
+    """The value of a blob as plain data. Never raises: what cannot be decoded stays bytes, with the problem.
+
+    max_bytes: a larger value is not decoded.
+
+        >>> decode(TypedBlob(type="json", data=b'{"a": 1}')).value
+        {'a': 1}
+    """
+    encoding = _encoding(blob.type)
+    if encoding is Encoding.BYTES:
+        return Decoded(encoding, blob.data)
+    if encoding is Encoding.NULL:
+        return Decoded(encoding, None)
+    if len(blob.data) > max_bytes:
+        return Decoded(Encoding.BYTES, blob.data, f"it has {len(blob.data)} bytes; up to {max_bytes} are decoded")
+    try:
+        return Decoded(encoding, _read(encoding, blob.data))
+    except (ValueError, RecursionError) as error:
+        return Decoded(Encoding.BYTES, blob.data, f"it is no {encoding}: {error}")
+
+
+def to_json(value: Plain, *, sort_keys: bool = False) -> str:
+    """A value as JSON text for people and programs: bytes as {"$bytes": base64}, objects with their class as "$class".
+
+    Numbers that JSON does not have, and keys that are no text, are written as text.
+
+        >>> to_json({"a": Instance("uuid", "UUID", "00000000")})
+        '{"a": {"$class": "uuid.UUID", "$value": "00000000"}}'
+    """
+    return json.dumps(_jsonable(value), ensure_ascii=False, sort_keys=sort_keys)
+
+
+def _encoding(kind: str) -> Encoding:
+    base = kind.partition(";")[0].strip().lower()
+    if base in ("json", "application/json") or base.endswith("+json"):
+        return Encoding.JSON
+    if base in ("text", "str") or base.startswith("text/"):
+        return Encoding.TEXT
+    if base in ("msgpack", "application/msgpack", "application/vnd.msgpack"):
+        return Encoding.MSGPACK
+    return Encoding.NULL if base == "null" else Encoding.BYTES
+
+
+def _read(encoding: Encoding, data: bytes) -> Plain:
+    if encoding is Encoding.MSGPACK:
+        return _msgpack.read(data)
+    text = data.decode()
+    return json.loads(text) if encoding is Encoding.JSON else text
+
+
+def _jsonable(value: Plain) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)
+    if isinstance(value, bytes):
+        return {"$bytes": base64.b64encode(value).decode()}
+    if isinstance(value, Instance):
+        inner = _jsonable(value.value)
+        return {"$class": value.name, **(inner if isinstance(inner, dict) else {"$value": inner})}
+    if isinstance(value, Mapping):
+        return {key if isinstance(key, str) else str(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    return value

@@ -1,0 +1,116 @@
+"""What differs between two values, and between two texts."""
+
+from typing import Any
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from lockstitch.inspect import Change, ChangeKind, Instance, diff, word_diff
+from lockstitch.inspect._diff import MAX_ITEMS, MAX_WORDS
+
+KEYS = st.sampled_from("abc")
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 2) | st.sampled_from([0.0, 1.0]) | st.sampled_from(["", "x", "y"]),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+def at(value: Any, path: tuple[str | int, ...]) -> Any:
+    for name in path:
+        value = value[name]
+    return value
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal, and of the same types all the way down."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+@given(VALUES, VALUES)
+@example({"a": 1}, {"a": 1.0})
+@example([1, 2, 3], [3, 1, 2])
+def test_differences_are_where_they_are_said_to_be(old: Any, new: Any) -> None:
+    changes = diff(old, new)
+    assert (not changes) == same(old, new)
+    for change in changes:
+        match change.kind:
+            case ChangeKind.ADDED:
+                assert same(at(new, change.path), change.new)
+            case ChangeKind.REMOVED:
+                assert change.old is None or change.old == change.old
+            case ChangeKind.CHANGED:
+                assert same(at(new, change.path), change.new)
+                assert not same(change.old, change.new)
+            case ChangeKind.MOVED:
+                assert same(at(new, change.path), change.new)
+
+
+@given(st.lists(st.integers(0, 3), max_size=12), st.lists(st.integers(0, 3), max_size=12))
+def test_lists_can_be_made_from_their_changes(old: list[int], new: list[int]) -> None:
+    """What was kept keeps its order, and everything else is told."""
+    changes = diff(old, new)
+    told = {change.path[0]: change for change in changes if change.kind is not ChangeKind.REMOVED}
+    removed = {change.path[0] for change in changes if change.kind is ChangeKind.REMOVED}
+    moved = {change.old_index for change in changes if change.kind is ChangeKind.MOVED}
+    for change in changes:
+        if change.kind is ChangeKind.REMOVED:
+            assert old[int(change.path[0])] == change.old
+        if change.kind is ChangeKind.MOVED:
+            assert change.old_index is not None
+            assert old[change.old_index] == change.new
+    staying = [index for index in range(len(old)) if index not in removed | moved]
+    kept = iter(old[index] for index in staying)
+    rebuilt = []
+    for index in range(len(new)):
+        found = told.get(index)
+        if found is None:
+            rebuilt.append(next(kept))
+        elif found.kind is ChangeKind.CHANGED:
+            assert next(kept) == found.old
+            rebuilt.append(found.new)
+        else:
+            rebuilt.append(found.new)
+    assert rebuilt == new
+    assert list(kept) == []
+
+
+def test_paths_into_objects() -> None:
+    old, new = (Instance("m", "Order", {"lines": [{"item": "thread", "count": count}]}) for count in (1, 2))
+    assert diff(old, new) == [Change(ChangeKind.CHANGED, ("lines", 0, "count"), 1, 2)]
+    other = Instance("m", "Offer", {})
+    assert diff(old, other) == [Change(ChangeKind.CHANGED, (), old, other)]
+
+
+def test_an_item_that_moves() -> None:
+    assert diff(["a", "b", "c", "d"], ["d", "a", "b", "c"]) == [Change(ChangeKind.MOVED, (0,), "d", "d", 3)]
+
+
+def test_long_lists() -> None:
+    old = [f"{number}" for number in range(100_000)]
+    new = [*old[:50_000], "new", *old[50_000:]]
+    assert diff(old, new) == [Change(ChangeKind.ADDED, (50_000,), new="new")]
+    other = [f"other {number}" for number in range(MAX_ITEMS + 1)]
+    assert [change.kind for change in diff(old[: MAX_ITEMS + 1], other)] == [ChangeKind.CHANGED] * (MAX_ITEMS + 1)
+
+
+@given(st.text("ab \n.", max_size=40), st.text("ab \n.", max_size=40))
+def test_words_put_together_are_the_texts(old: str, new: str) -> None:
+    pieces = word_diff(old, new)
+    assert "".join(piece.text for piece in pieces if piece.kind is not ChangeKind.ADDED) == old
+    assert "".join(piece.text for piece in pieces if piece.kind is not ChangeKind.REMOVED) == new
+    assert (old == new) == all(piece.kind is None for piece in pieces)
+
+
+def test_very_many_words() -> None:
+    old = "a " * MAX_WORDS
+    assert [(piece.kind, piece.text) for piece in word_diff(old, f"{old}b")] == [
+        (ChangeKind.REMOVED, old),
+        (ChangeKind.ADDED, f"{old}b"),
+    ]

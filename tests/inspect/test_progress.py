@@ -1,0 +1,200 @@
+"""Where a run stands, on real threads of LangGraph and real sessions of weavegraph."""
+
+import operator
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+import pytest
+from langchain_core.messages import AIMessage, ToolMessage
+from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.types import Command, Send, interrupt
+from typing_extensions import TypedDict
+
+import lockstitch
+from lockstitch import ListedCheckpoint, View
+from lockstitch.adapters.langgraph import LockstitchSaver
+from lockstitch.inspect import Progress, Status, StatusKind, chat, progress, status
+from lockstitch.v1.checkpoint_pb2 import Checkpoint
+from lockstitch.v1.checkpoint_service_pb2 import SessionSummary
+from tests.support.server import LockstitchServer
+
+Thread = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[str]:
+    with LockstitchServer("memory://") as server:
+        yield server.target
+
+
+@pytest.fixture
+def saver(target: str) -> Iterator[LockstitchSaver]:
+    with LockstitchSaver(target) as made:
+        yield made
+
+
+def thread(name: str) -> Any:
+    return {"configurable": {"thread_id": name}}
+
+
+def listed(target: str, name: str, view: View = View.FULL) -> list[ListedCheckpoint]:
+    with lockstitch.Client(target) as client:
+        return list(client.list_checkpoints(name, namespace="", include_writes=True, view=view))
+
+
+def steps(target: str, name: str, view: View) -> list[Progress]:
+    """The progress of each checkpoint, newest first."""
+    found = listed(target, name, view)
+    by_id = {each.checkpoint.checkpoint_id: each.checkpoint for each in found}
+    return [progress(each.checkpoint, each.pending_writes, by_id.get(each.checkpoint.parent_id)) for each in found]
+
+
+def support(saver: LockstitchSaver) -> Any:
+    """Looks something up, asks a person, and fails then."""
+
+    def agent(state: MessagesState) -> Thread:
+        return {
+            "messages": [AIMessage("Let me look.", tool_calls=[{"name": "search", "args": {"q": "x"}, "id": "c1"}])]
+        }
+
+    def tool(state: MessagesState) -> Thread:
+        return {"messages": [ToolMessage("found", tool_call_id="c1", name="search")]}
+
+    def ask(state: MessagesState) -> Thread:
+        return {"messages": [("ai", str(interrupt({"question": "Send it?\nNow?"})))]}
+
+    def send(state: MessagesState) -> Thread:
+        raise ValueError("HTTP 500\nfrom upstream")
+
+    builder: Any = StateGraph(MessagesState)
+    nodes = {"agent": agent, "tool": tool, "ask": ask, "send": send}
+    for name, node in nodes.items():
+        builder.add_node(name, node)
+    for one, other in ((START, "agent"), ("agent", "tool"), ("tool", "ask"), ("ask", "send"), ("send", END)):
+        builder.add_edge(one, other)
+    return builder.compile(checkpointer=saver)
+
+
+@pytest.mark.parametrize("view", [View.FULL, View.HEADER])
+def test_a_langgraph_thread(target: str, saver: LockstitchSaver, view: View) -> None:
+    name = f"support {view.name}"
+    graph = support(saver)
+    graph.invoke({"messages": ["hi"]}, thread(name))
+    waiting = steps(target, name, view)
+    assert [(found.ran_nodes, found.next_nodes) for found in waiting] == [
+        (["tool"], ["ask"]),
+        (["agent"], ["tool"]),
+        ([], ["agent"]),
+        ([], ["Start"]),
+    ]
+    (question,) = waiting[0].interrupts
+    assert (question.question, question.node) == ("Send it?", "ask")
+    assert question.id
+    assert status(None, waiting[0], 0) == Status(StatusKind.WAITING, "Send it?")
+    assert [found.done_nodes for found in waiting] == [[], ["tool"], ["agent"], ["Start"]]
+    with pytest.raises(ValueError, match="HTTP 500"):
+        graph.invoke(Command(resume="yes"), thread(name))
+    failed, answered, *_ = steps(target, name, view)
+    assert answered.interrupts == []
+    assert (failed.ran_nodes, failed.next_nodes, failed.done_nodes) == (["ask"], ["send"], [])
+    (problem,) = failed.problems
+    assert problem.node == "send"
+    assert status(None, failed, 0).kind is StatusKind.FAILED
+    assert "HTTP 500" in status(None, failed, 0).detail
+
+
+@pytest.mark.parametrize("view", [View.FULL, View.HEADER])
+def test_the_next_nodes_are_those_that_langgraph_says(target: str, saver: LockstitchSaver, view: View) -> None:
+    """Of every checkpoint of a graph that branches, joins and sends."""
+
+    class State(TypedDict, total=False):
+        log: Annotated[list[str], operator.add]
+
+    def note(name: str) -> Callable[[State], Thread]:
+        return lambda state: {"log": [name]}
+
+    builder: Any = StateGraph(State)
+    for node in ("one", "two", "meet", "work", "last"):
+        builder.add_node(node, note(node))
+    builder.add_edge(START, "one")
+    builder.add_edge(START, "two")
+    builder.add_edge(["one", "two"], "meet")
+    builder.add_conditional_edges(
+        "meet", lambda state: [Send("work", {"log": []}), Send("work", {"log": []})], ["work"]
+    )
+    builder.add_edge("work", "last")
+    builder.add_edge("last", END)
+    name = f"branches {view.name}"
+    graph = builder.compile(checkpointer=saver)
+    graph.invoke({"log": []}, thread(name))
+    states = list(graph.get_state_history(thread(name)))
+    found = steps(target, name, view)
+    assert len(found) == len(states) == 6
+    for ours, theirs in zip(found, states, strict=True):
+        expected = {"Start" if node == "__start__" else node for node in theirs.next}
+        if view is View.HEADER and "work" in expected:
+            assert ours.next_nodes == ["?"]  # whom a task was sent to stands in the state
+        else:
+            assert set(ours.next_nodes) == expected
+    assert found[0].is_finished
+    assert [each.is_finished for each in found[1:]] == [False] * 5
+    assert status(None, found[0], 0) == Status(StatusKind.FINISHED)
+
+
+def test_chat(target: str, saver: LockstitchSaver) -> None:
+    support(saver).invoke({"messages": ["hi"]}, thread("chat"))
+    messages = chat(listed(target, "chat")[0].checkpoint.state)
+    assert [(found.role, found.content) for found in messages] == [
+        ("user", "hi"),
+        ("assistant", "Let me look."),
+        ("tool", "found"),
+    ]
+    (call,) = messages[1].tool_calls
+    assert (call.name, call.arguments, call.id) == ("search", {"q": "x"}, "c1")
+    assert call.result is messages[2]
+
+
+def session(**fields: Any) -> Checkpoint:
+    return Checkpoint(session_id="s", step=3, **fields)
+
+
+def test_weavegraph() -> None:
+    found = progress(
+        session(
+            frontier=[{"custom": "writer"}, {"endpoint": "ENDPOINT_END"}],
+            ran_nodes=[{"custom": "planner"}, {"endpoint": "ENDPOINT_START"}],
+        )
+    )
+    assert (found.ran_nodes, found.next_nodes, found.is_finished) == (["planner", "Start"], ["writer", "End"], False)
+    assert status(None, found, 0) == Status(StatusKind.IDLE)
+    assert progress(session(frontier=[{"endpoint": "ENDPOINT_END"}])).is_finished
+
+
+@pytest.mark.parametrize(
+    ("scope", "failed"),
+    [
+        ({"node": {"kind": "Custom:writer", "step": 3}}, True),
+        ({"node": {"kind": "Custom:writer", "step": 2}}, False),
+        ({"scheduler": {"step": 3}}, True),
+        ({"runner": {"session": "s", "step": 1}}, False),
+        ({"app": {}}, True),
+    ],
+)
+def test_the_last_error_counts_in_its_own_step(scope: Any, failed: bool) -> None:
+    errors = {"items": [{"error": {"message": "old"}}, {"error": {"message": "down\nfor good"}, "scope": scope}]}
+    found = progress(session(state={"errors": errors}, frontier=[{"custom": "writer"}]))
+    expected = Status(StatusKind.FAILED, "down") if failed else Status(StatusKind.IDLE)
+    assert status(None, found, 0) == expected
+    if failed and "node" in scope:
+        assert found.problems[0].node == "writer"
+
+
+def test_a_live_lease_comes_first() -> None:
+    found = progress(session(state={"errors": {"items": [{"error": {"message": "x"}}]}}))
+    held = SessionSummary(lease_holder="pod-7")
+    assert status(held, found, 0) == Status(StatusKind.RUNNING, "pod-7")
+    until = session(created_at={"seconds": 100}).created_at
+    assert status(held, found, 90.0, until).seconds_left == 10.0
+    assert status(held, None, 110.0, until).seconds_left == 0.0
+    assert status(SessionSummary(), None, 0) == Status(StatusKind.IDLE)
+    assert str(Status(StatusKind.RUNNING, "pod-7")) == "running: pod-7"
