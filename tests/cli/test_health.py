@@ -1,8 +1,11 @@
 """`lockstitch health`."""
 
+import socket
 from pathlib import Path
 
-from tests.cli.commands import Command
+import pytest
+
+from tests.cli.commands import FIXTURE, Command
 from tests.support.server import LockstitchServer
 
 
@@ -22,7 +25,7 @@ def test_no_server() -> None:
     done = Command("health", "--target", "127.0.0.1:1").in_process()
     assert (done.code, done.out) == (1, "")
     assert len(done.err.splitlines()) == 1
-    assert "127.0.0.1:1: UNAVAILABLE" in done.err
+    assert "no server can be reached at 127.0.0.1:1 (Connection refused)" in done.err
 
 
 def test_a_server_that_hangs() -> None:
@@ -30,4 +33,19 @@ def test_a_server_that_hangs() -> None:
         server.freeze()
         done = Command("health", "--timeout", "0.2").in_process(server.target)
     assert done.code == 1
-    assert "DEADLINE_EXCEEDED" in done.err
+    assert "no server can be reached" in done.err
+    assert "nothing answers there" in done.err
+
+
+@pytest.mark.parametrize("command", [["health"], ["sessions"], ["session", "show", "s"]], ids=" ".join)
+@pytest.mark.parametrize("target", ["http://127.0.0.1:50051", "127.0.0.1"])
+def test_an_address_that_is_none(command: list[str], target: str) -> None:
+    Command(*command, "--target", target).in_process().refused(target, 'write host:port, such as "127.0.0.1:50051"')
+
+
+@pytest.mark.parametrize("command", [["health"], ["sessions"], ["import", "weavegraph", str(FIXTURE)]], ids=" ".join)
+def test_an_address_where_nothing_answers(command: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        target = f"127.0.0.1:{silent.getsockname()[1]}"
+        done = Command(*command, "--timeout", "3600", "--target", target).in_process()
+    assert (done.code, done.err) == (1, f"lockstitch: no server can be reached at {target} (nothing answers there)\n")

@@ -51,6 +51,12 @@ class ModelServer:
         """A client of this server."""
         return Flows(Caller(self, retry), Memory(policy) if policy else None, 30)
 
+    async def first_connection(self, timeout: float) -> None:
+        pass
+
+    async def check_connection(self) -> None:
+        pass
+
     async def unary(self, rpc: Rpc[Any, Any], request: Any, timeout: float, *, wait: bool) -> Any:
         raise unavailable()
 

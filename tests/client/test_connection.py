@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 
-from lockstitch import AsyncClient, Checkpoint, DeadlineExceeded, LockstitchError, Unavailable
+from lockstitch import AsyncClient, Checkpoint, DeadlineExceeded, LockstitchError, NoConnection, Unavailable
 from lockstitch._calls import Caller
 from lockstitch._deadline import Deadline
 from lockstitch._room import EndlessRoom
@@ -78,6 +78,12 @@ class Health:
         self.room = EndlessRoom()
         self.answers = list(answers)
 
+    async def first_connection(self, timeout: float) -> None:
+        pass
+
+    async def check_connection(self) -> None:
+        raise NoConnection("there", "no route")
+
     async def unary(self, rpc: Rpc[Any, Any], request: Any, timeout: float, *, wait: bool) -> Any:
         answer = self.answers.pop(0)
         if isinstance(answer, LockstitchError):
@@ -104,9 +110,9 @@ def test_ready_is_what_the_health_check_says() -> None:
 
 
 def test_a_server_that_never_gets_ready() -> None:
-    health = Health([NOT_SERVING, DeadlineExceeded("late"), Unavailable("no route")])
-    with pytest.raises(DeadlineExceeded, match=r"late \(UNKNOWN: no route\)"):
-        run(Caller(health, None).wait_ready(Deadline(30)))
+    health = Health([NOT_SERVING, DeadlineExceeded("late")])
+    with pytest.raises(NoConnection, match="no connection to there: no route"):
+        run(Caller(health, None, "there").wait_ready(Deadline(30)))
 
 
 async def test_a_server_without_health_checks_is_ready_when_it_answers(kind: Kind) -> None:

@@ -1,6 +1,7 @@
 """What an application does not have to care about, and what it is told when waiting is in vain."""
 
 import asyncio
+import socket
 import threading
 import time
 
@@ -14,6 +15,7 @@ from lockstitch import (
     Client,
     DeadlineExceeded,
     LockstitchError,
+    NoConnection,
     RetryPolicy,
     TypedBlob,
     Unavailable,
@@ -25,6 +27,8 @@ from tests.support.ports import free_port
 from tests.support.server import LockstitchServer
 
 GENEROUS = 60.0
+FOREVER = 3600.0
+"""A timeout that no test waits for."""
 MEBIBYTE = 1024 * 1024
 
 
@@ -55,15 +59,19 @@ async def _save_until(stop: asyncio.Event, client: AsyncClient, session_id: str)
     return step
 
 
-async def test_a_server_that_comes_later_is_waited_for(kind: Kind, session_id: str) -> None:
+@pytest.mark.parametrize("wait", ["connect_timeout", "wait_ready"])
+async def test_a_server_that_comes_later_is_waited_for_by_those_who_say_so(
+    kind: Kind, session_id: str, wait: str
+) -> None:
     server = LockstitchServer()
+    options = {"connect_timeout": GENEROUS} if wait == "connect_timeout" else {}
     try:
-        async with open_client(kind, server.target, timeout=GENEROUS) as client:
-            saving = asyncio.create_task(client.save(conversation(session_id, 0)))
-            ready = asyncio.create_task(client.wait_ready())
+        async with open_client(kind, server.target, timeout=GENEROUS, **options) as client:
+            call = client.wait_ready() if wait == "wait_ready" else client.save(conversation(session_id, 0))
+            waiting = asyncio.create_task(call)
             await asyncio.to_thread(server.start, wait=False)
-            assert (await saving).revision > 0
-            await ready
+            await waiting
+            assert (await client.save(conversation(session_id, 1))).revision > 0
     finally:
         await asyncio.to_thread(server.close)
 
@@ -83,11 +91,57 @@ async def test_a_server_that_hangs_is_not_waited_for(own_server: LockstitchServe
         await client.save(conversation(session_id, 2))
 
 
-async def test_a_server_that_is_not_there_is_named(kind: Kind, session_id: str) -> None:
-    async with open_client(kind, f"127.0.0.1:{free_port()}", timeout=0.5) as client:
-        for call in (client.save(conversation(session_id, 0)), client.wait_ready(), _first(client, session_id)):
-            with pytest.raises(DeadlineExceeded, match="refused"):
+async def test_a_server_that_is_not_there_is_told_by_the_first_call(kind: Kind, session_id: str) -> None:
+    async with open_client(kind, f"127.0.0.1:{free_port()}", timeout=FOREVER) as client:
+        for call in (client.save(conversation(session_id, 0)), _first(client, session_id)):
+            with pytest.raises(NoConnection, match=r"no connection to 127\.0\.0\.1.*refused"):
+                await asyncio.wait_for(call, GENEROUS)
+        with pytest.raises(NoConnection, match="refused"):
+            await client.wait_ready(0.5)
+
+
+async def test_a_name_that_does_not_exist_is_told_by_the_first_call(kind: Kind, session_id: str) -> None:
+    async with open_client(kind, "server.invalid:50051", timeout=FOREVER) as client:
+        with pytest.raises(NoConnection, match=r"no connection to server\.invalid:50051"):
+            await asyncio.wait_for(client.save(conversation(session_id, 0)), GENEROUS)
+
+
+async def test_an_address_where_nothing_answers_is_told_by_the_first_call(kind: Kind, session_id: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel accepts, and nobody says anything
+        async with open_client(kind, f"127.0.0.1:{silent.getsockname()[1]}", timeout=FOREVER) as client:
+            with pytest.raises(NoConnection, match="nothing answers there"):
+                await asyncio.wait_for(client.save(conversation(session_id, 0)), GENEROUS)
+
+
+async def test_many_first_calls_are_told(session_id: str) -> None:
+    async with AsyncClient(f"127.0.0.1:{free_port()}", timeout=FOREVER) as client:
+        saves = [client.save(conversation(f"{session_id}-{number}", 0)) for number in range(20)]
+        results = await asyncio.wait_for(asyncio.gather(*saves, return_exceptions=True), GENEROUS)
+        assert {type(result) for result in results} == {NoConnection}
+
+
+async def test_a_server_that_has_gone_is_waited_for_and_then_named(
+    own_server: LockstitchServer, kind: Kind, session_id: str
+) -> None:
+    async with open_client(kind, own_server.target, connect_timeout=0.01) as client:
+        await client.wait_ready()
+        await client.save(conversation(session_id, 0))
+        own_server.stop()
+        for call in (client.save(conversation(session_id, 1), timeout=0.5), client.wait_ready(0.5)):
+            with pytest.raises(NoConnection, match="refused"):
                 await call
+        saving = asyncio.create_task(client.save(conversation(session_id, 1), timeout=GENEROUS))
+        await asyncio.to_thread(own_server.start)
+        assert (await saving).revision > 0
+
+
+async def test_closing_ends_the_wait_for_the_first_connection(kind: Kind, session_id: str) -> None:
+    async with open_client(kind, f"127.0.0.1:{free_port()}", timeout=FOREVER, connect_timeout=FOREVER) as client:
+        call = asyncio.create_task(client.load_latest(session_id))
+        await asyncio.sleep(0.2)
+        await client.close()
+        with pytest.raises(Cancelled):
+            await call
 
 
 async def _first(client: AsyncClient, session_id: str) -> None:
@@ -120,7 +174,7 @@ AWAY = [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED]
 
 
 @pytest.mark.parametrize("code", AWAY, ids=str)
-async def test_a_server_that_is_away_is_called_more_often_than_grpc_does(kind: Kind, code: grpc.StatusCode) -> None:
+async def test_a_server_that_is_away_is_called_until_it_is_back(kind: Kind, code: grpc.StatusCode) -> None:
     with scripted_server(*[fail(code)] * 12, succeed) as server:
         async with open_client(kind, server.target, timeout=GENEROUS, retry=QUICK) as client:
             await client.save(Checkpoint(session_id="s"))
@@ -138,9 +192,8 @@ async def test_without_retries_a_call_that_the_server_resets_fails_as_if_it_was_
 async def test_retries_end_with_the_timeout(kind: Kind) -> None:
     with scripted_server(fail(grpc.StatusCode.UNAVAILABLE, "no database")) as server:
         async with open_client(kind, server.target, timeout=2, retry=QUICK) as client:
-            with pytest.raises(LockstitchError, match="no database") as caught:
+            with pytest.raises(Unavailable, match="no database"):
                 await client.save(Checkpoint(session_id="s"))
-    assert isinstance(caught.value, Unavailable | DeadlineExceeded)
 
 
 async def test_without_retries_the_first_error_is_the_last(kind: Kind) -> None:

@@ -12,7 +12,7 @@ import pytest
 import lockstitch
 from lockstitch import AsyncClient, Checkpoint, Client, RateLimited, TenantForbidden, Tls, Unauthenticated
 from lockstitch._errors import from_status
-from lockstitch._security import is_local
+from lockstitch._target import is_local
 from lockstitch.v1 import error_pb2
 from tests.cli.commands import Command
 from tests.security.callers import make_key

@@ -212,7 +212,7 @@ def test_it_can_be_watched(server: LockstitchServer) -> None:
 def test_without_a_server() -> None:
     done = Command("import", "weavegraph", str(DATABASE), "--target", "127.0.0.1:1", "--timeout", "0.5").in_process()
     assert (done.code, done.out) == (1, "")
-    assert done.err == "lockstitch: 127.0.0.1:1 has not answered in time\n"
+    assert done.err == "lockstitch: no server can be reached at 127.0.0.1:1 (Connection refused)\n"
 
 
 def test_a_server_that_goes_away(server: LockstitchServer) -> None:

@@ -3,7 +3,7 @@
 import random
 
 from lockstitch._channel import RetryPolicy
-from lockstitch._errors import LockstitchError
+from lockstitch._errors import LockstitchError, RateLimited
 
 JITTER = 0.2
 DEFAULT_SECONDS = 1.0
@@ -19,3 +19,8 @@ def pause(policy: RetryPolicy, failures: int) -> float:
 def told(error: LockstitchError) -> float:
     """Seconds to wait as the server says; somewhat more, so that not all come back at once."""
     return (error.retry_after or DEFAULT_SECONDS) * random.uniform(1, 1 + JITTER)  # noqa: S311 - as above
+
+
+def wait(policy: RetryPolicy, failures: int, fault: LockstitchError | None) -> float:
+    """Seconds before another attempt, after so many failures in a row of which `fault` is the last."""
+    return told(fault) if isinstance(fault, RateLimited) else pause(policy, failures)

@@ -5,22 +5,31 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from lockstitch._backoff import told
+from lockstitch._backoff import wait
 from lockstitch._channel import RetryPolicy
 from lockstitch._deadline import Deadline
-from lockstitch._errors import DeadlineExceeded, LockstitchError, RateLimited, Unavailable, Unimplemented
+from lockstitch._errors import (
+    DeadlineExceeded,
+    LockstitchError,
+    NoConnection,
+    RateLimited,
+    Unavailable,
+    Unimplemented,
+)
 from lockstitch._rpcs import HEALTH_CHECK, SERVING, Answer, Request, Rpc
 from lockstitch._tracing import call_span, current, within
 from lockstitch._transport import Transport
 from lockstitch.v1.checkpoint_service_pb2 import SaveResponse
 
 POLL_SECONDS = 0.1
-PROBE_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Makes calls over a transport. `retry` None: each once, and only if there is a connection."""
+    """Makes calls over a transport.
+
+    retry: None: each call once, and only if there is a connection.
+    """
 
     transport: Transport
     retry: RetryPolicy | None
@@ -30,6 +39,7 @@ class Caller:
         """One answer."""
         wait = self.retry is not None
         with call_span(rpc.path, self.target) as span, within(span):
+            await self.transport.first_connection(deadline.remaining)
             return await self._repeated(
                 lambda: self.transport.unary(rpc, request, deadline.remaining, wait=wait), deadline
             )
@@ -43,24 +53,25 @@ class Caller:
 
     async def _repeated(self, attempt: Callable[[], Coroutine[Any, Any, Answer]], deadline: Deadline) -> Answer:
         fault: LockstitchError | None = None
+        failures = 0
         while True:
             try:
                 return await attempt()
             except (Unavailable, RateLimited) as error:
-                fault = error
-                if not await self.pause(deadline, error):
+                fault, failures = error, failures + 1
+                if not await self.pause(deadline, error, failures):
                     raise
                 current().retried(error)
             except DeadlineExceeded as error:
-                await self.explain(error, fault)
-                raise
+                raise await self.late(error, fault) from error
 
     async def stream(
         self, rpc: Rpc[Request, Answer], request: Request, deadline: Deadline
     ) -> AsyncGenerator[Answer, None]:
         """A stream of answers that all come before the deadline."""
-        stream = self.transport.stream(rpc, request, deadline.remaining, wait=self.retry is not None)
         with call_span(rpc.path, self.target) as span:
+            await self.transport.first_connection(deadline.remaining)
+            stream = self.transport.stream(rpc, request, deadline.remaining, wait=self.retry is not None)
             async with aclosing(stream) as answers:
                 with within(span):  # the call begins with its first answer
                     first = await anext(answers, None)
@@ -70,14 +81,11 @@ class Caller:
                 async for answer in answers:
                     yield answer
 
-    async def pause(self, deadline: Deadline, error: LockstitchError) -> bool:
-        """Wait before another attempt. False: there is no time for one.
-
-        Between two rounds of gRPC's own retries, of which it makes four at most; or as long as the server says.
-        """
-        if self.retry is None:
+    async def pause(self, deadline: Deadline, error: LockstitchError, failures: int) -> bool:
+        """Wait before another attempt, after so many failures in a row. False: there is to be none."""
+        if self.retry is None or isinstance(error, NoConnection):
             return False
-        seconds = told(error) if isinstance(error, RateLimited) else self.retry.max_backoff
+        seconds = wait(self.retry, failures, error)
         if deadline.remaining <= seconds:
             return False
         await self.transport.sleep(seconds)
@@ -88,26 +96,21 @@ class Caller:
         while not await self._is_serving(deadline):
             await self.transport.sleep(min(POLL_SECONDS, deadline.remaining))
 
-    async def explain(self, error: LockstitchError, fault: LockstitchError | None) -> None:
-        """Add to a deadline's message what went wrong before it, which gRPC does not tell by itself.
+    async def late(self, error: DeadlineExceeded, fault: LockstitchError | None) -> LockstitchError:
+        """What to raise for a call that is out of time.
 
-        That is `fault`, else why there is no connection, else what the error says is its cause.
+        Unavailable where there is no connection. Else DeadlineExceeded, whose message says what went wrong before it:
+        `fault`, or what the error says is its cause.
         """
-        if fault is None:
-            fault = await self._connection_fault()
+        try:
+            await self.transport.check_connection()
+        except NoConnection as missing:
+            return missing
         if fault is None and isinstance(error.__cause__, LockstitchError):
             fault = error.__cause__
         if fault is not None:
             error.message += f" ({fault})"
-
-    async def _connection_fault(self) -> LockstitchError | None:
-        try:
-            await self.transport.unary(HEALTH_CHECK, b"", PROBE_SECONDS, wait=False)
-        except Unavailable as fault:
-            return fault
-        except LockstitchError:
-            pass
-        return None  # there is a connection, and the server is slow
+        return error
 
     async def _is_serving(self, deadline: Deadline) -> bool:
         try:
@@ -117,5 +120,4 @@ class Caller:
         except Unimplemented:  # something without health checks, but it answers
             return True
         except DeadlineExceeded as error:
-            await self.explain(error, None)
-            raise
+            raise await self.late(error, None) from error

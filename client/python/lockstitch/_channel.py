@@ -8,27 +8,31 @@ from typing import Any
 import grpc
 
 from lockstitch._errors import Unauthenticated
-from lockstitch._rpcs import SERVICE
 from lockstitch._security import AUTHORIZATION, Metadata, bearer
+from lockstitch._target import is_local
+
+# A name with many addresses is many replicas: spread the calls, leave out those that cannot be reached. Calls are
+# repeated by `Caller`, which tells what went wrong on the way.
+SERVICE_CONFIG = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
 
 Options = Sequence[tuple[str, Any]]
 
+CONNECT_TIMEOUT = 1.5
+"""Seconds. A connection over the slowest networks takes less; a wrong address is noticed before anybody wonders."""
 NO_LIMIT = -1
 INT_MAX = 2**31 - 1
-GRPC_ATTEMPTS = 5
-"""gRPC's own maximum; when they are used up, `Caller` begins another round."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """How calls are repeated that ended with UNAVAILABLE, until their deadline. Every call can be repeated safely.
 
-    So are calls that the server has cancelled, a few times.
+    Calls that a stopping server has reset count as such, too.
 
     initial_backoff, max_backoff: the first and the longest wait between attempts, in seconds, give or take 20%.
     multiplier: how much longer each wait is than the one before.
 
-    While there is no connection at all, calls wait for one, and go out as soon as there is.
+    Once a client has been connected, calls that find no connection wait for one. Before that, `connect_timeout` holds.
     """
 
     initial_backoff: float = 0.1
@@ -45,6 +49,7 @@ class ChannelSettings:
     """All that is needed to open a channel, and what goes with every call.
 
     stream: whether saves may share streams.
+    connect_timeout: seconds that calls wait for a connection until there has been one.
     token: gives the bearer key of now, where it is not always the same.
     """
 
@@ -54,6 +59,7 @@ class ChannelSettings:
     retry: RetryPolicy | None
     options: Options
     stream: bool = True
+    connect_timeout: float = CONNECT_TIMEOUT
     token: Callable[[], str] | None = None
 
     def call_metadata(self) -> Metadata:
@@ -68,20 +74,24 @@ class ChannelSettings:
     @property
     def all_options(self) -> list[tuple[str, Any]]:
         """gRPC's channel options; those of the caller come last and win."""
-        return list({**_defaults(self.retry), **dict(self.options)}.items())
+        return list({**_defaults(is_local(self.target)), **dict(self.options)}.items())
 
 
-def _defaults(retry: RetryPolicy | None) -> dict[str, Any]:
+def _defaults(local: bool) -> dict[str, Any]:
     return {
-        "grpc.service_config": json.dumps(_service_config(retry)),
+        "grpc.service_config": SERVICE_CONFIG,
+        # A proxy (http_proxy) cannot reach what is on this machine only.
+        "grpc.enable_http_proxy": 0 if local else 1,
         # What the server has accepted can be read back, whatever its limit; what it does not accept it answers clearly.
         "grpc.max_receive_message_length": NO_LIMIT,
         "grpc.max_send_message_length": NO_LIMIT,
-        # A request over this size (256 KiB unless told) is never retried.
+        # gRPC sends a request again that has never left this machine, if it is no larger than this (else 256 KiB).
         "grpc.per_rpc_retry_buffer_size": INT_MAX,
+        # A name whose address does not answer is looked up again, 30 s later unless told. Servers move.
+        "grpc.dns_min_time_between_resolutions_ms": 500,
         # gRPC waits up to two minutes between attempts to connect; a server that restarts is back in seconds.
         "grpc.initial_reconnect_backoff_ms": 100,
-        "grpc.min_reconnect_backoff_ms": 5_000,  # in truth: how long one attempt may take
+        "grpc.min_reconnect_backoff_ms": 3_000,  # in truth: how long one attempt may take
         "grpc.max_reconnect_backoff_ms": 1_000,
         # A peer that has vanished without a word is given up when it has not acknowledged what was sent for 10 s: with
         # keepalive on, gRPC sets TCP_USER_TIMEOUT to its timeout. The pings as such are of no use to calls with
@@ -89,20 +99,3 @@ def _defaults(retry: RetryPolicy | None) -> dict[str, Any]:
         "grpc.keepalive_time_ms": 360_000,
         "grpc.keepalive_timeout_ms": 10_000,
     }
-
-
-def _service_config(retry: RetryPolicy | None) -> dict[str, Any]:
-    method: dict[str, Any] = {"name": [{"service": SERVICE}]}
-    if retry is not None:
-        method["retryPolicy"] = {
-            "maxAttempts": GRPC_ATTEMPTS,
-            "initialBackoff": f"{retry.initial_backoff:.9f}s",
-            "maxBackoff": f"{retry.max_backoff:.9f}s",
-            "backoffMultiplier": retry.multiplier,
-            # CANCELLED, where nobody here has cancelled: a server that stops has reset what it had not begun.
-            "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
-        }
-    # A name with many addresses is many replicas: spread the calls, leave out those that cannot be reached.
-    # Streams of saves are not gRPC's to repeat: a lane knows which of their saves have been answered.
-    streams = {"name": [{"service": SERVICE, "method": "SaveStream"}]}
-    return {"loadBalancingConfig": [{"round_robin": {}}], "methodConfig": [method, streams]}

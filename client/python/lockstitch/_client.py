@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, get_args
 import grpc
 
 from lockstitch._calls import Caller
-from lockstitch._channel import Options, RetryPolicy
+from lockstitch._channel import CONNECT_TIMEOUT, Options, RetryPolicy
 from lockstitch._flows import Flows
 from lockstitch._memory import DeltaPolicy, Memory
 from lockstitch._paging import AsyncPager, Pager
@@ -28,16 +28,22 @@ DEFAULT_TIMEOUT = 30.0
 class AsyncClient(Flows):
     """A client for asyncio. Any number of tasks of one event loop may share it.
 
-    The connection is opened by the first call, and a server that is not there yet, or is restarting, is waited for.
+    The connection is opened by the first call, which raises NoConnection within `connect_timeout` where there is no
+    server. From the first connection on, a server that is away or restarting is waited for. `wait_ready` waits for a
+    server that has yet to start.
+
+    >>> async with lockstitch.AsyncClient("127.0.0.1:50051") as client:
+    ...     await client.load_latest("order-4711")
 
     target: where the server is, such as "127.0.0.1:50051" or "dns:///lockstitch:50051"; a name with many addresses
-        spreads the calls over all of them.
+        spreads the calls over all of them. A URL such as "http://host", or an address without a port, is a ValueError.
     credentials: TLS, as `Tls` or gRPC's own `grpc.ssl_channel_credentials()`; None for an unencrypted connection.
     key: a bearer key or token, or a function that gives the one of now, which is asked for every call.
     tenant: whose sessions the calls are about, where the key has several tenants.
     insecure: whether a key may be sent unencrypted to another machine, as where a mesh encrypts it.
     metadata: further entries, sent with every call.
     timeout: seconds that a call may take, retries included, unless it is told otherwise. There is always a limit.
+    connect_timeout: seconds that calls wait for the client's first connection; `timeout` ends that wait, too.
     delta: whether to send only what changed since the session's last save, and how much to remember for it.
     retry: whether calls wait for a connection and are repeated when they end with UNAVAILABLE, and how.
     stream: whether saves that are under way at the same time share streams, which takes a fraction of the work. A
@@ -55,15 +61,17 @@ class AsyncClient(Flows):
         insecure: bool = False,
         metadata: Sequence[tuple[str, str | bytes]] = (),
         timeout: float = DEFAULT_TIMEOUT,
+        connect_timeout: float = CONNECT_TIMEOUT,
         delta: DeltaPolicy | bool = True,
         retry: RetryPolicy | bool = True,
         stream: bool = True,
         options: Options = (),
     ) -> None:
-        caller = Shown(credentials, key, tenant, insecure, metadata)
-        settings = channel_settings(target, caller, retry, stream, options)
+        shown = Shown(credentials, key, tenant, insecure, metadata)
+        settings = channel_settings(target, shown, retry, stream, connect_timeout, options)
         self._transport = AsyncTransport(settings)
-        super().__init__(Caller(self._transport, settings.retry, target), _memory(delta), timeout)
+        caller = Caller(self._transport, settings.retry, target)
+        super().__init__(caller, _memory(delta), timeout)
 
     def session(self, session_id: str) -> AsyncSession:
         """A session by its id, be there one or not."""
@@ -137,15 +145,17 @@ class Client:
         insecure: bool = False,
         metadata: Sequence[tuple[str, str | bytes]] = (),
         timeout: float = DEFAULT_TIMEOUT,
+        connect_timeout: float = CONNECT_TIMEOUT,
         delta: DeltaPolicy | bool = True,
         retry: RetryPolicy | bool = True,
         stream: bool = True,
         options: Options = (),
     ) -> None:
-        caller = Shown(credentials, key, tenant, insecure, metadata)
-        settings = channel_settings(target, caller, retry, stream, options)
+        shown = Shown(credentials, key, tenant, insecure, metadata)
+        settings = channel_settings(target, shown, retry, stream, connect_timeout, options)
         self._transport = BlockingTransport(settings)
-        self._flows = Flows(Caller(self._transport, settings.retry, target), _memory(delta), timeout)
+        caller = Caller(self._transport, settings.retry, target)
+        self._flows = Flows(caller, _memory(delta), timeout)
 
     save = _blocking(Flows.save)
     save_writes = _blocking(Flows.save_writes)

@@ -190,8 +190,27 @@ class ResumeTooOld(OutOfRange):
 class Unavailable(LockstitchError):
     """The server or its database is away, or has reset the call as it stopped.
 
-    The clients have retried; retrying later is safe.
+    The clients have retried; retrying later is safe. A save may have been stored nevertheless.
     """
+
+
+class NoConnection(Unavailable):
+    """There is no connection to the server: it is not running, is not at this address, or refuses this connection.
+
+    >>> lockstitch.Client("127.0.0.1:1").load_latest("s")
+    lockstitch.NoConnection: UNAVAILABLE: no connection to 127.0.0.1:1: ipv4:127.0.0.1:1: Failed to connect to remote
+    host: Connection refused
+
+    cause: why, as gRPC says.
+    """
+
+    def __init__(self, target: str, cause: str) -> None:
+        self.cause = cause.rpartition("last error: ")[2].removeprefix("UNKNOWN: ")
+        super().__init__(f"no connection to {target}: {self.cause}", code=grpc.StatusCode.UNAVAILABLE)
+        self.target = target
+
+    def __reduce__(self) -> tuple[type["NoConnection"], tuple[str, str]]:
+        return type(self), (self.target, self.cause)
 
 
 class StoreUnavailable(Unavailable):
@@ -207,7 +226,10 @@ class Draining(Unavailable):
 
 
 class DeadlineExceeded(LockstitchError):
-    """No answer in time. A save may have been stored nevertheless; saving the same again is safe."""
+    """The server is connected, and has not answered in time.
+
+    A save may have been stored nevertheless; saving the same again is safe.
+    """
 
 
 class Cancelled(LockstitchError):

@@ -304,7 +304,10 @@ class Flows(SessionFlows):
         return AsyncPager(fetch, page_token)
 
     async def wait_ready(self, timeout: float | None = None) -> None:
-        """Wait until the server says that it is ready to work. Raises DeadlineExceeded if it does not in time."""
+        """Wait until the server says that it is ready to work, for `timeout` seconds, not for `connect_timeout`.
+
+        Raises NoConnection if there is no server until then, DeadlineExceeded if there is one that does not get ready.
+        """
         await self._caller.wait_ready(self._deadline(timeout))
 
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import grpc
 
-from lockstitch._backoff import pause, told
+from lockstitch._backoff import wait
 from lockstitch._channel import RetryPolicy
 from lockstitch._errors import (
     Cancelled,
     DeadlineExceeded,
     Internal,
     LockstitchError,
+    NoConnection,
     PermissionDenied,
     RateLimited,
     Unauthenticated,
@@ -42,8 +43,8 @@ class Calls(Protocol):
     """Whether a stream has ever brought an answer."""
 
     @property
-    def open_stream(self) -> "Callable[[], Call]":
-        """Begins a SaveStream."""
+    def open_stream(self) -> "Callable[[], Awaitable[Call]]":
+        """Begins a SaveStream. Raises NoConnection where there has never been a connection, and is none."""
 
     @property
     def save_alone(self) -> Callable[[bytes, float], Awaitable[SaveResponse]]:
@@ -121,7 +122,7 @@ class Lane:
         self._outbox.restart()
         fault = None
         try:
-            self._stream = SaveStream(self._calls.open_stream(), self._outbox, self._answered)
+            self._stream = SaveStream(await self._calls.open_stream(), self._outbox, self._answered)
             await self._stream.run()
         except LockstitchError as error:
             fault = self._fault = error
@@ -148,7 +149,7 @@ class Lane:
         loop = asyncio.get_running_loop()
         if self._retry is not None and isinstance(error, Unavailable | RateLimited):
             item.refusals += 1
-            seconds = _wait(self._retry, item.refusals, error)
+            seconds = wait(self._retry, item.refusals, error)
             if loop.time() + seconds < item.deadline:
                 self._fault = error
                 item.span.retried(error)
@@ -170,12 +171,12 @@ class Lane:
         if isinstance(fault, Unimplemented):
             self._calls.avoid_streams()
         everything = list(self._outbox.waiting.values())
-        if isinstance(fault, Unauthenticated | PermissionDenied):
+        if isinstance(fault, Unauthenticated | PermissionDenied | NoConnection):
             self._fail(everything, fault)
         elif self._retry is None or (self._failures and fault and not isinstance(fault, Unavailable | RateLimited)):
             await self._save_alone(self._outbox.sent() or everything)
         elif self._failures:
-            await asyncio.sleep(_wait(self._retry, self._failures, fault))
+            await asyncio.sleep(wait(self._retry, self._failures, fault))
 
     async def _save_alone(self, items: list[Item]) -> None:
         """Save by calls of their own, so that whichever ended the stream gets its own error. One by one: in order."""
@@ -220,8 +221,3 @@ class Lane:
 
 def _closed() -> Cancelled:
     return Cancelled("the client was closed", code=grpc.StatusCode.CANCELLED)
-
-
-def _wait(policy: RetryPolicy, failures: int, fault: LockstitchError | None) -> float:
-    """Seconds before another attempt, after so many failures in a row of which this is the last."""
-    return told(fault) if isinstance(fault, RateLimited) else pause(policy, failures)

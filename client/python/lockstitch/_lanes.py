@@ -26,7 +26,7 @@ class Lanes:
 
     def __init__(
         self,
-        open_stream: "Callable[[], Call]",
+        open_stream: "Callable[[], Awaitable[Call]]",
         save_alone: Callable[[bytes, float], Awaitable[SaveResponse]],
         retry: RetryPolicy | None,
     ) -> None:

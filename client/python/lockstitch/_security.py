@@ -1,12 +1,13 @@
 """What a client shows of itself, and to whom."""
 
-import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 
 import grpc
+
+from lockstitch._target import is_local
 
 AUTHORIZATION = "authorization"
 TENANT = "lockstitch-tenant"
@@ -70,23 +71,3 @@ def check_secrecy(target: str, metadata: Metadata, token: Token | None) -> None:
             f"a key would be sent to {target} unencrypted: use TLS (credentials=Tls()), or insecure=True where "
             "something else encrypts the connection"
         )
-
-
-def is_local(target: str) -> bool:
-    """Whether only this machine is at a target, as gRPC writes it."""
-    if target.startswith(("unix:", "unix-abstract:")):
-        return True
-    address = target.rpartition("/")[2]
-    for scheme in ("dns:", "ipv4:", "ipv6:"):
-        address = address.removeprefix(scheme)
-    return all(_is_loopback(one) for one in address.split(","))
-
-
-def _is_loopback(address: str) -> bool:
-    host = address.rpartition(":")[0].strip("[]") if ":" in address else address
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -7,6 +7,7 @@ import grpc
 
 from lockstitch._channel import ChannelSettings, Options, RetryPolicy
 from lockstitch._security import Tls, Token, check_secrecy, shown
+from lockstitch._target import check_target
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +22,13 @@ class Shown:
 
 
 def channel_settings(
-    target: str, caller: Shown, retry: RetryPolicy | bool, stream: bool, options: Options
+    target: str, caller: Shown, retry: RetryPolicy | bool, stream: bool, connect_timeout: float, options: Options
 ) -> ChannelSettings:
-    """Raises ValueError for a key that cannot be one, or that others could read; OSError for files of TLS."""
+    """Raises ValueError for a target that is no address, and for a key that is malformed or that others could read;
+    OSError for files of TLS."""
+    check_target(target)
+    if connect_timeout <= 0:
+        raise ValueError(f"connect_timeout is in seconds, above 0, not {connect_timeout}")
     metadata = shown(caller.metadata, caller.key, caller.tenant)
     if caller.credentials is None and not caller.insecure:
         check_secrecy(target, metadata, caller.key)
@@ -34,4 +39,4 @@ def channel_settings(
         credentials = credentials.credentials()
     policy = RetryPolicy() if retry is True else retry or None
     token = caller.key if callable(caller.key) else None
-    return ChannelSettings(target, credentials, metadata, policy, tuple(options), stream, token)
+    return ChannelSettings(target, credentials, metadata, policy, tuple(options), stream, connect_timeout, token)

@@ -91,10 +91,9 @@ async def _resumed(
 ) -> AsyncGenerator[T, None]:
     """What the attempts give, as long as one of them brings something in every `patience` seconds.
 
-    gRPC itself repeats a stream that breaks before its first answer, and none that breaks later. A reader who takes
-    his time outlasts a deadline, too: then the next attempt goes on.
+    A reader that takes its time outlasts a deadline, too: then the next attempt goes on.
     """
-    deadline, fault = Deadline(patience), None
+    deadline, fault, failures = Deadline(patience), None, 0
     while True:
         brought = False
         try:
@@ -105,11 +104,10 @@ async def _resumed(
             return
         except (Unavailable, RateLimited, DeadlineExceeded) as error:
             if brought:
-                deadline, fault = Deadline(patience), None
-            elif isinstance(error, DeadlineExceeded):
-                await caller.explain(error, fault)
+                deadline, fault, failures = Deadline(patience), None, 0
+                continue
+            if isinstance(error, DeadlineExceeded):
+                raise await caller.late(error, fault) from error
+            fault, failures = error, failures + 1
+            if not await caller.pause(deadline, error, failures):
                 raise
-            elif not await caller.pause(deadline, error):
-                raise
-            else:
-                fault = error

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lockstitch_server.importers.transfer import Save, Session, Source, Step, Tally
 
 FAILURES_SHOWN = 10
-READY_SECONDS = 10.0
+READY_SECONDS = 2.0
 
 app = typer.Typer(help="Bring in what others have kept: other checkpointers, and other stores.", no_args_is_help=True)
 

@@ -23,17 +23,25 @@ def connected(connection: Connection) -> "Iterator[Client]":
             fail(str(error), UNUSABLE)
 
 
+def check_health(client: "Client", request: bytes, timeout: float) -> bytes:
+    """The answer to a serialized grpc.health.v1.HealthCheckRequest."""
+    from lockstitch._deadline import Deadline
+    from lockstitch._rpcs import HEALTH_CHECK
+    from lockstitch._transport import run
+
+    return run(client._flows._caller.call(HEALTH_CHECK, request, Deadline(timeout)))
+
+
 @contextmanager
 def failures_told(target: str) -> Iterator[None]:
     """End the command with a line that says why, when a call fails."""
-    from lockstitch import DeadlineExceeded, LockstitchError, Unavailable
+    from lockstitch import DeadlineExceeded, LockstitchError, NoConnection
 
     try:
         yield
     except LockstitchError as error:
-        # Without a reason it is gRPC itself that speaks, at length.
-        if isinstance(error, Unavailable) and not error.reason:
-            fail(f"no server can be reached at {target} ({error.message.rpartition(': ')[2]})", FAILED)
+        if isinstance(error, NoConnection):
+            fail(f"no server can be reached at {target} ({error.cause.rpartition(': ')[2]})", FAILED)
         if isinstance(error, DeadlineExceeded):
             fail(f"{target} has not answered in time", FAILED)
         fail(f"{target}: {error}", FAILED)

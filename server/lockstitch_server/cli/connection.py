@@ -11,8 +11,6 @@ from lockstitch_server.cli import options
 from lockstitch_server.cli.output import UNUSABLE, fail
 
 if TYPE_CHECKING:
-    import grpc
-
     from lockstitch import Tls
 
 Command = Callable[..., None]
@@ -69,9 +67,11 @@ class Connection(NamedTuple):
     def arguments(self) -> dict[str, Any]:
         """What a client wants to know. Unusable options end the command."""
         from lockstitch._security import check_secrecy
+        from lockstitch._target import check_target
 
         encryption = self.encryption()
         try:
+            check_target(self.target)
             if encryption is not None:
                 encryption.credentials()  # files that cannot be read are told of here
             elif not self.insecure:
@@ -80,19 +80,6 @@ class Connection(NamedTuple):
             fail(str(error), UNUSABLE)
         shown = {"key": self.key, "tenant": self.tenant or "", "insecure": self.insecure}
         return {"target": self.target, "timeout": self.timeout, "credentials": encryption, **shown}
-
-    def channel(self) -> "grpc.Channel":
-        """A channel for calls that need no key."""
-        import grpc
-
-        encryption = self.encryption()
-        if encryption is None:
-            return grpc.insecure_channel(self.target)
-        name = [("grpc.ssl_target_name_override", self.server_name)] if self.server_name else None
-        try:
-            return grpc.secure_channel(self.target, encryption.credentials(), name)
-        except OSError as error:
-            fail(str(error), UNUSABLE)
 
 
 def connecting(timeout: float) -> Callable[[Command], Command]:

@@ -1,0 +1,79 @@
+"""Clients in forked processes: they work, or say at once what to do."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.server import LockstitchServer
+
+TOLD = "forked after its parent had used a Lockstitch client"
+PROGRAM = """
+import asyncio, os, signal, sys, threading, time
+import lockstitch
+from lockstitch import Checkpoint
+
+target, parent, child = sys.argv[1:]
+MADE = {"blocking": lockstitch.Client(target), "async": lockstitch.AsyncClient(target)}
+
+async def save(client, session_id):
+    await client.save(Checkpoint(session_id=session_id))
+    await client.close()
+
+def use(kind, session_id, client=None):
+    if kind == "blocking":
+        (client or MADE[kind]).save(Checkpoint(session_id=session_id))
+    else:
+        asyncio.run(save(client or MADE[kind], session_id))
+
+if parent == "thread":
+    threading.Thread(target=MADE["blocking"].load_latest, args=("thread",), daemon=True).start()
+    time.sleep(0.5)
+elif parent != "nothing":
+    use(parent, "parent")
+pid = os.fork()
+if pid == 0:
+    signal.alarm(30)
+    try:
+        use(child, "child", lockstitch.AsyncClient(target) if child == "async" else None)
+        print("saved", flush=True)
+    except RuntimeError as error:
+        print(error, flush=True)
+    os._exit(0)
+_, status = os.waitpid(pid, 0)
+if parent == "blocking":
+    use("blocking", "parent again")
+os._exit(status)
+"""
+
+
+def run(target: str, parent: str, child: str, support: str = "1") -> str:
+    """What the child says, whose parent has used a client before it forked. support: of gRPC for forks."""
+    command = [sys.executable, "-c", PROGRAM, target, parent, child]
+    environment = os.environ | {"GRPC_ENABLE_FORK_SUPPORT": support}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("child", ["blocking", "async"])
+@pytest.mark.parametrize("parent", ["nothing", "blocking"])
+def test_they_work(server: LockstitchServer, parent: str, child: str) -> None:
+    assert run(server.target, parent, child) == "saved"
+
+
+@pytest.mark.parametrize("child", ["blocking", "async"])
+def test_a_parent_that_has_used_asyncio_is_told(server: LockstitchServer, child: str) -> None:
+    assert TOLD in run(server.target, "async", child)
+
+
+def test_a_parent_with_a_call_under_way_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert TOLD in run(f"127.0.0.1:{silent.getsockname()[1]}", "thread", "blocking")
+
+
+@pytest.mark.parametrize("child", ["blocking", "async"])
+def test_grpc_without_support_for_forks_is_told(server: LockstitchServer, child: str) -> None:
+    assert "GRPC_ENABLE_FORK_SUPPORT=0" in run(server.target, "blocking", child, support="0")
