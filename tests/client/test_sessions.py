@@ -182,11 +182,12 @@ async def _run_once(client: AsyncClient, session_id: str) -> None:
 
 
 async def test_a_runner_that_loses_its_lease_is_stopped(server: LockstitchServer, session_id: str) -> None:
-    """Somebody else asks under the same name."""
+    """Its lease is given back for it, and another takes the session."""
     async with AsyncClient(server.target) as client:
 
         async def work() -> None:
-            async with client.session(session_id).runner(holder="me", ttl=3):
+            async with client.session(session_id).runner(holder="me", ttl=3) as runner:
+                await client.release_lease(session_id, runner.lease_token)
                 await client.acquire_lease(session_id, "me", ttl=60)
                 await asyncio.sleep(PATIENCE)
 
@@ -230,7 +231,8 @@ def test_a_blocking_runner(own_server: LockstitchServer, session_id: str) -> Non
             for step in range(5):
                 runner.save(Checkpoint(session_id=session_id, step=step))
             with pytest.raises(lockstitch.LeaseHeld):
-                client.acquire_lease(session_id, "other")
+                client.acquire_lease(session_id, "me")
+            client.release_lease(session_id, runner.lease_token)
             client.acquire_lease(session_id, "me")
             with pytest.raises(lockstitch.LeaseLost):
                 runner.save(Checkpoint(session_id=session_id, step=9))

@@ -2,6 +2,7 @@ package lockstitch
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"slices"
 	"sync"
@@ -22,11 +23,14 @@ type Lease struct {
 	TTL time.Duration
 }
 
-// AcquireLease takes the lease of a session. holder: who asks, unique among
-// those that may. ttl: how long it lasts unless renewed; 0 means the server's
-// default. An error with the reason LeaseHeld: another has it.
+// AcquireLease takes the lease of a session. holder: a readable name, which
+// others are shown; it need not be unique. ttl: how long the lease lasts unless
+// renewed; 0 means the server's default. An error with the reason LeaseHeld:
+// another call has it, even one with the same holder.
 func (c *Client) AcquireLease(ctx context.Context, sessionID, holder string, ttl time.Duration) (Lease, error) {
-	request := &lockstitchpb.AcquireLeaseRequest{SessionId: sessionID, Holder: holder, Ttl: duration(ttl)}
+	request := &lockstitchpb.AcquireLeaseRequest{
+		SessionId: sessionID, Holder: holder, Ttl: duration(ttl), AcquisitionId: rand.Text(),
+	}
 	answer, err := call(ctx, c, request, unary(c.sessions.AcquireLease))
 	if err != nil {
 		return Lease{}, err

@@ -32,7 +32,7 @@ type Lease struct {
 	// The fencing token, for the `lease_token` of requests. Shown only to who holds
 	// the lease: 0 elsewhere.
 	Token uint64 `protobuf:"varint,1,opt,name=token,proto3" json:"token,omitempty"`
-	// Who holds it, in the holder's own words.
+	// The readable name of the holder, as AcquireLeaseRequest gave it.
 	Holder string `protobuf:"bytes,2,opt,name=holder,proto3" json:"holder,omitempty"`
 	// When it was acquired.
 	AcquiredAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=acquired_at,json=acquiredAt,proto3" json:"acquired_at,omitempty"`
@@ -1563,12 +1563,20 @@ type AcquireLeaseRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The session. 1 to 255 bytes.
 	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	// Who asks: unique among those that may, such as host and process. 1 to 255
-	// bytes, no control characters.
+	// A readable name of the caller, such as host and process. It is shown to
+	// others and need not be unique where `acquisition_id` is set. 1 to 255 bytes,
+	// no control characters.
 	Holder string `protobuf:"bytes,2,opt,name=holder,proto3" json:"holder,omitempty"`
 	// How long the lease lasts unless renewed. 1 s to 1 day (configurable).
 	// Absent: 30 s (configurable).
-	Ttl           *durationpb.Duration `protobuf:"bytes,3,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	Ttl *durationpb.Duration `protobuf:"bytes,3,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	// Identifies this acquisition: random, made for every call, and sent again when
+	// the call is retried. While its lease is live, a request with the same
+	// acquisition_id and holder gets that lease again, with the same token, and the
+	// lease lasts for `ttl` from then on; any other request is ABORTED (LEASE_HELD).
+	// At most 64 bytes, no control characters. Empty: the holder's name identifies
+	// the caller; it gets a new token when it asks again, and its old one is void.
+	AcquisitionId string `protobuf:"bytes,4,opt,name=acquisition_id,json=acquisitionId,proto3" json:"acquisition_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1622,6 +1630,13 @@ func (x *AcquireLeaseRequest) GetTtl() *durationpb.Duration {
 		return x.Ttl
 	}
 	return nil
+}
+
+func (x *AcquireLeaseRequest) GetAcquisitionId() string {
+	if x != nil {
+		return x.AcquisitionId
+	}
+	return ""
 }
 
 // Answer of AcquireLease.
@@ -2013,12 +2028,13 @@ const file_lockstitch_v1_session_service_proto_rawDesc = "" +
 	"\x0eSessionDeleted\":\n" +
 	"\fLeaseChanged\x12*\n" +
 	"\x05lease\x18\x01 \x01(\v2\x14.lockstitch.v1.LeaseR\x05lease\"\v\n" +
-	"\tHeartbeat\"y\n" +
+	"\tHeartbeat\"\xa0\x01\n" +
 	"\x13AcquireLeaseRequest\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x16\n" +
 	"\x06holder\x18\x02 \x01(\tR\x06holder\x12+\n" +
-	"\x03ttl\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\"o\n" +
+	"\x03ttl\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12%\n" +
+	"\x0eacquisition_id\x18\x04 \x01(\tR\racquisitionId\"o\n" +
 	"\x14AcquireLeaseResponse\x12*\n" +
 	"\x05lease\x18\x01 \x01(\v2\x14.lockstitch.v1.LeaseR\x05lease\x12+\n" +
 	"\x03ttl\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\"\x80\x01\n" +

@@ -85,10 +85,11 @@ type SessionServiceClient interface {
 	// the last token.
 	WatchSession(ctx context.Context, in *WatchSessionRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchSessionResponse], error)
 	// Takes the lease of a session, which need not exist yet. Every lease has a
-	// token greater than all before it; time is the database's. A holder that asks
-	// again while it holds the lease gets a new token, and its old one is void.
-	// Errors: INVALID_ARGUMENT; ABORTED (LEASE_HELD) while another holds it;
-	// FAILED_PRECONDITION (SESSION_DELETED).
+	// token greater than all before it; time is the database's. While the lease is
+	// live, only the repetition of the call that took it is answered, with the same
+	// token: see AcquireLeaseRequest.acquisition_id. Errors: INVALID_ARGUMENT;
+	// ABORTED (LEASE_HELD) while the lease is live; FAILED_PRECONDITION
+	// (SESSION_DELETED).
 	AcquireLease(ctx context.Context, in *AcquireLeaseRequest, opts ...grpc.CallOption) (*AcquireLeaseResponse, error)
 	// Prolongs a lease that is live. Errors: INVALID_ARGUMENT, ABORTED (LEASE_LOST).
 	RenewLease(ctx context.Context, in *RenewLeaseRequest, opts ...grpc.CallOption) (*RenewLeaseResponse, error)
@@ -265,10 +266,11 @@ type SessionServiceServer interface {
 	// the last token.
 	WatchSession(*WatchSessionRequest, grpc.ServerStreamingServer[WatchSessionResponse]) error
 	// Takes the lease of a session, which need not exist yet. Every lease has a
-	// token greater than all before it; time is the database's. A holder that asks
-	// again while it holds the lease gets a new token, and its old one is void.
-	// Errors: INVALID_ARGUMENT; ABORTED (LEASE_HELD) while another holds it;
-	// FAILED_PRECONDITION (SESSION_DELETED).
+	// token greater than all before it; time is the database's. While the lease is
+	// live, only the repetition of the call that took it is answered, with the same
+	// token: see AcquireLeaseRequest.acquisition_id. Errors: INVALID_ARGUMENT;
+	// ABORTED (LEASE_HELD) while the lease is live; FAILED_PRECONDITION
+	// (SESSION_DELETED).
 	AcquireLease(context.Context, *AcquireLeaseRequest) (*AcquireLeaseResponse, error)
 	// Prolongs a lease that is live. Errors: INVALID_ARGUMENT, ABORTED (LEASE_LOST).
 	RenewLease(context.Context, *RenewLeaseRequest) (*RenewLeaseResponse, error)

@@ -92,7 +92,11 @@ class _Core:
                 if time.monotonic() + POLL_SECONDS > end:
                     raise
                 await self.flows._pause(POLL_SECONDS)
-        self.latest = await self.flows.load_latest(self.session_id, self.namespace)
+        try:
+            self.latest = await self.flows.load_latest(self.session_id, self.namespace)
+        except BaseException:
+            await self.end()
+            raise
 
     @property
     def held(self) -> _Hold:
@@ -340,7 +344,8 @@ class AsyncSession:
     ) -> AsyncRunner:
         """The right to work on the session, to be used in an `async with` statement.
 
-        holder: who works, unique among those that may; "": this host and process.
+        holder: a readable name, which others are shown; "": this host and process. It need not be unique: every
+            runner takes a lease of its own.
         ttl: how long the lease outlives its holder, 1 second or more; a number means seconds.
         wait: how long to wait, in seconds, while another holds it. Entering raises LeaseHeld after that.
         namespace: whose latest checkpoint the runner gives.

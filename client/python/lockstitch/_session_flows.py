@@ -2,6 +2,7 @@
 
 # ruff: noqa: ASYNC109 - a timeout here is the deadline that gRPC sends to the server
 
+import secrets
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import timedelta
@@ -215,16 +216,28 @@ class SessionFlows:
         holder: str,
         *,
         ttl: timedelta | float | None = None,
+        acquisition_id: str = "",
         timeout: float | None = None,
     ) -> Lease:
-        """Take the lease of a session, be there one or not. See `session(...).runner(...)`, which does the rest too.
+        """Take the lease of a session, which need not exist. `session(...).runner(...)` also renews and releases it.
 
-        holder: who asks, unique among those that may. A holder that asks again gets a new token; its old one is void.
+        holder: a readable name, which others are shown. It need not be unique: while the lease lasts, another call
+            raises LeaseHeld, even with the same name.
         ttl: how long the lease lasts unless renewed, 1 second or more; None: as long as the server says.
+        acquisition_id: identifies this acquisition, up to 64 bytes; "": a random one. Give that of an earlier call
+            which failed without an answer to get the lease that the call may have taken.
 
         Raises LeaseHeld, SessionDeleted, InvalidArgument and what any call may raise.
+
+            lease = client.acquire_lease("case-1", "worker-1", ttl=30)
+            client.save(checkpoint, lease_token=lease.token)
         """
-        request = pb.AcquireLeaseRequest(session_id=session_id, holder=holder, ttl=to_duration(ttl))
+        request = pb.AcquireLeaseRequest(
+            session_id=session_id,
+            holder=holder,
+            ttl=to_duration(ttl),
+            acquisition_id=acquisition_id or secrets.token_hex(16),
+        )
         answer = await self._caller.call(_rpcs.ACQUIRE_LEASE, request, self._deadline(timeout))
         return lease(session_id, answer.lease, answer.ttl)
 

@@ -12,6 +12,7 @@ use prost::Message;
 use crate::{
     Builder, Error, Lease, Listed,
     lanes::Lanes,
+    lease,
     memory::Memory,
     paging,
     retry::{Attempts, Deadline, RetryPolicy},
@@ -195,7 +196,7 @@ impl Client {
 
     /// Take the lease of a session and keep it, renewing it in the background, until it is released or dropped.
     ///
-    /// holder: who asks, unique among those that may, such as host and process.
+    /// holder: a readable name, such as host and process, which others are shown. It need not be unique.
     /// ttl: how long it outlives this process; `None`: the server's default.
     pub async fn hold_lease(
         &self,
@@ -207,7 +208,13 @@ impl Client {
     }
 
     /// Take a lease once. [`hold_lease`](Self::hold_lease) also renews it.
-    pub async fn acquire_lease(&self, request: AcquireLeaseRequest) -> Result<AcquireLeaseResponse, Error> {
+    ///
+    /// A request without an `acquisition_id` gets a random one: while its lease lasts, any other call is refused, even
+    /// one with the same holder.
+    pub async fn acquire_lease(&self, mut request: AcquireLeaseRequest) -> Result<AcquireLeaseResponse, Error> {
+        if request.acquisition_id.is_empty() {
+            request.acquisition_id = lease::random_id();
+        }
         self.call(rpcs::ACQUIRE_LEASE, &request, self.deadline()).await
     }
 

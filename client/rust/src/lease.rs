@@ -1,6 +1,10 @@
 //! A lease that is kept alive.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     sync::watch,
@@ -32,7 +36,9 @@ impl Lease {
         ttl: Option<Duration>,
     ) -> Result<Self, Error> {
         let ttl = ttl.map(proto_duration);
-        let request = AcquireLeaseRequest { session_id: session_id.clone(), holder: holder.clone(), ttl };
+        let acquisition_id = random_id();
+        let request =
+            AcquireLeaseRequest { session_id: session_id.clone(), holder: holder.clone(), ttl, acquisition_id };
         let begun = Instant::now();
         let answer = client.acquire_lease(request).await?;
         let token = answer.lease.map(|lease| lease.token).unwrap_or_default();
@@ -126,6 +132,12 @@ impl Error {
     pub fn is_fenced(&self) -> bool {
         matches!(self.reason(), ErrorReason::LeaseLost | ErrorReason::LeaseHeld)
     }
+}
+
+/// 128 bits that no other acquisition has. The keys of a `RandomState` come from the operating system.
+pub(crate) fn random_id() -> String {
+    let random = || RandomState::new().hash_one(());
+    format!("{:016x}{:016x}", random(), random())
 }
 
 pub(crate) fn proto_duration(duration: Duration) -> prost_types::Duration {

@@ -1,5 +1,6 @@
 /** The client's calls for sessions as a whole. */
 
+import { randomUUID } from "node:crypto";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import type { CallOptions } from "./budget.js";
@@ -177,10 +178,13 @@ export abstract class SessionCalls {
     return watch(this.caller, sessionId, options);
   }
 
-  /** Take the lease of a session. `holder`: who asks, unique among those that may. Throws LeaseHeld. */
+  /**
+   * Take the lease of a session. `holder`: a readable name, which others are shown; it need not be unique. Throws
+   * LeaseHeld while the lease of another call lasts, even of one with the same holder.
+   */
   async acquireLease(sessionId: string, holder: string, options: AcquireOptions = {}): Promise<HeldLease> {
     const budget = this.caller.budget(options);
-    const request = { sessionId, holder, ...ttlOf(options.ttlMs) };
+    const request = { sessionId, holder, ...ttlOf(options.ttlMs), acquisitionId: randomUUID() };
     for (;;) {
       try {
         const timeoutMs = Math.max(1, budget.remaining);

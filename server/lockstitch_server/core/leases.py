@@ -5,24 +5,52 @@ read; a plan that was made from an older row holds only if that is still so.
 """
 
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.records import SessionRow
 
 NS_PER_SECOND = 1_000_000_000
+_SEPARATOR = "\x1f"
+"""Between the two parts of a holder where it is stored. Neither part may have control characters."""
 DELETED = 0
 """The expiry of a session that was deleted: servers older than tombstones take it for one whose time is over."""
+
+
+class Holder(NamedTuple):
+    """Who holds a lease: a readable name, and what identifies the acquisition ("": the name alone does).
+
+    Both are one column, so that a server that knows no acquisitions replaces both at once, and sees another holder.
+    """
+
+    name: str
+    acquisition_id: str = ""
+
+    @property
+    def column(self) -> str:
+        """The two as they are stored."""
+        return f"{self.name}{_SEPARATOR}{self.acquisition_id}" if self.acquisition_id else self.name
+
+    @classmethod
+    def of(cls, column: str) -> "Holder":
+        """What was stored."""
+        name, _, acquisition_id = column.partition(_SEPARATOR)
+        return cls(name, acquisition_id)
+
+
+NOBODY = Holder("")
 
 
 def check_lease(row: SessionRow, token: int) -> None:
     """A change comes with the token of the live lease, or without one where there is none. Fails with LEASE_LOST."""
     if token == row.lease:
         return
+    name = Holder.of(row.lease_holder).name
     if token:
         problem = f"no live lease of this session has the token {token}"
     else:
-        problem = f"the session is under a lease, held by {row.lease_holder!r}; only its token may change it"
-    holder = {"holder": row.lease_holder} if row.lease else {}
+        problem = f"the session is under a lease, held by {name!r}; only its token may change it"
+    holder = {"holder": name} if row.lease else {}
     raise Failure(Reason.LEASE_LOST, f"lease_token: {problem}", **holder)
 
 

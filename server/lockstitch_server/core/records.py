@@ -38,6 +38,7 @@ class SessionRow:
     lease: int = 0
     """The token of the live lease, by the database's clock at the time of reading; 0: there is none."""
     lease_holder: str = ""
+    """As it is stored: see `leases.Holder`."""
     tombstone_until: int = 0
     """Until when the session, which was deleted, cannot be begun anew; 0: it can. By the database's clock too."""
     read_at: int = 0

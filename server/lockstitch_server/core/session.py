@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.core.leases import DELETED, check_lease, rfc3339
+from lockstitch_server.core.leases import DELETED, NOBODY, Holder, check_lease, rfc3339
 from lockstitch_server.core.records import NS_PER_MICROSECOND, SessionRow
 
 
@@ -43,7 +43,7 @@ class Session:
     labels: Mapping[str, str] = field(default_factory=dict)
     lease_token: int = 0
     """The last that was issued; 0: none ever was."""
-    lease_holder: str = ""
+    lease_holder: Holder = NOBODY
     lease_acquired_at: int = 0
     lease_expire_at: int = 0
     lease_revision: int = 0
@@ -66,7 +66,7 @@ class Session:
         """The lease, if it is live."""
         if self.lease_expire_at <= self.now:
             return None
-        return Lease(self.lease_token, self.lease_holder, self.lease_acquired_at, self.lease_expire_at)
+        return Lease(self.lease_token, self.lease_holder.name, self.lease_acquired_at, self.lease_expire_at)
 
     def touch(self) -> int:
         """Begin a change. Returns the new revision."""
@@ -100,23 +100,25 @@ class Session:
 
     # Leases
 
-    def acquire(self, holder: str, ttl: int) -> Lease:
+    def acquire(self, holder: Holder, ttl: int) -> Lease:
         """Give the lease to a holder. Fails with LEASE_HELD."""
         lease = self.lease
-        if lease is not None and lease.holder != holder:
+        if lease is not None and self.lease_holder != holder:
             raise held(self.row.session_id, lease)
+        if lease is not None and holder.acquisition_id:  # a retry, whose first answer may still arrive
+            return self.renew(lease.token, ttl)
         # By the clock too, so that a token never comes again, not even when nothing is left of the session.
         self.lease_token = max(self.lease_token + 1, self.now // NS_PER_MICROSECOND)
         self.lease_holder = holder
         self.lease_acquired_at, self.lease_expire_at = self.now, self.now + ttl
         self.lease_revision = self.touch()
-        return Lease(self.lease_token, holder, self.now, self.lease_expire_at)
+        return Lease(self.lease_token, holder.name, self.now, self.lease_expire_at)
 
     def renew(self, token: int, ttl: int) -> Lease:
         """Prolong the lease. Fails with LEASE_LOST."""
         self.check_lease(token)
         self.lease_expire_at = self.now + ttl
-        return Lease(token, self.lease_holder, self.lease_acquired_at, self.lease_expire_at)
+        return Lease(token, self.lease_holder.name, self.lease_acquired_at, self.lease_expire_at)
 
     def release(self, token: int) -> bool:
         """Take the lease back, if it is held under this token. Gives whether it was."""

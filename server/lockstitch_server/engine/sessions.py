@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from lockstitch_server.core.chunks import chunks
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.ids import session_key
-from lockstitch_server.core.leases import DELETED, NS_PER_SECOND, check_not_deleted
+from lockstitch_server.core.leases import DELETED, NS_PER_SECOND, Holder, check_not_deleted
 from lockstitch_server.core.session import Lease, Retention, Session, session_not_found
 from lockstitch_server.storage.keeper import Keeper
 from lockstitch_server.storage.store import Store
@@ -82,7 +82,7 @@ class Sessions:
 
     # Leases
 
-    async def acquire(self, tenant: str, session_id: str, holder: str, ttl: int) -> Lease:
+    async def acquire(self, tenant: str, session_id: str, holder: Holder, ttl: int) -> Lease:
         """Take the lease of a session, be there one or not. Fails with LEASE_HELD, SESSION_DELETED."""
 
         async def unit(keeper: Keeper) -> Lease:

@@ -250,6 +250,7 @@ RULES: Mapping[str, Mapping[str, Sequence[Rule]]] = {
     "lockstitch.v1.AcquireLeaseRequest": {
         "session_id": [SESSION_ID],
         "holder": [Id(255, 1)],
+        "acquisition_id": [Id(64)],
         "ttl": [Sub()],
         "": [Custom(conditions.lease_ttl)],
     },

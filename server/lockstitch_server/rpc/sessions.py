@@ -15,6 +15,7 @@ from lockstitch_server.core import terms
 from lockstitch_server.core.checkpoint import NS_PER_SECOND
 from lockstitch_server.core.happenings import SavedCheckpoint
 from lockstitch_server.core.ids import digest, session_key
+from lockstitch_server.core.leases import Holder
 from lockstitch_server.core.reading import CheckpointQuery
 from lockstitch_server.core.session import Lease, Retention, Session
 from lockstitch_server.engine.copier import Copier, Copy
@@ -141,7 +142,8 @@ class SessionHandlers:
 
     async def AcquireLease(self, request: pb.AcquireLeaseRequest, context: CallContext) -> pb.AcquireLeaseResponse:
         ttl = _ns_or(request, "ttl", self._settings.lease_seconds)
-        lease = await self._sessions.acquire(context.tenant, request.session_id, request.holder, ttl)
+        holder = Holder(request.holder, request.acquisition_id)
+        lease = await self._sessions.acquire(context.tenant, request.session_id, holder, ttl)
         return pb.AcquireLeaseResponse(lease=_lease(lease, lease.token), ttl=_duration(ttl))
 
     async def RenewLease(self, request: pb.RenewLeaseRequest, context: CallContext) -> pb.RenewLeaseResponse:

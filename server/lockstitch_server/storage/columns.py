@@ -6,6 +6,7 @@ from typing import Any
 
 from lockstitch_server.core.checkpoint import NS_PER_SECOND
 from lockstitch_server.core.ids import tenant_hash
+from lockstitch_server.core.leases import Holder
 from lockstitch_server.core.packing import PackingError, unpack_row
 from lockstitch_server.core.parts import Segment
 from lockstitch_server.core.reading import ListedCheckpoint
@@ -61,7 +62,7 @@ def session_summary(columns: Iterable[Any]) -> SessionSummary:
     """A row of `listing.sessions`."""
     *session, holder, latest_id, latest_step, labels = columns
     row = SessionRow(*session)
-    row.lease_holder = holder
+    row.lease_holder = Holder.of(holder).name
     return SessionSummary(row, latest_id or "", latest_step or 0, json.loads(labels))
 
 

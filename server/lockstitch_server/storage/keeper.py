@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from lockstitch_server.core.happenings import SavedCheckpoint
 from lockstitch_server.core.ids import session_key, tenant_hash
-from lockstitch_server.core.leases import DELETED, NS_PER_SECOND
+from lockstitch_server.core.leases import DELETED, NS_PER_SECOND, Holder
 from lockstitch_server.core.reading import Catalog
 from lockstitch_server.core.records import CheckpointRow, Seek, SessionChange, SessionRow, WriteRow
 from lockstitch_server.core.session import Retention, Session
@@ -321,7 +321,7 @@ def _session(now: int, columns: Sequence[Any]) -> Session:
         False,
         json.loads(labels),
         token or 0,
-        holder or "",
+        Holder.of(holder or ""),
         acquired_at or 0,
         lease_expire_at or 0,
         lease_revision or 0,
@@ -361,7 +361,7 @@ def _values(session: Session) -> dict[str, Any]:
         "expire_at": row.expire_at,
         "labels": json.dumps(dict(session.labels), ensure_ascii=False),
         "lease_token": session.lease_token or None,
-        "lease_holder": session.lease_holder or None,
+        "lease_holder": session.lease_holder.column or None,
         "lease_acquired_at": session.lease_acquired_at or None,
         "lease_expire_at": session.lease_expire_at or None,
         "lease_revision": session.lease_revision or None,

@@ -54,6 +54,34 @@ class TestLeases:
         assert (await refused(save(api, checkpoint(session), lease_token=first))).reason == "LEASE_LOST"
         await save(api, checkpoint(session), lease_token=second)
 
+    async def test_a_retry_gets_the_same_lease(self, api: Api, session: str) -> None:
+        first = await acquire(api, session, "worker", acquisition_id="1")
+        again = await ask(
+            api, "AcquireLease", session_id=session, holder="worker", acquisition_id="1", ttl={"seconds": 600}
+        )
+        assert (again.lease.token, again.lease.holder, again.ttl.seconds) == (first, "worker", 600)
+        assert again.lease.expire_at.seconds - again.lease.acquired_at.seconds >= 600
+        await save(api, checkpoint(session), lease_token=first)
+        assert await release(api, session, first)
+        assert await acquire(api, session, "worker", acquisition_id="1") > first
+
+    @pytest.mark.parametrize("other", [{"acquisition_id": "2"}, {}, {"holder": "other", "acquisition_id": "1"}])
+    async def test_another_acquisition_cannot_take_it_whatever_its_holder(
+        self, api: Api, session: str, other: dict[str, str]
+    ) -> None:
+        token = await acquire(api, session, "worker", acquisition_id="1")
+        error = await refused(acquire(api, session, **({"holder": "worker"} | other)))
+        assert (error.reason, error.metadata["holder"]) == ("LEASE_HELD", "worker")
+        error = await refused(save(api, checkpoint(session)))
+        assert error.metadata == {"holder": "worker"}
+        await save(api, checkpoint(session), lease_token=token)
+        assert (await get(api, session)).lease.holder == "worker"
+        assert (await summary(api, session)).lease_holder == "worker"
+
+    async def test_a_holder_without_acquisitions_is_no_acquisition(self, api: Api, session: str) -> None:
+        await acquire(api, session, "worker")
+        assert (await refused(acquire(api, session, "worker", acquisition_id="1"))).reason == "LEASE_HELD"
+
     async def test_only_its_token_saves(self, api: Api, session: str) -> None:
         await save(api, checkpoint(session))
         token = await acquire(api, session, "holder")
@@ -162,6 +190,8 @@ class TestLeases:
             ({"holder": ""}, "holder"),
             ({"holder": "x" * 256}, "holder"),
             ({"holder": "a\nb"}, "holder"),
+            ({"acquisition_id": "x" * 65}, "acquisition_id"),
+            ({"acquisition_id": "a\x1fb"}, "acquisition_id"),
             ({"ttl": {"nanos": 1}}, "ttl"),
             ({"ttl": {"seconds": 86_401}}, "ttl"),
             ({"session_id": ""}, "session_id"),

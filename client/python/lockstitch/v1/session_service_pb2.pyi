@@ -38,7 +38,7 @@ class Lease(_message.Message):
     the lease: 0 elsewhere.
     """
     holder: _builtins.str
-    """Who holds it, in the holder's own words."""
+    """The readable name of the holder, as AcquireLeaseRequest gave it."""
     @_builtins.property
     def acquired_at(self) -> _timestamp_pb2.Timestamp:
         """When it was acquired."""
@@ -857,11 +857,21 @@ class AcquireLeaseRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     HOLDER_FIELD_NUMBER: _builtins.int
     TTL_FIELD_NUMBER: _builtins.int
+    ACQUISITION_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session. 1 to 255 bytes."""
     holder: _builtins.str
-    """Who asks: unique among those that may, such as host and process. 1 to 255
-    bytes, no control characters.
+    """A readable name of the caller, such as host and process. It is shown to
+    others and need not be unique where `acquisition_id` is set. 1 to 255 bytes,
+    no control characters.
+    """
+    acquisition_id: _builtins.str
+    """Identifies this acquisition: random, made for every call, and sent again when
+    the call is retried. While its lease is live, a request with the same
+    acquisition_id and holder gets that lease again, with the same token, and the
+    lease lasts for `ttl` from then on; any other request is ABORTED (LEASE_HELD).
+    At most 64 bytes, no control characters. Empty: the holder's name identifies
+    the caller; it gets a new token when it asks again, and its old one is void.
     """
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
@@ -875,10 +885,11 @@ class AcquireLeaseRequest(_message.Message):
         session_id: _builtins.str = ...,
         holder: _builtins.str = ...,
         ttl: _duration_pb2.Duration | None = ...,
+        acquisition_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder", "session_id", b"session_id", "ttl", b"ttl"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acquisition_id", b"acquisition_id", "holder", b"holder", "session_id", b"session_id", "ttl", b"ttl"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -181,10 +181,11 @@ class SessionServiceServicer(object):
 
     def AcquireLease(self, request, context):
         """Takes the lease of a session, which need not exist yet. Every lease has a
-        token greater than all before it; time is the database's. A holder that asks
-        again while it holds the lease gets a new token, and its old one is void.
-        Errors: INVALID_ARGUMENT; ABORTED (LEASE_HELD) while another holds it;
-        FAILED_PRECONDITION (SESSION_DELETED).
+        token greater than all before it; time is the database's. While the lease is
+        live, only the repetition of the call that took it is answered, with the same
+        token: see AcquireLeaseRequest.acquisition_id. Errors: INVALID_ARGUMENT;
+        ABORTED (LEASE_HELD) while the lease is live; FAILED_PRECONDITION
+        (SESSION_DELETED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -88,10 +88,11 @@ class SessionServiceStub:
     """
     AcquireLease: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.AcquireLeaseRequest, _session_service_pb2.AcquireLeaseResponse]
     """Takes the lease of a session, which need not exist yet. Every lease has a
-    token greater than all before it; time is the database's. A holder that asks
-    again while it holds the lease gets a new token, and its old one is void.
-    Errors: INVALID_ARGUMENT; ABORTED (LEASE_HELD) while another holds it;
-    FAILED_PRECONDITION (SESSION_DELETED).
+    token greater than all before it; time is the database's. While the lease is
+    live, only the repetition of the call that took it is answered, with the same
+    token: see AcquireLeaseRequest.acquisition_id. Errors: INVALID_ARGUMENT;
+    ABORTED (LEASE_HELD) while the lease is live; FAILED_PRECONDITION
+    (SESSION_DELETED).
     """
     RenewLease: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.RenewLeaseRequest, _session_service_pb2.RenewLeaseResponse]
     """Prolongs a lease that is live. Errors: INVALID_ARGUMENT, ABORTED (LEASE_LOST)."""
@@ -158,10 +159,11 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """
     AcquireLease: _aio.UnaryUnaryMultiCallable[_session_service_pb2.AcquireLeaseRequest, _session_service_pb2.AcquireLeaseResponse]  # type: ignore[assignment]
     """Takes the lease of a session, which need not exist yet. Every lease has a
-    token greater than all before it; time is the database's. A holder that asks
-    again while it holds the lease gets a new token, and its old one is void.
-    Errors: INVALID_ARGUMENT; ABORTED (LEASE_HELD) while another holds it;
-    FAILED_PRECONDITION (SESSION_DELETED).
+    token greater than all before it; time is the database's. While the lease is
+    live, only the repetition of the call that took it is answered, with the same
+    token: see AcquireLeaseRequest.acquisition_id. Errors: INVALID_ARGUMENT;
+    ABORTED (LEASE_HELD) while the lease is live; FAILED_PRECONDITION
+    (SESSION_DELETED).
     """
     RenewLease: _aio.UnaryUnaryMultiCallable[_session_service_pb2.RenewLeaseRequest, _session_service_pb2.RenewLeaseResponse]  # type: ignore[assignment]
     """Prolongs a lease that is live. Errors: INVALID_ARGUMENT, ABORTED (LEASE_LOST)."""
@@ -273,10 +275,11 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.AcquireLeaseResponse, _abc.Awaitable[_session_service_pb2.AcquireLeaseResponse]]:
         """Takes the lease of a session, which need not exist yet. Every lease has a
-        token greater than all before it; time is the database's. A holder that asks
-        again while it holds the lease gets a new token, and its old one is void.
-        Errors: INVALID_ARGUMENT; ABORTED (LEASE_HELD) while another holds it;
-        FAILED_PRECONDITION (SESSION_DELETED).
+        token greater than all before it; time is the database's. While the lease is
+        live, only the repetition of the call that took it is answered, with the same
+        token: see AcquireLeaseRequest.acquisition_id. Errors: INVALID_ARGUMENT;
+        ABORTED (LEASE_HELD) while the lease is live; FAILED_PRECONDITION
+        (SESSION_DELETED).
         """
 
     @_abc_1.abstractmethod

@@ -126,6 +126,7 @@ async fn watch_session(executor: &Executor, args: &Value) -> Outcome {
 
 async fn acquire_lease(executor: &Executor, args: &Value) -> Outcome {
     let request = AcquireLeaseRequest {
+        acquisition_id: String::new(),
         session_id: text_or_empty(args, "session_id"),
         holder: text_or_empty(args, "holder"),
         ttl: proto_millis(args, "ttl_ms"),

@@ -42,6 +42,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalLong;
+import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.stream.IntStream;
 
@@ -270,7 +271,9 @@ public final class LockstitchClient implements AutoCloseable {
   /**
    * Take the lease of a session.
    *
-   * @throws LeaseHeldException if another holds it
+   * @param holder a readable name, which others are shown; it need not be unique
+   * @throws LeaseHeldException while the lease of another call lasts, even of one with the same
+   *     holder
    */
   public AcquireLeaseResponse acquireLease(String sessionId, String holder, Duration ttl) {
     var request =
@@ -282,8 +285,14 @@ public final class LockstitchClient implements AutoCloseable {
     return acquireLease(request);
   }
 
-  /** As {@link #acquireLease(String, String, Duration)}, by a request. */
+  /**
+   * As {@link #acquireLease(String, String, Duration)}, by a request. One without an acquisition_id
+   * gets a random one.
+   */
   public AcquireLeaseResponse acquireLease(AcquireLeaseRequest request) {
+    if (request.getAcquisitionId().isEmpty()) {
+      request = request.toBuilder().setAcquisitionId(UUID.randomUUID().toString()).build();
+    }
     return call(SessionServiceGrpc.getAcquireLeaseMethod(), request);
   }
 
@@ -306,7 +315,7 @@ public final class LockstitchClient implements AutoCloseable {
   /**
    * Take the lease of a session, load its latest checkpoint, and keep the lease until closed.
    *
-   * @param holder who asks: unique among those that may, such as host and process
+   * @param holder a readable name, such as host and process; it need not be unique
    * @param ttl how long the lease lasts when this process has died, 1 second or more
    * @throws LeaseHeldException if another holds it
    */
