@@ -1655,7 +1655,7 @@ pub struct Lease {
     /// the lease: 0 elsewhere.
     #[prost(uint64, tag = "1")]
     pub token: u64,
-    /// Who holds it, in the holder's own words.
+    /// The readable name of the holder, as AcquireLeaseRequest gave it.
     #[prost(string, tag = "2")]
     pub holder: ::prost::alloc::string::String,
     /// When it was acquired.
@@ -1981,14 +1981,23 @@ pub struct AcquireLeaseRequest {
     /// The session. 1 to 255 bytes.
     #[prost(string, tag = "1")]
     pub session_id: ::prost::alloc::string::String,
-    /// Who asks: unique among those that may, such as host and process. 1 to 255
-    /// bytes, no control characters.
+    /// A readable name of the caller, such as host and process. It is shown to
+    /// others and need not be unique where `acquisition_id` is set. 1 to 255 bytes,
+    /// no control characters.
     #[prost(string, tag = "2")]
     pub holder: ::prost::alloc::string::String,
     /// How long the lease lasts unless renewed. 1 s to 1 day (configurable).
     /// Absent: 30 s (configurable).
     #[prost(message, optional, tag = "3")]
     pub ttl: ::core::option::Option<::prost_types::Duration>,
+    /// Identifies this acquisition: random, made for every call, and sent again when
+    /// the call is retried. While its lease is live, a request with the same
+    /// acquisition_id and holder gets that lease again, with the same token, and the
+    /// lease lasts for `ttl` from then on; any other request is ABORTED (LEASE_HELD).
+    /// At most 64 bytes, no control characters. Empty: the holder's name identifies
+    /// the caller; it gets a new token when it asks again, and its old one is void.
+    #[prost(string, tag = "4")]
+    pub acquisition_id: ::prost::alloc::string::String,
 }
 /// Answer of AcquireLease.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2347,10 +2356,11 @@ pub mod session_service_client {
             self.inner.server_streaming(req, path, codec).await
         }
         /// Takes the lease of a session, which need not exist yet. Every lease has a
-        /// token greater than all before it; time is the database's. A holder that asks
-        /// again while it holds the lease gets a new token, and its old one is void.
-        /// Errors: INVALID_ARGUMENT; ABORTED (LEASE_HELD) while another holds it;
-        /// FAILED_PRECONDITION (SESSION_DELETED).
+        /// token greater than all before it; time is the database's. While the lease is
+        /// live, only the repetition of the call that took it is answered, with the same
+        /// token: see AcquireLeaseRequest.acquisition_id. Errors: INVALID_ARGUMENT;
+        /// ABORTED (LEASE_HELD) while the lease is live; FAILED_PRECONDITION
+        /// (SESSION_DELETED).
         pub async fn acquire_lease(
             &mut self,
             request: impl tonic::IntoRequest<super::AcquireLeaseRequest>,

@@ -1,30 +1,39 @@
 """Leases, so that a thread has one writer: taken before its first write, renewed in the background, sent along with
-every save. Whoever has lost one, or finds it with somebody else, is told by an exception."""
+every save. A run that has lost one, or finds it with somebody else, is refused by an exception.
+
+The runs of a saver share its lease of a thread. They are told apart by what they go on from: see `_runs`.
+"""
 
 import asyncio
 import os
+import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from uuid import uuid4
+from datetime import timedelta
+
+import grpc
 
 from lockstitch._client import AsyncClient
-from lockstitch._errors import LeaseLost, LockstitchError
+from lockstitch._errors import ExpectedLatestMismatch, LeaseHeld, LeaseLost, LockstitchError, Reason
 from lockstitch._flows import Flows
-from lockstitch._transport import run
-from lockstitch._types import NONE, NoCheckpoint
+from lockstitch._transport import run as run_blocking
+from lockstitch._types import Saved, View
+from lockstitch.adapters.langgraph._codec import Place
+from lockstitch.adapters.langgraph._runs import Run, Runs
+from lockstitch.v1.checkpoint_pb2 import Checkpoint, PendingWrite
 
 RENEWALS_PER_TTL = 3
-Expected = str | NoCheckpoint
+MOST_UNANSWERED = 1024
 
 
 def default_holder() -> str:
-    """A name that no other saver has."""
-    return f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:8]}"
+    """This host and process, for people to read."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 @dataclass(frozen=True)
@@ -33,26 +42,35 @@ class LeasePolicy:
 
     ttl: seconds after which a lease ends when its holder has died; 1 and above.
     idle: seconds without a write after which a lease is given back.
-    holder: what others are told about who holds it; unique among the savers.
+    holder: a readable name of the holder, which others are shown; "": host and process. It need not be unique.
+
+    Raises ValueError where a number is out of range.
+
+        LockstitchSaver(lease=LeasePolicy(ttl=10, holder="worker-1"))
     """
 
     ttl: float = 30.0
     idle: float = 300.0
-    holder: str = field(default_factory=default_holder)
+    holder: str = ""
 
     def __post_init__(self) -> None:
         if self.ttl < 1 or self.idle <= 0:
             raise ValueError("ttl must be 1 second or more, and idle above 0")
 
 
-@dataclass
-class _Thread:
-    """What is known of a thread. token: of the lease; None while it is being taken."""
+@dataclass(eq=False)
+class Held:
+    """A lease that is held, or being taken. token: not done while it is being taken. lost: why it no longer counts."""
 
-    token: "Future[int]"
+    acquisition_id: str
     used_at: float
-    expected: dict[str, Expected]
+    token: "Future[int]" = field(default_factory=Future)
     lost: LockstitchError | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it was taken, as far as is known, and still counts."""
+        return self.lost is None and self.token.done() and self.token.exception() is None
 
 
 class Leases:
@@ -64,68 +82,80 @@ class Leases:
     def __init__(self, policy: LeasePolicy, blocking: Callable[[], Flows]) -> None:
         self._policy = policy
         self._blocking = blocking
+        self._seen = Runs()
+        self._reset()
+
+    def _reset(self) -> None:
+        self._process = os.getpid()
         self._lock = threading.Lock()
-        self._held: dict[str, _Thread] = {}
-        self._seen: dict[str, dict[str, Expected]] = {}
+        self._held: dict[str, Held] = {}
+        self._unanswered: dict[str, str] = {}
         self._renewer: threading.Thread | None = None
         self._closed = threading.Event()
 
-    def begin(self, thread_id: str, namespace: str, latest: str | None) -> None:
-        """A run has begun from what is the latest checkpoint (None: there is none).
-
-        Unless the lease is held already, this is what the first save under it has to find. A run that lost its lease
-        may not write on, but another may begin.
-        """
+    def begin(self, place: Place, checkpoint_id: str) -> None:
+        """A run may begin from a checkpoint that was read ("": there is none). place: what the caller has named."""
+        self._after_fork()
         with self._lock:
-            held = self._held.get(thread_id)
-            if held is not None and held.lost is None:
+            held = self._held.get(place.thread_id)
+            if held is not None and held.lost is not None:  # those that have written under it may not go on; others may
+                del self._held[place.thread_id]
+        self._seen.begin(place.thread_id, place.ns, checkpoint_id, named=bool(place.checkpoint_id))
+
+    async def save(self, flows: Flows, message: Checkpoint, ttl: timedelta | float | None, *, forks: bool) -> Saved:
+        """Save a checkpoint. forks: its parent need not be the latest one.
+
+        Raises LeaseHeld where another writes, ExpectedLatestMismatch where another has written since the run read the
+        parent, LeaseLost where the run may not write any more, and what a save raises.
+        """
+        run = self._seen.find(message.session_id, message.namespace, message.parent_id)
+        expected = run.expected(message.parent_id) if run and not forks else None
+        with run.saving(message.parent_id, message.checkpoint_id) if run else nullcontext():
+            held = await self._hold(flows, message.session_id, run)
+            with _writing(held, run) as token:
+                return await flows.save(message, lease_token=token, ttl=ttl, expected_latest=expected)
+
+    async def save_writes(self, flows: Flows, place: Place, writes: Sequence[PendingWrite]) -> None:
+        """Save pending writes. Raises what `save` raises."""
+        run = self._seen.find(*place.named)
+        held = await self._hold(flows, place.thread_id, run)
+        is_first = run is not None and not run.has_saved and run.held is not held
+        with _writing(held, run) as token:
+            if run and is_first:
+                await self._check_latest(flows, run, place)
+            await flows.save_writes(place.thread_id, place.checkpoint_id, writes, namespace=place.ns, lease_token=token)
+
+    async def delete_checkpoints(self, flows: Flows, metadata: dict[str, str]) -> None:
+        """Delete the checkpoints of all threads that have these entries, under the lease where it is held here."""
+        done: set[str] = set()
+        while True:
+            try:
+                await flows.delete_checkpoints("", metadata)
                 return
-            self._held.pop(thread_id, None)
-            self._seen.setdefault(thread_id, {})[namespace] = NONE if latest is None else latest
+            except LeaseHeld as error:
+                thread_id = error.metadata.get("session_id", "")
+                with self._lock:
+                    held = self._held.get(thread_id)
+                if thread_id in done or held is None or not held.is_live:
+                    raise
+                done.add(thread_id)
+                with suppress(LeaseLost), _writing(held, None) as token:
+                    await flows.delete_checkpoints(thread_id, metadata, lease_token=token)
 
-    async def token(self, flows: Flows, thread_id: str) -> int:
-        """The token to write with.
-
-        Raises LeaseHeld where another writes, LeaseLost where the run may not write any more.
-        """
+    def deleted(self, thread_ids: Sequence[str]) -> None:
+        """Threads were deleted, and their leases with them: runs that wrote under those may not go on."""
+        error = _lease_lost("the thread was deleted")
         with self._lock:
-            held = self._held.get(thread_id)
-            mine = held is None
-            if held is None:
-                held = _Thread(Future(), time.monotonic(), self._seen.pop(thread_id, {}))
-                self._held[thread_id] = held
-            held.used_at = time.monotonic()
-            if held.lost is not None:
-                raise LeaseLost(held.lost.message, code=held.lost.code, reason=held.lost.reason)
-        if mine:
-            await self._acquire(flows, thread_id, held)
-        elif not held.token.done() and isinstance(flows, AsyncClient):
-            await asyncio.wait([asyncio.wrap_future(held.token)])
-        try:
-            return held.token.result()
-        except asyncio.CancelledError:
-            if mine:
-                raise
-            return await self.token(flows, thread_id)  # whoever was taking it has gone away
-
-    def expected(self, thread_id: str, namespace: str) -> Expected | None:
-        """What the next save has to find as the latest checkpoint; None: anything. Told once."""
-        with self._lock:
-            held = self._held.get(thread_id)
-            return held.expected.pop(namespace, None) if held else None
-
-    def lost(self, thread_id: str, error: LockstitchError) -> None:
-        """The run that holds this thread's lease may not write any more."""
-        with self._lock:
-            if held := self._held.get(thread_id):
-                held.lost = error
+            for thread_id in thread_ids:
+                if held := self._held.pop(thread_id, None):
+                    held.lost = error
 
     async def release(self, flows: Flows, thread_id: str) -> None:
         """Give the lease of a thread back, if it is held."""
+        self._after_fork()
         with self._lock:
             held = self._held.pop(thread_id, None)
-            self._seen.pop(thread_id, None)
-        if held and held.token.done() and held.token.exception() is None:
+        if held and held.is_live:
             await flows.release_lease(thread_id, held.token.result())
 
     async def close(self, flows: Flows) -> None:
@@ -135,17 +165,85 @@ class Leases:
             with suppress(LockstitchError):
                 await self.release(flows, thread_id)
 
-    async def _acquire(self, flows: Flows, thread_id: str, held: _Thread) -> None:
+    # Taking a lease
+
+    async def _hold(self, flows: Flows, thread_id: str, run: Run | None) -> Held:
+        """The lease to write under. Raises LeaseHeld where another has it, LeaseLost where the run may not write."""
+        held, mine = self._claim(thread_id, run)
+        if mine:
+            await self._acquire(flows, thread_id, held)
+        elif not held.token.done() and isinstance(flows, AsyncClient):
+            await asyncio.wait([asyncio.wrap_future(held.token)])
         try:
-            lease = await flows.acquire_lease(thread_id, self._policy.holder, ttl=self._policy.ttl)
+            held.token.result()
+        except asyncio.CancelledError:
+            if mine:
+                raise
+            return await self._hold(flows, thread_id, run)  # whoever was taking it has gone away
+        return held
+
+    def _claim(self, thread_id: str, run: Run | None) -> tuple[Held, bool]:
+        """The lease of a thread, and whether it is the caller's to take it."""
+        self._after_fork()
+        with self._lock:
+            held = self._held.get(thread_id)
+            lost = run and (run.problem or (run.held and run.held.lost))
+            if lost is None and run is None and held is not None:
+                lost = held.lost
+            if lost:
+                raise _lease_lost(lost.message)
+            mine = held is None or held.lost is not None
+            if held is None or mine:
+                again = self._unanswered.pop(thread_id, "")
+                held = self._held[thread_id] = Held(again or secrets.token_hex(16), 0.0)
+            held.used_at = time.monotonic()
+            return held, mine
+
+    async def _acquire(self, flows: Flows, thread_id: str, held: Held) -> None:
+        try:
+            lease = await flows.acquire_lease(
+                thread_id,
+                self._policy.holder or default_holder(),
+                ttl=self._policy.ttl,
+                acquisition_id=held.acquisition_id,
+            )
             held.token.set_result(lease.token)
         except BaseException as error:
-            with self._lock:
-                if self._held.get(thread_id) is held:
-                    del self._held[thread_id]
-            held.token.set_exception(error)
+            self._not_acquired(thread_id, held, error)
             raise
         self._start_renewer()
+
+    def _not_acquired(self, thread_id: str, held: Held, error: BaseException) -> None:
+        """Where no answer came, the server may have acquired it: the next attempt repeats this acquisition."""
+        with self._lock:
+            if self._held.get(thread_id) is held:
+                del self._held[thread_id]
+            if not isinstance(error, LeaseHeld):
+                self._unanswered[thread_id] = held.acquisition_id
+                while len(self._unanswered) > MOST_UNANSWERED:
+                    del self._unanswered[next(iter(self._unanswered))]
+        held.token.set_exception(error)
+
+    async def _check_latest(self, flows: Flows, run: Run, place: Place) -> None:
+        """Before the first writes of a run: what it has read is the latest still, now that it has the lease."""
+        read = run.latest
+        if run.expected(place.checkpoint_id) is None:
+            return
+        found = (await flows.load_latest(place.thread_id, place.ns, view=View.HEADER)).checkpoint
+        if (found.checkpoint_id if found else "") not in (read, run.latest):  # which its own save may have moved by now
+            raise ExpectedLatestMismatch(
+                f"the run began from checkpoint {read!r}, and another has saved since: load the latest one",
+                code=grpc.StatusCode.ABORTED,
+                reason=Reason.EXPECTED_LATEST_MISMATCH,
+                metadata={"latest_checkpoint_id": found.checkpoint_id, "latest_step": str(found.step)} if found else {},
+            )
+
+    def _after_fork(self) -> None:
+        """A forked process holds nothing: what its parent holds is its parent's."""
+        if os.getpid() != self._process:
+            self._reset()
+
+    # Renewals
 
     def _start_renewer(self) -> None:
         with self._lock:
@@ -157,27 +255,46 @@ class Leases:
     def _renew_until_closed(self) -> None:
         while not self._closed.wait(self._policy.ttl / RENEWALS_PER_TTL):
             for thread_id, held in list(self._held.items()):
-                if held.lost is None and held.token.done() and held.token.exception() is None:
+                if held.is_live:
                     self._renew(thread_id, held)
 
-    def _renew(self, thread_id: str, held: _Thread) -> None:
+    def _renew(self, thread_id: str, held: Held) -> None:
         """This one, which may have been given back by now, and not what the thread has had since."""
         flows, token = self._blocking(), held.token.result()
         try:
             if self._drop_idle(thread_id, held):
-                run(flows.release_lease(thread_id, token))
+                run_blocking(flows.release_lease(thread_id, token))
             else:
-                run(flows.renew_lease(thread_id, token, ttl=self._policy.ttl))
+                run_blocking(flows.renew_lease(thread_id, token, ttl=self._policy.ttl))
         except LeaseLost as error:
             with self._lock:
-                held.lost = error
+                held.lost = held.lost or error
         except (LockstitchError, RuntimeError):  # the next round, or the next save, will show
             pass
 
-    def _drop_idle(self, thread_id: str, held: _Thread) -> bool:
+    def _drop_idle(self, thread_id: str, held: Held) -> bool:
         """Forget it if it has not been used for long. Whether that is so."""
         with self._lock:
             idle = self._held.get(thread_id) is held and time.monotonic() - held.used_at > self._policy.idle
             if idle:
                 del self._held[thread_id]
             return idle
+
+
+@contextmanager
+def _writing(held: Held, run: Run | None) -> Iterator[int]:
+    """The token to write with. Takes note of what a run, or all that write under the lease, have lost."""
+    if run:
+        run.held = held
+    try:
+        yield held.token.result()
+    except (LeaseLost, ExpectedLatestMismatch) as error:
+        if run:
+            run.lost = error
+        if isinstance(error, LeaseLost):
+            held.lost = error
+        raise
+
+
+def _lease_lost(message: str) -> LeaseLost:
+    return LeaseLost(message, code=grpc.StatusCode.ABORTED, reason=Reason.LEASE_LOST)

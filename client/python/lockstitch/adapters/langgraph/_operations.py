@@ -10,7 +10,6 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple, get_serializable_checkpoint_metadata
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from lockstitch._errors import ExpectedLatestMismatch, LeaseLost
 from lockstitch._flows import Flows
 from lockstitch._types import ListedCheckpoint, Saved
 from lockstitch.adapters.langgraph import _sessions
@@ -35,6 +34,8 @@ from lockstitch.v1.checkpoint_pb2 import Checkpoint, CustomChannel
 MOST_PER_PAGE = 1000
 KEEP_LATEST, DELETE = "keep_latest", "delete"
 RUN_ID = "run_id"
+FORK = "fork"
+"""The source, in the metadata, of a checkpoint that need not go on from the latest one."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,8 @@ class Operations:
         """The checkpoint that a config names; the latest where it names none."""
         place = Place.of(config)
         found = await fetch(self.flows, self.settings.valued, place)
-        if self.settings.leases and not place.checkpoint_id:
-            self.settings.leases.begin(place.thread_id, place.ns, found.checkpoint.checkpoint_id if found else None)
+        if self.settings.leases:
+            self.settings.leases.begin(place, found.checkpoint.checkpoint_id if found else "")
         return from_message(self.serde, *found, self.settings.revived.from_blob) if found else None
 
     async def put(
@@ -83,7 +84,7 @@ class Operations:
         needed = await self._dependencies(parent, missing(checkpoint, metadata), known)
         message = to_message(self.serde, parent, checkpoint, metadata, unmoved, self.settings.dumped.to_blob, needed)
         await self._carry_on(message, checkpoint, metadata, new_versions, known)
-        saved = await self._save(message)
+        saved = await self._save(message, forks=metadata.get("source") == FORK)
         self.settings.valued.put(message, saved.revision)
         return to_config(config["configurable"]["thread_id"], message.namespace, message.checkpoint_id)
 
@@ -95,14 +96,10 @@ class Operations:
             return
         place = Place.of(config)
         pending = to_writes(self.serde, writes, task_id, task_path)
-        token = await self._token(place.thread_id)
-        try:
-            await self.flows.save_writes(
-                place.thread_id, place.checkpoint_id, pending, namespace=place.ns, lease_token=token
-            )
-        except LeaseLost as error:
-            self._tell_lost(place.thread_id, error)
-            raise
+        if self.settings.leases:
+            await self.settings.leases.save_writes(self.flows, place, pending)
+        else:
+            await self.flows.save_writes(place.thread_id, place.checkpoint_id, pending, namespace=place.ns)
 
     async def list(
         self,
@@ -134,14 +131,20 @@ class Operations:
 
     async def delete_threads(self, thread_ids: Sequence[str]) -> None:
         """Delete threads with all they have."""
-        await _sessions.delete(self.flows, [str(thread_id) for thread_id in thread_ids], self.settings.tombstone)
+        ids = [str(thread_id) for thread_id in thread_ids]
+        await _sessions.delete(self.flows, ids, self.settings.tombstone)
+        if self.settings.leases:
+            self.settings.leases.deleted(ids)
 
     async def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Delete the checkpoints, with their writes, of some runs."""
         for run_id in run_ids:
             text = exact_json(str(run_id))
             assert text is not None, "a run's id is text"
-            await self.flows.delete_checkpoints("", {RUN_ID: text})
+            if self.settings.leases:
+                await self.settings.leases.delete_checkpoints(self.flows, {RUN_ID: text})
+            else:
+                await self.flows.delete_checkpoints("", {RUN_ID: text})
 
     async def copy_thread(self, source: str, target: str) -> None:
         """Copy a thread."""
@@ -175,23 +178,10 @@ class Operations:
         header = known.header if known else await load_header(self.flows, parent)
         return dependencies(channels, parent.checkpoint_id, dependencies_of(self.serde, header))
 
-    async def _save(self, message: Checkpoint) -> Saved:
-        token = await self._token(message.session_id)
-        leases = self.settings.leases
-        expected = leases.expected(message.session_id, message.namespace) if leases else None
-        try:
-            return await self.flows.save(message, lease_token=token, ttl=self.settings.ttl, expected_latest=expected)
-        except (LeaseLost, ExpectedLatestMismatch) as error:
-            self._tell_lost(message.session_id, error)
-            raise
-
-    async def _token(self, thread_id: str) -> int:
-        leases = self.settings.leases
-        return await leases.token(self.flows, thread_id) if leases else 0
-
-    def _tell_lost(self, thread_id: str, error: LeaseLost | ExpectedLatestMismatch) -> None:
+    async def _save(self, message: Checkpoint, *, forks: bool) -> Saved:
         if self.settings.leases:
-            self.settings.leases.lost(thread_id, error)
+            return await self.settings.leases.save(self.flows, message, self.settings.ttl, forks=forks)
+        return await self.flows.save(message, ttl=self.settings.ttl)
 
     async def _carry_on(
         self,
