@@ -31,8 +31,10 @@ class _Handler(grpc.GenericRpcHandler):
         async def forward(request: bytes, context: Any) -> bytes:
             name = path.rpartition("/")[2]
             self._forwarder.calls[name] += 1
+            call: Any = self._channel.unary_unary(path)
+            answer = b""
             try:
-                answer: bytes = await self._channel.unary_unary(path)(request, timeout=MOST_SECONDS)
+                answer = await call(request, timeout=MOST_SECONDS)
             except grpc.aio.AioRpcError as error:
                 context.set_trailing_metadata(error.trailing_metadata())
                 await context.abort(error.code(), error.details() or "")

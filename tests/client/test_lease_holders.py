@@ -69,7 +69,7 @@ async def test_a_lease_is_found_again_by_its_acquisition(server: LockstitchServe
     async with (
         forwarding_server(server.target, AcquireLease=1) as forwarder,
         open_client(kind, forwarder.target) as client,
-        open_client(kind, forwarder.target, retry=None) as impatient,
+        open_client(kind, forwarder.target, retry=False) as impatient,
     ):
         with pytest.raises(lockstitch.Unavailable):
             await impatient.acquire_lease(session_id, "worker", acquisition_id="mine")
@@ -80,7 +80,7 @@ async def test_a_lease_is_found_again_by_its_acquisition(server: LockstitchServe
 async def test_a_runner_that_cannot_load_gives_its_lease_back(server: LockstitchServer, session_id: str) -> None:
     async with (
         forwarding_server(server.target, LoadLatest=1) as forwarder,
-        lockstitch.AsyncClient(forwarder.target, retry=None) as client,
+        lockstitch.AsyncClient(forwarder.target, retry=False) as client,
     ):
         runner = client.session(session_id).runner()
         with pytest.raises(lockstitch.Unavailable):
