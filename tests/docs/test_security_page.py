@@ -7,6 +7,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from cryptography import x509
 
 import lockstitch
 from lockstitch_server.audit import Record
@@ -62,7 +63,8 @@ def test_the_fields_of_the_audit_log() -> None:
 def test_the_file_of_certificates(tmp_path: Path) -> None:
     path = tmp_path / "certificates.toml"
     path.write_text(blocks("toml")[1])
-    found = NamedCertificates(path).authenticate(["spiffe://example.org/billing/runner"])
+    runner = Authority().issue("runner", [x509.UniformResourceIdentifier("spiffe://example.org/billing/runner")])
+    found = NamedCertificates(path).authenticate(runner.certificate)
     assert found == Principal("billing-runner", ("billing",), frozenset({Right.READ, Right.WRITE}))
 
 

@@ -198,6 +198,22 @@ async def test_a_name_that_is_only_like_one_is_nobodys(place: Place) -> None:
     assert {error.code for error in errors} == {grpc.StatusCode.UNAUTHENTICATED}
 
 
+@pytest.mark.parametrize("kind", [x509.DNSName, x509.UniformResourceIdentifier])
+async def test_a_name_with_a_nul_is_refused(place: Place, kind: Callable[[str], x509.GeneralName]) -> None:
+    """Whoever reads it as a C string sees the name before the NUL."""
+    name = "reader.globex.example" if kind is x509.DNSName else WORKER
+    good, evil = place.client(kind(name)), place.client(kind(f"{name}\0.evil.example"))
+    arguments = [*place.mtls(), "--set", f"auth.certificates={place.names}"]
+    with LockstitchServer("memory://", arguments, place.channel_credentials(good)) as server:
+        async with grpc_api(server.target, (), place.channel_credentials(good)) as api:
+            await api.list_sessions(pb.ListSessionsRequest())
+        async with grpc_api(server.target, (), place.channel_credentials(evil)) as api:
+            with pytest.raises(ApiError) as caught:
+                await api.list_sessions(pb.ListSessionsRequest())
+    assert caught.value.reason == "CREDENTIALS_INVALID"
+    assert "cannot be printed" in str(caught.value)
+
+
 async def test_a_name_that_is_taken_out_is_nobodys_soon(place: Place) -> None:
     worker = place.client(x509.UniformResourceIdentifier(WORKER))
     arguments = [*place.mtls(), "--set", f"auth.certificates={place.names}"]

@@ -18,8 +18,8 @@ class TokenAuthenticator(Protocol):
 class CertificateAuthenticator(Protocol):
     """Knows the holders of certificates, which have been verified."""
 
-    def authenticate(self, names: Sequence[str]) -> Principal | None:
-        """Who is called by one of these names, URIs and DNS names; None: nobody known."""
+    def authenticate(self, certificate: bytes) -> Principal | None:
+        """Who holds a certificate (PEM); None: nobody known. Fails with CREDENTIALS_INVALID."""
         ...
 
 
@@ -32,15 +32,15 @@ class Identification:
         self._by_token = by_token
         self._by_certificate = by_certificate
 
-    async def identify(self, authorization: str | None, names: Callable[[], Sequence[str]]) -> Principal:
+    async def identify(self, authorization: str | None, certificate: Callable[[], bytes]) -> Principal:
         """Who calls. Fails with CREDENTIALS_MISSING, CREDENTIALS_INVALID.
 
         authorization: that metadata entry of the call.
-        names: gives the names in the caller's certificate, if it has shown one.
+        certificate: gives the caller's certificate, PEM, if it has shown one; else nothing.
         """
         if self._by_token and authorization is not None:
             return await self._bearer(authorization)
-        if self._by_certificate is not None and (shown := names()):
+        if self._by_certificate is not None and (shown := certificate()):
             if principal := self._by_certificate.authenticate(shown):
                 return principal
             raise Failure(Reason.CREDENTIALS_INVALID, "nobody is known by the names in the certificate")

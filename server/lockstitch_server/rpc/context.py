@@ -2,18 +2,23 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from google.protobuf.message import Message
 
 from lockstitch_server.auth import Principal
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.telemetry import trace_context
 
+if TYPE_CHECKING:
+    from lockstitch_server.rpc.save_stream import SaveObserver
+
 DEFAULT_TENANT = "default"
 REQUEST_ID_KEY = "x-request-id"
-CERTIFICATE_NAMES = ("peer_uri", "peer_dns")
-"""What gRPC calls the subject alternative names of these kinds."""
+CERTIFICATE = "x509_pem_cert"
+"""What gRPC calls the caller's certificate. The names that it has read from it end at a NUL: they are not used."""
 
 Metadata = Iterable[tuple[str, str | bytes]]
 
@@ -69,6 +74,41 @@ class CallContext:
     """The caller's own id for the call, else one that was made for it; empty until it is asked for."""
     closing: "asyncio.Future[None] | None" = None
     """Done when a call without an end of its own should end."""
+    is_identified: bool = False
+    """Whether it is known who calls, or nobody is asked. Until then nothing is parsed."""
+    request: Message | None = None
+    """The parsed request, or a projection of it that names its subject; None until somebody has parsed it."""
+    must_be_recorded: bool = False
+    """Whether the call was let in on the condition that the audit log keeps its record."""
+    save_observer: "SaveObserver | None" = None
+    """Hears of the saves of a stream."""
+    pace_saves: Callable[[int], Awaitable[None]] | None = None
+    """Waits until so many saves of a stream may begin."""
+
+    _entries: tuple[tuple[str, str | bytes], ...] | None = field(default=None, repr=False)
+    _peer: str | None = None
+    _certificate: bytes | None = field(default=None, repr=False)
+
+    # gRPC frees a call that its client has left while its handler may still run: asked then, it crashes the process. So
+    # these ask once, and whoever needs the answer at the end of a call asks at its beginning.
+
+    def entries(self) -> Metadata:
+        """The metadata that the caller sent."""
+        if self._entries is None:
+            self._entries = tuple(self.transport.invocation_metadata() or ())
+        return self._entries
+
+    def peer(self) -> str:
+        """The address at the other end of the connection."""
+        if self._peer is None:
+            self._peer = self.transport.peer()
+        return self._peer
+
+    def certificate(self) -> bytes:
+        """The caller's certificate, PEM, which has been verified; empty: there is none."""
+        if self._certificate is None:
+            self._certificate = next(iter(self.transport.auth_context().get(CERTIFICATE, ())), b"")
+        return self._certificate
 
     def trace_id(self) -> bytes:
         """What is known of the trace that the call belongs to: at least its id; empty where there is none."""
@@ -78,15 +118,10 @@ class CallContext:
 
     def metadata(self, name: str) -> str | None:
         """The first value of an entry that the caller sent, if it is text."""
-        for key, value in self.transport.invocation_metadata() or ():
+        for key, value in self.entries():
             if key == name:
                 return value if isinstance(value, str) else None
         return None
-
-    def certificate_names(self) -> list[str]:
-        """The URIs and DNS names in the caller's certificate, which has been verified; empty: there is none."""
-        shown = self.transport.auth_context()
-        return [name.decode(errors="replace") for kind in CERTIFICATE_NAMES for name in shown.get(kind, ())]
 
     def call_id(self) -> str:
         """The caller's own id for the call, else a new one."""

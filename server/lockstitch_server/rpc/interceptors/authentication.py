@@ -81,8 +81,10 @@ class Authentication:
         """
         authorization, tenant = _shown(context)
         if self._identification is None:
+            context.is_identified = True
             return _tenant((DEFAULT_TENANT,), tenant)
         principal = context.principal = await self._identify(self._identification, authorization, context)
+        context.is_identified = True
         if right not in principal.rights:
             raise Failure(Reason.RIGHT_MISSING, f"the caller has not the right {right.value!r}", right=right.value)
         return _tenant(principal.tenants, tenant)
@@ -91,7 +93,7 @@ class Authentication:
         self, identification: Identification, authorization: str | None, context: CallContext
     ) -> Principal:
         try:
-            return await identification.identify(authorization, context.certificate_names)
+            return await identification.identify(authorization, context.certificate)
         except Failure as failure:
             self._tell(failure, context)
             raise
@@ -100,7 +102,7 @@ class Authentication:
         self._refused += 1
         now = time.monotonic()
         if now >= self._log_at:
-            peer = context.transport.peer()
+            peer = context.peer()
             log.warning("credentials_refused", reason=failure.reason.value, peer=peer, calls=self._refused)
             self._refused, self._log_at = 0, now + LOG_SECONDS
 
@@ -125,7 +127,7 @@ def _shown(context: CallContext) -> tuple[str | None, str | None]:
     Somebody in between may have added the other one, and which of them was checked elsewhere is not to be known.
     """
     found: dict[str, str] = {}
-    for name, value in context.transport.invocation_metadata() or ():
+    for name, value in context.entries():
         if name in (AUTHORIZATION, TENANT):
             if name in found or not isinstance(value, str):
                 raise Failure(Reason.CREDENTIALS_INVALID, f"{name}: there must be one such metadata entry")
