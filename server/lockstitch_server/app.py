@@ -29,7 +29,14 @@ from lockstitch_server.engine.sessions import Sessions
 from lockstitch_server.engine.sweeper import Sweeper, SweepSettings, sweeping
 from lockstitch_server.engine.totals import counting
 from lockstitch_server.engine.watcher import Watcher
-from lockstitch_server.instruments import create_telemetry, queue_stats, totals_teller, watch_queues, watch_sessions
+from lockstitch_server.instruments import (
+    create_telemetry,
+    queue_stats,
+    totals_teller,
+    watch_audit,
+    watch_queues,
+    watch_sessions,
+)
 from lockstitch_server.listening import LARGEST, asks_who_calls, bind, check_exposure, connection_options
 from lockstitch_server.reporting import reporting
 from lockstitch_server.rpc.adapter import service_handlers
@@ -39,7 +46,7 @@ from lockstitch_server.rpc.gate import Gate
 from lockstitch_server.rpc.health import SERVICE_NAME, Health
 from lockstitch_server.rpc.interceptors import Interceptor
 from lockstitch_server.rpc.interceptors.admission import Admission
-from lockstitch_server.rpc.interceptors.audit import Audit
+from lockstitch_server.rpc.interceptors.audit import Audit, RequiredAudit
 from lockstitch_server.rpc.interceptors.authentication import Authentication
 from lockstitch_server.rpc.interceptors.order import in_order
 from lockstitch_server.rpc.interceptors.tenant_limits import TenantLimits, limits_tenants
@@ -187,6 +194,7 @@ async def serve_until(
         store = observed(bare, settings.store, hub)
         engine = create_engine(store, settings, writer.work if writer is not None else None, hub)
         watch_sessions(hub, engine.watcher, engine.sweeper)
+        watch_audit(hub, audit)
         health = Health((service.full_name for service in engine.dispatcher.services), settings.health.max_watches)
         gate = Gate(settings.limits.max_calls)
         interceptors = create_interceptors(gate, settings, identification, audit, hub)
@@ -261,6 +269,7 @@ def create_interceptors(
             "audit": Audit(audit) if audit is not None else None,
             "authentication": Authentication(identification),
             "tenant_limits": TenantLimits(settings.tenants) if limits_tenants(settings.tenants) else None,
+            "required_audit": RequiredAudit(audit) if audit is not None and audit.required else None,
         }
     )
 

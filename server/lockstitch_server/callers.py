@@ -39,11 +39,13 @@ def create_identification(settings: Settings) -> Identification | None:
 async def audit_log(settings: Settings) -> AsyncIterator[AuditLog | None]:
     """What records calls; None: nothing does. Raises StartupError."""
     if not settings.audit.file:
+        if settings.audit.required:
+            raise StartupError("audit.required is set and audit.file is not: set the file that records are written to")
         yield None
         return
     path = Path(settings.audit.file)
     try:
-        log = AuditLog(path, settings.audit.queue_records)
+        log = AuditLog(path, settings.audit.queue_records, required=settings.audit.required)
     except OSError as error:
         raise StartupError(f"audit.file: {path}: {error.strerror}") from error
     try:

@@ -350,7 +350,13 @@ class Audit(_Group):
         default=10_000,
         ge=1,
         le=10_000_000,
-        description="Most records that wait for the disk; further ones are lost, which is recorded and logged.",
+        description="Maximum records in the queue to the file. Further ones are dropped, which is recorded, logged and "
+        "counted, or their calls are refused (`audit.required`).",
+    )
+    required: bool = Field(
+        default=False,
+        description="Refuse a call (UNAVAILABLE) whose record cannot be kept, and answer a call only after its record "
+        "is written to the file.",
     )
 
 

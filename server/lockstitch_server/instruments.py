@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from lockstitch_server.audit import AuditLog
 from lockstitch_server.config import Settings
 from lockstitch_server.core.reading import Totals
 from lockstitch_server.engine.sweeper import Sweeper, SweepStats
@@ -59,6 +60,12 @@ def watch_sessions(hub: Hub, watcher: Watcher, sweeper: Sweeper | None) -> None:
         stats.set("lockstitch.swept.rows", sweeps.forgotten, "forgotten")
 
     hub.stats.watch(look)
+
+
+def watch_audit(hub: Hub, audit: AuditLog | None) -> None:
+    """Tell how many records the audit log has dropped."""
+    if hub.stats is not None:
+        hub.stats.watch(lambda stats: stats.set("lockstitch.audit.lost", audit.lost if audit is not None else 0))
 
 
 def totals_teller(hub: Hub) -> Callable[[Totals], None] | None:

@@ -1,22 +1,27 @@
 """The audit log: who did what to which session, and nothing that is secret."""
 
 import asyncio
+import fcntl
 import json
 import os
+import select
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import grpc
 import pytest
 
 from lockstitch.v1 import checkpoint_service_pb2 as pb
-from lockstitch_server.audit import AuditLog, Record
-from lockstitch_server.rpc.named_sessions import PLACES, finder
+from lockstitch_server.audit import AuditLog, AuditUnavailable, Record
 from tests.security.callers import bearer, make_key
-from tests.support.api import METHODS, ApiError, grpc_api
+from tests.support.api import ApiError, grpc_api
 from tests.support.server import LockstitchServer
 
 SECONDS = 30
@@ -37,6 +42,48 @@ def eventually(check: Callable[[], bool]) -> None:
     while not check():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+FULL_FILE = """
+import resource, signal, sys, time
+from pathlib import Path
+from lockstitch_server.audit import AuditLog, Record
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+log, told = AuditLog(Path(sys.argv[1]), 10, required=True), []
+log.put(Record(0, "Save", "p", "t", ["s-1"], "OK", "", "peer", "r" * 100), must=True, on_written=told.append)
+while not told:
+    time.sleep(0.01)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+log.put(Record(0, "Save", "p", "t", ["s-2"], "OK", "", "peer", "r"))
+log.close()
+assert told == [False]
+"""
+"""A disk that becomes full within a record, and has room again later."""
+
+
+@contextmanager
+def stopped_log(directory: Path, most: int, *, required: bool = False) -> Iterator[AuditLog]:
+    """A log whose writing hangs, since nobody reads the pipe that it writes to."""
+    path = directory / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4096)
+    log = AuditLog(path, most, required=required)
+    told = list[bool]()
+    log.put(record(0)._replace(sessions=["x" * 100_000]), must=True, on_written=told.append)
+    eventually(lambda: select.select([reader], [], [], 0)[0] != [])
+    try:
+        yield log
+    finally:
+        os.set_blocking(reader, True)
+        with os.fdopen(reader, "rb") as pipe:
+            closing = Thread(target=log.close)
+            closing.start()
+            while pipe.readline():
+                pass
+            closing.join()
 
 
 class TestFile:
@@ -92,15 +139,56 @@ class TestFile:
             assert told
             log.close()
 
+    def test_strangers_fill_half_of_the_queue_at_most(self, tmp_path: Path) -> None:
+        with stopped_log(tmp_path, 10) as log:
+            for _ in range(100):
+                log.put(record(0), share=0.5)
+            lost = log.lost
+            assert lost >= 95
+            for _ in range(3):
+                log.put(record(1))
+            assert log.lost == lost
+
+    def test_a_required_log_says_when_it_has_no_room(self, tmp_path: Path) -> None:
+        with stopped_log(tmp_path, 10, required=True) as log:
+            log.check_room()
+            for _ in range(12):
+                log.put(record(0), must=True)
+            with pytest.raises(AuditUnavailable, match=r"10 records wait for the audit log \(audit.queue_records\)"):
+                log.check_room()
+            assert log.lost == 0
+
+    def test_a_required_log_tries_again_what_it_could_not_write(self, tmp_path: Path) -> None:
+        directory = tmp_path / "there"
+        directory.mkdir()
+        path, told = directory / "audit.jsonl", list[bool]()
+        log = AuditLog(path, 100, required=True)
+        directory.rename(tmp_path / "away")  # the file is looked for under its name before each write
+        log.put(record(1), must=True, on_written=told.append)
+        eventually(lambda: told == [False])
+        with pytest.raises(AuditUnavailable, match="the audit log cannot be written"):
+            log.check_room()
+        directory.mkdir()
+        eventually(lambda: len(lines(path)) == 1)
+        log.put(record(2), must=True, on_written=told.append)
+        eventually(lambda: told == [False, True])
+        log.check_room()
+        log.close()
+        assert [line["sessions"] for line in lines(path)] == [["s-1"], ["s-2"]]
+        assert log.lost == 0
+
+    def test_what_is_written_after_half_a_line_is_whole(self, tmp_path: Path) -> None:
+        path = tmp_path / "audit.jsonl"
+        done = subprocess.run([sys.executable, "-c", FULL_FILE, path], capture_output=True, text=True, timeout=SECONDS)
+        assert done.returncode == 0, done.stderr
+        assert "audit_log_cannot_be_written" in done.stdout
+        half, again, further = path.read_text().splitlines()
+        assert len(half) == 100
+        assert [json.loads(line)["sessions"] for line in (again, further)] == [["s-1"], ["s-2"]]
+
     def test_a_file_that_cannot_be_is_told_at_once(self, tmp_path: Path) -> None:
         with pytest.raises(OSError, match="No such file"):
             AuditLog(tmp_path / "none" / "audit.jsonl", 10)
-
-
-def test_every_method_says_where_its_sessions_are() -> None:
-    assert PLACES.keys() == METHODS.keys()
-    for method in METHODS.values():
-        assert finder(method)(b"") == []
 
 
 @dataclass(frozen=True)
@@ -183,6 +271,7 @@ async def test_who_is_turned_away(world: World) -> None:
         with pytest.raises(ApiError):
             await api.load_latest(pb.LoadLatestRequest(session_id="away"))
     (right,) = world.wait(1, method="Save", sessions=["away"], reason="RIGHT_MISSING")
+    # Nothing is parsed for strangers.
     (key,) = world.wait(1, method="LoadLatest", sessions=[], reason="CREDENTIALS_INVALID")
     assert (right["principal"], "tenant" in right) == ("reader", False)
     assert ("principal" in key, "tenant" in key) == (False, False)

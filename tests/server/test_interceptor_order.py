@@ -29,7 +29,7 @@ class Named:
 
 def test_the_order_is_the_one_that_was_thought_about() -> None:
     """A change here is a change of what callers can bring about: see the comments in the order itself."""
-    assert order.ORDER == ("telemetry", "admission", "audit", "authentication", "tenant_limits")
+    assert order.ORDER == ("telemetry", "admission", "audit", "authentication", "tenant_limits", "required_audit")
 
 
 def test_those_in_use_come_in_order_whatever_order_they_are_named_in() -> None:

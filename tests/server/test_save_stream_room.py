@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from lockstitch_server.rpc.bundles import TAKES_BATCHES, Bundle
 from lockstitch_server.rpc.save_stream import SaveStream, Ticket, Window
+from lockstitch_server.rpc.stream_batches import TAKES_BATCHES, Chunk
 
 
 class Queue:
@@ -15,7 +15,7 @@ class Queue:
         self.has_room = asyncio.Event()
         self.has_room.set()
 
-    def begin(self, bundle: Bundle, ticket: Ticket) -> None:
+    def begin(self, chunk: Chunk, ticket: Ticket) -> None:
         assert self.has_room.is_set(), "it would be refused"
         self.tickets.append(ticket)
 

@@ -6,13 +6,17 @@ from collections.abc import AsyncIterator
 import pytest
 
 from lockstitch.v1 import checkpoint_service_pb2 as pb
+from lockstitch.v1.checkpoint_pb2 import Checkpoint
 from lockstitch_server.config import Tenants
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.rpc.context import CallContext
 from lockstitch_server.rpc.errors import status_of
 from lockstitch_server.rpc.handlers import Incoming, UnaryHandler
 from lockstitch_server.rpc.interceptors.tenant_limits import Pace, TenantLimits, limits_tenants
-from tests.support.api import METHODS, ApiError
+from lockstitch_server.rpc.stream_batches import chunks
+from tests.support.api import METHODS, ApiError, grpc_api
+from tests.support.server import LockstitchServer
+from tests.support.streams import sent
 
 SAVE, SAVE_STREAM = METHODS["Save"], METHODS["SaveStream"]
 
@@ -110,7 +114,10 @@ async def test_saves_on_a_stream_wait_for_their_turn_and_are_not_refused() -> No
 
     async def take(incoming: Incoming, context: CallContext) -> AsyncIterator[bytes]:
         assert not isinstance(incoming, bytes)
+        assert context.pace_saves is not None
         async for data in incoming:
+            for chunk in chunks(data, 128):
+                await context.pace_saves(chunk.saves)
             taken.append(data)
             yield data
 
@@ -126,6 +133,27 @@ async def test_saves_on_a_stream_wait_for_their_turn_and_are_not_refused() -> No
     began = loop.time()
     assert len([answer async for answer in call(requests(), CallContext(tenant="acme"))]) == 3
     assert loop.time() - began > 0.75
+
+
+@pytest.mark.parametrize(("batch", "is_let_in"), [(0, True), (1, False)])
+async def test_a_save_beside_a_batch_counts_too(batch: int, is_let_in: bool) -> None:
+    """A burst of three: one for the stream, one for each of its saves."""
+    save = pb.SaveRequest(checkpoint=Checkpoint(session_id="s"))
+    message = pb.SaveStreamRequest(save=save, batch=[pb.SaveStreamRequest(save=save)] * batch)
+    limits = Tenants(calls_per_second=0.001, burst_calls=3, max_wait_seconds=0)
+    with LockstitchServer("memory://", limits_of(limits)) as server:
+        async with grpc_api(server.target) as api:
+            answers = [answer async for answer in api.save_stream(sent([message]))]
+            assert sum(len(answer.batch) or 1 for answer in answers) == 1 + batch
+            if is_let_in:
+                await api.load_latest(pb.LoadLatestRequest(session_id="s"))
+            with pytest.raises(ApiError, match=r"more than 0\.001 calls a second"):
+                await api.load_latest(pb.LoadLatestRequest(session_id="s"))
+
+
+def limits_of(tenants: Tenants) -> list[str]:
+    given = tenants.model_dump(exclude_unset=True)
+    return [part for name, value in given.items() for part in ("--set", f"tenants.{name}={value}")]
 
 
 async def test_tenants_that_have_gone_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,6 +158,31 @@ class TestStreams:
         linked = {link for commit in commits for link in commit.links}
         assert linked == {(trace, spans_of(spans, trace)[SAVE_STREAM].span_id) for trace in traces}
 
+    async def test_saves_of_nobodys_trace_begin_one_each(self, start: Start, receiver: Receiver) -> None:
+        server = start(**endpoint(receiver))
+        items = [
+            SaveStreamRequest(request_id=number, save=SaveRequest(checkpoint=Checkpoint(session_id=f"s{number}")))
+            for number in range(3)
+        ]
+        async with grpc_api(server.target) as api:
+            await drained(api.save_stream(sent([items[0], SaveStreamRequest(batch=items[1:])])))
+        spans = receiver.wait(lambda spans: sum(span.name == SAVE_STREAM for span in spans) == 3)
+        begun = {span.attributes["lockstitch.session.id"]: span for span in spans if span.name == SAVE_STREAM}
+        assert {span.parent_id for span in begun.values()} == {""}
+        with lockstitch.Client(server.target) as client:
+            for session, span in begun.items():
+                assert client.load_latest(session).trace_id == span.trace_id
+
+    async def test_a_save_that_is_refused_names_its_session(self, start: Start, receiver: Receiver) -> None:
+        server = start(**endpoint(receiver))
+        wrong = SaveStreamRequest(save=SaveRequest(checkpoint=Checkpoint(session_id="s", step=2**63)))
+        async with grpc_api(server.target) as api:
+            await drained(api.save_stream(sent([wrong])))
+        spans = receiver.wait(lambda spans: any(span.name == SAVE_STREAM for span in spans))
+        (call,) = (span for span in spans if span.name == SAVE_STREAM)
+        assert call.attributes["rpc.response.status_code"] == "INVALID_ARGUMENT"
+        assert call.attributes["lockstitch.session.id"] == "s"
+
     async def test_saves_that_name_no_trace_are_in_the_calls(self, start: Start, receiver: Receiver) -> None:
         server = start(**endpoint(receiver))
         request = SaveStreamRequest(save=SaveRequest(checkpoint=Checkpoint(session_id="s", step=3)))

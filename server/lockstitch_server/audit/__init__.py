@@ -1,5 +1,5 @@
 """A record of who did what to which session: lines of JSON in a file, written beside the calls."""
 
-from lockstitch_server.audit.log import AuditLog, Record
+from lockstitch_server.audit.log import AuditLog, AuditUnavailable, Record
 
-__all__ = ["AuditLog", "Record"]
+__all__ = ["AuditLog", "AuditUnavailable", "Record"]

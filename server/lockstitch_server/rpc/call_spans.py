@@ -11,7 +11,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.rpc.context import CallContext, Metadata
-from lockstitch_server.rpc.peek import Subject, subject
+from lockstitch_server.rpc.request_subject import RequestSubject, request_of, subject_of
 from lockstitch_server.telemetry.session_ids import SessionIds
 from lockstitch_server.telemetry.tracing import (
     SERVER,
@@ -61,7 +61,7 @@ class CallSpans:
 
     def begin(self, method: MethodDescriptor, context: CallContext) -> "CallSpan | None":
         """The span of a call; None where it is not sampled. The context learns of its trace in any case."""
-        metadata = context.transport.invocation_metadata() or ()
+        metadata = context.entries()
         carrier = self.tracer.propagation.carrier(metadata)
         begun = self.tracer.begin_call(path(method), carrier)
         if isinstance(begun, bytes):
@@ -69,11 +69,11 @@ class CallSpans:
             return None
         context.trace = carry(begun)
         current.set(begun)
-        return CallSpan(self, method, begun, Caller(context.transport.peer(), metadata, carrier))
+        return CallSpan(self, method, begun, context, Caller(context.peer(), metadata, carrier))
 
     def begin_items(self, context: CallContext) -> None:
         """Have the saves of a stream traced, each by itself. Those that name no trace belong to the call's."""
-        carrier = self.tracer.propagation.carrier(context.transport.invocation_metadata() or ())
+        carrier = self.tracer.propagation.carrier(context.entries())
         parent = self.tracer.propagation.parent(carrier) if carrier else None
         context.traces_items = True
         context.trace = carry_parent(parent) if parent is not None else b""
@@ -98,7 +98,7 @@ class CallSpans:
         begun: Begun,
         facts: Attributes,
         code: str,
-        about: Subject,
+        about: RequestSubject,
         size: int,
         at: int,
         outcome: int,
@@ -132,12 +132,15 @@ class CallSpans:
 class CallSpan:
     """The span of a call that is going on."""
 
-    __slots__ = ("_begun", "_caller", "_method", "_spans")
+    __slots__ = ("_begun", "_caller", "_context", "_method", "_spans")
 
-    def __init__(self, spans: CallSpans, method: MethodDescriptor, begun: Begun, caller: Caller) -> None:
+    def __init__(
+        self, spans: CallSpans, method: MethodDescriptor, begun: Begun, context: CallContext, caller: Caller
+    ) -> None:
         self._spans = spans
         self._method = method
         self._begun = begun
+        self._context = context
         self._caller = caller
 
     def end(self, code: str, data: bytes, answer: bytes = b"", error: BaseException | None = None) -> None:
@@ -148,7 +151,7 @@ class CallSpan:
         """Send the span of a call that has ended."""
         _, at, code, data, answer, error = ended
         outcome = pb.SaveResponse.FromString(answer).outcome if answer and self._method.name == SAVE else 0
-        about = subject(data, self._method.input_type)
+        about = subject_of(request_of(self._method, data, self._context))
         facts = self._spans.facts(self._caller)
         self._spans.tell_about(self._method, self._begun, facts, code, about, len(data), at, outcome, error)
 

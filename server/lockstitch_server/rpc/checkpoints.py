@@ -26,12 +26,12 @@ from lockstitch_server.engine.lister import CheckpointPage, Lister, Walk, not_fo
 from lockstitch_server.engine.loader import Loader, LoadQuery
 from lockstitch_server.records.v1.record_pb2 import PageToken
 from lockstitch_server.rpc import save_answers
-from lockstitch_server.rpc.bundles import Bundle
 from lockstitch_server.rpc.context import CallContext
 from lockstitch_server.rpc.errors import status_of
 from lockstitch_server.rpc.paging import fingerprint, page_size, read_token, write_token
 from lockstitch_server.rpc.save_stream import SaveStream, Ticket, Window
 from lockstitch_server.rpc.saves import Asked, Kind
+from lockstitch_server.rpc.stream_batches import Chunk
 
 MAX_NS = 2**63 - 1
 STREAM_WINDOW = 64
@@ -62,14 +62,17 @@ class Handlers:
         """The answers to a stream of saves, until it ends or the server is `closing`."""
         begin = partial(self._begin_save, context, context.trace_id())
         room = partial(self._saves.room, group=context.tenant)
-        return SaveStream(begin, room, self._window).run(requests, closing)
+        stream = SaveStream(begin, room, self._window, context.save_observer, context.pace_saves)
+        return stream.run(requests, closing)
 
-    def _begin_save(self, context: CallContext, trace: bytes, bundle: Bundle, ticket: Ticket) -> None:
-        save = _StreamedSave(bundle, ticket)
-        kind = Kind.BATCH if bundle.is_batch else Kind.ITEM
+    def _begin_save(self, context: CallContext, trace: bytes, chunk: Chunk, ticket: Ticket) -> None:
+        save = _StreamedSave(chunk, ticket)
+        kind = Kind.BATCH if chunk.is_batch else Kind.ITEM
         try:
+            if context.save_observer is not None:
+                context.save_observer.begin(chunk)
             came = time.time_ns() if context.traces_items else 0
-            self._saves.put(Asked(kind, context.tenant, bundle.data, trace, bundle.saves, came), save)
+            self._saves.put(Asked(kind, context.tenant, chunk.data, trace, chunk.saves, came), save)
         except Failure as failure:
             save.set_exception(failure)
 
@@ -161,10 +164,10 @@ class Handlers:
 class _StreamedSave:
     """Answers requests that came on a stream."""
 
-    __slots__ = ("_bundle", "_ticket")
+    __slots__ = ("_chunk", "_ticket")
 
-    def __init__(self, bundle: Bundle, ticket: Ticket) -> None:
-        self._bundle = bundle
+    def __init__(self, chunk: Chunk, ticket: Ticket) -> None:
+        self._chunk = chunk
         self._ticket = ticket
 
     def done(self) -> bool:
@@ -174,7 +177,7 @@ class _StreamedSave:
         self._ticket.answer(answer)
 
     def set_exception(self, failure: Failure) -> None:
-        self._ticket.answer(save_answers.failed(self._bundle.data, failure, is_batch=self._bundle.is_batch))
+        self._ticket.answer(save_answers.failed(self._chunk, failure))
 
 
 class _Viewed(Protocol):

@@ -46,7 +46,7 @@ class Dispatcher:
         if method.name in READ_BY_THE_BATCH:
             raw: bytes = await handle(data, context)
             return raw
-        answer = await handle(self._requests.read(kind, data), context)
+        answer = await handle(self._read(kind, data, context), context)
         return answer if isinstance(answer, bytes) else answer.SerializeToString()
 
     async def stream(
@@ -58,12 +58,19 @@ class Dispatcher:
             closing = context.closing or asyncio.get_running_loop().create_future()
             answers = handle(incoming, context, closing)
         else:
-            answers = handle(self._requests.read(kind, incoming), context)
+            answers = handle(self._read(kind, incoming, context), context)
         try:
             async for answer in answers:
                 yield answer if isinstance(answer, bytes) else answer.SerializeToString()
         finally:
             await answers.aclose()
+
+    def _read(self, kind: type[Message], data: bytes, context: CallContext) -> Message:
+        """A request that keeps to the rules. Whoever tells of the call finds it in the context, even if it does not."""
+        self._requests.check_size(len(data))
+        request = context.request = self._requests.parse(kind, data)
+        self._requests.check(request)
+        return request
 
 
 def _service(name: str) -> ServiceDescriptor:

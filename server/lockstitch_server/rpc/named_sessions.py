@@ -1,10 +1,13 @@
 """Which sessions a request is about, as data: where each method's request names them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
 
-from google.protobuf.descriptor import Descriptor, MethodDescriptor
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
 
-from lockstitch_server.core.wire_fields import at
+from lockstitch_server.rpc.projection import Projection
 
 PLACES: Mapping[str, Sequence[str]] = {
     "Save": ("checkpoint.session_id",),
@@ -29,24 +32,35 @@ PLACES: Mapping[str, Sequence[str]] = {
 }
 """By the method's name. None: a request is about all sessions of the tenant, as it is where it leaves them empty."""
 
+SUBJECT: Mapping[str, Sequence[str]] = {
+    "SaveRequest": ("checkpoint.namespace", "checkpoint.step", "delta"),
+    "SaveStreamRequest": (),
+}
+"""What more is told of a request, by its type. Others: their namespace."""
+
 LONGEST = 1024
-"""Ids that are longer are nobody's; what is shown of them is cut."""
+"""Ids that are longer are nobody's; what is shown of them is cut to this many characters."""
 
 
-def finder(method: MethodDescriptor) -> Callable[[bytes | memoryview], list[str]]:
-    """What finds the ids in a method's requests, without parsing the rest of them."""
-    paths = [_numbers(method.input_type, place.split(".")) for place in PLACES[method.name]]
-
-    def find(data: bytes | memoryview) -> list[str]:
-        found = (field.data[:LONGEST] for path in paths for field in at(data, path))
-        return [bytes(text).decode(errors="replace") for text in found]
-
-    return find
+@cache
+def subject_projection(method: MethodDescriptor) -> Projection:
+    """Reads what is told of a method's requests: their sessions, and the rest of a `RequestSubject`."""
+    message = method.input_type
+    more = SUBJECT.get(message.name, ["namespace"] if "namespace" in message.fields_by_name else [])
+    return Projection(message, (*PLACES[method.name], *more))
 
 
-def _numbers(message: Descriptor, names: Sequence[str]) -> list[int]:
-    field = message.fields_by_name[names[0]]
-    if len(names) == 1:
-        return [field.number]
-    assert field.message_type is not None
-    return [field.number, *_numbers(field.message_type, names[1:])]
+def sessions_of(method: MethodDescriptor, request: Message) -> list[str]:
+    """The ids of the sessions that a request names, in its order."""
+    return [text[:LONGEST] for place in PLACES[method.name] for text in _values(request, place.split("."))]
+
+
+def _values(message: Any, names: Sequence[str]) -> Iterator[str]:
+    """The texts at a path, without the empty ones."""
+    first, *rest = names
+    value = getattr(message, first)
+    for one in [value] if isinstance(value, str | Message) else value:
+        if rest:
+            yield from _values(one, rest)
+        elif one:
+            yield str(one)

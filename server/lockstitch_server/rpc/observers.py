@@ -8,7 +8,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.operations import Outcome, Result, Saved
 from lockstitch_server.rpc.context import CallContext
-from lockstitch_server.rpc.peek import subject
+from lockstitch_server.rpc.request_subject import request_of, subject_of
 from lockstitch_server.telemetry.session_ids import SessionIds
 from lockstitch_server.telemetry.stats import Histogram, Number, Stats
 from lockstitch_server.telemetry.trace_context import ID_BYTES
@@ -88,7 +88,7 @@ class CallLog:
     def _facts(
         self, method: MethodDescriptor, code: str, seconds: float, data: bytes, context: CallContext
     ) -> dict[str, object]:
-        about = subject(data, method.input_type)
+        about = subject_of(request_of(method, data, context))
         trace = context.trace_id()
         facts: dict[str, object] = {
             "method": method.full_name,

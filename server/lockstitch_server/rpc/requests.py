@@ -7,6 +7,7 @@ from google.protobuf.message import DecodeError, Message
 from lockstitch_server.config import Limits
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.rpc.checker import Checker
+from lockstitch_server.rpc.projection import not_a_message
 
 M = TypeVar("M", bound=Message)
 
@@ -44,8 +45,7 @@ class Requests:
         try:
             return kind.FromString(data)
         except DecodeError as error:
-            name = kind.DESCRIPTOR.name
-            raise Failure(Reason.INVALID_FIELD, f"request: is no {name} message", field="request") from error
+            raise not_a_message(kind.DESCRIPTOR.name) from error
 
     def check(self, request: Message) -> None:
         """Fails with INVALID_FIELD or NOT_JSON, naming the field and the limit."""

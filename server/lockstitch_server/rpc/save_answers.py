@@ -3,15 +3,12 @@
 from collections.abc import Iterable
 from functools import lru_cache
 
-from google.protobuf.message import DecodeError
-
-from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch_server.core import wire
 from lockstitch_server.core.checkpoint import timestamp
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.operations import Result, Saved
-from lockstitch_server.rpc.bundles import BATCH
 from lockstitch_server.rpc.errors import status_of
+from lockstitch_server.rpc.stream_batches import BATCH, Chunk, request_id
 
 
 def saved(result: Saved) -> bytes:
@@ -33,28 +30,11 @@ def batch(results: Iterable[tuple[int, Result | Failure]]) -> bytes:
     return b"".join([wire.delimited(BATCH, item(number, result)) for number, result in results])
 
 
-def failed(data: bytes, failure: Failure, *, is_batch: bool) -> bytes:
-    """The answer to a SaveStreamRequest of which everything has failed."""
-    try:
-        message = pb.SaveStreamRequest.FromString(data)
-    except DecodeError:
-        message = pb.SaveStreamRequest()
-    if not is_batch:
-        return item(message.request_id, failure)
-    return batch((one.request_id, failure) for one in items_of(message))
-
-
-def items_of(message: pb.SaveStreamRequest) -> list[pb.SaveStreamRequest]:
-    """The saves of a message, each as if it had come alone. There is always one."""
-    items = list(message.batch)
-    if not items:
-        return [message]
-    if message.HasField("save"):
-        own = pb.SaveStreamRequest()
-        own.CopyFrom(message)
-        own.ClearField("batch")
-        items.insert(0, own)
-    return items
+def failed(chunk: Chunk, failure: Failure) -> bytes:
+    """The answer to saves of a stream that have all failed."""
+    if not chunk.is_batch:
+        return item(request_id(chunk.data), failure)
+    return batch((request_id(one), failure) for one in chunk.items())
 
 
 @lru_cache(maxsize=256)

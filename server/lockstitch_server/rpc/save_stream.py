@@ -4,9 +4,10 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.rpc.bundles import TAKES_BATCHES, Bundle, bundles, join
+from lockstitch_server.rpc.stream_batches import TAKES_BATCHES, Chunk, chunks, join
 
 MOST_TOGETHER = 128
 """How many saves are worked on, and how many answers go out, as one."""
@@ -20,14 +21,26 @@ class Window:
     bytes: int
 
 
+class SaveObserver(Protocol):
+    """Hears of the saves of a stream."""
+
+    def begin(self, chunk: Chunk) -> None:
+        """Saves are about to be carried out. Fails where they must not be."""
+        ...
+
+    def answered(self, chunk: Chunk, answer: bytes) -> "asyncio.Future[bytes] | None":
+        """They have been carried out, or have failed. Gives what to answer, if not now and this."""
+        ...
+
+
 class Ticket:
-    """A bundle of requests that waits for its answer."""
+    """Saves that wait for their answer."""
 
-    __slots__ = ("_answered", "_bundle", "_stream")
+    __slots__ = ("_answered", "_chunk", "_stream")
 
-    def __init__(self, stream: "SaveStream", bundle: Bundle) -> None:
+    def __init__(self, stream: "SaveStream", chunk: Chunk) -> None:
         self._stream = stream
-        self._bundle = bundle
+        self._chunk = chunk
         self._answered = False
 
     def done(self) -> bool:
@@ -37,26 +50,34 @@ class Ticket:
     def answer(self, data: bytes) -> None:
         """Give the answer. Must come once."""
         self._answered = True
-        self._stream.answered(self._bundle, data)
+        self._stream.answered(self._chunk, data)
 
 
 class SaveStream:
     """Begins requests in their order; holds the sender back while too many of them wait.
 
-    begin: takes a bundle of requests in and sees to it that its ticket is answered.
-    room: waits until so many requests of some size together may begin.
+    begin: takes saves in and sees to it that their ticket is answered.
+    room: waits until so many saves of some size together may begin.
+    pace: waits until so many saves may begin, by the limits of their tenant.
     """
 
     def __init__(
-        self, begin: Callable[[Bundle, Ticket], None], room: Callable[[int, int], Awaitable[None]], window: Window
+        self,
+        begin: Callable[[Chunk, Ticket], None],
+        room: Callable[[int, int], Awaitable[None]],
+        window: Window,
+        observer: SaveObserver | None = None,
+        pace: Callable[[int], Awaitable[None]] | None = None,
     ) -> None:
         self.ended = False
         self._begin = begin
         self._room = room
         self._window = window
+        self._observer = observer
+        self._pace = pace
         self._waiting = 0
         self._waiting_bytes = 0
-        self._answers: deque[tuple[Bundle, bytes]] = deque()
+        self._answers: deque[tuple[Chunk, bytes]] = deque()
         self._unsent = 0
         """How many requests these answers are for."""
         self._takes_many = False
@@ -94,12 +115,19 @@ class SaveStream:
             raise Failure(Reason.DRAINING, "the server ends this call; what is not answered is for another one")
         taking.result()
 
-    def answered(self, bundle: Bundle, data: bytes) -> None:
-        """Take the answer to a bundle of requests."""
-        self._waiting -= bundle.saves
-        self._waiting_bytes -= len(bundle.data)
-        self._unsent += bundle.saves
-        self._answers.append((bundle, data))
+    def answered(self, chunk: Chunk, data: bytes) -> None:
+        """Take the answer to saves. It goes out when the observer agrees."""
+        later = self._observer.answered(chunk, data) if self._observer is not None else None
+        if later is None:
+            self._answer(chunk, data)
+        else:
+            later.add_done_callback(lambda done: self._answer(chunk, done.result()))
+
+    def _answer(self, chunk: Chunk, data: bytes) -> None:
+        self._waiting -= chunk.saves
+        self._waiting_bytes -= len(chunk.data)
+        self._unsent += chunk.saves
+        self._answers.append((chunk, data))
         self._moved.set()
         self._changed.set()
 
@@ -116,20 +144,22 @@ class SaveStream:
     async def _take(self, requests: AsyncIterator[bytes]) -> None:
         most = min(MOST_TOGETHER, self._window.requests)
         async for data in requests:
-            for bundle in bundles(data, most):
-                self._takes_many |= bundle.is_batch
-                await self._enter(bundle)
-                self._begin(bundle, Ticket(self, bundle))
+            for chunk in chunks(data, most):
+                self._takes_many |= chunk.is_batch
+                if self._pace is not None:
+                    await self._pace(chunk.saves)
+                await self._enter(chunk)
+                self._begin(chunk, Ticket(self, chunk))
 
-    async def _enter(self, bundle: Bundle) -> None:
+    async def _enter(self, chunk: Chunk) -> None:
         """Wait for room."""
-        size = len(bundle.data)
-        await self._room(size, bundle.saves)
-        while self._is_full(size, bundle.saves):
+        size = len(chunk.data)
+        await self._room(size, chunk.saves)
+        while self._is_full(size, chunk.saves):
             self._moved.clear()
             await self._moved.wait()
-            await self._room(size, bundle.saves)  # which others may have taken meanwhile
-        self._waiting += bundle.saves
+            await self._room(size, chunk.saves)  # which others may have taken meanwhile
+        self._waiting += chunk.saves
         self._waiting_bytes += size
 
     def _is_full(self, size: int, count: int) -> bool:

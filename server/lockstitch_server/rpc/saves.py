@@ -9,19 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple, TypeAlias
 
-from google.protobuf.message import Message
-
 from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch_server.config import Limits
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.core.intake import save_operation, save_writes_operation
+from lockstitch_server.core.intake import Intake, save_writes_operation
 from lockstitch_server.core.operations import Operation, Result, Saved
 from lockstitch_server.engine.committer import Committer
 from lockstitch_server.rpc import save_answers
 from lockstitch_server.rpc.observers import SaveCounts
 from lockstitch_server.rpc.requests import Requests
-from lockstitch_server.rpc.save_answers import items_of
-from lockstitch_server.rpc.usual import UsualSaves
+from lockstitch_server.rpc.stream_batches import items_of, request_id
 from lockstitch_server.telemetry.trace_context import ID_BYTES, trace_id_in
 
 STREAM_OVERHEAD = 16 * 1024 + 64
@@ -61,14 +58,18 @@ class Item(NamedTuple):
     """A save out of a message."""
 
     number: int
-    save: pb.SaveRequest
-    trace_id: bytes
-    carrier: Mapping[str, str]
+    whole: pb.SaveRequest | pb.SaveStreamRequest
+    """What the message said of it: a SaveRequest or a SaveStreamRequest."""
+    trace_id: bytes = b""
+    carrier: Mapping[str, str] = {}
     """What names the trace that it is a part of, where it does so itself."""
-    whole: Message
-    """With all that the message said of it."""
-    is_flat: bool
-    """Whether it holds no other saves, as it must not."""
+
+
+class Undecodable(NamedTuple):
+    """An item of a batch that is no message; its neighbours are carried out."""
+
+    number: int
+    failure: Failure
 
 
 class Saves:
@@ -77,7 +78,7 @@ class Saves:
     def __init__(self, committer: Committer, limits: Limits, counts: SaveCounts | None = None) -> None:
         self._committer = committer
         self._requests = Requests(limits)
-        self._usual = UsualSaves(limits)
+        self._intake = Intake()
         self._counts = counts
         self._turn = asyncio.Lock()
         self._largest_item = limits.max_message_bytes + STREAM_OVERHEAD
@@ -113,46 +114,40 @@ class Saves:
             return [(0, failure)]
 
     def _read_saves(self, asked: Asked) -> list[Wanted]:
-        """Quickly where that can be done, else anew. Fails with what stands against the message as a whole."""
+        """What is asked for, or why it cannot be done. Fails with what stands against the message as a whole."""
         if asked.kind == Kind.SAVE:
             self._requests.check_size(len(asked.data))
-        if len(asked.data) > self._largest_item:
-            return [(item.number, self._closely(item, asked)) for item in self._items(asked)]
-        read, tenant = self._usual.read, asked.tenant
-        done = [
-            (number, read(save, tenant, trace_id) if is_flat else None)
-            for number, save, trace_id, _, _, is_flat in self._items(asked)
-        ]
-        found: list[Wanted] = [(number, save) for number, save in done if save is not None]
-        if len(found) == len(done):
-            return found
-        again = self._items(asked)
-        return [(number, save or self._closely(item, asked)) for (number, save), item in zip(done, again, strict=True)]
+        return [(item.number, self._operation(item, asked)) for item in self._items(asked)]
 
-    def _items(self, asked: Asked) -> list[Item]:
+    def _items(self, asked: Asked) -> list[Item | Undecodable]:
         """The saves of a message. Fails with INVALID_FIELD where it is none."""
         own = asked.trace[:ID_BYTES]
         if asked.kind == Kind.SAVE:
-            request = self._requests.parse(pb.SaveRequest, asked.data)
-            return [Item(0, request, own, {}, request, is_flat=True)]
-        message = self._requests.parse(pb.SaveStreamRequest, asked.data)
-        items = items_of(message) if asked.kind == Kind.BATCH else [message]
-        return [_item(item, own) for item in items]
+            return [Item(0, self._requests.parse(pb.SaveRequest, asked.data), own)]
+        items = items_of(asked.data) if asked.kind == Kind.BATCH else [asked.data]
+        return [self._item(data, own) for data in items]
 
-    def _closely(self, item: Item, asked: Asked) -> Operation | Failure:
+    def _item(self, data: bytes, own: bytes) -> Item | Undecodable:
+        try:
+            item = self._requests.parse(pb.SaveStreamRequest, data)
+        except Failure as failure:
+            return Undecodable(request_id(data), failure)
+        carrier = item.trace_context
+        return Item(item.request_id, item, trace_id_in(carrier) or own, carrier)
+
+    def _operation(self, item: Item | Undecodable, asked: Asked) -> Operation | Failure:
         """What is asked for, or what is wrong with it."""
+        if isinstance(item, Undecodable):
+            return item.failure
+        whole = item.whole
         try:
             if len(asked.data) > self._largest_item:
-                self._requests.check_size(item.whole.ByteSize(), self._largest_item)
-            self._requests.check(item.whole)
-            return save_operation(item.save, asked.tenant, item.trace_id)
+                self._requests.check_size(whole.ByteSize(), self._largest_item)
+            self._requests.check(whole)
+            save = whole.save if isinstance(whole, pb.SaveStreamRequest) else whole
+            return self._intake.save(save, asked.tenant, item.trace_id)
         except Failure as failure:
             return failure
-
-
-def _item(item: pb.SaveStreamRequest, own: bytes) -> Item:
-    carrier = item.trace_context
-    return Item(item.request_id, item.save, trace_id_in(carrier) or own, carrier, item, is_flat=not item.batch)
 
 
 def _result(wanted: Operation | Failure, done: Iterator[Result | Failure]) -> Result | Failure:

@@ -10,19 +10,19 @@ decided whether it is sampled, and here it has its span.
 import asyncio
 import time
 from collections.abc import Sequence
-from operator import attrgetter
 from typing import NamedTuple
 
+from lockstitch.v1.checkpoint_service_pb2 import SaveStreamRequest
 from lockstitch_server.config import Limits
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.core.operations import DraftDelta, Operation, Result, Save, Saved
+from lockstitch_server.core.operations import Operation, Result, Saved
 from lockstitch_server.engine.committer import Committer
 from lockstitch_server.rpc.call_spans import CallSpans, path
 from lockstitch_server.rpc.dispatch import CHECKPOINT_SERVICE
 from lockstitch_server.rpc.errors import code_of
 from lockstitch_server.rpc.observers import SaveCounts
-from lockstitch_server.rpc.peek import Subject
-from lockstitch_server.rpc.saves import Asked, Item, Kind, Saves, Wanted
+from lockstitch_server.rpc.request_subject import RequestSubject, subject_of
+from lockstitch_server.rpc.saves import Asked, Item, Kind, Saves, Undecodable, Wanted
 from lockstitch_server.telemetry.tracing import (
     Attributes,
     Begun,
@@ -38,8 +38,6 @@ SAVE_STREAM = CHECKPOINT_SERVICE.methods_by_name["SaveStream"]
 SAVE_STREAM_PATH = path(SAVE_STREAM)
 QUEUE, VALIDATE, COMMIT = Sort("queue"), Sort("validate"), Sort("commit")
 NO_BAGGAGE: Attributes = {}
-CARRIER = attrgetter("carrier")
-"""Of an Item. Most have none, and that is found out for every save."""
 
 
 class _Sampled(NamedTuple):
@@ -50,6 +48,7 @@ class _Sampled(NamedTuple):
     span: Begun
     size: int
     baggage: Attributes
+    about: RequestSubject
 
 
 class _Traced(NamedTuple):
@@ -122,28 +121,33 @@ class TracedSaves(Saves):
             at = now
         return all_read, traced
 
-    def _items(self, asked: Asked) -> list[Item]:
+    def _items(self, asked: Asked) -> list[Item | Undecodable]:
         items = super()._items(asked)
-        if asked.came:
-            self._sampled = [] if self._are_unsampled(asked, items) else self._begin_items(asked, items)
+        if not asked.came or self._are_unsampled(asked, items):
+            return items
+        for number, item in enumerate(items):
+            if isinstance(item, Item) and (sampled := self._begin_item(asked, number, item)):
+                self._sampled.append(sampled)
+                # The checkpoint keeps the id of its trace, also of one that begins here.
+                items[number] = item._replace(trace_id=sampled.span.trace_id)
         return items
 
-    def _are_unsampled(self, asked: Asked, items: Sequence[Item]) -> bool:
+    def _are_unsampled(self, asked: Asked, items: Sequence[Item | Undecodable]) -> bool:
         """Whether the saves of a stream's message belong to no trace, and none begins one: so are most."""
-        return not (asked.trace or any(map(CARRIER, items))) and self._passes(len(items))
+        if asked.trace or any(isinstance(item, Item) and item.carrier for item in items):
+            return False
+        return self._passes(len(items))
 
-    def _begin_items(self, asked: Asked, items: Sequence[Item]) -> list[_Sampled]:
-        """The spans of those saves of a stream that are sampled; they begin when the saves came."""
-        own, propagation = carried_parent(asked.trace), self._tracer.propagation
-        sampled = []
-        for number, item in enumerate(items):
-            carrier = item.carrier
-            parent = propagation.parent(carrier) if carrier else own
-            begun = self._tracer.begin_within(SAVE_STREAM_PATH, parent, asked.came)
-            if isinstance(begun, Begun):
-                size = item.whole.ByteSize()
-                sampled.append(_Sampled(number, begun, size, propagation.baggage(carrier) if carrier else NO_BAGGAGE))
-        return sampled
+    def _begin_item(self, asked: Asked, number: int, item: Item) -> _Sampled | None:
+        """The span of a save of a stream, if it is sampled; it begins when the save came."""
+        carrier, propagation = item.carrier, self._tracer.propagation
+        parent = propagation.parent(carrier) if carrier else carried_parent(asked.trace)
+        begun = self._tracer.begin_within(SAVE_STREAM_PATH, parent, asked.came)
+        if not isinstance(begun, Begun):
+            return None
+        assert isinstance(item.whole, SaveStreamRequest)
+        baggage = propagation.baggage(carrier) if carrier else NO_BAGGAGE
+        return _Sampled(number, begun, item.whole.ByteSize(), baggage, subject_of(item.whole.save))
 
     async def _commit_traced(
         self, batch: Sequence[Asked], read: Sequence[Sequence[Wanted]], traced: _Batch
@@ -181,26 +185,16 @@ class TracedSaves(Saves):
             if isinstance(save.wanted, Failure):
                 self._tell_fault(save, save.wanted.reason.value)
             if save.item is not None:
-                self._tell_item(save.item, save.wanted, result, ended)
+                self._tell_item(save.item, result, ended)
 
     def _tell_fault(self, save: _Traced, fault: str) -> None:
         at, read = save.read
         self._tracer.end(VALIDATE, within(save.span, at), {"error.type": fault}, at=read, fault=fault)
 
-    def _tell_item(
-        self, item: _Sampled, wanted: Operation | Failure, result: Result | BaseException, ended: int
-    ) -> None:
+    def _tell_item(self, item: _Sampled, result: Result | BaseException, ended: int) -> None:
         code, outcome, error = "OK", 0, None
         if isinstance(result, Saved):
             outcome = result.outcome.value
         elif isinstance(result, BaseException):
             code, error = code_of(result).name if isinstance(result, Failure) else "INTERNAL", result
-        self._spans.tell_about(
-            SAVE_STREAM, item.span, item.baggage, code, _about(wanted), item.size, ended, outcome, error
-        )
-
-
-def _about(save: Operation | Failure) -> Subject:
-    if not isinstance(save, Save):
-        return Subject()
-    return Subject(save.session_id, save.namespace, save.step, isinstance(save.state, DraftDelta))
+        self._spans.tell_about(SAVE_STREAM, item.span, item.baggage, code, item.about, item.size, ended, outcome, error)

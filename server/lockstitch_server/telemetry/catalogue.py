@@ -94,6 +94,12 @@ _ALL = (
     Metric("lockstitch.checkpoints", "gauge", "{checkpoint}", "Checkpoints in the database."),
     Metric("lockstitch.stored", "gauge", "By", "Bytes of all sessions, without what the database adds to them."),
     Metric("lockstitch.leases", "gauge", "{lease}", "Leases that are live."),
+    Metric(
+        "lockstitch.audit.lost",
+        "counter",
+        "{record}",
+        "Records of the audit log that were dropped, since too many waited for the file or it could not be written.",
+    ),
     Metric("lockstitch.watchers", "updown", "{call}", "WatchSession calls that are open."),
     Metric("lockstitch.sweeps", "counter", "{sweep}", "Passes over all sessions, by how they ended.", ("error.type",)),
     Metric("lockstitch.swept.sessions", "counter", "{session}", "Sessions that sweeps have looked at."),

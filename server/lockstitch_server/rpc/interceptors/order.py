@@ -14,6 +14,7 @@ ORDER = (
     "audit",  # whoever is turned away after this is recorded
     "authentication",  # from here on it is known who calls
     "tenant_limits",  # what a tenant may not do takes nothing from its share
+    "required_audit",  # what nobody else refuses is carried out only if it will be recorded
 )
 
 

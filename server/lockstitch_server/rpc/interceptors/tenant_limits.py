@@ -1,14 +1,14 @@
 """Keeps each tenant to its share: calls in a second, and calls at once."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
+from functools import partial
 
 from google.protobuf.descriptor import MethodDescriptor
 
 from lockstitch_server.config import Tenants
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.rpc.bundles import saves_in
 from lockstitch_server.rpc.context import CallContext
 from lockstitch_server.rpc.handlers import Incoming, StreamHandler, UnaryHandler
 
@@ -75,7 +75,7 @@ class TenantLimits:
             with self._under_way(context.tenant) as tenant:
                 await self._turn(tenant)
                 if not isinstance(incoming, bytes) and tenant.pace is not None:
-                    incoming = _paced(incoming, tenant.pace)
+                    context.pace_saves = partial(_paced, tenant.pace)
                 async with aclosing(handle(incoming, context)) as answers:
                     async for answer in answers:
                         yield answer
@@ -123,13 +123,10 @@ class TenantLimits:
         self._tenants = {name: tenant for name, tenant in self._tenants.items() if not tenant.is_idle(now)}
 
 
-async def _paced(requests: AsyncIterator[bytes], pace: Pace) -> AsyncIterator[bytes]:
-    """The requests of a stream, each when its saves may begin; until then no more of them are read."""
-    loop = asyncio.get_running_loop()
-    async for data in requests:
-        if wait := pace.reserve(loop.time(), saves_in(data), float("inf")):
-            await asyncio.sleep(wait)
-        yield data
+async def _paced(pace: Pace, saves: int) -> None:
+    """Wait until so many saves of a stream may begin; until then no more of it is read."""
+    if wait := pace.reserve(asyncio.get_running_loop().time(), saves, float("inf")):
+        await asyncio.sleep(wait)
 
 
 def _limited(message: str, limit: float, seconds: float) -> Failure:
