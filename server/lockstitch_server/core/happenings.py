@@ -56,20 +56,26 @@ def seen_now(session: Session) -> Seen:
     return Seen(session.row.revision, session.row.created_at, _lease(session))
 
 
-def news(session: Session, saved: Sequence[SavedCheckpoint], seen: Seen, *, more: bool) -> News:
-    """What has happened since. Fails with RESUME_TOO_OLD where some of it cannot be told any more.
+def news(
+    session: Session, saved: Sequence[SavedCheckpoint], seen: Seen, *, more: bool, complete: bool = True
+) -> News:
+    """What has happened since.
 
     saved: its checkpoints of later revisions, in order; `more`: there are others after them.
+    complete: fail with RESUME_TOO_OLD where some of it cannot be told any more. Otherwise deletions are told, and
+    what was saved and deleted since is not.
     """
+    if complete and session.deleted_revision > seen.revision:
+        raise _too_old(session)
     if session.is_new and seen.created_at:  # nothing is left that could tell of its end
-        raise _too_old(session)
-    if session.deleted_revision > seen.revision:
-        raise _too_old(session)
+        if complete:
+            raise _too_old(session)
+        return News([Event("session_deleted", seen := Seen(seen.revision))], seen)
     if not session.alive:
         return _gone(session, saved, seen)
     events: list[Event] = []
     if seen.created_at not in (0, session.row.created_at):
-        if not session.deletion_revision:  # nothing was left of the session that was watched
+        if complete and not session.deletion_revision:  # nothing was left of the session that was watched
             raise _too_old(session)
         seen = Seen(max(seen.revision, min(session.deletion_revision, session.row.revision)), 0, seen.lease)
         events.append(Event("session_deleted", seen))

@@ -62,7 +62,12 @@ class Watcher:
         heartbeat: float,
         closing: "asyncio.Future[None]",
     ) -> AsyncGenerator[Told, None]:
-        """What happens after what was seen (None: from now on). Fails with RESUME_TOO_OLD, DRAINING."""
+        """What happens after what was seen (None: from now on). Fails with DRAINING.
+
+        Fails with RESUME_TOO_OLD only at the first look: a watch that has begun goes on, and tells of checkpoints that
+        were saved and deleted between two looks as deleted.
+        """
+        complete = seen is not None
         subscription = _Subscription(session_key(tenant, session_id))
         self._subscribe(subscription)
         try:
@@ -72,7 +77,8 @@ class Watcher:
             quiet = _Quiet(heartbeat)
             while True:
                 subscription.changed.clear()
-                found, more = await self._news(tenant, session_id, seen)
+                found, more = await self._news(tenant, session_id, seen, complete=complete)
+                complete = False
                 for event in found.events:
                     yield Told(event, event.seen)
                     quiet.over()
@@ -90,12 +96,12 @@ class Watcher:
             with suppress(asyncio.CancelledError):
                 await self._polling
 
-    async def _news(self, tenant: str, session_id: str, seen: Seen) -> tuple[News, bool]:
+    async def _news(self, tenant: str, session_id: str, seen: Seen, *, complete: bool) -> tuple[News, bool]:
         async def unit(keeper: Keeper) -> tuple[News, bool]:
             session = await keeper.get(tenant, session_id)
             saved = await keeper.saved_since(session, seen.revision, PAGE + 1, lately=_is_large(session))
             more = len(saved) > PAGE
-            return news(session, saved[:PAGE], seen, more=more), more
+            return news(session, saved[:PAGE], seen, more=more, complete=complete), more
 
         return await self._store.look(unit)
 

@@ -171,6 +171,21 @@ class TestWatchSession:
         assert (error.code.name, error.reason) == ("OUT_OF_RANGE", "RESUME_TOO_OLD")
         assert error.metadata == {"session_id": session}
 
+    async def test_goes_on_when_what_was_just_saved_is_deleted(self, api: Api, session: str) -> None:
+        """Between two looks of the server: the save can no longer be told, and its deletion is."""
+        await saved(api, session, 1)
+        async with watching(api, session) as watch:
+            await watch.next()
+            for _ in range(10):
+                await saved(api, session, 2)
+                await rewind(api, session, "1")
+            await saved(api, session, 9)
+            kinds = set[str]()
+            while (event := await watch.event()).saved.checkpoint_id != "9":
+                kinds.add(event.WhichOneof("event"))
+            assert "checkpoints_deleted" in kinds
+            assert kinds <= {"checkpoints_deleted", "saved"}
+
     async def test_what_was_told_may_be_deleted(self, api: Api, session: str) -> None:
         await saved(api, session, 1, 2)
         async with watching(api, session) as watch:

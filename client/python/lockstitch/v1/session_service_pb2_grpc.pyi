@@ -81,10 +81,11 @@ class SessionServiceStub:
     in the order of revisions, each event once, until the client ends the call.
     A checkpoint that is replaced before its event is given is given as it is
     then. The session need not exist yet. Errors: INVALID_ARGUMENT; OUT_OF_RANGE
-    (RESUME_TOO_OLD) where something that happened since can no longer be told,
-    as checkpoints saved since have been deleted: load the session anew and
-    watch without a token; UNAVAILABLE when the server stops: watch again with
-    the last token.
+    (RESUME_TOO_OLD) where something that happened since `resume_token` can no
+    longer be told, as checkpoints saved since have been deleted: load the
+    session and watch without a token; UNAVAILABLE when the server stops: watch
+    again with the last token. A watch that has begun goes on: it tells
+    checkpoints that were deleted before they were told as deleted only.
     """
     AcquireLease: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.AcquireLeaseRequest, _session_service_pb2.AcquireLeaseResponse]
     """Takes the lease of a session, which need not exist yet. Every lease has a
@@ -152,10 +153,11 @@ class SessionServiceAsyncStub(SessionServiceStub):
     in the order of revisions, each event once, until the client ends the call.
     A checkpoint that is replaced before its event is given is given as it is
     then. The session need not exist yet. Errors: INVALID_ARGUMENT; OUT_OF_RANGE
-    (RESUME_TOO_OLD) where something that happened since can no longer be told,
-    as checkpoints saved since have been deleted: load the session anew and
-    watch without a token; UNAVAILABLE when the server stops: watch again with
-    the last token.
+    (RESUME_TOO_OLD) where something that happened since `resume_token` can no
+    longer be told, as checkpoints saved since have been deleted: load the
+    session and watch without a token; UNAVAILABLE when the server stops: watch
+    again with the last token. A watch that has begun goes on: it tells
+    checkpoints that were deleted before they were told as deleted only.
     """
     AcquireLease: _aio.UnaryUnaryMultiCallable[_session_service_pb2.AcquireLeaseRequest, _session_service_pb2.AcquireLeaseResponse]  # type: ignore[assignment]
     """Takes the lease of a session, which need not exist yet. Every lease has a
@@ -262,10 +264,11 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         in the order of revisions, each event once, until the client ends the call.
         A checkpoint that is replaced before its event is given is given as it is
         then. The session need not exist yet. Errors: INVALID_ARGUMENT; OUT_OF_RANGE
-        (RESUME_TOO_OLD) where something that happened since can no longer be told,
-        as checkpoints saved since have been deleted: load the session anew and
-        watch without a token; UNAVAILABLE when the server stops: watch again with
-        the last token.
+        (RESUME_TOO_OLD) where something that happened since `resume_token` can no
+        longer be told, as checkpoints saved since have been deleted: load the
+        session and watch without a token; UNAVAILABLE when the server stops: watch
+        again with the last token. A watch that has begun goes on: it tells
+        checkpoints that were deleted before they were told as deleted only.
         """
 
     @_abc_1.abstractmethod

@@ -2327,10 +2327,11 @@ pub mod session_service_client {
         /// in the order of revisions, each event once, until the client ends the call.
         /// A checkpoint that is replaced before its event is given is given as it is
         /// then. The session need not exist yet. Errors: INVALID_ARGUMENT; OUT_OF_RANGE
-        /// (RESUME_TOO_OLD) where something that happened since can no longer be told,
-        /// as checkpoints saved since have been deleted: load the session anew and
-        /// watch without a token; UNAVAILABLE when the server stops: watch again with
-        /// the last token.
+        /// (RESUME_TOO_OLD) where something that happened since `resume_token` can no
+        /// longer be told, as checkpoints saved since have been deleted: load the
+        /// session and watch without a token; UNAVAILABLE when the server stops: watch
+        /// again with the last token. A watch that has begun goes on: it tells
+        /// checkpoints that were deleted before they were told as deleted only.
         pub async fn watch_session(
             &mut self,
             request: impl tonic::IntoRequest<super::WatchSessionRequest>,
