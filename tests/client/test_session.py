@@ -16,8 +16,6 @@ from lockstitch import (
     VersionedState,
     checkpoint_from_session,
     checkpoint_from_step_report,
-    json_text,
-    json_value,
     message,
     node,
     restore_session_state,
@@ -100,17 +98,6 @@ def test_a_checkpoint_without_a_state_is_no_session() -> None:
     told = "session 's' at step 4 has no state: it was loaded with View.HEADER, or saved without a state"
     with pytest.raises(ValueError, match=told):
         restore_session_state(Checkpoint(session_id="s", step=4))
-
-
-@pytest.mark.parametrize("value", [None, True, 2**70, -1.5, "h\u00e9", [1, {"a": []}]], ids=repr)
-def test_json_text_and_back(value: object) -> None:
-    assert json_value(json_text(value)) == value
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), {"a": object()}, b"bytes"])
-def test_what_is_not_json(value: object) -> None:
-    with pytest.raises((TypeError, ValueError)):
-        json_text(value)
 
 
 def test_a_message() -> None:

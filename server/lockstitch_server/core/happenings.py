@@ -56,9 +56,7 @@ def seen_now(session: Session) -> Seen:
     return Seen(session.row.revision, session.row.created_at, _lease(session))
 
 
-def news(
-    session: Session, saved: Sequence[SavedCheckpoint], seen: Seen, *, more: bool, complete: bool = True
-) -> News:
+def news(session: Session, saved: Sequence[SavedCheckpoint], seen: Seen, *, more: bool, complete: bool = True) -> News:
     """What has happened since.
 
     saved: its checkpoints of later revisions, in order; `more`: there are others after them.
