@@ -1,5 +1,6 @@
 """All commands. Their modules import little, so that `lockstitch --help` and shell completion are quick."""
 
+import inspect
 import os
 from collections.abc import Callable
 from typing import Annotated
@@ -47,3 +48,16 @@ app.add_typer(session.app, name="session", rich_help_panel="Look at what it keep
 app.add_typer(keys.app, name="keys", rich_help_panel="Run a server")
 bring.app.command()(upkeep.archive)
 app.add_typer(bring.app, name="import", rich_help_panel="Bring in what others kept")
+
+
+def _escape(group: typer.Typer) -> None:
+    """Keep the brackets of help texts: rich takes them for markup."""
+    for command in group.registered_commands:
+        text = command.help or inspect.getdoc(command.callback) or ""
+        command.help = text.replace("[", r"\[")
+    for inner in group.registered_groups:
+        if inner.typer_instance is not None:
+            _escape(inner.typer_instance)
+
+
+_escape(app)
