@@ -223,6 +223,24 @@ class TestDiff:
             '  ~ Custom("planner") messages: 1 → 4',
         ]
 
+    def test_names_and_places_of_changes(self, target: str) -> None:
+        """Channels have the names that their owners gave them; a change far behind in a long text can be seen."""
+        with lockstitch.Client(target) as client:
+            for step, end in ((1, "one"), (2, "two")):
+                made = lockstitch.Checkpoint(session_id="long", step=step)
+                made.state.custom["tool_call_ids"].version = f"{step}"
+                made.state.extra.entries["plan_a"] = f'"{"x" * 1000}{end}"'
+                made.state.messages.items.append(lockstitch.message("user", f"{'y' * 1000} {end}"))
+                client.save(made)
+            lines = run(target, "diff", "long", "1", "2").out.splitlines()
+            client.delete_sessions(["long"], tombstone=0)
+        assert "custom/tool_call_ids  version 1 → 2" in lines
+        (message,) = [line for line in lines if line.startswith("  ~ [0]")]
+        assert message.endswith("y one (1004 characters) → user: …" + "y" * 39 + " two (1004 characters)")
+        (entry,) = [line for line in lines if line.startswith("  ~ plan_a")]
+        assert 'xone" (1005 characters) → …' in entry
+        assert entry.endswith('xtwo" (1005 characters)')
+
     def test_errors(self, target: str) -> None:
         text = run(target, "diff", "errors", "0", "1").out
         assert "  + [0] slow answer  node fetch, step 1, " in text

@@ -77,3 +77,24 @@ def test_long_texts_are_cut_unless_they_are_asked_for() -> None:
     assert words.line(text, full=True) == text
     assert words.block("a\n" * 10, full=False) == "a\na\na\na\na\na… (20 characters)"
     assert words.block("a\n" * 10, full=True) == "a\n" * 10
+
+
+def test_a_long_text_is_cut() -> None:
+    assert words.line("x" * 400, False) == "x" * 400
+    assert words.line("x" * 401, False) == f"{'x' * 400}… (401 characters)"
+    assert words.line("x" * 401, True) == "x" * 401
+    assert words.line(f"{'x' * 500}y", False, 490) == f"…{'x' * 10}y (501 characters)"
+    assert words.line("x" * 1000, False, 100) == f"…{'x' * 400}… (1000 characters)"
+
+
+@given(st.text("ab", max_size=10), st.integers(0, 3000), st.text("ab", max_size=10), st.integers(0, 3000))
+def test_a_change_can_be_seen_in_long_texts(before: str, common: int, after: str, rest: int) -> None:
+    old, new = (f"{'-' * common}{text}{'-' * rest}" for text in (before, after))
+    start = words.difference_start(old, new)
+    shown_old, shown_new = (words.line(text, False, start).rpartition(" (")[0] or text for text in (old, new))
+    assert (shown_old == shown_new) <= (old == new)
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 entries"), (1, "1 entry"), (2, "2 entries")])
+def test_counts(number: int, text: str) -> None:
+    assert words.count(number, "entry", "entries") == text

@@ -58,7 +58,7 @@ def test_values(value: object) -> None:
         (
             {"a": [0, (1, 2)]},
             TypeError,
-            r"value\['a'\]\[1\] is of type tuple, which JSON does not have, and would come back as a list",
+            r"value\['a'\]\[1\] is of type tuple, .* would come back as a list",
         ),
         ([{"b": math.nan}], ValueError, r"value\[0\]\['b'\] is nan"),
         ({"a": b"x"}, TypeError, r"value\['a'\] is of type bytes"),

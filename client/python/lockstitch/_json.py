@@ -70,7 +70,7 @@ def value(text: str) -> object:
         raise ValueError("the text is nested too deep") from error
     if losses.any:
         _raise_loss(found, [])
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _check(value: object, path: list[str | int]) -> None:

@@ -11,6 +11,9 @@ from google.protobuf.message import Message
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, CustomChannel, VersionedState
 from lockstitch_server.cli.exact_json import JsonText
 
+CUSTOM = "custom/"
+"""Before the names of custom channels."""
+
 Kind = Literal["added", "removed", "changed"]
 Channel = Literal["messages", "extra", "errors"]
 # Of a list an index: in the new list, or in the old one for what was removed. Of a map a key. None: the whole thing.
@@ -54,7 +57,7 @@ def _state(old: VersionedState, new: VersionedState) -> Iterator[Section]:
     yield Section("extra", list(extra), _versions(old, new, "extra"))
     yield Section("errors", list(errors), _versions(old, new, "errors"))
     for name in sorted({*old.custom, *new.custom}):
-        yield _custom(f"custom/{name}", _get(old.custom, name), _get(new.custom, name))
+        yield _custom(f"{CUSTOM}{name}", _get(old.custom, name), _get(new.custom, name))
 
 
 def _versions(old: VersionedState, new: VersionedState, name: Channel) -> tuple[int | None, int | None]:

@@ -10,7 +10,7 @@ from lockstitch.v1.checkpoint_pb2 import BlobList, Checkpoint, ErrorEvent, Messa
 from lockstitch_server.cli import words
 from lockstitch_server.cli.checkpoint_view import error
 from lockstitch_server.cli.console import heading
-from lockstitch_server.cli.difference import Change, Key, Section
+from lockstitch_server.cli.difference import CUSTOM, Change, Key, Section
 from lockstitch_server.cli.lists_view import names, nodes
 from lockstitch_server.cli.output import printable
 
@@ -51,9 +51,14 @@ def lines(old: Checkpoint, new: Checkpoint, sections: Sequence[Section], full: b
         yield Text("no difference")
     for section in sections:
         yield Text()
-        yield heading(printable(section.name.replace("_", " ")), _versions(section))
+        yield heading(_title(section.name), _versions(section))
         for change in section.changes:
             yield _line(change, full)
+
+
+def _title(name: str) -> str:
+    """A part's name in words; the names of custom channels are their owners', and stay as they are."""
+    return printable(name if name.startswith(CUSTOM) else name.replace("_", " "))
 
 
 def _versions(section: Section) -> str:
@@ -66,12 +71,14 @@ def _versions(section: Section) -> str:
 def _line(change: Change, full: bool) -> Text:
     sign, style = _SIGNS[change.kind]
     text = Text.assemble((f"  {sign} ", style), (_key(change.key), "bold"))
+    # Where both are long, what is shown of them begins shortly before they differ.
+    start = 0 if full or change.kind != "changed" else words.difference_start(_text(change.old), _text(change.new))
     if change.kind != "added":
-        text.append_text(_value(change.old, full))
+        text.append_text(_value(change.old, full, start))
     if change.kind == "changed":
         text.append(" → ", "dim")
     if change.kind != "removed":
-        text.append_text(_value(change.new, full))
+        text.append_text(_value(change.new, full, start))
     return text
 
 
@@ -85,19 +92,25 @@ def _key(key: Key) -> str:
     return f"{shown}: "
 
 
-def _value(value: Any, full: bool) -> Text:
+def _text(value: Any) -> str:
+    """What of a value may be long."""
+    return value.content if isinstance(value, Message) else value if isinstance(value, str) else ""
+
+
+def _value(value: Any, full: bool, start: int) -> Text:
     match value:
         case Message():
-            return Text.assemble((printable(value.role) or '""', "bold"), f": {words.line(value.content, full)}")
+            content = words.line(value.content, full, start)
+            return Text.assemble((printable(value.role) or '""', "bold"), f": {content}")
         case ErrorEvent():
             return Text(" | ").join(error(value, full).split("\n"))
         case TypedBlob():
             return Text(words.blob(value))
         case BlobList():
-            return Text(f"{len(value.items)} items")
+            return Text(words.count(len(value.items), "item"))
         case list():
             return Text(_list(value) or words.NOTHING)
-    return Text(words.line(str(value), full))
+    return Text(words.line(str(value), full, start))
 
 
 def _list(values: Sequence[Any]) -> str:

@@ -12,6 +12,8 @@ from lockstitch_server.importers.weavegraph import node_text
 
 CLIPPED_CHARS = 400
 CLIPPED_LINES = 6
+CONTEXT_CHARS = 40
+"""Shown before the place where two texts differ."""
 NOTHING = "-"
 
 _UNITS = (("day", 86_400), ("h", 3600), ("min", 60), ("s", 1))
@@ -84,10 +86,22 @@ def block(text: str, full: bool) -> str:
     return shown
 
 
-def line(text: str, full: bool) -> str:
-    """A text on one line; its beginning, if it is long."""
-    shown = printable(text)
-    return shown if full or len(shown) <= CLIPPED_CHARS else f"{shown[:CLIPPED_CHARS]}… ({len(text)} characters)"
+def line(text: str, full: bool, start: int = 0) -> str:
+    """A text on one line; if it is long, a piece of it: its beginning, or what begins at `start`."""
+    shown = printable(text[start : start + CLIPPED_CHARS + 1] if not full else text)
+    if full or (not start and len(text) <= CLIPPED_CHARS and len(shown) <= CLIPPED_CHARS):
+        return shown
+    rest = len(text) > start + CLIPPED_CHARS or len(shown) > CLIPPED_CHARS
+    return f"{'…' if start else ''}{shown[:CLIPPED_CHARS]}{'…' if rest else ''} ({len(text)} characters)"
+
+
+def difference_start(old: str, new: str) -> int:
+    """Where to begin to show two texts so that what differs can be seen: 0 unless that stands far behind in both."""
+    if max(len(old), len(new)) <= CLIPPED_CHARS:
+        return 0
+    pairs = enumerate(zip(old, new, strict=False))
+    common = next((place for place, (one, other) in pairs if one != other), min(len(old), len(new)))
+    return max(0, common - CONTEXT_CHARS) if common > CLIPPED_CHARS // 2 else 0
 
 
 def blob(value: TypedBlob) -> str:
