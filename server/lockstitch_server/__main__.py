@@ -1,10 +1,18 @@
 """The command `lockstitch`, also as `python -m lockstitch_server`."""
 
+import errno
+import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import typer
 
 OWN = {"lockstitch", "lockstitch_server"}
 # What has an extra of its own; everything else comes with `server`.
 EXTRAS = {"asyncpg": "postgres"}
+FAILED, UNUSABLE = 1, 2
+UNWRITABLE = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def main() -> None:
@@ -12,10 +20,32 @@ def main() -> None:
     try:
         from lockstitch_server.cli.app import app
 
-        app(prog_name="lockstitch")
+        code = _run(app)
     except ModuleNotFoundError as error:
         print(_what_to_install(error), file=sys.stderr)
-        sys.exit(2)
+        code = UNUSABLE
+    sys.exit(code)
+
+
+def _run(app: "typer.Typer") -> int:
+    """The exit code. Output that cannot be written is told in a line; where nobody reads it any more, in none."""
+    code = 0
+    try:
+        try:
+            app(prog_name="lockstitch")
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else FAILED
+        if sys.stdout is not None:  # somebody may have closed it
+            sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in UNWRITABLE or error.filename is not None:
+            raise
+        # What is still in the buffer would be tried again at the end of the process.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno != errno.EPIPE:
+            print(f"lockstitch: cannot write the output: {error.strerror}", file=sys.stderr)
+        code = FAILED
+    return code
 
 
 def _what_to_install(error: ModuleNotFoundError) -> str:
