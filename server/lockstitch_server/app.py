@@ -50,11 +50,10 @@ from lockstitch_server.rpc.interceptors.audit import Audit, RequiredAudit
 from lockstitch_server.rpc.interceptors.authentication import Authentication
 from lockstitch_server.rpc.interceptors.order import in_order
 from lockstitch_server.rpc.interceptors.tenant_limits import TenantLimits, limits_tenants
-from lockstitch_server.rpc.receiving import Receiver, compression_options
+from lockstitch_server.rpc.receiving import Preparation, Receiver, compression_options
 from lockstitch_server.rpc.save_stream import Window
 from lockstitch_server.rpc.saves import Asked
 from lockstitch_server.rpc.sessions import SessionHandlers
-from lockstitch_server.rpc.unpacking import Unpacker
 from lockstitch_server.startup import observed, open_store
 from lockstitch_server.storage import Store
 from lockstitch_server.telemetry.hub import SILENT, Hub, create_hub
@@ -67,7 +66,6 @@ STOP_SECONDS = 0.5
 """For the last answers to leave, after the calls have ended or run out of time."""
 LEAST_PENDING = 10_000
 """How many calls may at least wait to begin."""
-MESSAGE_LIMIT = "max_message_bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +196,8 @@ async def serve_until(
         health = Health((service.full_name for service in engine.dispatcher.services), settings.health.max_watches)
         gate = Gate(settings.limits.max_calls)
         interceptors = create_interceptors(gate, settings, identification, audit, hub)
-        receiver = Receiver(Authentication(identification).identify, Unpacker(_receivable(settings), MESSAGE_LIMIT))
+        preparation = Preparation(_receivable(settings), settings.limits.max_fields)
+        receiver = Receiver(Authentication(identification).identify, preparation)
         server = _create_server(engine, interceptors, receiver, health, settings, shared=worker > 0)
         port = bind(server, settings)
         await server.start()

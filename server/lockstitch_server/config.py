@@ -106,7 +106,31 @@ class Limits(_Group):
         description="Most calls of one connection at once. Further ones wait in the client; a few may be UNAVAILABLE "
         "(REFUSED_STREAM), which clients repeat.",
     )
+    max_query_bytes: Bytes = _size(
+        8 * MIB,
+        at_least=KIB,
+        at_most=LARGEST_MESSAGE,
+        description="Largest request of all methods but those that save.",
+    )
+    max_fields: int = Field(
+        default=500_000,
+        ge=1000,
+        le=100_000_000,
+        description="Most fields of a request above 256 KiB, those of messages within it included.",
+    )
     max_metadata_entries: int = Field(default=64, ge=0, le=10_000, description="Most metadata entries of a checkpoint.")
+    max_metadata_bytes: Bytes = _size(
+        64 * KIB,
+        at_least=KIB,
+        at_most=LARGEST_MESSAGE,
+        description="Most bytes of a checkpoint's metadata entries, or of those of a filter, together.",
+    )
+    max_list_items: int = Field(
+        default=10_000,
+        ge=1,
+        le=10_000_000,
+        description="Most items in a list of nodes, channels, versions or tags.",
+    )
     max_writes: int = Field(default=10_000, ge=1, le=1_000_000, description="Most pending writes in a request.")
     max_sessions_per_stream: int = Field(
         default=10_000, ge=1, le=1_000_000, description="Most sessions that one LoadLatestStream call may ask for."

@@ -23,6 +23,9 @@ STEPS_AT_ONCE = 64
 MAX_DEPTH = 100
 """How deep JSON values are looked into."""
 
+LONGEST_REMEMBERED = 512
+"""Characters, or bytes, of a fact whose term is remembered."""
+
 
 def ran(node: NodeKind) -> Fact:
     """The fact that a node ran."""
@@ -49,9 +52,13 @@ def odd_step(namespace: str, step: int) -> Fact:
     return (STEP, namespace, str(step))
 
 
-@lru_cache(maxsize=4096)
 def term(scope: bytes, fact: Fact) -> int:
     """The term of a fact within a tenant (scope: its name) or a session (scope: its key), a signed 64-bit number."""
+    is_short = len(fact[1]) + len(fact[2]) <= LONGEST_REMEMBERED
+    return _remembered_term(scope, fact) if is_short else _term(scope, fact)
+
+
+def _term(scope: bytes, fact: Fact) -> int:
     return int.from_bytes(digest(scope, b"\0", framed(*fact))[:8], "big", signed=True)
 
 
@@ -79,17 +86,32 @@ def with_step(found: tuple[int, ...], key: bytes, namespace: str, step: int) -> 
     return tuple(sorted({*found, term(key, odd_steps(namespace, step))}))
 
 
-# The same facts come again and again.
-
-
-@lru_cache(maxsize=4096)
 def _node_term(scope: bytes, fact: Callable[[NodeKind], Fact], node: bytes) -> int:
-    return term(scope, fact(NodeKind.FromString(node)))
+    is_short = len(node) <= LONGEST_REMEMBERED
+    return _remembered_node(scope, fact, node) if is_short else _term(scope, fact(NodeKind.FromString(node)))
+
+
+def _metadata_term(scope: bytes, name: str, text: str) -> int:
+    is_short = len(name) + len(text) <= LONGEST_REMEMBERED
+    return _remembered_metadata(scope, name, text) if is_short else _term(scope, metadata(name, text))
+
+
+# The same facts come again and again. What is remembered is short, so that these take 10 MB at most.
 
 
 @lru_cache(maxsize=4096)
-def _metadata_term(scope: bytes, name: str, text: str) -> int:
-    return term(scope, metadata(name, text))
+def _remembered_term(scope: bytes, fact: Fact) -> int:
+    return _term(scope, fact)
+
+
+@lru_cache(maxsize=4096)
+def _remembered_node(scope: bytes, fact: Callable[[NodeKind], Fact], node: bytes) -> int:
+    return _term(scope, fact(NodeKind.FromString(node)))
+
+
+@lru_cache(maxsize=4096)
+def _remembered_metadata(scope: bytes, name: str, text: str) -> int:
+    return _term(scope, metadata(name, text))
 
 
 def stored_terms(tenant: str, row: CheckpointRow) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ Answers that carry checkpoints are bytes: they are put together from stored byte
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -34,6 +34,8 @@ from lockstitch_server.rpc.saves import Asked, Kind
 from lockstitch_server.rpc.stream_batches import Chunk
 
 MAX_NS = 2**63 - 1
+SHORT_JSON = 1024
+"""Characters of JSON that are taken apart at once."""
 STREAM_WINDOW = 64
 """How many sessions of a LoadLatestStream are loaded at once."""
 
@@ -129,7 +131,8 @@ class Handlers:
     async def ListCheckpoints(self, request: pb.ListCheckpointsRequest, context: CallContext) -> bytes:
         bound_to = fingerprint(request, context.tenant)
         token = read_token(request.page_token, bound_to)
-        query = _checkpoint_query(request, context, self._page_size(request.page_size), token)
+        facts = await _facts(request)
+        query = _checkpoint_query(request, context, self._page_size(request.page_size), token, facts)
         selection = Selection(state=_with_state(request), writes=request.include_writes)
         page = await self._lister.checkpoints(query, selection, total=request.include_total)
         return _checkpoint_page(page, bound_to)
@@ -199,11 +202,23 @@ def _load_latest(request: pb.LoadLatestRequest, context: CallContext) -> LoadQue
     )
 
 
+async def _facts(request: pb.ListCheckpointsRequest) -> list[terms.Fact]:
+    """What a filter asks of the metadata. Long JSON is taken apart in a thread: 64 KiB of it may take 0.1 s."""
+    entries = sorted(request.metadata.items())
+    if sum(len(text) for _, text in entries) <= SHORT_JSON:
+        return [terms.metadata(name, text) for name, text in entries]
+    return await asyncio.to_thread(lambda: [terms.metadata(name, text) for name, text in entries])
+
+
 def _checkpoint_query(
-    request: pb.ListCheckpointsRequest, context: CallContext, limit: int, token: PageToken | None
+    request: pb.ListCheckpointsRequest,
+    context: CallContext,
+    limit: int,
+    token: PageToken | None,
+    metadata: Sequence[terms.Fact],
 ) -> CheckpointQuery:
     key = session_key(context.tenant, request.session_id) if request.session_id else None
-    facts = [terms.metadata(name, text) for name, text in sorted(request.metadata.items())]
+    facts = list(metadata)
     if request.HasField("ran_node"):
         facts.append(terms.ran(request.ran_node))
     if request.HasField("skipped_node"):

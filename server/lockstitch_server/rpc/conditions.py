@@ -1,6 +1,7 @@
 """Rules about several fields of a message at once, and about texts that are JSON."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -79,6 +80,16 @@ def state(value: Any, limits: Limits) -> None:
     _parts(len(value.extra.entries) + len(value.custom), limits)
 
 
+def metadata(value: Any, limits: Limits) -> None:
+    """Metadata entries are short: their JSON is taken apart to be searched by."""
+    _short(value.metadata, "metadata", limits)
+
+
+def entries(value: Any, limits: Limits) -> None:
+    """The same of a filter."""
+    _short(value.entries, "entries", limits)
+
+
 def expected(value: Any, limits: Limits) -> None:
     """`none` is true where it is chosen."""
     if value.WhichOneof("expected") == "none" and not value.none:
@@ -144,6 +155,14 @@ def lease_token(request: Any, limits: Limits) -> None:
     """Names a lease."""
     if not request.lease_token:
         raise Violation("must be set", field="lease_token")
+
+
+def _short(texts: Mapping[str, str], field: str, limits: Limits) -> None:
+    size = sum(len(name.encode()) + len(text.encode()) for name, text in texts.items()) if texts else 0
+    most = limits.max_metadata_bytes
+    if size > most:
+        problem = f"has {size} bytes; the limit is {most} bytes (limits.max_metadata_bytes)"
+        raise Violation(problem, most, field=field)
 
 
 def _parts(count: int, limits: Limits) -> None:

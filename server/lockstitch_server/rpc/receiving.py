@@ -1,6 +1,9 @@
 """Reads the messages of calls. Nothing of a call is read before it is known who calls."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Protocol, TypeAlias
 
 import grpc
@@ -8,10 +11,15 @@ from google.protobuf.descriptor import MethodDescriptor
 
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.rpc.context import CallContext
-from lockstitch_server.rpc.unpacking import Unpacker
+from lockstitch_server.rpc.field_count import FieldCounter
+from lockstitch_server.rpc.unpacking import GZIP, INLINE_BYTES, unpack
 
 Identify: TypeAlias = Callable[[MethodDescriptor, CallContext], Awaitable[None]]
 """Finds out who calls; what stands against the call is `refusal` in its context then."""
+FEW_FIELDS_BYTES = 256 * 1024
+"""Messages up to this size cannot have too many fields."""
+THREADS = 2
+"""How many messages are unpacked at once: they hold at most so many times the limit of memory."""
 
 
 class Source(Protocol):
@@ -22,12 +30,39 @@ class Source(Protocol):
         ...
 
 
+class Preparation:
+    """Makes sure that messages can be parsed at little cost: within limits of bytes and of fields, which it counts.
+
+    most_bytes: of a message, after it is unpacked. Long work runs in threads.
+    """
+
+    def __init__(self, most_bytes: int, most_fields: int) -> None:
+        self._most_bytes = most_bytes
+        self._fields = FieldCounter(most_fields, "limits.max_fields")
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="lockstitch-prepare")
+
+    async def prepared(self, method: MethodDescriptor, data: bytes) -> bytes:
+        """The message as it is to be parsed. Fails with TOO_LARGE, INVALID_FIELD."""
+        if data.startswith(GZIP):
+            if len(data) <= INLINE_BYTES:
+                data = self._unpack(data)
+            else:
+                data = await asyncio.get_running_loop().run_in_executor(self._threads, self._unpack, data)
+        if len(data) > FEW_FIELDS_BYTES:
+            check = partial(self._fields.check, method.input_type, data)
+            await asyncio.get_running_loop().run_in_executor(self._threads, check)
+        return data
+
+    def _unpack(self, data: bytes) -> bytes:
+        return unpack(data, self._most_bytes, "limits.max_message_bytes")
+
+
 class Receiver:
     """Reads what callers who are let in have sent. gRPC holds back a few KB of each call that is not read."""
 
-    def __init__(self, identify: Identify, unpacker: Unpacker) -> None:
+    def __init__(self, identify: Identify, preparation: Preparation) -> None:
         self._identify = identify
-        self._unpacker = unpacker
+        self._preparation = preparation
 
     async def request(self, method: MethodDescriptor, context: CallContext, source: Source) -> bytes:
         """The request of a method that has one. Nothing where nobody knows who calls."""
@@ -35,7 +70,7 @@ class Receiver:
         if context.refusal is not None and context.principal is None:
             return b""
         try:
-            return await self._read(source)
+            return await self._read(method, source)
         except Failure as failure:
             context.refusal = context.refusal or failure
             return b""
@@ -43,17 +78,17 @@ class Receiver:
     async def requests(self, method: MethodDescriptor, context: CallContext, source: Source) -> AsyncIterator[bytes]:
         """The requests of a method that has many, which are read as they are taken."""
         await self._identify(method, context)
-        return self._all(source)
+        return self._all(method, source)
 
-    async def _all(self, source: Source) -> AsyncIterator[bytes]:
+    async def _all(self, method: MethodDescriptor, source: Source) -> AsyncIterator[bytes]:
         while isinstance(data := await source.read(), bytes):
-            yield await self._unpacker.unpack(data)
+            yield await self._preparation.prepared(method, data)
 
-    async def _read(self, source: Source) -> bytes:
+    async def _read(self, method: MethodDescriptor, source: Source) -> bytes:
         data = await source.read()
         if not isinstance(data, bytes):
             raise Failure(Reason.INVALID_FIELD, "request: the call ended without a message", field="request")
-        return await self._unpacker.unpack(data)
+        return await self._preparation.prepared(method, data)
 
 
 def compression_options() -> list[tuple[str, int]]:

@@ -17,28 +17,28 @@ class Requests:
 
     def __init__(self, limits: Limits) -> None:
         self._max_bytes = limits.max_message_bytes
+        self._max_query_bytes = limits.max_query_bytes
         self._checker = Checker(limits)
 
-    def read(self, kind: type[M], data: bytes, most: int | None = None) -> M:
-        """A request of a kind. Fails with TOO_LARGE, INVALID_FIELD, NOT_JSON.
-
-        most: how many bytes it may have, if not as many as any message.
-        """
-        self.check_size(len(data), most)
+    def read(self, kind: type[M], data: bytes) -> M:
+        """A request of a kind. Fails with TOO_LARGE, INVALID_FIELD, NOT_JSON."""
+        self.check_size(len(data))
         request = self.parse(kind, data)
         self.check(request)
         return request
 
     def check_size(self, size: int, most: int | None = None) -> None:
-        """Fails with TOO_LARGE."""
+        """Fails with TOO_LARGE.
+
+        most: how many bytes a request may have, if not as many as any message.
+        """
         if size > (most or self._max_bytes):
-            raise Failure(
-                Reason.TOO_LARGE,
-                f"request: has {size} bytes; the limit is {self._max_bytes} bytes (max_message_bytes)",
-                field="request",
-                limit=self._max_bytes,
-                size=size,
-            )
+            raise _too_large(size, self._max_bytes, "max_message_bytes")
+
+    def check_query_size(self, size: int) -> None:
+        """Fails with TOO_LARGE."""
+        if size > self._max_query_bytes:
+            raise _too_large(size, self._max_query_bytes, "max_query_bytes")
 
     def parse(self, kind: type[M], data: bytes) -> M:
         """A message that may be anything. Fails with INVALID_FIELD where it is none."""
@@ -50,3 +50,13 @@ class Requests:
     def check(self, request: Message) -> None:
         """Fails with INVALID_FIELD or NOT_JSON, naming the field and the limit."""
         self._checker.check(request)
+
+
+def _too_large(size: int, limit: int, name: str) -> Failure:
+    return Failure(
+        Reason.TOO_LARGE,
+        f"request: has {size} bytes; the limit is {limit} bytes ({name})",
+        field="request",
+        limit=limit,
+        size=size,
+    )

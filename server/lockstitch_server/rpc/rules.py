@@ -106,8 +106,14 @@ NAMESPACE = Id("max_namespace_bytes")
 CHECKPOINT_ID = Id("max_checkpoint_id_bytes")
 KEY = Text("max_key_bytes")
 STEP = Number(MAX_STEP)
-NODES = (Each(Sub()),)
+LONGEST_CHANNEL = 4096
+"""In bytes: with its prefix, longer than any key."""
+LIST = Count("max_list_items")
+NODES = (LIST, Each(Sub()))
 LABELS = (Count("max_labels"), Keys(Id(255, 1)), Values(Id(255)))
+METADATA = (Count("max_metadata_entries"), Keys(Text(255)), Values(Json()))
+CHANNELS = (LIST, Each(Text(LONGEST_CHANNEL)))
+PARTS = (Count("max_parts"), Each(KEY))
 
 RULES: Mapping[str, Mapping[str, Sequence[Rule]]] = {
     "google.protobuf.Timestamp": {"": [Custom(conditions.timestamp)]},
@@ -118,7 +124,7 @@ RULES: Mapping[str, Mapping[str, Sequence[Rule]]] = {
     "lockstitch.v1.CustomChannel": {"version": [Text(255)], "blob": [Sub()], "list": [Sub()]},
     "lockstitch.v1.ExtrasChannel": {"entries": [Keys(KEY), Values(Json())]},
     "lockstitch.v1.WeaveError": {"details": [Json(optional=True)], "": [Custom(conditions.causes)]},
-    "lockstitch.v1.ErrorEvent": {"when": [Sub()], "error": [Sub()], "context": [Json(optional=True)]},
+    "lockstitch.v1.ErrorEvent": {"when": [Sub()], "error": [Sub()], "tags": [LIST], "context": [Json(optional=True)]},
     "lockstitch.v1.ErrorsChannel": {"items": [Each(Sub())]},
     "lockstitch.v1.VersionedState": {
         "": [Custom(conditions.state)],
@@ -126,7 +132,9 @@ RULES: Mapping[str, Mapping[str, Sequence[Rule]]] = {
         "errors": [Sub()],
         "custom": [Keys(KEY), Values(Sub())],
     },
+    "lockstitch.v1.ChannelVersions": {"versions": [LIST]},
     "lockstitch.v1.Checkpoint": {
+        "": [Custom(conditions.metadata)],
         "session_id": [SESSION_ID],
         "namespace": [NAMESPACE],
         "checkpoint_id": [CHECKPOINT_ID],
@@ -134,10 +142,12 @@ RULES: Mapping[str, Mapping[str, Sequence[Rule]]] = {
         "step": [STEP],
         "state": [Sub()],
         "frontier": NODES,
+        "versions_seen": [LIST, Values(Sub())],
         "created_at": [Sub()],
         "ran_nodes": NODES,
         "skipped_nodes": NODES,
-        "metadata": [Count("max_metadata_entries"), Keys(Text(255)), Values(Json())],
+        "updated_channels": [LIST],
+        "metadata": METADATA,
         "header": [Sub()],
         "depends_on": [CHECKPOINT_ID],
     },
@@ -147,7 +157,7 @@ RULES: Mapping[str, Mapping[str, Sequence[Rule]]] = {
         "channel": [Id("max_key_bytes")],
         "value": [Sub()],
     },
-    "lockstitch.v1.ExtrasDelta": {"set": [Keys(KEY), Values(Json())]},
+    "lockstitch.v1.ExtrasDelta": {"set": [Keys(KEY), Values(Json())], "remove": PARTS},
     "lockstitch.v1.ErrorsDelta": {"append": [Each(Sub())]},
     "lockstitch.v1.CustomDelta": {"version": [Text(255)], "blob": [Sub()], "list": [Sub()], "append": [Sub()]},
     "lockstitch.v1.StateDelta": {
@@ -155,6 +165,7 @@ RULES: Mapping[str, Mapping[str, Sequence[Rule]]] = {
         "extra": [Sub()],
         "errors": [Sub()],
         "custom": [Keys(KEY), Values(Sub())],
+        "removed_custom": PARTS,
     },
     "lockstitch.v1.ExpectedLatest": {
         "expected": [OneOf()],
@@ -171,7 +182,7 @@ RULES: Mapping[str, Mapping[str, Sequence[Rule]]] = {
         "writes": [Count("max_writes"), Each(Sub())],
         "ttl": [Sub()],
     },
-    "lockstitch.v1.SaveStreamRequest": {"save": [Required()], "batch": [Count(0)]},
+    "lockstitch.v1.SaveStreamRequest": {"save": [Required()], "trace_context": [Count(100)], "batch": [Count(0)]},
     "lockstitch.v1.SaveWritesRequest": {
         "session_id": [SESSION_ID],
         "namespace": [NAMESPACE],
@@ -190,12 +201,12 @@ RULES: Mapping[str, Mapping[str, Sequence[Rule]]] = {
     "lockstitch.v1.ListSessionsRequest": {
         "": [Custom(conditions.page)],
         "session_id_prefix": [Id("max_session_id_bytes")],
-        "labels": [Keys(Id(255)), Values(Id(255))],
+        "labels": [Count("max_labels"), Keys(Id(255)), Values(Id(255))],
         "updated_since": [Sub()],
         "updated_before": [Sub()],
     },
     "lockstitch.v1.ListCheckpointsRequest": {
-        "": [Custom(conditions.checkpoints)],
+        "": [Custom(conditions.checkpoints), Custom(conditions.metadata)],
         "session_id": [Id("max_session_id_bytes")],
         "namespace": [NAMESPACE],
         "min_step": [STEP],
@@ -203,7 +214,7 @@ RULES: Mapping[str, Mapping[str, Sequence[Rule]]] = {
         "ran_node": [Sub()],
         "skipped_node": [Sub()],
         "before_checkpoint_id": [CHECKPOINT_ID],
-        "metadata": [Count("max_metadata_entries"), Keys(Text(255)), Values(Json())],
+        "metadata": METADATA,
     },
     "lockstitch.v1.RetentionPolicy": {"max_age": [Sub()]},
     "lockstitch.v1.CheckpointRef": {
@@ -211,6 +222,7 @@ RULES: Mapping[str, Mapping[str, Sequence[Rule]]] = {
         "checkpoint_id": [Id("max_checkpoint_id_bytes", 1)],
     },
     "lockstitch.v1.MetadataFilter": {
+        "": [Custom(conditions.entries)],
         "entries": [Count("max_metadata_entries", 1), Keys(Text(255)), Values(Json())],
     },
     "lockstitch.v1.GetSessionRequest": {"session_id": [SESSION_ID]},
@@ -264,5 +276,7 @@ RULES: Mapping[str, Mapping[str, Sequence[Rule]]] = {
         "session_id": [SESSION_ID],
         "namespace": [NAMESPACE],
         "checkpoint_id": [CHECKPOINT_ID],
+        "channels": CHANNELS,
+        "write_channels": CHANNELS,
     },
 }

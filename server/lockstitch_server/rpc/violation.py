@@ -2,6 +2,9 @@
 
 from lockstitch_server.core.errors import Failure, Reason
 
+LONGEST = 2000
+"""Characters of what a caller is told: names in it may be anything."""
+
 
 class Violation(Exception):
     """What is wrong with a value. On its way up it learns the path, so that a good request pays for no paths."""
@@ -21,7 +24,7 @@ class Violation(Exception):
 
     def failure(self) -> Failure:
         """What the caller is told."""
-        metadata: dict[str, object] = {"field": self.path}
+        metadata: dict[str, object] = {"field": self.path[:LONGEST]}
         if self._limit is not None:
             metadata["limit"] = self._limit
-        return Failure(self._reason, f"{self.path}: {self._problem}", **metadata)
+        return Failure(self._reason, f"{self.path}: {self._problem}"[:LONGEST], **metadata)
