@@ -67,7 +67,7 @@ class Receiver:
     async def request(self, method: MethodDescriptor, context: CallContext, source: Source) -> bytes:
         """The request of a method that has one. Nothing where nobody knows who calls."""
         await self._identify(method, context)
-        if context.refusal is not None and context.principal is None:
+        if not context.is_identified:
             return b""
         try:
             return await self._read(method, source)
