@@ -24,7 +24,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from lockstitch.adapters.langgraph._channels import from_channels, to_channel
 from lockstitch.adapters.langgraph._dependencies import KEY, Dependencies, farthest
 from lockstitch.adapters.langgraph._dumped import Dump, to_blob
-from lockstitch.adapters.langgraph._metadata import joined, split, step_field
+from lockstitch.adapters.langgraph._metadata import STEP, joined, split, step_of
 from lockstitch.adapters.langgraph._revived import Load, from_blob
 from lockstitch.v1 import checkpoint_pb2 as pb
 
@@ -94,7 +94,7 @@ def to_message(
         namespace=parent.ns,
         checkpoint_id=str(checkpoint["id"]),
         parent_id=parent.checkpoint_id,
-        step=step_field(metadata),
+        step=step_of(metadata.get(STEP)) or 0,
         state=pb.VersionedState(
             custom={
                 name: unmoved[name] if name in unmoved else to_channel(serde, value, versions.get(name), dump)

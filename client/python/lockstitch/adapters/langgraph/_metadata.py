@@ -1,55 +1,80 @@
-"""A checkpoint's metadata: scalars can be searched by, the rest goes along in the header.
+"""A checkpoint's metadata: what can be searched by is the contract's metadata, the rest goes along in the header.
 
-So does the step, another one for every checkpoint: the contract has a field for it, which can be searched by too.
+An entry alone decides where it lives (`search_text`), so that a list searches where a put has stored. The exception is
+a checkpoint with more entries than the server takes: it says so by an entry of ours, `SPILLED`.
 """
 
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, TypeGuard
+from contextlib import suppress
+from numbers import Real
+from typing import Any, SupportsInt
 
 MOST_ENTRIES = 64
 MOST_KEY_BYTES = 255
+MOST_VALUE_BYTES = 4096
 
 COUNTERS = "counters_since_delta_snapshot"
 """LangGraph's entry about DeltaChannels whose values lie with an ancestor."""
 STEP = "step"
+"""Another one for every checkpoint: the contract has a field for it, which can be searched by too."""
+RUN_ID = "run_id"
+FIRST = (RUN_ID, "source")
+"""Entries that are always among those that can be searched by."""
+SPILLED = {"lockstitch.spilled": "true"}
+"""Entries of a checkpoint that could be searched by are in the header, for lack of room."""
+_OURS = {*SPILLED, "lockstitch.delta"}
 
 
 def split(metadata: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
-    """Scalars as JSON texts; and the rest, with what JSON has no exact words for, or there is no room for."""
-    texts: dict[str, str] = {}
-    rest: dict[str, Any] = {}
-    for key, value in metadata.items():
-        searchable = is_scalar(value) and len(key.encode(errors="replace")) <= MOST_KEY_BYTES
-        searchable = searchable and not (key == STEP and is_step(value))
-        text = exact_json(value) if searchable else None
-        if text is None or len(texts) == MOST_ENTRIES:
-            rest[key] = value
-        else:
-            texts[key] = text
-    return texts, rest
+    """What can be searched by, as JSON texts; and the rest, with all that the texts do not give back exactly."""
+    found = {key: search_text(key, metadata[key]) for key in sorted(metadata, key=lambda key: key not in FIRST)}
+    texts = {key: text for key, text in found.items() if text is not None}
+    if len(texts) > MOST_ENTRIES:
+        texts = dict(list(texts.items())[: MOST_ENTRIES - 1]) | SPILLED
+    return texts, {key: value for key, value in metadata.items() if key not in texts or not is_exact(value)}
 
 
 def joined(texts: Mapping[str, str], rest: Mapping[str, Any]) -> dict[str, Any]:
     """What was split."""
-    return {**{key: json.loads(text) for key, text in texts.items()}, **rest}
+    return {**{key: json.loads(text) for key, text in texts.items() if key not in _OURS}, **rest}
 
 
-def is_step(value: object) -> TypeGuard[int]:
-    """Whether the field for steps is set by this value."""
-    return type(value) is int and -1 <= value < 2**63
+def search_text(key: str, value: object) -> str | None:
+    """The JSON text by which an entry is searched for on the server; None: it is in the header only.
+
+    Values that are equal have equal texts, be they of classes of their own.
+    """
+    if key in _OURS or (key == STEP and step_of(value) is not None) or not is_scalar(value):
+        return None
+    text, key_bytes = exact_json(_plain(value)), key.encode(errors="surrogatepass")
+    if text is None or len(key_bytes) > MOST_KEY_BYTES or key_bytes != key.encode(errors="replace"):
+        return None
+    return text if len(text.encode()) <= MOST_VALUE_BYTES else None
 
 
-def step_field(metadata: Mapping[str, Any]) -> int:
-    """What the field for steps is set to: 0 for the input's -1, and for what is no step."""
-    step = metadata.get(STEP)
-    return max(step, 0) if is_step(step) else 0
+def step_of(value: object) -> int | None:
+    """What the field for steps is set to by this value: 0 for the input's -1. None: it is no step."""
+    with suppress(ValueError, OverflowError):
+        number = int(value) if isinstance(value, Real) and isinstance(value, SupportsInt) else None
+        if number is not None and number == value and -1 <= number < 2**63:
+            return max(number, 0)
+    return None
 
 
 def is_scalar(value: object) -> bool:
     """Whether entries can be searched for by this value on the server."""
     return value is None or isinstance(value, str | int | float)
+
+
+def _plain(value: object) -> object:
+    """The same scalar, not of a class of its own."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    return int.__int__(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def exact_json(value: object) -> str | None:

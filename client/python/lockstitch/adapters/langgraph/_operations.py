@@ -11,7 +11,7 @@ from langgraph.checkpoint.base import CheckpointTuple, get_serializable_checkpoi
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from lockstitch._flows import Flows
-from lockstitch._types import ListedCheckpoint, Saved
+from lockstitch._types import Saved
 from lockstitch.adapters.langgraph import _sessions
 from lockstitch.adapters.langgraph._codec import (
     Place,
@@ -26,14 +26,14 @@ from lockstitch.adapters.langgraph._dumped import Dumped
 from lockstitch.adapters.langgraph._fetched import fetch, load_header
 from lockstitch.adapters.langgraph._history import History, history
 from lockstitch.adapters.langgraph._leases import Leases
-from lockstitch.adapters.langgraph._metadata import COUNTERS, STEP, exact_json, is_scalar, is_step, step_field
+from lockstitch.adapters.langgraph._metadata import COUNTERS, RUN_ID, search_text
+from lockstitch.adapters.langgraph._query import Query
 from lockstitch.adapters.langgraph._revived import Revived
 from lockstitch.adapters.langgraph._valued import Known, Valued, versions_of
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, CustomChannel
 
-MOST_PER_PAGE = 1000
-KEEP_LATEST, DELETE = "keep_latest", "delete"
-RUN_ID = "run_id"
+KEEP_LATEST, DELETE, DELETE_ALL = "keep_latest", "delete", "delete_all"
+"""DELETE_ALL is what LangGraph's server says for DELETE."""
 FORK = "fork"
 """The source, in the metadata, of a checkpoint that need not go on from the latest one."""
 
@@ -109,7 +109,7 @@ class Operations:
         limit: int | None,
     ) -> AsyncGenerator[CheckpointTuple, None]:
         """Checkpoints, newest first."""
-        query = _Query.of(config, filter, before)
+        query = Query.of(config, filter, before)
         left = limit
         if left is not None and left <= 0:
             return
@@ -139,8 +139,9 @@ class Operations:
     async def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Delete the checkpoints, with their writes, of some runs."""
         for run_id in run_ids:
-            text = exact_json(str(run_id))
-            assert text is not None, "a run's id is text"
+            text = search_text(RUN_ID, str(run_id))
+            if text is None:
+                raise ValueError("run_ids: an id is text of at most 4096 bytes as JSON")
             if self.settings.leases:
                 await self.settings.leases.delete_checkpoints(self.flows, {RUN_ID: text})
             else:
@@ -154,9 +155,9 @@ class Operations:
         """Delete what a strategy does not keep."""
         if isinstance(thread_ids, str):
             raise TypeError("thread_ids are a sequence of ids, not one str")
-        if strategy not in (KEEP_LATEST, DELETE):
-            raise ValueError(f"strategy is {KEEP_LATEST!r} or {DELETE!r}, not {strategy!r}")
-        if strategy == DELETE:
+        if strategy not in (KEEP_LATEST, DELETE, DELETE_ALL):
+            raise ValueError(f"strategy is {KEEP_LATEST!r}, {DELETE!r} or {DELETE_ALL!r}, not {strategy!r}")
+        if strategy != KEEP_LATEST:
             await self.delete_threads(thread_ids)
         else:
             await _sessions.prune(self.flows, [str(thread_id) for thread_id in thread_ids], keep_last=1)
@@ -222,68 +223,3 @@ def _unmoved(
         for name, channel in known.lists.items()
         if name not in new_versions and name in versions and channel.version == str(versions[name])
     }
-
-
-@dataclass(frozen=True, slots=True)
-class _Query:
-    """What is asked of a list.
-
-    metadata, step: what the server looks for. rest: what is looked for here. before: "" for any; by the server where
-    there is a thread, else here.
-    """
-
-    place: Place | None
-    metadata: dict[str, str]
-    step: int | None
-    rest: dict[str, Any]
-    before: str
-
-    @classmethod
-    def of(
-        cls, config: RunnableConfig | None, filter: Mapping[str, Any] | None, before: RunnableConfig | None
-    ) -> "_Query":
-        wanted = filter or {}
-        texts = {key: exact_json(value) if is_scalar(value) else None for key, value in wanted.items()}
-        by_step = is_step(wanted.get(STEP))
-        if by_step:
-            texts[STEP] = None
-        return cls(
-            Place.of(config) if config else None,
-            {key: text for key, text in texts.items() if text is not None},
-            step_field(wanted) if by_step else None,
-            {key: value for key, value in wanted.items() if texts[key] is None},
-            str(before["configurable"].get("checkpoint_id") or "") if before else "",
-        )
-
-    def matches(self, metadata: Mapping[str, Any]) -> bool:
-        return all(key in metadata and metadata[key] == value for key, value in self.rest.items())
-
-    async def pages(self, flows: Flows, limit: int | None) -> AsyncGenerator[ListedCheckpoint, None]:
-        """What the server finds, but for `rest`."""
-        place = self.place or Place("", None, "")
-        only = place.checkpoint_id
-        found = flows.list_checkpoints(
-            place.thread_id,
-            namespace=place.namespace,
-            before_checkpoint_id=self._before(place),
-            metadata=self.metadata,
-            min_step=self.step,
-            max_step=self.step,
-            include_writes=True,
-            page_size=min(limit or 0, MOST_PER_PAGE),
-        )
-        items = aiter(found)
-        async with aclosing(items):
-            async for item in items:
-                checkpoint_id = item.checkpoint.checkpoint_id
-                if only and checkpoint_id < only:
-                    return
-                if (not only or checkpoint_id == only) and (not self.before or checkpoint_id < self.before):
-                    yield item
-
-    def _before(self, place: Place) -> str:
-        """Below this the server begins. `!` follows whatever an id ends with."""
-        if not place.thread_id:
-            return ""
-        bounds = [bound for bound in (self.before, place.checkpoint_id and f"{place.checkpoint_id}!") if bound]
-        return min(bounds, default="")

@@ -160,7 +160,7 @@ class LockstitchSaver(BaseCheckpointSaver[Any]):
         """Delete old checkpoints of threads.
 
         strategy: "keep_latest" keeps the latest checkpoint of each namespace, and what its DeltaChannels are put
-            together from; "delete" keeps nothing.
+            together from; "delete" keeps nothing, and so does "delete_all", which is what LangGraph's server says.
         """
         run(self._blocking().prune(thread_ids, strategy))
 
