@@ -7,7 +7,8 @@ step in the metadata                   step (0 for -1, which is the input's)
 ts                                     created_at, where that says the same
 DeltaChannels' oldest ancestor         depends_on, so that retention keeps it
 everything else, exactly               header: {"checkpoint": {...}, "metadata": {the step, and what is not JSON},
-                                                "depends_on": {DeltaChannel: ancestor}}
+                                                "depends_on": {DeltaChannel: ancestor},
+                                                "checkpoint_ns": where its hash is the namespace}
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,10 +22,12 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import WRITES_IDX_MAP, Checkpoint, CheckpointMetadata, CheckpointTuple
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
+from lockstitch.adapters.langgraph import _namespaces
 from lockstitch.adapters.langgraph._channels import from_channels, to_channel
 from lockstitch.adapters.langgraph._dependencies import KEY, Dependencies, farthest
 from lockstitch.adapters.langgraph._dumped import Dump, to_blob
 from lockstitch.adapters.langgraph._metadata import STEP, joined, split, step_of
+from lockstitch.adapters.langgraph._namespaces import stored
 from lockstitch.adapters.langgraph._revived import Load, from_blob
 from lockstitch.v1 import checkpoint_pb2 as pb
 
@@ -34,7 +37,7 @@ _ELSEWHERE = ("id", "channel_values")
 class Place(NamedTuple):
     """Where a checkpoint stands. Its own id, or its parent's, as the occasion is; "" for none.
 
-    namespace: None where the caller named none.
+    namespace: LangGraph's; None where the caller named none.
     """
 
     thread_id: str
@@ -51,13 +54,13 @@ class Place(NamedTuple):
 
     @property
     def named(self) -> tuple[str, str, str]:
-        """All three."""
+        """All three, as the server knows them."""
         return self.thread_id, self.ns, self.checkpoint_id
 
     @property
     def ns(self) -> str:
-        """The namespace; the root where none was named."""
-        return self.namespace or ""
+        """The namespace as it is stored; the root where none was named."""
+        return stored(self.namespace or "")
 
 
 def to_config(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableConfig:
@@ -89,6 +92,8 @@ def to_message(
         header["metadata"] = rest
     if depends_on:
         header[KEY] = dict(depends_on)
+    if parent.ns != (parent.namespace or ""):
+        header[_namespaces.KEY] = parent.namespace
     return pb.Checkpoint(
         session_id=parent.thread_id,
         namespace=parent.ns,
@@ -123,7 +128,7 @@ def from_message(
     rest = header.get("checkpoint", {})
     rest.setdefault("ts", _text(message.created_at))
     values = from_channels(serde, channels, rest.get("channel_versions", ()), load)
-    thread_id, namespace = message.session_id, message.namespace
+    thread_id, namespace = message.session_id, header.get(_namespaces.KEY, message.namespace)
     return CheckpointTuple(
         config=to_config(thread_id, namespace, message.checkpoint_id),
         checkpoint=cast(Checkpoint, {**rest, "id": message.checkpoint_id, "channel_values": values}),

@@ -83,10 +83,10 @@ class Operations:
         unmoved = _unmoved(known, checkpoint, new_versions) if known else {}
         needed = await self._dependencies(parent, missing(checkpoint, metadata), known)
         message = to_message(self.serde, parent, checkpoint, metadata, unmoved, self.settings.dumped.to_blob, needed)
-        await self._carry_on(message, checkpoint, metadata, new_versions, known)
+        await self._carry_on(message, parent, checkpoint, metadata, new_versions, known)
         saved = await self._save(message, forks=metadata.get("source") == FORK)
         self.settings.valued.put(message, saved.revision)
-        return to_config(config["configurable"]["thread_id"], message.namespace, message.checkpoint_id)
+        return to_config(config["configurable"]["thread_id"], parent.namespace or "", message.checkpoint_id)
 
     async def put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str
@@ -187,6 +187,7 @@ class Operations:
     async def _carry_on(
         self,
         message: Checkpoint,
+        parent: Place,
         checkpoint: Mapping[str, Any],
         metadata: Mapping[str, Any],
         new_versions: Mapping[str, object],
@@ -203,7 +204,6 @@ class Operations:
             return
         if known is not None and not any(known.versions.get(name) == version for name, version in silent.items()):
             return
-        parent = Place(message.session_id, message.namespace, message.parent_id)
         loaded = await fetch(self.flows, self.settings.valued, parent)
         if loaded is None:
             return

@@ -56,7 +56,7 @@ class Query:
         only = self.place.checkpoint_id
         found = flows.list_checkpoints(
             self.place.thread_id,
-            namespace=self.place.namespace,
+            namespace=self._namespace,
             before_checkpoint_id=self._before(),
             metadata=await self._metadata(flows),
             min_step=self.step,
@@ -78,13 +78,17 @@ class Query:
         if self.searched.keys() <= set(FIRST):
             return self.searched
         pages = flows.list_checkpoints(
-            self.place.thread_id, namespace=self.place.namespace, metadata=SPILLED, view=View.HEADER, page_size=1
+            self.place.thread_id, namespace=self._namespace, metadata=SPILLED, view=View.HEADER, page_size=1
         ).pages()
         async with aclosing(pages):
             async for page in pages:
                 if page.items:
                     return {key: text for key, text in self.searched.items() if key in FIRST}
         return self.searched
+
+    @property
+    def _namespace(self) -> str | None:
+        return None if self.place.namespace is None else self.place.ns
 
     def _before(self) -> str:
         """Below this the server begins. `!` follows whatever an id ends with."""
