@@ -28,11 +28,44 @@ class SourceUnusable(Exception):
     """The database cannot be read, or weavegraph did not write it. The text is for people."""
 
 
+@dataclass(frozen=True)
+class Dialect:
+    """SQL for the names of a table's columns, and of all tables."""
+
+    columns: str
+    tables: str
+
+
+SQLITE = Dialect(
+    "SELECT name FROM pragma_table_info(?1)",
+    "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name",
+)
+POSTGRES = Dialect(
+    "SELECT attname::text FROM pg_attribute WHERE attrelid = to_regclass(?1) AND attnum > 0 AND NOT attisdropped",
+    "SELECT relname::text FROM pg_class WHERE relkind IN ('r', 'p') AND pg_table_is_visible(oid) "
+    "AND relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace) ORDER BY relname",
+)
+
+
 class Database(Protocol):
     """Something that answers SQL, in which `?1` is the first argument."""
 
     def rows(self, sql: str, *arguments: str) -> AsyncGenerator[tuple[Any, ...], None]:
         """The rows of the answer, few of them in memory at a time."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """How it tells of its tables."""
+
+
+async def columns_of(database: Database, table: str) -> list[str]:
+    """The names of a table's columns; none where there is no such table."""
+    return [row[0] async for row in database.rows(database.dialect.columns, table)]
+
+
+async def tables_of(database: Database) -> list[str]:
+    """The names of all tables that are not the database's own."""
+    return [row[0] async for row in database.rows(database.dialect.tables)]
 
 
 @dataclass(frozen=True)
@@ -44,6 +77,11 @@ class Wanted:
 
     def __call__(self, session_id: str) -> bool:
         return session_id.startswith(self.prefix) and (not self.ids or session_id in self.ids)
+
+
+def shown(url: str) -> str:
+    """A source for people, without what is secret in it. Raises AddressInvalid."""
+    return str(read_address(url)) if is_postgres(url) else str(sqlite_path(url))
 
 
 def open_database(url: str, connections: int, writer: str) -> AbstractAsyncContextManager[Database]:
@@ -61,6 +99,8 @@ def open_database(url: str, connections: int, writer: str) -> AbstractAsyncConte
 
 
 class _Sqlite:
+    dialect = SQLITE
+
     def __init__(self, connection: "aiosqlite.Connection", path: Path, writer: str) -> None:
         self._connection = connection
         self._path = path
@@ -128,6 +168,8 @@ def _sqlite_errors(path: Path, writer: str) -> Iterator[None]:
 
 
 class _Postgres:
+    dialect = POSTGRES
+
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", name: str, writer: str) -> None:
         self._pool = pool
         self._name = name

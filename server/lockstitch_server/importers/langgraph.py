@@ -15,9 +15,11 @@ import ormsgpack
 from lockstitch.adapters.langgraph._channels import to_channel
 from lockstitch.adapters.langgraph._codec import Place, to_message
 from lockstitch.v1 import checkpoint_pb2 as pb
+from lockstitch_server.importers.json_slices import members
 from lockstitch_server.importers.transfer import RowInvalid
 
 MSGPACK = "msgpack"
+JSON = "json"
 EMPTY = "empty"
 TASKS = "__pregel_tasks"
 _OPTIONS = ormsgpack.OPT_NON_STR_KEYS
@@ -104,19 +106,33 @@ def checkpoint(row: CheckpointRow) -> tuple[pb.Checkpoint, list[pb.PendingWrite]
 
 
 def _checkpoint(row: CheckpointRow) -> pb.Checkpoint:
-    content = json.loads(row.content) if isinstance(row.content, str) else _SERDE.loads_typed(row.content)
+    content, blobs = _content(row)
     metadata = json.loads(row.metadata) if row.metadata else {}
     place = Place(row.thread_id, row.namespace, row.parent_id or "")
     # Older savers have left `id` out of what they keep; the row's is what counts.
     message = to_message(_SERDE, place, {**content, "id": row.checkpoint_id}, metadata)
     versions = content.get("channel_versions", {})
-    for name, blob in row.blobs:
+    for name, blob in blobs:
         if blob[0] != EMPTY:
             message.state.custom[name].CopyFrom(_channel(blob, versions.get(name)))
     if row.sends:
         items = [pb.TypedBlob(type=kind, data=data) for kind, data in row.sends]
         message.state.custom[TASKS].CopyFrom(pb.CustomChannel(list=pb.BlobList(items=items)))
     return message
+
+
+def _content(row: CheckpointRow) -> tuple[dict[str, Any], Sequence[tuple[str, Blob]]]:
+    """A checkpoint without those of its channels that stay the bytes they are, and these."""
+    if isinstance(row.content, str):
+        return json.loads(row.content), row.blobs
+    kind, data = row.content
+    if kind != JSON:
+        return _SERDE.loads_typed(row.content), row.blobs
+    # As the first releases wrote it. Objects are written in it as JSON of their own: a channel's text stays as it is.
+    parts = members(data.decode())
+    channels = members(parts.pop("channel_values", "{}"))
+    kept = [(name, (JSON, text.encode())) for name, text in channels.items()]
+    return {name: json.loads(text) for name, text in parts.items()}, [*row.blobs, *kept]
 
 
 def _channel(blob: Blob, version: object) -> pb.CustomChannel:
