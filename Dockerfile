@@ -37,6 +37,6 @@ WORKDIR /data
 VOLUME /data
 EXPOSE 50051
 # Other machines can reach it: it starts with TLS and credentials, or with LOCKSTITCH_INSECURE=true. See docs/security.md.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["lockstitch", "health"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["lockstitch", "health", "--local"]
 ENTRYPOINT ["lockstitch"]
 CMD ["serve"]

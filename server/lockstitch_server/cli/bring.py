@@ -86,7 +86,7 @@ def _bring(work: "Coroutine[None, None, Tally]", source: str, connection: Connec
         for warning in warnings_about(source):
             typer.echo(f"lockstitch: {warning}", err=True)
     try:
-        with failures_told(connection.target):
+        with failures_told(connection):
             tally = asyncio.run(work)
     except SourceUnusable as error:
         fail(str(error), FAILED)

@@ -10,13 +10,20 @@ from lockstitch_server.cli.output import FAILED, UNUSABLE, fail
 if TYPE_CHECKING:
     from lockstitch import Client
 
+MENDED_BY = {
+    "CREDENTIALS_MISSING": "; use --key KEY, or LOCKSTITCH_KEY",
+    "CREDENTIALS_INVALID": "; use --key KEY, or LOCKSTITCH_KEY, with another key",
+    "TENANT_FORBIDDEN": "; use --tenant NAME",
+}
+"""The options that mend failures, by their reasons."""
+
 
 @contextmanager
 def connected(connection: Connection) -> "Iterator[Client]":
     """A client, which does not wait for a server that is away. A call that fails ends the command."""
     from lockstitch import Client
 
-    with failures_told(connection.target), Client(**connection.arguments(), retry=False) as client:
+    with failures_told(connection), Client(**connection.arguments(), retry=False) as client:
         try:
             yield client
         except ValueError as error:  # from protobuf: more than a field of the contract can hold
@@ -33,15 +40,19 @@ def check_health(client: "Client", request: bytes, timeout: float) -> bytes:
 
 
 @contextmanager
-def failures_told(target: str) -> Iterator[None]:
-    """End the command with a line that says why, when a call fails."""
-    from lockstitch import DeadlineExceeded, LockstitchError, NoConnection
+def failures_told(connection: Connection) -> Iterator[None]:
+    """End the command with a line that says why, when a call fails, and which option mends it."""
+    from lockstitch import DeadlineExceeded, LockstitchError, NoConnection, Unavailable
+    from lockstitch_server.cli.diagnosis import explain
 
+    target = connection.target
     try:
         yield
     except LockstitchError as error:
+        if isinstance(error, Unavailable) and not error.reason and (why := explain(connection)):
+            fail(f"{target}: {why}", FAILED)
         if isinstance(error, NoConnection):
             fail(f"no server can be reached at {target} ({error.cause.rpartition(': ')[2]})", FAILED)
         if isinstance(error, DeadlineExceeded):
             fail(f"{target} has not answered in time", FAILED)
-        fail(f"{target}: {error}", FAILED)
+        fail(f"{target}: {error}{MENDED_BY.get(error.reason, '')}", FAILED)

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -53,31 +54,39 @@ class Connection(NamedTuple):
         False
     )
 
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether the connection is to use TLS."""
+        return bool(self.tls or self.ca or self.certificate)
+
     def encryption(self) -> "Tls | None":
         """None: there is none. Unusable options end the command."""
         from lockstitch import Tls
 
-        if not (self.tls or self.ca or self.certificate):
+        if not self.is_encrypted:
             return None
         try:
             return Tls(self.ca, self.certificate, self.private_key, self.server_name or "")
         except ValueError as error:
-            fail(str(error), UNUSABLE)
+            fail(f"{error}: --certificate and --private-key", UNUSABLE)
 
     def arguments(self) -> dict[str, Any]:
         """What a client wants to know. Unusable options end the command."""
-        from lockstitch._security import check_secrecy
-        from lockstitch._target import check_target
+        from lockstitch._target import check_target, is_local
 
         encryption = self.encryption()
         try:
             check_target(self.target)
             if encryption is not None:
                 encryption.credentials()  # files that cannot be read are told of here
-            elif not self.insecure:
-                check_secrecy(self.target, (), self.key)
         except (OSError, ValueError) as error:
-            fail(str(error), UNUSABLE)
+            fail(str(error).replace("pass credentials=Tls()", "use --tls"), UNUSABLE)
+        if encryption is None and self.key is not None and not (self.insecure or is_local(self.target)):
+            fail(
+                f"a key would be sent to {self.target} unencrypted: use --tls or --ca, or --insecure where something "
+                "else encrypts the connection",
+                UNUSABLE,
+            )
         shown = {"key": self.key, "tenant": self.tenant or "", "insecure": self.insecure}
         return {"target": self.target, "timeout": self.timeout, "credentials": encryption, **shown}
 
@@ -88,6 +97,8 @@ def connecting(timeout: float) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
         def wrapped(**given: Any) -> None:
+            # What gRPC's core would write past us is told in a better way. It looks when it is imported.
+            os.environ.setdefault("GRPC_VERBOSITY", "NONE")
             found = Connection(**{name: given.pop(name) for name in Connection._fields})
             command(connection=found, **given)
 

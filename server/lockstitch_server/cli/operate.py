@@ -129,9 +129,21 @@ def effective(config: str | None, assignments: Sequence[str] | None, **flags: ob
 def health(
     connection: Connection,
     service: Annotated[str, typer.Option(help="One service of the server's; without it the server as a whole.")] = "",
+    local: Annotated[
+        bool,
+        typer.Option("--local", help="The server that the settings describe: LOCKSTITCH_* variables, lockstitch.toml."),
+    ] = False,
 ) -> None:
-    """Ask a server whether it is serving; exit code 0 if so, else 1."""
+    """Ask a server whether it is serving; exit code 0 if so, else 1.
+
+    With --local, address and TLS files are those of the server that runs with the same settings on this machine.
+    """
     from grpc_health.v1 import health_pb2
+
+    if local:
+        from lockstitch_server.cli.local import to_this_server
+
+        connection = to_this_server(connection, effective(None, None).settings)
 
     from lockstitch_server.cli.calls import check_health, connected
 
