@@ -14,6 +14,7 @@ from lockstitch_server.storage import Store
 from lockstitch_server.storage.sqlite import SqliteStore
 from tests.support.api import Api, RawApi, grpc_api, raw_api
 from tests.support.envoy import Envoy
+from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import Postgres
 from tests.support.server import LockstitchServer
 from tests.upkeep.stores import faults_in
@@ -48,8 +49,14 @@ def store_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         yield "memory://"
     elif backend == "sqlite":
         yield f"sqlite:///{tmp_path_factory.mktemp('conformance')}/lockstitch.db"
-    else:
+    elif backend == "pgbouncer":
         server: Postgres = request.getfixturevalue("postgres")
+        name = _create_database(server)
+        with PgBouncer(server) as bouncer:
+            yield bouncer.url(name)
+        server.drop_database(name)
+    else:
+        server = request.getfixturevalue("postgres")
         name = _create_database(server)
         yield server.url(name)
         server.drop_database(name)
