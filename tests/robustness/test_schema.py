@@ -86,7 +86,7 @@ def test_many_migrate_at_once(store_url: str) -> None:
     ]
     said = [process.communicate(timeout=HANG_SECONDS)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * MIGRATIONS, said
-    assert len(set(said)) == 1
+    assert {line.partition(b",")[0].partition(b" is at")[0] for line in said} <= {b"Created the schema", b"The schema"}
     with LockstitchServer(store_url):
         pass
 

@@ -153,8 +153,9 @@ async def test_a_role_that_owns_the_schema_migrates_and_serves(roles: Roles) -> 
     assert "lockstitch migrate --sql" in refused.err
     assert "docs/storage.md" in refused.err
     roles.run(f"CREATE SCHEMA lockstitch AUTHORIZATION {roles.owner}")
-    for _ in range(2):
-        assert (await migrate(roles.url(roles.owner))).out == f"The schema is at version {head()}.\n"
+    assert (await migrate(roles.url(roles.owner))).out == f"Created the schema, at version {head()}.\n"
+    told = f"The schema is at version {head()} already; nothing was changed.\n"
+    assert (await migrate(roles.url(roles.owner))).out == told
     await serves(roles.url(roles.owner), migrate=True)
 
 
@@ -193,12 +194,21 @@ async def test_what_migrate_prints_does_what_migrate_does(roles: Roles, postgres
     assert roles.server.execute("SELECT version_num FROM lockstitch.lockstitch_version", roles.database) == "9999"
 
 
-async def test_what_migrate_prints_goes_on_from_an_older_version(roles: Roles) -> None:
+def make_first_version(roles: Roles) -> None:
     roles.run("CREATE SCHEMA lockstitch; CREATE TABLE lockstitch.lockstitch_version (version_num VARCHAR(32) NOT NULL)")
     roles.run(script().partition("ALTER TABLE lockstitch.sessions ADD")[0] + ";COMMIT")
     roles.run("INSERT INTO lockstitch.lockstitch_version VALUES ('0001')")
+
+
+async def test_what_migrate_prints_goes_on_from_an_older_version(roles: Roles) -> None:
+    make_first_version(roles)
     roles.run(script())
     await serves(roles.admin)
+
+
+async def test_migrate_says_from_which_version_it_went_on(roles: Roles) -> None:
+    make_first_version(roles)
+    assert (await migrate(roles.admin)).out == f"Upgraded the schema from version 0001 to {head()}.\n"
 
 
 async def test_a_sqlite_file_needs_no_script() -> None:

@@ -57,16 +57,22 @@ def warnings_about(url: str) -> Sequence[str]:
 
 
 def migrate(url: str) -> str:
-    """Create or upgrade the schema of a store. Returns a sentence about it. Raises StoreError."""
+    """Create or upgrade the schema of a store. Returns a sentence about what was done. Raises StoreError."""
     return asyncio.run(_migrate(create_store(url, pool_size=1, migrate=True)))
 
 
 async def _migrate(store: Store) -> str:
-    from lockstitch_server.storage.migrations import head
+    from lockstitch_server.storage.migrations import head, known
 
-    await store.open()
+    found = await store.open()
     await store.close()
-    return f"The schema is at version {head()}."
+    if found is None:
+        return f"Created the schema, at version {head()}."
+    if found == head():
+        return f"The schema is at version {found} already; nothing was changed."
+    if found not in known():
+        return f"The schema is at version {found}, which is newer than this program; nothing was changed."
+    return f"Upgraded the schema from version {found} to {head()}."
 
 
 def migration_script(url: str) -> str:

@@ -52,8 +52,8 @@ class ObservedStore:
     def connections(self) -> Connections | None:
         return self._store.connections
 
-    async def open(self) -> None:
-        await self._store.open()
+    async def open(self) -> str | None:
+        return await self._store.open()
 
     async def close(self) -> None:
         await self._store.close()

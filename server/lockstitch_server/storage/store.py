@@ -54,8 +54,11 @@ class Store(Protocol):
         """Its pool of connections; None where there is none."""
         ...
 
-    async def open(self) -> None:
-        """Connect, and see that the schema fits. Raises StoreError."""
+    async def open(self) -> str | None:
+        """Connect, and see that the schema fits. Raises StoreError.
+
+        Gives the version of the schema before it was created or upgraded; None where there was none, or nobody looked.
+        """
         ...
 
     async def close(self) -> None:

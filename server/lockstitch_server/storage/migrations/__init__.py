@@ -18,8 +18,11 @@ APPLICATION_ID = 0x4C6B5374
 """"LkSt": marks a SQLite file as Lockstitch's."""
 
 
-def migrate_sqlite(connection: sqlite3.Connection, path: str) -> None:
-    """Create or upgrade the schema of a SQLite database. Raises StoreError."""
+def migrate_sqlite(connection: sqlite3.Connection, path: str) -> str | None:
+    """Create or upgrade the schema of a SQLite database. Raises StoreError.
+
+    Gives the version that was found; None: there was no schema.
+    """
     try:
         found = _version(connection)
         if found is not None:
@@ -27,6 +30,7 @@ def migrate_sqlite(connection: sqlite3.Connection, path: str) -> None:
         if found is None or _is_behind(found):
             _upgrade_sqlite(connection)
             _check_columns(connection, path, head())
+        return found
     except sqlite3.Error as error:
         raise StoreError(f"cannot use the SQLite database {path}: {error}") from error
 

@@ -46,14 +46,17 @@ def script(since: str | None = None) -> str:
     )
 
 
-async def migrate_postgres(connector: "Connector") -> None:
-    """Create or upgrade the schema. Does nothing to one that is newer than this server. Raises StoreError."""
+async def migrate_postgres(connector: "Connector") -> str | None:
+    """Create or upgrade the schema. Does nothing to one that is newer than this server. Raises StoreError.
+
+    Gives the version that was found; None: there was no schema.
+    """
     try:
         connection = await connector.connect()
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise StoreError(f"cannot migrate {connector.address}: {str(error) or type(error).__name__}") from error
     try:
-        await _migrate(str(connector.address), connection)
+        return await _migrate(str(connector.address), connection)
     except asyncpg.InsufficientPrivilegeError as error:
         raise StoreError(
             f"cannot migrate {connector.address}: {error}; let a role that may do so run the SQL that "
@@ -65,7 +68,7 @@ async def migrate_postgres(connector: "Connector") -> None:
         connection.terminate()
 
 
-async def _migrate(name: str, connection: AnyConnection) -> None:
+async def _migrate(name: str, connection: AnyConnection) -> str | None:
     await connection.execute("BEGIN")
     has_schema = await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", POSTGRES_SCHEMA)
     found = await _version(connection) if has_schema else None
@@ -76,6 +79,7 @@ async def _migrate(name: str, connection: AnyConnection) -> None:
         sql = script(found)
         # Whoever may not create schemas may not even say IF NOT EXISTS.
         await connection.execute(sql.replace(CREATE_SCHEMA, "") if has_schema else sql, timeout=SECONDS)
+    return found
 
 
 async def _version(connection: AnyConnection) -> str | None:

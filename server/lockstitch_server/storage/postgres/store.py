@@ -107,10 +107,9 @@ class PostgresStore:
         idle = self._pool.get_idle_size()
         return Connections(self._pool.get_size() - idle, idle, self._pool.get_max_size())
 
-    async def open(self) -> None:
+    async def open(self) -> str | None:
         try:
-            if self._migrate:
-                await migrate_postgres(self._connector)
+            found = await migrate_postgres(self._connector) if self._migrate else None
             # One connection more than readers: the writer's.
             self._pool = await asyncpg.create_pool(
                 connect=cast(Any, self._connector.connect_for_pool),
@@ -130,6 +129,7 @@ class PostgresStore:
             await self.close()
             problem = str(error) or type(error).__name__
             raise StoreError(f"cannot use the Postgres database {self.address}: {problem}") from error
+        return found
 
     async def close(self) -> None:
         self._pinger.close()

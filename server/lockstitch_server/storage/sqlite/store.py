@@ -93,19 +93,19 @@ class SqliteStore:
     def files(self) -> str:
         return "" if self._files is None else self._files.names
 
-    async def open(self) -> None:
+    async def open(self) -> str | None:
         if self._read_only:
             self._reader = await self._connect()
-            return
+            return None
         if self._expected_files and names_of(self._path) != self._expected_files:
             raise StoreError(GONE)
-        self._writer = await self._connect()
+        self._writer, found = await self._connect(), None
         try:
             if not self._for_saves:
-                await self._writer.run(lambda connection: migrate_sqlite(connection, self._path))
+                found = await self._writer.run(lambda connection: migrate_sqlite(connection, self._path))
             if self._path == MEMORY:
                 self._reader = self._writer
-                return
+                return found
             opened = identity(self._path)
             self._reader = await self._connect()
             self._copier = await self._connect()
@@ -118,6 +118,7 @@ class SqliteStore:
         except BaseException:
             await self.close()
             raise
+        return found
 
     async def close(self) -> None:
         if self._wal is not None:
