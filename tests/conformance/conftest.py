@@ -1,4 +1,8 @@
-"""Where the suite runs: each test module names a backend (BACKEND) and how it is reached (TRANSPORT)."""
+"""Where the suite runs: each test module names a backend (BACKEND) and how it is reached (TRANSPORT).
+
+Tests that are marked `edge` run only in modules with EDGE = True: on one store in this process and over gRPC. What they
+are about is decided before the store is asked. Memory is not run over gRPC: it is SQLite without a file, and SQLite is.
+"""
 
 import itertools
 import sqlite3
@@ -40,6 +44,17 @@ Execute = Callable[[str], Awaitable[None]]
 
 MEDDLED_WITH: set[str] = set()
 """What the ids of sessions begin with that a test has done something to that no server does."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = {item for item in items if item.get_closest_marker("edge") and not _has_edge(item)}
+    if left_out:
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _has_edge(item: pytest.Item) -> bool:
+    return bool(getattr(getattr(item, "module", None), "EDGE", False))
 
 
 @pytest.fixture(scope="module")

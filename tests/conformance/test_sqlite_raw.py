@@ -3,3 +3,4 @@
 from tests.conformance.suite import *  # noqa: F403
 
 BACKEND, TRANSPORT = "sqlite", "raw"
+EDGE = True

@@ -310,6 +310,7 @@ class TestPageBytes:
 
 
 class TestListCheckpointsThatCannotBe:
+    @pytest.mark.edge
     async def test_below_an_id_needs_a_session(self, api: Api) -> None:
         error = await refused(api.list_checkpoints(list_request(before_checkpoint_id="a")))
         assert error.metadata["field"] == "before_checkpoint_id"

@@ -190,6 +190,7 @@ class TestTooMany:
         ),
     }
 
+    @pytest.mark.edge
     @pytest.mark.parametrize("case", CASES)
     async def test_entries(self, tight_api: Api, session: str, case: str) -> None:
         name, make, field, limit = self.CASES[case]

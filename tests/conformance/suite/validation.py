@@ -144,18 +144,21 @@ class TestIds:
         ),
     }
 
+    @pytest.mark.edge
     @pytest.mark.parametrize("place", PLACES)
     async def test_too_long(self, api: Api, place: str) -> None:
         make, field, _, most = self.PLACES[place]
         for text in ("x" * (most + 1), "é" * (most // 2 + 1)):
             await assert_refused(api, place.partition(" ")[0], make(text), field, most)
 
+    @pytest.mark.edge
     @pytest.mark.parametrize("place", [place for place, (*_, least, _) in PLACES.items() if least])
     async def test_empty(self, api: Api, place: str) -> None:
         make, field, _, most = self.PLACES[place]
         limit = None if place == "Save base" else most
         await assert_refused(api, place.partition(" ")[0], make(""), field, limit)
 
+    @pytest.mark.edge
     @pytest.mark.parametrize("place", PLACES)
     async def test_control_characters(self, api: Api, place: str) -> None:
         make, field, _, _ = self.PLACES[place]
@@ -210,11 +213,13 @@ class TestJson:
         ),
     }
 
+    @pytest.mark.edge
     @pytest.mark.parametrize("text", NOT_JSON, ids=lambda text: ascii(text[:20]))
     async def test_what_is_not_json(self, api: Api, session: str, text: str) -> None:
         make, field = self.PLACES["extra"]
         await assert_save_refused(api, make(session, text), field, reason="NOT_JSON")
 
+    @pytest.mark.edge
     @pytest.mark.parametrize("place", PLACES)
     async def test_wherever_json_is_due(self, api: Api, session: str, place: str) -> None:
         make, field = self.PLACES[place]
@@ -224,6 +229,7 @@ class TestJson:
     async def test_may_be_left_out_of_errors(self, api: Api, session: str, place: str) -> None:
         await api.save(self.PLACES[place][0](session, ""))
 
+    @pytest.mark.edge
     async def test_of_a_filter(self, api: Api) -> None:
         request = list_request(metadata={"k": "{"})
         await assert_refused(api, "ListCheckpoints", request, "metadata['k']", reason="NOT_JSON")
@@ -413,11 +419,13 @@ BAD_SAVES: Mapping[str, Bad] = {**STEPS, **COMBINATIONS, **TEXTS, **NODES, **TIM
 
 
 class TestSaveRequest:
+    @pytest.mark.edge
     @pytest.mark.parametrize("case", BAD_SAVES)
     async def test_is_refused(self, api: Api, session: str, case: str) -> None:
         make, field, limit = BAD_SAVES[case]
         await assert_save_refused(api, make(session), field, limit)
 
+    @pytest.mark.edge
     async def test_without_a_checkpoint_is_refused(self, api: Api) -> None:
         await assert_refused(api, "Save", save_request(), "checkpoint")
 
@@ -439,6 +447,7 @@ class TestSaveRequest:
         await api.save(with_delta(session, errors={"append": [{"error": chain(90)}]}))
         assert (await latest(api, session)).state.errors.items[0].error == chain(90)
 
+    @pytest.mark.edge
     @pytest.mark.parametrize("depth", [91, 92])
     async def test_more_are_not(self, api: Api, session: str, depth: int) -> None:
         field = "checkpoint.state.errors.items[0].error"
@@ -446,6 +455,7 @@ class TestSaveRequest:
         in_delta = with_delta(session, errors={"append": [{"error": chain(depth)}]})
         await assert_save_refused(api, in_delta, "delta.errors.append[0].error", 90)
 
+    @pytest.mark.edge
     async def test_far_too_many_causes(self, api: Api, session: str) -> None:
         """So deep that no parser reads it, put together without one."""
         error = b""
@@ -489,6 +499,7 @@ class TestOtherRequests:
         ),
     }
 
+    @pytest.mark.edge
     @pytest.mark.parametrize("case", BAD)
     async def test_are_refused(self, api: Api, case: str) -> None:
         await assert_refused(api, *self.BAD[case])
@@ -500,6 +511,7 @@ class TestOtherRequests:
         assert await pending(api, session, "a") == []
 
 
+@pytest.mark.edge
 class TestMalformed:
     @pytest.mark.parametrize("name", ["Save", "SaveWrites", "LoadLatest", "Load", "ListSessions", "ListCheckpoints"])
     @pytest.mark.parametrize("data", [b"\xff", b"\x0a\xff", b"hello"], ids=repr)
