@@ -41,13 +41,25 @@ image: ## Build the container image (IMAGE=, ENGINE=docker|podman|buildah)
 
 ##@ Check
 
+# Test processes side by side, one per processor; the tests of one file share a process. Tests that build with
+# toolchains run one after the other, since the builds share directories and use all processors by themselves.
+PARALLEL   := --numprocesses logical --maxprocesses 8 --dist loadfile
+TOOLCHAINS := tests/polyglot tests/client_rust
+QUICK      := tests/core tests/conformance/test_memory_raw.py tests/conformance/test_sqlite_raw.py \
+              tests/server/test_layers.py tests/packaging/test_lock_files.py
+
+.PHONY: quick
+quick: $(VENV)/.dev ## Run tests that need no server and no Postgres: a minute at most (ARGS="-k name")
+	$(BIN)/pytest $(PARALLEL) -m "not slow" $(ARGS) $(QUICK)
+
 .PHONY: test
-test: $(VENV)/.dev ## Run the tests but the slow ones, real Postgres included (ARGS="-k name")
-	$(BIN)/pytest -m "not slow" $(ARGS)
+test: $(VENV)/.dev ## Run the tests but the slow ones, real Postgres included: some minutes (ARGS="-k name")
+	$(BIN)/pytest $(PARALLEL) -m "not slow" $(ARGS)
 
 .PHONY: test-all
 test-all: $(VENV)/.dev ## Run every test (ARGS="-k name")
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(PARALLEL) $(addprefix --ignore=,$(TOOLCHAINS)) $(ARGS)
+	$(BIN)/pytest $(TOOLCHAINS) $(ARGS)
 
 .PHONY: polyglot
 polyglot: $(VENV)/.dev ## Run the scenarios that all clients share, in every language (ARGS="-k go")

@@ -14,6 +14,8 @@ from tests.adapters.test_langgraph_conformance import TESTS
 from tests.support.paths import CLIENT, ROOT
 from tests.support.server import LockstitchServer
 
+pytestmark = pytest.mark.slow  # installs an environment of its own
+
 LOCK = ROOT / "requirements-langgraph-oldest.lock"
 PIP = ("-m", "pip", "--disable-pip-version-check", "install", "--quiet")
 

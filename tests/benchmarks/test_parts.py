@@ -18,6 +18,7 @@ SECTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)  # a dozen processes start
 @pytest.mark.parametrize("part", SECTIONS)
 def test_part(part: str, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ FOREVER = 3600.0
 MEBIBYTE = 1024 * 1024
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["stop", "kill"])
 async def test_no_save_fails_over_restarts_of_the_server(
     own_server: LockstitchServer, kind: Kind, session_id: str, how: str

@@ -11,7 +11,7 @@ from tests.client_rust.cargo import CRATE, SECONDS
 from tests.support.paths import ROOT
 from tests.support.requirements import missing
 
-pytestmark = pytest.mark.timeout(1800)  # it builds
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # it builds
 
 
 @pytest.mark.parametrize("chore", ["test", "package"])

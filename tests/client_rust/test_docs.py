@@ -15,7 +15,7 @@ GUIDE = ROOT / "docs" / "clients" / "rust.md"
 EXPECTED = re.compile(r"^ *println!\(.*\); // (.*)$", re.MULTILINE)
 SECONDS = 120
 
-pytestmark = pytest.mark.timeout(1800)  # it builds
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # it builds
 
 
 def test_the_guide_runs(server: LockstitchServer, tmp_path: Path) -> None:

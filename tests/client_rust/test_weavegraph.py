@@ -14,7 +14,7 @@ from tests.client_rust.runner import Probe, end_of, finished, kill, wait_for_ste
 from tests.importers.reference import DATABASE, EXPECTED, expected_steps
 from tests.support.server import LockstitchServer
 
-pytestmark = pytest.mark.timeout(1800)  # the first test builds
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # the first test builds
 
 NODES_OF_A_ROUND = ["plan", "search", "read", "judge"]
 MESSAGES = ["begin", *(f"{name} {number}" for number in range(1, 6) for name in NODES_OF_A_ROUND)]

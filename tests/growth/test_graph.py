@@ -3,11 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from benchmarks.driver.graphs import conversation
 from benchmarks.driver.job import Job
 from benchmarks.limits import GRAPH
 from tests.support.postgres import Postgres
 from tests.support.server import LockstitchServer
+
+pytestmark = pytest.mark.slow  # hundreds of turns
 
 TURNS = 200
 CHECKPOINTS = 3 * TURNS

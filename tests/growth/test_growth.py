@@ -13,6 +13,8 @@ from lockstitch_server.config import Settings
 from tests.support.api import Api, raw_api
 from tests.support.postgres import Postgres
 
+pytestmark = pytest.mark.slow  # a thousand steps
+
 Make = Callable[[GrowingSession], SaveRequest]
 by_full_and_delta_saves = pytest.mark.parametrize("make", [GrowingSession.full_save, GrowingSession.delta_save])
 

@@ -3,6 +3,8 @@
 import asyncio
 import signal
 
+import pytest
+
 from lockstitch import AsyncClient
 from tests.robustness.faults import process_of
 from tests.robustness.ledger import Ledger
@@ -11,6 +13,8 @@ from tests.robustness.writers import MOST_STEPS
 from tests.support.api import grpc_api
 from tests.support.envoy import Envoy
 from tests.support.server import LockstitchServer
+
+pytestmark = pytest.mark.slow  # replicas drain one after the other
 
 OPTIONS = ("--set=drain_delay_seconds=3", "--set=drain_seconds=5")
 """The delay is longer than Envoy's interval between health checks."""

@@ -3,12 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import pytest
+
 from lockstitch import AsyncClient
 from lockstitch.v1.checkpoint_pb2 import Checkpoint
 from lockstitch.v1.checkpoint_service_pb2 import SaveRequest
 from tests.support.api import grpc_api
 from tests.support.envoy import Envoy
 from tests.support.streams import wire
+
+pytestmark = pytest.mark.slow  # longer than a route may take
 
 ROUTE_SECONDS = 15.0
 """Envoy's own limit for a call, where its configuration has none."""

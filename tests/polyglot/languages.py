@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from tests.support.paths import ROOT
 from tests.support.requirements import missing
 
@@ -90,7 +92,8 @@ LANGUAGES = (
     ),
 )
 
-NAMES = tuple(language.name for language in LANGUAGES)
+NAMES = [pytest.param(language.name, marks=[pytest.mark.slow] if language.build else []) for language in LANGUAGES]
+"""Of all languages, as parameters of tests."""
 
 
 class Executables:

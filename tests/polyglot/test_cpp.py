@@ -17,6 +17,8 @@ PAGE = (ROOT / "docs" / "clients" / "other-languages.md").read_text()
 TOOLS = ("g++", "protoc", "grpc_cpp_plugin", "pkg-config")
 ADDRESS = "127.0.0.1:50051"
 
+pytestmark = pytest.mark.slow
+
 
 def block(language: str, within: str) -> str:
     """The first fenced block of a language that holds this."""

@@ -18,6 +18,9 @@ from tests.support.server import LockstitchServer
 CLIENT = ROOT / "client" / "go"
 TOUR = ROOT / "docs" / "clients" / "go.md"
 ADDRESS = "127.0.0.1:50051"
+
+pytestmark = pytest.mark.slow
+
 PROGRAM = """\
 package main
 

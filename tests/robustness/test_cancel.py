@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 import grpc
+import pytest
 from google.protobuf.message import Message
 
 from lockstitch.v1.checkpoint_service_pb2 import (
@@ -27,6 +28,8 @@ from tests.robustness.ledger import Ledger, Sent
 from tests.robustness.workload import full_save, pending_writes, writes_save
 from tests.support.api import grpc_api
 from tests.support.server import LockstitchServer
+
+pytestmark = pytest.mark.slow  # hundreds of calls
 
 CALLS = 1000
 CALLERS = 16

@@ -16,6 +16,8 @@ from tests.support.api import Api, grpc_api
 from tests.support.postgres import Postgres
 from tests.support.server import LockstitchServer
 
+pytestmark = pytest.mark.slow  # kills, again and again
+
 WRITERS = 6
 MOST_ANSWERS = 50
 MOST_SECONDS = 0.2

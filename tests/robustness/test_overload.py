@@ -13,6 +13,8 @@ from tests.support.api import grpc_api
 from tests.support.postgres import Postgres
 from tests.support.server import LockstitchServer
 
+pytestmark = pytest.mark.slow  # floods
+
 MEBIBYTE = 1024 * 1024
 CALLS = 2000
 AT_ONCE = 50

@@ -4,6 +4,7 @@ import asyncio
 import random
 
 import asyncpg
+import pytest
 
 from tests.robustness.counting import count_up_together
 from tests.robustness.ledger import Ledger
@@ -12,6 +13,8 @@ from tests.robustness.writers import MOST_STEPS, Writer
 from tests.support.api import grpc_api
 from tests.support.postgres import Postgres
 from tests.support.server import LockstitchServer
+
+pytestmark = pytest.mark.slow  # servers race for long
 
 LOCKING = """
     SELECT count(*) FROM pg_stat_activity

@@ -16,6 +16,8 @@ from tests.support.api import Api, grpc_api
 from tests.support.server import LockstitchServer
 from tests.support.streams import save_all
 
+pytestmark = pytest.mark.slow  # writes much
+
 SESSIONS = 500
 ROUNDS = 14
 STREAMS = 4

@@ -23,6 +23,8 @@ from tests.support.api import GrpcApi, grpc_api
 from tests.support.postgres import has_ended
 from tests.support.server import LockstitchServer
 
+pytestmark = pytest.mark.slow  # workers start, end and start again
+
 WORKERS = 2
 CLIENTS = 8
 DRAIN_SECONDS = 10.0

@@ -28,6 +28,8 @@ from tests.support.postgres import has_ended
 from tests.support.server import LockstitchServer
 from tests.support.streams import save_all
 
+pytestmark = pytest.mark.slow  # the process that saves starts, ends and starts again
+
 PROGRAM = "lockstitch_server.writer.process"
 CLIENTS = 6
 KILLS = 6

@@ -17,6 +17,8 @@ from tests.support.api import Api, ApiError, grpc_api
 from tests.support.paths import ROOT
 from tests.support.server import LockstitchServer
 
+pytestmark = pytest.mark.slow  # floods
+
 ATTEMPTS = 4
 ROUNDS = 5
 SAVES = 30

@@ -16,7 +16,7 @@ from tests.telemetry.pages import total, wait_for_page
 from tests.telemetry.real_collector import Collector, build, deployed, has_go, running
 from tests.telemetry.receiver import Receiver, Span
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 SAVE = "lockstitch.v1.CheckpointService/Save"
 CLIENT = """
