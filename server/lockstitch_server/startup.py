@@ -7,6 +7,7 @@ import structlog
 
 from lockstitch_server.config import Settings
 from lockstitch_server.storage import Store, StoreError, create_store, warnings_about
+from lockstitch_server.storage.libpq.address import is_postgres, read_address
 from lockstitch_server.storage.observed import ObservedStore
 from lockstitch_server.telemetry.hub import Hub
 from lockstitch_server.telemetry.observers import DatabaseObserver, watch_connections
@@ -24,7 +25,9 @@ def observed(store: Store, url: str, hub: Hub) -> Store:
         return store
     if hub.stats is not None:
         watch_connections(hub.stats, lambda: store.connections)
-    return ObservedStore(store, DatabaseObserver(url, hub.tracer, hub.stats))
+    # Its own spelling: what tells of a database reads URLs as the web has them, which libpq's need not be.
+    spelled = str(read_address(url)) if is_postgres(url) else url
+    return ObservedStore(store, DatabaseObserver(spelled, hub.tracer, hub.stats))
 
 
 @asynccontextmanager

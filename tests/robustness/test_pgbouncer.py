@@ -7,6 +7,7 @@ import pytest
 
 import lockstitch
 from tests.cli.commands import Command
+from tests.support.paths import ROOT
 from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import Postgres
 from tests.support.server import LockstitchServer
@@ -70,3 +71,27 @@ async def test_two_servers_behind_one_bouncer(
             log = server.log.read_text()
             assert not [line for line in log.splitlines() if '"level":"error"' in line.replace(" ", "")]
             assert ("postgres_statement_cache_off" in log) == (not query and not arguments)
+
+
+async def test_a_pooler_that_is_not_noticed_costs_no_save(postgres: Postgres, database: str) -> None:
+    """It takes all settings of a connection, and loses prepared statements: the server does without them then."""
+    with (
+        PgBouncer(postgres, {"ignore_startup_parameters": "plan_cache_mode"}) as careless,
+        LockstitchServer(careless.url(database), ["--migrate"]) as server,
+    ):
+        async with lockstitch.AsyncClient(server.target) as client, asyncio.TaskGroup() as group:
+            for number in range(SESSIONS):
+                group.create_task(_work(client, f"s{number}"))
+        assert "a pooler has lost prepared statements" in server.log.read_text()
+
+
+async def test_an_import_through_a_pooler(postgres: Postgres, bouncer: PgBouncer, database: str) -> None:
+    """Twice: nothing of the first import may be left on the connections."""
+    postgres.execute((ROOT / "tests" / "fixtures" / "langgraph" / "postgres-3.2.0.sql").read_text(), database)
+    source = bouncer.url(database).replace("postgresql://", "postgresql+psycopg://")
+    with LockstitchServer("memory://") as server:
+        command = Command("import", "langgraph", source, "--jobs", "1")
+        for created in (5, 0):
+            done = await asyncio.to_thread(command.in_process, server.target)
+            assert done.code == 0, done
+            assert f"5 steps: {created} created, {5 - created} unchanged" in done.out

@@ -24,20 +24,24 @@ def test_every_parameter_of_libpq_is_known() -> None:
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
-        ("postgresql://", "postgresql://me@/run/postgresql:5432,/var/run/postgresql:5432,/tmp:5432,localhost:5432/me"),
+        (
+            "postgresql://",
+            "postgresql://me@%2Frun%2Fpostgresql:5432,%2Fvar%2Frun%2Fpostgresql:5432,%2Ftmp:5432,localhost:5432/me",
+        ),
         ("postgres://db", "postgresql://me@db:5432/me"),
         ("postgresql://app:secret@db:6432/prod", "postgresql://app@db:6432/prod"),
         ("postgresql+asyncpg://app@db/prod", "postgresql://app@db:5432/prod"),
         ("postgresql://app:s%40%2F%3A@[::1]:5433,h2/prod", "postgresql://app@[::1]:5433,h2:5432/prod"),
         ("postgresql://app:se@cret@db/prod", "postgresql://app@db:5432/prod"),
-        ("postgresql:///prod?host=/tmp,db&port=1,2&user=app", "postgresql://app@/tmp:1,db:2/prod"),
-        ("postgresql://%2Ftmp/prod", "postgresql://me@/tmp:5432/prod"),
-        ("postgresql://db?dbname=a&user=b%2Bc", "postgresql://b+c@db:5432/a"),
+        ("postgresql:///prod?host=/tmp,db&port=1,2&user=app", "postgresql://app@%2Ftmp:1,db:2/prod"),
+        ("postgresql://%2Ftmp/prod", "postgresql://me@%2Ftmp:5432/prod"),
+        ("postgresql://db?dbname=a&user=b%2Bc", "postgresql://b%2Bc@db:5432/a"),
         ("postgresql://h1,h2,h3:7/db?port=9", "postgresql://me@h1:9,h2:9,h3:9/db"),
     ],
 )
 def test_where_a_url_leads(url: str, shown: str) -> None:
     assert str(read_address(url, LOGIN)) == shown
+    assert str(read_address(shown, {})) == shown
 
 
 @pytest.mark.parametrize(
@@ -83,6 +87,28 @@ def test_what_is_wrong_is_named(query: str, words: tuple[str, ...]) -> None:
     with pytest.raises(AddressInvalid) as caught:
         read_address(f"postgresql://db/prod?{query}", LOGIN)
     assert all(word in str(caught.value) for word in words), caught.value
+
+
+SECRET_URLS = (
+    "postgresql://app:cr3t@db/prod",
+    "postgresql+psycopg://app:cr3t[@db/prod",
+    "postgresql://db/prod?password=cr3t",
+    "postgresql://db/prod?pass%77ord=cr3t&sslpassword=cr3t",
+    "postgresql://db/prod?scram_client_key=cr3t&oauth_client_secret=cr3t",
+)
+
+
+@pytest.mark.parametrize("url", SECRET_URLS)
+def test_no_command_shows_a_secret(url: str) -> None:
+    for command in (("config", "--set", f"store={url}"), ("config", "--json", "--set", f"store={url}")):
+        done = Command(*command).in_process()
+        assert done.code == 0, done
+        assert "cr3t" not in done.out + done.err
+    for command in (("migrate", "--store", url), ("serve", "--store", url), ("check", "--store", url)):
+        done = Command(
+            *command, "--set", "store=" + url.replace("@db", "@127.0.0.1:1").replace("//db", "//127.0.0.1:1")
+        ).in_process()
+        assert "cr3t" not in done.out + done.err
 
 
 def test_what_has_no_effect_is_told() -> None:

@@ -174,6 +174,14 @@ async def test_the_grants_that_the_docs_list_are_enough_and_those_that_lack_are_
     await serves(roles.url(roles.app), migrate=True)
 
 
+async def test_a_command_that_only_reads_needs_no_more_rights(roles: Roles) -> None:
+    assert (await migrate(roles.admin)).code == 0
+    reading = roles.documented("To serve", roles.app).replace("SELECT, INSERT, UPDATE, DELETE", "SELECT")
+    roles.run(reading)
+    done = await asyncio.to_thread(Command("check", "--store", roles.url(roles.app)).in_process)
+    assert done.code == 0, done
+
+
 async def test_what_migrate_prints_does_what_migrate_does(roles: Roles, postgres_binaries: Path) -> None:
     printed = await migrate(roles.url(roles.app), "--sql")
     assert (printed.code, printed.err) == (0, "")

@@ -40,7 +40,12 @@ def create_store(
         from lockstitch_server.storage.postgres import PostgresStore
 
         return PostgresStore(
-            url, pool_size=pool_size, migrate=migrate, for_saves=for_saves, statement_cache=statement_cache
+            url,
+            pool_size=pool_size,
+            migrate=migrate,
+            for_saves=for_saves,
+            read_only=read_only,
+            statement_cache=statement_cache,
         )
     scheme = url.partition(":")[0] if ":" in url else url
     raise StoreError(

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from lockstitch_server.storage.libpq.parameters import (
     ALIASES,
@@ -62,9 +62,11 @@ class Address:
     warnings: tuple[str, ...]
 
     def __str__(self) -> str:
-        """For people: nothing but user, hosts and database."""
-        hosts = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts)
-        return f"postgresql://{self.user}@{hosts}/{self.database}"
+        """For people, and a URL itself: nothing but user, hosts and database."""
+        hosts = ",".join(
+            f"[{host}]:{port}" if ":" in host else f"{quote(host, '')}:{port}" for host, port in self.hosts
+        )
+        return f"postgresql://{quote(self.user, '')}@{hosts}/{quote(self.database, '')}"
 
 
 def is_postgres(url: str) -> bool:

@@ -1,5 +1,6 @@
 """The schema in Postgres: created and upgraded on command, checked at every start."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -109,7 +110,9 @@ JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
 """
-PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE")
+READING = ("SELECT",)
+SERVING = ("SELECT", "INSERT", "UPDATE", "DELETE")
+"""The rights to every table that a command needs which only reads, and that a server needs."""
 MISSING = """
 SELECT w.name, p.privilege
 FROM unnest($1::text[]) AS w(name) CROSS JOIN unnest($2::text[]) AS p(privilege)
@@ -117,12 +120,12 @@ WHERE NOT has_table_privilege(w.name, p.privilege)
 """
 
 
-async def check_schema(name: str, connection: AnyConnection) -> None:
-    """Raises StoreError for a schema with which this server, as this role, cannot work."""
+async def check_schema(name: str, rights: Sequence[str], connection: AnyConnection) -> None:
+    """Raises StoreError for a schema with which this server cannot work, or to which the role lacks some rights."""
     await check_version(name, connection)
     await _check_columns(name, connection, head())
     tables = [f"{POSTGRES_SCHEMA}.{table}" for table in expected("postgresql", revisions())]
-    missing = await connection.fetch(MISSING, tables, PRIVILEGES)
+    missing = await connection.fetch(MISSING, tables, rights)
     if missing:
         told = ", ".join(f"{privilege} on {table}" for table, privilege in missing)
         raise StoreError(f"the role of {name} lacks rights: {told}; docs/storage.md lists the GRANTs it needs")

@@ -18,7 +18,7 @@ from lockstitch_server.storage.detached import detached
 from lockstitch_server.storage.keeper import Keeper, LostRace
 from lockstitch_server.storage.libpq.address import AddressInvalid, read_address
 from lockstitch_server.storage.libpq.connector import STATEMENT_LOST, Connector, NamedConnection
-from lockstitch_server.storage.migrations.postgres import check_schema, migrate_postgres
+from lockstitch_server.storage.migrations.postgres import READING, SERVING, check_schema, migrate_postgres
 from lockstitch_server.storage.postgres.apply import apply, commit
 from lockstitch_server.storage.postgres.catalog import PostgresCatalog
 from lockstitch_server.storage.postgres.clock import DatabaseClock
@@ -81,14 +81,22 @@ class PostgresStore:
     row_sizes = ROW_SIZES
 
     def __init__(
-        self, url: str, *, pool_size: int, migrate: bool, for_saves: bool = False, statement_cache: bool = True
+        self,
+        url: str,
+        *,
+        pool_size: int,
+        migrate: bool,
+        for_saves: bool = False,
+        read_only: bool = False,
+        statement_cache: bool = True,
     ) -> None:
         """Raises StoreError for a URL that cannot be used."""
         try:
             self.address = read_address(url)
         except AddressInvalid as error:
             raise StoreError(str(error)) from None
-        self._connector = Connector(self.address, statement_cache=statement_cache)
+        self._connector = Connector(self.address, statement_cache=statement_cache, writes=not read_only)
+        self._rights = READING if read_only else SERVING
         self._migrate = migrate
         self._for_saves = for_saves
         self.readers = pool_size
@@ -121,7 +129,7 @@ class PostgresStore:
             )
             async with self._pool.acquire() as connection:
                 if not self._for_saves:
-                    await _transacted(connection, BEGIN_LONE, partial(check_schema, str(self.address)))
+                    await _transacted(connection, BEGIN_LONE, partial(check_schema, str(self.address), self._rights))
         except StoreError:
             await self.close()
             raise
@@ -188,7 +196,7 @@ class PostgresStore:
             raise Failure(Reason.STORE_UNAVAILABLE, "the database is closed")
         try:
             return await self._run_again_at_need(self._pool, function)
-        except (*OUTAGES, *CONFLICTS) as error:
+        except (*OUTAGES, *CONFLICTS, *STATEMENT_LOST) as error:
             log.warning("postgres_unavailable", error=type(error).__name__, detail=str(error))
             raise Failure(Reason.STORE_UNAVAILABLE, "the database cannot be reached now") from error
         except (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError) as error:
