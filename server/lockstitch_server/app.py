@@ -23,7 +23,7 @@ from lockstitch_server.engine.batcher import Batcher, Bounds
 from lockstitch_server.engine.copier import Copier
 from lockstitch_server.engine.lister import Lister
 from lockstitch_server.engine.loader import Loader
-from lockstitch_server.engine.probe import Pace, probing
+from lockstitch_server.engine.probe import Looks, Pace, probing
 from lockstitch_server.engine.pruner import Pruner
 from lockstitch_server.engine.sessions import Sessions
 from lockstitch_server.engine.sweeper import Sweeper, SweepSettings, sweeping
@@ -204,7 +204,7 @@ async def serve_until(
         tune_collector()
         on_serving(_address(settings.listen, port))
         async with (
-            probing(store.ping, health.set_ready, _pace(settings)),
+            probing(_looks(store, settings).look, health.set_ready, _pace(settings)),
             counting(bare, totals_teller(hub), settings.metrics_totals_seconds),
             sweeping(engine.sweeper),
         ):
@@ -271,6 +271,11 @@ def create_interceptors(
             "required_audit": RequiredAudit(audit) if audit is not None and audit.required else None,
         }
     )
+
+
+def _looks(store: Store, settings: Settings) -> Looks:
+    health = settings.health
+    return Looks(store.ping, lambda: store.try_write(health.free_bytes), health.write_seconds)
 
 
 def _pace(settings: Settings) -> Pace:

@@ -277,6 +277,19 @@ class Health(_Group):
     timeout_seconds: float = Field(
         default=1.5, ge=0.05, le=60, allow_inf_nan=False, description="How long the database may take to answer a look."
     )
+    write_seconds: float = Field(
+        default=10.0,
+        ge=0.05,
+        le=3600,
+        allow_inf_nan=False,
+        description="How often a look tries to write, in a transaction that is rolled back.",
+    )
+    free_bytes: Bytes = _size(
+        16 * MIB,
+        at_least=0,
+        at_most=2**50,
+        description="SQLite: with less room than this on the disk, the server is not ready.",
+    )
     failures: int = Field(
         default=2,
         ge=1,

@@ -55,6 +55,8 @@ const (
 	RightMissing           Reason = "RIGHT_MISSING"
 	TenantForbidden        Reason = "TENANT_FORBIDDEN"
 	RateLimited            Reason = "RATE_LIMITED"
+	StoreFull              Reason = "STORE_FULL"
+	StoreReadOnly          Reason = "STORE_READ_ONLY"
 )
 
 // Error makes a Reason a target for errors.Is.

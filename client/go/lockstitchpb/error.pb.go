@@ -110,6 +110,13 @@ const (
 	// RESOURCE_EXHAUSTED. The tenant makes more calls, or has more under way, than
 	// it may. Metadata: `limit`. Comes with RetryInfo: nothing was done.
 	ErrorReason_ERROR_REASON_RATE_LIMITED ErrorReason = 26
+	// UNAVAILABLE. The database has no room left, so nothing was saved; loads go
+	// on. An operator must make room. Comes with RetryInfo.
+	ErrorReason_ERROR_REASON_STORE_FULL ErrorReason = 27
+	// UNAVAILABLE. The database takes no writes from this server, so nothing was
+	// saved: it is read-only, or the server lacks the rights. An operator must
+	// act, or a failover end. Comes with RetryInfo.
+	ErrorReason_ERROR_REASON_STORE_READ_ONLY ErrorReason = 28
 )
 
 // Enum value maps for ErrorReason.
@@ -142,6 +149,8 @@ var (
 		24: "ERROR_REASON_RIGHT_MISSING",
 		25: "ERROR_REASON_TENANT_FORBIDDEN",
 		26: "ERROR_REASON_RATE_LIMITED",
+		27: "ERROR_REASON_STORE_FULL",
+		28: "ERROR_REASON_STORE_READ_ONLY",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":              0,
@@ -171,6 +180,8 @@ var (
 		"ERROR_REASON_RIGHT_MISSING":            24,
 		"ERROR_REASON_TENANT_FORBIDDEN":         25,
 		"ERROR_REASON_RATE_LIMITED":             26,
+		"ERROR_REASON_STORE_FULL":               27,
+		"ERROR_REASON_STORE_READ_ONLY":          28,
 	}
 )
 
@@ -345,7 +356,7 @@ const file_lockstitch_v1_error_proto_rawDesc = "" +
 	"\bmetadata\x18\x03 \x03(\v2&.lockstitch.v1.ErrorInfo.MetadataEntryR\bmetadata\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\x83\a\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xc2\a\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aERROR_REASON_INVALID_FIELD\x10\x01\x12\x19\n" +
@@ -374,7 +385,9 @@ const file_lockstitch_v1_error_proto_rawDesc = "" +
 	" ERROR_REASON_CREDENTIALS_INVALID\x10\x17\x12\x1e\n" +
 	"\x1aERROR_REASON_RIGHT_MISSING\x10\x18\x12!\n" +
 	"\x1dERROR_REASON_TENANT_FORBIDDEN\x10\x19\x12\x1d\n" +
-	"\x19ERROR_REASON_RATE_LIMITED\x10\x1aB\xa1\x01\n" +
+	"\x19ERROR_REASON_RATE_LIMITED\x10\x1a\x12\x1b\n" +
+	"\x17ERROR_REASON_STORE_FULL\x10\x1b\x12 \n" +
+	"\x1cERROR_REASON_STORE_READ_ONLY\x10\x1cB\xa1\x01\n" +
 	"\x11com.lockstitch.v1B\n" +
 	"ErrorProtoP\x01Z+lockstitch.dev/go/lockstitchpb;lockstitchpb\xa2\x02\x03LXX\xaa\x02\rLockstitch.V1\xca\x02\rLockstitch\\V1\xe2\x02\x19Lockstitch\\V1\\GPBMetadata\xea\x02\x0eLockstitch::V1b\x06proto3"
 

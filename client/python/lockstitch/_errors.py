@@ -46,6 +46,8 @@ class Reason(StrEnum):
     RIGHT_MISSING = "RIGHT_MISSING"
     TENANT_FORBIDDEN = "TENANT_FORBIDDEN"
     RATE_LIMITED = "RATE_LIMITED"
+    STORE_FULL = "STORE_FULL"
+    STORE_READ_ONLY = "STORE_READ_ONLY"
 
 
 class LockstitchError(Exception):
@@ -214,7 +216,7 @@ class NoConnection(Unavailable):
 
 
 class StoreUnavailable(Unavailable):
-    """The server's database cannot be reached or does not answer."""
+    """The server's database cannot be reached, is full (`STORE_FULL`) or takes no writes (`STORE_READ_ONLY`)."""
 
 
 class Overloaded(Unavailable):
@@ -291,6 +293,8 @@ _BY_REASON: dict[str, type[LockstitchError]] = {
     Reason.RIGHT_MISSING: RightMissing,
     Reason.TENANT_FORBIDDEN: TenantForbidden,
     Reason.RATE_LIMITED: RateLimited,
+    Reason.STORE_FULL: StoreUnavailable,
+    Reason.STORE_READ_ONLY: StoreUnavailable,
 }
 
 # For errors without a known reason: those of proxies, of gRPC itself and of newer servers.

@@ -141,7 +141,7 @@ export class ResumeTooOld extends OutOfRange {}
 /** The server or its database is away, or has reset the call as it stopped. The client has retried; retrying later is safe. */
 export class Unavailable extends LockstitchError {}
 
-/** The server's database cannot be reached or does not answer. */
+/** The server's database cannot be reached, is full (`STORE_FULL`) or takes no writes (`STORE_READ_ONLY`). */
 export class StoreUnavailable extends Unavailable {}
 
 /** The server has more work than it takes on. */
@@ -206,6 +206,8 @@ const BY_REASON: Readonly<Record<Reason, ErrorClass>> = {
   RIGHT_MISSING: RightMissing,
   TENANT_FORBIDDEN: TenantForbidden,
   RATE_LIMITED: RateLimited,
+  STORE_FULL: StoreUnavailable,
+  STORE_READ_ONLY: StoreUnavailable,
 };
 
 /** For errors without a known reason: those of proxies, of gRPC itself and of newer servers. */

@@ -1,6 +1,7 @@
 """Asks the database again and again whether it would do its work, and tells when that changes."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from lockstitch_server.core.errors import Failure
 
 RETRY_FACTOR = 4
 """How much sooner than usual to ask again after a failure."""
+
+Ask = Callable[[], Awaitable[None]]
 
 log = structlog.get_logger(__name__)
 
@@ -25,11 +28,11 @@ class Pace:
 
 
 class Verdict:
-    """Well until so many failures in a row; well again at the first success."""
+    """Well until so many failures in a row, of which the first look needs one; well again at the first success."""
 
     def __init__(self, failures: int) -> None:
         self._most = failures
-        self._in_row = 0
+        self._in_row = failures - 1
         self.well = True
 
     def saw(self, success: bool) -> bool:
@@ -39,8 +42,26 @@ class Verdict:
         return self.well is not before
 
 
+class Looks:
+    """Looks at the database: whether it answers, and now and then whether it takes writes."""
+
+    def __init__(self, ping: Ask, try_write: Ask, write_seconds: float) -> None:
+        self._ping = ping
+        self._try_write = try_write
+        self._write_seconds = write_seconds
+        self._write_at = 0.0
+
+    async def look(self) -> None:
+        """Look once. After a write that failed, each look tries to write. Fails as the two do."""
+        await self._ping()
+        now = time.monotonic()
+        if now >= self._write_at:
+            await self._try_write()
+            self._write_at = now + self._write_seconds
+
+
 @asynccontextmanager
-async def probing(ping: Callable[[], Awaitable[None]], tell: Callable[[bool], None], pace: Pace) -> AsyncIterator[None]:
+async def probing(ping: Ask, tell: Callable[[bool], None], pace: Pace) -> AsyncIterator[None]:
     """Ask while the block runs. `tell` hears whether the database is well, whenever that has changed."""
     task = asyncio.create_task(_probe(ping, tell, pace))
     try:
@@ -51,7 +72,7 @@ async def probing(ping: Callable[[], Awaitable[None]], tell: Callable[[bool], No
             await task
 
 
-async def _probe(ping: Callable[[], Awaitable[None]], tell: Callable[[bool], None], pace: Pace) -> None:
+async def _probe(ping: Ask, tell: Callable[[bool], None], pace: Pace) -> None:
     verdict = Verdict(pace.failures)
     while True:
         problem = await _problem(ping, pace.patience)
@@ -61,7 +82,7 @@ async def _probe(ping: Callable[[], Awaitable[None]], tell: Callable[[bool], Non
         await asyncio.sleep(pace.seconds if problem is None else pace.seconds / RETRY_FACTOR)
 
 
-async def _problem(ping: Callable[[], Awaitable[None]], patience: float) -> str | None:
+async def _problem(ping: Ask, patience: float) -> str | None:
     """Why the database does not answer; None: it does."""
     try:
         async with asyncio.timeout(patience):

@@ -45,6 +45,8 @@ CODES: Mapping[Reason, grpc.StatusCode] = {
     Reason.RIGHT_MISSING: grpc.StatusCode.PERMISSION_DENIED,
     Reason.TENANT_FORBIDDEN: grpc.StatusCode.PERMISSION_DENIED,
     Reason.RATE_LIMITED: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Reason.STORE_FULL: grpc.StatusCode.UNAVAILABLE,
+    Reason.STORE_READ_ONLY: grpc.StatusCode.UNAVAILABLE,
 }
 
 

@@ -61,6 +61,9 @@ class ObservedStore:
     async def ping(self) -> None:
         await self._store.ping()
 
+    async def try_write(self, free_bytes: int) -> None:
+        await self._store.try_write(free_bytes)
+
     async def read(self, unit: ReadUnit[T]) -> T:
         with self._observer.using("read"):
             return await self._store.read(unit)

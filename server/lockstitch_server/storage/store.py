@@ -68,7 +68,14 @@ class Store(Protocol):
     async def ping(self) -> None:
         """See whether the database answers and its schema fits, without standing in line. May be cancelled.
 
-        Fails with STORE_UNAVAILABLE, SCHEMA_BEHIND.
+        Fails with STORE_UNAVAILABLE, STORE_READ_ONLY, SCHEMA_BEHIND.
+        """
+        ...
+
+    async def try_write(self, free_bytes: int) -> None:
+        """See whether the database takes writes, by one that is rolled back; alike. SQLite: and has so much room.
+
+        Fails with STORE_FULL, STORE_READ_ONLY, STORE_UNAVAILABLE.
         """
         ...
 

@@ -124,6 +124,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """RESOURCE_EXHAUSTED. The tenant makes more calls, or has more under way, than
     it may. Metadata: `limit`. Comes with RetryInfo: nothing was done.
     """
+    ERROR_REASON_STORE_FULL: _ErrorReason.ValueType  # 27
+    """UNAVAILABLE. The database has no room left, so nothing was saved; loads go
+    on. An operator must make room. Comes with RetryInfo.
+    """
+    ERROR_REASON_STORE_READ_ONLY: _ErrorReason.ValueType  # 28
+    """UNAVAILABLE. The database takes no writes from this server, so nothing was
+    saved: it is read-only, or the server lacks the rights. An operator must
+    act, or a failover end. Comes with RetryInfo.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed. `ErrorInfo.reason` holds the name without its prefix, such
@@ -220,6 +229,15 @@ one of its tenants (metadata entry `lockstitch-tenant` of the call).
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 26
 """RESOURCE_EXHAUSTED. The tenant makes more calls, or has more under way, than
 it may. Metadata: `limit`. Comes with RetryInfo: nothing was done.
+"""
+ERROR_REASON_STORE_FULL: ErrorReason.ValueType  # 27
+"""UNAVAILABLE. The database has no room left, so nothing was saved; loads go
+on. An operator must make room. Comes with RetryInfo.
+"""
+ERROR_REASON_STORE_READ_ONLY: ErrorReason.ValueType  # 28
+"""UNAVAILABLE. The database takes no writes from this server, so nothing was
+saved: it is read-only, or the server lacks the rights. An operator must
+act, or a failover end. Comes with RetryInfo.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 

@@ -606,6 +606,13 @@ pub enum ErrorReason {
     /// RESOURCE_EXHAUSTED. The tenant makes more calls, or has more under way, than
     /// it may. Metadata: `limit`. Comes with RetryInfo: nothing was done.
     RateLimited = 26,
+    /// UNAVAILABLE. The database has no room left, so nothing was saved; loads go
+    /// on. An operator must make room. Comes with RetryInfo.
+    StoreFull = 27,
+    /// UNAVAILABLE. The database takes no writes from this server, so nothing was
+    /// saved: it is read-only, or the server lacks the rights. An operator must
+    /// act, or a failover end. Comes with RetryInfo.
+    StoreReadOnly = 28,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -641,6 +648,8 @@ impl ErrorReason {
             Self::RightMissing => "ERROR_REASON_RIGHT_MISSING",
             Self::TenantForbidden => "ERROR_REASON_TENANT_FORBIDDEN",
             Self::RateLimited => "ERROR_REASON_RATE_LIMITED",
+            Self::StoreFull => "ERROR_REASON_STORE_FULL",
+            Self::StoreReadOnly => "ERROR_REASON_STORE_READ_ONLY",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -673,6 +682,8 @@ impl ErrorReason {
             "ERROR_REASON_RIGHT_MISSING" => Some(Self::RightMissing),
             "ERROR_REASON_TENANT_FORBIDDEN" => Some(Self::TenantForbidden),
             "ERROR_REASON_RATE_LIMITED" => Some(Self::RateLimited),
+            "ERROR_REASON_STORE_FULL" => Some(Self::StoreFull),
+            "ERROR_REASON_STORE_READ_ONLY" => Some(Self::StoreReadOnly),
             _ => None,
         }
     }

@@ -1,5 +1,6 @@
 """The schema in Postgres: created and upgraded on command, checked at every start."""
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,7 @@ async def migrate_postgres(connector: "Connector") -> str | None:
 
 async def _migrate(name: str, connection: AnyConnection) -> str | None:
     await connection.execute("BEGIN")
+    await check_encoding(name, connection)
     has_schema = await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", POSTGRES_SCHEMA)
     found = await _version(connection) if has_schema else None
     if found is not None:
@@ -121,14 +123,33 @@ WHERE NOT has_table_privilege(w.name, p.privilege)
 
 
 async def check_schema(name: str, rights: Sequence[str], connection: AnyConnection) -> None:
-    """Raises StoreError for a schema with which this server cannot work, or to which the role lacks some rights."""
+    """Raises StoreError for a database with which this server cannot work, or to which the role lacks some rights."""
+    await check_encoding(name, connection)
     await check_version(name, connection)
     await _check_columns(name, connection, head())
-    tables = [f"{POSTGRES_SCHEMA}.{table}" for table in expected("postgresql", revisions())]
-    missing = await connection.fetch(MISSING, tables, rights)
-    if missing:
-        told = ", ".join(f"{privilege} on {table}" for table, privilege in missing)
-        raise StoreError(f"the role of {name} lacks rights: {told}; docs/storage.md lists the GRANTs it needs")
+    if missing := await missing_rights(rights, connection):
+        raise StoreError(f"the role of {name} lacks rights: {missing}; docs/storage.md lists the GRANTs it needs")
+
+
+async def check_encoding(name: str, connection: AnyConnection) -> None:
+    """Raises StoreError for a database that cannot hold every text."""
+    encoding = await connection.fetchval("SELECT current_setting('server_encoding')")
+    if encoding != "UTF8":
+        raise StoreError(
+            f"the encoding of {name} is {encoding}, but Lockstitch needs UTF8; "
+            "create a database with: CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
+        )
+
+
+async def missing_rights(rights: Sequence[str], connection: AnyConnection) -> str:
+    """Which of these privileges on tables the role lacks; empty: none."""
+    missing = await connection.fetch(MISSING, _tables(), rights)
+    return ", ".join(f"{privilege} on {table}" for table, privilege in missing)
+
+
+@functools.cache
+def _tables() -> tuple[str, ...]:
+    return tuple(f"{POSTGRES_SCHEMA}.{table}" for table in expected("postgresql", revisions()))
 
 
 async def _check_columns(name: str, connection: AnyConnection, version: str) -> None:

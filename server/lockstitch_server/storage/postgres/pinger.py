@@ -1,12 +1,22 @@
 """Asks Postgres whether it would answer, on a connection of its own: those of the pool may all be busy."""
 
+from collections.abc import Awaitable, Callable
+
 import asyncpg
 
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.libpq.connector import STATEMENT_LOST, Connector
-from lockstitch_server.storage.migrations.postgres import check_version
+from lockstitch_server.storage.migrations.postgres import SERVING, check_version, missing_rights
+from lockstitch_server.storage.postgres.errors import failure_of, read_only
 from lockstitch_server.storage.store import StoreError
+
+TAKES_NO_WRITES = "SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean"
+WRITE = """
+INSERT INTO lockstitch.elections (name, holder, expire_at, position)
+VALUES ('a look ' || pg_backend_pid(), '', 0, '')
+"""
+"""Nobody is ever elected to this; it is rolled back. Two servers must not wait for each other over one name."""
 
 
 class Pinger:
@@ -17,16 +27,21 @@ class Pinger:
         self._connection: AnyConnection | None = None
 
     async def ping(self) -> None:
-        """Fails with STORE_UNAVAILABLE, SCHEMA_BEHIND. May be cancelled."""
+        """Fails with STORE_UNAVAILABLE, STORE_READ_ONLY, SCHEMA_BEHIND. May be cancelled."""
+        await self._look("BEGIN READ ONLY", _read)
+
+    async def try_write(self) -> None:
+        """Write a row in a transaction that is rolled back. Fails as `ping` does, and with STORE_FULL."""
+        await self._look("BEGIN", _write)
+
+    async def _look(self, begin: str, look: Callable[[AnyConnection], Awaitable[None]]) -> None:
         try:
             if self._connection is None:
                 self._connection = await self._connector.connect()
             # In a transaction, since a pooler may be in between. Whatever fails in it, the connection goes.
-            await self._connection.execute("BEGIN READ ONLY")
-            await check_version("the database", self._connection)
-            if await self._connection.fetchval("SELECT pg_is_in_recovery()"):
-                raise Failure(Reason.STORE_UNAVAILABLE, "the database takes no writes")
-            await self._connection.execute("COMMIT")
+            await self._connection.execute(begin)
+            await look(self._connection)
+            await self._connection.execute("ROLLBACK")
         except StoreError as error:
             self.close()
             raise Failure(Reason.SCHEMA_BEHIND, "the schema of the database is older than this server needs") from error
@@ -36,7 +51,7 @@ class Pinger:
             raise Failure(Reason.STORE_UNAVAILABLE, "the database cannot be reached now") from error
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
             self.close()
-            raise Failure(Reason.STORE_UNAVAILABLE, "the database cannot be reached now") from error
+            raise failure_of(error) from error
         except BaseException:
             self.close()
             raise
@@ -46,3 +61,15 @@ class Pinger:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
+
+
+async def _read(connection: AnyConnection) -> None:
+    await check_version("the database", connection)
+    if await connection.fetchval(TAKES_NO_WRITES):
+        raise read_only()
+
+
+async def _write(connection: AnyConnection) -> None:
+    if missing := await missing_rights(SERVING, connection):
+        raise Failure(Reason.STORE_READ_ONLY, f"the role of the server lacks rights in its database: {missing}")
+    await connection.execute(WRITE)

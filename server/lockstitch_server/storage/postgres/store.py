@@ -22,6 +22,7 @@ from lockstitch_server.storage.migrations.postgres import READING, SERVING, chec
 from lockstitch_server.storage.postgres.apply import apply, commit
 from lockstitch_server.storage.postgres.catalog import PostgresCatalog
 from lockstitch_server.storage.postgres.clock import DatabaseClock
+from lockstitch_server.storage.postgres.errors import failure_of
 from lockstitch_server.storage.postgres.keeping import PostgresExecutor
 from lockstitch_server.storage.postgres.pinger import Pinger
 from lockstitch_server.storage.store import Connections, KeepUnit, ReadUnit, StoreError, WriteUnit
@@ -67,10 +68,11 @@ OUTAGES = (
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,
     asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InsufficientPrivilegeError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
 )
-"""What means that the database is away, going away, or no primary."""
+"""What means that the database is away, going away, full, no primary, or not for this role."""
 
 log = structlog.get_logger(__name__)
 
@@ -151,6 +153,9 @@ class PostgresStore:
     async def ping(self) -> None:
         await self._pinger.ping()
 
+    async def try_write(self, free_bytes: int) -> None:
+        await self._pinger.try_write()
+
     def _begin(self, how: str) -> str:
         """How a transaction begins in which more is done than to look rows up by their keys."""
         return f"{how}; {PLAN_AGAIN}" if self._connector.can_plan_once else how
@@ -197,8 +202,10 @@ class PostgresStore:
         try:
             return await self._run_again_at_need(self._pool, function)
         except (*OUTAGES, *CONFLICTS, *STATEMENT_LOST) as error:
-            log.warning("postgres_unavailable", error=type(error).__name__, detail=str(error))
-            raise Failure(Reason.STORE_UNAVAILABLE, "the database cannot be reached now") from error
+            failure = failure_of(error)
+            kind = type(error).__name__
+            log.warning("postgres_unavailable", reason=failure.reason, error=kind, detail=str(error))
+            raise failure from error
         except (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError) as error:
             log.error("postgres_damaged", detail=str(error))
             raise damaged() from error

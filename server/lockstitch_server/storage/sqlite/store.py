@@ -13,7 +13,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from lockstitch_server.core.driving import drive
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.core.parts import RowSizes, damaged
+from lockstitch_server.core.parts import RowSizes
 from lockstitch_server.core.reading import Catalog
 from lockstitch_server.core.records import Basis, SessionChange
 from lockstitch_server.storage.detached import detached
@@ -21,9 +21,10 @@ from lockstitch_server.storage.keeper import Keeper
 from lockstitch_server.storage.migrations import check_owner, migrate_sqlite
 from lockstitch_server.storage.sqlite.apply import TailMoved, apply, holds
 from lockstitch_server.storage.sqlite.catalog import SqliteCatalog, host_clock
+from lockstitch_server.storage.sqlite.errors import cannot_write, code_of, failure_of
 from lockstitch_server.storage.sqlite.files import GONE, OpenFiles, identity, names_of
 from lockstitch_server.storage.sqlite.keeping import SqliteExecutor
-from lockstitch_server.storage.sqlite.pinger import ping
+from lockstitch_server.storage.sqlite.pinger import ping, try_write, write_and_roll_back
 from lockstitch_server.storage.sqlite.read_only import connect_read_only
 from lockstitch_server.storage.sqlite.wal import MOST_PAGES, WalKeeper
 from lockstitch_server.storage.store import Connections, KeepUnit, ReadUnit, StoreError, WriteUnit
@@ -103,6 +104,7 @@ class SqliteStore:
         try:
             if not self._for_saves:
                 found = await self._writer.run(lambda connection: migrate_sqlite(connection, self._path))
+                await self._writer.run(write_and_roll_back)
             if self._path == MEMORY:
                 self._reader = self._writer
                 return found
@@ -115,6 +117,9 @@ class SqliteStore:
             for connection in (self._writer, self._reader, self._copier):
                 await connection.run(_be_impatient)
             self._wal = WalKeeper(self._copier, self._writer)
+        except sqlite3.Error as error:
+            await self.close()
+            raise cannot_write(self._path, error) from error
         except BaseException:
             await self.close()
             raise
@@ -134,6 +139,10 @@ class SqliteStore:
         if self._files.changed() and self._copier is not None:
             await self._copier.run(self._files.check)
         await asyncio.to_thread(ping, self._path)
+
+    async def try_write(self, free_bytes: int) -> None:
+        if self._files is not None:
+            await asyncio.to_thread(try_write, self._path, free_bytes)
 
     async def read(self, unit: ReadUnit[T]) -> T:
         return await self._read(lambda connection: _in_snapshot(connection, unit))
@@ -227,19 +236,15 @@ class SqliteStore:
             raise Failure(Reason.STORE_UNAVAILABLE, "the database is closed")
         try:
             return await connection.run(function)
-        except sqlite3.OperationalError as error:
-            log.warning("sqlite_unavailable", path=self._path, error=str(error))
-            raise Failure(Reason.STORE_UNAVAILABLE, "the database cannot be read or written now") from error
         except sqlite3.DatabaseError as error:
-            if _code(error) not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            failure = failure_of(error)
+            if failure is None:
                 raise
-            log.error("sqlite_damaged", path=self._path, error=str(error))
-            raise damaged() from error
-
-
-def _code(error: BaseException) -> int:
-    """The primary result code of SQLite behind an error; 0 for others."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if failure.reason is Reason.DATA_LOSS:
+                log.error("sqlite_damaged", path=self._path, error=str(error))
+            else:
+                log.warning("sqlite_unavailable", path=self._path, reason=failure.reason, error=str(error))
+            raise failure from error
 
 
 def _be_impatient(connection: sqlite3.Connection) -> None:
@@ -247,7 +252,7 @@ def _be_impatient(connection: sqlite3.Connection) -> None:
 
 
 def _is_busy(error: BaseException) -> bool:
-    return _code(error) == sqlite3.SQLITE_BUSY
+    return code_of(error) == sqlite3.SQLITE_BUSY
 
 
 def _in_snapshot(connection: sqlite3.Connection, unit: Callable[[Catalog], Awaitable[T]]) -> T:
@@ -307,6 +312,10 @@ def path_of(url: str) -> str:
     path = url.removeprefix("sqlite:///")
     if path == url or not path:
         raise StoreError(f"{url} is no SQLite URL; write sqlite:///relative/path or sqlite:////absolute/path")
+    if path == MEMORY:
+        raise StoreError(f"{url}: each connection would have a database of its own; write memory://")
+    if "?" in path:
+        raise StoreError(f"{url}: a SQLite URL has no parameters; write sqlite:///path without the part after `?`")
     return str(Path(path))
 
 

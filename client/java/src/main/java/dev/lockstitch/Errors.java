@@ -52,7 +52,9 @@ final class Errors {
           entry("CREDENTIALS_INVALID", UnauthenticatedException::new),
           entry("RIGHT_MISSING", RightMissingException::new),
           entry("TENANT_FORBIDDEN", TenantForbiddenException::new),
-          entry("RATE_LIMITED", RateLimitedException::new));
+          entry("RATE_LIMITED", RateLimitedException::new),
+          entry("STORE_FULL", StoreUnavailableException::new),
+          entry("STORE_READ_ONLY", StoreUnavailableException::new));
 
   /** For errors without a known reason: those of proxies, of gRPC itself and of newer servers. */
   private static final Map<Code, Function<ErrorDetails, LockstitchException>> BY_CODE =
