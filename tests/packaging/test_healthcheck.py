@@ -1,10 +1,11 @@
 """The image's HEALTHCHECK, that very command line, beside servers that are set up as an image is: by variables."""
 
+import ipaddress
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,7 +31,10 @@ def command() -> list[str]:
 
 @contextmanager
 def serving(
-    directory: Path, settings: Mapping[str, str], credentials: grpc.ChannelCredentials | None
+    directory: Path,
+    settings: Mapping[str, str],
+    credentials: grpc.ChannelCredentials | None,
+    name: str = "any.agents.example",
 ) -> Iterator[dict[str, str]]:
     """A server with these settings, and the environment that it runs in."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("LOCKSTITCH_")}
@@ -46,7 +50,7 @@ def serving(
     with (directory / "log").open("ab") as log:
         process = subprocess.Popen(serve, cwd=directory, env=environment, stdout=log, stderr=log)
     try:
-        options = [("grpc.ssl_target_name_override", "any.agents.example")]
+        options = [("grpc.ssl_target_name_override", name)]
         target = f"127.0.0.1:{environment['LOCKSTITCH_LISTEN'].rpartition(':')[2]}"
         with (
             grpc.secure_channel(target, credentials, options)
@@ -64,8 +68,8 @@ def checked(directory: Path, environment: Mapping[str, str]) -> "subprocess.Comp
     return subprocess.run(command(), cwd=directory, env=environment, capture_output=True, text=True, timeout=SECONDS)
 
 
-def certificates(directory: Path, servers: Authority) -> dict[str, str]:
-    servers.issue("server", NAMES).write(directory, "server")
+def certificates(directory: Path, servers: Authority, names: Sequence[x509.GeneralName] = NAMES) -> dict[str, str]:
+    servers.issue("server", names).write(directory, "server")
     return {"LOCKSTITCH_TLS__CERTIFICATE": "server.pem", "LOCKSTITCH_TLS__PRIVATE_KEY": "server.key"}
 
 
@@ -81,6 +85,13 @@ def test_without_tls(tmp_path: Path) -> None:
         done = checked(tmp_path, environment)
         assert (done.returncode, done.stdout, done.stderr) == (0, "SERVING\n", "")
     assert checked(tmp_path, environment).returncode == 1
+
+
+def test_with_a_certificate_for_an_address(tmp_path: Path) -> None:
+    servers = Authority("servers")
+    settings = certificates(tmp_path, servers, [x509.IPAddress(ipaddress.ip_address("10.1.2.3"))])
+    with serving(tmp_path, settings, trusting(servers), "10.1.2.3") as environment:
+        assert checked(tmp_path, environment).stdout == "SERVING\n"
 
 
 def test_with_tls(tmp_path: Path) -> None:

@@ -59,6 +59,20 @@ async def test_a_host_that_does_not_answer_does_not_keep_the_others_from_being_t
         assert connector._hosts[0] == ("127.0.0.1", postgres.port)
 
 
+async def test_hosts_are_balanced_where_the_address_says_so(
+    postgres: Postgres, start_postgres: Callable[..., Postgres]
+) -> None:
+    ports = {str(postgres.port), str(start_postgres().port)}
+    hosts = ",".join(f"127.0.0.1:{port}" for port in sorted(ports))
+    connector = Connector(read_address(f"postgresql://postgres@{hosts}/postgres?load_balance_hosts=random"))
+    met = set()
+    for _ in range(40):
+        connection = await connector.connect()
+        met.add(await connection.fetchval("SHOW port"))
+        await connection.close()
+    assert met == ports
+
+
 async def test_a_server_that_takes_writes_is_wanted_where_there_are_several(
     postgres: Postgres, start_postgres: Callable[..., Postgres]
 ) -> None:

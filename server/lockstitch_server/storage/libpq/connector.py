@@ -56,15 +56,13 @@ class Connector:
         self.is_pooled = address.has_pooler or not statement_cache
         self.can_plan_once = not self.is_pooled
         self._hosts = list(address.hosts)
-        if address.is_balanced:
-            random.shuffle(self._hosts)
         self._attributes = address.target_session_attrs or ("read-write" if writes and self._hosts[1:] else None)
         self._arguments: Mapping[str, Any] | None = None
 
     @property
     def seconds(self) -> float:
-        """How long it may take to connect, all hosts together."""
-        return self._host_seconds * len(self._hosts)
+        """How long to wait for a connection, whether it has to be made or others have to give one back."""
+        return max(self._host_seconds * len(self._hosts), CONNECT_SECONDS)
 
     @property
     def _host_seconds(self) -> float:
@@ -106,7 +104,8 @@ class Connector:
     async def _first(self, attributes: str | None, options: Mapping[str, Any]) -> Connection:
         """A connection to the first host that has these attributes."""
         failure: Exception | None = None
-        for host, port in tuple(self._hosts):
+        hosts = tuple(self._hosts)
+        for host, port in random.sample(hosts, len(hosts)) if self.address.is_balanced else hosts:
             try:
                 connection = await self._connect_to(host, port, attributes, options)
             except _ELSEWHERE as error:
