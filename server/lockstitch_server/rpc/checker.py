@@ -4,7 +4,6 @@ Rules are compiled once into plain functions. A message is then checked by its f
 empty or zero keeps to every rule but those that demand something, which are asked first.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from google.protobuf.message import Message
 
 from lockstitch.v1 import session_service_pb2
 from lockstitch_server.config import Limits
-from lockstitch_server.rpc.conditions import json_text
+from lockstitch_server.rpc.conditions import id_text, json_text, short_text
 from lockstitch_server.rpc.rules import (
     RULES,
     Count,
@@ -34,7 +33,6 @@ from lockstitch_server.rpc.rules import (
 from lockstitch_server.rpc.swift import compile_rules
 from lockstitch_server.rpc.violation import Violation
 
-CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 DESCRIPTORS = session_service_pb2.DESCRIPTOR.pool
 
 Check = Callable[[Any], None]
@@ -114,10 +112,10 @@ class Checker:
         match rule:
             case Id(most, least):
                 limit = self._limit(most)
-                return lambda value: _id(value, least, limit)
+                return lambda value: id_text(value, least, limit)
             case Text(most):
                 limit = self._limit(most)
-                return lambda value: _text(value, limit)
+                return lambda value: short_text(value, limit)
             case Number(high, low):
                 return lambda value: _number(value, low, high)
             case Json(optional):
@@ -200,20 +198,6 @@ def _demanded(message: Any, field: str, check: Check, *, in_oneof: bool) -> None
         check(value)
     except Violation as violation:
         raise violation.under(field) from None
-
-
-def _id(value: str, least: int, most: int) -> None:
-    size = len(value) if value.isascii() else len(value.encode())
-    if not least <= size <= most:
-        raise Violation(f"must have {least} to {most} bytes; it has {size}", most)
-    if not value.isprintable() and CONTROL.search(value):
-        raise Violation("must hold no control characters")
-
-
-def _text(value: str, most: int) -> None:
-    size = len(value.encode())
-    if size > most:
-        raise Violation(f"must have at most {most} bytes; it has {size}", most)
 
 
 def _number(value: int, least: int, most: int) -> None:

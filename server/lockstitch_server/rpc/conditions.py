@@ -1,6 +1,7 @@
 """Rules about several fields of a message at once, and about texts that are JSON."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,25 @@ EARLIEST, LATEST = -62_135_596_800, 253_402_300_799
 """Seconds of the years 1 to 9999, which is what a Timestamp may hold."""
 LONGEST_TOMBSTONE = 366 * 24 * 3600
 LONGEST_TTL = 100 * 366 * 24 * 3600
+
+
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+
+def id_text(value: str, least: int, most: int) -> None:
+    """Text of `least` to `most` bytes without control characters."""
+    size = len(value) if value.isascii() else len(value.encode())
+    if not least <= size <= most:
+        raise Violation(f"must have {least} to {most} bytes; it has {size}", most)
+    if not value.isprintable() and CONTROL.search(value):
+        raise Violation("must hold no control characters")
+
+
+def short_text(value: str, most: int) -> None:
+    """Any text of at most `most` bytes."""
+    size = len(value.encode())
+    if size > most:
+        raise Violation(f"must have at most {most} bytes; it has {size}", most)
 
 
 def json_text(text: str) -> None:

@@ -1,17 +1,17 @@
-"""The rules once more, as code that is fast: it tells requests that surely keep to them.
+"""The rules compiled to code: it tells whether a request keeps to them. `checker` says what is wrong with the others.
 
-Of the others, `checker` says what is wrong, if anything is. The code is written out from the same rules, one function a
-message: nearly all requests are good, and reading a field is what costs.
+The code is written out from the same rules, one function a message: nearly all requests are good, and reading fields is
+what costs. A value that fails a quick test is looked at by the function that `checker` uses.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import orjson
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
 
 from lockstitch_server.config import Limits
+from lockstitch_server.rpc import conditions
 from lockstitch_server.rpc.rules import (
     Count,
     Custom,
@@ -36,7 +36,7 @@ Predicate = Callable[[Any], bool]
 def compile_rules(
     rules: Mapping[str, Mapping[str, Sequence[Rule]]], pool: DescriptorPool, limits: Limits
 ) -> Mapping[str, Predicate]:
-    """A function for each message type: whether a message surely keeps to its rules."""
+    """A function for each message type: whether a message keeps to its rules."""
     writer = _Writer(limits)
     source = "\n".join(
         line for name, fields in rules.items() for line in writer.function(pool.FindMessageTypeByName(name), fields)
@@ -49,7 +49,7 @@ def _guarded(check: Predicate) -> Predicate:
     def keeps(message: Any) -> bool:
         try:
             return check(message)
-        except (Violation, orjson.JSONDecodeError):
+        except Violation:
             return False
 
     return keeps
@@ -60,7 +60,12 @@ class _Writer:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self.names: dict[str, Any] = {"loads": orjson.loads, "limits": limits}
+        self.names: dict[str, Any] = {
+            "limits": limits,
+            "id_text": conditions.id_text,
+            "json_text": conditions.json_text,
+            "short_text": conditions.short_text,
+        }
 
     def function(self, message: Descriptor, fields: Mapping[str, Sequence[Rule]]) -> Iterator[str]:
         """The lines of a message's function."""
@@ -105,20 +110,25 @@ class _Writer:
                 yield f"{indent}for entry in {value}.values():"
                 yield from self._value("entry", _entry(field, "value"), item, indent + "    ")
             case Json(optional=False):
-                yield f"{indent}loads({value})"
+                yield f"{indent}json_text({value})"
             case Json():
                 yield f"{indent}v = {value}"
-                yield f"{indent}if v: loads(v)"
+                yield f"{indent}if v: json_text(v)"
+            case Id(most, least):
+                limit = self._limit(most)
+                yield f"{indent}v = {value}"
+                yield f"{indent}if not ({least} <= len(v) <= {limit} and v.isascii() and (v.isprintable() or not v)):"
+                yield f"{indent}    id_text(v, {least}, {limit})"
+            case Text(most):
+                limit = self._limit(most)
+                yield f"{indent}v = {value}"
+                yield f"{indent}if not (len(v) <= {limit} and v.isascii()): short_text(v, {limit})"
             case _:
                 yield f"{indent}v = {value}"
                 yield f"{indent}if not ({self._condition(field, rule)}): return False"
 
     def _condition(self, field: FieldDescriptor, rule: Rule) -> str:
         match rule:
-            case Id(most, least):
-                return f"{least} <= len(v) <= {self._limit(most)} and v.isascii() and (v.isprintable() or not v)"
-            case Text(most):
-                return f"len(v) <= {self._limit(most)} and v.isascii()"
             case Number(high, low):
                 return f"{low} <= v <= {high}"
             case Count(most, least):
