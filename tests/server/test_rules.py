@@ -50,7 +50,7 @@ def test_a_request_is_good_if_nothing_is_wrong_with_it(name: str) -> None:
 
     compare()
     shares.assert_at_least(0.5, "good")
-    shares.assert_at_least(0.02, "wrong")
+    shares.assert_at_least(0.01, "wrong")
     for field in SEEN.get(kind.name, ()):
         shares.assert_at_least(0.03, field)
 
