@@ -3,6 +3,7 @@
 import operator
 from typing import Annotated, Any
 
+import pytest
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -95,3 +96,22 @@ def history(graph: Graph, config: RunnableConfig) -> list[dict[str, Any]]:
         }
         for state in states
     ]
+
+
+def noting(saver: BaseCheckpointSaver[Any], frequency: int) -> Graph:
+    """A graph whose notes are a DeltaChannel."""
+    delta = pytest.importorskip("langgraph.channels.delta").DeltaChannel
+
+    def extend(old: list[str], writes: list[list[str]]) -> list[str]:
+        return [*(old or []), *(item for write in writes for item in write)]
+
+    class Notes(TypedDict, total=False):
+        notes: Annotated[list, delta(extend, snapshot_frequency=frequency)]  # type: ignore[type-arg]
+        turn: int
+
+    builder = StateGraph(Notes)
+    builder.add_node("quiet", lambda state: {"turn": state.get("turn", 0) + 1})
+    builder.add_node("note", lambda state: {"notes": [f"note {state['turn']}"]})
+    builder.add_edge(START, "quiet")
+    builder.add_edge("quiet", "note")
+    return builder.compile(checkpointer=saver)

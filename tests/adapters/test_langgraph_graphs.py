@@ -2,21 +2,19 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any
+from typing import Any
 
 import pytest
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.graph import START, StateGraph
 from langgraph.types import Command
-from typing_extensions import TypedDict
 
 import lockstitch
 from lockstitch import Retention
 from lockstitch.adapters.langgraph import LockstitchSaver
 from tests.adapters.checkpoints import config
-from tests.adapters.graphs import Graph, answers, approval, crowd, history, said
+from tests.adapters.graphs import Graph, answers, approval, crowd, history, noting, said
 from tests.support.server import LockstitchServer
 
 Savers = tuple[BaseCheckpointSaver[Any], BaseCheckpointSaver[Any]]
@@ -92,25 +90,6 @@ def test_one_saver_serves_loops_and_threads(server: LockstitchServer, thread_id:
         assert asyncio.run(resume())["log"] == ["plan", "asked", "acted"]
         asyncio.run(graph.ainvoke(said("mend"), config(thread_id)))
         assert graph.invoke(Command(resume=False), config(thread_id))["log"][-1] == "left it"
-
-
-def noting(saver: BaseCheckpointSaver[Any], frequency: int) -> Graph:
-    """A graph whose notes are a DeltaChannel."""
-    delta = pytest.importorskip("langgraph.channels.delta").DeltaChannel
-
-    def extend(old: list[str], writes: list[list[str]]) -> list[str]:
-        return [*(old or []), *(item for write in writes for item in write)]
-
-    class Notes(TypedDict, total=False):
-        notes: Annotated[list, delta(extend, snapshot_frequency=frequency)]  # type: ignore[type-arg]
-        turn: int
-
-    builder = StateGraph(Notes)
-    builder.add_node("quiet", lambda state: {"turn": state.get("turn", 0) + 1})
-    builder.add_node("note", lambda state: {"notes": [f"note {state['turn']}"]})
-    builder.add_edge(START, "quiet")
-    builder.add_edge("quiet", "note")
-    return builder.compile(checkpointer=saver)
 
 
 @pytest.mark.parametrize("frequency", [2, 1000])

@@ -20,7 +20,7 @@ from lockstitch_server.importers.langgraph import CheckpointRow, checkpoint
 from lockstitch_server.importers.transfer import RowInvalid
 from tests.adapters.checkpoints import checkpoint as made
 from tests.adapters.checkpoints import config, metadata
-from tests.adapters.graphs import approval, crowd, said
+from tests.adapters.graphs import approval, crowd, noting, said
 from tests.adapters.test_langgraph_values import Order
 from tests.cli.commands import Command as Lockstitch
 from tests.cli.commands import Done
@@ -124,6 +124,21 @@ async def test_a_thread_goes_on_where_it_was(server: LockstitchServer, source: s
         versions: list[Any] = [item.checkpoint["channel_versions"]["log"] for item in (before, after)]
         assert versions[0] < versions[1]
         assert await saver.aget_tuple(config("crowd")) is None
+
+
+async def test_retention_keeps_what_imported_delta_channels_are_restored_from(
+    server: LockstitchServer, source: str
+) -> None:
+    async with theirs(source) as saver:
+        for number in range(6):
+            await noting(saver, 5).ainvoke({"notes": [f"input {number}"]}, config("notes"))
+        values = (await noting(saver, 5).aget_state(config("notes"))).values
+    await imported(server, source)
+    async with lockstitch.AsyncClient(server.target) as client:
+        pruned = await client.prune_sessions(["notes"], retention=lockstitch.Retention(keep_last=1))
+        assert pruned.checkpoints > 0
+    async with LockstitchSaver(server.target) as saver:
+        assert (await noting(saver, 5).aget_state(config("notes"))).values == values
 
 
 async def test_the_parts_are_those_that_the_saver_makes(server: LockstitchServer, source: str) -> None:

@@ -7,13 +7,14 @@ the bytes it is, whether or not its classes can be found here.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ormsgpack
 
 from lockstitch.adapters.langgraph._channels import to_channel
 from lockstitch.adapters.langgraph._codec import Place, to_message
+from lockstitch.adapters.langgraph._dependencies import Dependencies, dependencies, missing
 from lockstitch.v1 import checkpoint_pb2 as pb
 from lockstitch_server.importers.json_slices import members
 from lockstitch_server.importers.transfer import RowInvalid
@@ -56,6 +57,7 @@ class CheckpointRow:
     metadata: JSON.
     blobs: channels that are kept apart.
     sends: what was sent to tasks, where that is kept with the parent.
+    depends_on: the ancestors that its DeltaChannels are restored from.
     """
 
     thread_id: str
@@ -67,6 +69,7 @@ class CheckpointRow:
     blobs: Sequence[tuple[str, Blob]]
     writes: Sequence[WriteRow]
     sends: Sequence[Blob] = ()
+    depends_on: Dependencies = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -110,7 +113,8 @@ def _checkpoint(row: CheckpointRow) -> pb.Checkpoint:
     metadata = json.loads(row.metadata) if row.metadata else {}
     place = Place(row.thread_id, row.namespace, row.parent_id or "")
     # Older savers have left `id` out of what they keep; the row's is what counts.
-    message = to_message(_SERDE, place, {**content, "id": row.checkpoint_id}, metadata)
+    whole = {**content, "id": row.checkpoint_id}
+    message = to_message(_SERDE, place, whole, metadata, depends_on=row.depends_on)
     versions = content.get("channel_versions", {})
     for name, blob in blobs:
         if blob[0] != EMPTY:
@@ -119,6 +123,26 @@ def _checkpoint(row: CheckpointRow) -> pb.Checkpoint:
         items = [pb.TypedBlob(type=kind, data=data) for kind, data in row.sends]
         message.state.custom[TASKS].CopyFrom(pb.CustomChannel(list=pb.BlobList(items=items)))
     return message
+
+
+class Thread:
+    """Follows the checkpoints of one thread, parents before children, and says what each depends on."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], Dependencies] = {}
+
+    def followed(self, row: CheckpointRow) -> CheckpointRow:
+        """The row with its dependencies."""
+        parent_id = row.parent_id or ""
+        try:
+            channels = missing({}, json.loads(row.metadata)) if row.metadata else ()
+        except (ValueError, AttributeError):
+            return row  # which is told when the row is converted
+        found = dependencies(channels, parent_id, self._found.get((row.namespace, parent_id), {}))
+        if not found:
+            return row
+        self._found[row.namespace, row.checkpoint_id] = found
+        return replace(row, depends_on=found)
 
 
 def _content(row: CheckpointRow) -> tuple[dict[str, Any], Sequence[tuple[str, Blob]]]:

@@ -5,7 +5,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any, Protocol
 
 from lockstitch_server.importers.databases import Database, SourceUnusable, Wanted, open_database, shown
-from lockstitch_server.importers.langgraph import CheckpointRow, ThreadRow, WriteRow
+from lockstitch_server.importers.langgraph import CheckpointRow, Thread, ThreadRow, WriteRow
 from lockstitch_server.importers.langgraph_layouts import (
     LayoutUnknown,
     PostgresStatements,
@@ -80,9 +80,12 @@ class Langgraph:
                 if self._wanted(row[0]):
                     yield ThreadRow(*row)
 
-    def steps(self, session: ThreadRow) -> AsyncGenerator[CheckpointRow, None]:
+    async def steps(self, session: ThreadRow) -> AsyncGenerator[CheckpointRow, None]:
         """The checkpoints of a thread, by namespace and id."""
-        return self._tables.steps(self._database, session.id)
+        thread = Thread()
+        async with aclosing(self._tables.steps(self._database, session.id)) as rows:
+            async for row in rows:
+                yield thread.followed(row)
 
 
 @asynccontextmanager
