@@ -1,29 +1,40 @@
 """Channel values as custom channels of the contract, and back.
 
 A value is one blob, as the serializer dumps it. A list is dumped item by item, so that a list that has grown costs its
-new items. What a channel holds is told by its bytes alone; its version goes along for readers, and decides nothing.
+new items; many small items are dumped together (`_chunks`). What a channel holds is told by its bytes alone; its
+version goes along for readers, and decides nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
+from lockstitch.adapters.langgraph import _chunks
 from lockstitch.adapters.langgraph._dumped import Dump, to_blob
 from lockstitch.adapters.langgraph._revived import Load, from_blob
 from lockstitch.v1.checkpoint_pb2 import BlobList, CustomChannel, TypedBlob
+
+MOST_ITEMS = 100_000
+"""A list of more items, where they are not dumped together, is one blob: the server bounds the fields of a request."""
 
 # Pickles of items would not share what the items share.
 _WHOLE_ONLY = "pickle"
 
 
-def to_channel(serde: SerializerProtocol, value: object, version: object, dump: Dump = to_blob) -> CustomChannel:
+def to_channel(
+    serde: SerializerProtocol,
+    value: object,
+    version: object,
+    dump: Dump = to_blob,
+    before: CustomChannel | None = None,
+) -> CustomChannel:
     """A channel's value; `version` is LangGraph's, None for none. Raises what the serializer raises.
 
-    dump: how items of a list are dumped.
+    dump: how items of a list are dumped. before: what the channel held, whose items the list is likely to begin with.
     """
     text = "" if version is None else str(version)
-    items = _items(serde, value, dump) if type(value) is list else None
+    items = _items(serde, value, dump, before.list.items if before else ()) if type(value) is list else None
     if items is not None:
         return CustomChannel(version=text, list=BlobList(items=items))
     return CustomChannel(version=text, blob=to_blob(serde, value))
@@ -32,7 +43,7 @@ def to_channel(serde: SerializerProtocol, value: object, version: object, dump: 
 def from_channel(serde: SerializerProtocol, channel: CustomChannel, load: Load = from_blob) -> Any:
     """The value of a channel that has one. load: how items of a list are loaded."""
     if channel.HasField("list"):
-        return [load(serde, item) for item in channel.list.items]
+        return _chunks.load_all(serde, channel.list.items, load)
     return from_blob(serde, channel.blob)
 
 
@@ -54,10 +65,16 @@ def from_channels(
     return {name: from_channel(serde, channels[name], load) for name in names if has_value(channels[name])}
 
 
-def _items(serde: SerializerProtocol, values: list[object], dump: Dump) -> list[TypedBlob] | None:
-    """None: an item cannot be dumped by itself; the whole list perhaps can."""
+def _items(
+    serde: SerializerProtocol, values: list[object], dump: Dump, before: Sequence[TypedBlob]
+) -> list[TypedBlob] | None:
+    """None: an item cannot be dumped by itself, or there are too many; the whole list perhaps can be dumped."""
+    if len(values) > MOST_ITEMS and not _chunks.has_chunks(serde):
+        return None
     try:
-        items = [dump(serde, value) for value in values]
+        items = _chunks.dump_all(serde, values, dump, before)
     except Exception:  # whatever a serializer raises; dumping the whole list raises it again, if it must
         return None
-    return None if any(item.type.startswith(_WHOLE_ONLY) for item in items) else items
+    if len(items) > MOST_ITEMS or any(item.type.startswith(_WHOLE_ONLY) for item in items):
+        return None
+    return items

@@ -78,10 +78,12 @@ def to_message(
     unmoved: Mapping[str, pb.CustomChannel] = MappingProxyType({}),
     dump: Dump = to_blob,
     depends_on: Dependencies = MappingProxyType({}),
+    before: Mapping[str, pb.CustomChannel] = MappingProxyType({}),
 ) -> pb.Checkpoint:
     """A checkpoint whose parent is `parent`. Raises what the serializer raises.
 
     unmoved: channels that have been dumped before. dump: how items of lists are dumped. depends_on: of DeltaChannels.
+    before: lists as they were dumped for the parent.
     """
     texts, rest = split(metadata)
     versions = checkpoint.get("channel_versions", {})
@@ -102,7 +104,9 @@ def to_message(
         step=step_of(metadata.get(STEP)) or 0,
         state=pb.VersionedState(
             custom={
-                name: unmoved[name] if name in unmoved else to_channel(serde, value, versions.get(name), dump)
+                name: unmoved[name]
+                if name in unmoved
+                else to_channel(serde, value, versions.get(name), dump, before.get(name))
                 for name, value in checkpoint.get("channel_values", {}).items()
             }
         ),

@@ -82,7 +82,8 @@ class Operations:
         known = self.settings.valued.get(*parent.named)
         unmoved = _unmoved(known, checkpoint, new_versions) if known else {}
         needed = await self._dependencies(parent, missing(checkpoint, metadata), known)
-        message = to_message(self.serde, parent, checkpoint, metadata, unmoved, self.settings.dumped.to_blob, needed)
+        dump, lists = self.settings.dumped.to_blob, known.lists if known else {}
+        message = to_message(self.serde, parent, checkpoint, metadata, unmoved, dump, needed, lists)
         await self._carry_on(message, parent, checkpoint, metadata, new_versions, known)
         saved = await self._save(message, forks=metadata.get("source") == FORK)
         self.settings.valued.put(message, saved.revision)
