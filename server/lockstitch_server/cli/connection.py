@@ -97,7 +97,7 @@ def connecting(timeout: float) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
         def wrapped(**given: Any) -> None:
-            # What gRPC's core would write past us is told in a better way. It looks when it is imported.
+            # gRPC's core would write lines of its own to stderr. It reads this when it is imported.
             os.environ.setdefault("GRPC_VERBOSITY", "NONE")
             found = Connection(**{name: given.pop(name) for name in Connection._fields})
             command(connection=found, **given)

@@ -46,9 +46,9 @@ class NamedConnection(asyncpg.Connection):
 class Connector:
     """Makes connections by an address: host by host, the one that worked last first.
 
-    statement_cache: whether connections keep prepared statements. Behind a pooler in transaction mode they cannot:
-        there `is_pooled` is set, and whoever uses a connection must keep to transactions.
-    writes: whether a server that takes writes is wanted, where the address names several and does not say.
+    statement_cache: whether connections keep prepared statements. Behind a pooler in transaction mode they cannot;
+        `is_pooled` says so, and then every statement must be part of a transaction.
+    writes: require a server that takes writes, if the address names several hosts and no target_session_attrs.
     """
 
     def __init__(self, address: Address, *, statement_cache: bool = True, writes: bool = True) -> None:
@@ -57,7 +57,6 @@ class Connector:
         self.can_plan_once = not self.is_pooled
         self._hosts = list(address.hosts)
         self._attributes = address.target_session_attrs or ("read-write" if writes and self._hosts[1:] else None)
-        self._arguments: Mapping[str, Any] | None = None
 
     @property
     def seconds(self) -> float:
@@ -76,7 +75,7 @@ class Connector:
             # PgBouncer refuses settings that it cannot keep apart for its clients: that tells it from a server.
             if self.is_pooled or "startup parameter" not in str(error):
                 raise
-            self.use_no_statements("the server refuses settings of a connection, as PgBouncer does")
+            self.turn_statements_off("the server refuses settings of a connection, as PgBouncer does")
         except UNKNOWN_SETTING:
             if not self.can_plan_once:
                 raise
@@ -87,7 +86,7 @@ class Connector:
         """`connect` as a pool of asyncpg's calls it."""
         return await self.connect(**options)
 
-    def use_no_statements(self, why: str) -> None:
+    def turn_statements_off(self, why: str) -> None:
         """Prepare no statements from now on. Connections that are there must be replaced."""
         if not self.is_pooled:
             log.warning("postgres_statement_cache_off", reason=why, setting="postgres.statement_cache")
@@ -117,8 +116,6 @@ class Connector:
         raise failure
 
     async def _connect_to(self, host: str, port: int, attributes: str | None, options: Mapping[str, Any]) -> Connection:
-        if self._arguments is None:
-            self._arguments = _arguments(self.address)
         where = self.address
         password = where.password or password_of(where.passfile, host, port, where.database, where.user)
         settings = {**self.address.settings, **(PLAN_ONCE if self.can_plan_once else {})}
@@ -130,12 +127,12 @@ class Connector:
             timeout=self._host_seconds,
             statement_cache_size=0 if self.is_pooled else STATEMENTS,
             server_settings=settings or None,
-            **{"connection_class": NamedConnection, **options, **self._arguments},
+            **{"connection_class": NamedConnection, **options, **_arguments(self.address)},
         )
 
 
 def _arguments(address: Address) -> dict[str, Any]:
-    """What asyncpg is to know of an address, but for its hosts."""
+    """What asyncpg needs of an address, except its hosts. Made for each connection: TLS files may have been renewed."""
     found: dict[str, Any] = {
         "user": address.user,
         "database": address.database,

@@ -46,7 +46,7 @@ class Pinger:
             self.close()
             raise Failure(Reason.SCHEMA_BEHIND, "the schema of the database is older than this server needs") from error
         except STATEMENT_LOST as error:
-            self._connector.use_no_statements("a pooler has lost prepared statements, or mixed them up")
+            self._connector.turn_statements_off("a pooler has lost prepared statements, or mixed them up")
             self.close()
             raise Failure(Reason.STORE_UNAVAILABLE, "the database cannot be reached now") from error
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:

@@ -160,8 +160,8 @@ class PostgresStore:
         """How a transaction begins in which more is done than to look rows up by their keys."""
         return f"{how}; {PLAN_AGAIN}" if self._connector.can_plan_once else how
 
-    async def _lone(self, connection: AnyConnection, begin: str, work: Work[T]) -> T:
-        """Do what needs no transaction for itself. Behind a pooler each of its messages could meet another server."""
+    async def _without_transaction(self, connection: AnyConnection, begin: str, work: Work[T]) -> T:
+        """Run single statements, in a transaction only behind a pooler: it may send each message to another server."""
         return await (_transacted(connection, begin, work) if self._connector.is_pooled else work(connection))
 
     async def read(self, unit: ReadUnit[T]) -> T:
@@ -169,7 +169,9 @@ class PostgresStore:
         return await detached(self._run(lambda connection: _transacted(connection, begin, partial(_asked, unit))))
 
     async def ask(self, unit: ReadUnit[T]) -> T:
-        return await detached(self._run(lambda connection: self._lone(connection, BEGIN_LONE, partial(_asked, unit))))
+        return await detached(
+            self._run(lambda connection: self._without_transaction(connection, BEGIN_LONE, partial(_asked, unit)))
+        )
 
     async def write(self, unit: WriteUnit[T]) -> T:
         work = partial(_written, unit, self._clock)
@@ -182,7 +184,7 @@ class PostgresStore:
         def work(connection: AnyConnection) -> Awaitable[tuple[bool, int]]:
             return commit(connection, basis, changes, now)
 
-        holds, clock = await detached(self._run(lambda connection: self._lone(connection, BEGIN, work)))
+        holds, clock = await detached(self._run(lambda connection: self._without_transaction(connection, BEGIN, work)))
         self._clock.saw(clock)
         return holds
 
@@ -217,7 +219,7 @@ class PostgresStore:
         except DROPPED:
             await pool.expire_connections()
         except STATEMENT_LOST:
-            self._connector.use_no_statements("a pooler has lost prepared statements, or mixed them up")
+            self._connector.turn_statements_off("a pooler has lost prepared statements, or mixed them up")
             await pool.expire_connections()
         except CONFLICTS:
             pass
