@@ -1,11 +1,15 @@
 """Messages of many small fields are refused before they are parsed, whatever hides them."""
 
 import pytest
+from google.protobuf.message import Message
+from hypothesis import HealthCheck, given, settings
 
 from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, PendingWrite
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.rpc.field_count import FieldCounter
+from tests.support import wire_bytes
+from tests.support.shares import Shares
 
 MOST = 1000
 STREAM, SAVE = pb.SaveStreamRequest.DESCRIPTOR, pb.SaveRequest.DESCRIPTOR
@@ -46,3 +50,31 @@ def test_what_may_be_long() -> None:
 @pytest.mark.parametrize("data", [b"\xff" * 100_000, b"\x0a\xff\xff\xff\xff\x0f", b"\x0a", b"\x0f" * 10, b""])
 def test_what_is_no_message_is_left_to_the_parser(data: bytes) -> None:
     FieldCounter(MOST, "limits.max_fields").check(SAVE, data)
+
+
+def test_no_field_that_protobuf_sees_is_missed() -> None:
+    shares = Shares()
+
+    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(wire_bytes.stream_requests())
+    def compare(data: bytes) -> None:
+        fields = fields_of(pb.SaveStreamRequest.FromString(data))
+        shares.note("some" if fields > 1 else "few")
+        if fields:
+            with pytest.raises(Failure, match="has more than"):
+                FieldCounter(fields - 1, "limit").check(STREAM, data)
+
+    compare()
+    shares.assert_at_least(0.5, "some")
+
+
+def fields_of(message: Message) -> int:
+    """How many fields a message has, those of messages within it included."""
+    count = 0
+    for field, value in message.ListFields():
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            count += len(value)
+        else:
+            for item in value if field.is_repeated else [value]:
+                count += 1 + (fields_of(item) if isinstance(item, Message) else 0)
+    return count

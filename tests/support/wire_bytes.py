@@ -17,7 +17,7 @@ Fields: TypeAlias = Mapping[int, tuple[int, Draw]]
 VARINT, FIXED64, DELIMITED, START, END, FIXED32 = range(6)
 LONGEST_TAG, LONGEST_NUMBER = 5, 10
 """Most bytes that protobuf reads of them."""
-UNKNOWN = (7, 100, 1000, 2**29 - 1)
+UNKNOWN = (77, 100, 1000, 2**29 - 1)
 
 
 def varint(value: int) -> bytes:
