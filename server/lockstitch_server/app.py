@@ -19,6 +19,7 @@ from lockstitch_server.collector import tune_collector
 from lockstitch_server.config import Settings
 from lockstitch_server.core.leases import NS_PER_SECOND
 from lockstitch_server.core.session import Retention
+from lockstitch_server.engine.answer_memory import AnswerMemory
 from lockstitch_server.engine.batcher import Batcher, Bounds
 from lockstitch_server.engine.copier import Copier
 from lockstitch_server.engine.lister import Lister
@@ -140,7 +141,8 @@ def create_engine(store: Store, settings: Settings, work: Work | None = None, hu
     loader = Loader(store, loads, queue_stats(hub, "loads"))
     watch_queues(hub, saves=lambda: saves.queued, loads=lambda: (loader.queued[0], 0))
     window = Window(queue.stream_operations, queue.stream_bytes)
-    handlers = Handlers(saves, loader, Lister(store, limits.max_page_bytes), limits, window)
+    memory = AnswerMemory(queue.max_answer_bytes, queue.connection_answer_bytes)
+    handlers = Handlers(saves, loader, Lister(store, limits.max_page_bytes), limits, window, memory)
     watcher = Watcher(store, settings.sessions.watch_seconds)
     sessions, pruner = Sessions(store, limits.max_labels), Pruner(store, _retention(settings))
     session_handlers = SessionHandlers(sessions, pruner, Copier(store), watcher, settings.sessions, limits)

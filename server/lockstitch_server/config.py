@@ -254,6 +254,19 @@ class Queue(_Group):
         at_most=2**40,
         description="Most bytes of saves of one SaveStream call that wait, unless one is larger.",
     )
+    max_answer_bytes: Bytes = _size(
+        256 * MIB,
+        at_least=KIB,
+        at_most=2**40,
+        description="Most bytes of loaded answers that clients have not taken yet; further loads wait, then are "
+        "UNAVAILABLE.",
+    )
+    connection_answer_bytes: Bytes = _size(
+        64 * MIB,
+        at_least=KIB,
+        at_most=2**40,
+        description="Most bytes of such answers of one connection, unless one is larger.",
+    )
     load_batch: int = Field(default=64, ge=1, le=100_000, description="Most loads that go to the database together.")
 
 

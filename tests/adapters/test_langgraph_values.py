@@ -162,6 +162,16 @@ async def test_more_metadata_than_can_be_searched_comes_back_too(saver: Lockstit
     assert found.metadata == entries
 
 
+async def test_much_metadata_is_found_too(saver: LockstitchSaver, thread_id: str) -> None:
+    """More bytes than a server takes by default, in values that are short by themselves."""
+    entries = metadata(0, **{f"key-{number}": f"{number} " * 1000 for number in range(40)})
+    put = await saver.aput(config(thread_id), checkpoint({}), entries, {})
+    await saver.aput(put, checkpoint({}), metadata(1, **{"key-39": "other"}), {})
+    for key in ("key-0", "key-39"):
+        found = [item async for item in saver.alist(config(thread_id), filter={key: entries[key]})]  # type: ignore[typeddict-item]
+        assert [item.metadata for item in found] == [entries]
+
+
 async def test_writes_come_by_path_task_and_index(saver: LockstitchSaver, thread_id: str) -> None:
     put = await saver.aput(config(thread_id), checkpoint({}), metadata(), {})
     await saver.aput_writes(put, [("a", 1), ("b", [b"x", [1]])], "task-1", "path-2")

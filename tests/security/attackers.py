@@ -15,6 +15,8 @@ from tests.support.server import LockstitchServer
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS = 0, 1, 3, 4
 END_STREAM, END_HEADERS = 1, 4
+CLOSED_WINDOW = struct.pack(">HI", 4, 0)
+"""A setting: answers may not have a byte until their stream says otherwise."""
 CANCEL = struct.pack(">I", 8)
 MIB = 1024 * 1024
 SAMPLE_SECONDS = 0.02
@@ -68,12 +70,18 @@ def call_headers(path: str) -> bytes:
     return b"".join(b"\0" + _text(name) + _text(value) for name, value in headers.items())
 
 
+def call(stream: int, path: str, message: bytes) -> bytes:
+    """The frames of a call with one short request."""
+    data = b"\0" + struct.pack(">I", len(message)) + message
+    return frame(HEADERS, END_HEADERS, stream, call_headers(path)) + frame(DATA, END_STREAM, stream, data)
+
+
 @contextmanager
-def connection(server: LockstitchServer) -> Iterator[socket.socket]:
-    """A connection on which HTTP/2 has begun, with the default settings."""
+def connection(server: LockstitchServer, settings: bytes = b"") -> Iterator[socket.socket]:
+    """A connection on which HTTP/2 has begun. settings: the payload of the frame of settings."""
     host, _, port = server.target.rpartition(":")
     with closing(socket.create_connection((host, int(port)), 60)) as opened:
-        opened.sendall(PREFACE + frame(SETTINGS, 0, 0))
+        opened.sendall(PREFACE + frame(SETTINGS, 0, 0, settings))
         yield opened
 
 

@@ -1,6 +1,8 @@
 """Callers who are let in and ask for more than their share: counts and sizes are limited, and memory is bounded."""
 
+import asyncio
 import gc
+import random
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 
@@ -14,7 +16,7 @@ from lockstitch.v1 import session_service_pb2 as sessions_pb
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, NodeKind, StateDelta
 from lockstitch_server.core import terms
 from lockstitch_server.rpc.rules import RULES, Count
-from tests.security.attackers import MIB, Growth
+from tests.security.attackers import CLOSED_WINDOW, MIB, Growth, call, connection
 from tests.support.api import METHODS, Api, ApiError, grpc_api
 from tests.support.server import LockstitchServer
 
@@ -118,11 +120,11 @@ async def test_millions_of_tiny_fields(server: LockstitchServer, method: str, fi
     """8 MiB of them take 500 MB where they are parsed: they are refused before."""
     with Growth(server) as growth:
         async with grpc.aio.insecure_channel(server.target) as channel:
-            call: grpc.aio.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(
+            send: grpc.aio.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(
                 f"/lockstitch.v1.CheckpointService/{method}"
             )
             with pytest.raises(grpc.aio.AioRpcError, match="max_fields"):
-                await call(_once(field * (4 * MIB)), timeout=60)
+                await send(_once(field * (4 * MIB)), timeout=60)
     assert growth.most < 120 * MIB
 
 
@@ -152,3 +154,42 @@ def _terms(number: int, node: bytes) -> None:
     checkpoint.ran_nodes.append(NodeKind.FromString(node + b"\x70" + bytes([number & 127])))
     terms.header_terms("tenant", checkpoint)
     terms.term(b"tenant", terms.metadata("a", f'"{number}{"y" * 20_000}"'))
+
+
+async def test_a_stream_of_loads_holds_one_large_answer_at_a_time(server: LockstitchServer) -> None:
+    """64 at once would take 800 MB."""
+    async with grpc_api(server.target) as api:
+        await api.save(_large("stream", 4 * MIB))
+        request = pb.LoadLatestStreamRequest(requests=[pb.LoadLatestRequest(session_id="stream")] * 64)
+        with Growth(server) as growth:
+            sizes = [answer.loaded.checkpoint.ByteSize() async for answer in api.load_latest_stream(request)]
+    assert len(sizes) == 64
+    assert min(sizes) > 4 * MIB
+    assert growth.most < 200 * MIB
+
+
+@pytest.mark.parametrize("method", ["LoadLatest", "Load", "ListCheckpoints", "WalkAncestors"])
+async def test_answers_that_a_client_does_not_take(server: LockstitchServer, method: str) -> None:
+    """Behind a closed window of flow control, 100 answers of 8 MiB would take 1.6 GB. Other connections are served."""
+    async with grpc_api(server.target) as api:
+        await api.save(_large("untaken", 8 * MIB))
+        load = pb.LoadLatestRequest(session_id="untaken")
+        requests: dict[str, Message] = {
+            "LoadLatest": load,
+            "Load": pb.LoadRequest(session_id="untaken", step=0),
+            "ListCheckpoints": pb.ListCheckpointsRequest(session_id="untaken"),
+            "WalkAncestors": pb.WalkAncestorsRequest(session_id="untaken"),
+        }
+        path, request = f"/lockstitch.v1.CheckpointService/{method}", requests[method].SerializeToString()
+        with Growth(server) as growth, connection(server, CLOSED_WINDOW) as attacker:
+            attacker.sendall(b"".join(call(stream, path, request) for stream in range(1, 200, 2)))
+            for _ in range(5):
+                await asyncio.sleep(0.3)
+                assert (await api.load_latest(load)).checkpoint.ByteSize() > 8 * MIB
+        assert growth.most < 500 * MIB
+
+
+def _large(session_id: str, size: int) -> pb.SaveRequest:
+    request = pb.SaveRequest(checkpoint=Checkpoint(session_id=session_id))
+    request.checkpoint.state.custom["large"].blob.data = random.randbytes(size)
+    return request

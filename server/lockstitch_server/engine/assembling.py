@@ -66,6 +66,16 @@ async def assemble(wanted: Sequence[Wanted], catalog: Catalog, known: Writes | N
     return [put_together(each, segments, {**known, **writes}) for each in wanted]
 
 
+def answer_size(wanted: Wanted) -> int:
+    """About how many bytes an answer will have: its pending writes may be fewer, as those of the session count."""
+    try:
+        record = wanted.row.decoded()
+    except Failure:
+        return 0  # told when it is put together
+    size = len(record.header) + (state_size(record.manifest) if wanted.selection.state else 0)
+    return size + (wanted.session.write_bytes if wanted.selection.writes else 0)
+
+
 def ref_of(row: CheckpointRow) -> CheckpointRef:
     """The name of a checkpoint."""
     return CheckpointRef(row.key, row.namespace, row.checkpoint_id)

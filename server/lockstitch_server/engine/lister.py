@@ -1,6 +1,6 @@
 """Lists, and walks along parents."""
 
-from collections.abc import AsyncIterator, Container, Mapping, Sequence
+from collections.abc import AsyncGenerator, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -66,7 +66,7 @@ class Lister:
         async def unit(catalog: Catalog) -> CheckpointPage:
             found = await catalog.list_checkpoints(replace(query, limit=query.limit + 1))
             writes = await catalog.write_sizes([ref_of(row) for _, row in found]) if selection.writes and found else {}
-            rows = self._fitting(found[: query.limit], selection, writes)
+            rows = found[: min(query.limit, self._fitting([row for _, row in found], selection, writes))]
             sessions = await catalog.sessions(sorted({listed.row.key for listed in rows}))
             loaded = await assemble([Wanted(sessions[row.key], row, selection) for _, row in rows], catalog)
             count = await catalog.count_checkpoints(query) if total else None
@@ -74,8 +74,8 @@ class Lister:
 
         return await self._store.read(unit)
 
-    async def ancestors(self, walk: Walk) -> AsyncIterator[Loaded]:
-        """The parents of a checkpoint, nearest first.
+    async def ancestors(self, walk: Walk) -> AsyncGenerator[Sequence[Loaded], None]:
+        """The parents of a checkpoint, nearest first, in pieces of at most a page's bytes, unless one is larger.
 
         Fails with CHECKPOINT_NOT_FOUND; with DATA_LOSS also where it depends on an ancestor that is missing.
         """
@@ -83,17 +83,16 @@ class Lister:
         seen, start, left = {first.checkpoint_id}, first.checkpoint_id, walk.limit
         while True:
             chunk = min(WALK_CHUNK, left) if walk.limit else WALK_CHUNK
-            rows, loaded = await self._ancestors(walk, start, chunk)
-            for row, item in zip(rows, loaded, strict=True):
-                if row.checkpoint_id in seen:
-                    _check_complete(walk, first, seen)
-                    return
-                seen.add(row.checkpoint_id)
-                yield _whole(item)
+            rows, loaded, is_end = await self._ancestors(walk, start, chunk)
+            fresh = _fresh(rows, seen)
+            bad = next((number for number, item in enumerate(loaded[:fresh]) if isinstance(item, Failure)), fresh)
+            yield [_whole(item) for item in loaded[:bad]]
+            if bad < fresh:
+                _whole(loaded[bad])
             left -= len(rows)
-            if walk.limit and left <= 0:
+            if fresh == len(rows) and walk.limit and left <= 0:
                 return
-            if len(rows) < chunk:
+            if fresh < len(rows) or is_end:
                 _check_complete(walk, first, seen)
                 return
             start = rows[-1].checkpoint_id
@@ -113,28 +112,47 @@ class Lister:
 
     async def _ancestors(
         self, walk: Walk, start: str, limit: int
-    ) -> tuple[Sequence[CheckpointRow], Sequence[Loaded | Failure]]:
-        async def unit(catalog: Catalog) -> tuple[Sequence[CheckpointRow], Sequence[Loaded | Failure]]:
-            sessions = await catalog.sessions([walk.key])
-            rows = await catalog.ancestors(CheckpointRef(walk.key, walk.namespace, start), limit)
-            return rows, await assemble([Wanted(sessions[walk.key], row, walk.selection) for row in rows], catalog)
+    ) -> tuple[Sequence[CheckpointRow], Sequence[Loaded | Failure], bool]:
+        """Some ancestors, and whether there are no more."""
+
+        async def unit(catalog: Catalog) -> tuple[Sequence[CheckpointRow], Sequence[Loaded | Failure], bool]:
+            session = (await catalog.sessions([walk.key]))[walk.key]
+            found = await catalog.ancestors(CheckpointRef(walk.key, walk.namespace, start), limit)
+            may_be_large = walk.selection.writes and session.write_bytes > self._max_page_bytes
+            writes = await catalog.write_sizes([ref_of(row) for row in found]) if may_be_large and found else {}
+            rows = found[: self._fitting(found, walk.selection, writes)]
+            loaded = await assemble([Wanted(session, row, walk.selection) for row in rows], catalog)
+            return rows, loaded, len(found) < limit and len(rows) == len(found)
 
         return await self._store.read(unit)
 
     def _fitting(
-        self,
-        found: Sequence[ListedCheckpoint],
-        selection: Selection,
-        writes: Mapping[CheckpointRef, Sequence[WriteSize]],
-    ) -> Sequence[ListedCheckpoint]:
-        """As many as a page may hold in bytes, one at least."""
+        self, found: Sequence[CheckpointRow], selection: Selection, writes: Mapping[CheckpointRef, Sequence[WriteSize]]
+    ) -> int:
+        """How many a page may hold by their bytes, one at least."""
         size = 0
-        for number, (_, row) in enumerate(found):
+        for number, row in enumerate(found):
             size += len(row.record) + sum(write.size for write in writes.get(ref_of(row), ()))
-            size += state_size(row.decoded().manifest) if selection.state else 0
+            size += _state_size(row) if selection.state else 0
             if number and size > self._max_page_bytes:
-                return found[:number]
-        return found
+                return number
+        return len(found)
+
+
+def _fresh(rows: Sequence[CheckpointRow], seen: set[str]) -> int:
+    """How many come before one that has been seen. Adds them to those."""
+    for number, row in enumerate(rows):
+        if row.checkpoint_id in seen:
+            return number
+        seen.add(row.checkpoint_id)
+    return len(rows)
+
+
+def _state_size(row: CheckpointRow) -> int:
+    try:
+        return state_size(row.decoded().manifest)
+    except Failure:
+        return 0  # told when it is put together
 
 
 def not_found(session_id: str) -> Failure:

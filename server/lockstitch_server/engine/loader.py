@@ -1,5 +1,6 @@
 """The read path: loads that wait share a trip to the database."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +13,16 @@ from lockstitch_server.core.ids import default_checkpoint_id
 from lockstitch_server.core.reading import Catalog, CheckpointQuery, Found
 from lockstitch_server.core.records import CheckpointRow, Seek
 from lockstitch_server.core.selection import ALL, Selection
-from lockstitch_server.engine.assembling import Loaded, Wanted, Writes, assemble, logs_of, put_together, ref_of
+from lockstitch_server.engine.assembling import (
+    Loaded,
+    Wanted,
+    Writes,
+    answer_size,
+    assemble,
+    logs_of,
+    put_together,
+    ref_of,
+)
 from lockstitch_server.engine.batcher import Batcher, BatchObserver, Bounds
 from lockstitch_server.storage.store import Store
 
@@ -31,6 +41,8 @@ class LoadQuery:
     by: Literal["latest", "id", "step"] = "latest"
     value: str | int = ""
     selection: Selection = ALL
+    room: int = sys.maxsize
+    """How many bytes the answer may have."""
 
     @property
     def seek(self) -> Seek:
@@ -48,7 +60,14 @@ class Absent(NamedTuple):
     """0: there is no such session."""
 
 
-Answer = Loaded | Absent | Failure
+class TooBig(NamedTuple):
+    """There is one, which is larger than the query's room."""
+
+    size: int
+    """About how many bytes the answer has."""
+
+
+Answer = Loaded | Absent | TooBig | Failure
 _Findings = Mapping[LoadQuery, Found]
 """What was found in sessions that are alive."""
 
@@ -59,7 +78,7 @@ class Loader:
     def __init__(self, store: Store, bounds: Bounds, observer: BatchObserver | None = None) -> None:
         self._store = store
         # Loads that come while one is under way share the next trip; only many of them get a connection more.
-        self._batcher: Batcher[LoadQuery, Loaded | Absent] = Batcher(
+        self._batcher: Batcher[LoadQuery, Loaded | Absent | TooBig] = Batcher(
             self._load,
             lambda _: 1,
             bounds,
@@ -74,8 +93,8 @@ class Loader:
         """How many loads wait, twice."""
         return self._batcher.queued
 
-    async def load(self, query: LoadQuery) -> Loaded | Absent:
-        """The checkpoint, if there is one. Fails with DATA_LOSS, OVERLOADED, STORE_UNAVAILABLE."""
+    async def load(self, query: LoadQuery) -> Loaded | Absent | TooBig:
+        """The checkpoint, if there is one, and room for it. Fails with DATA_LOSS, OVERLOADED, STORE_UNAVAILABLE."""
         return await self._batcher.submit(query)
 
     async def close(self) -> None:
@@ -100,7 +119,7 @@ async def load_apart(queries: Sequence[LoadQuery], catalog: Catalog) -> list[Ans
     session has changed in between.
     """
     found = await _find(queries, catalog)
-    wanted = _wanted(found)
+    wanted, too_big = _fitting(_wanted(found))
     known = _known_writes(found)
     if any(each.wants_writes and each.ref not in known for each in wanted.values()):
         raise Unsure
@@ -110,7 +129,7 @@ async def load_apart(queries: Sequence[LoadQuery], catalog: Catalog) -> list[Ans
     loaded = {query: put_together(each, segments, known) for query, each in wanted.items()}
     if any(isinstance(each, Failure) for each in loaded.values()):
         raise Unsure
-    return _answers(queries, found, loaded)
+    return _answers(queries, found, {**loaded, **too_big})
 
 
 async def load_all(queries: Sequence[LoadQuery], catalog: Catalog) -> list[Answer]:
@@ -119,9 +138,9 @@ async def load_all(queries: Sequence[LoadQuery], catalog: Catalog) -> list[Answe
     for query in found:
         if query.by == "step":
             found[query] = await _with_odd_ones(query, found[query], catalog)
-    wanted = _wanted(found)
+    wanted, too_big = _fitting(_wanted(found))
     loaded = await assemble(list(wanted.values()), catalog, _known_writes(found))
-    return _answers(queries, found, dict(zip(wanted, loaded, strict=True)))
+    return _answers(queries, found, {**dict(zip(wanted, loaded, strict=True)), **too_big})
 
 
 async def _find(queries: Sequence[LoadQuery], catalog: Catalog) -> dict[LoadQuery, Found]:
@@ -138,6 +157,13 @@ def _wanted(found: _Findings) -> dict[LoadQuery, Wanted]:
     }
 
 
+def _fitting(wanted: Mapping[LoadQuery, Wanted]) -> tuple[dict[LoadQuery, Wanted], dict[LoadQuery, TooBig]]:
+    """What there is room for, and what there is not."""
+    sizes = {query: answer_size(each) for query, each in wanted.items()}
+    fitting = {query: each for query, each in wanted.items() if sizes[query] <= query.room}
+    return fitting, {query: TooBig(size) for query, size in sizes.items() if size > query.room}
+
+
 def _known_writes(found: _Findings) -> Writes:
     return {
         ref_of(each.checkpoint): each.writes
@@ -147,7 +173,7 @@ def _known_writes(found: _Findings) -> Writes:
 
 
 def _answers(
-    queries: Sequence[LoadQuery], found: _Findings, loaded: Mapping[LoadQuery, Loaded | Failure]
+    queries: Sequence[LoadQuery], found: _Findings, loaded: Mapping[LoadQuery, Loaded | TooBig | Failure]
 ) -> list[Answer]:
     return [loaded.get(query) or Absent(found[query].session.revision if query in found else 0) for query in queries]
 

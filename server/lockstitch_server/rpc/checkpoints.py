@@ -6,6 +6,8 @@ Answers that carry checkpoints are bytes: they are put together from stored byte
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -20,10 +22,11 @@ from lockstitch_server.core.ids import session_key
 from lockstitch_server.core.reading import CheckpointCursor, CheckpointQuery, SessionCursor, SessionQuery
 from lockstitch_server.core.records import SessionSummary
 from lockstitch_server.core.selection import Selection
+from lockstitch_server.engine.answer_memory import AnswerMemory, Holder, Reservation
 from lockstitch_server.engine.assembling import Loaded
 from lockstitch_server.engine.batcher import Batcher
 from lockstitch_server.engine.lister import CheckpointPage, Lister, Walk, not_found
-from lockstitch_server.engine.loader import Loader, LoadQuery
+from lockstitch_server.engine.loader import Absent, Loader, LoadQuery, TooBig
 from lockstitch_server.records.v1.record_pb2 import PageToken
 from lockstitch_server.rpc import save_answers
 from lockstitch_server.rpc.context import CallContext
@@ -37,15 +40,23 @@ MAX_NS = 2**63 - 1
 SHORT_JSON = 1024
 """Characters of JSON that are taken apart at once."""
 STREAM_WINDOW = 64
-"""How many sessions of a LoadLatestStream are loaded at once."""
+"""How many sessions of a LoadLatestStream are loaded at once, if they are small."""
+SMALL_BYTES = 256 * 1024
 
 
 class Handlers:
     """The service's methods by their names in the contract. Requests have been checked, but for those that save."""
 
     def __init__(
-        self, saves: Batcher[Asked, bytes], loader: Loader, lister: Lister, limits: Limits, window: Window
+        self,
+        saves: Batcher[Asked, bytes],
+        loader: Loader,
+        lister: Lister,
+        limits: Limits,
+        window: Window,
+        memory: AnswerMemory,
     ) -> None:
+        self._memory = memory
         self._saves = saves
         self._window = window
         self._loader = loader
@@ -79,8 +90,9 @@ class Handlers:
             save.set_exception(failure)
 
     async def LoadLatest(self, request: pb.LoadLatestRequest, context: CallContext) -> bytes:
-        loaded = await self._loader.load(_load_latest(request, context))
-        return _loaded(loaded) if isinstance(loaded, Loaded) else wire.unsigned(3, loaded.session_revision)
+        loaded, reservation = await self._load(_load_latest(request, context), context)
+        context.transport.add_done_callback(reservation.release)
+        return _latest(loaded)
 
     async def Load(self, request: pb.LoadRequest, context: CallContext) -> bytes:
         by_id = request.WhichOneof("selector") == "checkpoint_id"
@@ -93,7 +105,8 @@ class Handlers:
             request.checkpoint_id if by_id else request.step,
             Selection(state=_with_state(request)),
         )
-        loaded = await self._loader.load(query)
+        loaded, reservation = await self._load(query, context)
+        context.transport.add_done_callback(reservation.release)
         if not isinstance(loaded, Loaded):
             raise not_found(request.session_id)
         return _loaded(loaded)
@@ -103,9 +116,18 @@ class Handlers:
     ) -> AsyncGenerator[bytes, None]:
         for start in range(0, len(request.requests), STREAM_WINDOW):
             window = request.requests[start : start + STREAM_WINDOW]
-            answers = await asyncio.gather(*(self._load_one(item, context) for item in window))
-            for number, answer in enumerate(answers, start):
-                yield wire.unsigned(1, number) + answer
+            answers = await asyncio.gather(*(self._load_small(item, context) for item in window))
+            for number, answer in enumerate(answers):
+                if answer is not None:
+                    yield wire.unsigned(1, start + number) + answer
+                    continue
+                # One after the other: they could wait for one another's memory.
+                large, reservation = await self._load_one(window[number], context)
+                try:
+                    yield wire.unsigned(1, start + number) + large
+                finally:
+                    if reservation is not None:
+                        reservation.release()
 
     async def ListSessions(self, request: pb.ListSessionsRequest, context: CallContext) -> pb.ListSessionsResponse:
         bound_to = fingerprint(request, context.tenant)
@@ -120,12 +142,16 @@ class Handlers:
             request.order_by == pb.SESSION_ORDER_SESSION_ID,
             SessionCursor(token.time, token.id) if token else None,
         )
+        many = query.limit > self._limits.default_page_size
+        reservation = await self._memory.reserve(_holder(context), self._limits.max_page_bytes if many else 0)
+        context.transport.add_done_callback(reservation.release)
         page = await self._lister.sessions(query)
         response = pb.ListSessionsResponse(sessions=map(_summary, page.sessions))
         if page.more:
             last = page.sessions[-1].row
             next_token = PageToken(request_digest=bound_to, time=last.updated_at, id=last.session_id)
             response.next_page_token = write_token(next_token)
+        reservation.shrink(response.ByteSize())
         return response
 
     async def ListCheckpoints(self, request: pb.ListCheckpointsRequest, context: CallContext) -> bytes:
@@ -134,7 +160,10 @@ class Handlers:
         facts = await _facts(request)
         query = _checkpoint_query(request, context, self._page_size(request.page_size), token, facts)
         selection = Selection(state=_with_state(request), writes=request.include_writes)
+        reservation = await self._page_memory(selection, context)
+        context.transport.add_done_callback(reservation.release)
         page = await self._lister.checkpoints(query, selection, total=request.include_total)
+        reservation.shrink(sum(map(_size, page.loaded)))
         return _checkpoint_page(page, bound_to)
 
     async def WalkAncestors(
@@ -149,16 +178,55 @@ class Handlers:
             request.limit,
         )
         channels = frozenset(request.write_channels)
-        async for loaded in self._lister.ancestors(walk):
-            yield (
-                wire.delimited(1, loaded.checkpoint) + _writes(2, loaded, channels) + wire.unsigned(3, loaded.revision)
-            )
+        async with aclosing(self._lister.ancestors(walk)) as pieces:
+            while True:
+                reservation = await self._page_memory(walk.selection, context)
+                try:
+                    piece = await anext(pieces, None)
+                    if piece is None:
+                        return
+                    reservation.shrink(sum(map(_size, piece)))
+                    for loaded in piece:
+                        ancestor = wire.delimited(1, loaded.checkpoint) + _writes(2, loaded, channels)
+                        yield ancestor + wire.unsigned(3, loaded.revision)
+                finally:
+                    reservation.release()
 
-    async def _load_one(self, request: pb.LoadLatestRequest, context: CallContext) -> bytes:
+    async def _load(self, query: LoadQuery, context: CallContext) -> tuple[Loaded | Absent, Reservation]:
+        """What is loaded, with the memory that it takes, which is to be released when the answer has been sent."""
+        holder, size = _holder(context), 0
+        while True:
+            reservation = await self._memory.reserve(holder, size)
+            try:
+                loaded = await self._loader.load(replace(query, room=reservation.size))
+            except BaseException:
+                reservation.release()
+                raise
+            if not isinstance(loaded, TooBig):
+                reservation.shrink(_size(loaded))
+                return loaded, reservation
+            reservation.release()
+            size = loaded.size
+
+    async def _page_memory(self, selection: Selection, context: CallContext) -> Reservation:
+        """Memory for a page of checkpoints; large ones that have no state and no writes in them are rare."""
+        is_short = not (selection.state or selection.writes)
+        return await self._memory.reserve(_holder(context), 0 if is_short else self._limits.max_page_bytes)
+
+    async def _load_small(self, request: pb.LoadLatestRequest, context: CallContext) -> bytes | None:
+        """What of a stream is loaded beside others; None: it is too large for that."""
         try:
-            return wire.delimited(2, await self.LoadLatest(request, context))
+            loaded = await self._loader.load(replace(_load_latest(request, context), room=SMALL_BYTES))
         except Failure as failure:
             return wire.delimited(3, status_of(failure).SerializeToString())
+        return None if isinstance(loaded, TooBig) else wire.delimited(2, _latest(loaded))
+
+    async def _load_one(self, request: pb.LoadLatestRequest, context: CallContext) -> tuple[bytes, Reservation | None]:
+        try:
+            loaded, reservation = await self._load(_load_latest(request, context), context)
+        except Failure as failure:
+            return wire.delimited(3, status_of(failure).SerializeToString()), None
+        return wire.delimited(2, _latest(loaded)), reservation
 
     def _page_size(self, asked: int) -> int:
         return page_size(asked, self._limits.default_page_size, self._limits.max_page_size)
@@ -234,6 +302,19 @@ def _checkpoint_query(
         request.before_checkpoint_id,
         CheckpointCursor(token.time, token.key, token.namespace, token.id) if token else None,
     )
+
+
+def _holder(context: CallContext) -> Holder:
+    return Holder(context.tenant, context.transport.peer())
+
+
+def _size(loaded: Loaded | Absent) -> int:
+    """Bytes of an answer, about."""
+    return len(loaded.checkpoint) + sum(map(len, loaded.writes)) if isinstance(loaded, Loaded) else 0
+
+
+def _latest(loaded: Loaded | Absent) -> bytes:
+    return _loaded(loaded) if isinstance(loaded, Loaded) else wire.unsigned(3, loaded.session_revision)
 
 
 def _loaded(loaded: Loaded) -> bytes:

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from google.protobuf.message import Message
 
@@ -34,6 +34,8 @@ class Transport(Protocol):
 
     def time_remaining(self) -> float | None: ...
 
+    def add_done_callback(self, callback: Any) -> None: ...
+
 
 class _NoTransport:
     """Stands for what brings calls within a process."""
@@ -49,6 +51,9 @@ class _NoTransport:
 
     def time_remaining(self) -> float | None:
         return None
+
+    def add_done_callback(self, callback: Any) -> None:
+        callback(self)
 
 
 NO_TRANSPORT = _NoTransport()

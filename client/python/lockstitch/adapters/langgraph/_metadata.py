@@ -8,12 +8,15 @@ import json
 import math
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import accumulate
 from numbers import Real
 from typing import Any, SupportsInt
 
 MOST_ENTRIES = 64
 MOST_KEY_BYTES = 255
 MOST_VALUE_BYTES = 4096
+MOST_BYTES = 60_000
+"""Of all entries that can be searched by, below what a server takes by default (`limits.max_metadata_bytes`)."""
 
 COUNTERS = "counters_since_delta_snapshot"
 """LangGraph's entry about DeltaChannels whose values lie with an ancestor."""
@@ -31,8 +34,10 @@ def split(metadata: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
     """What can be searched by, as JSON texts; and the rest, with all that the texts do not give back exactly."""
     found = {key: search_text(key, metadata[key]) for key in sorted(metadata, key=lambda key: key not in FIRST)}
     texts = {key: text for key, text in found.items() if text is not None}
-    if len(texts) > MOST_ENTRIES:
-        texts = dict(list(texts.items())[: MOST_ENTRIES - 1]) | SPILLED
+    sizes = accumulate(len(key.encode()) + len(text.encode()) for key, text in texts.items())
+    fitting = sum(size <= MOST_BYTES for size in sizes)
+    if len(texts) > MOST_ENTRIES or len(texts) > fitting:
+        texts = dict(list(texts.items())[: min(fitting, MOST_ENTRIES - 1)]) | SPILLED
     return texts, {key: value for key, value in metadata.items() if key not in texts or not is_exact(value)}
 
 

@@ -1,0 +1,117 @@
+"""Bounds the memory of answers that are loaded and that their clients have not taken yet."""
+
+import asyncio
+from collections import Counter
+from typing import NamedTuple, TypeVar
+
+from lockstitch_server.core.errors import Failure, Reason
+
+USUAL_BYTES = 1024 * 1024
+"""What is set aside for an answer before its size is known, while less than half of the memory is in use."""
+LEAST_BYTES = 64 * 1024
+"""The same while more is."""
+WAIT_SECONDS = 30.0
+
+K = TypeVar("K")
+
+
+class Holder(NamedTuple):
+    """Who an answer is for."""
+
+    tenant: str
+    connection: str
+
+
+class Reservation:
+    """Memory that is set aside for an answer, until `release`."""
+
+    __slots__ = ("_holder", "_memory", "size")
+
+    def __init__(self, memory: "AnswerMemory", holder: Holder, size: int) -> None:
+        self._memory = memory
+        self._holder = holder
+        self.size = size
+
+    def shrink(self, size: int) -> None:
+        """Keep this much of it."""
+        self._memory.give_back(self._holder, self.size - min(size, self.size))
+        self.size = min(size, self.size)
+
+    def release(self, _: object = None) -> None:
+        """Give back all of it. May come again."""
+        self.shrink(0)
+
+
+class AnswerMemory:
+    """Sets memory aside for answers. Callers that need more than is free wait.
+
+    A connection may have one answer of any size. While all memory is in use, each tenant may still have its share, so
+    no tenant waits because another one takes no answers.
+    """
+
+    def __init__(self, most: int, most_of_connection: int) -> None:
+        """most: bytes of all answers together."""
+        self._most = most
+        self._most_of_connection = most_of_connection
+        self._held = 0
+        self._tenants: Counter[str] = Counter()
+        self._connections: Counter[Holder] = Counter()
+        self._freed = asyncio.Event()
+
+    @property
+    def held(self) -> int:
+        """Bytes that are set aside."""
+        return self._held
+
+    async def reserve(self, holder: Holder, size: int = 0) -> Reservation:
+        """Set memory aside; 0: what answers usually take. Fails with OVERLOADED where none becomes free for long."""
+        size = size or (USUAL_BYTES if self._held < self._most // 2 else LEAST_BYTES)
+        if not self._fits(holder, size):
+            try:
+                async with asyncio.timeout(WAIT_SECONDS):
+                    await self._room(holder, size)
+            except TimeoutError as error:
+                raise _untaken(self._most, self._most_of_connection) from error
+        self._held += size
+        self._tenants[holder.tenant] += size
+        self._connections[holder] += size
+        return Reservation(self, holder, size)
+
+    def give_back(self, holder: Holder, size: int) -> None:
+        """Free memory that was set aside."""
+        if not size:
+            return
+        self._held -= size
+        _take(self._tenants, holder.tenant, size)
+        _take(self._connections, holder, size)
+        self._freed.set()
+
+    async def _room(self, holder: Holder, size: int) -> None:
+        while not self._fits(holder, size):
+            self._freed.clear()
+            await self._freed.wait()
+
+    def _fits(self, holder: Holder, size: int) -> bool:
+        mine = self._connections.get(holder, 0)
+        if mine and mine + size > self._most_of_connection:
+            return False
+        if self._held + size <= self._most:
+            return True
+        of_tenant = self._tenants.get(holder.tenant, 0)
+        tenants = len(self._tenants) + (not of_tenant)
+        return not of_tenant or (of_tenant + size) * tenants <= self._most
+
+
+def _take(held: Counter[K], key: K, size: int) -> None:
+    held[key] -= size
+    if not held[key]:
+        del held[key]
+
+
+def _untaken(most: int, of_connection: int) -> Failure:
+    return Failure(
+        Reason.OVERLOADED,
+        f"answers that clients have not read yet hold all the memory there is for them: {most} bytes for a tenant "
+        f"(queue.max_answer_bytes), {of_connection} bytes for a connection (queue.connection_answer_bytes); read the "
+        "answers of earlier calls",
+    )

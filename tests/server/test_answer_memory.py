@@ -1,0 +1,67 @@
+"""Memory for answers: connections and tenants wait for themselves, not for others."""
+
+import asyncio
+
+import pytest
+
+from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.engine import answer_memory
+from lockstitch_server.engine.answer_memory import AnswerMemory, Holder
+
+ONE, TWO, OTHER = Holder("a", "1"), Holder("a", "2"), Holder("b", "3")
+
+
+async def waits(memory: AnswerMemory, holder: Holder, size: int) -> bool:
+    """Whether a reservation is not made at once. Gives it up, or back."""
+    task = asyncio.create_task(memory.reserve(holder, size))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    if task.done():
+        task.result().release()
+        return False
+    task.cancel()
+    return True
+
+
+async def test_a_connection_has_its_bound_or_one_answer() -> None:
+    memory = AnswerMemory(1000, 100)
+    large = await memory.reserve(ONE, 500)
+    assert await waits(memory, ONE, 1)
+    assert not await waits(memory, TWO, 500)
+    large.shrink(60)
+    assert not await waits(memory, ONE, 40)
+    assert await waits(memory, ONE, 41)
+    large.release()
+    large.release()
+    assert memory.held == 0
+    assert not await waits(memory, ONE, 500)
+
+
+async def test_each_tenant_has_its_share() -> None:
+    memory = AnswerMemory(1000, 1000)
+    await memory.reserve(ONE, 1000)
+    assert await waits(memory, TWO, 1)
+    mine = await memory.reserve(OTHER, 400)
+    assert not await waits(memory, OTHER, 100)
+    assert await waits(memory, OTHER, 101)
+    assert await waits(memory, TWO, 1)
+    mine.release()
+
+
+async def test_who_waits_goes_on_when_memory_is_free() -> None:
+    memory = AnswerMemory(1000, 1000)
+    first = await memory.reserve(ONE, 900)
+    waiting = [asyncio.create_task(memory.reserve(TWO, 300)) for _ in range(3)]
+    await asyncio.sleep(0)
+    first.release()
+    await asyncio.wait_for(asyncio.gather(*waiting), 30)
+    assert memory.held == 900
+
+
+async def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer_memory, "WAIT_SECONDS", 0.01)
+    memory = AnswerMemory(1000, 100)
+    await memory.reserve(ONE, 100)
+    with pytest.raises(Failure, match="connection_answer_bytes") as caught:
+        await memory.reserve(ONE, 1)
+    assert caught.value.reason is Reason.OVERLOADED
