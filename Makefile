@@ -49,7 +49,7 @@ QUICK      := tests/core tests/conformance/test_memory_raw.py tests/conformance/
               tests/server/test_layers.py tests/packaging/test_lock_files.py
 
 .PHONY: quick
-quick: $(VENV)/.dev ## Run tests that need no server and no Postgres: a minute at most (ARGS="-k name")
+quick: $(VENV)/.dev ## Run the tests of the core, and those of all stores on SQLite: a minute at most (ARGS="-k name")
 	$(BIN)/pytest $(PARALLEL) -m "not slow" $(ARGS) $(QUICK)
 
 .PHONY: test
