@@ -22,6 +22,7 @@ from lockstitch_server.core.session import Retention
 from lockstitch_server.engine.answer_memory import AnswerMemory
 from lockstitch_server.engine.batcher import Batcher, Bounds
 from lockstitch_server.engine.copier import Copier
+from lockstitch_server.engine.damage import DamageLog
 from lockstitch_server.engine.lister import Lister
 from lockstitch_server.engine.loader import Loader
 from lockstitch_server.engine.probe import Looks, Pace, probing
@@ -35,6 +36,7 @@ from lockstitch_server.instruments import (
     queue_stats,
     totals_teller,
     watch_audit,
+    watch_damage,
     watch_queues,
     watch_sessions,
 )
@@ -141,8 +143,8 @@ def create_engine(store: Store, settings: Settings, work: Work | None = None, hu
     loader = Loader(store, loads, queue_stats(hub, "loads"))
     watch_queues(hub, saves=lambda: saves.queued, loads=lambda: (loader.queued[0], 0))
     window = Window(queue.stream_operations, queue.stream_bytes)
-    memory = AnswerMemory(queue.max_answer_bytes, queue.connection_answer_bytes)
-    handlers = Handlers(saves, loader, Lister(store, limits.max_page_bytes), limits, window, memory)
+    damage, memory = DamageLog(), AnswerMemory(queue.max_answer_bytes, queue.connection_answer_bytes)
+    handlers = Handlers(saves, loader, Lister(store, limits.max_page_bytes, damage), limits, window, memory)
     watcher = Watcher(store, settings.sessions.watch_seconds)
     sessions, pruner = Sessions(store, limits.max_labels), Pruner(store, _retention(settings))
     session_handlers = SessionHandlers(sessions, pruner, Copier(store), watcher, settings.sessions, limits)
@@ -150,7 +152,8 @@ def create_engine(store: Store, settings: Settings, work: Work | None = None, hu
     policy, sweeper = settings.retention, None
     if policy.sweep_seconds:
         sweep = SweepSettings(policy.sweep_seconds, policy.sweep_sessions, policy.sweep_pause_seconds)
-        sweeper = Sweeper(store, sessions, pruner, sweep, lambda: saves.waiting > 0)
+        sweeper = Sweeper(store, sessions, pruner, sweep, lambda: saves.waiting > 0, damage)
+    watch_damage(hub, damage)
     return Engine(saves, loader, watcher, sweeper, Dispatcher(services, limits))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from lockstitch_server.audit import AuditLog
 from lockstitch_server.config import Settings
 from lockstitch_server.core.reading import Totals
+from lockstitch_server.engine.damage import DamageLog
 from lockstitch_server.engine.sweeper import Sweeper, SweepStats
 from lockstitch_server.engine.watcher import Watcher
 from lockstitch_server.rpc.interceptors.telemetry import Telemetry
@@ -66,6 +67,12 @@ def watch_audit(hub: Hub, audit: AuditLog | None) -> None:
     """Tell how many records the audit log has dropped."""
     if hub.stats is not None:
         hub.stats.watch(lambda stats: stats.set("lockstitch.audit.lost", audit.lost if audit is not None else 0))
+
+
+def watch_damage(hub: Hub, damage: DamageLog) -> None:
+    """Tell how many damaged sessions were met."""
+    if hub.stats is not None:
+        hub.stats.watch(lambda stats: stats.set("lockstitch.damaged", damage.sessions))
 
 
 def totals_teller(hub: Hub) -> Callable[[Totals], None] | None:

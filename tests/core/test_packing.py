@@ -19,12 +19,14 @@ from lockstitch_server.core.packing import (
     unpack,
     unpack_row,
 )
-from lockstitch_server.core.parts import read_part
+from lockstitch_server.core.parts import named_crc, read_part
 from lockstitch_server.records.v1.record_pb2 import Part
 from lockstitch_server.storage.columns import segments
 
 rows = st.binary(max_size=600) | st.builds(bytes.__mul__, st.binary(max_size=40), st.integers(0, 500))
 records = st.binary(max_size=600).filter(lambda data: not data.startswith((FIRST_MARK, MARK)))
+
+KEY = bytes(range(16))
 
 
 @given(records)
@@ -116,6 +118,7 @@ def test_damage_of_a_row_is_noticed_or_shows_in_its_bytes(data: bytes, draw: st.
     at, bit = draw.draw(st.integers(0, len(packed) - 1)), draw.draw(st.integers(0, 7))
     flipped = packed[:at] + bytes([packed[at] ^ 1 << bit]) + packed[at + 1 :]
     for damaged in (flipped, packed[:at]):
-        (row,) = segments([(0, len(data), damaged, checksum.crc(data))])
+        crc = named_crc(checksum.crc(data), KEY, 1, 0, len(data))
+        (row,) = segments(KEY, 1, [(0, len(data), damaged, crc)])
         with suppress(Failure):  # of which there is one kind
             assert read_part(Part(log=1, length=len(data)), [row]) == data

@@ -15,9 +15,11 @@ from lockstitch_server.core.pending import (
     MARK,
     MOST_WRITES,
     in_order,
+    moved_write_checksum,
     new_write,
     rows_of,
     sizes_of,
+    write_checksum,
     writes_of,
 )
 from lockstitch_server.core.records import NewWrite, WriteRow
@@ -125,7 +127,8 @@ def test_what_messages_are_wrapped_in_takes_little_room() -> None:
 @given(writes)
 def test_rows_without_a_mark_are_the_message_itself(write: PendingWrite) -> None:
     message = write.SerializeToString()
-    old = row(write)._replace(data=message, crc=checksum.crc(message))
+    old = row(write)._replace(data=message)
+    old = old._replace(crc=write_checksum(old))
     assert writes_of(old) == [new(write)]
     assert sizes([old]) == {(write.task_id, write.index): len(message)}
 
@@ -166,15 +169,18 @@ def test_what_the_checksum_does_not_find_the_sizes_do() -> None:
     """As where somebody mended the one and not the other."""
     names = b"namespace\0checkpoint\0t\x000\0\0\0"
     sound = row(PendingWrite(task_id="t", value=TypedBlob(data=bytes(8)))).data
-    assert writes_of(row(PendingWrite(task_id="t"))._replace(data=sound, crc=checksum.crc(names + sound)))
+    of_key = checksum.crc(KEY)
+    assert writes_of(row(PendingWrite(task_id="t"))._replace(data=sound, crc=checksum.crc(names + sound) ^ of_key))
     at = len(MARK) + 1
     for size in (0, sound[at] - 1, sound[at] + 1, 0xFF):
         wrong = sound[:at] + bytes([size]) + sound[at + 1 :]
         with pytest.raises(Failure):
-            writes_of(row(PendingWrite(task_id="t"))._replace(data=wrong, crc=checksum.crc(names + wrong)))
+            writes_of(row(PendingWrite(task_id="t"))._replace(data=wrong, crc=checksum.crc(names + wrong) ^ of_key))
 
 
-def test_copies_keep_their_checksums() -> None:
-    """The database makes them, under another key."""
+def test_a_row_counts_under_its_own_key_only() -> None:
     stored = row(PendingWrite(task_id="t"))
-    assert writes_of(stored._replace(key=bytes(range(16))))
+    other = bytes(range(16))
+    with pytest.raises(Failure):
+        writes_of(stored._replace(key=other))
+    assert writes_of(stored._replace(key=other, crc=stored.crc ^ moved_write_checksum(KEY, other)))

@@ -12,9 +12,7 @@ from pathlib import Path
 import asyncpg
 
 from lockstitch.v1.checkpoint_service_pb2 import LoadLatestRequest
-from lockstitch.v1.session_service_pb2 import AcquireLeaseRequest, DeleteSessionsRequest
 from lockstitch_server.config import Settings
-from lockstitch_server.core.ids import session_key
 from lockstitch_server.storage.migrations import VERSION_TABLE
 from lockstitch_server.storage.sqlite.store import BUSY_SECONDS
 from tests.robustness.ledger import fingerprint
@@ -39,36 +37,6 @@ async def test_an_old_server_works_on_a_newer_schema(store_url: str) -> None:
             latest = await api.load_latest(LoadLatestRequest(session_id="session"))
             assert fingerprint(latest.checkpoint) == fingerprint(checkpoint("session", 1 + migrate))
     assert await _execute(store_url, f"SELECT version_num FROM {{}}{VERSION_TABLE}") == ["9999"]
-
-
-async def test_a_server_of_the_first_schema_works_on_todays(store_url: str) -> None:
-    """It knows nothing of leases and tombstones, and writes the columns that it knows. Sessions are what they were."""
-    settings = Settings(store=store_url, migrate=True)
-    async with raw_api(settings) as api:
-        await api.save(full_save("session", 0))
-        await api.save(full_save("deleted", 0))
-        await api.unary("DeleteSessions", DeleteSessionsRequest(session_ids=["deleted"]))
-    columns = (
-        "created_at = created_at, updated_at = 1, updated_second = 0, revision = revision + 1, last_log = last_log, "
-        "checkpoint_count = 1, stored_bytes = 1, write_bytes = 0, ttl = NULL, expire_at = NULL"
-    )
-    await _execute(store_url, f"UPDATE {{}}sessions SET {columns}")
-    new = "key, tenant, session_id, created_at, updated_at, updated_second, revision, last_log"
-    await _execute(
-        store_url,
-        f"INSERT INTO {{}}sessions ({new}, checkpoint_count, stored_bytes, write_bytes) "
-        "SELECT tenant_key, 'default', 'new', 1, 1, 0, 1, 0, 1, 0, 0 FROM "
-        f"(SELECT {_bytes(store_url, session_key('default', 'new'))} AS tenant_key) AS k",
-    )
-    async with raw_api(settings) as api:
-        for session in ("session", "deleted", "new"):
-            await api.save(full_save(session, 1))
-            lease = await api.unary("AcquireLease", AcquireLeaseRequest(session_id=session, holder="me"))
-            assert lease.lease.token > 0
-
-
-def _bytes(url: str, value: bytes) -> str:
-    return f"'\\x{value.hex()}'::bytea" if url.startswith("postgresql:") else f"x'{value.hex()}'"
 
 
 def test_serving_without_a_schema_says_what_to_do(postgres_url: str) -> None:

@@ -1,5 +1,6 @@
 """What older servers stored is read, checked, exported, replaced and added to as ever."""
 
+import asyncio
 import base64
 import io
 import json
@@ -9,14 +10,16 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
+from sqlalchemy import create_engine
 
 from lockstitch.v1.checkpoint_pb2 import PendingWrite, TypedBlob
 from lockstitch.v1.checkpoint_service_pb2 import LoadRequest, SaveOutcome, SaveRequest
 from lockstitch_server.core.archive import frames
 from lockstitch_server.engine.restorer import Restored, restore
+from lockstitch_server.startup import StartupError
 from lockstitch_server.storage.keeper import Keeper
+from lockstitch_server.storage.migrations import APPLICATION_ID, VERSION_TABLE, upgrade
 from tests.robustness.workload import delta_save, full_save, writes_save
 from tests.support.api import RawApi
 from tests.support.postgres import Postgres
@@ -25,40 +28,38 @@ from tests.upkeep.stores import content, exported, faults_in, opened
 HERE = Path(__file__).parent / "old_rows"
 ARCHIVE = (HERE / "same.archive").read_bytes()
 STEP_OF_WRITES = 3
+OLD_VERSION = "0002"
+"""Of the schema that the rows are of; the step after it changes their checksums."""
 
 Tables = dict[str, list[dict[str, Any]]]
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/lockstitch.db"
-        return
-    server: Postgres = request.getfixturevalue("postgres")
-    name = server.create_database()
-    yield server.url(name)
-    server.drop_database(name)
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/lockstitch.db"
 
 
 @asynccontextmanager
 async def old_store(url: str) -> AsyncIterator[RawApi]:
     """A store with the old rows in it."""
-    async with opened(url):
-        pass  # which makes the tables
+    await asyncio.to_thread(_create_old, url)
     tables: Tables = json.loads((HERE / "rows.json").read_text(), object_hook=_bytes)
-    if url.startswith("sqlite:"):
-        _fill_sqlite(Path(url.removeprefix("sqlite:///")), tables)
-    else:
-        await _fill_postgres(url, tables)
+    _fill(Path(url.removeprefix("sqlite:///")), tables)
     async with opened(url) as api:
         yield api
+
+
+def _create_old(url: str) -> None:
+    with create_engine(url).begin() as connection:
+        connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+        upgrade(connection, OLD_VERSION)
 
 
 def _bytes(value: dict[str, Any]) -> Any:
     return base64.b64decode(value["base64"]) if "base64" in value else value
 
 
-def _fill_sqlite(path: Path, tables: Tables) -> None:
+def _fill(path: Path, tables: Tables) -> None:
     with closing(sqlite3.connect(path)) as connection:
         for table, rows in tables.items():
             for row in rows:
@@ -67,18 +68,17 @@ def _fill_sqlite(path: Path, tables: Tables) -> None:
         connection.commit()
 
 
-async def _fill_postgres(url: str, tables: Tables) -> None:
-    terms = tables.pop("terms")
-    for row in tables["checkpoints"]:
-        number = row.pop("id")
-        row["terms"] = [term["term"] for term in terms if term["checkpoint"] == number] or None
-    connection = await asyncpg.connect(url)
-    for table, rows in tables.items():
-        for row in rows:
-            places = ", ".join(f"${number + 1}" for number in range(len(row)))
-            columns = ", ".join(row)
-            await connection.execute(f"INSERT INTO lockstitch.{table} ({columns}) VALUES ({places})", *row.values())
-    await connection.close()
+async def test_on_postgres_they_are_refused(postgres: Postgres) -> None:
+    """Only the server can make checksums, and SQL alone makes the schema there."""
+    name = postgres.create_database()
+    url = postgres.url(name)
+    async with opened(url) as api:
+        await api.save(full_save("session", 1))
+    postgres.execute(f"UPDATE lockstitch.{VERSION_TABLE} SET version_num = '{OLD_VERSION}'", name)
+    with pytest.raises(StartupError, match="import the archive into a new database"):
+        async with opened(url):
+            pass
+    postgres.drop_database(name)
 
 
 async def test_all_is_there(url: str) -> None:

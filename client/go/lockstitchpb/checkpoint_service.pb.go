@@ -1442,7 +1442,11 @@ type SessionSummary struct {
 	// Who holds the session's lease; empty: nobody.
 	LeaseHolder string `protobuf:"bytes,10,opt,name=lease_holder,json=leaseHolder,proto3" json:"lease_holder,omitempty"`
 	// Grows with every change.
-	Revision      uint64 `protobuf:"varint,11,opt,name=revision,proto3" json:"revision,omitempty"`
+	Revision uint64 `protobuf:"varint,11,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Set where the stored row of the session is damaged (DATA_LOSS): nothing else
+	// of this summary can be trusted then. Other sessions of the list are not
+	// affected.
+	Error         *Status `protobuf:"bytes,12,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1554,6 +1558,13 @@ func (x *SessionSummary) GetRevision() uint64 {
 	return 0
 }
 
+func (x *SessionSummary) GetError() *Status {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
 // Answer of ListSessions.
 type ListSessionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1645,6 +1656,9 @@ type ListCheckpointsRequest struct {
 	View CheckpointView `protobuf:"varint,12,opt,name=view,proto3,enum=lockstitch.v1.CheckpointView" json:"view,omitempty"`
 	// Whether to give pending writes.
 	IncludeWrites bool `protobuf:"varint,13,opt,name=include_writes,json=includeWrites,proto3" json:"include_writes,omitempty"`
+	// Whether to leave damaged checkpoints out of `checkpoints` and name them in
+	// `damaged`. Without it, a page that has one fails with DATA_LOSS.
+	SkipDamaged   bool `protobuf:"varint,14,opt,name=skip_damaged,json=skipDamaged,proto3" json:"skip_damaged,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1770,6 +1784,86 @@ func (x *ListCheckpointsRequest) GetIncludeWrites() bool {
 	return false
 }
 
+func (x *ListCheckpointsRequest) GetSkipDamaged() bool {
+	if x != nil {
+		return x.SkipDamaged
+	}
+	return false
+}
+
+// A checkpoint that cannot be given, since stored bytes of it are damaged.
+type DamagedCheckpoint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its session.
+	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// Its namespace.
+	Namespace string `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Its id.
+	CheckpointId string `protobuf:"bytes,3,opt,name=checkpoint_id,json=checkpointId,proto3" json:"checkpoint_id,omitempty"`
+	// As Load fails: DATA_LOSS.
+	Error         *Status `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DamagedCheckpoint) Reset() {
+	*x = DamagedCheckpoint{}
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DamagedCheckpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DamagedCheckpoint) ProtoMessage() {}
+
+func (x *DamagedCheckpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DamagedCheckpoint.ProtoReflect.Descriptor instead.
+func (*DamagedCheckpoint) Descriptor() ([]byte, []int) {
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *DamagedCheckpoint) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+func (x *DamagedCheckpoint) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *DamagedCheckpoint) GetCheckpointId() string {
+	if x != nil {
+		return x.CheckpointId
+	}
+	return ""
+}
+
+func (x *DamagedCheckpoint) GetError() *Status {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
 // What a list says of a checkpoint beside the checkpoint.
 type CheckpointDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1790,7 +1884,7 @@ type CheckpointDetails struct {
 
 func (x *CheckpointDetails) Reset() {
 	*x = CheckpointDetails{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[17]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1802,7 +1896,7 @@ func (x *CheckpointDetails) String() string {
 func (*CheckpointDetails) ProtoMessage() {}
 
 func (x *CheckpointDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[17]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1815,7 +1909,7 @@ func (x *CheckpointDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointDetails.ProtoReflect.Descriptor instead.
 func (*CheckpointDetails) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{17}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CheckpointDetails) GetRevision() uint64 {
@@ -1863,14 +1957,16 @@ type ListCheckpointsResponse struct {
 	// How many match in all, if asked for.
 	TotalSize *uint64 `protobuf:"varint,3,opt,name=total_size,json=totalSize,proto3,oneof" json:"total_size,omitempty"`
 	// `details[i]` is about `checkpoints[i]`.
-	Details       []*CheckpointDetails `protobuf:"bytes,4,rep,name=details,proto3" json:"details,omitempty"`
+	Details []*CheckpointDetails `protobuf:"bytes,4,rep,name=details,proto3" json:"details,omitempty"`
+	// Checkpoints of this page that are damaged, if skip_damaged is set.
+	Damaged       []*DamagedCheckpoint `protobuf:"bytes,5,rep,name=damaged,proto3" json:"damaged,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListCheckpointsResponse) Reset() {
 	*x = ListCheckpointsResponse{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[18]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1882,7 +1978,7 @@ func (x *ListCheckpointsResponse) String() string {
 func (*ListCheckpointsResponse) ProtoMessage() {}
 
 func (x *ListCheckpointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[18]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1895,7 +1991,7 @@ func (x *ListCheckpointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCheckpointsResponse.ProtoReflect.Descriptor instead.
 func (*ListCheckpointsResponse) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{18}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListCheckpointsResponse) GetCheckpoints() []*Checkpoint {
@@ -1926,6 +2022,13 @@ func (x *ListCheckpointsResponse) GetDetails() []*CheckpointDetails {
 	return nil
 }
 
+func (x *ListCheckpointsResponse) GetDamaged() []*DamagedCheckpoint {
+	if x != nil {
+		return x.Damaged
+	}
+	return nil
+}
+
 // Request of WalkAncestors.
 type WalkAncestorsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1952,7 +2055,7 @@ type WalkAncestorsRequest struct {
 
 func (x *WalkAncestorsRequest) Reset() {
 	*x = WalkAncestorsRequest{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[19]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1964,7 +2067,7 @@ func (x *WalkAncestorsRequest) String() string {
 func (*WalkAncestorsRequest) ProtoMessage() {}
 
 func (x *WalkAncestorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[19]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1977,7 +2080,7 @@ func (x *WalkAncestorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WalkAncestorsRequest.ProtoReflect.Descriptor instead.
 func (*WalkAncestorsRequest) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{19}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WalkAncestorsRequest) GetSessionId() string {
@@ -2051,7 +2154,7 @@ type WalkAncestorsResponse struct {
 
 func (x *WalkAncestorsResponse) Reset() {
 	*x = WalkAncestorsResponse{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[20]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2063,7 +2166,7 @@ func (x *WalkAncestorsResponse) String() string {
 func (*WalkAncestorsResponse) ProtoMessage() {}
 
 func (x *WalkAncestorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[20]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2076,7 +2179,7 @@ func (x *WalkAncestorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WalkAncestorsResponse.ProtoReflect.Descriptor instead.
 func (*WalkAncestorsResponse) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{20}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WalkAncestorsResponse) GetCheckpoint() *Checkpoint {
@@ -2204,7 +2307,7 @@ const file_lockstitch_v1_checkpoint_service_proto_rawDesc = "" +
 	"\border_by\x18\a \x01(\x0e2\x1b.lockstitch.v1.SessionOrderR\aorderBy\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xbc\x04\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe9\x04\n" +
 	"\x0eSessionSummary\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x120\n" +
@@ -2221,13 +2324,14 @@ const file_lockstitch_v1_checkpoint_service_proto_rawDesc = "" +
 	"\x06labels\x18\t \x03(\v2).lockstitch.v1.SessionSummary.LabelsEntryR\x06labels\x12!\n" +
 	"\flease_holder\x18\n" +
 	" \x01(\tR\vleaseHolder\x12\x1a\n" +
-	"\brevision\x18\v \x01(\x04R\brevision\x1a9\n" +
+	"\brevision\x18\v \x01(\x04R\brevision\x12+\n" +
+	"\x05error\x18\f \x01(\v2\x15.lockstitch.v1.StatusR\x05error\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"y\n" +
 	"\x14ListSessionsResponse\x129\n" +
 	"\bsessions\x18\x01 \x03(\v2\x1d.lockstitch.v1.SessionSummaryR\bsessions\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xad\x05\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xd0\x05\n" +
 	"\x16ListCheckpointsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -2244,27 +2348,35 @@ const file_lockstitch_v1_checkpoint_service_proto_rawDesc = "" +
 	" \x03(\v23.lockstitch.v1.ListCheckpointsRequest.MetadataEntryR\bmetadata\x12#\n" +
 	"\rinclude_total\x18\v \x01(\bR\fincludeTotal\x121\n" +
 	"\x04view\x18\f \x01(\x0e2\x1d.lockstitch.v1.CheckpointViewR\x04view\x12%\n" +
-	"\x0einclude_writes\x18\r \x01(\bR\rincludeWrites\x1a;\n" +
+	"\x0einclude_writes\x18\r \x01(\bR\rincludeWrites\x12!\n" +
+	"\fskip_damaged\x18\x0e \x01(\bR\vskipDamaged\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\f\n" +
 	"\n" +
 	"_namespaceB\v\n" +
 	"\t_min_stepB\v\n" +
-	"\t_max_step\"\xe6\x01\n" +
+	"\t_max_step\"\xa2\x01\n" +
+	"\x11DamagedCheckpoint\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x1c\n" +
+	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12#\n" +
+	"\rcheckpoint_id\x18\x03 \x01(\tR\fcheckpointId\x12+\n" +
+	"\x05error\x18\x04 \x01(\v2\x15.lockstitch.v1.StatusR\x05error\"\xe6\x01\n" +
 	"\x11CheckpointDetails\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x125\n" +
 	"\bsaved_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\asavedAt\x12\x1f\n" +
 	"\vstate_bytes\x18\x03 \x01(\x04R\n" +
 	"stateBytes\x12B\n" +
 	"\x0epending_writes\x18\x04 \x03(\v2\x1b.lockstitch.v1.PendingWriteR\rpendingWrites\x12\x19\n" +
-	"\btrace_id\x18\x05 \x01(\tR\atraceId\"\xed\x01\n" +
+	"\btrace_id\x18\x05 \x01(\tR\atraceId\"\xa9\x02\n" +
 	"\x17ListCheckpointsResponse\x12;\n" +
 	"\vcheckpoints\x18\x01 \x03(\v2\x19.lockstitch.v1.CheckpointR\vcheckpoints\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\"\n" +
 	"\n" +
 	"total_size\x18\x03 \x01(\x04H\x00R\ttotalSize\x88\x01\x01\x12:\n" +
-	"\adetails\x18\x04 \x03(\v2 .lockstitch.v1.CheckpointDetailsR\adetailsB\r\n" +
+	"\adetails\x18\x04 \x03(\v2 .lockstitch.v1.CheckpointDetailsR\adetails\x12:\n" +
+	"\adamaged\x18\x05 \x03(\v2 .lockstitch.v1.DamagedCheckpointR\adamagedB\r\n" +
 	"\v_total_size\"\xab\x02\n" +
 	"\x14WalkAncestorsRequest\x12\x1d\n" +
 	"\n" +
@@ -2323,7 +2435,7 @@ func file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP() []byte {
 }
 
 var file_lockstitch_v1_checkpoint_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_lockstitch_v1_checkpoint_service_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_lockstitch_v1_checkpoint_service_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_lockstitch_v1_checkpoint_service_proto_goTypes = []any{
 	(CheckpointView)(0),              // 0: lockstitch.v1.CheckpointView
 	(SaveOutcome)(0),                 // 1: lockstitch.v1.SaveOutcome
@@ -2345,89 +2457,93 @@ var file_lockstitch_v1_checkpoint_service_proto_goTypes = []any{
 	(*SessionSummary)(nil),           // 17: lockstitch.v1.SessionSummary
 	(*ListSessionsResponse)(nil),     // 18: lockstitch.v1.ListSessionsResponse
 	(*ListCheckpointsRequest)(nil),   // 19: lockstitch.v1.ListCheckpointsRequest
-	(*CheckpointDetails)(nil),        // 20: lockstitch.v1.CheckpointDetails
-	(*ListCheckpointsResponse)(nil),  // 21: lockstitch.v1.ListCheckpointsResponse
-	(*WalkAncestorsRequest)(nil),     // 22: lockstitch.v1.WalkAncestorsRequest
-	(*WalkAncestorsResponse)(nil),    // 23: lockstitch.v1.WalkAncestorsResponse
-	nil,                              // 24: lockstitch.v1.SaveStreamRequest.TraceContextEntry
-	nil,                              // 25: lockstitch.v1.ListSessionsRequest.LabelsEntry
-	nil,                              // 26: lockstitch.v1.SessionSummary.LabelsEntry
-	nil,                              // 27: lockstitch.v1.ListCheckpointsRequest.MetadataEntry
-	(*Checkpoint)(nil),               // 28: lockstitch.v1.Checkpoint
-	(*StateDelta)(nil),               // 29: lockstitch.v1.StateDelta
-	(*PendingWrite)(nil),             // 30: lockstitch.v1.PendingWrite
-	(*durationpb.Duration)(nil),      // 31: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),    // 32: google.protobuf.Timestamp
-	(*Status)(nil),                   // 33: lockstitch.v1.Status
-	(*NodeKind)(nil),                 // 34: lockstitch.v1.NodeKind
+	(*DamagedCheckpoint)(nil),        // 20: lockstitch.v1.DamagedCheckpoint
+	(*CheckpointDetails)(nil),        // 21: lockstitch.v1.CheckpointDetails
+	(*ListCheckpointsResponse)(nil),  // 22: lockstitch.v1.ListCheckpointsResponse
+	(*WalkAncestorsRequest)(nil),     // 23: lockstitch.v1.WalkAncestorsRequest
+	(*WalkAncestorsResponse)(nil),    // 24: lockstitch.v1.WalkAncestorsResponse
+	nil,                              // 25: lockstitch.v1.SaveStreamRequest.TraceContextEntry
+	nil,                              // 26: lockstitch.v1.ListSessionsRequest.LabelsEntry
+	nil,                              // 27: lockstitch.v1.SessionSummary.LabelsEntry
+	nil,                              // 28: lockstitch.v1.ListCheckpointsRequest.MetadataEntry
+	(*Checkpoint)(nil),               // 29: lockstitch.v1.Checkpoint
+	(*StateDelta)(nil),               // 30: lockstitch.v1.StateDelta
+	(*PendingWrite)(nil),             // 31: lockstitch.v1.PendingWrite
+	(*durationpb.Duration)(nil),      // 32: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),    // 33: google.protobuf.Timestamp
+	(*Status)(nil),                   // 34: lockstitch.v1.Status
+	(*NodeKind)(nil),                 // 35: lockstitch.v1.NodeKind
 }
 var file_lockstitch_v1_checkpoint_service_proto_depIdxs = []int32{
-	28, // 0: lockstitch.v1.SaveRequest.checkpoint:type_name -> lockstitch.v1.Checkpoint
+	29, // 0: lockstitch.v1.SaveRequest.checkpoint:type_name -> lockstitch.v1.Checkpoint
 	3,  // 1: lockstitch.v1.SaveRequest.expected_latest:type_name -> lockstitch.v1.ExpectedLatest
-	29, // 2: lockstitch.v1.SaveRequest.delta:type_name -> lockstitch.v1.StateDelta
-	30, // 3: lockstitch.v1.SaveRequest.writes:type_name -> lockstitch.v1.PendingWrite
-	31, // 4: lockstitch.v1.SaveRequest.ttl:type_name -> google.protobuf.Duration
+	30, // 2: lockstitch.v1.SaveRequest.delta:type_name -> lockstitch.v1.StateDelta
+	31, // 3: lockstitch.v1.SaveRequest.writes:type_name -> lockstitch.v1.PendingWrite
+	32, // 4: lockstitch.v1.SaveRequest.ttl:type_name -> google.protobuf.Duration
 	1,  // 5: lockstitch.v1.SaveResponse.outcome:type_name -> lockstitch.v1.SaveOutcome
-	32, // 6: lockstitch.v1.SaveResponse.saved_at:type_name -> google.protobuf.Timestamp
+	33, // 6: lockstitch.v1.SaveResponse.saved_at:type_name -> google.protobuf.Timestamp
 	4,  // 7: lockstitch.v1.SaveStreamRequest.save:type_name -> lockstitch.v1.SaveRequest
-	24, // 8: lockstitch.v1.SaveStreamRequest.trace_context:type_name -> lockstitch.v1.SaveStreamRequest.TraceContextEntry
+	25, // 8: lockstitch.v1.SaveStreamRequest.trace_context:type_name -> lockstitch.v1.SaveStreamRequest.TraceContextEntry
 	6,  // 9: lockstitch.v1.SaveStreamRequest.batch:type_name -> lockstitch.v1.SaveStreamRequest
 	5,  // 10: lockstitch.v1.SaveStreamResponse.saved:type_name -> lockstitch.v1.SaveResponse
-	33, // 11: lockstitch.v1.SaveStreamResponse.error:type_name -> lockstitch.v1.Status
+	34, // 11: lockstitch.v1.SaveStreamResponse.error:type_name -> lockstitch.v1.Status
 	7,  // 12: lockstitch.v1.SaveStreamResponse.batch:type_name -> lockstitch.v1.SaveStreamResponse
-	30, // 13: lockstitch.v1.SaveWritesRequest.writes:type_name -> lockstitch.v1.PendingWrite
+	31, // 13: lockstitch.v1.SaveWritesRequest.writes:type_name -> lockstitch.v1.PendingWrite
 	0,  // 14: lockstitch.v1.LoadLatestRequest.view:type_name -> lockstitch.v1.CheckpointView
-	28, // 15: lockstitch.v1.LoadLatestResponse.checkpoint:type_name -> lockstitch.v1.Checkpoint
-	30, // 16: lockstitch.v1.LoadLatestResponse.pending_writes:type_name -> lockstitch.v1.PendingWrite
+	29, // 15: lockstitch.v1.LoadLatestResponse.checkpoint:type_name -> lockstitch.v1.Checkpoint
+	31, // 16: lockstitch.v1.LoadLatestResponse.pending_writes:type_name -> lockstitch.v1.PendingWrite
 	0,  // 17: lockstitch.v1.LoadRequest.view:type_name -> lockstitch.v1.CheckpointView
-	28, // 18: lockstitch.v1.LoadResponse.checkpoint:type_name -> lockstitch.v1.Checkpoint
-	30, // 19: lockstitch.v1.LoadResponse.pending_writes:type_name -> lockstitch.v1.PendingWrite
+	29, // 18: lockstitch.v1.LoadResponse.checkpoint:type_name -> lockstitch.v1.Checkpoint
+	31, // 19: lockstitch.v1.LoadResponse.pending_writes:type_name -> lockstitch.v1.PendingWrite
 	10, // 20: lockstitch.v1.LoadLatestStreamRequest.requests:type_name -> lockstitch.v1.LoadLatestRequest
 	11, // 21: lockstitch.v1.LoadLatestStreamResponse.loaded:type_name -> lockstitch.v1.LoadLatestResponse
-	33, // 22: lockstitch.v1.LoadLatestStreamResponse.error:type_name -> lockstitch.v1.Status
-	25, // 23: lockstitch.v1.ListSessionsRequest.labels:type_name -> lockstitch.v1.ListSessionsRequest.LabelsEntry
-	32, // 24: lockstitch.v1.ListSessionsRequest.updated_since:type_name -> google.protobuf.Timestamp
-	32, // 25: lockstitch.v1.ListSessionsRequest.updated_before:type_name -> google.protobuf.Timestamp
+	34, // 22: lockstitch.v1.LoadLatestStreamResponse.error:type_name -> lockstitch.v1.Status
+	26, // 23: lockstitch.v1.ListSessionsRequest.labels:type_name -> lockstitch.v1.ListSessionsRequest.LabelsEntry
+	33, // 24: lockstitch.v1.ListSessionsRequest.updated_since:type_name -> google.protobuf.Timestamp
+	33, // 25: lockstitch.v1.ListSessionsRequest.updated_before:type_name -> google.protobuf.Timestamp
 	2,  // 26: lockstitch.v1.ListSessionsRequest.order_by:type_name -> lockstitch.v1.SessionOrder
-	32, // 27: lockstitch.v1.SessionSummary.created_at:type_name -> google.protobuf.Timestamp
-	32, // 28: lockstitch.v1.SessionSummary.updated_at:type_name -> google.protobuf.Timestamp
-	32, // 29: lockstitch.v1.SessionSummary.expire_at:type_name -> google.protobuf.Timestamp
-	26, // 30: lockstitch.v1.SessionSummary.labels:type_name -> lockstitch.v1.SessionSummary.LabelsEntry
-	17, // 31: lockstitch.v1.ListSessionsResponse.sessions:type_name -> lockstitch.v1.SessionSummary
-	34, // 32: lockstitch.v1.ListCheckpointsRequest.ran_node:type_name -> lockstitch.v1.NodeKind
-	34, // 33: lockstitch.v1.ListCheckpointsRequest.skipped_node:type_name -> lockstitch.v1.NodeKind
-	27, // 34: lockstitch.v1.ListCheckpointsRequest.metadata:type_name -> lockstitch.v1.ListCheckpointsRequest.MetadataEntry
-	0,  // 35: lockstitch.v1.ListCheckpointsRequest.view:type_name -> lockstitch.v1.CheckpointView
-	32, // 36: lockstitch.v1.CheckpointDetails.saved_at:type_name -> google.protobuf.Timestamp
-	30, // 37: lockstitch.v1.CheckpointDetails.pending_writes:type_name -> lockstitch.v1.PendingWrite
-	28, // 38: lockstitch.v1.ListCheckpointsResponse.checkpoints:type_name -> lockstitch.v1.Checkpoint
-	20, // 39: lockstitch.v1.ListCheckpointsResponse.details:type_name -> lockstitch.v1.CheckpointDetails
-	0,  // 40: lockstitch.v1.WalkAncestorsRequest.view:type_name -> lockstitch.v1.CheckpointView
-	28, // 41: lockstitch.v1.WalkAncestorsResponse.checkpoint:type_name -> lockstitch.v1.Checkpoint
-	30, // 42: lockstitch.v1.WalkAncestorsResponse.pending_writes:type_name -> lockstitch.v1.PendingWrite
-	4,  // 43: lockstitch.v1.CheckpointService.Save:input_type -> lockstitch.v1.SaveRequest
-	6,  // 44: lockstitch.v1.CheckpointService.SaveStream:input_type -> lockstitch.v1.SaveStreamRequest
-	8,  // 45: lockstitch.v1.CheckpointService.SaveWrites:input_type -> lockstitch.v1.SaveWritesRequest
-	10, // 46: lockstitch.v1.CheckpointService.LoadLatest:input_type -> lockstitch.v1.LoadLatestRequest
-	12, // 47: lockstitch.v1.CheckpointService.Load:input_type -> lockstitch.v1.LoadRequest
-	14, // 48: lockstitch.v1.CheckpointService.LoadLatestStream:input_type -> lockstitch.v1.LoadLatestStreamRequest
-	16, // 49: lockstitch.v1.CheckpointService.ListSessions:input_type -> lockstitch.v1.ListSessionsRequest
-	19, // 50: lockstitch.v1.CheckpointService.ListCheckpoints:input_type -> lockstitch.v1.ListCheckpointsRequest
-	22, // 51: lockstitch.v1.CheckpointService.WalkAncestors:input_type -> lockstitch.v1.WalkAncestorsRequest
-	5,  // 52: lockstitch.v1.CheckpointService.Save:output_type -> lockstitch.v1.SaveResponse
-	7,  // 53: lockstitch.v1.CheckpointService.SaveStream:output_type -> lockstitch.v1.SaveStreamResponse
-	9,  // 54: lockstitch.v1.CheckpointService.SaveWrites:output_type -> lockstitch.v1.SaveWritesResponse
-	11, // 55: lockstitch.v1.CheckpointService.LoadLatest:output_type -> lockstitch.v1.LoadLatestResponse
-	13, // 56: lockstitch.v1.CheckpointService.Load:output_type -> lockstitch.v1.LoadResponse
-	15, // 57: lockstitch.v1.CheckpointService.LoadLatestStream:output_type -> lockstitch.v1.LoadLatestStreamResponse
-	18, // 58: lockstitch.v1.CheckpointService.ListSessions:output_type -> lockstitch.v1.ListSessionsResponse
-	21, // 59: lockstitch.v1.CheckpointService.ListCheckpoints:output_type -> lockstitch.v1.ListCheckpointsResponse
-	23, // 60: lockstitch.v1.CheckpointService.WalkAncestors:output_type -> lockstitch.v1.WalkAncestorsResponse
-	52, // [52:61] is the sub-list for method output_type
-	43, // [43:52] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	33, // 27: lockstitch.v1.SessionSummary.created_at:type_name -> google.protobuf.Timestamp
+	33, // 28: lockstitch.v1.SessionSummary.updated_at:type_name -> google.protobuf.Timestamp
+	33, // 29: lockstitch.v1.SessionSummary.expire_at:type_name -> google.protobuf.Timestamp
+	27, // 30: lockstitch.v1.SessionSummary.labels:type_name -> lockstitch.v1.SessionSummary.LabelsEntry
+	34, // 31: lockstitch.v1.SessionSummary.error:type_name -> lockstitch.v1.Status
+	17, // 32: lockstitch.v1.ListSessionsResponse.sessions:type_name -> lockstitch.v1.SessionSummary
+	35, // 33: lockstitch.v1.ListCheckpointsRequest.ran_node:type_name -> lockstitch.v1.NodeKind
+	35, // 34: lockstitch.v1.ListCheckpointsRequest.skipped_node:type_name -> lockstitch.v1.NodeKind
+	28, // 35: lockstitch.v1.ListCheckpointsRequest.metadata:type_name -> lockstitch.v1.ListCheckpointsRequest.MetadataEntry
+	0,  // 36: lockstitch.v1.ListCheckpointsRequest.view:type_name -> lockstitch.v1.CheckpointView
+	34, // 37: lockstitch.v1.DamagedCheckpoint.error:type_name -> lockstitch.v1.Status
+	33, // 38: lockstitch.v1.CheckpointDetails.saved_at:type_name -> google.protobuf.Timestamp
+	31, // 39: lockstitch.v1.CheckpointDetails.pending_writes:type_name -> lockstitch.v1.PendingWrite
+	29, // 40: lockstitch.v1.ListCheckpointsResponse.checkpoints:type_name -> lockstitch.v1.Checkpoint
+	21, // 41: lockstitch.v1.ListCheckpointsResponse.details:type_name -> lockstitch.v1.CheckpointDetails
+	20, // 42: lockstitch.v1.ListCheckpointsResponse.damaged:type_name -> lockstitch.v1.DamagedCheckpoint
+	0,  // 43: lockstitch.v1.WalkAncestorsRequest.view:type_name -> lockstitch.v1.CheckpointView
+	29, // 44: lockstitch.v1.WalkAncestorsResponse.checkpoint:type_name -> lockstitch.v1.Checkpoint
+	31, // 45: lockstitch.v1.WalkAncestorsResponse.pending_writes:type_name -> lockstitch.v1.PendingWrite
+	4,  // 46: lockstitch.v1.CheckpointService.Save:input_type -> lockstitch.v1.SaveRequest
+	6,  // 47: lockstitch.v1.CheckpointService.SaveStream:input_type -> lockstitch.v1.SaveStreamRequest
+	8,  // 48: lockstitch.v1.CheckpointService.SaveWrites:input_type -> lockstitch.v1.SaveWritesRequest
+	10, // 49: lockstitch.v1.CheckpointService.LoadLatest:input_type -> lockstitch.v1.LoadLatestRequest
+	12, // 50: lockstitch.v1.CheckpointService.Load:input_type -> lockstitch.v1.LoadRequest
+	14, // 51: lockstitch.v1.CheckpointService.LoadLatestStream:input_type -> lockstitch.v1.LoadLatestStreamRequest
+	16, // 52: lockstitch.v1.CheckpointService.ListSessions:input_type -> lockstitch.v1.ListSessionsRequest
+	19, // 53: lockstitch.v1.CheckpointService.ListCheckpoints:input_type -> lockstitch.v1.ListCheckpointsRequest
+	23, // 54: lockstitch.v1.CheckpointService.WalkAncestors:input_type -> lockstitch.v1.WalkAncestorsRequest
+	5,  // 55: lockstitch.v1.CheckpointService.Save:output_type -> lockstitch.v1.SaveResponse
+	7,  // 56: lockstitch.v1.CheckpointService.SaveStream:output_type -> lockstitch.v1.SaveStreamResponse
+	9,  // 57: lockstitch.v1.CheckpointService.SaveWrites:output_type -> lockstitch.v1.SaveWritesResponse
+	11, // 58: lockstitch.v1.CheckpointService.LoadLatest:output_type -> lockstitch.v1.LoadLatestResponse
+	13, // 59: lockstitch.v1.CheckpointService.Load:output_type -> lockstitch.v1.LoadResponse
+	15, // 60: lockstitch.v1.CheckpointService.LoadLatestStream:output_type -> lockstitch.v1.LoadLatestStreamResponse
+	18, // 61: lockstitch.v1.CheckpointService.ListSessions:output_type -> lockstitch.v1.ListSessionsResponse
+	22, // 62: lockstitch.v1.CheckpointService.ListCheckpoints:output_type -> lockstitch.v1.ListCheckpointsResponse
+	24, // 63: lockstitch.v1.CheckpointService.WalkAncestors:output_type -> lockstitch.v1.WalkAncestorsResponse
+	55, // [55:64] is the sub-list for method output_type
+	46, // [46:55] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_lockstitch_v1_checkpoint_service_proto_init() }
@@ -2455,14 +2571,14 @@ func file_lockstitch_v1_checkpoint_service_proto_init() {
 		(*LoadLatestStreamResponse_Error)(nil),
 	}
 	file_lockstitch_v1_checkpoint_service_proto_msgTypes[16].OneofWrappers = []any{}
-	file_lockstitch_v1_checkpoint_service_proto_msgTypes[18].OneofWrappers = []any{}
+	file_lockstitch_v1_checkpoint_service_proto_msgTypes[19].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockstitch_v1_checkpoint_service_proto_rawDesc), len(file_lockstitch_v1_checkpoint_service_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   25,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

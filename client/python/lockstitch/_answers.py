@@ -58,7 +58,7 @@ def sessions_page(answer: pb.ListSessionsResponse) -> Page[pb.SessionSummary]:
 def checkpoints_page(answer: pb.ListCheckpointsResponse) -> Page[ListedCheckpoint]:
     items = [_listed(*pair) for pair in zip(answer.checkpoints, answer.details, strict=True)]
     total = answer.total_size if answer.HasField("total_size") else None
-    return Page(items, answer.next_page_token, total)
+    return Page(items, answer.next_page_token, total, [from_status(each.error) for each in answer.damaged])
 
 
 def _listed(checkpoint: Checkpoint, details: pb.CheckpointDetails) -> ListedCheckpoint:

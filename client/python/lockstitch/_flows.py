@@ -279,7 +279,8 @@ class Flows(SessionFlows):
         page_token: where to go on; see `AsyncPager.pages`.
         timeout: seconds for each page.
 
-        Iterating raises InvalidArgument (InvalidPageToken), DataLoss and what any call may raise.
+        Iterating raises InvalidArgument (InvalidPageToken) and what any call may raise. Damaged checkpoints do not stop
+        it: DataLoss is raised after the last item. `Page.damaged` has the error of each.
         """
         query = pb.ListCheckpointsRequest(
             page_size=page_size,
@@ -294,6 +295,7 @@ class Flows(SessionFlows):
             include_total=include_total,
             include_writes=include_writes,
             view=pb.CheckpointView.ValueType(view),
+            skip_damaged=True,
         )
 
         async def fetch(token: str) -> Page[ListedCheckpoint]:

@@ -26,9 +26,13 @@ class AsyncPager(Generic[Item]):
         return self._items()
 
     async def _items(self) -> AsyncGenerator[Item, None]:
+        damaged: Exception | None = None
         async for page in self.pages():
             for item in page.items:
                 yield item
+            damaged = damaged or next(iter(page.damaged), None)
+        if damaged is not None:
+            raise damaged
 
 
 class Pager(Generic[Item]):

@@ -246,8 +246,10 @@ class Page(Generic[Item]):
 
     next_page_token: get the next page with this; "" says that the list is at its end.
     total_size: how many match in all, if asked for.
+    damaged: errors of checkpoints that belong into the page and cannot be given (DataLoss), which name them.
     """
 
     items: Sequence[Item]
     next_page_token: str
     total_size: int | None = None
+    damaged: Sequence[LockstitchError] = ()

@@ -4,6 +4,7 @@ A part is a list (the serialized items of a repeated field, which protobuf lets 
 log hold its bytes in order; only the last of them, the tail, still grows.
 """
 
+import struct
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -34,6 +35,25 @@ class DraftPart(NamedTuple):
     @property
     def name(self) -> PartName:
         return (self.kind, self.key)
+
+
+SEGMENT_NAME = struct.Struct(">qqq")
+
+
+def named_crc(crc: int, key: bytes, log: int, start: int, size: int) -> int:
+    """The CRC-32 of a log's bytes as its row holds it, which fits no other row; out of the row's, that of the bytes.
+
+    XOR with a checksum of the name: a row can grow, and be copied to another session, without its bytes being read.
+    """
+    return crc ^ checksum.crc(key + SEGMENT_NAME.pack(log, start, size))
+
+
+def moved_crc(source: bytes, target: bytes) -> int:
+    """What the checksums of a session's log rows are XORed with when they are copied to another session.
+
+    It is the same for all rows: a CRC is linear.
+    """
+    return named_crc(named_crc(0, source, 0, 0, 0), target, 0, 0, 0)
 
 
 class Segment(NamedTuple):

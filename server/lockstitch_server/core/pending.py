@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from lockstitch.v1.checkpoint_pb2 import PendingWrite
 from lockstitch_server.core import checksum
 from lockstitch_server.core.packing import PackingError, pack, unpack
-from lockstitch_server.core.parts import check_crc, damaged
+from lockstitch_server.core.parts import damaged
 from lockstitch_server.core.records import NewWrite, WriteRow
 from lockstitch_server.core.wire import MOST_IN_A_BYTE, VARINT, tag, text, varint
 from lockstitch_server.core.written import WriteSize
@@ -52,10 +52,10 @@ def rows_of(key: bytes, writes: Iterable[NewWrite]) -> list[WriteRow]:
 
 def writes_of(row: WriteRow) -> list[NewWrite]:
     """The writes of a row. Fails with DATA_LOSS."""
-    if not row.data.startswith(MARK):
-        return [NewWrite(*row[1:7], check_crc(row.data, row.crc))]
-    if _checksum(row) != row.crc:
+    if write_checksum(row) != row.crc:
         raise damaged()
+    if not row.data.startswith(MARK):
+        return [NewWrite(*row[1:8])]
     head = _head(row.task_index, row.data)
     try:
         return list(_unpacked(row, head, unpack(row.data[head.length :])))
@@ -103,7 +103,7 @@ def _row(key: bytes, writes: Sequence[NewWrite]) -> WriteRow:
     first = writes[0]
     row = WriteRow(key, *first, 0)
     if not _is_usual(first):
-        return row._replace(crc=checksum.crc(first.message))
+        return row._replace(crc=write_checksum(row))
     head = [MARK, varint(len(writes)), varint(len(first.message))]
     for write in writes[1:]:
         head += varint(write.task_index), varint(len(write.message))
@@ -112,7 +112,7 @@ def _row(key: bytes, writes: Sequence[NewWrite]) -> WriteRow:
         for number, write in enumerate(writes)
     )
     row = row._replace(data=b"".join(head) + pack(body))
-    return row._replace(crc=_checksum(row))
+    return row._replace(crc=write_checksum(row))
 
 
 # From rows
@@ -162,7 +162,12 @@ def _fields(write: WriteRow | NewWrite, index: int, channel: str) -> bytes:
     return text(1, write.task_id) + text(2, write.task_path) + number + text(4, channel)
 
 
-def _checksum(row: WriteRow) -> int:
-    """CRC-32 over all columns but the key, so that copies keep it."""
+def write_checksum(row: WriteRow) -> int:
+    """CRC-32 over all columns."""
     names = (row.namespace, row.checkpoint_id, row.task_id, str(row.task_index), row.task_path, row.channel)
-    return checksum.crc("\0".join(names).encode() + b"\0" + row.data)
+    return checksum.crc("\0".join(names).encode() + b"\0" + row.data) ^ checksum.crc(row.key)
+
+
+def moved_write_checksum(source: bytes, target: bytes) -> int:
+    """What the checksums of a session's pending writes are XORed with when they are copied to another session."""
+    return checksum.crc(source) ^ checksum.crc(target)

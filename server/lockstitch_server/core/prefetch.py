@@ -84,7 +84,7 @@ def _open(
     if row is None:
         row = SessionRow(first.key, first.tenant, first.session_id, now, now)
         return SessionView(reader, row, is_new=True)
-    if row.expired(now):
+    if row.check().expired(now):
         return SessionView(reader, fresh_session(row, now), wipe=True)
     head = heads.get(row.key)
     if head is None or (head.row.revision, head.row.expire_at) != (row.revision, row.expire_at):

@@ -1,6 +1,6 @@
 """What a plan may ask of a store while it runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -20,6 +20,10 @@ LogName = tuple[bytes, int]
 """(session key, log)."""
 NamespaceName = tuple[bytes, str]
 """(session key, namespace)."""
+
+
+SessionName = tuple[bytes, str, str]
+"""(session key, tenant, session id)."""
 
 
 class Reader(Protocol):
@@ -112,6 +116,8 @@ class CheckpointQuery:
     terms: Sequence[int] = ()
     before_id: str = ""
     after: CheckpointCursor | None = None
+    session_id: str = ""
+    """Of the session of `key`, to tell one that is not there from one whose row is damaged."""
     rare: bool = False
     """Whether few checkpoints have the first term, so that the search had better begin with it."""
 
@@ -144,6 +150,14 @@ class Catalog(Reader, Protocol):
         self, logs: Sequence[LogRef], revisions: Mapping[bytes, int]
     ) -> Mapping[LogRef, Sequence[Segment]]:
         """As `segments`; no rows of logs whose sessions are not in these revisions any more."""
+        ...
+
+    async def misplaced(self, sessions: Sequence[SessionName]) -> Collection[bytes]:
+        """Keys of those sessions whose names stand under another key, as only damage can put them."""
+        ...
+
+    async def checkpoint_counts(self, keys: Sequence[bytes]) -> Mapping[bytes, int]:
+        """How many checkpoints are found under each key. Reads all entries of an index for the key."""
         ...
 
     async def list_sessions(self, query: SessionQuery) -> Sequence[SessionSummary]:

@@ -1,13 +1,13 @@
 """The rows of a store, alike on every backend. Times are in ns since 1970, UTC."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from google.protobuf.message import DecodeError
 
 from lockstitch_server.core import checksum
-from lockstitch_server.core.errors import Failure
+from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.packing import PackingError, unpack
 from lockstitch_server.core.parts import Segment, Tail, damaged
 from lockstitch_server.core.stored import Stored, stored
@@ -49,6 +49,23 @@ class SessionRow:
         """Whether the session had expired when the row was read."""
         return self.expired(self.read_at)
 
+    damaged: bool = field(default=False, compare=False)
+    """Whether the stored row fails its checksum. Nothing of a damaged row but its key can be trusted."""
+
+    def checksum(self) -> int:
+        """CRC-32 over the key, the names and the counters."""
+        columns = (
+            f"{self.tenant}\0{self.session_id}\0{self.created_at}\0{self.updated_at}\0{self.revision}\0{self.last_log}\0"
+            f"{self.checkpoint_count}\0{self.stored_bytes}\0{self.write_bytes}\0{self.ttl}\0{self.expire_at}"
+        )
+        return checksum.crc(columns.encode(), checksum.crc(self.key))
+
+    def check(self) -> "SessionRow":
+        """This row. Fails with DATA_LOSS where it is damaged."""
+        if self.damaged:
+            raise session_damaged(self.session_id)
+        return self
+
     def expired(self, now: int) -> bool:
         """Whether the session has expired at a time of the database's clock."""
         return self.expire_at is not None and self.expire_at <= now
@@ -83,6 +100,15 @@ class SessionRow:
             self.tombstone_until,
             self.read_at,
         )
+
+
+def session_damaged(session_id: str) -> Failure:
+    """The error of a session whose row fails its checksum."""
+    return Failure(
+        Reason.DATA_LOSS,
+        f"the stored row of session {session_id!r} is damaged; `lockstitch check` names what is wrong with it",
+        session_id=session_id,
+    )
 
 
 class Basis(NamedTuple):
@@ -160,10 +186,31 @@ class CheckpointRow:
         """Spare `state` its work."""
         self._state = state
 
+    @property
+    def intact(self) -> bool:
+        """Whether the row is as it was stored."""
+        try:
+            self.decoded()
+        except Failure:
+            return False
+        return True
+
+    def moved(self, key: bytes) -> "CheckpointRow":
+        """The same row in another session. One that is damaged stays so."""
+        # A CRC is linear: what the keys differ in changes it by what depends on their place alone.
+        rest = bytes(len(self._columns()) + len(self.record))
+        moved = checksum.crc(self.key + rest) ^ checksum.crc(key + rest)
+        row = replace(self, key=key, crc=self.crc ^ moved, _decoded=None, _state=None)
+        if self._decoded is not None:
+            row.remember(self._decoded)
+        return row
+
     def checksum(self) -> int:
         """CRC-32 over all columns."""
-        columns = f"{self.namespace}\0{self.checkpoint_id}\0{self.parent_id}\0{self.step}\0{self.revision}"
-        return checksum.crc(b"".join((self.key, columns.encode(), self.record)))
+        return checksum.crc(b"".join((self.key, self._columns(), self.record)))
+
+    def _columns(self) -> bytes:
+        return f"{self.namespace}\0{self.checkpoint_id}\0{self.parent_id}\0{self.step}\0{self.revision}".encode()
 
 
 class NewWrite(NamedTuple):

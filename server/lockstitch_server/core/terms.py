@@ -121,6 +121,11 @@ def stored_terms(tenant: str, row: CheckpointRow) -> tuple[int, ...]:
     return terms(tenant, row.key, checkpoint, row.checkpoint_id)
 
 
+def steps_term(row: CheckpointRow) -> int:
+    """The term of a step that the checkpoint's id does not tell."""
+    return term(row.key, odd_steps(row.namespace, row.step))
+
+
 def former_terms(row: CheckpointRow) -> tuple[int, ...]:
     """What an older server may have stored beside these."""
     return (term(row.key, odd_step(row.namespace, row.step)),)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from lockstitch_server.core.checkpoint import join_state
-from lockstitch_server.core.errors import Failure
+from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.parts import Segment, read_part
 from lockstitch_server.core.pending import in_order
 from lockstitch_server.core.reading import Catalog
@@ -94,6 +94,7 @@ def put_together(wanted: Wanted, segments: Segments, writes: Writes) -> Loaded |
         return read_part(part, segments.get(LogRef(row.key, part.log, part.length), ()))
 
     try:
+        session.check()
         record = row.decoded()
         has_state = selection.state and record.HasField("manifest")
         state = join_state(selected(record.manifest, selection), data_of) if has_state else None
@@ -111,6 +112,16 @@ def put_together(wanted: Wanted, segments: Segments, writes: Writes) -> Loaded |
         )
     except Failure as failure:
         return failure
+
+
+def checkpoints_lost(session_id: str, expected: int, found: int) -> Failure:
+    """The error of a session whose checkpoints are not all found."""
+    return Failure(
+        Reason.DATA_LOSS,
+        f"session {session_id!r} has {expected} checkpoints, of which {found} are found; `lockstitch check` names what "
+        "is wrong with it",
+        session_id=session_id,
+    )
 
 
 def _logs(row: CheckpointRow, selection: Selection) -> list[LogRef]:

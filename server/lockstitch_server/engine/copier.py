@@ -1,7 +1,7 @@
 """Copies sessions within the database: records of checkpoints are written anew, the bytes of states stay in there."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.leases import check_not_deleted
@@ -62,7 +62,8 @@ async def _copy(keeper: Keeper, copy: Copy) -> SessionRow:
         raise session_not_found(copy.source)
     rows = await _rows(keeper, source, copy)
     change = _prepare(source, target, copy, rows, await keeper.newest(target))
-    await keeper.copy_content(source, target, change, named_logs(rows), whole=copy.at is None)
+    logs = named_logs(row for row in rows if row.intact)
+    await keeper.copy_content(source, target, change, logs, whole=copy.at is None)
     target.origin = copy.origin + _revision(target)
     target.is_new = False
     await keeper.put(target)
@@ -85,7 +86,7 @@ def _check_target(target: Session) -> None:
 
 
 async def _rows(keeper: Keeper, source: Session, copy: Copy) -> list[CheckpointRow]:
-    """The checkpoints to copy, checked."""
+    """The checkpoints to copy."""
     end = await _end(keeper, source, copy)
     found: list[CheckpointRow] = []
     last: CheckpointRow | None = None
@@ -129,9 +130,6 @@ def _prepare(source: Session, target: Session, copy: Copy, rows: list[Checkpoint
 
 
 def _moved(row: CheckpointRow, target: SessionRow) -> CheckpointChange:
-    """A checkpoint as the target's: its checksum is over the session too, and so are some terms."""
-    record = row.decoded()
-    moved = replace(row, key=target.key)
-    moved.crc = moved.checksum()
-    moved.remember(record)
-    return CheckpointChange(moved, stored_terms(target.tenant, moved), True)
+    """A checkpoint as the target's. One that is damaged is as damaged there, and is not found by searches."""
+    moved = row.moved(target.key)
+    return CheckpointChange(moved, stored_terms(target.tenant, moved) if row.intact else (), True)

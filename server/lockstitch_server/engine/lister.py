@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 from lockstitch_server.core.ancestry import depends_on
 from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.core.ids import session_key
 from lockstitch_server.core.reading import Catalog, CheckpointQuery, ListedCheckpoint, SessionQuery
-from lockstitch_server.core.records import CheckpointRef, CheckpointRow, Seek, SessionSummary
+from lockstitch_server.core.records import CheckpointRef, CheckpointRow, Seek, SessionSummary, session_damaged
 from lockstitch_server.core.selection import Selection
 from lockstitch_server.core.view import state_size
 from lockstitch_server.core.written import WriteSize
-from lockstitch_server.engine.assembling import Loaded, Wanted, assemble, ref_of
+from lockstitch_server.engine.assembling import Loaded, Wanted, assemble, checkpoints_lost, ref_of
+from lockstitch_server.engine.damage import DamageLog
 from lockstitch_server.storage.store import Store
 
 WALK_CHUNK = 32
@@ -25,11 +27,22 @@ class SessionPage(NamedTuple):
     more: bool
 
 
+class DamagedCheckpoint(NamedTuple):
+    """A checkpoint that cannot be given, and why."""
+
+    session_id: str
+    namespace: str
+    checkpoint_id: str
+    failure: Failure
+
+
 class CheckpointPage(NamedTuple):
     """Checkpoints, and whether there are more."""
 
     rows: Sequence[ListedCheckpoint]
+    """With those that are damaged."""
     loaded: Sequence[Loaded]
+    damaged: Sequence[DamagedCheckpoint]
     total: int | None
     more: bool
 
@@ -51,17 +64,21 @@ class Walk:
 class Lister:
     """Answers lists from the store, a page at a time."""
 
-    def __init__(self, store: Store, max_page_bytes: int) -> None:
+    def __init__(self, store: Store, max_page_bytes: int, damage: DamageLog | None = None) -> None:
         self._store = store
         self._max_page_bytes = max_page_bytes
+        self._damage = damage or DamageLog()
 
     async def sessions(self, query: SessionQuery) -> SessionPage:
-        """A page of sessions."""
+        """A page of sessions. Those whose rows are damaged are marked so."""
         found = await self._store.read(lambda catalog: catalog.list_sessions(replace(query, limit=query.limit + 1)))
+        for summary in found:
+            if summary.row.damaged:
+                self._damage.note(summary.row.key, "list", "the row of the session fails its checksum")
         return SessionPage(found[: query.limit], len(found) > query.limit)
 
     async def checkpoints(self, query: CheckpointQuery, selection: Selection, *, total: bool) -> CheckpointPage:
-        """A page of checkpoints, ended by count or by size. Fails with DATA_LOSS."""
+        """A page of checkpoints, ended by count or by size."""
 
         async def unit(catalog: Catalog) -> CheckpointPage:
             found = await catalog.list_checkpoints(replace(query, limit=query.limit + 1))
@@ -70,9 +87,17 @@ class Lister:
             sessions = await catalog.sessions(sorted({listed.row.key for listed in rows}))
             loaded = await assemble([Wanted(sessions[row.key], row, selection) for _, row in rows], catalog)
             count = await catalog.count_checkpoints(query) if total else None
-            return CheckpointPage(rows, [_whole(item) for item in loaded], count, len(found) > len(rows))
+            more = len(found) > len(rows)
+            damaged = [_damaged(*pair) for pair in zip(rows, loaded, strict=True) if isinstance(pair[1], Failure)]
+            if not more and query.key is not None:
+                damaged += await _lost(query.key, query, catalog)
+            whole = [item for item in loaded if not isinstance(item, Failure)]
+            return CheckpointPage(rows, whole, damaged, count, more)
 
-        return await self._store.read(unit)
+        page = await self._store.read(unit)
+        for each in page.damaged:
+            self._damage.note(session_key(query.tenant, each.session_id), "list", each.failure.message)
+        return page
 
     async def ancestors(self, walk: Walk) -> AsyncGenerator[Sequence[Loaded], None]:
         """The parents of a checkpoint, nearest first, in pieces of at most a page's bytes, unless one is larger.
@@ -174,6 +199,34 @@ def _check_complete(walk: Walk, first: CheckpointRow, seen: Container[str]) -> N
             namespace=walk.namespace,
             checkpoint_id=first.checkpoint_id,
         )
+
+
+def _damaged(listed: ListedCheckpoint, failure: Loaded | Failure) -> DamagedCheckpoint:
+    assert isinstance(failure, Failure)
+    return DamagedCheckpoint(listed.session_id, listed.row.namespace, listed.row.checkpoint_id, failure)
+
+
+def _is_whole_session(query: CheckpointQuery) -> bool:
+    """Whether nothing but the page narrows the list of a session's checkpoints."""
+    narrowed = (query.namespace, query.min_step, query.max_step)
+    return all(value is None for value in narrowed) and not query.terms and not query.before_id
+
+
+async def _lost(key: bytes, query: CheckpointQuery, catalog: Catalog) -> list[DamagedCheckpoint]:
+    """What stands for checkpoints that a session should have, and that are not found."""
+    name = query.session_id
+    session = (await catalog.sessions([key])).get(key)
+    if session is None:
+        lost = await catalog.misplaced([(key, query.tenant, name)])
+        return [DamagedCheckpoint(name, "", "", session_damaged(name))] if lost else []
+    if session.damaged:
+        return [DamagedCheckpoint(name, "", "", session_damaged(name))]
+    if session.had_expired or not _is_whole_session(query):
+        return []
+    found = (await catalog.checkpoint_counts([key]))[key]
+    if found == session.checkpoint_count:
+        return []
+    return [DamagedCheckpoint(name, "", "", checkpoints_lost(name, session.checkpoint_count, found))]
 
 
 def _whole(item: Loaded | Failure) -> Loaded:

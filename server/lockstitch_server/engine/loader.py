@@ -11,7 +11,7 @@ from lockstitch_server.core import terms
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.ids import default_checkpoint_id
 from lockstitch_server.core.reading import Catalog, CheckpointQuery, Found
-from lockstitch_server.core.records import CheckpointRow, Seek
+from lockstitch_server.core.records import CheckpointRow, Seek, session_damaged
 from lockstitch_server.core.selection import ALL, Selection
 from lockstitch_server.engine.assembling import (
     Loaded,
@@ -19,6 +19,7 @@ from lockstitch_server.engine.assembling import (
     Writes,
     answer_size,
     assemble,
+    checkpoints_lost,
     logs_of,
     put_together,
     ref_of,
@@ -119,6 +120,9 @@ async def load_apart(queries: Sequence[LoadQuery], catalog: Catalog) -> list[Ans
     session has changed in between.
     """
     found = await _find(queries, catalog)
+    lost = await lost_sessions(queries, found, catalog)
+    if lost:
+        raise Unsure
     wanted, too_big = _fitting(_wanted(found))
     known = _known_writes(found)
     if any(each.wants_writes and each.ref not in known for each in wanted.values()):
@@ -136,24 +140,44 @@ async def load_all(queries: Sequence[LoadQuery], catalog: Catalog) -> list[Answe
     """Answer queries on one snapshot. One that fails leaves the others alone."""
     found = await _find(queries, catalog)
     for query in found:
-        if query.by == "step":
+        if query.by == "step" and not found[query].session.damaged:
             found[query] = await _with_odd_ones(query, found[query], catalog)
     wanted, too_big = _fitting(_wanted(found))
     loaded = await assemble(list(wanted.values()), catalog, _known_writes(found))
-    return _answers(queries, found, {**dict(zip(wanted, loaded, strict=True)), **too_big})
+    lost = await lost_sessions(queries, found, catalog)
+    return _answers(queries, found, {**dict(zip(wanted, loaded, strict=True)), **too_big, **lost})
+
+
+async def lost_sessions(
+    queries: Sequence[LoadQuery], found: _Findings, catalog: Catalog
+) -> Mapping[LoadQuery, Failure]:
+    """Queries that found nothing where something should be: its row, or that of its session, is damaged.
+
+    They are few: a session is not there before its first save.
+    """
+    lost = {query: session_damaged(query.session_id) for query, each in found.items() if each.session.damaged}
+    unknown = {query: (query.key, query.tenant, query.session_id) for query in queries if query not in found}
+    misplaced = await catalog.misplaced(list(set(unknown.values()))) if unknown else ()
+    lost |= {query: session_damaged(query.session_id) for query in unknown if query.key in misplaced}
+    absent = {query: each for query, each in found.items() if each.checkpoint is None and query not in lost}
+    counts = await catalog.checkpoint_counts(list({query.key for query in absent})) if absent else {}
+    for query, each in absent.items():
+        if counts[query.key] != each.session.checkpoint_count:
+            lost[query] = checkpoints_lost(query.session_id, each.session.checkpoint_count, counts[query.key])
+    return lost
 
 
 async def _find(queries: Sequence[LoadQuery], catalog: Catalog) -> dict[LoadQuery, Found]:
     found = await catalog.find(list(dict.fromkeys(query.seek for query in queries)))
     rows = ((query, found[query.seek]) for query in queries if query.seek in found)
-    return {query: each for query, each in rows if not each.session.had_expired}
+    return {query: each for query, each in rows if each.session.damaged or not each.session.had_expired}
 
 
 def _wanted(found: _Findings) -> dict[LoadQuery, Wanted]:
     return {
         query: Wanted(each.session, each.checkpoint, query.selection)
         for query, each in found.items()
-        if each.checkpoint is not None
+        if each.checkpoint is not None and not each.session.damaged
     }
 
 

@@ -121,10 +121,14 @@ class Pruner:
         leaving = set(names)
         size = await keeper.write_bytes_of(session, names)
         named: dict[int, int] = {}
+        staying_is_whole = True
         async for rows in _pages(keeper, session):
             size += sum(len(row.record) for row in rows if _name(row) in leaving)
-            named |= named_logs(row for row in rows if _name(row) not in leaving)
-        size += sum(length for log, length in (await keeper.logs(session)).items() if log not in named)
+            staying = [row for row in rows if _name(row) not in leaving]
+            staying_is_whole = staying_is_whole and all(row.intact for row in staying)
+            named |= named_logs(row for row in staying if row.intact)
+        if staying_is_whole:  # else no log goes: it is not known which of them the damaged checkpoints need
+            size += sum(length for log, length in (await keeper.logs(session)).items() if log not in named)
         return Pruned(len(names), size)
 
     async def _delete_some(self, outdated: _Outdated, names: Sequence[CheckpointName]) -> Pruned | None:

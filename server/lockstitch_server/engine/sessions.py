@@ -177,7 +177,7 @@ class Sessions:
         async def unit(keeper: Keeper) -> list[str]:
             buried = []
             for session_id in session_ids:
-                session = await keeper.lock(tenant, session_id)
+                session = await keeper.lock_damaged(tenant, session_id) or await keeper.lock(tenant, session_id)
                 if session.alive:
                     session.bury(tombstone, await keeper.newest(session))
                     await keeper.put(session)

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 
 import structlog
 
-from lockstitch_server.core.errors import Failure
+from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.leases import NS_PER_SECOND
 from lockstitch_server.core.session import Retention
+from lockstitch_server.engine.damage import DamageLog
 from lockstitch_server.engine.pruner import Pruner
 from lockstitch_server.engine.sessions import Sessions
+from lockstitch_server.engine.walking import sessions_after
 from lockstitch_server.storage.keeper import SweptSession
 from lockstitch_server.storage.store import Store
 
@@ -75,12 +77,14 @@ class Sweeper:
         pruner: Pruner,
         settings: SweepSettings,
         is_busy: Callable[[], bool] = lambda: False,
+        damage: DamageLog | None = None,
     ) -> None:
         self._store = store
         self._sessions = sessions
         self._pruner = pruner
         self._settings = settings
         self._is_busy = is_busy
+        self._damage = damage or DamageLog()
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.stats = SweepStats()
 
@@ -100,11 +104,9 @@ class Sweeper:
     async def sweep(self) -> bool:
         """Go through all sessions, from where the last sweep ended. Gives whether it came to the end, elected."""
         while (position := await self._stand()) is not None:
-            found = await self._store.look(
-                lambda keeper, after=position: keeper.sessions_after(after, self._settings.batch)  # type: ignore[misc]
-            )
+            found = await sessions_after(self._store, position, self._settings.batch)
             for session in found:
-                await self._sweep(session)
+                await self._sweep_past_damage(session)
             done = len(found) < self._settings.batch
             await self._move(b"" if done else found[-1].key)
             if done:
@@ -119,8 +121,20 @@ class Sweeper:
             async with asyncio.timeout(RETIRE_SECONDS):
                 await self._store.keep(lambda keeper: keeper.retire(OFFICE, self._holder))
 
-    async def _sweep(self, session: SweptSession) -> None:
+    async def _sweep_past_damage(self, session: SweptSession) -> None:
+        """Sweep a session; one that is damaged is left as it is, and does not stop the others."""
         self.stats.sessions += 1
+        if session.damaged:
+            self._damage.note(session.key, "sweep", "the row of the session fails its checksum")
+            return
+        try:
+            await self._sweep(session)
+        except Failure as failure:
+            if failure.reason is not Reason.DATA_LOSS:
+                raise
+            self._damage.note(session.key, "sweep", failure.message)
+
+    async def _sweep(self, session: SweptSession) -> None:
         name = (session.tenant, session.session_id)
         if session.over or not session.checkpoint_count:
             self.stats.cleared += await self._sessions.clear_if_needed(*name)

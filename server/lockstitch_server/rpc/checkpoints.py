@@ -14,13 +14,14 @@ from typing import Protocol
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from lockstitch.v1 import checkpoint_service_pb2 as pb
+from lockstitch.v1.error_pb2 import Status
 from lockstitch_server.config import Limits
 from lockstitch_server.core import terms, wire
 from lockstitch_server.core.checkpoint import NS_PER_SECOND, timestamp
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.ids import session_key
 from lockstitch_server.core.reading import CheckpointCursor, CheckpointQuery, SessionCursor, SessionQuery
-from lockstitch_server.core.records import SessionSummary
+from lockstitch_server.core.records import SessionSummary, session_damaged
 from lockstitch_server.core.selection import Selection
 from lockstitch_server.engine.answer_memory import AnswerMemory, Holder, Reservation
 from lockstitch_server.engine.assembling import Loaded
@@ -163,6 +164,8 @@ class Handlers:
         reservation = await self._page_memory(selection, context)
         context.transport.add_done_callback(reservation.release)
         page = await self._lister.checkpoints(query, selection, total=request.include_total)
+        if page.damaged and not request.skip_damaged:
+            raise page.damaged[0].failure
         reservation.shrink(sum(map(_size, page.loaded)))
         return _checkpoint_page(page, bound_to)
 
@@ -301,6 +304,7 @@ def _checkpoint_query(
         [terms.term(context.tenant.encode(), fact) for fact in facts],
         request.before_checkpoint_id,
         CheckpointCursor(token.time, token.key, token.namespace, token.id) if token else None,
+        request.session_id,
     )
 
 
@@ -348,7 +352,16 @@ def _checkpoint_page(page: CheckpointPage, bound_to: bytes) -> bytes:
         chunks.append(wire.text(2, write_token(token)))
     if page.total is not None:
         chunks.append(wire.varint(3 << 3) + wire.varint(page.total))
+    for session_id, namespace, checkpoint_id, failure in page.damaged:
+        damaged = pb.DamagedCheckpoint(
+            session_id=session_id, namespace=namespace, checkpoint_id=checkpoint_id, error=_status(failure)
+        )
+        chunks.append(wire.delimited(5, damaged.SerializeToString()))
     return b"".join(chunks)
+
+
+def _status(failure: Failure) -> Status:
+    return Status.FromString(status_of(failure).SerializeToString())
 
 
 def _details(loaded: Loaded) -> bytes:
@@ -366,6 +379,8 @@ def _details(loaded: Loaded) -> bytes:
 
 def _summary(summary: SessionSummary) -> pb.SessionSummary:
     row = summary.row
+    if row.damaged:
+        return pb.SessionSummary(session_id=row.session_id, error=_status(session_damaged(row.session_id)))
     return pb.SessionSummary(
         session_id=row.session_id,
         latest_checkpoint_id=summary.latest_checkpoint_id,

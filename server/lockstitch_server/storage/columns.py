@@ -1,16 +1,34 @@
 """Rows as columns and back, alike on every backend."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from lockstitch_server.core import checksum
 from lockstitch_server.core.checkpoint import NS_PER_SECOND
 from lockstitch_server.core.ids import tenant_hash
 from lockstitch_server.core.leases import Holder
 from lockstitch_server.core.packing import PackingError, unpack_row
-from lockstitch_server.core.parts import Segment
+from lockstitch_server.core.parts import Segment, Tail, named_crc
 from lockstitch_server.core.reading import ListedCheckpoint
-from lockstitch_server.core.records import CheckpointRow, SessionRow, SessionSummary
+from lockstitch_server.core.records import CheckpointRow, NewRow, SessionChange, SessionRow, SessionSummary
+
+SETTINGS = (
+    "labels",
+    "lease_token",
+    "lease_holder",
+    "lease_acquired_at",
+    "lease_expire_at",
+    "lease_revision",
+    "tombstone_until",
+    "keep_last",
+    "max_age",
+    "deletion_revision",
+    "deleted_revision",
+    "origin",
+)
+"""Columns of a session that saves leave as they are."""
+NO_SETTINGS = ("{}", *[None] * (len(SETTINGS) - 1))
 
 
 def session_values(row: SessionRow) -> tuple[Any, ...]:
@@ -28,7 +46,28 @@ def session_values(row: SessionRow) -> tuple[Any, ...]:
         row.write_bytes,
         row.ttl,
         row.expire_at,
+        row.checksum(),
     )
+
+
+def session_row(columns: Iterable[Any]) -> SessionRow:
+    """A session out of its columns, the live lease's token and holder, the tombstone's end, checksum and clock."""
+    *values, crc, read_at = columns
+    row = SessionRow(*values)
+    row.read_at = read_at
+    row.damaged = row.checksum() != crc
+    return row
+
+
+def settings_checksum(key: bytes, settings: Sequence[Any]) -> int | None:
+    """CRC-32 over the columns SETTINGS of a session; None where all are as in a new session."""
+    if tuple(settings) == NO_SETTINGS:
+        return None
+    return checksum.crc("\0".join(map(_text, settings)).encode(), checksum.crc(key))
+
+
+def _text(value: Any) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def checkpoint_values(session: SessionRow, row: CheckpointRow) -> tuple[Any, ...]:
@@ -43,11 +82,31 @@ def checkpoint_values(session: SessionRow, row: CheckpointRow) -> tuple[Any, ...
     )
 
 
-def segments(rows: Iterable[Sequence[Any]]) -> list[Segment]:
-    """Rows of logs, out of (start, size, data, crc)."""
+def segments(key: bytes, log: int, rows: Iterable[Sequence[Any]]) -> list[Segment]:
+    """Rows of a log, out of (start, size, data, crc)."""
     return [
-        Segment(start, data if len(data) == size else _unpacked(data, size), crc) for start, size, data, crc in rows
+        Segment(start, data if len(data) == size else _unpacked(data, size), named_crc(crc, key, log, start, size))
+        for start, size, data, crc in rows
     ]
+
+
+def tail(key: bytes, log: int, columns: Sequence[Any]) -> Tail:
+    """The last row of a log, out of (start, size, crc)."""
+    start, size, crc = columns
+    return Tail(start, size, named_crc(crc, key, log, start, size))
+
+
+def grown_rows(change: SessionChange) -> Iterator[tuple[int, int, bytes, int]]:
+    """(log, start, bytes to add, checksum then) of the rows of logs that grow."""
+    sizes = {(log, start): size for log, start, size in change.ends}
+    for log, (start, data, crc) in change.tails:
+        yield log, start, data, named_crc(crc, change.row.key, log, start, sizes[log, start] + len(data))
+
+
+def new_row(key: bytes, row: NewRow) -> tuple[Any, ...]:
+    """The columns of a new row of a log."""
+    log, start, size, data, crc = row
+    return key, log, start, size, data, named_crc(crc, key, log, start, size)
 
 
 def _unpacked(data: bytes, size: int) -> bytes:
@@ -60,10 +119,13 @@ def _unpacked(data: bytes, size: int) -> bytes:
 
 def session_summary(columns: Iterable[Any]) -> SessionSummary:
     """A row of `listing.sessions`."""
-    *session, holder, latest_id, latest_step, labels = columns
-    row = SessionRow(*session)
+    values = list(columns)
+    row = SessionRow(*values[:12])
+    holder, latest_id, latest_step, crc, settings_crc, *settings = values[12:]
     row.lease_holder = Holder.of(holder).name
-    return SessionSummary(row, latest_id or "", latest_step or 0, json.loads(labels))
+    row.damaged = row.checksum() != crc or settings_checksum(row.key, settings) != settings_crc
+    labels = {} if row.damaged else json.loads(settings[0])
+    return SessionSummary(row, latest_id or "", latest_step or 0, labels)
 
 
 def listed_checkpoint(columns: Iterable[Any]) -> ListedCheckpoint:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from lockstitch_server.core.checkpoint import NS_PER_SECOND
 from lockstitch_server.core.ids import tenant_hash
 from lockstitch_server.core.reading import CheckpointQuery, SessionQuery
+from lockstitch_server.storage.columns import SETTINGS
 
 MAX_ID_END = "\U0010ffff" * 64
 """Behind a prefix, it stands after every id that begins so."""
@@ -65,7 +66,7 @@ class Statement:
 
 
 def sessions(query: SessionQuery, dialect: Dialect) -> tuple[str, list[Any]]:
-    """Rows of SESSION_COLUMNS, lease holder, latest checkpoint id, latest step, labels."""
+    """Rows of SESSION_COLUMNS, lease holder, latest checkpoint id, latest step, both checksums, SETTINGS."""
     sql = Statement(dialect)
     sql.where(
         f"s.tenant = {{}} AND s.checkpoint_count > 0 AND {_is_alive(dialect)}",
@@ -85,8 +86,10 @@ def sessions(query: SessionQuery, dialect: Dialect) -> tuple[str, list[Any]]:
         "ORDER BY c.checkpoint_id DESC LIMIT 1)"
     )
     holder = f"CASE WHEN s.lease_expire_at > {dialect.clock} THEN s.lease_holder ELSE '' END"
+    settings = ", ".join(f"s.{name}" for name in SETTINGS)
     return (
-        f"SELECT {SESSION_COLUMNS}, {holder}, {latest.format('c.checkpoint_id')}, {latest.format('c.step')}, s.labels "
+        f"SELECT {SESSION_COLUMNS}, {holder}, {latest.format('c.checkpoint_id')}, {latest.format('c.step')}, s.crc, "
+        f"s.settings_crc, {settings} "
         f"FROM {dialect.schema}sessions s WHERE {sql.condition} ORDER BY {order} LIMIT {sql.bind(query.limit)}"
     ), sql.parameters
 

@@ -12,24 +12,30 @@ SELECT {clock}, s.key, s.tenant, s.session_id, s.created_at, s.updated_at, s.rev
        (SELECT c.checkpoint_id FROM {schema}checkpoints c WHERE c.key = s.key AND c.namespace = ''
         ORDER BY c.checkpoint_id DESC LIMIT 1),
        (SELECT c.step FROM {schema}checkpoints c WHERE c.key = s.key AND c.namespace = ''
-        ORDER BY c.checkpoint_id DESC LIMIT 1)
+        ORDER BY c.checkpoint_id DESC LIMIT 1),
+       s.crc, s.settings_crc
 FROM (SELECT 1) AS one LEFT JOIN {schema}sessions s ON s.key = :key
 
 -- name: insert_session
 INSERT INTO {schema}sessions (key, tenant, session_id, created_at, updated_at, updated_second, revision, last_log,
-                              checkpoint_count, stored_bytes, write_bytes)
-VALUES (:key, :tenant, :session_id, :created_at, :updated_at, :updated_second, :revision, :last_log, 0, 0, 0)
+                              checkpoint_count, stored_bytes, write_bytes, crc)
+VALUES (:key, :tenant, :session_id, :created_at, :updated_at, :updated_second, :revision, :last_log, 0, 0, 0, :crc)
 ON CONFLICT DO NOTHING RETURNING 1
 
 -- name: update_session
 UPDATE {schema}sessions
-SET created_at = :created_at, updated_at = :updated_at, updated_second = :updated_second, revision = :revision,
+SET tenant = :tenant, session_id = :session_id, created_at = :created_at, updated_at = :updated_at,
+    updated_second = :updated_second, revision = :revision,
     last_log = :last_log, checkpoint_count = :checkpoint_count, stored_bytes = :stored_bytes,
     write_bytes = :write_bytes, ttl = :ttl, expire_at = :expire_at, labels = :labels, lease_token = :lease_token,
     lease_holder = :lease_holder, lease_acquired_at = :lease_acquired_at, lease_expire_at = :lease_expire_at,
     lease_revision = :lease_revision, tombstone_until = :tombstone_until, keep_last = :keep_last, max_age = :max_age,
-    deletion_revision = :deletion_revision, deleted_revision = :deleted_revision, origin = :origin
+    deletion_revision = :deletion_revision, deleted_revision = :deleted_revision, origin = :origin, crc = :crc,
+    settings_crc = :settings_crc
 WHERE key = :key
+
+-- name: move_session
+UPDATE {schema}sessions SET key = :target WHERE key = :key
 
 -- name: delete_session
 DELETE FROM {schema}sessions WHERE key = :key
@@ -62,6 +68,9 @@ ORDER BY revision LIMIT CAST(:limit AS BIGINT)
 -- name: any_names
 SELECT namespace, checkpoint_id, revision FROM {schema}checkpoints WHERE key = :key LIMIT CAST(:limit AS BIGINT)
 
+-- name: names
+SELECT namespace, checkpoint_id FROM {schema}checkpoints WHERE key = :key ORDER BY namespace, checkpoint_id
+
 -- name: newest
 SELECT coalesce(max(revision), 0) FROM {schema}checkpoints WHERE key = :key
 
@@ -83,6 +92,9 @@ DELETE FROM {schema}writes WHERE key = :key AND namespace = :namespace AND check
 
 -- name: delete_later_writes
 DELETE FROM {schema}writes WHERE key = :key AND namespace = :namespace AND checkpoint_id > :checkpoint_id
+
+-- name: delete_all_checkpoints
+DELETE FROM {schema}checkpoints WHERE key = :key
 
 -- name: delete_all_writes
 DELETE FROM {schema}writes WHERE key = :key
@@ -121,17 +133,17 @@ DELETE FROM {schema}segments WHERE key = :key AND log = :log
 
 -- name: copy_log
 INSERT INTO {schema}segments (key, log, start, size, crc, data)
-SELECT :target, log, start, size, crc, data FROM {schema}segments
+SELECT :target, log, start, size, {crc_of_copy}, data FROM {schema}segments
 WHERE key = :source AND log = :log AND start < :length
 
 -- name: copy_writes
 INSERT INTO {schema}writes (key, namespace, checkpoint_id, task_id, task_index, task_path, channel, crc, data)
-SELECT :target, namespace, checkpoint_id, task_id, task_index, task_path, channel, crc, data FROM {schema}writes
+SELECT :target, namespace, checkpoint_id, task_id, task_index, task_path, channel, {crc_of_copy}, data FROM {schema}writes
 WHERE key = :source AND namespace = :namespace AND checkpoint_id = :checkpoint_id
 
 -- name: copy_all_writes
 INSERT INTO {schema}writes (key, namespace, checkpoint_id, task_id, task_index, task_path, channel, crc, data)
-SELECT :target, namespace, checkpoint_id, task_id, task_index, task_path, channel, crc, data FROM {schema}writes
+SELECT :target, namespace, checkpoint_id, task_id, task_index, task_path, channel, {crc_of_copy}, data FROM {schema}writes
 WHERE key = :source
 
 -- name: sessions_of_tenant
@@ -140,8 +152,17 @@ WHERE tenant = :tenant AND session_id > :after AND checkpoint_count > 0 AND (exp
 ORDER BY session_id LIMIT CAST(:limit AS BIGINT)
 
 -- name: sessions_after
-SELECT key, tenant, session_id, checkpoint_count, keep_last, max_age, expire_at <= {clock} FROM {schema}sessions
-WHERE key > :after ORDER BY key LIMIT CAST(:limit AS BIGINT)
+SELECT s.expire_at <= {clock}, s.crc, s.settings_crc, s.key, s.tenant, s.session_id, s.created_at, s.updated_at,
+       s.revision, s.last_log, s.checkpoint_count, s.stored_bytes, s.write_bytes, s.ttl, s.expire_at, {settings}
+FROM {schema}sessions s WHERE s.key > :after ORDER BY s.key LIMIT CAST(:limit AS BIGINT)
+
+-- name: keys_after
+SELECT key FROM {schema}sessions WHERE key > :after ORDER BY key LIMIT CAST(:limit AS BIGINT)
+
+-- name: session_of_key
+SELECT s.expire_at <= {clock}, s.crc, s.settings_crc, s.key, s.tenant, s.session_id, s.created_at, s.updated_at,
+       s.revision, s.last_log, s.checkpoint_count, s.stored_bytes, s.write_bytes, s.ttl, s.expire_at, {settings}
+FROM {schema}sessions s WHERE s.key = :key
 
 -- name: stand
 -- Take, keep or take over an office. No row: another holds it.

@@ -102,6 +102,12 @@ _ALL = (
     ),
     Metric("lockstitch.watchers", "updown", "{call}", "WatchSession calls that are open."),
     Metric("lockstitch.sweeps", "counter", "{sweep}", "Passes over all sessions, by how they ended.", ("error.type",)),
+    Metric(
+        "lockstitch.damaged",
+        "counter",
+        "{session}",
+        "Sessions with damaged rows that sweeps and lists have met, each counted once by a process.",
+    ),
     Metric("lockstitch.swept.sessions", "counter", "{session}", "Sessions that sweeps have looked at."),
     Metric("lockstitch.swept.checkpoints", "counter", "{checkpoint}", "Checkpoints that sweeps have deleted."),
     Metric("lockstitch.swept.size", "counter", "By", "Bytes that these checkpoints had."),

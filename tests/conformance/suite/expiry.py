@@ -32,7 +32,8 @@ from tests.conformance.builders import (
     walk,
     write,
 )
-from tests.conformance.conftest import NUMBERS, Execute
+from tests.conformance.conftest import NUMBERS
+from tests.conformance.session_builders import update
 from tests.support.api import Api
 
 NODE = "a node of expired sessions"
@@ -50,6 +51,7 @@ async def expired_sessions(api: Api) -> list[str]:
             said = state("x" * 500, "y" * step)
             sent = checkpoint(name, step, checkpoint_id=f"{step}", state=said, ran_nodes=[node(NODE)])
             await save(api, sent, ttl=SECOND, writes=[write(data=b"old")])
+        await update(api, name, set_labels={"a": "b"})
     await asyncio.sleep(1.05)
     return names
 
@@ -161,11 +163,8 @@ class TestExpired:
         name = expired.pop()
         assert (await save(api, checkpoint(name))).revision > 2
 
-    async def test_leaves_no_labels_to_the_session_begun_anew(
-        self, api: Api, expired: list[str], execute: Execute
-    ) -> None:
+    async def test_leaves_no_labels_to_the_session_begun_anew(self, api: Api, expired: list[str]) -> None:
         name = expired.pop()
-        await execute(f"UPDATE {{schema}}sessions SET labels = '{{{{\"a\": \"b\"}}}}' WHERE session_id = '{name}'")
         await save(api, checkpoint(name))
         assert dict((await summary(api, name)).labels) == {}
 

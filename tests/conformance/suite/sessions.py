@@ -4,7 +4,7 @@ from typing import Any
 
 from lockstitch.v1.checkpoint_service_pb2 import SESSION_ORDER_SESSION_ID, SaveWritesRequest
 from tests.conformance.builders import checkpoint, save, sessions_request, state, summary, write
-from tests.conformance.conftest import Execute
+from tests.conformance.session_builders import update
 from tests.support.api import Api
 
 
@@ -101,14 +101,11 @@ class TestListSessions:
         await api.save_writes(request)
         assert await found(api, session) == []
 
-    async def test_by_labels(self, api: Api, session: str, execute: Execute) -> None:
-        labels = {"a": '{"k": "1", "env": "prod"}', "b": '{"k": "2", "env": "prod"}', "c": '{"k": "1 "}', "d": "{}"}
-        for name, text in labels.items():
+    async def test_by_labels(self, api: Api, session: str) -> None:
+        labels = {"a": {"k": "1", "env": "prod"}, "b": {"k": "2", "env": "prod"}, "c": {"k": "1 "}, "d": {}}
+        for name, values in labels.items():
             await save(api, checkpoint(session + name))
-            await execute(
-                f"UPDATE {{schema}}sessions SET labels = '{text.replace('{', '{{').replace('}', '}}')}' "
-                f"WHERE session_id = '{session}{name}'"
-            )
+            await update(api, session + name, set_labels=values)
         assert await found(api, session, labels={"env": "prod"}) == ["b", "a"]
         assert await found(api, session, labels={"env": "prod", "k": "1"}) == ["a"]
         assert await found(api, session, labels={"k": "1"}) == ["a"]

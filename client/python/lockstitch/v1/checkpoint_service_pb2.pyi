@@ -780,6 +780,7 @@ class SessionSummary(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     LEASE_HOLDER_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session."""
     latest_checkpoint_id: _builtins.str
@@ -814,6 +815,13 @@ class SessionSummary(_message.Message):
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Labels of the session."""
 
+    @_builtins.property
+    def error(self) -> _error_pb2.Status:
+        """Set where the stored row of the session is damaged (DATA_LOSS): nothing else
+        of this summary can be trusted then. Other sessions of the list are not
+        affected.
+        """
+
     def __init__(
         self,
         *,
@@ -828,10 +836,11 @@ class SessionSummary(_message.Message):
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         lease_holder: _builtins.str = ...,
         revision: _builtins.int = ...,
+        error: _error_pb2.Status | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expire_at", b"expire_at", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "error", b"error", "expire_at", b"expire_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint_count", b"checkpoint_count", "created_at", b"created_at", "expire_at", b"expire_at", "labels", b"labels", "latest_checkpoint_id", b"latest_checkpoint_id", "latest_step", b"latest_step", "lease_holder", b"lease_holder", "revision", b"revision", "session_id", b"session_id", "stored_bytes", b"stored_bytes", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint_count", b"checkpoint_count", "created_at", b"created_at", "error", b"error", "expire_at", b"expire_at", "labels", b"labels", "latest_checkpoint_id", b"latest_checkpoint_id", "latest_step", b"latest_step", "lease_holder", b"lease_holder", "revision", b"revision", "session_id", b"session_id", "stored_bytes", b"stored_bytes", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -904,6 +913,7 @@ class ListCheckpointsRequest(_message.Message):
     INCLUDE_TOTAL_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     INCLUDE_WRITES_FIELD_NUMBER: _builtins.int
+    SKIP_DAMAGED_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Most checkpoints in an answer. 0: 50. Over 1000: 1000 (both configurable).
     Below 0: INVALID_ARGUMENT. A page is also ended by its size in bytes (16 MiB by
@@ -934,6 +944,10 @@ class ListCheckpointsRequest(_message.Message):
     """How much of each checkpoint to give."""
     include_writes: _builtins.bool
     """Whether to give pending writes."""
+    skip_damaged: _builtins.bool
+    """Whether to leave damaged checkpoints out of `checkpoints` and name them in
+    `damaged`. Without it, a page that has one fails with DATA_LOSS.
+    """
     @_builtins.property
     def ran_node(self) -> _checkpoint_pb2.NodeKind:
         """Only checkpoints whose ran_nodes hold exactly this node."""
@@ -964,10 +978,11 @@ class ListCheckpointsRequest(_message.Message):
         include_total: _builtins.bool = ...,
         view: Global___CheckpointView.ValueType = ...,
         include_writes: _builtins.bool = ...,
+        skip_damaged: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_step", b"_max_step", "_min_step", b"_min_step", "_namespace", b"_namespace", "max_step", b"max_step", "min_step", b"min_step", "namespace", b"namespace", "ran_node", b"ran_node", "skipped_node", b"skipped_node"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_step", b"_max_step", "_min_step", b"_min_step", "_namespace", b"_namespace", "before_checkpoint_id", b"before_checkpoint_id", "include_total", b"include_total", "include_writes", b"include_writes", "max_step", b"max_step", "metadata", b"metadata", "min_step", b"min_step", "namespace", b"namespace", "page_size", b"page_size", "page_token", b"page_token", "ran_node", b"ran_node", "session_id", b"session_id", "skipped_node", b"skipped_node", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_step", b"_max_step", "_min_step", b"_min_step", "_namespace", b"_namespace", "before_checkpoint_id", b"before_checkpoint_id", "include_total", b"include_total", "include_writes", b"include_writes", "max_step", b"max_step", "metadata", b"metadata", "min_step", b"min_step", "namespace", b"namespace", "page_size", b"page_size", "page_token", b"page_token", "ran_node", b"ran_node", "session_id", b"session_id", "skip_damaged", b"skip_damaged", "skipped_node", b"skipped_node", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_step: _TypeAlias = _typing.Literal["max_step"]  # noqa: Y015
     _WhichOneofArgType__max_step: _TypeAlias = _typing.Literal["_max_step", b"_max_step"]  # noqa: Y015
@@ -983,6 +998,42 @@ class ListCheckpointsRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__namespace) -> _WhichOneofReturnType__namespace | None: ...
 
 Global___ListCheckpointsRequest: _TypeAlias = ListCheckpointsRequest  # noqa: Y015
+
+@_typing.final
+class DamagedCheckpoint(_message.Message):
+    """A checkpoint that cannot be given, since stored bytes of it are damaged."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_ID_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """Its session."""
+    namespace: _builtins.str
+    """Its namespace."""
+    checkpoint_id: _builtins.str
+    """Its id."""
+    @_builtins.property
+    def error(self) -> _error_pb2.Status:
+        """As Load fails: DATA_LOSS."""
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        namespace: _builtins.str = ...,
+        checkpoint_id: _builtins.str = ...,
+        error: _error_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint_id", b"checkpoint_id", "error", b"error", "namespace", b"namespace", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DamagedCheckpoint: _TypeAlias = DamagedCheckpoint  # noqa: Y015
 
 @_typing.final
 class CheckpointDetails(_message.Message):
@@ -1038,6 +1089,7 @@ class ListCheckpointsResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     DETAILS_FIELD_NUMBER: _builtins.int
+    DAMAGED_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Get the next page with this; empty: there is none."""
     total_size: _builtins.int
@@ -1050,6 +1102,10 @@ class ListCheckpointsResponse(_message.Message):
     def details(self) -> _containers.RepeatedCompositeFieldContainer[Global___CheckpointDetails]:
         """`details[i]` is about `checkpoints[i]`."""
 
+    @_builtins.property
+    def damaged(self) -> _containers.RepeatedCompositeFieldContainer[Global___DamagedCheckpoint]:
+        """Checkpoints of this page that are damaged, if skip_damaged is set."""
+
     def __init__(
         self,
         *,
@@ -1057,10 +1113,11 @@ class ListCheckpointsResponse(_message.Message):
         next_page_token: _builtins.str = ...,
         total_size: _builtins.int | None = ...,
         details: _abc.Iterable[Global___CheckpointDetails] | None = ...,
+        damaged: _abc.Iterable[Global___DamagedCheckpoint] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_total_size", b"_total_size", "total_size", b"total_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_total_size", b"_total_size", "checkpoints", b"checkpoints", "details", b"details", "next_page_token", b"next_page_token", "total_size", b"total_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_total_size", b"_total_size", "checkpoints", b"checkpoints", "damaged", b"damaged", "details", b"details", "next_page_token", b"next_page_token", "total_size", b"total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__total_size: _TypeAlias = _typing.Literal["total_size"]  # noqa: Y015
     _WhichOneofArgType__total_size: _TypeAlias = _typing.Literal["_total_size", b"_total_size"]  # noqa: Y015

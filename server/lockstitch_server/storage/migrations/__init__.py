@@ -59,13 +59,13 @@ def up_to(version: str) -> tuple[str, ...]:
     return revisions()[: revisions().index(version) + 1] if version in known() else revisions()
 
 
-def upgrade(connection: Any) -> None:
-    """Bring the SQLite schema behind a SQLAlchemy connection to this server's version."""
+def upgrade(connection: Any, version: str = "head") -> None:
+    """Bring the SQLite schema behind a SQLAlchemy connection to a version, by default this server's."""
     from alembic import command
 
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, version)
 
 
 def _config() -> Any:

@@ -5,7 +5,13 @@ from typing import Any
 
 from lockstitch_server.core.records import Basis, CheckpointChange, SessionChange, SessionRow
 from lockstitch_server.storage.asyncpg_types import AnyConnection
-from lockstitch_server.storage.columns import checkpoint_values, session_values
+from lockstitch_server.storage.columns import (
+    checkpoint_values,
+    grown_rows,
+    new_row,
+    session_values,
+    settings_checksum,
+)
 from lockstitch_server.storage.keeper import LostRace
 from lockstitch_server.storage.postgres.catalog import SQL
 
@@ -34,7 +40,9 @@ async def apply(connection: AnyConnection, changes: Sequence[SessionChange]) -> 
 
 async def _wipe(connection: AnyConnection, keys: Sequence[bytes]) -> None:
     if keys:
-        for name in ("wipe_settings", "wipe_checkpoints", "wipe_segments", "wipe_writes"):
+        for key, *settings in await connection.fetch(SQL["wipe_settings"], keys):
+            await connection.execute(SQL["put_settings_crc"], key, settings_checksum(key, settings))
+        for name in ("wipe_checkpoints", "wipe_segments", "wipe_writes"):
             await connection.execute(SQL[name], keys)
 
 
@@ -56,7 +64,10 @@ def _tables(basis: Sequence[Basis], changes: Sequence[SessionChange]) -> Iterato
     yield [row for change in changes for row in _segments(change)], 6
     yield [write for change in changes for write in change.writes], 9
     yield [(row.lease,) for row in basis], 1
-    yield [(change.row.tenant, change.row.session_id) for change in changes if not change.is_new], 2
+    yield (
+        [(change.row.tenant, change.row.session_id, change.row.checksum()) for change in changes if not change.is_new],
+        3,
+    )
 
 
 def _columns(rows: Sequence[Sequence[Any]], width: int) -> Iterator[Sequence[Any]]:
@@ -65,14 +76,14 @@ def _columns(rows: Sequence[Sequence[Any]], width: int) -> Iterator[Sequence[Any
 
 def _segments(change: SessionChange) -> Iterator[tuple[Any, ...]]:
     key = change.row.key
-    for log, (start, data, crc) in change.tails:
+    for log, start, data, crc in grown_rows(change):
         yield key, log, start, len(data), data, crc
     for row in change.segments:
-        yield (key, *row)
+        yield new_row(key, row)
 
 
 def _session(row: SessionRow) -> tuple[Any, ...]:
-    _, _, *changing = session_values(row)
+    _, _, *changing, _ = session_values(row)
     return (row.key, *changing)
 
 

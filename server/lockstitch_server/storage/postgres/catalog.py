@@ -1,6 +1,6 @@
 """Reads from Postgres: one round trip for each question, however many sessions it is about."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -14,6 +14,7 @@ from lockstitch_server.core.reading import (
     ListedCheckpoint,
     LogName,
     NamespaceName,
+    SessionName,
     SessionQuery,
     Totals,
 )
@@ -29,7 +30,14 @@ from lockstitch_server.core.records import (
 from lockstitch_server.core.written import WriteSize
 from lockstitch_server.storage import listing
 from lockstitch_server.storage.asyncpg_types import AnyConnection
-from lockstitch_server.storage.columns import listed_checkpoint, segments, session_summary
+from lockstitch_server.storage.columns import (
+    SETTINGS,
+    listed_checkpoint,
+    segments,
+    session_row,
+    session_summary,
+    tail,
+)
 from lockstitch_server.storage.postgres.clock import DatabaseClock
 from lockstitch_server.storage.statements import load
 
@@ -42,20 +50,21 @@ SESSION = """
     s.stored_bytes, s.write_bytes, s.ttl, s.expire_at,
     CASE WHEN s.lease_expire_at > {clock} THEN s.lease_token ELSE 0 END,
     CASE WHEN s.lease_expire_at > {clock} THEN s.lease_holder ELSE '' END,
-    CASE WHEN s.expire_at = 0 AND s.tombstone_until > {clock} THEN s.tombstone_until ELSE 0 END,
+    CASE WHEN s.expire_at = 0 AND s.tombstone_until > {clock} THEN s.tombstone_until ELSE 0 END, s.crc,
     {clock}"""
 """The columns of a SessionRow. Whether a lease or a tombstone counts is by the database's clock."""
 CLOCK_TOLERANCE = 1_000_000_000
 """How far, in ns, the time that a save was planned for may be from the clock when it is written."""
 WORDS = {
     "{session}": SESSION,
+    "{settings}": ", ".join(SETTINGS),
     "{clock}": CLOCK,
     "{clock_tolerance}": str(CLOCK_TOLERANCE),
     "{write_head}": str(HEAD_BYTES),
     "{small_writes}": str(SMALL_WRITES),
 }
 SQL = load(__package__, "statements.sql", WORDS)
-SESSION_COLUMNS, CHECKPOINT_COLUMNS = 16, 8
+SESSION_COLUMNS, CHECKPOINT_COLUMNS = 17, 8
 
 GREATEST_ID = listing.MAX_ID_END
 """No id is greater."""
@@ -84,7 +93,7 @@ class PostgresCatalog:
         if rows:
             self.now = max(row[-1] for row in rows)
             self._clock.saw(self.now)
-        return {row[0]: SessionRow(*row) for row in rows if row[0] is not None}  # what is not there comes with the time
+        return {row[0]: session_row(row) for row in rows if row[0] is not None}  # what is not there comes with the time
 
     async def checkpoints(self, seeks: Sequence[Seek]) -> Mapping[Seek, CheckpointRow]:
         rows = await self._fetch("seek_checkpoints", _sought(seeks))
@@ -103,7 +112,7 @@ class PostgresCatalog:
 
     async def tails(self, logs: Sequence[LogName]) -> Mapping[LogName, Tail]:
         rows = await self._fetch("get_tails", _columns(logs)[1:])
-        return {(row[0], row[1]): Tail(*row[2:]) for row in rows}
+        return {(row[0], row[1]): tail(row[0], row[1], row[2:]) for row in rows}
 
     async def segments(self, logs: Sequence[LogRef]) -> Mapping[LogRef, Sequence[Segment]]:
         return _segments(logs, await self._fetch("get_segments", _columns(logs)))
@@ -118,6 +127,12 @@ class PostgresCatalog:
     async def greatest_written(self, namespaces: Sequence[NamespaceName]) -> Mapping[NamespaceName, str]:
         rows = await self._fetch("get_greatest_written", _columns(namespaces))
         return {namespaces[number]: checkpoint_id for number, checkpoint_id in rows}
+
+    async def misplaced(self, sessions: Sequence[SessionName]) -> Collection[bytes]:
+        return {row[0] for row in await self._connection.fetch(SQL["get_misplaced"], *zip(*sessions, strict=True))}
+
+    async def checkpoint_counts(self, keys: Sequence[bytes]) -> Mapping[bytes, int]:
+        return {row[0]: row[1] for row in await self._connection.fetch(SQL["count_checkpoints"], keys)}
 
     async def list_sessions(self, query: SessionQuery) -> Sequence[SessionSummary]:
         sql, parameters = listing.sessions(query, DIALECT)
@@ -157,7 +172,7 @@ def _is_met(seek: Seek, row: CheckpointRow) -> bool:
 
 def _found(seek: Seek, columns: Sequence[Any]) -> Found:
     """Columns: of the session, of the checkpoint, the bytes of its pending writes, and theirs, each as an array."""
-    session, rest = SessionRow(*columns[:SESSION_COLUMNS]), columns[SESSION_COLUMNS:]
+    session, rest = session_row(columns[:SESSION_COLUMNS]), columns[SESSION_COLUMNS:]
     checkpoint, (size, *writes) = rest[:CHECKPOINT_COLUMNS], rest[CHECKPOINT_COLUMNS:]
     if checkpoint[0] is None or not _is_met(seek, row := CheckpointRow(*checkpoint)):
         return Found(session, None, ())
@@ -170,7 +185,7 @@ def _found(seek: Seek, columns: Sequence[Any]) -> Found:
 
 
 def _segments(logs: Sequence[LogRef], rows: Iterable[Record]) -> dict[LogRef, Sequence[Segment]]:
-    return {ref: segments(found) for ref, found in _grouped(logs, rows, lambda *row: row).items()}
+    return {ref: segments(ref.key, ref.log, found) for ref, found in _grouped(logs, rows, lambda *row: row).items()}
 
 
 def _columns(rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:

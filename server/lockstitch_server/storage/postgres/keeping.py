@@ -1,16 +1,26 @@
 """Whole sessions in Postgres, over one connection and within its transaction."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, TypeVar
 
+from lockstitch_server.core.ids import tenant_hash
+from lockstitch_server.core.parts import damaged
 from lockstitch_server.core.reading import Catalog
 from lockstitch_server.core.records import CheckpointRow, SessionChange
+from lockstitch_server.core.terms import former_terms, steps_term, stored_terms
 from lockstitch_server.storage import keeper
 from lockstitch_server.storage.asyncpg_types import AnyConnection
+from lockstitch_server.storage.keeper import DatabaseFault
 from lockstitch_server.storage.postgres.apply import apply
 from lockstitch_server.storage.postgres.catalog import CLOCK, PostgresCatalog
+from lockstitch_server.storage.postgres.catalog import SQL as STATEMENTS
+from lockstitch_server.storage.postgres.checking import DAMAGE, TABLES, database_faults
 
-NAMED = keeper.load(schema="lockstitch.", clock=CLOCK, by_time="", lock="FOR UPDATE")
+T = TypeVar("T")
+
+NAMED = keeper.load(
+    schema="lockstitch.", clock=CLOCK, by_time="", lock="FOR UPDATE", crc_of_copy="crc # CAST(:moved AS INTEGER)"
+)
 SQL = {name: keeper.positional(sql) for name, sql in NAMED.items()}
 SECONDS = 300.0
 """How long a statement may take: a copy may be of gigabytes."""
@@ -37,3 +47,45 @@ class PostgresExecutor:
 
     async def forget_terms(self, tenant: str, rows: Sequence[CheckpointRow]) -> None:
         """Nothing to do: they stand in the checkpoint's own row."""
+
+    async def forget_stray_terms(self) -> None:
+        """Nothing to do, for the same reason."""
+
+    async def put_terms(self, tenant: str, rows: Sequence[CheckpointRow]) -> None:
+        values = [(*_name(row), tenant_hash(tenant), list(stored_terms(tenant, row)) or None) for row in rows]
+        await self._connection.executemany(STATEMENTS["put_terms"], values, timeout=SECONDS)
+
+    async def not_found_by_searches(self, tenant: str, rows: Sequence[CheckpointRow]) -> Sequence[CheckpointRow]:
+        if not rows:
+            return []
+        found = await self._connection.fetch(STATEMENTS["get_terms"], *zip(*map(_name, rows), strict=True))
+        known = {(row[0], row[1], row[2]): (row[3], frozenset(row[4] or ())) for row in found}
+        return [row for row in rows if _name(row) in known and not _is_found(tenant, row, *known[_name(row)])]
+
+    async def guarded(self, work: Awaitable[T]) -> T:
+        await self._connection.execute("SAVEPOINT part")
+        try:
+            result = await work
+        except DAMAGE as error:
+            await self._connection.execute("ROLLBACK TO SAVEPOINT part")
+            raise damaged() from error
+        await self._connection.execute("RELEASE SAVEPOINT part")
+        return result
+
+    async def database_faults(self) -> Sequence[DatabaseFault]:
+        return [fault async for fault in database_faults(self._connection, self.guarded)]
+
+    async def reindex(self) -> None:
+        for table in TABLES:
+            await self._connection.execute(f"REINDEX TABLE lockstitch.{table}", timeout=SECONDS)
+
+
+def _name(row: CheckpointRow) -> tuple[bytes, str, str]:
+    return row.key, row.namespace, row.checkpoint_id
+
+
+def _is_found(tenant: str, row: CheckpointRow, found_hash: int, terms: frozenset[int]) -> bool:
+    missing = {*stored_terms(tenant, row)} - terms
+    if terms.intersection(former_terms(row)):
+        missing.discard(steps_term(row))
+    return not missing and found_hash == tenant_hash(tenant)

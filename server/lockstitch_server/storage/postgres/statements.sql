@@ -30,6 +30,10 @@ SET labels = '{}', tombstone_until = NULL, keep_last = NULL, max_age = NULL, ori
     deleted_revision = coalesce((SELECT max(c.revision) FROM lockstitch.checkpoints c WHERE c.key = sessions.key),
                                 deleted_revision)
 WHERE key = ANY($1::bytea[])
+RETURNING key, {settings}
+
+-- name: put_settings_crc
+UPDATE lockstitch.sessions SET settings_crc = $2 WHERE key = $1
 
 -- name: seek_checkpoints
 -- For each of the wanted, the greatest id up to `most`; with that one or without.
@@ -127,9 +131,10 @@ CROSS JOIN LATERAL (
 
 -- name: put_sessions
 INSERT INTO lockstitch.sessions (key, tenant, session_id, created_at, updated_at, updated_second, revision, last_log,
-                                 checkpoint_count, stored_bytes, write_bytes, ttl, expire_at)
+                                 checkpoint_count, stored_bytes, write_bytes, ttl, expire_at, crc)
 SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-                     $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[])
+                     $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[],
+                     $14::int[])
 -- Another may begin the same session now, and is met in either of the unique indexes.
 ON CONFLICT DO NOTHING
 
@@ -164,16 +169,16 @@ verdict AS MATERIALIZED (
 ),
 put_sessions AS (
     INSERT INTO lockstitch.sessions (key, created_at, updated_at, updated_second, revision, last_log, checkpoint_count,
-                                     stored_bytes, write_bytes, ttl, expire_at, tenant, session_id)
+                                     stored_bytes, write_bytes, ttl, expire_at, tenant, session_id, crc)
     SELECT * FROM unnest($8::bytea[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[],
                          $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[],
-                         $45::text[], $46::text[]) n
+                         $45::text[], $46::text[], $47::int[]) n
     WHERE (SELECT holds FROM verdict)
     ON CONFLICT (key) DO UPDATE
     SET created_at = excluded.created_at, updated_at = excluded.updated_at, updated_second = excluded.updated_second,
         revision = excluded.revision, last_log = excluded.last_log, checkpoint_count = excluded.checkpoint_count,
         stored_bytes = excluded.stored_bytes, write_bytes = excluded.write_bytes, ttl = excluded.ttl,
-        expire_at = excluded.expire_at
+        expire_at = excluded.expire_at, crc = excluded.crc
 ),
 put_checkpoints AS (
     INSERT INTO lockstitch.checkpoints (key, namespace, checkpoint_id, tenant_hash, parent_id, step, revision, record,
@@ -205,7 +210,41 @@ put_writes AS (
 )
 SELECT holds, {clock} FROM verdict
 
+-- name: get_misplaced
+-- Keys, tenants and ids of sessions: those that stand under another key.
+SELECT w.key FROM unnest($1::bytea[], $2::text[], $3::text[]) AS w(key, tenant, session_id)
+CROSS JOIN LATERAL (
+    SELECT FROM lockstitch.sessions s
+    WHERE s.tenant = w.tenant AND s.session_id = w.session_id AND s.key <> w.key LIMIT 1) found
+
+-- name: count_checkpoints
+SELECT w.key, c.found FROM unnest($1::bytea[]) AS w(key)
+CROSS JOIN LATERAL (SELECT count(*) AS found FROM lockstitch.checkpoints c WHERE c.key = w.key) c
+
+-- name: get_terms
+SELECT c.key, c.namespace, c.checkpoint_id, c.tenant_hash, c.terms
+FROM unnest($1::bytea[], $2::text[], $3::text[]) AS w(key, namespace, checkpoint_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM lockstitch.checkpoints l
+    WHERE l.key = w.key AND l.namespace = w.namespace AND l.checkpoint_id = w.checkpoint_id LIMIT 1) c
+
+-- name: put_terms
+UPDATE lockstitch.checkpoints SET tenant_hash = $4, terms = $5
+WHERE key = $1 AND namespace = $2 AND checkpoint_id = $3
+
+-- name: has_amcheck
+SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'amcheck'
+
+-- name: btree_indexes
+SELECT i.indexrelid, t.relname, c.relname
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
+JOIN pg_namespace n ON n.oid = t.relnamespace JOIN pg_am a ON a.oid = c.relam
+WHERE n.nspname = 'lockstitch' AND a.amname = 'btree' AND t.relname = ANY($1::text[])
+ORDER BY t.relname, c.relname
+
 -- name: get_totals
-SELECT count(*), coalesce(sum(checkpoint_count), 0)::bigint, coalesce(sum(stored_bytes), 0)::bigint,
+-- Damaged counters must not end it: a sum can be too large for a bigint.
+SELECT count(*), least(coalesce(sum(checkpoint_count), 0), 9223372036854775807)::bigint,
+       least(coalesce(sum(stored_bytes), 0), 9223372036854775807)::bigint,
        count(CASE WHEN lease_expire_at > {clock} THEN 1 END)
 FROM lockstitch.sessions

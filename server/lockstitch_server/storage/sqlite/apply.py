@@ -14,7 +14,13 @@ from typing import Any
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.records import Basis, CheckpointRow, SessionChange
 from lockstitch_server.core.terms import former_terms, stored_terms
-from lockstitch_server.storage.columns import checkpoint_values, session_values
+from lockstitch_server.storage.columns import (
+    checkpoint_values,
+    grown_rows,
+    new_row,
+    session_values,
+    settings_checksum,
+)
 from lockstitch_server.storage.sqlite.catalog import SQL
 
 ROWS = (64, 32, 16, 8, 4, 2, 1)
@@ -45,7 +51,9 @@ def apply(connection: sqlite3.Connection, changes: Sequence[SessionChange]) -> N
 def _wipe(connection: sqlite3.Connection, tenant: str, key: bytes) -> None:
     for number, *columns in connection.execute(SQL["get_all_checkpoints"], (key,)).fetchall():
         _delete_terms(connection, tenant, number, CheckpointRow(*columns))
-    for name in ("wipe_settings", "wipe_checkpoints", "wipe_segments", "wipe_writes"):
+    for settings in connection.execute(SQL["wipe_settings"], (key,)).fetchall():
+        connection.execute(SQL["put_settings_crc"], (settings_checksum(key, settings), key))
+    for name in ("wipe_checkpoints", "wipe_segments", "wipe_writes"):
         connection.execute(SQL[name], (key,))
 
 
@@ -96,13 +104,13 @@ def _delete_terms(connection: sqlite3.Connection, tenant: str, number: int, row:
 
 
 def _put_segments(connection: sqlite3.Connection, changes: Sequence[SessionChange]) -> None:
-    tails = [(change.row.key, log, *row) for change in changes for log, row in change.tails]
+    tails = [(change.row.key, *row) for change in changes for row in grown_rows(change)]
     if _run(connection, "grow_segments", tails) != len(tails):
         raise TailMoved
-    seals = [(change.row.key, *row) for change in changes for row in change.seals]
+    seals = [new_row(change.row.key, row) for change in changes for row in change.seals]
     if _run(connection, "seal_segments", seals) != len(seals):
         raise TailMoved
-    _run(connection, "put_segments", [(change.row.key, *row) for change in changes for row in change.segments])
+    _run(connection, "put_segments", [new_row(change.row.key, row) for change in changes for row in change.segments])
 
 
 def _run(connection: sqlite3.Connection, name: str, rows: Sequence[Sequence[Any]]) -> int:

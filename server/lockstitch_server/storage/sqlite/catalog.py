@@ -5,7 +5,7 @@ The methods are async to fit `Catalog`, and never suspend: they run in the conne
 
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from lockstitch_server.core.parts import Segment, Tail
 from lockstitch_server.core.pending import HEAD_BYTES, sizes_of
@@ -15,6 +15,7 @@ from lockstitch_server.core.reading import (
     ListedCheckpoint,
     LogName,
     NamespaceName,
+    SessionName,
     SessionQuery,
     Totals,
 )
@@ -29,12 +30,23 @@ from lockstitch_server.core.records import (
 )
 from lockstitch_server.core.written import WriteSize
 from lockstitch_server.storage import listing
-from lockstitch_server.storage.columns import listed_checkpoint, segments, session_summary
+from lockstitch_server.storage.columns import (
+    SETTINGS,
+    listed_checkpoint,
+    segments,
+    session_row,
+    session_summary,
+    tail,
+)
 from lockstitch_server.storage.statements import load
 
 CLOCK = "(CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000000)"
 """The time in ns, to the millisecond: of this host, like `host_clock`."""
-SQL = load(__package__, "statements.sql", {"{clock}": CLOCK, "{write_head}": str(HEAD_BYTES)})
+SQL = load(
+    __package__,
+    "statements.sql",
+    {"{clock}": CLOCK, "{write_head}": str(HEAD_BYTES), "{settings}": ", ".join(SETTINGS)},
+)
 
 host_clock = time.time_ns
 """SQLite's clock is that of the host. Here it has all its digits, which revisions are made of."""
@@ -65,7 +77,7 @@ class SqliteCatalog:
     async def sessions(self, keys: Sequence[bytes]) -> Mapping[bytes, SessionRow]:
         self.now = host_clock()
         found = (self._connection.execute(SQL["get_session"], (key,)).fetchone() for key in keys)
-        return {row[0]: SessionRow(*(*row, self.now)) for row in found if row is not None}
+        return {row[0]: session_row((*row, self.now)) for row in found if row is not None}
 
     async def checkpoints(self, seeks: Sequence[Seek]) -> Mapping[Seek, CheckpointRow]:
         found = ((seek, self._seek(seek)) for seek in seeks)
@@ -73,10 +85,13 @@ class SqliteCatalog:
 
     async def tails(self, logs: Sequence[LogName]) -> Mapping[LogName, Tail]:
         found = ((name, self._connection.execute(SQL["get_tail"], name).fetchone()) for name in logs)
-        return {name: Tail(*row) for name, row in found if row is not None}
+        return {name: tail(*name, row) for name, row in found if row is not None}
 
     async def segments(self, logs: Sequence[LogRef]) -> Mapping[LogRef, Sequence[Segment]]:
-        return {ref: segments(self._connection.execute(SQL["get_segments"], ref).fetchall()) for ref in logs}
+        return {
+            ref: segments(ref.key, ref.log, self._connection.execute(SQL["get_segments"], ref).fetchall())
+            for ref in logs
+        }
 
     async def write_sizes(self, checkpoints: Sequence[CheckpointRef]) -> Mapping[CheckpointRef, Sequence[WriteSize]]:
         return {
@@ -101,6 +116,12 @@ class SqliteCatalog:
         self, logs: Sequence[LogRef], revisions: Mapping[bytes, int]
     ) -> Mapping[LogRef, Sequence[Segment]]:
         return await self.segments(logs)  # of the snapshot that the revisions are from
+
+    async def misplaced(self, sessions: Sequence[SessionName]) -> Collection[bytes]:
+        return {name[0] for name in sessions if self._connection.execute(SQL["get_misplaced"], name).fetchone()}
+
+    async def checkpoint_counts(self, keys: Sequence[bytes]) -> Mapping[bytes, int]:
+        return {key: self._connection.execute(SQL["count_checkpoints"], (key,)).fetchone()[0] for key in keys}
 
     async def list_sessions(self, query: SessionQuery) -> Sequence[SessionSummary]:
         rows = self._connection.execute(*listing.sessions(query, DIALECT))

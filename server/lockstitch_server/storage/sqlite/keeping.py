@@ -1,16 +1,26 @@
 """Whole sessions in SQLite, in the connection's thread and within its transaction."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, TypeVar
 
+from lockstitch_server.core.ids import tenant_hash
+from lockstitch_server.core.parts import damaged
 from lockstitch_server.core.reading import Catalog
 from lockstitch_server.core.records import CheckpointRow, SessionChange
+from lockstitch_server.core.terms import former_terms, steps_term, stored_terms
 from lockstitch_server.storage import keeper
+from lockstitch_server.storage.keeper import DatabaseFault
 from lockstitch_server.storage.sqlite.apply import apply, delete_terms
 from lockstitch_server.storage.sqlite.catalog import CLOCK, SqliteCatalog
+from lockstitch_server.storage.sqlite.catalog import SQL as STATEMENTS
+from lockstitch_server.storage.sqlite.checking import database_faults, is_damage
 
-SQL = keeper.load(schema="", clock=CLOCK, by_time="INDEXED BY checkpoints_by_time", lock="")
+T = TypeVar("T")
+
+CRC_OF_COPY = "(crc | :moved) - (crc & :moved)"
+"""XOR, for which SQLite has no operator."""
+SQL = keeper.load(schema="", clock=CLOCK, by_time="INDEXED BY checkpoints_by_time", lock="", crc_of_copy=CRC_OF_COPY)
 
 
 class SqliteExecutor:
@@ -32,3 +42,46 @@ class SqliteExecutor:
     async def forget_terms(self, tenant: str, rows: Sequence[CheckpointRow]) -> None:
         for row in rows:
             delete_terms(self._connection, tenant, (row.key, row.namespace, row.checkpoint_id))
+
+    async def forget_stray_terms(self) -> None:
+        self._connection.execute(STATEMENTS["delete_stray_terms"])
+
+    async def put_terms(self, tenant: str, rows: Sequence[CheckpointRow]) -> None:
+        for row in rows:
+            number, _ = self._number(row)
+            self._connection.execute(STATEMENTS["delete_terms"], (number,))
+            terms = [(term, number) for term in stored_terms(tenant, row)]
+            self._connection.executemany(STATEMENTS["put_terms"], terms)
+            self._connection.execute(STATEMENTS["put_tenant_hash"], (tenant_hash(tenant), number))
+
+    async def not_found_by_searches(self, tenant: str, rows: Sequence[CheckpointRow]) -> Sequence[CheckpointRow]:
+        return [row for row in rows if not self._is_found(tenant, row)]
+
+    async def guarded(self, work: Awaitable[T]) -> T:
+        try:
+            return await work
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            raise damaged() from error
+
+    async def database_faults(self) -> Sequence[DatabaseFault]:
+        return database_faults(self._connection)
+
+    async def reindex(self) -> None:
+        self._connection.execute("REINDEX")
+
+    def _is_found(self, tenant: str, row: CheckpointRow) -> bool:
+        number, found_hash = self._number(row)
+        missing = {term for term in stored_terms(tenant, row) if not self._has_term(term, number)}
+        if missing and any(self._has_term(term, number) for term in former_terms(row)):
+            missing.discard(steps_term(row))
+        return not missing and found_hash == tenant_hash(tenant)
+
+    def _has_term(self, term: int, number: int) -> bool:
+        return self._connection.execute(STATEMENTS["has_term"], (term, number)).fetchone() is not None
+
+    def _number(self, row: CheckpointRow) -> tuple[int, int]:
+        name = (row.key, row.namespace, row.checkpoint_id)
+        number, found_hash = self._connection.execute(STATEMENTS["get_number"], name).fetchone()
+        return number, found_hash

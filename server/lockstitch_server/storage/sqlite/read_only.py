@@ -1,11 +1,14 @@
 """Opens SQLite stores that are only read: they are never created, migrated or changed."""
 
 import sqlite3
+from functools import partial
 from pathlib import Path
 
 from lockstitch_server.storage.migrations import check_owner, check_sqlite
 from lockstitch_server.storage.store import StoreError
 
+DAMAGED_TEXT_TOO = partial(str, encoding="utf-8", errors="replace")
+"""Reads text that damage has made other bytes than UTF-8: the row's checksum tells, and other rows can be read."""
 NO_ROOM_FOR_SHARED_MEMORY = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 """Primary result codes where SQLite cannot create the -shm file of a database in WAL mode."""
 
@@ -45,6 +48,7 @@ def _connect_without_log(file: Path, timeout: float) -> sqlite3.Connection:
 def _connect(file: Path, query: str, timeout: float) -> sqlite3.Connection:
     address = f"{file.as_uri()}?{query}"
     connection = sqlite3.connect(address, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False)
+    connection.text_factory = DAMAGED_TEXT_TOO
     try:
         check_owner(connection, str(file))
         check_sqlite(connection, str(file))

@@ -3,7 +3,7 @@ SELECT key, tenant, session_id, created_at, updated_at, revision, last_log, chec
        ttl, expire_at,
        CASE WHEN lease_expire_at > {clock} THEN lease_token ELSE 0 END,
        CASE WHEN lease_expire_at > {clock} THEN lease_holder ELSE '' END,
-       CASE WHEN expire_at = 0 AND tombstone_until > {clock} THEN tombstone_until ELSE 0 END
+       CASE WHEN expire_at = 0 AND tombstone_until > {clock} THEN tombstone_until ELSE 0 END, crc
 FROM sessions WHERE key = ?
 
 -- name: count_unchanged
@@ -16,13 +16,13 @@ WHERE s.revision = was.revision AND s.expire_at IS was.expire_at
 
 -- name: put_sessions
 INSERT INTO sessions (key, tenant, session_id, created_at, updated_at, updated_second, revision, last_log,
-                      checkpoint_count, stored_bytes, write_bytes, ttl, expire_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                      checkpoint_count, stored_bytes, write_bytes, ttl, expire_at, crc)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (key) DO UPDATE
 SET created_at = excluded.created_at, updated_at = excluded.updated_at, updated_second = excluded.updated_second,
     revision = excluded.revision, last_log = excluded.last_log, checkpoint_count = excluded.checkpoint_count,
     stored_bytes = excluded.stored_bytes, write_bytes = excluded.write_bytes, ttl = excluded.ttl,
-    expire_at = excluded.expire_at
+    expire_at = excluded.expire_at, crc = excluded.crc
 
 -- name: wipe_checkpoints
 DELETE FROM checkpoints WHERE key = ?
@@ -40,6 +40,10 @@ SET labels = '{}', tombstone_until = NULL, keep_last = NULL, max_age = NULL, ori
     deleted_revision = coalesce((SELECT max(c.revision) FROM checkpoints c WHERE c.key = sessions.key),
                                 deleted_revision)
 WHERE key = ?
+RETURNING {settings}
+
+-- name: put_settings_crc
+UPDATE sessions SET settings_crc = ? WHERE key = ?
 
 -- name: get_checkpoint
 SELECT key, namespace, checkpoint_id, parent_id, step, revision, record, crc
@@ -98,6 +102,18 @@ DELETE FROM terms WHERE term = ? AND checkpoint = ?
 -- name: delete_terms
 DELETE FROM terms WHERE checkpoint = ?
 
+-- name: delete_stray_terms
+DELETE FROM terms WHERE checkpoint NOT IN (SELECT id FROM checkpoints)
+
+-- name: has_term
+SELECT 1 FROM terms WHERE term = ? AND checkpoint = ?
+
+-- name: get_number
+SELECT id, tenant_hash FROM checkpoints WHERE key = ? AND namespace = ? AND checkpoint_id = ?
+
+-- name: put_tenant_hash
+UPDATE checkpoints SET tenant_hash = ? WHERE id = ?
+
 -- name: put_terms
 INSERT INTO terms (term, checkpoint) VALUES (?, ?)
 
@@ -139,7 +155,15 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (key, namespace, checkpoint_id, task_id, task_index)
 DO UPDATE SET task_path = excluded.task_path, channel = excluded.channel, data = excluded.data, crc = excluded.crc
 
+-- name: get_misplaced
+-- Key, tenant and id of a session: whether it stands under another key.
+SELECT 1 FROM sessions WHERE key <> ? AND tenant = ? AND session_id = ?
+
+-- name: count_checkpoints
+SELECT count(*) FROM checkpoints WHERE key = ?
+
 -- name: get_totals
-SELECT count(*), coalesce(sum(checkpoint_count), 0), coalesce(sum(stored_bytes), 0),
+-- Damaged counters must not end it: sum() fails where it overflows.
+SELECT count(*), CAST(total(checkpoint_count) AS INTEGER), CAST(total(stored_bytes) AS INTEGER),
        count(CASE WHEN lease_expire_at > {clock} THEN 1 END)
 FROM sessions

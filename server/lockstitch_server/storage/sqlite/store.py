@@ -25,7 +25,7 @@ from lockstitch_server.storage.sqlite.errors import cannot_write, code_of, failu
 from lockstitch_server.storage.sqlite.files import GONE, OpenFiles, identity, names_of
 from lockstitch_server.storage.sqlite.keeping import SqliteExecutor
 from lockstitch_server.storage.sqlite.pinger import ping, try_write, write_and_roll_back
-from lockstitch_server.storage.sqlite.read_only import connect_read_only
+from lockstitch_server.storage.sqlite.read_only import DAMAGED_TEXT_TOO, connect_read_only
 from lockstitch_server.storage.sqlite.wal import MOST_PAGES, WalKeeper
 from lockstitch_server.storage.store import Connections, KeepUnit, ReadUnit, StoreError, WriteUnit
 
@@ -191,6 +191,7 @@ class SqliteStore:
         if self._read_only:
             return connect_read_only(self._path, BUSY_SECONDS)
         connection = sqlite3.connect(self._path, timeout=OPENING_SECONDS, isolation_level=None, check_same_thread=False)
+        connection.text_factory = DAMAGED_TEXT_TOO
         try:
             check_owner(connection, self._path)  # first: another's file must not be touched
             # Alone among statements, this one does not wait for others who are opening the file.
