@@ -23,12 +23,15 @@ DAMAGES = {
     "log_damaged  ": f"UPDATE {{schema}}segments SET start = start + 1 WHERE {OF_SESSION} AND {LARGEST_LOG}",
     "log_orphaned": f"UPDATE {{schema}}segments SET log = 99 WHERE {OF_SESSION} AND {LARGEST_LOG}",
     "write_damaged": f"UPDATE {{schema}}writes SET data = {{bytes}}00' WHERE {OF_SESSION}",
-    "counter_wrong": f"UPDATE {{schema}}sessions SET checkpoint_count = checkpoint_count + 1 WHERE {OF_SESSION}",
-    "counter_wrong ": f"UPDATE {{schema}}sessions SET stored_bytes = stored_bytes - 1 WHERE {OF_SESSION}",
-    "counter_wrong  ": f"DELETE FROM {{schema}}writes WHERE {OF_SESSION}",
+    "session_damaged": f"UPDATE {{schema}}sessions SET checkpoint_count = checkpoint_count + 1 WHERE {OF_SESSION}",
+    "session_damaged ": f"UPDATE {{schema}}sessions SET labels = 'x' WHERE {OF_SESSION}",
+    "session_damaged  ": f"UPDATE {{schema}}sessions SET revision = 1 WHERE {OF_SESSION}",
+    "counter_wrong": f"DELETE FROM {{schema}}writes WHERE {OF_SESSION}",
+    "counter_wrong ": f"DELETE FROM {{schema}}checkpoints WHERE {OF_SESSION} AND step = 3",
+    "write_damaged ": f"UPDATE {{schema}}writes SET checkpoint_id = 'other' WHERE {OF_SESSION}",
+    "terms_wrong": f"UPDATE {{schema}}checkpoints SET tenant_hash = 1 WHERE {OF_SESSION} AND step = 3",
     "key_wrong": f"UPDATE {{schema}}sessions SET session_id = 'other' WHERE {OF_SESSION}",
     "stray": f"DELETE FROM {{schema}}sessions WHERE {OF_SESSION}",
-    "revision_wrong": f"UPDATE {{schema}}sessions SET revision = 1 WHERE {OF_SESSION}",
 }
 """By the kind of fault that is found; spaces tell apart what is told alike."""
 

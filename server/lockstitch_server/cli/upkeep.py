@@ -27,6 +27,9 @@ LINE_SECONDS = 2.0
 STANDARD = "-"
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="The archive; - for standard input or output.")]
+Sessions = Annotated[
+    list[str] | None, typer.Option("--session", metavar="SESSION", help="Only this session. Can be repeated.")
+]
 
 
 def check(
@@ -34,30 +37,47 @@ def check(
     assignments: options.Assignments = None,
     store: options.Store = None,
     as_json: options.AsJson = False,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Repair what can be repaired, then check again. Make a backup first."),
+    ] = False,
 ) -> None:
-    """Look whether all that the store holds is as it was saved. Changes nothing.
+    """Check that the store holds everything as it was saved. Changes nothing without --repair.
 
-    Reads everything, and tells what is wrong and what would be done about it. Exit code 1 where something is; logs that
-    nothing needs any more do not count.
+    Reads everything, runs the database's own check, and prints each fault with what can be done about it. Goes on
+    behind a fault. Exit code 1 where there is one; logs that nothing needs any more do not count.
     """
-    faults = _run(_check(_url(config, assignments, store), as_json))
-    if faults:
+    url = _url(config, assignments, store)
+    faults = _run(_check(url, as_json))
+    if faults and repair:
+        _run(_repair(url, faults))
+        faults = _run(_check(url, as_json))
+    if any(not fault.harmless for fault in faults):
         raise typer.Exit(FAILED)
 
 
-async def _check(url: str, as_json: bool) -> int:
-    from lockstitch_server.engine.verifier import verify
+async def _check(url: str, as_json: bool) -> "list[Fault]":
+    from lockstitch_server.engine.verifier import Fault, verify
 
-    sessions = faults = orphans = 0
+    sessions, faults = 0, list[Fault]()
     async with _opened(url) as opened:
         async for found, wrong in verify(opened):
             sessions += found is not None
-            orphans += sum(fault.harmless for fault in wrong)
-            faults += sum(not fault.harmless for fault in wrong)
+            faults.extend(wrong)
             for fault in wrong:
                 typer.echo(_fault_json(fault) if as_json else _fault_line(fault))
-    typer.echo(f"{sessions} sessions looked at, {faults} faults, {orphans} orphaned logs", err=as_json)
+    orphans = sum(fault.harmless for fault in faults)
+    line = f"{sessions} sessions looked at, {len(faults) - orphans} faults, {orphans} orphaned logs"
+    typer.echo(line, err=as_json)
     return faults
+
+
+async def _repair(url: str, faults: "list[Fault]") -> None:
+    from lockstitch_server.engine.repairer import repair
+
+    async with _opened(url, read_only=False) as opened:
+        async for line in repair(opened, faults):
+            typer.echo(f"repair: {one_line(line)}", err=True)
 
 
 def _fault_json(fault: "Fault") -> str:
@@ -101,19 +121,21 @@ def export(
     assignments: options.Assignments = None,
     store: options.Store = None,
     tenant: Annotated[str | None, typer.Option(metavar="NAME", help="Only this tenant's sessions.")] = None,
+    session: Sessions = None,
 ) -> None:
     """Write all sessions of the store into an archive, which any store can take in.
 
     Servers may go on meanwhile: each session is written as it is at one moment. Deleted and expired ones are left out.
+    Damaged checkpoints and pending writes are left out, and named.
     """
     url = _url(config, assignments, store)
     with _output(file) as out:
-        tally = _run(_export(url, out, tenant))
+        tally = _run(_export(url, out, tenant, session or []))
     typer.echo(f"{tally.sessions} sessions, {tally.checkpoints} checkpoints", err=file == STANDARD)
     _tell_failures(tally.failures)
 
 
-async def _export(url: str, out: BinaryIO, tenant: str | None) -> "Exported":
+async def _export(url: str, out: BinaryIO, tenant: str | None, sessions: list[str]) -> "Exported":
     from lockstitch_server import __version__
     from lockstitch_server.core.archive import FIRST_LINE, encode
     from lockstitch_server.engine.exporter import Exported, export
@@ -121,7 +143,7 @@ async def _export(url: str, out: BinaryIO, tenant: str | None) -> "Exported":
     tally = Exported()
     async with _opened(url) as opened, _progress(lambda: f"{tally.sessions} sessions, {tally.checkpoints} checkpoints"):
         out.write(FIRST_LINE)
-        async for frame in export(opened, f"lockstitch {__version__}", tally, tenant):
+        async for frame in export(opened, f"lockstitch {__version__}", tally, tenant, sessions):
             out.write(encode(frame))
     return tally
 
@@ -151,20 +173,30 @@ def archive(
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
     store: options.Store = None,
+    session: Sessions = None,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace", help="Put the sessions in place of those that are there with other content. Needs --session."
+        ),
+    ] = False,
 ) -> None:
     """Import an archive that `lockstitch export` has written, into a store of any kind.
 
     Each session is imported whole or not at all. An import can be repeated, or go on after it was broken off: what is
-    there already is left as it is. Sessions that are there with other content are left out, and told.
+    there already is left as it is. Sessions that are there with other content are left out, and told, unless --replace
+    is given.
     """
+    if replace and not session:
+        fail("--replace needs --session: name each session to replace", UNUSABLE)
     url = _url(config, assignments, store)
     with _input(file) as source:
-        tally = _run(_import(url, source))
+        tally = _run(_import(url, source, session or [], replace))
     typer.echo(f"{tally.created} sessions created, {tally.unchanged} unchanged, {tally.checkpoints} checkpoints")
     _tell_failures(tally.failures)
 
 
-async def _import(url: str, source: BinaryIO) -> "Restored":
+async def _import(url: str, source: BinaryIO, sessions: list[str], replace: bool) -> "Restored":
     from lockstitch_server.core.archive import check_header, frames
     from lockstitch_server.engine.restorer import Restored, restore
 
@@ -174,7 +206,7 @@ async def _import(url: str, source: BinaryIO) -> "Restored":
     tally = Restored()
     told = _progress(lambda: f"{tally.created + tally.unchanged} sessions, {tally.checkpoints} checkpoints")
     async with _opened(url, read_only=False) as opened, told:
-        await restore(opened, chain([header], found), tally)
+        await restore(opened, chain([header], found), tally, sessions, replace=replace)
     return tally
 
 

@@ -1,19 +1,20 @@
 """Everything that a store holds, session by session, each as it is at one moment. Servers may go on meanwhile."""
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
 from lockstitch_server.core import archive
-from lockstitch_server.core.errors import Failure
+from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.core.logs import joined
+from lockstitch_server.core.manifests import named_logs
 from lockstitch_server.core.packing import unpack
-from lockstitch_server.core.parts import check_crc
 from lockstitch_server.core.pending import writes_of
-from lockstitch_server.core.reading import Catalog
 from lockstitch_server.core.records import CheckpointRow, LogRef, NewWrite
 from lockstitch_server.core.session import Session
+from lockstitch_server.engine.walking import sessions_after
 from lockstitch_server.records.v1.archive_pb2 import (
     ArchivedCheckpoint,
     ArchivedLog,
@@ -41,35 +42,47 @@ class Exported:
 
 
 class Content(NamedTuple):
-    """All of a session, at one moment."""
+    """All of a session that is whole, at one moment."""
 
     session: Session
     checkpoints: list[CheckpointRow]
     logs: dict[int, bytes]
     writes: list[ArchivedWrite]
+    problems: list[str]
+    """A sentence for each part that is damaged, and left out."""
 
 
-async def export(store: Store, writer: str, tally: Exported, tenant: str | None = None) -> AsyncIterator[ArchiveFrame]:
-    """The frames of an archive of all sessions, or those of a tenant. `tally` can be watched meanwhile.
+async def export(
+    store: Store, writer: str, tally: Exported, tenant: str | None = None, session_ids: Collection[str] = ()
+) -> AsyncIterator[ArchiveFrame]:
+    """The frames of an archive of all sessions, or those of a tenant or of some ids. `tally` can be watched meanwhile.
 
-    A session that is damaged is left out, and told.
+    What is damaged is left out, and named in `tally.failures`.
     """
+    missing = set(session_ids)
     header = ArchiveHeader(format=archive.FORMAT, created_at=time.time_ns(), writer=writer)
     yield ArchiveFrame(header=header)
     async for found in all_sessions(store):
         if found.over or (tenant is not None and found.tenant != tenant):
             continue
+        if session_ids and found.session_id not in session_ids:
+            continue
+        missing.discard(found.session_id)
+        whose = f"session {found.session_id!r} of {found.tenant!r}"
         try:
             content = await store.look(partial(read_session, found=found))
         except Failure as failure:
-            tally.failures = (*tally.failures, f"session {found.session_id!r} of {found.tenant!r}: {failure.message}")
+            tally.failures = (*tally.failures, f"{whose}: {failure.message}")
             continue
         if content is None:
             continue
+        tally.failures = (*tally.failures, *(f"a part of {whose}: {problem}" for problem in content.problems))
         for frame in _frames(content):
             yield frame
         tally.sessions += 1
         tally.checkpoints += len(content.checkpoints)
+    absent = [f"session {name!r}: there is no such session" for name in sorted(missing)]
+    tally.failures = (*tally.failures, *absent)
     yield ArchiveFrame(end=ArchiveEnd(sessions=tally.sessions, checkpoints=tally.checkpoints))
 
 
@@ -77,7 +90,7 @@ async def all_sessions(store: Store) -> AsyncIterator[SweptSession]:
     """All sessions of all tenants, those that are over among them, by key."""
     after = b""
     while True:
-        found = await store.look(partial(_sessions_after, after=after))
+        found = await sessions_after(store, after, SESSIONS)
         for session in found:
             yield session
         if len(found) < SESSIONS:
@@ -85,25 +98,48 @@ async def all_sessions(store: Store) -> AsyncIterator[SweptSession]:
         after = found[-1].key
 
 
-async def _sessions_after(keeper: Keeper, after: bytes) -> list[SweptSession]:
-    return await keeper.sessions_after(after, SESSIONS)
-
-
 async def read_session(keeper: Keeper, found: SweptSession) -> Content | None:
-    """All of a session, checked; None where it has ended. Fails with DATA_LOSS."""
+    """All of a session that is whole; None where it has ended. Fails with DATA_LOSS where its row is damaged."""
     session = await keeper.get(found.tenant, found.session_id)
     if not session.alive:
         return None
-    checkpoints = await keeper.all_checkpoints(session)
-    sizes = await keeper.logs(session)
-    logs = {log: await _log(keeper.catalog, LogRef(session.row.key, log, size)) for log, size in sizes.items()}
-    writes = [_write(write) for row in await keeper.all_writes(session) for write in writes_of(row)]
-    return Content(session, checkpoints, logs, writes)
+    logs = {
+        log: await _log(keeper, LogRef(session.row.key, log, size))
+        for log, size in (await keeper.logs(session)).items()
+    }
+    content = Content(session, [], logs, [], [])
+    for row in await keeper.all_checkpoints(session):
+        if _is_whole(row, logs):
+            content.checkpoints.append(row)
+        else:
+            content.problems.append(f"checkpoint {row.checkpoint_id!r} of namespace {row.namespace!r} is damaged")
+    for write in await keeper.all_writes(session):
+        try:
+            content.writes.extend(map(_write, writes_of(write)))
+        except Failure:
+            where = f"{write.namespace!r}/{write.checkpoint_id!r}"
+            content.problems.append(f"the pending write {write.task_id!r} of {where} is damaged")
+    if content.problems:  # logs of what is left out would be orphans
+        named = named_logs(content.checkpoints)
+        return content._replace(logs={log: data for log, data in logs.items() if log in named})
+    return content
 
 
-async def _log(catalog: Catalog, ref: LogRef) -> bytes:
-    rows = (await catalog.segments([ref])).get(ref, ())
-    return b"".join(check_crc(data, crc) for _, data, crc in rows)
+async def _log(keeper: Keeper, ref: LogRef) -> bytes:
+    """The bytes of a log, as far as they can be read and are right."""
+    try:
+        rows = (await keeper.executor.guarded(keeper.catalog.segments([ref]))).get(ref, ())
+    except Failure as failure:
+        if failure.reason is not Reason.DATA_LOSS:
+            raise
+        rows = ()
+    return joined(rows)[0]
+
+
+def _is_whole(row: CheckpointRow, logs: Mapping[int, bytes]) -> bool:
+    if not row.intact:
+        return False
+    return all(part.length <= len(logs.get(part.log, b"")) for part in row.decoded().manifest.parts if part.log)
 
 
 def _frames(content: Content) -> Iterator[ArchiveFrame]:

@@ -3,12 +3,13 @@
 What is there already in the same revision is left as it is, so an import that was broken off can be run again.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
 from lockstitch.v1.checkpoint_pb2 import PendingWrite
 from lockstitch_server.core.archive import ArchiveInvalid, check_header
+from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.packing import pack
 from lockstitch_server.core.parts import NO_TAIL, RowSizes
 from lockstitch_server.core.pending import new_write, rows_of
@@ -51,10 +52,32 @@ class Gathered:
         return f"session {self.session.session_id!r} of {self.session.tenant!r}"
 
 
-async def restore(store: Store, frames: Iterable[ArchiveFrame], tally: Restored) -> None:
-    """Import all sessions of an archive. `tally` can be watched meanwhile. Raises ArchiveInvalid, Failure."""
+async def restore(
+    store: Store,
+    frames: Iterable[ArchiveFrame],
+    tally: Restored,
+    session_ids: Collection[str] = (),
+    *,
+    replace: bool = False,
+) -> None:
+    """Import all sessions of an archive, or those of some ids. `tally` can be watched meanwhile.
+
+    replace: put them in place of sessions that are there with other content.
+
+    Raises ArchiveInvalid, Failure.
+    """
+    missing = set(session_ids)
     for gathered in _sessions(frames):
-        problem = await store.keep(partial(_put, gathered=gathered, sizes=store.row_sizes))
+        if session_ids and gathered.session.session_id not in session_ids:
+            continue
+        missing.discard(gathered.session.session_id)
+        unit = partial(_put, gathered=gathered, sizes=store.row_sizes, replace=replace)
+        try:
+            problem = await store.keep(unit)
+        except Failure as failure:
+            if failure.reason is not Reason.DATA_LOSS:
+                raise
+            problem = "what is there of this name cannot be read, nor replaced; move the sessions to a new store"
         if problem:
             tally.failures.append(f"{gathered.name}: {problem}")
         elif problem is None:
@@ -62,6 +85,7 @@ async def restore(store: Store, frames: Iterable[ArchiveFrame], tally: Restored)
             tally.checkpoints += len(gathered.checkpoints)
         else:
             tally.unchanged += 1
+    tally.failures.extend(f"session {name!r}: it is not in the archive" for name in sorted(missing))
 
 
 def _sessions(frames: Iterable[ArchiveFrame]) -> Iterator[Gathered]:
@@ -110,19 +134,20 @@ def _check_end(gathered: Gathered, frame: ArchiveFrame) -> None:
         raise ArchiveInvalid(f"{gathered.name} is not whole")
 
 
-async def _put(keeper: Keeper, gathered: Gathered, sizes: RowSizes) -> str | None:
+async def _put(keeper: Keeper, gathered: Gathered, sizes: RowSizes, *, replace: bool) -> str | None:
     """Write a session. Gives "" where it is there already, another text where it cannot be written."""
     archived = gathered.session
-    session = await keeper.lock(archived.tenant, archived.session_id)
-    if session.alive and session.row.revision == archived.revision:
-        return ""
-    if session.alive and (session.row.checkpoint_count or session.row.write_bytes):
-        return "there is another one of this name, with other content"
-    if session.row.tombstone_until:
-        return "it was deleted here, and cannot come back yet"
-    if session.lease is not None:
-        return f"{session.lease.holder!r} holds its lease here"
+    session = await keeper.lock_damaged(archived.tenant, archived.session_id)
+    if session is None:
+        session = await keeper.lock(archived.tenant, archived.session_id)
+        problem = _problem(session, archived.revision, replace=replace)
+        if problem is not None:
+            return problem
+    elif not replace:
+        return "its row here is damaged; replace it with --session and --replace"
     was_there = not session.is_new
+    if replace and was_there:
+        session.end(await keeper.newest(session))
     _settle(session, archived)
     if session.is_new:
         await keeper.put(session)
@@ -131,6 +156,20 @@ async def _put(keeper: Keeper, gathered: Gathered, sizes: RowSizes) -> str | Non
     await keeper.add(change)
     session.is_new = False
     await keeper.put(session)
+    return None
+
+
+def _problem(session: Session, revision: int, *, replace: bool) -> str | None:
+    """What keeps a session from being written; "": it is there already."""
+    if session.alive and not replace:
+        if session.row.revision == revision:
+            return ""
+        if session.row.checkpoint_count or session.row.write_bytes:
+            return "there is another one of this name, with other content; --session and --replace replace it"
+    if session.row.tombstone_until and not replace:
+        return "it was deleted here, and cannot come back yet"
+    if session.lease is not None:
+        return f"{session.lease.holder!r} holds its lease here"
     return None
 
 
