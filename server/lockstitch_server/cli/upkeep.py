@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, TypeVar
 
+import structlog
 import typer
 
 from lockstitch_server.cli import options
@@ -238,6 +239,8 @@ def _run(work: Coroutine[None, None, T]) -> T:
     from lockstitch_server.core.errors import Failure
     from lockstitch_server.storage import StoreError
 
+    # What a command prints is for programs too: what the store logs goes to the other stream.
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     try:
         return asyncio.run(work)
     except StoreError as error:

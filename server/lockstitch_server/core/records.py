@@ -43,14 +43,13 @@ class SessionRow:
     """Until when the session, which was deleted, cannot be begun anew; 0: it can. By the database's clock too."""
     read_at: int = 0
     """When the row was read, by the database's clock, in ns."""
+    damaged: bool = field(default=False, compare=False)
+    """Whether the stored row fails its checksum. Nothing of a damaged row but its key can be trusted."""
 
     @property
     def had_expired(self) -> bool:
         """Whether the session had expired when the row was read."""
         return self.expired(self.read_at)
-
-    damaged: bool = field(default=False, compare=False)
-    """Whether the stored row fails its checksum. Nothing of a damaged row but its key can be trusted."""
 
     def checksum(self) -> int:
         """CRC-32 over the key, the names and the counters."""

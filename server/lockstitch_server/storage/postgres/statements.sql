@@ -141,7 +141,7 @@ ON CONFLICT DO NOTHING
 -- name: apply
 -- All else of a batch in one trip. Nothing is written unless the sessions of the basis (1 to 3, and the tokens of their
 -- live leases: 44) are as they were and have not expired, the ends of logs (4 to 7) are as they were, and the time of the
--- plan (47) is about the clock's. Sessions are locked in the order of keys and looked at as their last writer left them.
+-- plan (48) is about the clock's. Sessions are locked in the order of keys and looked at as their last writer left them.
 -- LIMIT and ON CONFLICT (the sessions are there): whatever the planner thinks of the tables, it looks rows up by their
 -- keys. It makes its plan when they are empty, and would go through all of them for every batch, until they are analyzed.
 WITH basis AS (
@@ -158,7 +158,7 @@ verdict AS MATERIALIZED (
         WHERE locked.revision = basis.revision AND locked.expire_at IS NOT DISTINCT FROM basis.expire_at
             AND (locked.expire_at IS NULL OR locked.expire_at > {clock})
             AND basis.lease = CASE WHEN locked.lease_expire_at > {clock} THEN locked.lease_token ELSE 0 END
-            AND ($47::bigint IS NULL OR abs({clock} - $47) <= {clock_tolerance})
+            AND ($48::bigint IS NULL OR abs({clock} - $48) <= {clock_tolerance})
     ) AND (
         SELECT count(*) = cardinality($4::bytea[])
         FROM unnest($4::bytea[], $5::int[], $6::int[], $7::int[]) AS t(key, log, start, size)

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from lockstitch_server.storage.keeper import DatabaseFault
+from lockstitch_server.storage.sqlite.errors import DAMAGED, code_of
 
-MOST_MESSAGES = 1000
 SHOWN_PER_TABLE = 20
 INDEX = re.compile(r" (?:from|in) index (\S+)")
 TREE = re.compile(r"\b[Tt]ree (?:page )?(\d+)")
@@ -15,7 +15,7 @@ TREE = re.compile(r"\b[Tt]ree (?:page )?(\d+)")
 
 def is_damage(error: BaseException) -> bool:
     """Whether an error of SQLite means that the file is damaged."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return code_of(error) in DAMAGED
 
 
 def database_faults(connection: sqlite3.Connection) -> list[DatabaseFault]:
@@ -36,8 +36,15 @@ def _faults(connection: sqlite3.Connection) -> Iterator[DatabaseFault]:
     tables = dict[str, str]()
     for name, table, root in connection.execute("SELECT name, tbl_name, rootpage FROM sqlite_master"):
         tables[name] = tables[str(root)] = table
-    for (text,) in connection.execute(f"PRAGMA integrity_check({MOST_MESSAGES})"):
-        for line in text.splitlines():
+    for table in sorted({*tables.values()}):
+        try:
+            found = connection.execute(f"PRAGMA integrity_check('{table}')").fetchall()
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            yield DatabaseFault(table, f"the table or an index of it cannot be read: {error}")
+            continue
+        for line in (line for (text,) in found for line in text.splitlines()):
             if line != "ok" and not line.startswith("***"):
-                found = INDEX.search(line) or TREE.search(line)
-                yield DatabaseFault(tables.get(found[1], "") if found else "", line)
+                tree = INDEX.search(line) or TREE.search(line)
+                yield DatabaseFault(tables.get(tree[1], table) if tree else table, line)
