@@ -8,7 +8,7 @@ A row whose key is damaged is found nowhere. These cases are known, and left out
 import random
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -126,11 +126,12 @@ def _flipped(connection: sqlite3.Connection, rng: random.Random) -> Iterator[Fli
         rows = connection.execute(f"SELECT rowid, {column}, typeof({column}) FROM {table}").fetchall()
         rowid, before, kind = rng.choice(rows)
         after = _with_a_flipped_bit(before, rng)
-        if after != before:
-            break
-    cast = f"CAST(? AS {'TEXT' if kind == b'text' else 'BLOB'})" if isinstance(before, bytes) else "?"
-    sql = f"UPDATE {table} SET {column} = {cast} WHERE rowid = ?"
-    connection.execute(sql, (after, rowid))
+        cast = f"CAST(? AS {'TEXT' if kind == b'text' else 'BLOB'})" if isinstance(before, bytes) else "?"
+        sql = f"UPDATE {table} SET {column} = {cast} WHERE rowid = ?"
+        with suppress(sqlite3.IntegrityError):  # there is a row of this key
+            connection.execute(sql, (after, rowid))
+            if after != before:
+                break
     try:
         yield Flip(table, column, rowid, before, after)
     finally:
