@@ -1,5 +1,6 @@
 """JSON Web Tokens: those of the issuer get in, and only as long and as far as they say."""
 
+import base64
 import json
 import threading
 import time
@@ -16,7 +17,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from lockstitch_server.auth import Principal, Right, key_sets
 from lockstitch_server.auth.key_sets import KeysAtUrl, KeysInFile
-from lockstitch_server.auth.tokens import LEEWAY_SECONDS, Claims, JwtAuthenticator
+from lockstitch_server.auth.tokens import LEEWAY_SECONDS, LONGEST, Claims, JwtAuthenticator
 from lockstitch_server.core.errors import Failure
 
 ISSUER = "https://issuer.example/"
@@ -108,12 +109,53 @@ async def test_without_claims_there_is_no_tenant_and_no_right(authenticator: Jwt
         {"tenants": ["acme", "glo bex"]},
         {"tenants": ["../etc"]},
         {"tenants": 5},
+        pytest.param({"exp": str(int(time.time()) + 600)}, id="exp is a text"),
+        {"exp": True},
+        {"exp": {}},
+        {"exp": [1]},
+        {"exp": float("inf")},
+        {"exp": float("nan")},
+        pytest.param({"exp": 10**400}, id="exp is beyond all floats"),
+        {"nbf": "1"},
+        {"nbf": [1]},
+        {"iat": "1"},
+        {"iat": {}},
+        {"aud": 5},
+        {"aud": ["lockstitch", 5]},
+        {"sub": 5},
+        {"sub": ["worker"]},
+        {"sub": "\ud800"},
+        {"jti": 5},
+        {"tenants": [["acme"]]},
+        {"tenants": {"acme": 1}},
+        {"tenants": "\ud800"},
+        {"scope": [5]},
         {"scope": {"read": True}},
     ],
     ids=str,
 )
 async def test_what_a_token_must_say(authenticator: JwtAuthenticator, issuer: Issuer, changed: dict[str, Any]) -> None:
     await refused(authenticator, issuer.token(**changed))
+
+
+@pytest.mark.parametrize(
+    "deep", ["[" * 8_000, '{"a":' * 1_600 + "1", "[" * 8_000 + "]" * 8_000, '"', "5", "[]", "null"]
+)
+async def test_a_header_that_is_no_object(authenticator: JwtAuthenticator, issuer: Issuer, deep: str) -> None:
+    _, body, signature = issuer.token().split(".")
+    head = base64.urlsafe_b64encode(deep.encode()).decode().rstrip("=")
+    token = f"{head}.{body}.{signature}"
+    if len(token) > LONGEST:
+        assert await authenticator.authenticate(token) is None
+    else:
+        await refused(authenticator, token)
+
+
+@pytest.mark.parametrize("kid", [5, None, ["one"], {"one": 1}, "\ud800"], ids=str)
+async def test_a_key_id_of_another_type(authenticator: JwtAuthenticator, issuer: Issuer, kid: Any) -> None:
+    _, body, signature = issuer.token().split(".")
+    head = base64.urlsafe_b64encode(json.dumps({"alg": "ES256", "kid": kid}).encode()).decode().rstrip("=")
+    await refused(authenticator, f"{head}.{body}.{signature}")
 
 
 async def test_a_token_that_runs_out_is_refused_although_it_is_remembered(

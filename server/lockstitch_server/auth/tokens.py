@@ -1,6 +1,7 @@
 """JSON Web Tokens: signed by an issuer that is trusted, for this audience, and for a time."""
 
 import hashlib
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -19,6 +20,9 @@ LEEWAY_SECONDS = 30
 """How far the issuer's clock may be off."""
 REMEMBERED = 10_000
 LONGEST = 16 * 1024
+TIMES = frozenset({"exp", "nbf", "iat"})
+NOT_VALID = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
+"""What goes wrong with a token. JSON of any type and depth may stand where another type is expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +65,13 @@ class JwtAuthenticator:
         try:
             key = await self._key(token)
             claims = _decode(token, key, self._claims)
+            for name in TIMES & claims.keys():
+                _number(claims, name)
             principal = _principal(claims, self._claims)
-        except (jwt.PyJWTError, ValueError) as error:
+        except NOT_VALID as error:
             # What exactly is wrong helps those who set it up; it tells nothing that the bearer does not have in hand.
             raise Failure(Reason.CREDENTIALS_INVALID, f"the token is not valid: {error}") from None
-        self._known[digest] = principal, claims["exp"] + LEEWAY_SECONDS
+        self._known[digest] = principal, _number(claims, "exp") + LEEWAY_SECONDS
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
         return principal
@@ -109,6 +115,14 @@ def _principal(claims: Mapping[str, Any], where: Claims) -> Principal:
 def _prefixed(claims: Mapping[str, Any], where: Claims) -> list[str]:
     texts = _texts(claims.get(where.rights, []), where.rights)
     return [text for text in texts if text.startswith(where.rights_prefix)]
+
+
+def _number(claims: Mapping[str, Any], name: str) -> float:
+    """A time in seconds. The library also takes texts that hold a number. Raises ValueError."""
+    value = claims[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"its claim {name} is not a number")
+    return value
 
 
 def _texts(value: object, name: str) -> list[str]:
