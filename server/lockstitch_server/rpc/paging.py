@@ -1,4 +1,9 @@
-"""Page sizes and page tokens, as AIP-158 has them."""
+"""Page sizes and page tokens, as AIP-158 has them.
+
+A token is input like any field of a request: whoever knows this program can make one. Its digest finds mistakes, such
+as a token of another list, and protects nothing. So its position is checked as ids and numbers of requests are. It
+moves within what the query finds; the tenant and the filters come from the request alone. Any server can read it.
+"""
 
 import base64
 import binascii
@@ -8,10 +13,15 @@ from google.protobuf.message import DecodeError, Message
 
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.happenings import Seen
-from lockstitch_server.core.ids import digest
+from lockstitch_server.core.ids import DIGEST_BYTES, digest
 from lockstitch_server.records.v1.record_pb2 import PageToken
+from lockstitch_server.rpc.conditions import id_text
+from lockstitch_server.rpc.violation import Violation
 
 SEEN = struct.Struct(">qq")
+MAX_TOKEN = 4096
+"""Characters. The longest token has an id, a namespace, a key, a time and a digest: below 1,200."""
+MAX_ID, MAX_NAMESPACE = 255, 512
 
 
 def page_size(asked: int, default: int, most: int) -> int:
@@ -33,14 +43,26 @@ def read_token(text: str, bound_to: bytes) -> PageToken | None:
     """A token as it was given out; None for the first page. Fails with INVALID_PAGE_TOKEN."""
     if not text:
         return None
+    if len(text) > MAX_TOKEN:
+        raise _invalid()
     try:
         token = PageToken.FromString(base64.b64decode(text.encode(), altchars=b"-_", validate=True))
     except (binascii.Error, DecodeError, ValueError) as error:
         raise _invalid() from error
     seal, token.request_digest = token.request_digest, bound_to
-    if seal != _seal(token):
+    if seal != _seal(token) or not _is_position(token):
         raise _invalid()
     return token
+
+
+def _is_position(token: PageToken) -> bool:
+    """Whether something could stand there in a list."""
+    try:
+        id_text(token.id, 0, MAX_ID)
+        id_text(token.namespace, 0, MAX_NAMESPACE)
+    except Violation:
+        return False
+    return token.time >= 0 and len(token.key) in (0, DIGEST_BYTES)
 
 
 def write_token(token: PageToken) -> str:
@@ -53,8 +75,11 @@ def read_resume_token(text: str, bound_to: bytes) -> Seen | None:
     """What the watcher of a session has seen; None without a token. Fails with INVALID_FIELD."""
     try:
         token = read_token(text, bound_to)
-        return Seen(token.time, *SEEN.unpack(token.key)) if token is not None else None
-    except (Failure, struct.error) as error:
+        seen = Seen(token.time, *SEEN.unpack(token.key)) if token is not None else None
+        if seen is not None and min(seen) < 0:
+            raise ValueError("a time below 0")
+        return seen
+    except (Failure, struct.error, ValueError) as error:
         problem = "it is not one that was given out for this session"
         raise Failure(Reason.INVALID_FIELD, f"resume_token: {problem}", field="resume_token") from error
 

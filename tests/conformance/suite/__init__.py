@@ -21,7 +21,7 @@ from tests.conformance.suite.expiry import TestExpired, TestExpiry, expired_sess
 from tests.conformance.suite.leases import TestLeases
 from tests.conformance.suite.limits import TestTooLarge, TestTooMany
 from tests.conformance.suite.load import TestLoad, TestLoadLatest, TestView
-from tests.conformance.suite.paging import TestPaging
+from tests.conformance.suite.paging import TestForgedTokens, TestPaging
 from tests.conformance.suite.retention import TestPruneSessions
 from tests.conformance.suite.save import TestSave, TestSaveAgain
 from tests.conformance.suite.save_stream import TestSaveStream, TestSaveStreamOrder
@@ -54,6 +54,7 @@ __all__ = [
     "TestExpired",
     "TestExpiry",
     "TestFilters",
+    "TestForgedTokens",
     "TestGetSession",
     "TestIds",
     "TestJson",

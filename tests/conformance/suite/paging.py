@@ -13,6 +13,9 @@ from lockstitch.v1.checkpoint_service_pb2 import (
     ListCheckpointsRequest,
     ListSessionsRequest,
 )
+from lockstitch_server.records.v1.record_pb2 import PageToken
+from lockstitch_server.rpc.context import DEFAULT_TENANT
+from lockstitch_server.rpc.paging import fingerprint, write_token
 from tests.conformance.builders import checkpoint, list_request, refused, save, sessions_request
 from tests.support.api import Api
 
@@ -69,7 +72,7 @@ LISTS: dict[str, Callable[[str], tuple[str, Any]]] = {
 @pytest.mark.parametrize("kind", LISTS)
 class TestPaging:
     async def test_every_page_size(self, api: Api, session: str, kind: str) -> None:
-        await self._prepare(api, session)
+        await prepare(api, session)
         name, request = LISTS[kind](session)
         read = session_pages if name == "ListSessions" else checkpoint_pages
         (whole,) = await read(api, request)
@@ -82,7 +85,7 @@ class TestPaging:
             assert len(pages) == -(-TOTAL // size), "no empty page where the total is known to have been reached"
 
     async def test_the_page_size_may_change(self, api: Api, session: str, kind: str) -> None:
-        await self._prepare(api, session)
+        await prepare(api, session)
         name, request = LISTS[kind](session)
         request.page_size = 2
         first = await api.unary(name, request)
@@ -92,14 +95,14 @@ class TestPaging:
         assert len(second.sessions if name == "ListSessions" else second.checkpoints) == TOTAL - 2
 
     async def test_a_page_is_the_same_when_asked_for_again(self, api: Api, session: str, kind: str) -> None:
-        await self._prepare(api, session)
+        await prepare(api, session)
         name, request = LISTS[kind](session)
         request.page_size = 3
         request.page_token = (await api.unary(name, request)).next_page_token
         assert await api.unary(name, request) == await api.unary(name, request)
 
     async def test_tokens_are_bound_to_their_filters(self, api: Api, session: str, kind: str) -> None:
-        await self._prepare(api, session)
+        await prepare(api, session)
         name, request = LISTS[kind](session)
         request.page_size = 2
         token = (await api.unary(name, request)).next_page_token
@@ -110,7 +113,7 @@ class TestPaging:
             await assert_token_refused(api, name, changed)
 
     async def test_tokens_of_another_list_are_refused(self, api: Api, session: str, kind: str) -> None:
-        await self._prepare(api, session)
+        await prepare(api, session)
         name, request = LISTS[kind](session)
         for other_kind in LISTS.keys() - {kind}:
             other_name, other_request = LISTS[other_kind](session)
@@ -128,7 +131,7 @@ class TestPaging:
         await assert_token_refused(api, name, request)
 
     async def test_tampered_tokens_are_refused(self, api: Api, session: str, kind: str) -> None:
-        await self._prepare(api, session)
+        await prepare(api, session)
         name, request = LISTS[kind](session)
         request.page_size = 2
         token = base64.urlsafe_b64decode((await api.unary(name, request)).next_page_token)
@@ -148,14 +151,14 @@ class TestPaging:
         assert error.message.startswith("page_size: ")
 
     async def test_a_page_size_over_the_limit_is_the_limit(self, tight_api: Api, session: str, kind: str) -> None:
-        await self._prepare(tight_api, session, 9)
+        await prepare(tight_api, session, 9)
         name, request = LISTS[kind](session)
         request.page_size = 2**31 - 1
         answer = await tight_api.unary(name, request)
         assert len(answer.sessions if name == "ListSessions" else answer.checkpoints) == 7
 
     async def test_page_size_0_is_the_default(self, tight_api: Api, session: str, kind: str) -> None:
-        await self._prepare(tight_api, session)
+        await prepare(tight_api, session)
         name, request = LISTS[kind](session)
         answer = await tight_api.unary(name, request)
         assert len(answer.sessions if name == "ListSessions" else answer.checkpoints) == 2
@@ -165,11 +168,12 @@ class TestPaging:
         answer = await api.unary(name, request)
         assert not answer.ListFields()
 
-    async def _prepare(self, api: Api, session: str, total: int = TOTAL) -> None:
-        """All at once, so that some are saved in the same moment."""
-        mine = [checkpoint(f"{session}{number}", metadata={"of": f'"{session}"'}) for number in range(total)]
-        others = [checkpoint(other(session), number, namespace="ab"[number % 2]) for number in range(total)]
-        await asyncio.gather(*(save(api, each) for each in [*mine, *others]))
+
+async def prepare(api: Api, session: str, total: int = TOTAL) -> None:
+    """All at once, so that some are saved in the same moment."""
+    mine = [checkpoint(f"{session}{number}", metadata={"of": f'"{session}"'}) for number in range(total)]
+    others = [checkpoint(other(session), number, namespace="ab"[number % 2]) for number in range(total)]
+    await asyncio.gather(*(save(api, each) for each in [*mine, *others]))
 
 
 OTHER_FILTERS: dict[str, list[Any]] = {
@@ -202,3 +206,46 @@ async def assert_token_refused(api: Api, name: str, request: Any) -> None:
     assert error.message.startswith("page_token: ")
     (violation,) = error.detail("BadRequest").field_violations
     assert violation.field == "page_token"
+
+
+GOOD = PageToken(time=2**63 - 1, key=b"k" * 16, id="\U0010ffff" * 60, namespace="n" * 512)
+"""A position before all that is listed last first, and behind all that is listed by id."""
+FORGED = {
+    "a time below 0": PageToken(time=-1),
+    "the least time": PageToken(time=-(2**63)),
+    "a short key": PageToken(key=b"k"),
+    "a long key": PageToken(key=b"k" * 17),
+    "a key that is no text": PageToken(key=b"\xff" * 1000),
+    "NUL in an id": PageToken(id="a\0b"),
+    "a line end in an id": PageToken(id="a\nb"),
+    "a long id": PageToken(id="x" * 256),
+    "a huge id": PageToken(id="x" * 100_000),
+    "NUL in a namespace": PageToken(namespace="\0"),
+    "a long namespace": PageToken(namespace="x" * 513),
+}
+
+
+def forged(name: str, request: Any, position: PageToken) -> Any:
+    """The request with a token that somebody has made who has read this program."""
+    made = type(request)()
+    made.CopyFrom(request)
+    token = PageToken()
+    token.CopyFrom(position)
+    token.request_digest = fingerprint(request, DEFAULT_TENANT)
+    made.page_token = write_token(token)
+    return made
+
+
+@pytest.mark.parametrize("kind", LISTS)
+class TestForgedTokens:
+    @pytest.mark.parametrize("position", FORGED)
+    async def test_no_position_is_refused(self, api: Api, session: str, kind: str, position: str) -> None:
+        name, request = LISTS[kind](session)
+        await assert_token_refused(api, name, forged(name, request, FORGED[position]))
+
+    async def test_a_position_moves_within_the_list(self, api: Api, session: str, kind: str) -> None:
+        await prepare(api, session)
+        name, request = LISTS[kind](session)
+        page = await api.unary(name, forged(name, request, GOOD))
+        found = page.sessions if name == "ListSessions" else page.checkpoints
+        assert len(found) == (0 if kind == "sessions by id" else TOTAL)

@@ -5,6 +5,10 @@ import asyncio
 import pytest
 
 from lockstitch.v1 import session_service_pb2 as pb
+from lockstitch_server.core.happenings import Seen
+from lockstitch_server.core.ids import digest, session_key
+from lockstitch_server.rpc.context import DEFAULT_TENANT
+from lockstitch_server.rpc.paging import write_resume_token
 from tests.conformance.builders import checkpoint, refused, save
 from tests.conformance.session_builders import (
     SECOND,
@@ -204,6 +208,22 @@ class TestWatchSession:
         async with watching(api, session, resume_token=token) as watch:
             error = await refused(watch.next())
         assert (error.reason, error.metadata["field"]) == ("INVALID_FIELD", "resume_token")
+
+    @pytest.mark.parametrize("position", [(-1, 0, 0), (0, -1, 0), (0, 0, -1), (-(2**63), 0, 0)], ids=str)
+    async def test_forged_tokens_are_checked(self, api: Api, session: str, position: tuple[int, int, int]) -> None:
+        bound_to = digest(b"watch", session_key(DEFAULT_TENANT, session))
+        token = write_resume_token(Seen(*position), bound_to)
+        async with watching(api, session, resume_token=token) as watch:
+            error = await refused(watch.next())
+        assert (error.reason, error.metadata["field"]) == ("INVALID_FIELD", "resume_token")
+
+    async def test_a_forged_token_tells_of_its_session_alone(self, api: Api, session: str) -> None:
+        """Whoever may watch a session may say what of it has been seen."""
+        await save(api, checkpoint(session, 1))
+        await save(api, checkpoint(f"{session}!", 1))
+        token = write_resume_token(Seen(), digest(b"watch", session_key(DEFAULT_TENANT, session)))
+        async with watching(api, session, resume_token=token) as watch:
+            assert (await watch.event()).saved.step == 1
 
     @pytest.mark.parametrize("heartbeat", [{}, {"nanos": 5}, {"seconds": 3601}], ids=str)
     async def test_heartbeats_are_not_too_many_or_too_few(
