@@ -39,13 +39,21 @@ def _run(app: "typer.Typer") -> int:
             sys.stdout.flush()
     except OSError as error:
         if error.errno not in UNWRITABLE or error.filename is not None:
-            raise
+            print(f"lockstitch: {_told(error)}", file=sys.stderr)
+            return FAILED
         # What is still in the buffer would be tried again at the end of the process.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if error.errno != errno.EPIPE:
             print(f"lockstitch: cannot write the output: {error.strerror}", file=sys.stderr)
         code = FAILED
     return code
+
+
+def _told(error: OSError) -> str:
+    """What the operating system does not let a command do, which no command can mend."""
+    about = f": {error.filename}" if error.filename is not None else ""
+    hint = "; raise the limit of open files (ulimit -n)" if error.errno == errno.EMFILE else ""
+    return f"{error.strerror or error}{about}{hint}"
 
 
 def _what_to_install(error: ModuleNotFoundError) -> str:

@@ -64,13 +64,16 @@ class Remote:
 
     async def spawn(self) -> None:
         """Start the process, which gets ready as far as it can without a store. Raises StartupError."""
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            raise _cannot_start(error) from error
         try:
             with theirs:
                 process = await self._spawn(theirs)
         except OSError as error:
             ours.close()
-            raise StartupError(f"cannot start the process that saves: {error.strerror}") from error
+            raise _cannot_start(error) from error
         self._spawned = (process, *await asyncio.open_connection(sock=ours))
 
     async def open(self, files: str = "") -> None:
@@ -172,6 +175,10 @@ class Remote:
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         )
         return process
+
+
+def _cannot_start(error: OSError) -> StartupError:
+    return StartupError(f"cannot start the process that saves: {error.strerror}")
 
 
 async def _end(process: Process) -> None:
