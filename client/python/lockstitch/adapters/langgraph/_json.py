@@ -11,6 +11,7 @@ from lockstitch.adapters.langgraph._metadata import exact_json, is_exact
 JSON = "json"
 # LangChain's mark of an object of its own, which no plain value may bear.
 _MARK = "lc"
+_SCALARS = {float, int, str, bool, type(None)}
 
 
 class JsonSerializer(JsonPlusSerializer):
@@ -44,4 +45,6 @@ def _message_json(message: BaseMessage) -> str | None:
 def _has_mark(value: object) -> bool:
     if isinstance(value, dict):
         return _MARK in value or any(map(_has_mark, value.values()))
-    return isinstance(value, list) and any(map(_has_mark, value))
+    if not isinstance(value, list) or set(map(type, value)) <= _SCALARS:
+        return False
+    return any(map(_has_mark, value))

@@ -82,6 +82,9 @@ def _plain(value: object) -> object:
     return int.__int__(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+_NUMBERS = {float, bool}
+
+
 def exact_json(value: object) -> str | None:
     """A value as JSON text that gives the same value again, of the same types; None if there is no such text."""
     if not is_exact(value):
@@ -102,7 +105,10 @@ def is_exact(value: object) -> bool:
     if kind is float:
         return math.isfinite(value)  # type: ignore[arg-type]  # it is a float
     if kind is list:
-        return all(map(is_exact, value))  # type: ignore[call-overload]  # it is a list
+        items: list[Any] = value  # type: ignore[assignment]  # it is one
+        if set(map(type, items)) <= _NUMBERS:  # so that long lists of them take a tenth of the time
+            return all(map(math.isfinite, items))
+        return all(map(is_exact, items))
     if kind is dict:
         return all(type(key) is str and is_exact(item) for key, item in value.items())  # type: ignore[attr-defined]
     return False
