@@ -201,7 +201,7 @@ async def serve_until(
         health = Health((service.full_name for service in engine.dispatcher.services), settings.health.max_watches)
         gate = Gate(settings.limits.max_calls)
         interceptors = create_interceptors(gate, settings, identification, audit, hub)
-        preparation = Preparation(_receivable(settings), settings.limits.max_fields)
+        preparation = Preparation(settings.limits, _receivable(settings))
         receiver = Receiver(Authentication(identification).identify, preparation)
         server = _create_server(engine, interceptors, receiver, health, settings, shared=worker > 0)
         port = bind(server, settings)

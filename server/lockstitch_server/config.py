@@ -160,6 +160,11 @@ class Limits(_Group):
         description="Longest name of a node, a channel or an extra entry, in bytes of UTF-8.",
     )
 
+    @property
+    def query(self) -> tuple[int, str]:
+        """Bytes that a request of a method that saves nothing may have, and the setting that says so."""
+        return min((self.max_message_bytes, "max_message_bytes"), (self.max_query_bytes, "max_query_bytes"))
+
 
 class SessionSettings(_Group):
     """Sessions as a whole, where a request does not say it itself."""

@@ -56,6 +56,17 @@ def test_the_table_of_rights() -> None:
     }
 
 
+def test_each_attempt_of_a_caller_has_its_test() -> None:
+    tests = "".join(
+        path.read_text()
+        for folder in ("security", "robustness")
+        for path in (ROOT / "tests" / folder).glob("test_*.py")
+    )
+    named = [name for row in rows("attempt") for name in re.findall(r"`(test_\w+)`", row[-1])]
+    assert len(named) >= len(rows("attempt"))
+    assert not [name for name in named if f"def {name}(" not in tests]
+
+
 def test_the_fields_of_the_audit_log() -> None:
     assert re.findall(r"`(\w+)`", "".join(row[0] for row in rows("field"))) == list(Record._fields)
 

@@ -28,6 +28,7 @@ from tests.security.callers import bearer, make_key
 from tests.support.server import LockstitchServer
 
 LOAD = "/lockstitch.v1.CheckpointService/LoadLatest"
+SAVE = "/lockstitch.v1.CheckpointService/Save"
 SAVE_STREAM = "/lockstitch.v1.CheckpointService/SaveStream"
 WATCH_SESSION = "/lockstitch.v1.SessionService/WatchSession"
 CHECK = "/grpc.health.v1.Health/Check"
@@ -138,18 +139,39 @@ async def test_packed_messages_of_callers_who_are_known(server: LockstitchServer
         answer = await load(asked, metadata=shown, compression=grpc.Compression.Gzip, timeout=30)
         loaded = pb.LoadLatestResponse.FromString(answer)
         assert loaded.checkpoint.header == request.checkpoint.header
+        with pytest.raises(grpc.aio.AioRpcError, match="max_query_bytes"):
+            await load(bytes(100 * MIB), metadata=shown, compression=grpc.Compression.Gzip, timeout=60)
         with pytest.raises(grpc.aio.AioRpcError, match="max_message_bytes"):
-            await load(bytes(200 * MIB), metadata=shown, compression=grpc.Compression.Gzip, timeout=60)
+            await save(bytes(100 * MIB), metadata=shown, compression=grpc.Compression.Gzip, timeout=60)
         with pytest.raises(grpc.aio.AioRpcError, match="not as gzip has it"):
             await load(b"\x1f\x8b nothing", metadata=shown, timeout=30)
         with pytest.raises(grpc.aio.AioRpcError, match="deflate"):
             await load(asked * 50, metadata=shown, compression=grpc.Compression.Deflate, timeout=30)
 
 
+@pytest.mark.slow
+async def test_packed_messages_of_callers_who_are_known_are_unpacked_two_at_a_time(
+    server: LockstitchServer, key: str
+) -> None:
+    """8 at once would take 800 MB."""
+    zeros = bytes(100 * MIB)
+    with Growth(server) as growth:
+        async with grpc.aio.insecure_channel(server.target) as channel:
+            codes = await asyncio.gather(*(_send(channel, SAVE, zeros, key, grpc.Compression.Gzip) for _ in range(8)))
+    assert codes == [grpc.StatusCode.RESOURCE_EXHAUSTED] * 8
+    assert growth.most < 500 * MIB
+
+
 async def _send_zeros(channel: grpc.aio.Channel, path: str) -> grpc.StatusCode:
+    return await _send(channel, path, bytes(100 * MIB), compression=grpc.Compression.Gzip)
+
+
+async def _send(
+    channel: grpc.aio.Channel, path: str, data: bytes, key: str = "", compression: grpc.Compression | None = None
+) -> grpc.StatusCode:
     call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)
     try:
-        await call(bytes(100 * MIB), compression=grpc.Compression.Gzip, timeout=60)
+        await call(data, compression=compression, metadata=bearer(key) if key else None, timeout=60)
     except grpc.aio.AioRpcError as error:
         return error.code()
     return grpc.StatusCode.OK

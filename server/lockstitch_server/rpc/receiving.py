@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Protocol, TypeAlias
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
 
+from lockstitch_server.config import Limits
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.rpc.context import CallContext
+from lockstitch_server.rpc.dispatch import READ_BY_THE_BATCH
 from lockstitch_server.rpc.field_count import FieldCounter
+from lockstitch_server.rpc.requests import too_large
 from lockstitch_server.rpc.unpacking import GZIP, INLINE_BYTES, unpack
 
 Identify: TypeAlias = Callable[[MethodDescriptor, CallContext], Awaitable[None]]
@@ -33,28 +35,41 @@ class Source(Protocol):
 class Preparation:
     """Makes sure that messages can be parsed at little cost: within limits of bytes and of fields, which it counts.
 
-    most_bytes: of a message, after it is unpacked. Long work runs in threads.
+    receivable: bytes of a message that gRPC takes in, which may hold many saves. Long work runs in threads.
     """
 
-    def __init__(self, most_bytes: int, most_fields: int) -> None:
-        self._most_bytes = most_bytes
-        self._fields = FieldCounter(most_fields, "limits.max_fields")
+    def __init__(self, limits: Limits, receivable: int) -> None:
+        self._limits = limits
+        self._receivable = receivable
+        self._fields = FieldCounter(limits.max_fields, "limits.max_fields")
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="lockstitch-prepare")
 
     async def prepared(self, method: MethodDescriptor, data: bytes) -> bytes:
         """The message as it is to be parsed. Fails with TOO_LARGE, INVALID_FIELD."""
+        is_packed = data.startswith(GZIP)
+        if not is_packed and len(data) <= FEW_FIELDS_BYTES:
+            return data
+        if is_packed and len(data) <= INLINE_BYTES:
+            return self._prepare(method, data)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._prepare, method, data)
+
+    def _prepare(self, method: MethodDescriptor, data: bytes) -> bytes:
+        most, name = self._limit(method)
         if data.startswith(GZIP):
-            if len(data) <= INLINE_BYTES:
-                data = self._unpack(data)
-            else:
-                data = await asyncio.get_running_loop().run_in_executor(self._threads, self._unpack, data)
+            data = unpack(data, most, name)
+        if len(data) > most:
+            raise too_large(len(data), most, name)
         if len(data) > FEW_FIELDS_BYTES:
-            check = partial(self._fields.check, method.input_type, data)
-            await asyncio.get_running_loop().run_in_executor(self._threads, check)
+            self._fields.check(method.input_type, data)
         return data
 
-    def _unpack(self, data: bytes) -> bytes:
-        return unpack(data, self._most_bytes, "limits.max_message_bytes")
+    def _limit(self, method: MethodDescriptor) -> tuple[int, str]:
+        """Bytes that a request may have, and the setting that says so."""
+        if method.client_streaming:
+            return self._receivable, "max_message_bytes"
+        if method.name in READ_BY_THE_BATCH:
+            return self._limits.max_message_bytes, "max_message_bytes"
+        return self._limits.query
 
 
 class Receiver:
@@ -72,7 +87,8 @@ class Receiver:
         try:
             return await self._read(method, source)
         except Failure as failure:
-            context.refusal = context.refusal or failure
+            # Its traceback would hold the message until the call ends.
+            context.refusal = context.refusal or failure.with_traceback(None)
             return b""
 
     async def requests(self, method: MethodDescriptor, context: CallContext, source: Source) -> AsyncIterator[bytes]:

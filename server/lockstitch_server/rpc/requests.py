@@ -17,7 +17,7 @@ class Requests:
 
     def __init__(self, limits: Limits) -> None:
         self._max_bytes = limits.max_message_bytes
-        self._max_query_bytes = limits.max_query_bytes
+        self._query_limit = limits.query
         self._checker = Checker(limits)
 
     def read(self, kind: type[M], data: bytes) -> M:
@@ -33,12 +33,13 @@ class Requests:
         most: how many bytes a request may have, if not as many as any message.
         """
         if size > (most or self._max_bytes):
-            raise _too_large(size, self._max_bytes, "max_message_bytes")
+            raise too_large(size, self._max_bytes, "max_message_bytes")
 
     def check_query_size(self, size: int) -> None:
         """Fails with TOO_LARGE."""
-        if size > self._max_query_bytes:
-            raise _too_large(size, self._max_query_bytes, "max_query_bytes")
+        most, name = self._query_limit
+        if size > most:
+            raise too_large(size, most, name)
 
     def parse(self, kind: type[M], data: bytes) -> M:
         """A message that may be anything. Fails with INVALID_FIELD where it is none."""
@@ -52,7 +53,8 @@ class Requests:
         self._checker.check(request)
 
 
-def _too_large(size: int, limit: int, name: str) -> Failure:
+def too_large(size: int, limit: int, name: str) -> Failure:
+    """The failure of a request that has more bytes than its limit. name: the setting that says so."""
     return Failure(
         Reason.TOO_LARGE,
         f"request: has {size} bytes; the limit is {limit} bytes ({name})",
