@@ -31,6 +31,7 @@ def sessions(found: Sequence[SessionSummary]) -> Table:
             Column("LABELS", lambda it: pairs(it.labels)),
             Column("LEASE", lambda it: printable(it.lease_holder)),
             Column("EXPIRES", lambda it: words.ago(it.expire_at, now) if it.HasField("expire_at") else ""),
+            Column("ERROR", lambda it: printable(it.error.message)),
         ],
     )
 
