@@ -41,7 +41,7 @@ func call[Request, Answer any](
 // cancelled was reset by a server that stops, before it was begun: the server is
 // away.
 func (c *Client) failed(ctx context.Context, err error) *Error {
-	failure := fromError(err)
+	failure := c.late(fromError(err))
 	if failure.Code != codes.Canceled || failure.Reason != "" || ctx.Err() != nil || c.closed.Load() {
 		return failure
 	}
@@ -131,8 +131,12 @@ func (c *Client) isServing(ctx context.Context) (bool, error) {
 	if err == nil {
 		return answer.Status == grpc_health_v1.HealthCheckResponse_SERVING, nil
 	}
-	switch failure := c.failed(ctx, err); failure.Code {
+	failure := c.failed(ctx, err)
+	switch failure.Code {
 	case codes.Unavailable:
+		if failure.final {
+			return false, failure
+		}
 		return false, nil
 	case codes.Unimplemented: // something without health checks, but it answers
 		return true, nil
@@ -192,7 +196,7 @@ func (w *watchdog) reset() {
 // included.
 func (c *Client) streamFailed(ctx context.Context, err error) *Error {
 	if errors.Is(context.Cause(ctx), errIdle) {
-		return &Error{Code: codes.DeadlineExceeded, Message: errIdle.Error()}
+		return c.late(&Error{Code: codes.DeadlineExceeded, Message: errIdle.Error()})
 	}
 	return c.failed(ctx, err)
 }

@@ -26,6 +26,7 @@ type Client struct {
 	sessions    lockstitchpb.SessionServiceClient
 	memory      *memory // nil: whole states only
 	settings    settings
+	connected   atomic.Bool // once, at least
 	closed      atomic.Bool
 }
 
@@ -33,26 +34,32 @@ type Client struct {
 // "unix:/run/lockstitch.sock" or "dns:///lockstitch:50051"; a name with many
 // addresses spreads the calls over all of them.
 //
-// It does not wait for the server, which need not be there yet: the first call
-// connects. New fails where the target or an option makes no sense.
+// It does not wait for the server: the first call connects, and fails with
+// codes.Unavailable where there is none (see WithConnectTimeout). WaitReady waits
+// for a server that has yet to start. New fails where the target or an option
+// makes no sense, such as a URL, or an address without a port.
 func New(target string, options ...Option) (*Client, error) {
 	chosen := defaults()
 	for _, option := range options {
 		option(&chosen)
 	}
+	if err := checkTarget(target); err != nil {
+		return nil, err
+	}
 	if chosen.apiKey != "" && chosen.tls == nil && !chosen.insecure && !isLocal(target) {
 		return nil, errors.New("lockstitch: a key would travel in the clear: use WithTLS, or WithInsecure where a mesh encrypts it")
 	}
-	connection, err := grpc.NewClient(target, chosen.dialOptions()...)
+	client := &Client{settings: chosen}
+	connection, err := grpc.NewClient(target, append([]grpc.DialOption{
+		grpc.WithChainUnaryInterceptor(client.connectedCall),
+		grpc.WithChainStreamInterceptor(client.connectedStream),
+	}, chosen.dialOptions()...)...)
 	if err != nil {
 		return nil, err
 	}
-	client := &Client{
-		connection:  connection,
-		checkpoints: lockstitchpb.NewCheckpointServiceClient(connection),
-		sessions:    lockstitchpb.NewSessionServiceClient(connection),
-		settings:    chosen,
-	}
+	client.connection = connection
+	client.checkpoints = lockstitchpb.NewCheckpointServiceClient(connection)
+	client.sessions = lockstitchpb.NewSessionServiceClient(connection)
 	if chosen.delta {
 		client.memory = newMemory(memorySessions)
 	}
@@ -80,7 +87,7 @@ func (c *Client) WaitReady(ctx context.Context) error {
 			return err
 		}
 		if err := sleep(ctx, 100*time.Millisecond); err != nil {
-			return fromError(err)
+			return c.late(fromError(err))
 		}
 	}
 }
@@ -101,8 +108,9 @@ func (s settings) dialOptions() []grpc.DialOption {
 			Backoff: backoff.Config{
 				BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second,
 			},
-			MinConnectTimeout: 5 * time.Second,
+			MinConnectTimeout: 3 * time.Second, // in truth: how long one attempt may take
 		}),
+		grpc.WithResolvers(newFreshNames()),
 		// A peer that has vanished without a word is given up when it has not acknowledged what was sent for 10 s
 		// (TCP_USER_TIMEOUT). Pings as such are of no use to calls with deadlines, and servers end connections that
 		// ping more often than every five minutes.

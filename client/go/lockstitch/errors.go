@@ -66,7 +66,8 @@ func (r Reason) Error() string { return string(r) }
 // for what New says.
 //
 // errors.Is(err, reason) compares the reason; context.DeadlineExceeded and
-// context.Canceled match errors with the codes of that name.
+// context.Canceled match errors with the codes of that name. An Unavailable that
+// is so when the time of the call was up matches context.DeadlineExceeded, too.
 type Error struct {
 	// Code is gRPC's. What nobody here has cancelled is Unavailable, not Canceled.
 	Code codes.Code
@@ -78,6 +79,11 @@ type Error struct {
 	Message string
 	// RetryAfter is how long the server wants to be left alone.
 	RetryAfter time.Duration
+	// final: there is no connection, and it is of no use to wait longer.
+	final bool
+	// timedOut: Unavailable, as there is no connection, when the time of the call
+	// was up.
+	timedOut bool
 }
 
 func (e *Error) Error() string {
@@ -92,7 +98,7 @@ func (e *Error) Error() string {
 func (e *Error) Is(target error) bool {
 	switch target {
 	case context.DeadlineExceeded:
-		return e.Code == codes.DeadlineExceeded
+		return e.Code == codes.DeadlineExceeded || e.timedOut
 	case context.Canceled:
 		return e.Code == codes.Canceled
 	}
@@ -120,7 +126,7 @@ func (e *Error) Holder() string { return e.Metadata["holder"] }
 
 // retryable says whether to repeat the call is safe and may help.
 func (e *Error) retryable() bool {
-	return e.Code == codes.Unavailable || (e.Code == codes.ResourceExhausted && e.RetryAfter > 0)
+	return (e.Code == codes.Unavailable && !e.final) || (e.Code == codes.ResourceExhausted && e.RetryAfter > 0)
 }
 
 // deltaRefused says whether the full state has to be sent.

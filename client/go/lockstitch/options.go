@@ -12,20 +12,25 @@ import (
 // its context nor WithTimeout says otherwise.
 const DefaultTimeout = 30 * time.Second
 
+// DefaultConnectTimeout is how long calls wait for the client's first connection
+// unless WithConnectTimeout says otherwise.
+const DefaultConnectTimeout = 1500 * time.Millisecond
+
 // Option changes how a Client works.
 type Option func(*settings)
 
 type settings struct {
-	timeout    time.Duration
-	tls        *tls.Config
-	apiKey     string
-	tenant     string
-	insecure   bool
-	delta      bool
-	retry      bool
-	backoff    Backoff
-	propagator propagation.TextMapPropagator
-	dial       []grpc.DialOption
+	timeout        time.Duration
+	connectTimeout time.Duration
+	tls            *tls.Config
+	apiKey         string
+	tenant         string
+	insecure       bool
+	delta          bool
+	retry          bool
+	backoff        Backoff
+	propagator     propagation.TextMapPropagator
+	dial           []grpc.DialOption
 }
 
 // Backoff says how long to wait before a call is repeated: Initial at first,
@@ -37,10 +42,11 @@ type Backoff struct {
 
 func defaults() settings {
 	return settings{
-		timeout: DefaultTimeout,
-		delta:   true,
-		retry:   true,
-		backoff: Backoff{Initial: 100 * time.Millisecond, Max: 2 * time.Second, Multiplier: 3},
+		timeout:        DefaultTimeout,
+		connectTimeout: DefaultConnectTimeout,
+		delta:          true,
+		retry:          true,
+		backoff:        Backoff{Initial: 100 * time.Millisecond, Max: 2 * time.Second, Multiplier: 3},
 	}
 }
 
@@ -50,6 +56,18 @@ func WithTimeout(timeout time.Duration) Option {
 	return func(s *settings) {
 		if timeout > 0 {
 			s.timeout = timeout
+		}
+	}
+}
+
+// WithConnectTimeout sets how long calls wait for the client's first connection,
+// before they fail with codes.Unavailable. Once the client has been connected,
+// calls wait for a server that is away until their deadline. 0 and less means
+// DefaultConnectTimeout.
+func WithConnectTimeout(timeout time.Duration) Option {
+	return func(s *settings) {
+		if timeout > 0 {
+			s.connectTimeout = timeout
 		}
 	}
 }

@@ -176,8 +176,9 @@ func (s *SaveStream) finish(finished *item, saved Saved, err error) {
 }
 
 func (s *SaveStream) expire(expired *item) {
+	failure := s.client.late(fromError(expired.ctx.Err()))
 	s.mutex.Lock()
-	s.finish(expired, Saved{}, fromError(expired.ctx.Err()))
+	s.finish(expired, Saved{}, failure)
 	if expired.sent && len(s.outbox.underWay()) == 0 {
 		s.drop() // the call may be stuck, and nobody else is on it
 	}
@@ -211,7 +212,7 @@ func (s *SaveStream) goOn(err error, failures int) bool {
 	case closed:
 		s.fail(waiting, closedStream())
 	case err == nil:
-	case failure.Code == codes.Unauthenticated || failure.Code == codes.PermissionDenied:
+	case failure.Code == codes.Unauthenticated || failure.Code == codes.PermissionDenied || failure.final:
 		s.fail(waiting, failure)
 	case !s.client.settings.retry:
 		s.fail(waiting, failure)

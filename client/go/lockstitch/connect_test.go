@@ -1,0 +1,83 @@
+package lockstitch
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+)
+
+// never is a timeout that no test waits for.
+const never = time.Hour
+
+func TestTargets(t *testing.T) {
+	for _, target := range []string{
+		"127.0.0.1:50051", "[::1]:50051", "lockstitch:1", "dns:///lockstitch:50051", "dns:lockstitch:50051",
+		"dns://127.0.0.1:53/lockstitch:50051", "unix:/run/lockstitch.sock", "unix:///run/lockstitch.sock",
+		"unix-abstract:lockstitch", "passthrough:///lockstitch:50051",
+	} {
+		if err := checkTarget(target); err != nil {
+			t.Error(err)
+		}
+	}
+	for target, said := range map[string]string{
+		"":                       "is empty",
+		"http://127.0.0.1:50051": "is a URL: write host:port, such as 127.0.0.1:50051",
+		"https://lockstitch":     "such as lockstitch:50051",
+		"lockstitch":             "has no port: write host:port, such as lockstitch:50051",
+		"::1":                    "such as [::1]:50051",
+		"dns:///lockstitch":      "has no port",
+		"lockstitch:grpc":        "the port is a number",
+		"lockstitch:65536":       "the port is a number",
+		":50051":                 "has no host",
+	} {
+		if _, err := New(target); err == nil || !strings.Contains(err.Error(), said) {
+			t.Errorf("%q: %v", target, err)
+		}
+	}
+}
+
+func TestNoServerIsToldByTheFirstCall(t *testing.T) {
+	client := newClient(t, freeAddress(t), WithTimeout(never))
+	stream := client.SaveStream()
+	defer stream.Close()
+	_, alone := client.Save(context.Background(), conversation(t.Name(), 0))
+	_, streamed := stream.Save(context.Background(), conversation(t.Name(), 0))
+	for _, err := range []error{alone, streamed} {
+		assertNoConnection(t, err, "refused")
+	}
+	for _, err := range client.LoadLatestMany(context.Background(), []SessionRef{{SessionID: "s"}}, Full) {
+		assertNoConnection(t, err, "refused")
+	}
+}
+
+func TestAnAddressWhereNothingAnswersIsToldByTheFirstCall(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	client := newClient(t, silent.Addr().String(), WithTimeout(never), WithConnectTimeout(500*time.Millisecond))
+	_, err = client.LoadLatest(context.Background(), "s")
+	assertNoConnection(t, err, "nothing answers there")
+}
+
+func TestWithoutAConnectionACallIsUnavailableAtItsDeadline(t *testing.T) {
+	client := newClient(t, freeAddress(t), WithConnectTimeout(never), WithTimeout(300*time.Millisecond))
+	_, err := client.LoadLatest(context.Background(), "s")
+	assertNoConnection(t, err, "refused")
+	assertNoConnection(t, client.WaitReady(context.Background()), "refused")
+}
+
+func assertNoConnection(t *testing.T, err error, cause string) {
+	t.Helper()
+	var failure *Error
+	if !errors.As(err, &failure) || failure.Code != codes.Unavailable ||
+		!strings.Contains(failure.Message, "no connection to ") || !strings.Contains(failure.Message, cause) {
+		t.Fatal(err)
+	}
+}
