@@ -38,6 +38,7 @@ async def test_no_save_fails_over_restarts_of_the_server(
     own_server: LockstitchServer, kind: Kind, session_id: str, how: str
 ) -> None:
     async with open_client(kind, own_server.target) as client:
+        await client.wait_ready()
         stop = asyncio.Event()
         savers = [asyncio.create_task(_save_until(stop, client, f"{session_id}-{number}")) for number in range(4)]
         for _ in range(2):

@@ -50,7 +50,7 @@ def test_a_stream_that_brings_nothing_is_repeated_while_there_is_time(server: Mo
     assert sorted(load_all(server, RetryPolicy())) == SESSIONS
     server.break_after = [0]
     with pytest.raises(Unavailable):
-        load_all(server, RetryPolicy(max_backoff=31))
+        load_all(server, RetryPolicy(initial_backoff=40, max_backoff=40))
 
 
 def test_a_deadline_tells_what_went_wrong_before(server: ModelServer) -> None:

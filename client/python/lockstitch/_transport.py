@@ -36,7 +36,7 @@ T = TypeVar("T")
 MOST_SAVES = 1024
 MOST_BYTES = 32 * 1024 * 1024
 
-PROBE_SECONDS = 0.1
+PROBE_SECONDS = 0.4
 """How long to look for a connection, or for why there is none, when a call is out of time."""
 CLOSE_SECONDS = 0.2
 """How often a thread that waits for a connection looks whether the client has been closed."""
@@ -109,7 +109,9 @@ class AsyncTransport:
     async def unary(self, rpc: Rpc[Request, Answer], request: Request, timeout: float, *, wait: bool) -> Answer:
         method = self._open().unary_unary(rpc.path, rpc.encode, rpc.decode)
         try:
-            return await method(request, timeout=timeout, metadata=_metadata(self._settings), wait_for_ready=wait)
+            answer = await method(request, timeout=timeout, metadata=_metadata(self._settings), wait_for_ready=wait)
+            self._has_connected = True
+            return answer
         except grpc.RpcError as error:
             raise from_rpc_error(error, closed=self._closed) from error
         except asyncio.CancelledError:
@@ -225,7 +227,9 @@ class BlockingTransport:
         method = self._open().unary_unary(rpc.path, rpc.encode, rpc.decode)
         try:
             with _fork.calling():
-                return method(request, timeout=timeout, metadata=_metadata(self._settings), wait_for_ready=wait)
+                answer = method(request, timeout=timeout, metadata=_metadata(self._settings), wait_for_ready=wait)
+            self._has_connected = True
+            return answer
         except grpc.RpcError as error:
             raise from_rpc_error(error, closed=self._closed) from error
 
