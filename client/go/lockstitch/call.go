@@ -129,6 +129,7 @@ func (c carrier) Keys() []string {
 func (c *Client) isServing(ctx context.Context) (bool, error) {
 	answer, err := grpc_health_v1.NewHealthClient(c.connection).Check(c.outgoing(ctx), &grpc_health_v1.HealthCheckRequest{})
 	if err == nil {
+		c.connected.Store(true)
 		return answer.Status == grpc_health_v1.HealthCheckResponse_SERVING, nil
 	}
 	failure := c.failed(ctx, err)

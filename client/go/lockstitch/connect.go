@@ -14,7 +14,7 @@ import (
 )
 
 // probeTime is how long to ask why there is no connection.
-const probeTime = 100 * time.Millisecond
+const probeTime = 400 * time.Millisecond
 
 // firstConnection returns when there is a connection, or has ever been one. Else
 // it fails after the time to connect, so that a wrong address is told at the

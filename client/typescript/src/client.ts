@@ -142,15 +142,16 @@ const DEFAULT_TIMEOUT_MS = 30_000;
 const SESSIONS_PER_CALL = 1000;
 
 /**
- * A client. The connection is opened by the first call, and a server that is not there yet, or is restarting, is waited
- * for. Every failed call throws a `LockstitchError`.
+ * A client. The connection is opened by the first call, which throws `NoConnection` within `connectTimeoutMs` where there
+ * is no server. From the first connection on, a server that is away or restarting is waited for; `waitReady` waits for one
+ * that has yet to start. Every failed call throws a `LockstitchError`.
  */
 export class Client extends SessionCalls implements Disposable {
   readonly #transport: Transport;
 
   /**
    * target: where the server is, such as "127.0.0.1:50051", "unix:/run/lockstitch.sock" or "dns:///lockstitch:50051"; a
-   *     name with many addresses spreads the calls over all of them.
+   *     name with many addresses spreads the calls over all of them. A URL, or an address without a port, is a TypeError.
    */
   constructor(target: string = DEFAULT_TARGET, options: ClientOptions = {}) {
     const { timeoutMs = DEFAULT_TIMEOUT_MS, retry = true, delta = true, stream = true } = options;

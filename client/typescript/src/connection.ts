@@ -1,6 +1,7 @@
 /** How a connection is set up: where to, with which credentials, limits and keepalive. */
 
 import { type ChannelCredentials, type ChannelOptions, credentials, Metadata } from "@grpc/grpc-js";
+import { isLocal } from "./target.js";
 
 /** TLS, with what is PEM as text or bytes. */
 export interface TlsOptions {
@@ -14,6 +15,11 @@ export interface TlsOptions {
 }
 
 export interface ConnectionOptions {
+  /**
+   * Milliseconds that calls wait for the client's first connection, before they throw `NoConnection`. Once the client has
+   * been connected, calls wait for a server that is away. Default 1500.
+   */
+  connectTimeoutMs?: number | undefined;
   /** TLS; `true` for the usual kind. Default: an unencrypted connection. */
   tls?: boolean | TlsOptions | undefined;
   /** Sent as `authorization: Bearer ...` with every call. */
@@ -35,6 +41,8 @@ const DEFAULTS: ChannelOptions = {
   // gRPC waits up to two minutes between attempts to connect; a server that restarts is back in seconds.
   "grpc.initial_reconnect_backoff_ms": 100,
   "grpc.max_reconnect_backoff_ms": 1000,
+  // A name whose address does not answer is looked up again, 30 s later unless told. Servers move.
+  "grpc.dns_min_time_between_resolutions_ms": 500,
   // Servers end connections that ping more often than every five minutes.
   "grpc.keepalive_time_ms": 360_000,
   "grpc.keepalive_timeout_ms": 10_000,
@@ -44,12 +52,14 @@ const DEFAULTS: ChannelOptions = {
   "grpc.service_config": JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
 };
 
-export function channelOptions(options: ConnectionOptions): ChannelOptions {
+export function channelOptions(target: string, options: ConnectionOptions): ChannelOptions {
   const serverName = typeof options.tls === "object" ? options.tls.serverName : undefined;
   const named: ChannelOptions = serverName
     ? { "grpc.ssl_target_name_override": serverName, "grpc.default_authority": serverName }
     : {};
-  return { ...DEFAULTS, ...named, ...options.channelOptions };
+  // A proxy (http_proxy) cannot reach what is on this machine only.
+  const proxy: ChannelOptions = isLocal(target) ? { "grpc.enable_http_proxy": 0 } : {};
+  return { ...DEFAULTS, ...proxy, ...named, ...options.channelOptions };
 }
 
 /** Throws TypeError for a certificate without its key, or the other way round. */

@@ -141,6 +141,9 @@ export class ResumeTooOld extends OutOfRange {}
 /** The server or its database is away, or has reset the call as it stopped. The client has retried; retrying later is safe. */
 export class Unavailable extends LockstitchError {}
 
+/** There is no connection to the server: it is not running, is not at this address, or refuses this connection. */
+export class NoConnection extends Unavailable {}
+
 /** The server's database cannot be reached, is full (`STORE_FULL`) or takes no writes (`STORE_READ_ONLY`). */
 export class StoreUnavailable extends Unavailable {}
 

@@ -39,6 +39,7 @@ export {
   LeaseHeld,
   LeaseLost,
   LockstitchError,
+  NoConnection,
   NotFound,
   NotJson,
   OutOfRange,

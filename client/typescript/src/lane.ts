@@ -2,6 +2,7 @@
 
 import { type Budget, cancelled, outOfTime } from "./budget.js";
 import {
+  type DeadlineExceeded,
   fromStatus,
   Internal,
   type LockstitchError,
@@ -19,7 +20,10 @@ import { closed, type SaveStreamCall } from "./transport.js";
 
 /** What a lane needs to make calls, and whom it tells how streams fare. */
 export interface LaneCalls {
-  openStream(): SaveStreamCall;
+  /** Throws NoConnection where there has never been a connection, and is none. */
+  openStream(): Promise<SaveStreamCall>;
+  /** What a save that is out of time fails with. */
+  late(error: DeadlineExceeded): Promise<LockstitchError>;
   /** Save by a call of its own. */
   saveAlone(request: Uint8Array, budget: Budget): Promise<SaveResponse>;
   /** A save was answered. */
@@ -118,7 +122,7 @@ export class Lane {
   async #useStream(): Promise<void> {
     this.#failures += 1;
     this.#outbox.restart();
-    this.#stream = new SaveStream(this.#calls.openStream(), this.#outbox, (answer) => this.#answered(answer));
+    this.#stream = new SaveStream(await this.#calls.openStream(), this.#outbox, (answer) => this.#answered(answer));
     const fault = await this.#stream.ended;
     this.#stream = undefined;
     this.#fault = fault ?? this.#fault;
@@ -191,7 +195,8 @@ export class Lane {
   }
 
   #expire(item: Item, begun: number): void {
-    this.#fail(item, outOfTime(this.#fault));
+    this.#outbox.remove(item);
+    void this.#calls.late(outOfTime(this.#fault)).then(item.fail);
     if (!item.sent) {
       return;
     }

@@ -1,7 +1,7 @@
 /** Waiting for a server that is ready to work, by gRPC's health checks. */
 
 import type { Budget } from "./budget.js";
-import { Unavailable, Unimplemented } from "./errors.js";
+import { NoConnection, Unavailable, Unimplemented } from "./errors.js";
 import type { Transport } from "./transport.js";
 
 const POLL_MS = 100;
@@ -19,7 +19,7 @@ async function isServing(transport: Transport, budget: Budget): Promise<boolean>
     if (error instanceof Unimplemented) {
       return true; // something without health checks, but it answers
     }
-    if (error instanceof Unavailable) {
+    if (error instanceof Unavailable && !(error instanceof NoConnection)) {
       return false;
     }
     throw error;

@@ -1,11 +1,11 @@
 /** How long to wait before something is tried again. */
 
-import { type LockstitchError, RateLimited, Unavailable } from "./errors.js";
+import { type LockstitchError, NoConnection, RateLimited, Unavailable } from "./errors.js";
 
 /**
  * How calls are repeated that ended with UNAVAILABLE, that a stopping server has reset, or that came too fast, until
- * their deadline. Every call can be repeated safely. While there is no connection at all, calls wait for one, and go out
- * as soon as there is.
+ * their deadline. Every call can be repeated safely. Once a client has been connected, calls that find no connection wait
+ * for one.
  */
 export interface RetryPolicy {
   /** The first wait between two attempts, in milliseconds, give or take 20%. Default 100. */
@@ -46,5 +46,5 @@ export function pauseAfter(error: unknown, policy: RetryPolicy | undefined, fail
 }
 
 function isPassing(error: unknown): error is LockstitchError {
-  return error instanceof Unavailable || error instanceof RateLimited;
+  return (error instanceof Unavailable && !(error instanceof NoConnection)) || error instanceof RateLimited;
 }

@@ -4,7 +4,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Budget, CallOptions } from "./budget.js";
 import type { Caller } from "./caller.js";
 import { Draft, type SaveConditions } from "./draft.js";
-import { DeltaRefused } from "./errors.js";
+import { type DeadlineExceeded, DeltaRefused, type LockstitchError } from "./errors.js";
 import type { CheckpointSchema } from "./gen/lockstitch/v1/checkpoint_pb.js";
 import { CheckpointService, type SaveResponse } from "./gen/lockstitch/v1/checkpoint_service_pb.js";
 import { Lane, type LaneCalls } from "./lane.js";
@@ -59,8 +59,13 @@ export class Saver implements LaneCalls {
     }
   }
 
-  openStream(): SaveStreamCall {
+  async openStream(): Promise<SaveStreamCall> {
+    await this.#caller.transport.firstConnection();
     return this.#caller.transport.openSaveStream();
+  }
+
+  late(error: DeadlineExceeded): Promise<LockstitchError> {
+    return this.#caller.transport.late(error);
   }
 
   saveAlone(request: Uint8Array, budget: Budget): Promise<SaveResponse> {

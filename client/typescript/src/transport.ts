@@ -8,11 +8,20 @@ import {
   fromBinary,
   type MessageShape,
 } from "@bufbuild/protobuf";
-import { type ClientDuplexStream, Client as GrpcClient, Metadata } from "@grpc/grpc-js";
+import { type ClientDuplexStream, connectivityState, Client as GrpcClient, Metadata, status } from "@grpc/grpc-js";
 import type { Budget } from "./budget.js";
 import { type ConnectionOptions, callMetadata, channelCredentials, channelOptions } from "./connection.js";
-import { asTheServers, Cancelled, DeadlineExceeded, fromFailedCall, isFailedCall } from "./errors.js";
+import {
+  asTheServers,
+  Cancelled,
+  DeadlineExceeded,
+  fromFailedCall,
+  isFailedCall,
+  type LockstitchError,
+  NoConnection,
+} from "./errors.js";
 import { CheckpointService, type SaveStreamResponse } from "./gen/lockstitch/v1/checkpoint_service_pb.js";
+import { checkTarget } from "./target.js";
 import { inject } from "./tracing.js";
 
 /** A SaveStream: serialized requests go in, answers come out. */
@@ -25,6 +34,16 @@ interface Call {
 /** How long nothing has to come before a connection is given up. */
 const PATIENCE_MS = 1000;
 
+const CONNECT_TIMEOUT_MS = 1500;
+
+/** How long to ask why there is no connection. */
+const PROBE_MS = 400;
+
+/** How often those that wait for the first connection look for what may end their wait. */
+const LOOK_MS = 50;
+
+const HEALTH_CHECK = "/grpc.health.v1.Health/Check";
+
 /** A grpc.health.v1.HealthCheckResponse whose status is SERVING. */
 const SERVING = Buffer.from([0x08, 0x01]);
 
@@ -36,30 +55,67 @@ export class Transport {
   readonly #options: ConnectionOptions;
   /** Whether calls wait for a connection, instead of failing while there is none. */
   readonly #wait: boolean;
+  readonly #connectTimeoutMs: number;
   #channel: GrpcClient;
   #calls = new Set<Call>();
   #lastAnswer = 0;
+  #hasConnected = false;
   #closed = false;
 
   constructor(target: string, options: ConnectionOptions, wait: boolean) {
     this.#target = target;
     this.#options = options;
     this.#wait = wait;
+    this.#connectTimeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
+    if (!(this.#connectTimeoutMs > 0)) {
+      throw new RangeError("connectTimeoutMs must be above 0");
+    }
+    checkTarget(target);
     this.#channel = this.#connect();
   }
 
+  /**
+   * Return when there is a connection, or has ever been one. Throws NoConnection after the time to connect, so that a
+   * wrong address is told at the first call.
+   */
+  async firstConnection(budget?: Budget): Promise<void> {
+    const end = performance.now() + Math.min(budget?.remaining ?? Infinity, this.#connectTimeoutMs);
+    while (!this.#hasConnected) {
+      budget?.check();
+      if (this.#closed) {
+        throw closed();
+      }
+      const state = this.#channel.getChannel().getConnectivityState(true);
+      if (state === connectivityState.READY) {
+        this.#hasConnected = true;
+      } else if (performance.now() >= end || (state === connectivityState.TRANSIENT_FAILURE && !this.#wait)) {
+        throw await this.#noConnection();
+      } else {
+        await this.#changed(state);
+      }
+    }
+  }
+
+  /** What a call that is out of time throws: NoConnection where there is none. */
+  async late(error: DeadlineExceeded): Promise<LockstitchError> {
+    const connected = this.#channel.getChannel().getConnectivityState(false) === connectivityState.READY;
+    return connected || this.#closed ? error : this.#noConnection();
+  }
+
   /** One answer to a serialized request. */
-  unary<I extends DescMessage, O extends DescMessage>(
+  async unary<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     request: Uint8Array,
     budget: Budget,
   ): Promise<MessageShape<O>> {
+    this.#check(budget);
+    await this.firstConnection(budget);
     return this.#ask(path(method), request, decoder<O>(method.output), budget);
   }
 
   /** Whether the server says that it serves. */
   async isServing(budget: Budget): Promise<boolean> {
-    const answer = await this.#ask("/grpc.health.v1.Health/Check", new Uint8Array(), asIs, budget);
+    const answer = await this.#ask(HEALTH_CHECK, new Uint8Array(), asIs, budget);
     return SERVING.equals(answer);
   }
 
@@ -71,6 +127,7 @@ export class Transport {
     withDeadline = true,
   ): AsyncGenerator<MessageShape<O>, void, undefined> {
     this.#check(budget);
+    await this.firstConnection(budget);
     const begun = performance.now();
     const options = withDeadline ? deadlineOf(budget) : {};
     const decode = decoder<O>(method.output);
@@ -82,7 +139,7 @@ export class Transport {
         yield answer;
       }
     } catch (error) {
-      throw this.#failure(error, begun, budget.signal);
+      throw await this.#failure(error, begun, budget.signal);
     } finally {
       call.on("error", () => {}); // it may end with CANCELLED once nobody listens any more
       call.cancel();
@@ -140,9 +197,10 @@ export class Transport {
         ended = this.#watch(call, budget.signal);
       });
       this.#lastAnswer = performance.now();
+      this.#hasConnected = true;
       return answer;
     } catch (error) {
-      throw this.#failure(error, begun, budget.signal);
+      throw await this.#failure(error, begun, budget.signal);
     } finally {
       ended();
     }
@@ -159,15 +217,35 @@ export class Transport {
     };
   }
 
-  #failure(error: unknown, begun: number, signal: AbortSignal | undefined): unknown {
+  async #failure(error: unknown, begun: number, signal: AbortSignal | undefined): Promise<unknown> {
     if (!isFailedCall(error)) {
       return error;
     }
     const failure = fromFailedCall(error);
     if (failure instanceof DeadlineExceeded) {
+      const told = await this.late(failure);
       this.renew(begun);
+      return told;
     }
     return signal?.aborted || this.#closed ? failure : asTheServers(failure);
+  }
+
+  /** Says why there is no connection, which gRPC tells only to a call that does not wait. */
+  async #noConnection(): Promise<NoConnection> {
+    const cause = await new Promise<string>((resolve) => {
+      const options = { deadline: Date.now() + PROBE_MS };
+      this.#channel.makeUnaryRequest(HEALTH_CHECK, asIs, asIs, new Uint8Array(), new Metadata(), options, (error) => {
+        resolve(error?.code === status.UNAVAILABLE ? error.details : "nothing answers there");
+      });
+    });
+    return new NoConnection(`no connection to ${this.#target}: ${cause}`, { code: "UNAVAILABLE" });
+  }
+
+  /** Wait until the state is another one, and not for long: a signal or `close` may end the wait. */
+  #changed(state: connectivityState): Promise<void> {
+    return new Promise((resolve) => {
+      this.#channel.getChannel().watchConnectivityState(state, Date.now() + LOOK_MS, () => resolve());
+    });
   }
 
   #metadata(): Metadata {
@@ -185,7 +263,7 @@ export class Transport {
   }
 
   #connect(): GrpcClient {
-    return new GrpcClient(this.#target, channelCredentials(this.#options), channelOptions(this.#options));
+    return new GrpcClient(this.#target, channelCredentials(this.#options), channelOptions(this.#target, this.#options));
   }
 }
 

@@ -1,16 +1,17 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { after, before, describe, test } from "node:test";
 import {
   Cancelled,
   Client,
-  DeadlineExceeded,
   ExpectedLatestMismatch,
   InvalidArgument,
   NONE,
+  NoConnection,
   NotJson,
   SaveOutcome,
-  Unavailable,
 } from "lockstitch";
 import { Server } from "./server.js";
 
@@ -97,15 +98,53 @@ describe("a client", { timeout: 300_000 }, () => {
     away.close();
   });
 
-  test("does not wait for ever where there is no server, and not at all when told so", async () => {
-    for (const retry of [true, false]) {
-      const away = new Client("127.0.0.1:1", { timeoutMs: retry ? 500 : 60_000, retry });
+  test("tells at the first call that there is no server", async () => {
+    for (const options of [{}, { retry: false }, { connectTimeoutMs: 3_600_000, timeoutMs: 500 }]) {
+      const away = new Client("127.0.0.1:1", { timeoutMs: 3_600_000, ...options });
       const calls = [away.loadLatest("s"), away.save({ sessionId: "a" }), away.save({ sessionId: "b" })];
       for (const call of await Promise.allSettled(calls)) {
         assert(call.status === "rejected");
-        assert(call.reason instanceof (retry ? DeadlineExceeded : Unavailable), String(call.reason));
+        assert(call.reason instanceof NoConnection, String(call.reason));
+        assert.match(call.reason.message, /no connection to 127\.0\.0\.1:1: .*ECONNREFUSED/);
       }
+      await assert.rejects(away.waitReady({ timeoutMs: 300 }), NoConnection);
       away.close();
+    }
+  });
+
+  test("tells at the first call that nothing answers", async () => {
+    const silent = createServer(() => {}).listen(0, "127.0.0.1");
+    await once(silent, "listening");
+    const away = new Client(`127.0.0.1:${(silent.address() as AddressInfo).port}`, { timeoutMs: 3_600_000 });
+    await assert.rejects(away.loadLatest("s"), /nothing answers there/);
+    away.close();
+    silent.close();
+  });
+
+  test("refuses addresses that gRPC would complete by guessing", () => {
+    for (const target of [
+      "127.0.0.1:50051",
+      "[::1]:50051",
+      "dns:///lockstitch:50051",
+      "dns:lockstitch:50051",
+      "ipv4:10.0.0.1:1,10.0.0.2:1",
+      "unix:/run/lockstitch.sock",
+      "xds:///lockstitch",
+    ]) {
+      new Client(target).close();
+    }
+    for (const [target, said] of Object.entries({
+      "": /is empty/,
+      "http://127.0.0.1:50051": /is a URL: write host:port, such as "127\.0\.0\.1:50051"/,
+      "https://lockstitch": /such as "lockstitch:50051"/,
+      lockstitch: /has no port: write host:port, such as "lockstitch:50051"/,
+      "::1": /such as "\[::1\]:50051"/,
+      "dns:///lockstitch": /has no port/,
+      "lockstitch:65536": /the port is a number/,
+      "lockstitch:grpc": /the port is a number/,
+      ":50051": /has no host/,
+    })) {
+      assert.throws(() => new Client(target), said);
     }
   });
 

@@ -60,9 +60,16 @@ async function save(args: Args): Promise<Ok> {
 }
 
 const operations: Record<string, (args: Args) => Promise<Ok>> = {
-  async connect({ target, timeout_ms, api_key, tls, delta, retry }) {
+  async connect({ target, timeout_ms, connect_timeout_ms, api_key, tls, delta, retry }) {
     connected?.close();
-    const given = { timeoutMs: timeout_ms, apiKey: api_key, tls: tlsOf(tls), delta, retry };
+    const given = {
+      timeoutMs: timeout_ms,
+      connectTimeoutMs: connect_timeout_ms,
+      apiKey: api_key,
+      tls: tlsOf(tls),
+      delta,
+      retry,
+    };
     const known = Object.entries(given).filter(([, value]) => value !== undefined && value !== null);
     connected = new Client(target, Object.fromEntries(known) as ClientOptions);
     return {};

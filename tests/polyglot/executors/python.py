@@ -41,6 +41,8 @@ class Operations(SessionOperations):
         options: Args = {}
         if (timeout := args.get("timeout_ms")) is not None:
             options["timeout"] = timeout / 1000
+        if (timeout := args.get("connect_timeout_ms")) is not None:
+            options["connect_timeout"] = timeout / 1000
         if (key := args.get("api_key")) is not None:
             options["key"] = key
         if (tls := args.get("tls")) is not None:

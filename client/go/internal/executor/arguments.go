@@ -17,17 +17,18 @@ import (
 
 // arguments are those of all operations.
 type arguments struct {
-	Target     string      `json:"target"`
-	TimeoutMS  *int64      `json:"timeout_ms"`
-	APIKey     *string     `json:"api_key"`
-	TLS        *tlsFiles   `json:"tls"`
-	Delta      *bool       `json:"delta"`
-	Retry      *bool       `json:"retry"`
-	Checkpoint encoded     `json:"checkpoint"`
-	Expected   *expected   `json:"expected_latest"`
-	Writes     []encoded   `json:"writes"`
-	Saves      []arguments `json:"saves"`
-	Edit       edit        `json:"edit"`
+	Target           string      `json:"target"`
+	TimeoutMS        *int64      `json:"timeout_ms"`
+	ConnectTimeoutMS *int64      `json:"connect_timeout_ms"`
+	APIKey           *string     `json:"api_key"`
+	TLS              *tlsFiles   `json:"tls"`
+	Delta            *bool       `json:"delta"`
+	Retry            *bool       `json:"retry"`
+	Checkpoint       encoded     `json:"checkpoint"`
+	Expected         *expected   `json:"expected_latest"`
+	Writes           []encoded   `json:"writes"`
+	Saves            []arguments `json:"saves"`
+	Edit             edit        `json:"edit"`
 
 	SessionID    string   `json:"session_id"`
 	SessionIDs   []string `json:"session_ids"`

@@ -22,6 +22,9 @@ func (e *executor) connect(_ context.Context, args arguments) (object, error) {
 	if args.TimeoutMS != nil {
 		options = append(options, lockstitch.WithTimeout(milliseconds(args.TimeoutMS)))
 	}
+	if args.ConnectTimeoutMS != nil {
+		options = append(options, lockstitch.WithConnectTimeout(milliseconds(args.ConnectTimeoutMS)))
+	}
 	if args.APIKey != nil {
 		options = append(options, lockstitch.WithAPIKey(*args.APIKey))
 	}

@@ -1,0 +1,126 @@
+"""How the clients of all languages find a server: at once or not at all, again after a move, and past proxies."""
+
+import base64
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from lockstitch import Checkpoint
+from tests.polyglot.executor import Answer, Executor
+from tests.polyglot.languages import LANGUAGES, Executables, Language
+from tests.support.paths import ROOT
+from tests.support.ports import free_port
+from tests.support.requirements import missing
+from tests.support.server import LockstitchServer
+
+pytestmark = pytest.mark.slow
+
+NAME = "moved.test"
+FOREVER_MS = 3_600_000
+PROXY = "http://127.0.0.1:9"  # nothing is there
+PROXIES = {
+    **dict.fromkeys(("http_proxy", "https_proxy", "grpc_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), PROXY),
+    "no_proxy": "",
+    "JAVA_TOOL_OPTIONS": "-Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort=9 -Dhttp.nonProxyHosts=none",
+}
+
+
+ONES = [language for language in LANGUAGES if language.name in ("python", "go", "typescript")]
+"""Those whose clients do so."""
+
+
+@pytest.fixture(params=ONES, ids=lambda language: language.name)
+def language(request: pytest.FixtureRequest) -> Language:
+    language: Language = request.param
+    return language
+
+
+@contextmanager
+def started(
+    executables: Executables, language: Language, log: Path, within: tuple[str, ...] = ()
+) -> Iterator[Executor]:
+    """An executor of its own. within: the command that starts it."""
+    command = [*within, *executables.command(language)]
+    executor = Executor(language.name, command, ROOT / language.directory, log)
+    try:
+        yield executor
+    finally:
+        executor.kill()
+
+
+def save(executor: Executor, step: int, **more: object) -> Answer:
+    checkpoint = Checkpoint(session_id=f"s-{executor.name}", step=step).SerializeToString()
+    return executor.ask("save", {"checkpoint": base64.b64encode(checkpoint).decode(), **more})
+
+
+@pytest.mark.parametrize("retry", [True, False])
+def test_a_server_that_is_not_there_is_told_by_the_first_call(
+    executables: Executables, language: Language, tmp_path: Path, retry: bool
+) -> None:
+    with started(executables, language, tmp_path / "log") as executor:
+        target = f"127.0.0.1:{free_port()}"
+        executor.ask("connect", {"target": target, "timeout_ms": FOREVER_MS, "retry": retry})
+        for answer in (save(executor, 0), executor.ask("load_latest", {"session_id": "s"})):
+            assert answer["error"]["code"] == "UNAVAILABLE"
+            assert "refused" in answer["error"]["message"].lower()
+
+
+def test_proxies_do_not_stand_before_loopback(
+    executables: Executables, language: Language, tmp_path: Path, server: LockstitchServer
+) -> None:
+    within = ("env", *(f"{name}={value}" for name, value in PROXIES.items()))
+    with started(executables, language, tmp_path / "log", within) as executor:
+        executor.ask("connect", {"target": server.target})
+        assert "ok" in save(executor, 0)
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> Path:
+    """What `/etc/hosts` is for programs that `private_hosts` starts."""
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.1 localhost\n")
+    probe = [*private_hosts(hosts), "true"]
+    if shutil.which("unshare") is None or subprocess.run(probe, capture_output=True, check=False).returncode:
+        missing("unshare, and the right to mount in a namespace of one's own")
+    return hosts
+
+
+def private_hosts(hosts: Path) -> tuple[str, ...]:
+    script = 'mount --make-rprivate / && mount --bind "$0" /etc/hosts && exec "$@"'
+    return ("unshare", "--mount", "sh", "-c", script, str(hosts))
+
+
+def serve(host: str, port: int, store: str) -> LockstitchServer:
+    server = LockstitchServer(store)
+    server.target = f"{host}:{port}"
+    server.start()
+    return server
+
+
+def test_a_server_that_comes_back_under_another_address_is_found(
+    executables: Executables, language: Language, tmp_path: Path, hosts: Path
+) -> None:
+    """The call has 20 seconds, and gRPC's own resolvers, and the JVM, look names up every 30 seconds."""
+    port, store = free_port(), f"sqlite:///{tmp_path}/lockstitch.db"
+    hosts.write_text(f"127.0.0.1 localhost\n127.0.0.2 {NAME}\n")
+    old = serve("127.0.0.2", port, store)
+    with started(executables, language, tmp_path / "log", private_hosts(hosts)) as executor:
+        try:
+            executor.ask("connect", {"target": f"{NAME}:{port}"})
+            assert "ok" in save(executor, 0)
+        finally:
+            old.close()
+        new = serve("127.0.0.3", port, store)
+        try:
+            hosts.write_text(f"127.0.0.1 localhost\n127.0.0.3 {NAME}\n")
+            began = time.monotonic()
+            answer = save(executor, 1, timeout_ms=20_000)
+            print(f"{language.name}: found after {time.monotonic() - began:.1f} s")
+            assert "ok" in answer, answer
+        finally:
+            new.close()
