@@ -181,8 +181,7 @@ class ClientTest {
     assertThrows(
         IllegalArgumentException.class,
         () -> LockstitchClient.builder(NOWHERE).timeout(Duration.ZERO));
-    var error =
-        assertThrows(IllegalArgumentException.class, () -> Sessions.restore(at(1)));
+    var error = assertThrows(IllegalArgumentException.class, () -> Sessions.restore(at(1)));
     assertTrue(error.getMessage().contains("or it was saved without a state"), error.getMessage());
   }
 
