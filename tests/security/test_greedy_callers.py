@@ -168,6 +168,17 @@ async def test_a_stream_of_loads_holds_one_large_answer_at_a_time(server: Lockst
     assert growth.most < 200 * MIB
 
 
+async def test_small_and_large_answers_of_a_stream_keep_their_order(api: Api) -> None:
+    await api.save(_large("of-a-stream", MIB))
+    await api.save(pb.SaveRequest(checkpoint=Checkpoint(session_id="small")))
+    names = ["small", "of-a-stream", "nobody", "small", *["of-a-stream"] * 3, *["small"] * 100, "of-a-stream"]
+    request = pb.LoadLatestStreamRequest(requests=[pb.LoadLatestRequest(session_id=name) for name in names])
+    answers = [answer async for answer in api.load_latest_stream(request)]
+    assert [answer.index for answer in answers] == list(range(len(names)))
+    found = [answer.loaded.checkpoint.session_id for answer in answers]
+    assert found == [name if name != "nobody" else "" for name in names]
+
+
 @pytest.mark.parametrize("method", ["LoadLatest", "Load", "ListCheckpoints", "WalkAncestors"])
 async def test_answers_that_a_client_does_not_take(server: LockstitchServer, method: str) -> None:
     """Behind a closed window of flow control, 100 answers of 8 MiB would take 1.6 GB. Other connections are served."""

@@ -5,7 +5,7 @@ Answers that carry checkpoints are bytes: they are put together from stored byte
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -115,20 +115,24 @@ class Handlers:
     async def LoadLatestStream(
         self, request: pb.LoadLatestStreamRequest, context: CallContext
     ) -> AsyncGenerator[bytes, None]:
-        for start in range(0, len(request.requests), STREAM_WINDOW):
-            window = request.requests[start : start + STREAM_WINDOW]
-            answers = await asyncio.gather(*(self._load_small(item, context) for item in window))
-            for number, answer in enumerate(answers):
-                if answer is not None:
-                    yield wire.unsigned(1, start + number) + answer
-                    continue
-                # One after the other: they could wait for one another's memory.
-                large, reservation = await self._load_one(window[number], context)
-                try:
-                    yield wire.unsigned(1, start + number) + large
-                finally:
-                    if reservation is not None:
-                        reservation.release()
+        start, most, holder = 0, STREAM_WINDOW, _holder(context)
+        while start < len(request.requests):
+            window = request.requests[start : start + most]
+            reservation = await self._memory.reserve(holder, len(window) * SMALL_BYTES)
+            try:
+                answers = await asyncio.gather(*(self._load_small(item, context) for item in window))
+                small = list(_leading(answers))
+                reservation.shrink(sum(map(len, small)))
+                for number, answer in enumerate(small, start):
+                    yield wire.unsigned(1, number) + answer
+            finally:
+                reservation.release()
+            start, most = start + len(small), min(2 * most, STREAM_WINDOW)
+            if len(small) < len(window):
+                async with aclosing(self._load_large(window[len(small)], start, context)) as large:
+                    async for answer in large:
+                        yield answer
+                start, most = start + 1, 1
 
     async def ListSessions(self, request: pb.ListSessionsRequest, context: CallContext) -> pb.ListSessionsResponse:
         bound_to = fingerprint(request, context.tenant)
@@ -224,12 +228,19 @@ class Handlers:
             return wire.delimited(3, status_of(failure).SerializeToString())
         return None if isinstance(loaded, TooBig) else wire.delimited(2, _latest(loaded))
 
-    async def _load_one(self, request: pb.LoadLatestRequest, context: CallContext) -> tuple[bytes, Reservation | None]:
+    async def _load_large(
+        self, request: pb.LoadLatestRequest, number: int, context: CallContext
+    ) -> AsyncGenerator[bytes, None]:
+        """The answer to a request of a stream that is loaded alone: the others wait for its memory."""
         try:
             loaded, reservation = await self._load(_load_latest(request, context), context)
         except Failure as failure:
-            return wire.delimited(3, status_of(failure).SerializeToString()), None
-        return wire.delimited(2, _latest(loaded)), reservation
+            yield wire.unsigned(1, number) + wire.delimited(3, status_of(failure).SerializeToString())
+            return
+        try:
+            yield wire.unsigned(1, number) + wire.delimited(2, _latest(loaded))
+        finally:
+            reservation.release()
 
     def _page_size(self, asked: int) -> int:
         return page_size(asked, self._limits.default_page_size, self._limits.max_page_size)
@@ -306,6 +317,14 @@ def _checkpoint_query(
         CheckpointCursor(token.time, token.key, token.namespace, token.id) if token else None,
         request.session_id,
     )
+
+
+def _leading(answers: Iterable[bytes | None]) -> Iterator[bytes]:
+    """The answers before the first one that is not there."""
+    for answer in answers:
+        if answer is None:
+            return
+        yield answer
 
 
 def _holder(context: CallContext) -> Holder:
