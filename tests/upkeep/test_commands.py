@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pty
 import random
 import signal
 import sqlite3
@@ -108,7 +109,7 @@ def test_memory_is_flat(tmp_path: Path) -> None:
         archive, store = tmp_path / f"archive-{sessions}", f"sqlite:///{tmp_path}/{sessions}.db"
         archive.write_bytes(archive_of(sessions))
         imported = _peak("import", "archive", str(archive), "--store", store)
-        peaks.append((imported, _peak("export", str(tmp_path / "again"), "--store", store)))
+        peaks.append((imported, _peak("export", str(tmp_path / "again"), "--force", "--store", store)))
         assert (tmp_path / "again").stat().st_size > archive.stat().st_size / 2
     assert peaks[1][0] - peaks[0][0] < MOST_GROWTH
     assert peaks[1][1] - peaks[0][1] < MOST_GROWTH
@@ -170,3 +171,30 @@ def test_a_backup_overwrites_nothing(tmp_path: Path) -> None:
 async def _create(url: str) -> None:
     async with opened(url):
         pass
+
+
+async def test_an_export_overwrites_nothing_unless_told(tmp_path: Path) -> None:
+    store, archive = f"sqlite:///{tmp_path}/lockstitch.db", tmp_path / "one.archive"
+    async with opened(store) as api:
+        await fill(api)
+    archive.write_bytes(b"mine")
+    Command("export", str(archive), "--store", store).process(tmp_path).refused(str(archive), "--force")
+    assert archive.read_bytes() == b"mine"
+    done = Command("export", str(archive), "--force", "--store", store).process(tmp_path)
+    assert (done.code, archive.read_bytes()[: len(FIRST_LINE)]) == (0, FIRST_LINE)
+
+
+def test_no_archive_on_a_terminal(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [*LOCKSTITCH, "export", "-", "--store", f"sqlite:///{tmp_path}/lockstitch.db"],
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(theirs)
+    os.close(ours)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "lockstitch: an archive is binary: name a file, or send the output into one\n",
+    )

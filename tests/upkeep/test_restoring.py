@@ -61,8 +61,8 @@ async def test_the_drill(url: str, kind: str) -> None:
     _damage(DAMAGES[kind])
     check, export, restore, again = [line.split() for line in DRILL]
     assert SESSION in _failed(await _run(*check))
-    assert _done(await _run(*export)).out.startswith("1 sessions")
-    assert _done(await _run(*restore)).out.startswith("1 sessions created")
+    assert _done(await _run(*export)).out.startswith("1 session,")
+    assert _done(await _run(*restore)).out.startswith("1 session created")
     assert "0 faults" in _done(await _run(*again)).out
     async with opened(url) as api:
         for step in range(4):

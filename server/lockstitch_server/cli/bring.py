@@ -150,6 +150,7 @@ async def _transfer(
 def summary(tally: "Tally", kind: str = "session") -> str:
     """What an import has done, in a sentence."""
     from lockstitch import SaveOutcome
+    from lockstitch_server.cli import words
 
     parts = {
         "created": tally.outcomes[SaveOutcome.CREATED],
@@ -158,11 +159,7 @@ def summary(tally: "Tally", kind: str = "session") -> str:
         "left out": len(tally.failures),
     }
     said = ", ".join(f"{number} {name}" for name, number in parts.items() if number or name in ("created", "unchanged"))
-    return f"{_several(tally.sessions, kind)}, {_several(tally.steps, 'step')}: {said}"
-
-
-def _several(number: int, name: str) -> str:
-    return f"{number} {name}{'' if number == 1 else 's'}"
+    return f"{words.count(tally.sessions, kind)}, {words.count(tally.steps, 'step')}: {said}"
 
 
 def _tell_failures(failures: list[str]) -> None:

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from lockstitch_server.cli import words
 from lockstitch_server.importers.transfer import Tally
 
 BAR_SECONDS = 0.1
@@ -25,18 +26,22 @@ async def progress(tally: Tally, total: int) -> AsyncIterator[None]:
     columns = (
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("steps, {task.fields[sessions]} sessions"),
+        TextColumn("steps, {task.fields[sessions]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
-        task = bar.add_task("", total=total, sessions=0)
-        draw = lambda: bar.update(task, completed=tally.steps, sessions=tally.sessions, refresh=True)  # noqa: E731
+        task = bar.add_task("", total=total, sessions="")
+
+        def draw() -> None:
+            sessions = words.count(tally.sessions, "session")
+            bar.update(task, completed=tally.steps, sessions=sessions, refresh=True)
+
         async with _repeated(draw, BAR_SECONDS):
             yield
 
 
 def _line(tally: Tally, total: int) -> None:
-    typer.echo(f"{tally.steps} of {total} steps, {tally.sessions} sessions", err=True)
+    typer.echo(f"{tally.steps} of {words.count(total, 'step')}, {words.count(tally.sessions, 'session')}", err=True)
 
 
 @asynccontextmanager

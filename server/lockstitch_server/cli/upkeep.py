@@ -9,7 +9,6 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, TypeVar
 
-import structlog
 import typer
 
 from lockstitch_server.cli import options
@@ -68,8 +67,8 @@ async def _check(url: str, as_json: bool) -> "list[Fault]":
             for fault in wrong:
                 typer.echo(_fault_json(fault) if as_json else _fault_line(fault))
     orphans = sum(fault.harmless for fault in faults)
-    line = f"{sessions} sessions looked at, {len(faults) - orphans} faults, {orphans} orphaned logs"
-    typer.echo(line, err=as_json)
+    counts = (sessions, "session"), (len(faults) - orphans, "fault"), (orphans, "orphaned log")
+    typer.echo(f"checked {_counts(*counts)}", err=as_json)
     return faults
 
 
@@ -102,6 +101,7 @@ def backup(
 
     The copy is a store of its own, as things were when the command began. For Postgres, use pg_dump.
     """
+    from lockstitch_server.cli import words
     from lockstitch_server.storage.sqlite.backup import backup as copy
     from lockstitch_server.storage.sqlite.store import path_of
     from lockstitch_server.storage.store import StoreError
@@ -113,7 +113,7 @@ def backup(
         copy(path_of(url), destination, lambda left, pages: None)
     except StoreError as error:
         fail(str(error), FAILED)
-    typer.echo(f"{destination}: {destination.stat().st_size:,} bytes")
+    typer.echo(f"{destination}: {words.size(destination.stat().st_size)}")
 
 
 def export(
@@ -123,6 +123,7 @@ def export(
     store: options.Store = None,
     tenant: Annotated[str | None, typer.Option(metavar="NAME", help="Only this tenant's sessions.")] = None,
     session: Sessions = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite FILE, if it exists.")] = False,
 ) -> None:
     """Write all sessions of the store into an archive, which any store can take in.
 
@@ -130,9 +131,9 @@ def export(
     Damaged checkpoints and pending writes are left out, and named.
     """
     url = _url(config, assignments, store)
-    with _output(file) as out:
+    with _output(file, force) as out:
         tally = _run(_export(url, out, tenant, session or []))
-    typer.echo(f"{tally.sessions} sessions, {tally.checkpoints} checkpoints", err=file == STANDARD)
+    typer.echo(_exported(tally), err=file == STANDARD)
     _tell_failures(tally.failures)
 
 
@@ -142,20 +143,34 @@ async def _export(url: str, out: BinaryIO, tenant: str | None, sessions: list[st
     from lockstitch_server.engine.exporter import Exported, export
 
     tally = Exported()
-    async with _opened(url) as opened, _progress(lambda: f"{tally.sessions} sessions, {tally.checkpoints} checkpoints"):
+    async with _opened(url) as opened, _progress(lambda: _exported(tally)):
         out.write(FIRST_LINE)
         async for frame in export(opened, f"lockstitch {__version__}", tally, tenant, sessions):
             out.write(encode(frame))
     return tally
 
 
+def _exported(tally: "Exported") -> str:
+    return _counts((tally.sessions, "session"), (tally.checkpoints, "checkpoint"))
+
+
+def _counts(*counts: tuple[int, str]) -> str:
+    from lockstitch_server.cli import words
+
+    return ", ".join(words.count(number, one) for number, one in counts)
+
+
 @contextmanager
-def _output(file: str) -> Iterator[BinaryIO]:
+def _output(file: str, force: bool) -> Iterator[BinaryIO]:
     """Where an archive goes. A file is there when it is whole."""
     if file == STANDARD:
+        if sys.stdout.isatty():
+            fail("an archive is binary: name a file, or send the output into one", UNUSABLE)
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
+    if Path(file).exists() and not force:
+        fail(f"{Path(file).absolute()} exists; name another file, or add --force to overwrite it", UNUSABLE)
     part = Path(file + ".part").absolute()
     try:
         with part.open("wb") as out:
@@ -193,7 +208,8 @@ def archive(
     url = _url(config, assignments, store)
     with _input(file) as source:
         tally = _run(_import(url, source, session or [], replace))
-    typer.echo(f"{tally.created} sessions created, {tally.unchanged} unchanged, {tally.checkpoints} checkpoints")
+    created, checkpoints = _counts((tally.created, "session")), _counts((tally.checkpoints, "checkpoint"))
+    typer.echo(f"{created} created, {tally.unchanged} unchanged, {checkpoints}")
     _tell_failures(tally.failures)
 
 
@@ -205,7 +221,7 @@ async def _import(url: str, source: BinaryIO, sessions: list[str], replace: bool
     header = next(found)
     check_header(header)  # first: a file that is no archive must not create a store
     tally = Restored()
-    told = _progress(lambda: f"{tally.created + tally.unchanged} sessions, {tally.checkpoints} checkpoints")
+    told = _progress(lambda: _counts((tally.created + tally.unchanged, "session"), (tally.checkpoints, "checkpoint")))
     async with _opened(url, read_only=False) as opened, told:
         await restore(opened, chain([header], found), tally, sessions, replace=replace)
     return tally
@@ -235,6 +251,8 @@ async def _opened(url: str, *, read_only: bool = True) -> "AsyncIterator[Store]"
 
 
 def _run(work: Coroutine[None, None, T]) -> T:
+    import structlog
+
     from lockstitch_server.core.archive import ArchiveInvalid
     from lockstitch_server.core.errors import Failure
     from lockstitch_server.storage import StoreError
