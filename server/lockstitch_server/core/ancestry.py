@@ -1,6 +1,7 @@
 """Which ancestors the checkpoints of a session depend on: retention keeps them."""
 
-from collections.abc import Container, Iterable
+from collections import defaultdict
+from collections.abc import Container, Iterable, Mapping
 from typing import TypeAlias
 
 from google.protobuf.message import DecodeError
@@ -43,15 +44,55 @@ class Ancestry:
                 self._dependent[name] = farthest
 
     def needed(self) -> set[Name]:
-        """The ancestors that checkpoints which stay depend on; all ancestors where damage hides how far."""
+        """The ancestors that checkpoints which stay depend on; all ancestors where damage hides how far.
+
+        All as well where the named one is not found among them, or is in a ring of parents. Takes time and memory in
+        proportion to the number of checkpoints, whatever they depend on.
+        """
+        distances, order = self._distances()
         found: set[Name] = set()
-        walked: set[tuple[Name, str | None]] = set()
-        for name, farthest in self._dependent.items():
-            # Most checkpoints share the way to their ancestor: it is walked once.
-            while (name, farthest) not in walked and name[1] != farthest:
-                walked.add((name, farthest))
-                name = (name[0], self._parents[name])
-                if name not in self._parents:
-                    break
-                found.add(name)
+        for name in order:
+            if distance := distances.get(name, 0):
+                parent = self._parent(name)
+                if parent in self._parents:
+                    found.add(parent)
+                    distances[parent] = max(distances.get(parent, 0), distance - 1)
+        self._walk_rings(distances.keys() - order, distances, found)
         return found
+
+    def _parent(self, name: Name) -> Name:
+        return name[0], self._parents[name]
+
+    def _distances(self) -> tuple[dict[Name, int], dict[Name, None]]:
+        """How many parents each dependent checkpoint needs; and the checkpoints outside of rings, children first."""
+        everything = len(self._parents)
+        distances = {name: 0 if name[1] == far else everything for name, far in self._dependent.items()}
+        children: defaultdict[Name, list[Name]] = defaultdict(list)
+        for name in self._parents:
+            children[self._parent(name)].append(name)
+        roots = [name for name in self._parents if self._parent(name) not in self._parents]
+        order: dict[Name, None] = {}
+        way: dict[str, int] = {}  # from a root to where the walk is: the places of checkpoint_ids, in order
+        left = [(root, False) for root in roots]
+        while left:
+            name, is_done = left.pop()
+            if is_done:
+                way.popitem()
+                order[name] = None
+                continue
+            way[name[1]] = place = len(way)
+            if (far := self._dependent.get(name)) in way and far is not None:
+                distances[name] = place - way[far]
+            left.append((name, True))
+            left.extend((child, False) for child in children.get(name, ()))
+        return distances, order
+
+    def _walk_rings(self, names: Iterable[Name], distances: Mapping[Name, int], found: set[Name]) -> None:
+        """Add all ancestors of these checkpoints, whose parents lead into rings."""
+        walked: set[Name] = set()
+        for start in names:
+            name = start
+            while name not in walked and (name != start or distances[start]):
+                walked.add(name)
+                name = self._parent(name)
+                found.add(name)
