@@ -53,10 +53,16 @@ async def put_terms(keeper: Keeper, tenant: str, session_id: str) -> str:
 
 
 async def delete_strays(keeper: Keeper, key: bytes) -> str:
-    """Delete all rows under a key that no session has."""
+    """Delete all rows under a key that no session has.
+
+    Raises LostRace where a save begins the session meanwhile. It may have put some of its rows in place of these.
+    """
     if await keeper.executor.fetch("session_of_key", {"key": key}):
         return "belong to a session by now"
+    # Saves to this key wait for the row of its session, so that none of them loses what it has written.
+    await keeper.put(Session(SessionRow(key, "", key.hex(), 0, 0), 0, is_new=True))
     for name in ("delete_all_checkpoints", "delete_all_segments", "delete_all_writes"):
         await keeper.executor.run_all(name, [{"key": key}])
+    await keeper.executor.run_all("delete_session", [{"key": key}])
     await keeper.executor.forget_stray_terms()
     return "are deleted"
