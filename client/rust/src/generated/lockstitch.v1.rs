@@ -1044,6 +1044,11 @@ pub struct SessionSummary {
     /// Grows with every change.
     #[prost(uint64, tag = "11")]
     pub revision: u64,
+    /// Set where the stored row of the session is damaged (DATA_LOSS): nothing else
+    /// of this summary can be trusted then. Other sessions of the list are not
+    /// affected.
+    #[prost(message, optional, tag = "12")]
+    pub error: ::core::option::Option<Status>,
 }
 /// Answer of ListSessions.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1107,6 +1112,26 @@ pub struct ListCheckpointsRequest {
     /// Whether to give pending writes.
     #[prost(bool, tag = "13")]
     pub include_writes: bool,
+    /// Whether to leave damaged checkpoints out of `checkpoints` and name them in
+    /// `damaged`. Without it, a page that has one fails with DATA_LOSS.
+    #[prost(bool, tag = "14")]
+    pub skip_damaged: bool,
+}
+/// A checkpoint that cannot be given, since stored bytes of it are damaged.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DamagedCheckpoint {
+    /// Its session.
+    #[prost(string, tag = "1")]
+    pub session_id: ::prost::alloc::string::String,
+    /// Its namespace.
+    #[prost(string, tag = "2")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Its id.
+    #[prost(string, tag = "3")]
+    pub checkpoint_id: ::prost::alloc::string::String,
+    /// As Load fails: DATA_LOSS.
+    #[prost(message, optional, tag = "4")]
+    pub error: ::core::option::Option<Status>,
 }
 /// What a list says of a checkpoint beside the checkpoint.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1143,6 +1168,9 @@ pub struct ListCheckpointsResponse {
     /// `details\[i\]` is about `checkpoints\[i\]`.
     #[prost(message, repeated, tag = "4")]
     pub details: ::prost::alloc::vec::Vec<CheckpointDetails>,
+    /// Checkpoints of this page that are damaged, if skip_damaged is set.
+    #[prost(message, repeated, tag = "5")]
+    pub damaged: ::prost::alloc::vec::Vec<DamagedCheckpoint>,
 }
 /// Request of WalkAncestors.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
