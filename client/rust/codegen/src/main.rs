@@ -2,13 +2,21 @@
 //!
 //! `--check` writes nothing, and fails where the committed code is not what the contract gives.
 
-use std::{env, error::Error, fs, path::Path, process::ExitCode};
+use std::{
+    env,
+    error::Error,
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 const FILES: [&str; 4] = ["checkpoint", "checkpoint_service", "session_service", "error"];
 const OUTPUT: &str = "lockstitch.v1.rs";
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
-    let crate_root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no parent")?;
+    // Told by cargo at every run: checkouts share what cargo builds, so this program may be that of another one.
+    let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("this is run by `cargo run`")?);
+    let crate_root = package.parent().ok_or("no parent")?;
     let committed = crate_root.join("src/generated").join(OUTPUT);
     let generated = generate(&crate_root.join("../../proto"))?;
     if !env::args().any(|argument| argument == "--check") {
