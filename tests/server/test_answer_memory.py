@@ -65,3 +65,26 @@ async def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Failure, match="connection_answer_bytes") as caught:
         await memory.reserve(ONE, 1)
     assert caught.value.reason is Reason.OVERLOADED
+
+
+async def test_small_answers_let_a_large_one_of_their_connection_go_first() -> None:
+    memory = AnswerMemory(1000, 100)
+    small = await memory.reserve(ONE, 50)
+    large = asyncio.create_task(memory.reserve(ONE, 90))
+    await asyncio.sleep(0)
+    assert await waits(memory, ONE, 10)
+    assert not await waits(memory, TWO, 10)
+    small.release()
+    await asyncio.wait_for(large, 30)
+    assert not await waits(memory, ONE, 10)
+
+
+async def test_small_answers_do_not_wait_long_for_a_large_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer_memory, "PASSED_SECONDS", 0.01)
+    memory = AnswerMemory(1000, 100)
+    await memory.reserve(ONE, 50)
+    large = asyncio.create_task(memory.reserve(ONE, 90))
+    await asyncio.sleep(0)
+    await asyncio.wait_for(memory.reserve(ONE, 10), 30)
+    assert not large.done()
+    large.cancel()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
 from lockstitch_server.core.errors import Failure, Reason
@@ -11,6 +12,8 @@ USUAL_BYTES = 1024 * 1024
 LEAST_BYTES = 64 * 1024
 """The same while more is."""
 WAIT_SECONDS = 30.0
+PASSED_SECONDS = 0.5
+"""How long a caller that finds memory free lets those of its connection go first who wait for more than is free."""
 
 K = TypeVar("K")
 
@@ -56,6 +59,8 @@ class AnswerMemory:
         self._held = 0
         self._tenants: Counter[str] = Counter()
         self._connections: Counter[Holder] = Counter()
+        self._waiting: Counter[Holder] = Counter()
+        """How many wait for memory."""
         self._freed = asyncio.Event()
 
     @property
@@ -65,13 +70,11 @@ class AnswerMemory:
 
     async def reserve(self, holder: Holder, size: int = 0) -> Reservation:
         """Set memory aside; 0: what answers usually take. Fails with OVERLOADED where none becomes free for long."""
+        if holder in self._waiting:
+            await self._let_pass(holder)
         size = size or (USUAL_BYTES if self._held < self._most // 2 else LEAST_BYTES)
         if not self._fits(holder, size):
-            try:
-                async with asyncio.timeout(WAIT_SECONDS):
-                    await self._room(holder, size)
-            except TimeoutError as error:
-                raise _untaken(self._most, self._most_of_connection) from error
+            await self._room(holder, size)
         self._held += size
         self._tenants[holder.tenant] += size
         self._connections[holder] += size
@@ -87,9 +90,26 @@ class AnswerMemory:
         self._freed.set()
 
     async def _room(self, holder: Holder, size: int) -> None:
-        while not self._fits(holder, size):
-            self._freed.clear()
-            await self._freed.wait()
+        """Wait until it is free. Fails with OVERLOADED."""
+        self._waiting[holder] += 1
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                while not self._fits(holder, size):
+                    self._freed.clear()
+                    await self._freed.wait()
+        except TimeoutError as error:
+            raise _untaken(self._most, self._most_of_connection) from error
+        finally:
+            _take(self._waiting, holder, 1)
+            self._freed.set()
+
+    async def _let_pass(self, holder: Holder) -> None:
+        """Wait a little for those who wait: many small answers would else keep a large one waiting for ever."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PASSED_SECONDS):
+                while holder in self._waiting:
+                    self._freed.clear()
+                    await self._freed.wait()
 
     def _fits(self, holder: Holder, size: int) -> bool:
         mine = self._connections.get(holder, 0)
