@@ -116,7 +116,8 @@ class Limits(_Group):
         default=500_000,
         ge=1000,
         le=100_000_000,
-        description="Most fields of a request above 256 KiB, those of messages within it included.",
+        description="Most fields of a request above 256 KiB, those of messages within it included. "
+        "A SaveStream message with more ends its call.",
     )
     max_metadata_entries: int = Field(default=64, ge=0, le=10_000, description="Most metadata entries of a checkpoint.")
     max_metadata_bytes: Bytes = _size(
