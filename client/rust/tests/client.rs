@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 use futures_util::{StreamExt, TryStreamExt, future::join_all};
 use lockstitch::{
     BlobList, Checkpoint, Client, Code, CustomChannel, ErrorReason, ListCheckpointsRequest, LoadRequest, Message,
-    SaveOutcome, SaveRequest, Timestamp, TypedBlob, custom_channel::Value,
+    ReleaseLeaseRequest, SaveOutcome, SaveRequest, Timestamp, TypedBlob, custom_channel::Value,
 };
 use support::Server;
 
@@ -212,8 +212,10 @@ async fn a_lease_that_is_lost_is_told_of() {
     let server = Server::start().await;
     let client = server.client();
     let mut lease = client.hold_lease("s", "one", Duration::from_secs(1)).await.unwrap();
-    // The same holder asks again: its old token is void.
-    let _newer = client.hold_lease("s", "one", Duration::from_secs(30)).await.unwrap();
+    // Somebody gives it back, and another takes it.
+    let given_back = ReleaseLeaseRequest { session_id: "s".into(), lease_token: lease.token() };
+    assert!(client.release_lease(given_back).await.unwrap().released);
+    let _newer = client.hold_lease("s", "two", Duration::from_secs(30)).await.unwrap();
     let why = tokio::time::timeout(Duration::from_secs(60), lease.lost()).await.unwrap();
     assert_eq!(why.reason(), ErrorReason::LeaseLost);
     assert!(lease.save(checkpoint("s", 1)).await.unwrap_err().is_fenced());
