@@ -30,7 +30,7 @@ PROXIES = {
 }
 
 
-ONES = [language for language in LANGUAGES if language.name in ("python", "go", "typescript")]
+ONES = [language for language in LANGUAGES if language.name in ("python", "go", "rust", "typescript")]
 """Those whose clients do so."""
 
 

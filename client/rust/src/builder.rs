@@ -12,7 +12,11 @@ use crate::{
 };
 
 const TIMEOUT: Duration = Duration::from_secs(30);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
+/// How gRPC marks an address whose name DNS knows, as all names here.
+const DNS: &str = "dns:///";
+/// How long one attempt to connect may take.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Settings of a [`Client`]; see [`Client::builder`].
 #[derive(Clone, Debug)]
@@ -21,6 +25,7 @@ pub struct Builder {
     target: String,
     metadata: Vec<(String, String)>,
     timeout: Duration,
+    connect_timeout: Duration,
     retry: Option<RetryPolicy>,
     delta: Option<DeltaPolicy>,
     stream: bool,
@@ -34,6 +39,7 @@ impl Builder {
             target,
             metadata: Vec::new(),
             timeout: TIMEOUT,
+            connect_timeout: CONNECT_TIMEOUT,
             retry: Some(RetryPolicy::default()),
             delta: Some(DeltaPolicy::default()),
             stream: true,
@@ -61,6 +67,13 @@ impl Builder {
     /// How long a call may take, retries and all; 30 seconds unless told. Of a stream: how long nothing may come.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// How long calls wait for the client's first connection before they fail with UNAVAILABLE; 1.5 seconds by default.
+    /// Once the client has been connected, calls wait for a server that is away until their timeout.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
         self
     }
 
@@ -113,7 +126,8 @@ impl Builder {
     ///
     /// Fails with INVALID_ARGUMENT where a setting makes no sense.
     pub fn build(self) -> Result<Client, Error> {
-        let transport = Arc::new(Transport::new(self.endpoint()?, self.all_metadata()?));
+        let transport =
+            Arc::new(Transport::new(self.endpoint()?, self.target.clone(), self.connect_timeout, self.all_metadata()?));
         let lanes = self.stream.then(|| Lanes::new(Arc::clone(&transport), self.retry));
         let memory = self.delta.map(Memory::new);
         let shared = Shared { transport, retry: self.retry, memory, lanes, saving: Arc::default() };
@@ -121,11 +135,13 @@ impl Builder {
     }
 
     fn endpoint(&self) -> Result<Endpoint, Error> {
-        let known = ["http://", "https://", "unix:"].iter().any(|scheme| self.target.starts_with(scheme));
-        let target = if known { self.target.clone() } else { format!("{}{}", self.scheme(), self.target) };
+        check_target(&self.target)?;
+        let named = self.target.strip_prefix(DNS).unwrap_or(&self.target);
+        let known = ["http://", "https://", "unix:"].iter().any(|scheme| named.starts_with(scheme));
+        let target = if known { named.to_owned() } else { format!("{}{named}", self.scheme()) };
         let endpoint = Endpoint::from_shared(target.clone())
             .map_err(|error| Error::invalid(format!("target {:?}: {error}", self.target)))?
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(ATTEMPT_TIMEOUT)
             .tcp_nodelay(true);
         self.secured(endpoint, &target)
     }
@@ -171,5 +187,25 @@ impl Builder {
             all.append(name, value);
         }
         Ok(all)
+    }
+}
+
+/// Fails for an address that could only be completed by guessing: one without a host or a port.
+fn check_target(target: &str) -> Result<(), Error> {
+    if target.starts_with("unix:") {
+        return Ok(());
+    }
+    let address = ["http://", "https://", DNS].iter().find_map(|scheme| target.strip_prefix(scheme)).unwrap_or(target);
+    let address = address.split('/').next().unwrap_or_default();
+    let (host, port) = match address.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.starts_with('[') => (host, port),
+        _ => (address, ""),
+    };
+    let refused =
+        |what: &str| Err(Error::invalid(format!("target {target:?} {what}: write host:port, such as 127.0.0.1:50051")));
+    match (host, port.parse::<u16>()) {
+        ("", _) => refused("has no host"),
+        (_, Ok(1..)) => Ok(()),
+        _ => refused("has no port"),
     }
 }

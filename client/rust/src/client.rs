@@ -29,7 +29,9 @@ pub type Stream<T> = BoxStream<'static, Result<T, Error>>;
 
 /// A client of a Lockstitch server. Cheap to clone; all clones share the connection and what they remember.
 ///
-/// Calls wait for a server that is away, and are repeated, for as long as the timeout. They need a Tokio runtime.
+/// The first call connects, and fails with UNAVAILABLE within the [connect timeout](Builder::connect_timeout) where there is
+/// no server; [`wait_ready`](Self::wait_ready) waits for one that has yet to start. Once the client has been connected, calls
+/// wait for a server that is away, and are repeated, for as long as the timeout. They need a Tokio runtime.
 #[derive(Clone)]
 pub struct Client {
     pub(crate) shared: Arc<Shared>,
@@ -53,7 +55,7 @@ impl fmt::Debug for Client {
 impl Client {
     /// A client with the usual settings. The connection is made by its first call.
     ///
-    /// target: `host:port` or `http://host:port`, `https://host:port`, or `unix:///path/of/socket`.
+    /// target: `host:port`, `dns:///host:port`, `http://host:port`, `https://host:port`, or `unix:///path/of/socket`.
     pub fn connect(target: impl Into<String>) -> Result<Self, Error> {
         Self::builder(target).build()
     }
@@ -243,6 +245,11 @@ impl Client {
 }
 
 impl Shared {
+    /// Return when there is a connection, or has ever been one; see [`Builder::connect_timeout`].
+    pub(crate) async fn first_connection(&self, deadline: Deadline) -> Result<(), Error> {
+        self.transport.first_connection(deadline, self.retry.is_some()).await
+    }
+
     /// One answer, over as many attempts as it takes and there is time for.
     pub(crate) async fn call<A: Message + Default + 'static>(
         &self,
@@ -250,11 +257,19 @@ impl Shared {
         body: bytes::Bytes,
         deadline: Deadline,
     ) -> Result<A, Error> {
+        if path != rpcs::HEALTH.path {
+            self.first_connection(deadline).await?;
+        }
         let mut attempts = Attempts::new(self.retry, deadline);
         let mut fault = None;
         loop {
             match self.transport.unary(path, body.clone(), deadline).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    if path == rpcs::HEALTH.path {
+                        self.transport.answered().await;
+                    }
+                    return Ok(answer);
+                }
                 Err(error) if error.code() == tonic::Code::DeadlineExceeded => {
                     return Err(match fault {
                         Some(fault) => Error::deadline(deadline.timeout, Some(fault)),

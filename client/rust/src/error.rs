@@ -23,6 +23,8 @@ struct Inner {
     message: String,
     metadata: BTreeMap<String, String>,
     retry_after: Option<Duration>,
+    /// There is no connection, and the time to wait for one is over.
+    no_connection: bool,
 }
 
 /// google.rpc.RetryInfo on the wire.
@@ -100,7 +102,14 @@ impl Error {
             message: message.into(),
             metadata: BTreeMap::new(),
             retry_after: None,
+            no_connection: false,
         }))
+    }
+
+    pub(crate) fn no_connection(target: &str, cause: &str) -> Self {
+        let mut error = Self::new(Code::Unavailable, format!("no connection to {target}: {cause}"));
+        error.0.no_connection = true;
+        error
     }
 
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
@@ -114,7 +123,7 @@ impl Error {
 
     /// Whether a call that ended so may be repeated: nothing was done, or doing it again changes nothing.
     pub(crate) fn is_retryable(&self) -> bool {
-        self.0.code != Code::DeadlineExceeded && self.is_transient()
+        self.0.code != Code::DeadlineExceeded && !self.0.no_connection && self.is_transient()
     }
 
     /// Whether a delta could not be applied, so that the full state has to follow.
@@ -165,7 +174,7 @@ impl From<Status> for Error {
         if let Some(source) = status.source() {
             let local = matches!(status.code(), Code::ResourceExhausted | Code::OutOfRange);
             let code = if local { status.code() } else { Code::Unavailable };
-            return Self::new(code, explain(status.message(), source));
+            return Self::new(code, explain(status.message(), Some(source)));
         }
         let mut error = Self::new(status.code(), status.message());
         if let Ok(details) = v1::Status::decode(status.details()) {
@@ -180,9 +189,9 @@ impl From<Status> for Error {
 }
 
 /// A message with the causes behind it, each once.
-fn explain(message: &str, source: &(dyn StdError + 'static)) -> String {
+pub(crate) fn explain(message: &str, source: Option<&(dyn StdError + 'static)>) -> String {
     let mut text = message.to_owned();
-    let mut next = Some(source);
+    let mut next = source;
     while let Some(cause) = next {
         let said = cause.to_string();
         if !text.contains(&said) {

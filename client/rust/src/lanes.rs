@@ -94,7 +94,7 @@ impl Lanes {
                 if !self.streams.work.load(Ordering::Relaxed) {
                     self.streams.avoid(); // there may be a proxy that waits for the end of the stream
                 }
-                Some(Err(Error::deadline(deadline.timeout, None)))
+                Some(Err(self.transport.too_late(deadline).await))
             }
         }
     }

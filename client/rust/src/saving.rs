@@ -28,6 +28,7 @@ pub(crate) async fn save(
     let Some(checkpoint) = &request.checkpoint else {
         return Err(Error::invalid("checkpoint: is required"));
     };
+    shared.first_connection(deadline).await?;
     let way = Way { shared, session_id: checkpoint.session_id.clone(), deadline, streamed };
     match &shared.memory {
         Some(memory) if request.delta.is_none() && request.base_checkpoint_id.is_empty() => {

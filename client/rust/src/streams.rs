@@ -59,6 +59,7 @@ impl<F: Flow> Reading<F> {
                 let Some(request) = self.flow.request() else {
                     return Ok(None);
                 };
+                self.client.shared.first_connection(self.deadline).await?;
                 let opening = self.client.shared.transport.stream(F::PATH, request.into(), self.deadline);
                 match opening.await {
                     Ok(answers) => self.answers = Some(answers),

@@ -153,7 +153,8 @@ async fn a_server_that_is_not_there_is_waited_for_and_told_of() {
     let once = Client::builder(server.target()).retry(None).build().unwrap();
     assert_eq!(once.load_latest("s").await.unwrap_err().code(), Code::Unavailable);
 
-    let patient = Client::builder(server.target()).timeout(Duration::from_secs(60)).build().unwrap();
+    let minute = Duration::from_secs(60);
+    let patient = Client::builder(server.target()).timeout(minute).connect_timeout(minute).build().unwrap();
     let waiting = tokio::spawn(async move { patient.save(checkpoint("s", 1)).await });
     tokio::time::sleep(Duration::from_millis(300)).await;
     server.begin();
@@ -231,4 +232,72 @@ fn settings_that_make_no_sense_are_refused() {
     assert!(!secret.to_string().contains("sec"), "no secret in an error");
     let plain = Client::builder("http://127.0.0.1:1").server_name("x").build().unwrap_err();
     assert!(plain.message().contains("https"), "{plain}");
+}
+
+#[tokio::test]
+async fn the_first_call_reports_that_there_is_no_server() {
+    let forever = Duration::from_secs(3600);
+    for builder in [
+        Client::builder("127.0.0.1:1").timeout(forever),
+        Client::builder("127.0.0.1:1").timeout(forever).retry(None),
+        Client::builder("127.0.0.1:1").timeout(Duration::from_millis(300)).connect_timeout(forever),
+    ] {
+        let client = builder.build().unwrap();
+        let save = client.save(Checkpoint { session_id: "s".into(), ..Default::default() });
+        let load = client.load_latest("s");
+        let (save, load) = tokio::join!(save, load);
+        let listed = client.load_latest_many(["s"]).next().await.unwrap();
+        for error in [save.unwrap_err(), load.unwrap_err(), listed.unwrap_err()] {
+            assert_eq!(error.code(), tonic::Code::Unavailable, "{error}");
+            assert!(error.message().starts_with("no connection to 127.0.0.1:1: "), "{error}");
+            assert!(error.message().contains("refused"), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn calls_that_end_without_an_answer_say_whether_there_is_a_connection() {
+    let mut server = Server::start().await;
+    let client = Client::builder(server.target()).timeout(Duration::from_secs(60)).build().unwrap();
+    client.save(checkpoint("s", 1)).await.unwrap();
+    let hasty = client.with_timeout(Duration::from_millis(700));
+    server.signal("STOP");
+    let (load, save) = tokio::join!(hasty.load_latest("s"), hasty.save_streamed(checkpoint("s", 2)));
+    for error in [load.unwrap_err(), save.unwrap_err()] {
+        assert_eq!(error.code(), Code::DeadlineExceeded, "{error}");
+    }
+    server.signal("CONT");
+    server.kill();
+    let (load, save) = tokio::join!(hasty.load_latest("s"), hasty.save_streamed(checkpoint("s", 2)));
+    for error in [load.unwrap_err(), save.unwrap_err()] {
+        assert_eq!(error.code(), Code::Unavailable, "{error}");
+    }
+}
+
+#[test]
+fn addresses_that_would_be_completed_by_guessing_are_refused() {
+    for target in [
+        "127.0.0.1:50051",
+        "dns:///lockstitch:1",
+        "http://lockstitch:1",
+        "[::1]:50051",
+        "unix:/run/lockstitch.sock",
+        "unix:///run/lockstitch.sock",
+    ] {
+        Client::connect(target).unwrap();
+    }
+    for (target, said) in [
+        ("", "has no host"),
+        ("lockstitch", "has no port"),
+        ("http://lockstitch", "has no port"),
+        ("dns:///lockstitch", "has no port"),
+        ("::1", "has no port"),
+        ("[::1]", "has no port"),
+        ("lockstitch:65536", "has no port"),
+        (":50051", "has no host"),
+    ] {
+        let error = Client::connect(target).unwrap_err();
+        assert_eq!(error.code(), tonic::Code::InvalidArgument);
+        assert!(error.message().contains(said), "{target}: {error}");
+    }
 }

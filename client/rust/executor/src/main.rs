@@ -58,6 +58,9 @@ impl Executor {
         if let Some(timeout) = millis(args, "timeout_ms") {
             builder = builder.timeout(timeout);
         }
+        if let Some(timeout) = millis(args, "connect_timeout_ms") {
+            builder = builder.connect_timeout(timeout);
+        }
         if let Some(key) = text(args, "api_key") {
             builder = builder.bearer(key);
         }
