@@ -21,6 +21,9 @@ def compare(expected: Any, actual: Any, key: str = "", path: str = "") -> None:
         _compare_message(expected, actual, key, path)
     elif isinstance(expected, dict):
         _require(isinstance(actual, dict), expected, actual, path)
+        if key == "error":
+            compare_error(expected, actual)
+            return
         for name, value in expected.items():
             compare(value, actual.get(name), name, f"{path}.{name}")
     elif isinstance(expected, list):

@@ -93,6 +93,7 @@ def extreme_checkpoint(**fields: object) -> Checkpoint:
         updated_channels=["messages", "", "messages"],
         metadata=JSON_TEXTS,
         header=TypedBlob(type="é", data=bytes(range(256))),
+        depends_on="0",
     )
     checkpoint.MergeFrom(Checkpoint())
     for name, value in fields.items():
