@@ -30,11 +30,7 @@ PROXIES = {
 }
 
 
-ONES = [language for language in LANGUAGES if language.name in ("python", "go", "rust", "typescript")]
-"""Those whose clients do so."""
-
-
-@pytest.fixture(params=ONES, ids=lambda language: language.name)
+@pytest.fixture(params=LANGUAGES, ids=lambda language: language.name)
 def language(request: pytest.FixtureRequest) -> Language:
     language: Language = request.param
     return language

@@ -85,7 +85,8 @@ final class Errors {
     Metadata trailers = io.grpc.Status.trailersFromThrowable(error);
     byte[] data = trailers == null ? null : trailers.get(DETAILS);
     io.grpc.Status status = statusOf(error);
-    return make(status.getCode(), status.getDescription(), parsed(data), error);
+    String text = data == null ? describe(status) : status.getDescription();
+    return make(status.getCode(), text, parsed(data), error);
   }
 
   /** The exception for a failure that is told inside an answer. */
@@ -102,6 +103,32 @@ final class Errors {
     boolean reset = error instanceof CancelledException && error.reason().isEmpty();
     String told = "cancelled by the server: " + error.detail();
     return reset ? of(Code.UNAVAILABLE, told, error) : error;
+  }
+
+  static LockstitchException noConnection(String target, String cause) {
+    String text = "no connection to " + target + ": " + cause;
+    return new NoConnectionException(
+        new ErrorDetails(Code.UNAVAILABLE, text, "", Map.of(), java.time.Duration.ZERO, null));
+  }
+
+  /** The reason why a call found no connection. */
+  static String cause(Throwable error) {
+    io.grpc.Status status = statusOf(error);
+    return status.getCode() == Code.UNAVAILABLE ? describe(status) : "nothing answers there";
+  }
+
+  /**
+   * The description of a status, and of an UNAVAILABLE one its cause: gRPC describes every failure
+   * of a connection as "io exception", and only the cause says "Connection refused".
+   */
+  private static String describe(io.grpc.Status status) {
+    String text = status.getDescription() == null ? "" : status.getDescription();
+    Throwable cause = status.getCause();
+    if (status.getCode() != Code.UNAVAILABLE || cause == null) {
+      return text;
+    }
+    String why = cause.getMessage() == null ? cause.toString() : cause.getMessage();
+    return text.isEmpty() ? why : text + ": " + why;
   }
 
   static LockstitchException of(Code code, String message, Throwable cause) {

@@ -47,9 +47,10 @@ import java.util.concurrent.CompletableFuture;
 import java.util.stream.IntStream;
 
 /**
- * A client, which any number of threads may share. The connection is opened by the first call, and
- * a server that is not there yet, or is restarting, is waited for. Every failed call throws a
- * {@link LockstitchException}.
+ * A client, which any number of threads may share. The connection is opened by the first call,
+ * which throws {@link NoConnectionException} where there is no server. From the first connection
+ * on, a server that is away or restarting is waited for. Every failed call throws a {@link
+ * LockstitchException}.
  *
  * <p>Integers of 64 bits are Java's signed {@code long}. Steps go up to 2^63-1, so they are never
  * negative. Revisions, concurrency limits, lease tokens and the versions that a node has seen may
@@ -90,6 +91,7 @@ public final class LockstitchClient implements AutoCloseable {
    *
    * @param target where the server is, such as "127.0.0.1:50051", "unix:/run/lockstitch.sock" or
    *     "dns:///lockstitch:50051"; a name with many addresses spreads the calls over all of them
+   * @throws IllegalArgumentException for a URL, or an address without a port
    */
   public static Builder builder(String target) {
     return new Builder(target);
@@ -375,11 +377,13 @@ public final class LockstitchClient implements AutoCloseable {
     final Map<String, String> metadata = new LinkedHashMap<>();
     Tls tls;
     Duration timeout = Duration.ofSeconds(30);
+    Duration connectTimeout = Duration.ofMillis(1500);
     RetryPolicy retry = RetryPolicy.DEFAULT;
     DeltaPolicy delta = DeltaPolicy.DEFAULT;
     boolean stream = true;
 
     private Builder(String target) {
+      Target.check(target);
       this.target = target;
     }
 
@@ -407,6 +411,17 @@ public final class LockstitchClient implements AutoCloseable {
     public Builder timeout(Duration most) {
       new Budget(most);
       timeout = most;
+      return this;
+    }
+
+    /**
+     * How long calls wait for the client's first connection, before they throw {@link
+     * NoConnectionException}; 1.5 seconds unless given. Once the client has been connected, calls
+     * wait for a server that is away until their timeout.
+     */
+    public Builder connectTimeout(Duration most) {
+      new Budget(most);
+      connectTimeout = most;
       return this;
     }
 

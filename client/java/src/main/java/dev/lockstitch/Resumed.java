@@ -162,7 +162,7 @@ public final class Resumed<T> implements Iterable<T>, AutoCloseable {
     try {
       return attempts.read(this);
     } catch (CancelledException error) {
-      throw silent.get() ? Budget.outOfTime(null) : error;
+      throw silent.get() ? caller.transport.late(Budget.outOfTime(null)).join() : error;
     } finally {
       dog.cancel(false);
     }

@@ -42,7 +42,7 @@ public record RetryPolicy(Duration initialBackoff, Duration maxBackoff, double m
   static long pauseNanos(RetryPolicy policy, LockstitchException error, int failures) {
     boolean passing =
         error instanceof UnavailableException || error instanceof RateLimitedException;
-    if (policy == null || !passing) {
+    if (policy == null || !passing || error instanceof NoConnectionException) {
       return -1;
     }
     return Math.max(policy.backoffNanos(failures), error.retryDelay().toNanos());

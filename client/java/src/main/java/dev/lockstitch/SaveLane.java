@@ -94,6 +94,7 @@ final class SaveLane {
       unsent.put(item.number, item);
     }
     var alarm = schedule(() -> expire(item), budget.remaining());
+    transport.guardFirst(item.answer::completeExceptionally, item.answer);
     item.answer.whenComplete(
         (given, error) -> {
           alarm.cancel(false);
@@ -278,7 +279,11 @@ final class SaveLane {
       sent = item.sent;
       why = Budget.outOfTime(fault);
     }
-    if (!item.answer.completeExceptionally(why) || !sent) {
+    if (item.answer.isDone()) {
+      return;
+    }
+    transport.late(why).thenAccept(item.answer::completeExceptionally);
+    if (!sent) {
       return;
     }
     owner.avoidStreams(true); // there may be a proxy that waits for the end of the stream

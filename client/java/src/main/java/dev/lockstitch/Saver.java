@@ -156,7 +156,15 @@ final class Saver implements SaveLane.Owner {
     if (before == null) {
       go.run();
     } else {
-      Runnable late = () -> answer.completeExceptionally(Budget.outOfTime(null));
+      Runnable late =
+          () -> {
+            if (!answer.isDone()) {
+              caller
+                  .transport
+                  .late(Budget.outOfTime(null))
+                  .thenAccept(answer::completeExceptionally);
+            }
+          };
       caller.transport.scheduler.schedule(late, budget.remaining(), TimeUnit.NANOSECONDS);
       before.whenComplete((given, error) -> go.run());
     }

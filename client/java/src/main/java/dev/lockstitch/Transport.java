@@ -1,6 +1,8 @@
 package dev.lockstitch;
 
 import dev.lockstitch.v1.CheckpointServiceGrpc;
+import dev.lockstitch.v1.LoadLatestRequest;
+import dev.lockstitch.v1.LoadLatestResponse;
 import dev.lockstitch.v1.SaveStreamRequest;
 import dev.lockstitch.v1.SaveStreamResponse;
 import io.grpc.CallOptions;
@@ -15,6 +17,7 @@ import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
 import io.grpc.Status.Code;
 import io.grpc.netty.shaded.io.grpc.netty.NettyChannelBuilder;
+import io.grpc.netty.shaded.io.netty.channel.ChannelOption;
 import io.grpc.netty.shaded.io.netty.channel.EventLoopGroup;
 import io.grpc.netty.shaded.io.netty.channel.epoll.EpollDomainSocketChannel;
 import io.grpc.netty.shaded.io.netty.channel.epoll.EpollEventLoopGroup;
@@ -29,11 +32,16 @@ import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Consumer;
 
 /** Single calls over gRPC. What goes wrong is told as LockstitchException. */
 final class Transport {
   private static final String UNIX = "unix:";
   private static final long POKE_MS = 250;
+  private static final long PROBE_MS = 400;
+
+  /** How long one attempt to connect may take. */
+  private static final int ATTEMPT_MS = 3000;
 
   /** How long nothing has to come before a connection is given up. */
   private static final long PATIENCE_NANOS = TimeUnit.SECONDS.toNanos(1);
@@ -45,6 +53,7 @@ final class Transport {
   private final ScheduledFuture<?> poking;
   private EventLoopGroup group; // of a Unix socket; gRPC has its own for others
   private volatile long lastAnswer = System.nanoTime();
+  private volatile boolean connected; // once, at least
   private volatile boolean closed;
 
   Transport(LockstitchClient.Builder settings) {
@@ -67,8 +76,81 @@ final class Transport {
     long begun = System.nanoTime();
     CompletableFuture<A> answer = new CompletableFuture<>();
     underWay.incrementAndGet();
-    ClientCalls.asyncUnaryCall(call(method, budget), request, new Single<>(this, answer));
-    return answer.whenComplete((given, error) -> ended(begun, error));
+    ClientCall<Q, A> call = call(method, budget);
+    ClientCalls.asyncUnaryCall(call, request, new Single<>(this, answer));
+    guardFirst(answer::completeExceptionally, answer);
+    answer.whenComplete(
+        (given, error) -> {
+          if (error instanceof NoConnectionException) {
+            call.cancel("no connection", null);
+          }
+          ended(begun, error);
+        });
+    return answer
+        .handle((given, error) -> error == null ? answer : failedLate(error, answer))
+        .thenCompose(next -> next);
+  }
+
+  private <A> CompletableFuture<A> failedLate(Throwable error, CompletableFuture<A> answer) {
+    return error instanceof DeadlineExceededException late
+        ? late(late).thenCompose(CompletableFuture::failedFuture)
+        : answer;
+  }
+
+  /**
+   * Fails a call when the time to connect is up and there has never been a connection, so that the
+   * first call reports a wrong address. {@code done}: completes when the call is over.
+   */
+  void guardFirst(Consumer<LockstitchException> fail, CompletableFuture<?> done) {
+    if (!hasConnected()) {
+      Runnable look =
+          () -> {
+            if (!hasConnected() && !closed) {
+              noConnection().thenAccept(fail);
+            }
+          };
+      long nanos = settings.connectTimeout.toNanos();
+      var alarm = scheduler.schedule(look, nanos, TimeUnit.NANOSECONDS);
+      done.whenComplete((given, error) -> alarm.cancel(false));
+    }
+  }
+
+  /** The failure of a call that is out of time: NoConnectionException if there is no connection. */
+  CompletableFuture<LockstitchException> late(LockstitchException error) {
+    boolean reachable = closed || channel.getState(false) == ConnectivityState.READY;
+    return reachable ? CompletableFuture.completedFuture(error) : noConnection();
+  }
+
+  private boolean hasConnected() {
+    connected |= channel.getState(false) == ConnectivityState.READY;
+    return connected;
+  }
+
+  /** The reason why there is no connection. gRPC gives it only to calls that do not wait. */
+  private CompletableFuture<LockstitchException> noConnection() {
+    CompletableFuture<LockstitchException> told = new CompletableFuture<>();
+    CallOptions options =
+        CallOptions.DEFAULT
+            .withDeadlineAfter(PROBE_MS, TimeUnit.MILLISECONDS)
+            .withoutWaitForReady();
+    var probe = channel.newCall(CheckpointServiceGrpc.getLoadLatestMethod(), options);
+    StreamObserver<LoadLatestResponse> observer =
+        new StreamObserver<>() {
+          @Override
+          public void onNext(LoadLatestResponse answer) {}
+
+          @Override
+          public void onCompleted() {
+            told.complete(Errors.noConnection(settings.target, "it came too late"));
+          }
+
+          @Override
+          public void onError(Throwable error) {
+            told.complete(Errors.noConnection(settings.target, Errors.cause(error)));
+          }
+        };
+    ClientCalls.asyncUnaryCall(probe, LoadLatestRequest.getDefaultInstance(), observer);
+    return told;
   }
 
   /** Answers, as they come. To be closed. */
@@ -94,6 +176,7 @@ final class Transport {
   }
 
   void answered() {
+    connected = true;
     lastAnswer = System.nanoTime();
   }
 
@@ -201,8 +284,19 @@ final class Transport {
   private NettyChannelBuilder overNetwork() {
     var credentials =
         settings.tls == null ? InsecureChannelCredentials.create() : settings.tls.credentials();
-    return NettyChannelBuilder.forTarget(settings.target, credentials)
-        .defaultLoadBalancingPolicy("round_robin");
+    NettyChannelBuilder builder =
+        NettyChannelBuilder.forTarget(settings.target, credentials)
+            .withOption(ChannelOption.CONNECT_TIMEOUT_MILLIS, ATTEMPT_MS)
+            .defaultLoadBalancingPolicy("round_robin");
+    if (Target.isLocal(settings.target)) {
+      builder.proxyDetector(address -> null); // none reaches what is on this machine only
+    }
+    return Target.isName(settings.target) ? fresh(builder) : builder;
+  }
+
+  @SuppressWarnings("deprecation") // what replaces it is for all channels of the JVM
+  private NettyChannelBuilder fresh(NettyChannelBuilder builder) {
+    return builder.nameResolverFactory(new FreshNames(settings.target));
   }
 
   @SuppressWarnings("deprecation") // what replaces the group is not in older versions of Netty
@@ -248,6 +342,8 @@ final class Transport {
     private final Iterator<A> answers;
     private final long begun = System.nanoTime();
     private final Context context = Context.current();
+    private final CompletableFuture<Void> over = new CompletableFuture<>();
+    private volatile LockstitchException lost; // there is no connection
     private volatile boolean cancelled; // by this client
 
     Answers(Transport transport, ClientCall<?, A> call, Iterator<A> answers) {
@@ -255,6 +351,12 @@ final class Transport {
       this.call = call;
       this.answers = answers;
       transport.underWay.incrementAndGet();
+      transport.guardFirst(this::lose, over);
+    }
+
+    private void lose(LockstitchException error) {
+      lost = error;
+      cancel("no connection");
     }
 
     /** The next answer; null: there is none. */
@@ -264,10 +366,15 @@ final class Transport {
         transport.answered();
         return answer;
       } catch (RuntimeException error) {
+        if (lost != null) {
+          throw lost;
+        }
         LockstitchException failure =
             cancelled ? Errors.from(error) : transport.failure(error, context);
         if (failure instanceof DeadlineExceededException) {
+          LockstitchException told = transport.late(failure).join();
           transport.renew(begun);
+          throw told;
         }
         throw failure;
       }
@@ -281,6 +388,7 @@ final class Transport {
 
     @Override
     public void close() {
+      over.complete(null);
       transport.underWay.decrementAndGet();
       cancel("nobody reads on");
     }

@@ -43,7 +43,8 @@ final class Server implements AutoCloseable {
     builder.environment().keySet().removeIf(name -> name.startsWith("LOCKSTITCH"));
     builder.directory(directory.toFile()).redirectErrorStream(true);
     process = builder.redirectOutput(directory.resolve("log").toFile()).start();
-    try (LockstitchClient client = LockstitchClient.builder(target).timeout(START).build()) {
+    try (LockstitchClient client =
+        LockstitchClient.builder(target).timeout(START).connectTimeout(START).build()) {
       client.loadLatest("ready");
     }
     return this;

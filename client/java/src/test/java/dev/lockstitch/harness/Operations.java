@@ -81,6 +81,9 @@ final class Operations implements AutoCloseable {
     if (given.has("timeout_ms")) {
       builder.timeout(given.time("timeout_ms"));
     }
+    if (given.has("connect_timeout_ms")) {
+      builder.connectTimeout(given.time("connect_timeout_ms"));
+    }
     given.optionalText("api_key").ifPresent(builder::apiKey);
     if (given.has("tls")) {
       builder.tls(tls(given.object("tls")));

@@ -1,0 +1,60 @@
+package dev.lockstitch;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class TargetTest {
+  @ParameterizedTest
+  @CsvSource({
+    "http://db.example, db.example:50051",
+    "https://db.example:8443/path, db.example:8443",
+    "db.example, db.example:50051",
+    "db.example:, db.example:50051",
+    "db.example:99999, db.example:50051",
+    ":50051, 127.0.0.1:50051",
+    "::1, [::1]:50051",
+    "'', 127.0.0.1:50051",
+  })
+  void addressesThatGrpcWouldCompleteAreRefused(String target, String instead) {
+    var error =
+        assertThrows(IllegalArgumentException.class, () -> LockstitchClient.builder(target));
+    assertTrue(error.getMessage().contains('"' + instead + '"'), error.getMessage());
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "db.example:1",
+        "[::1]:50051",
+        "dns:///db.example:50051",
+        "dns:db.example:50051",
+        "unix:/run/lockstitch.sock"
+      })
+  void addressesAreTaken(String target) {
+    LockstitchClient.builder(target);
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "127.0.0.1:1, true, false",
+    "127.8.9.10:1, true, false",
+    "[::1]:1, true, false",
+    "LocalHost:1, true, true",
+    "unix:/run/lockstitch.sock, true, false",
+    "dns:///localhost:1, true, true",
+    "db.example:1, false, true",
+    "dns:///db.example:1, false, true",
+    "dns://10.0.0.1/db.example:1, false, false",
+    "127.example:1, false, true",
+    "10.0.0.1:1, false, false",
+  })
+  void addressesAreLocalOrNames(String target, boolean local, boolean name) {
+    assertEquals(local, Target.isLocal(target));
+    assertEquals(name, Target.isName(target));
+  }
+}
