@@ -115,9 +115,14 @@ final class Transport {
     }
   }
 
-  /** The failure of a call that is out of time: NoConnectionException if there is no connection. */
+  /**
+   * The failure of a call that is out of time: NoConnectionException if attempts to connect fail. A
+   * server that hangs is connected, or takes a new connection and sends nothing: that stays
+   * DEADLINE_EXCEEDED.
+   */
   CompletableFuture<LockstitchException> late(LockstitchException error) {
-    boolean reachable = closed || channel.getState(false) == ConnectivityState.READY;
+    boolean refused = channel.getState(false) == ConnectivityState.TRANSIENT_FAILURE;
+    boolean reachable = closed || (hasConnected() && !refused);
     return reachable ? CompletableFuture.completedFuture(error) : noConnection();
   }
 

@@ -1,6 +1,7 @@
 package dev.lockstitch;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -70,6 +71,8 @@ final class Server implements AutoCloseable {
     kill();
     try (Stream<Path> files = Files.walk(directory)) {
       files.sorted(Comparator.reverseOrder()).forEach(path -> path.toFile().delete());
+    } catch (UncheckedIOException error) {
+      close(); // a process of the server was still deleting files
     }
   }
 
