@@ -3,7 +3,6 @@
 import operator
 from typing import Annotated, Any
 
-import pytest
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -100,6 +99,8 @@ def history(graph: Graph, config: RunnableConfig) -> list[dict[str, Any]]:
 
 def noting(saver: BaseCheckpointSaver[Any], frequency: int) -> Graph:
     """A graph whose notes are a DeltaChannel."""
+    import pytest  # this module is also used where there is none
+
     delta = pytest.importorskip("langgraph.channels.delta").DeltaChannel
 
     def extend(old: list[str], writes: list[list[str]]) -> list[str]:

@@ -61,6 +61,8 @@ REASONS = [
     (Reason.RIGHT_MISSING, grpc.StatusCode.PERMISSION_DENIED, lockstitch.RightMissing),
     (Reason.TENANT_FORBIDDEN, grpc.StatusCode.PERMISSION_DENIED, lockstitch.TenantForbidden),
     (Reason.RATE_LIMITED, grpc.StatusCode.RESOURCE_EXHAUSTED, lockstitch.RateLimited),
+    (Reason.STORE_FULL, grpc.StatusCode.UNAVAILABLE, lockstitch.StoreUnavailable),
+    (Reason.STORE_READ_ONLY, grpc.StatusCode.UNAVAILABLE, lockstitch.StoreUnavailable),
 ]
 
 

@@ -174,7 +174,7 @@ def test_whatever_is_lean_is_the_same() -> None:
     compare()
     shares.assert_at_least(0.5, "saved")
     shares.assert_at_least(0.4, "lean")
-    shares.assert_at_least(0.08, "lean delta")
+    shares.assert_at_least(0.02, "lean delta")
     shares.assert_at_least(0.12, "lean state")
     shares.assert_at_least(0.02, "left to the plan")
 

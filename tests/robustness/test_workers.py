@@ -19,7 +19,7 @@ from tests.robustness.faults import arrived, locked, process_of
 from tests.robustness.ledger import Ledger
 from tests.robustness.workload import full_save
 from tests.robustness.writers import MOST_STEPS, Writer
-from tests.support.api import GrpcApi, grpc_api
+from tests.support.api import ApiError, GrpcApi, grpc_api
 from tests.support.postgres import has_ended
 from tests.support.server import LockstitchServer
 
@@ -216,7 +216,7 @@ async def test_a_worker_that_hangs_does_not_keep_the_server_from_ending() -> Non
 
 
 async def test_a_worker_that_cannot_start_is_tried_again_and_again(tmp_path: Path) -> None:
-    """The pauses grow. The other one goes on meanwhile."""
+    """The pauses grow. The other one answers meanwhile, and saves again when its files are back."""
     data, away = tmp_path / "data", tmp_path / "away"
     data.mkdir()
     with LockstitchServer(f"sqlite:///{data}/lockstitch.db", ["--workers=2"]) as server:
@@ -225,7 +225,9 @@ async def test_a_worker_that_cannot_start_is_tried_again_and_again(tmp_path: Pat
         os.kill(workers[1], signal.SIGKILL)
         async with grpc_api(server.target) as api:
             await until(lambda: len(lines(server, "worker_cannot_start")) == 3)
-            await api.save(full_save("session", 0))
+            with pytest.raises(ApiError) as refused:
+                await api.save(full_save("session", 0))
+            assert refused.value.reason == "STORE_UNAVAILABLE"
             away.rename(data)
             await complete(server, 2)
             await api.save(full_save("session", 1))

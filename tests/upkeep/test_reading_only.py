@@ -96,7 +96,7 @@ def test_a_copy_with_a_log(tmp_path: Path, copy: Path, reader: list[str], shared
         with closing(sqlite3.connect(tmp_path / "copy.db")) as connection:
             assert connection.execute("SELECT count(*) FROM sessions").fetchone() == (1,)
     else:
-        assert b"1 sessions" in done.stdout
+        assert b"1 session" in done.stdout
 
 
 async def _save(path: Path, copy: Path | None = None) -> None:

@@ -251,22 +251,37 @@ async def _opened(url: str, *, read_only: bool = True) -> "AsyncIterator[Store]"
 
 
 def _run(work: Coroutine[None, None, T]) -> T:
-    import structlog
-
     from lockstitch_server.core.archive import ArchiveInvalid
     from lockstitch_server.core.errors import Failure
     from lockstitch_server.storage import StoreError
 
-    # What a command prints is for programs too: what the store logs goes to the other stream.
-    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     try:
-        return asyncio.run(work)
+        with _logged_to_stderr():
+            return asyncio.run(work)
     except StoreError as error:
         fail(str(error), UNUSABLE)
     except ArchiveInvalid as error:
         fail(str(error), FAILED)
     except Failure as failure:
         fail(failure.message, FAILED)
+
+
+@contextmanager
+def _logged_to_stderr() -> Iterator[None]:
+    """What a command prints is for programs too: what the store logs goes to the other stream."""
+    import structlog
+
+    before = structlog.get_config()
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())],
+        wrapper_class=structlog.make_filtering_bound_logger("warning"),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 @asynccontextmanager
