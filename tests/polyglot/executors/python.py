@@ -23,6 +23,10 @@ from tests.polyglot.executors.python_sessions import SessionOperations, encoded,
 Args = dict[str, Any]
 Ok = dict[str, Any]
 
+# Otherwise gRPC shares connections within the process: the client of one scenario would inherit the delay before the
+# next attempt to connect from a scenario that stopped the same server, and its first call would fail.
+OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
+
 
 class Operations(SessionOperations):
     """One method for each operation: from arguments to the content of `ok`."""
@@ -38,7 +42,7 @@ class Operations(SessionOperations):
 
     async def connect(self, args: Args) -> Ok:
         await self.close()
-        options: Args = {}
+        options: Args = {"options": OWN_CONNECTION}
         if (timeout := args.get("timeout_ms")) is not None:
             options["timeout"] = timeout / 1000
         if (timeout := args.get("connect_timeout_ms")) is not None:
@@ -48,7 +52,7 @@ class Operations(SessionOperations):
         if (tls := args.get("tls")) is not None:
             options["credentials"] = credentials(tls)
             if name := tls.get("server_name"):
-                options["options"] = (("grpc.ssl_target_name_override", name),)
+                options["options"] = (*OWN_CONNECTION, ("grpc.ssl_target_name_override", name))
         for name in ("delta", "retry"):
             if args.get(name) is not None:
                 options[name] = args[name]
