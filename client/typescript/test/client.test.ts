@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { type AddressInfo, createServer } from "node:net";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { after, before, describe, test } from "node:test";
 import {
   Cancelled,
@@ -113,12 +113,19 @@ describe("a client", { timeout: 300_000 }, () => {
   });
 
   test("tells at the first call that nothing answers", async () => {
-    const silent = createServer(() => {}).listen(0, "127.0.0.1");
+    const sockets: Socket[] = [];
+    const silent = createServer((socket) => sockets.push(socket)).listen(0, "127.0.0.1");
     await once(silent, "listening");
-    const away = new Client(`127.0.0.1:${(silent.address() as AddressInfo).port}`, { timeoutMs: 3_600_000 });
-    await assert.rejects(away.loadLatest("s"), /nothing answers there/);
-    away.close();
-    silent.close();
+    try {
+      using away = new Client(`127.0.0.1:${(silent.address() as AddressInfo).port}`, { timeoutMs: 3_600_000 });
+      await assert.rejects(away.loadLatest("s"), /nothing answers there/);
+    } finally {
+      silent.close();
+      // gRPC does not end a connection that is still being set up, and its socket would keep this process running.
+      for (const socket of sockets) {
+        socket.destroy();
+      }
+    }
   });
 
   test("refuses addresses that gRPC would complete by guessing", () => {
