@@ -142,6 +142,7 @@ def test_whatever_is_lean_is_the_same() -> None:
     shares = Shares()
 
     @settings(
+        derandomize=True,
         max_examples=100,
         deadline=None,
         phases=PHASES,

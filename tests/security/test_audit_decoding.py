@@ -181,7 +181,12 @@ def test_a_call_is_recorded_under_its_session(world: World, store: str) -> None:
 def test_whatever_is_sent_is_recorded_as_protobuf_sees_it(world: World, store: str) -> None:
     numbers, shares, changed = itertools.count(), Shares(), set[str]()
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+    @settings(
+        max_examples=60,
+        derandomize=True,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
     @given(st.data())
     def send(data: st.DataObject) -> None:
         prefix = f"s{next(numbers)}-"  # nobody else's

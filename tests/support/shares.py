@@ -1,4 +1,7 @@
-"""How often the examples of a property test were of a kind, which the test asserts: else it may compare nothing."""
+"""How often the examples of a property test were of a kind, which the test asserts: else it may compare nothing.
+
+Such a test has the same examples in every run (`derandomize`): shares of other ones would fall below a bound by chance.
+"""
 
 from collections import Counter
 
