@@ -89,17 +89,23 @@ export class Transport {
       if (state === connectivityState.READY) {
         this.#hasConnected = true;
       } else if (performance.now() >= end || (state === connectivityState.TRANSIENT_FAILURE && !this.#wait)) {
-        throw await this.#noConnection();
+        throw this.#noConnection(await this.#refusal());
       } else {
         await this.#changed(state);
       }
     }
   }
 
-  /** What a call that is out of time throws: NoConnection where there is none. */
+  /**
+   * What a call that is out of time throws: NoConnection where there is no connection, and the error itself where the
+   * server was connected and hangs, even if another call has replaced the connection meanwhile.
+   */
   async late(error: DeadlineExceeded): Promise<LockstitchError> {
-    const connected = this.#channel.getChannel().getConnectivityState(false) === connectivityState.READY;
-    return connected || this.#closed ? error : this.#noConnection();
+    if (this.#closed || this.#channel.getChannel().getConnectivityState(false) === connectivityState.READY) {
+      return error;
+    }
+    const refused = await this.#refusal();
+    return refused === undefined && this.#hasConnected ? error : this.#noConnection(refused);
   }
 
   /** One answer to a serialized request. */
@@ -230,14 +236,17 @@ export class Transport {
     return signal?.aborted || this.#closed ? failure : asTheServers(failure);
   }
 
-  /** Says why there is no connection, which gRPC tells only to a call that does not wait. */
-  async #noConnection(): Promise<NoConnection> {
-    const cause = await new Promise<string>((resolve) => {
+  /** Why there is no connection, which gRPC tells only to a call that does not wait. Undefined where nothing answers. */
+  #refusal(): Promise<string | undefined> {
+    return new Promise((resolve) => {
       const options = { deadline: Date.now() + PROBE_MS };
       this.#channel.makeUnaryRequest(HEALTH_CHECK, asIs, asIs, new Uint8Array(), new Metadata(), options, (error) => {
-        resolve(error?.code === status.UNAVAILABLE ? error.details : "nothing answers there");
+        resolve(error?.code === status.UNAVAILABLE ? error.details : undefined);
       });
     });
+  }
+
+  #noConnection(cause = "nothing answers there"): NoConnection {
     return new NoConnection(`no connection to ${this.#target}: ${cause}`, { code: "UNAVAILABLE" });
   }
 
