@@ -117,6 +117,7 @@ def test_a_port_in_use(tmp_path: Path, taken_port: int, workers: str) -> None:
     serve(tmp_path, "sqlite:///a.db", "--workers", workers, listen=listen).process(tmp_path).refused(listen, "in use")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_port_in_use_by_workers(tmp_path: Path, workers: str) -> None:
     with LockstitchServer(arguments=["--workers=2"]) as server:

@@ -301,6 +301,7 @@ async def test_connections_of_bounded_age() -> None:
         assert_stored(server, steps=step)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["stop", "kill"])
 async def test_nothing_is_lost_or_doubled_when_the_server_restarts(
     own_server: LockstitchServer, session_id: str, how: str

@@ -22,6 +22,8 @@ $ test -e came
 ```python
 import pathlib
 
+pytestmark = pytest.mark.slow
+
 pathlib.Path("python-came").touch()
 ```
 """

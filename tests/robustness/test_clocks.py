@@ -31,6 +31,8 @@ from tests.support.clocks import clock_ahead
 from tests.support.postgres import Postgres
 from tests.support.server import LockstitchServer
 
+pytestmark = pytest.mark.slow
+
 SKEW = 90
 TTL = 60
 SLACK = 30

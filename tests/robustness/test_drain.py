@@ -16,6 +16,8 @@ from tests.support.api import grpc_api
 from tests.support.postgres import Postgres
 from tests.support.server import LockstitchServer
 
+pytestmark = pytest.mark.slow
+
 DRAIN_SECONDS = 10.0
 """The default."""
 SLACK_SECONDS = 5.0

@@ -29,6 +29,8 @@ from lockstitch_server.engine.verifier import verify
 from tests.robustness.workload import delta_save, full_save, pending_writes
 from tests.support.api import ApiError, RawApi, raw_api
 
+pytestmark = pytest.mark.slow
+
 FLIPS = 300
 SESSIONS, STEPS = ("one", "two"), 4
 MOVED = {("writes", name) for name in ("key", "namespace", "checkpoint_id")} | {

@@ -12,6 +12,8 @@ from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import Postgres
 from tests.support.server import LockstitchServer
 
+pytestmark = pytest.mark.slow
+
 SESSIONS, STEPS = 8, 15
 
 

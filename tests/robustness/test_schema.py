@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import asyncpg
+import pytest
 
 from lockstitch.v1.checkpoint_service_pb2 import LoadLatestRequest
 from lockstitch_server.config import Settings
@@ -19,6 +20,8 @@ from tests.robustness.ledger import fingerprint
 from tests.robustness.workload import checkpoint, full_save
 from tests.support.api import raw_api
 from tests.support.server import LockstitchServer
+
+pytestmark = pytest.mark.slow
 
 COMMAND = [sys.executable, "-m", "lockstitch_server"]
 MIGRATIONS = 8

@@ -22,6 +22,8 @@ from tests.support import strategies
 from tests.support.api import Api, ApiError, RawApi, raw_api
 from tests.support.streams import batch, error_of, flat
 
+pytestmark = pytest.mark.slow
+
 NUMBERS = itertools.count()
 GARBAGE = b"\xff\xff"
 STEPS = st.integers(0, 3)
