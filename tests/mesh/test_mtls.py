@@ -13,6 +13,8 @@ from tests.support.certificates import Authority, Pair
 from tests.support.envoy import Envoy
 from tests.support.server import LockstitchServer
 
+pytestmark = pytest.mark.slow
+
 
 def test_only_who_shows_a_certificate_of_the_authority_is_served(tmp_path: Path, postgres_url: str) -> None:
     authority = write_certificates(tmp_path)

@@ -12,6 +12,8 @@ from lockstitch import Checkpoint, message
 from lockstitch.v1.checkpoint_service_pb2 import LoadLatestRequest, LoadLatestResponse
 from tests.support.envoy import Envoy
 
+pytestmark = pytest.mark.slow
+
 SERVICE = "lockstitch.v1.CheckpointService"
 LARGE_STEP = 2**53 + 1
 

@@ -19,6 +19,8 @@ from tests.robustness.workload import full_save
 from tests.support.api import METHODS, grpc_api
 from tests.support.server import LockstitchServer
 
+pytestmark = pytest.mark.slow
+
 REQUESTS = 10_000
 WARM_UP = 2_000
 AT_ONCE = 50

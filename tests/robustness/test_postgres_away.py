@@ -19,6 +19,8 @@ from tests.support.api import Api, grpc_api, raw_api
 from tests.support.postgres import Postgres
 from tests.support.server import LockstitchServer
 
+pytestmark = pytest.mark.slow
+
 HANG_SECONDS = 20.0
 """No call of these tests may take this long."""
 LESS_SECONDS = 1.5

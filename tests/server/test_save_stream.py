@@ -35,6 +35,8 @@ from tests.support.api import Api, ApiError, GrpcApi, grpc_api
 from tests.support.server import LockstitchServer
 from tests.support.streams import batch, error_of, flat, save_all, sent, wire
 
+pytestmark = pytest.mark.slow
+
 ITEMS = 300
 """More than a stream has waiting at once."""
 ROUNDS = 200

@@ -22,6 +22,8 @@ from tests.conformance.builders import checkpoint, contents, latest, load, page,
 from tests.conformance.session_builders import ask
 from tests.support.api import ApiError, RawApi, raw_api
 
+pytestmark = pytest.mark.slow
+
 WORKERS = 4
 STEPS = 60
 SHORT = {"seconds": 1}
