@@ -45,7 +45,7 @@ image: ## Build the container image (IMAGE=, ENGINE=docker|podman|buildah)
 # toolchains run one after the other, since the builds share directories and use all processors by themselves.
 PARALLEL   := --numprocesses logical --maxprocesses 8 --dist loadfile
 TOOLCHAINS := tests/polyglot tests/client_rust
-QUICK      := tests/core tests/conformance/test_memory_raw.py tests/conformance/test_sqlite_raw.py \
+QUICK      := tests/core tests/conformance/test_sqlite_raw.py \
               tests/server/test_layers.py tests/packaging/test_lock_files.py
 
 .PHONY: quick

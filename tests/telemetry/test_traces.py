@@ -22,7 +22,7 @@ from tests.support.streams import save_all, sent
 from tests.telemetry.conftest import Start
 from tests.telemetry.receiver import Receiver, Span
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"
