@@ -182,6 +182,10 @@ async def test_list_checkpoints(client: AsyncClient, session_id: str) -> None:
     assert list(listed[0].pending_writes) == [write("t", 0)]
     assert listed[0].revision > listed[1].revision
     assert listed[0].state_bytes > listed[4].state_bytes
+    assert not listed[0].channels
+    sized = client.list_checkpoints(session_id, namespace="", view=View.HEADER, include_channel_sizes=True)
+    sizes = [{size.channel: size.bytes for size in item.channels}["messages"] async for item in sized]
+    assert sizes == sorted(sizes, reverse=True)
     some = client.list_checkpoints(session_id, min_step=1, max_step=2, namespace="", include_total=True)
     assert [page.total_size async for page in some.pages()] == [2]
     by_node = client.list_checkpoints(session_id, ran_node="a", skipped_node=node("b"), metadata={"n": "1.0"})

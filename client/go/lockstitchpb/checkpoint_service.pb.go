@@ -1658,9 +1658,12 @@ type ListCheckpointsRequest struct {
 	IncludeWrites bool `protobuf:"varint,13,opt,name=include_writes,json=includeWrites,proto3" json:"include_writes,omitempty"`
 	// Whether to leave damaged checkpoints out of `checkpoints` and name them in
 	// `damaged`. Without it, a page that has one fails with DATA_LOSS.
-	SkipDamaged   bool `protobuf:"varint,14,opt,name=skip_damaged,json=skipDamaged,proto3" json:"skip_damaged,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	SkipDamaged bool `protobuf:"varint,14,opt,name=skip_damaged,json=skipDamaged,proto3" json:"skip_damaged,omitempty"`
+	// Whether to give the size of each channel (`CheckpointDetails.channels`). It
+	// is known without reading the state, so it can be had with every `view`.
+	IncludeChannelSizes bool `protobuf:"varint,15,opt,name=include_channel_sizes,json=includeChannelSizes,proto3" json:"include_channel_sizes,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *ListCheckpointsRequest) Reset() {
@@ -1791,6 +1794,13 @@ func (x *ListCheckpointsRequest) GetSkipDamaged() bool {
 	return false
 }
 
+func (x *ListCheckpointsRequest) GetIncludeChannelSizes() bool {
+	if x != nil {
+		return x.IncludeChannelSizes
+	}
+	return false
+}
+
 // A checkpoint that cannot be given, since stored bytes of it are damaged.
 type DamagedCheckpoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1864,6 +1874,74 @@ func (x *DamagedCheckpoint) GetError() *Status {
 	return nil
 }
 
+// Size of one channel of a checkpoint's state.
+type ChannelSize struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "messages", "errors", "extra/<key>" or "custom/<name>", as in
+	// WalkAncestorsRequest.channels.
+	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Size of its content, in bytes, before compression.
+	Bytes uint64 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// Tells whether the content changed between two checkpoints of a session: equal
+	// fingerprints mean equal content. Different fingerprints mean, as a rule,
+	// different content. The bytes have no other meaning; other servers and
+	// versions may give others.
+	Fingerprint   []byte `protobuf:"bytes,3,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChannelSize) Reset() {
+	*x = ChannelSize{}
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChannelSize) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChannelSize) ProtoMessage() {}
+
+func (x *ChannelSize) ProtoReflect() protoreflect.Message {
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChannelSize.ProtoReflect.Descriptor instead.
+func (*ChannelSize) Descriptor() ([]byte, []int) {
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ChannelSize) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *ChannelSize) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *ChannelSize) GetFingerprint() []byte {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return nil
+}
+
 // What a list says of a checkpoint beside the checkpoint.
 type CheckpointDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1877,14 +1955,17 @@ type CheckpointDetails struct {
 	PendingWrites []*PendingWrite `protobuf:"bytes,4,rep,name=pending_writes,json=pendingWrites,proto3" json:"pending_writes,omitempty"`
 	// Trace of the call that wrote this content: 32 hexadecimal digits; empty where
 	// it was not traced.
-	TraceId       string `protobuf:"bytes,5,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
+	TraceId string `protobuf:"bytes,5,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
+	// Sizes of its channels, if asked for. Empty from servers that do not know
+	// `include_channel_sizes`.
+	Channels      []*ChannelSize `protobuf:"bytes,6,rep,name=channels,proto3" json:"channels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CheckpointDetails) Reset() {
 	*x = CheckpointDetails{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[18]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1896,7 +1977,7 @@ func (x *CheckpointDetails) String() string {
 func (*CheckpointDetails) ProtoMessage() {}
 
 func (x *CheckpointDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[18]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1909,7 +1990,7 @@ func (x *CheckpointDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointDetails.ProtoReflect.Descriptor instead.
 func (*CheckpointDetails) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{18}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CheckpointDetails) GetRevision() uint64 {
@@ -1947,6 +2028,13 @@ func (x *CheckpointDetails) GetTraceId() string {
 	return ""
 }
 
+func (x *CheckpointDetails) GetChannels() []*ChannelSize {
+	if x != nil {
+		return x.Channels
+	}
+	return nil
+}
+
 // Answer of ListCheckpoints.
 type ListCheckpointsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1966,7 +2054,7 @@ type ListCheckpointsResponse struct {
 
 func (x *ListCheckpointsResponse) Reset() {
 	*x = ListCheckpointsResponse{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[19]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1978,7 +2066,7 @@ func (x *ListCheckpointsResponse) String() string {
 func (*ListCheckpointsResponse) ProtoMessage() {}
 
 func (x *ListCheckpointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[19]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1991,7 +2079,7 @@ func (x *ListCheckpointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCheckpointsResponse.ProtoReflect.Descriptor instead.
 func (*ListCheckpointsResponse) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{19}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListCheckpointsResponse) GetCheckpoints() []*Checkpoint {
@@ -2055,7 +2143,7 @@ type WalkAncestorsRequest struct {
 
 func (x *WalkAncestorsRequest) Reset() {
 	*x = WalkAncestorsRequest{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[20]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2067,7 +2155,7 @@ func (x *WalkAncestorsRequest) String() string {
 func (*WalkAncestorsRequest) ProtoMessage() {}
 
 func (x *WalkAncestorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[20]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2080,7 +2168,7 @@ func (x *WalkAncestorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WalkAncestorsRequest.ProtoReflect.Descriptor instead.
 func (*WalkAncestorsRequest) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{20}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WalkAncestorsRequest) GetSessionId() string {
@@ -2154,7 +2242,7 @@ type WalkAncestorsResponse struct {
 
 func (x *WalkAncestorsResponse) Reset() {
 	*x = WalkAncestorsResponse{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[21]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2166,7 +2254,7 @@ func (x *WalkAncestorsResponse) String() string {
 func (*WalkAncestorsResponse) ProtoMessage() {}
 
 func (x *WalkAncestorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[21]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2179,7 +2267,7 @@ func (x *WalkAncestorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WalkAncestorsResponse.ProtoReflect.Descriptor instead.
 func (*WalkAncestorsResponse) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{21}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WalkAncestorsResponse) GetCheckpoint() *Checkpoint {
@@ -2331,7 +2419,7 @@ const file_lockstitch_v1_checkpoint_service_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"y\n" +
 	"\x14ListSessionsResponse\x129\n" +
 	"\bsessions\x18\x01 \x03(\v2\x1d.lockstitch.v1.SessionSummaryR\bsessions\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xd0\x05\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x84\x06\n" +
 	"\x16ListCheckpointsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -2349,7 +2437,8 @@ const file_lockstitch_v1_checkpoint_service_proto_rawDesc = "" +
 	"\rinclude_total\x18\v \x01(\bR\fincludeTotal\x121\n" +
 	"\x04view\x18\f \x01(\x0e2\x1d.lockstitch.v1.CheckpointViewR\x04view\x12%\n" +
 	"\x0einclude_writes\x18\r \x01(\bR\rincludeWrites\x12!\n" +
-	"\fskip_damaged\x18\x0e \x01(\bR\vskipDamaged\x1a;\n" +
+	"\fskip_damaged\x18\x0e \x01(\bR\vskipDamaged\x122\n" +
+	"\x15include_channel_sizes\x18\x0f \x01(\bR\x13includeChannelSizes\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\f\n" +
@@ -2362,14 +2451,19 @@ const file_lockstitch_v1_checkpoint_service_proto_rawDesc = "" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12#\n" +
 	"\rcheckpoint_id\x18\x03 \x01(\tR\fcheckpointId\x12+\n" +
-	"\x05error\x18\x04 \x01(\v2\x15.lockstitch.v1.StatusR\x05error\"\xe6\x01\n" +
+	"\x05error\x18\x04 \x01(\v2\x15.lockstitch.v1.StatusR\x05error\"_\n" +
+	"\vChannelSize\x12\x18\n" +
+	"\achannel\x18\x01 \x01(\tR\achannel\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12 \n" +
+	"\vfingerprint\x18\x03 \x01(\fR\vfingerprint\"\x9e\x02\n" +
 	"\x11CheckpointDetails\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x125\n" +
 	"\bsaved_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\asavedAt\x12\x1f\n" +
 	"\vstate_bytes\x18\x03 \x01(\x04R\n" +
 	"stateBytes\x12B\n" +
 	"\x0epending_writes\x18\x04 \x03(\v2\x1b.lockstitch.v1.PendingWriteR\rpendingWrites\x12\x19\n" +
-	"\btrace_id\x18\x05 \x01(\tR\atraceId\"\xa9\x02\n" +
+	"\btrace_id\x18\x05 \x01(\tR\atraceId\x126\n" +
+	"\bchannels\x18\x06 \x03(\v2\x1a.lockstitch.v1.ChannelSizeR\bchannels\"\xa9\x02\n" +
 	"\x17ListCheckpointsResponse\x12;\n" +
 	"\vcheckpoints\x18\x01 \x03(\v2\x19.lockstitch.v1.CheckpointR\vcheckpoints\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\"\n" +
@@ -2435,7 +2529,7 @@ func file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP() []byte {
 }
 
 var file_lockstitch_v1_checkpoint_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_lockstitch_v1_checkpoint_service_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_lockstitch_v1_checkpoint_service_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_lockstitch_v1_checkpoint_service_proto_goTypes = []any{
 	(CheckpointView)(0),              // 0: lockstitch.v1.CheckpointView
 	(SaveOutcome)(0),                 // 1: lockstitch.v1.SaveOutcome
@@ -2458,92 +2552,94 @@ var file_lockstitch_v1_checkpoint_service_proto_goTypes = []any{
 	(*ListSessionsResponse)(nil),     // 18: lockstitch.v1.ListSessionsResponse
 	(*ListCheckpointsRequest)(nil),   // 19: lockstitch.v1.ListCheckpointsRequest
 	(*DamagedCheckpoint)(nil),        // 20: lockstitch.v1.DamagedCheckpoint
-	(*CheckpointDetails)(nil),        // 21: lockstitch.v1.CheckpointDetails
-	(*ListCheckpointsResponse)(nil),  // 22: lockstitch.v1.ListCheckpointsResponse
-	(*WalkAncestorsRequest)(nil),     // 23: lockstitch.v1.WalkAncestorsRequest
-	(*WalkAncestorsResponse)(nil),    // 24: lockstitch.v1.WalkAncestorsResponse
-	nil,                              // 25: lockstitch.v1.SaveStreamRequest.TraceContextEntry
-	nil,                              // 26: lockstitch.v1.ListSessionsRequest.LabelsEntry
-	nil,                              // 27: lockstitch.v1.SessionSummary.LabelsEntry
-	nil,                              // 28: lockstitch.v1.ListCheckpointsRequest.MetadataEntry
-	(*Checkpoint)(nil),               // 29: lockstitch.v1.Checkpoint
-	(*StateDelta)(nil),               // 30: lockstitch.v1.StateDelta
-	(*PendingWrite)(nil),             // 31: lockstitch.v1.PendingWrite
-	(*durationpb.Duration)(nil),      // 32: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),    // 33: google.protobuf.Timestamp
-	(*Status)(nil),                   // 34: lockstitch.v1.Status
-	(*NodeKind)(nil),                 // 35: lockstitch.v1.NodeKind
+	(*ChannelSize)(nil),              // 21: lockstitch.v1.ChannelSize
+	(*CheckpointDetails)(nil),        // 22: lockstitch.v1.CheckpointDetails
+	(*ListCheckpointsResponse)(nil),  // 23: lockstitch.v1.ListCheckpointsResponse
+	(*WalkAncestorsRequest)(nil),     // 24: lockstitch.v1.WalkAncestorsRequest
+	(*WalkAncestorsResponse)(nil),    // 25: lockstitch.v1.WalkAncestorsResponse
+	nil,                              // 26: lockstitch.v1.SaveStreamRequest.TraceContextEntry
+	nil,                              // 27: lockstitch.v1.ListSessionsRequest.LabelsEntry
+	nil,                              // 28: lockstitch.v1.SessionSummary.LabelsEntry
+	nil,                              // 29: lockstitch.v1.ListCheckpointsRequest.MetadataEntry
+	(*Checkpoint)(nil),               // 30: lockstitch.v1.Checkpoint
+	(*StateDelta)(nil),               // 31: lockstitch.v1.StateDelta
+	(*PendingWrite)(nil),             // 32: lockstitch.v1.PendingWrite
+	(*durationpb.Duration)(nil),      // 33: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),    // 34: google.protobuf.Timestamp
+	(*Status)(nil),                   // 35: lockstitch.v1.Status
+	(*NodeKind)(nil),                 // 36: lockstitch.v1.NodeKind
 }
 var file_lockstitch_v1_checkpoint_service_proto_depIdxs = []int32{
-	29, // 0: lockstitch.v1.SaveRequest.checkpoint:type_name -> lockstitch.v1.Checkpoint
+	30, // 0: lockstitch.v1.SaveRequest.checkpoint:type_name -> lockstitch.v1.Checkpoint
 	3,  // 1: lockstitch.v1.SaveRequest.expected_latest:type_name -> lockstitch.v1.ExpectedLatest
-	30, // 2: lockstitch.v1.SaveRequest.delta:type_name -> lockstitch.v1.StateDelta
-	31, // 3: lockstitch.v1.SaveRequest.writes:type_name -> lockstitch.v1.PendingWrite
-	32, // 4: lockstitch.v1.SaveRequest.ttl:type_name -> google.protobuf.Duration
+	31, // 2: lockstitch.v1.SaveRequest.delta:type_name -> lockstitch.v1.StateDelta
+	32, // 3: lockstitch.v1.SaveRequest.writes:type_name -> lockstitch.v1.PendingWrite
+	33, // 4: lockstitch.v1.SaveRequest.ttl:type_name -> google.protobuf.Duration
 	1,  // 5: lockstitch.v1.SaveResponse.outcome:type_name -> lockstitch.v1.SaveOutcome
-	33, // 6: lockstitch.v1.SaveResponse.saved_at:type_name -> google.protobuf.Timestamp
+	34, // 6: lockstitch.v1.SaveResponse.saved_at:type_name -> google.protobuf.Timestamp
 	4,  // 7: lockstitch.v1.SaveStreamRequest.save:type_name -> lockstitch.v1.SaveRequest
-	25, // 8: lockstitch.v1.SaveStreamRequest.trace_context:type_name -> lockstitch.v1.SaveStreamRequest.TraceContextEntry
+	26, // 8: lockstitch.v1.SaveStreamRequest.trace_context:type_name -> lockstitch.v1.SaveStreamRequest.TraceContextEntry
 	6,  // 9: lockstitch.v1.SaveStreamRequest.batch:type_name -> lockstitch.v1.SaveStreamRequest
 	5,  // 10: lockstitch.v1.SaveStreamResponse.saved:type_name -> lockstitch.v1.SaveResponse
-	34, // 11: lockstitch.v1.SaveStreamResponse.error:type_name -> lockstitch.v1.Status
+	35, // 11: lockstitch.v1.SaveStreamResponse.error:type_name -> lockstitch.v1.Status
 	7,  // 12: lockstitch.v1.SaveStreamResponse.batch:type_name -> lockstitch.v1.SaveStreamResponse
-	31, // 13: lockstitch.v1.SaveWritesRequest.writes:type_name -> lockstitch.v1.PendingWrite
+	32, // 13: lockstitch.v1.SaveWritesRequest.writes:type_name -> lockstitch.v1.PendingWrite
 	0,  // 14: lockstitch.v1.LoadLatestRequest.view:type_name -> lockstitch.v1.CheckpointView
-	29, // 15: lockstitch.v1.LoadLatestResponse.checkpoint:type_name -> lockstitch.v1.Checkpoint
-	31, // 16: lockstitch.v1.LoadLatestResponse.pending_writes:type_name -> lockstitch.v1.PendingWrite
+	30, // 15: lockstitch.v1.LoadLatestResponse.checkpoint:type_name -> lockstitch.v1.Checkpoint
+	32, // 16: lockstitch.v1.LoadLatestResponse.pending_writes:type_name -> lockstitch.v1.PendingWrite
 	0,  // 17: lockstitch.v1.LoadRequest.view:type_name -> lockstitch.v1.CheckpointView
-	29, // 18: lockstitch.v1.LoadResponse.checkpoint:type_name -> lockstitch.v1.Checkpoint
-	31, // 19: lockstitch.v1.LoadResponse.pending_writes:type_name -> lockstitch.v1.PendingWrite
+	30, // 18: lockstitch.v1.LoadResponse.checkpoint:type_name -> lockstitch.v1.Checkpoint
+	32, // 19: lockstitch.v1.LoadResponse.pending_writes:type_name -> lockstitch.v1.PendingWrite
 	10, // 20: lockstitch.v1.LoadLatestStreamRequest.requests:type_name -> lockstitch.v1.LoadLatestRequest
 	11, // 21: lockstitch.v1.LoadLatestStreamResponse.loaded:type_name -> lockstitch.v1.LoadLatestResponse
-	34, // 22: lockstitch.v1.LoadLatestStreamResponse.error:type_name -> lockstitch.v1.Status
-	26, // 23: lockstitch.v1.ListSessionsRequest.labels:type_name -> lockstitch.v1.ListSessionsRequest.LabelsEntry
-	33, // 24: lockstitch.v1.ListSessionsRequest.updated_since:type_name -> google.protobuf.Timestamp
-	33, // 25: lockstitch.v1.ListSessionsRequest.updated_before:type_name -> google.protobuf.Timestamp
+	35, // 22: lockstitch.v1.LoadLatestStreamResponse.error:type_name -> lockstitch.v1.Status
+	27, // 23: lockstitch.v1.ListSessionsRequest.labels:type_name -> lockstitch.v1.ListSessionsRequest.LabelsEntry
+	34, // 24: lockstitch.v1.ListSessionsRequest.updated_since:type_name -> google.protobuf.Timestamp
+	34, // 25: lockstitch.v1.ListSessionsRequest.updated_before:type_name -> google.protobuf.Timestamp
 	2,  // 26: lockstitch.v1.ListSessionsRequest.order_by:type_name -> lockstitch.v1.SessionOrder
-	33, // 27: lockstitch.v1.SessionSummary.created_at:type_name -> google.protobuf.Timestamp
-	33, // 28: lockstitch.v1.SessionSummary.updated_at:type_name -> google.protobuf.Timestamp
-	33, // 29: lockstitch.v1.SessionSummary.expire_at:type_name -> google.protobuf.Timestamp
-	27, // 30: lockstitch.v1.SessionSummary.labels:type_name -> lockstitch.v1.SessionSummary.LabelsEntry
-	34, // 31: lockstitch.v1.SessionSummary.error:type_name -> lockstitch.v1.Status
+	34, // 27: lockstitch.v1.SessionSummary.created_at:type_name -> google.protobuf.Timestamp
+	34, // 28: lockstitch.v1.SessionSummary.updated_at:type_name -> google.protobuf.Timestamp
+	34, // 29: lockstitch.v1.SessionSummary.expire_at:type_name -> google.protobuf.Timestamp
+	28, // 30: lockstitch.v1.SessionSummary.labels:type_name -> lockstitch.v1.SessionSummary.LabelsEntry
+	35, // 31: lockstitch.v1.SessionSummary.error:type_name -> lockstitch.v1.Status
 	17, // 32: lockstitch.v1.ListSessionsResponse.sessions:type_name -> lockstitch.v1.SessionSummary
-	35, // 33: lockstitch.v1.ListCheckpointsRequest.ran_node:type_name -> lockstitch.v1.NodeKind
-	35, // 34: lockstitch.v1.ListCheckpointsRequest.skipped_node:type_name -> lockstitch.v1.NodeKind
-	28, // 35: lockstitch.v1.ListCheckpointsRequest.metadata:type_name -> lockstitch.v1.ListCheckpointsRequest.MetadataEntry
+	36, // 33: lockstitch.v1.ListCheckpointsRequest.ran_node:type_name -> lockstitch.v1.NodeKind
+	36, // 34: lockstitch.v1.ListCheckpointsRequest.skipped_node:type_name -> lockstitch.v1.NodeKind
+	29, // 35: lockstitch.v1.ListCheckpointsRequest.metadata:type_name -> lockstitch.v1.ListCheckpointsRequest.MetadataEntry
 	0,  // 36: lockstitch.v1.ListCheckpointsRequest.view:type_name -> lockstitch.v1.CheckpointView
-	34, // 37: lockstitch.v1.DamagedCheckpoint.error:type_name -> lockstitch.v1.Status
-	33, // 38: lockstitch.v1.CheckpointDetails.saved_at:type_name -> google.protobuf.Timestamp
-	31, // 39: lockstitch.v1.CheckpointDetails.pending_writes:type_name -> lockstitch.v1.PendingWrite
-	29, // 40: lockstitch.v1.ListCheckpointsResponse.checkpoints:type_name -> lockstitch.v1.Checkpoint
-	21, // 41: lockstitch.v1.ListCheckpointsResponse.details:type_name -> lockstitch.v1.CheckpointDetails
-	20, // 42: lockstitch.v1.ListCheckpointsResponse.damaged:type_name -> lockstitch.v1.DamagedCheckpoint
-	0,  // 43: lockstitch.v1.WalkAncestorsRequest.view:type_name -> lockstitch.v1.CheckpointView
-	29, // 44: lockstitch.v1.WalkAncestorsResponse.checkpoint:type_name -> lockstitch.v1.Checkpoint
-	31, // 45: lockstitch.v1.WalkAncestorsResponse.pending_writes:type_name -> lockstitch.v1.PendingWrite
-	4,  // 46: lockstitch.v1.CheckpointService.Save:input_type -> lockstitch.v1.SaveRequest
-	6,  // 47: lockstitch.v1.CheckpointService.SaveStream:input_type -> lockstitch.v1.SaveStreamRequest
-	8,  // 48: lockstitch.v1.CheckpointService.SaveWrites:input_type -> lockstitch.v1.SaveWritesRequest
-	10, // 49: lockstitch.v1.CheckpointService.LoadLatest:input_type -> lockstitch.v1.LoadLatestRequest
-	12, // 50: lockstitch.v1.CheckpointService.Load:input_type -> lockstitch.v1.LoadRequest
-	14, // 51: lockstitch.v1.CheckpointService.LoadLatestStream:input_type -> lockstitch.v1.LoadLatestStreamRequest
-	16, // 52: lockstitch.v1.CheckpointService.ListSessions:input_type -> lockstitch.v1.ListSessionsRequest
-	19, // 53: lockstitch.v1.CheckpointService.ListCheckpoints:input_type -> lockstitch.v1.ListCheckpointsRequest
-	23, // 54: lockstitch.v1.CheckpointService.WalkAncestors:input_type -> lockstitch.v1.WalkAncestorsRequest
-	5,  // 55: lockstitch.v1.CheckpointService.Save:output_type -> lockstitch.v1.SaveResponse
-	7,  // 56: lockstitch.v1.CheckpointService.SaveStream:output_type -> lockstitch.v1.SaveStreamResponse
-	9,  // 57: lockstitch.v1.CheckpointService.SaveWrites:output_type -> lockstitch.v1.SaveWritesResponse
-	11, // 58: lockstitch.v1.CheckpointService.LoadLatest:output_type -> lockstitch.v1.LoadLatestResponse
-	13, // 59: lockstitch.v1.CheckpointService.Load:output_type -> lockstitch.v1.LoadResponse
-	15, // 60: lockstitch.v1.CheckpointService.LoadLatestStream:output_type -> lockstitch.v1.LoadLatestStreamResponse
-	18, // 61: lockstitch.v1.CheckpointService.ListSessions:output_type -> lockstitch.v1.ListSessionsResponse
-	22, // 62: lockstitch.v1.CheckpointService.ListCheckpoints:output_type -> lockstitch.v1.ListCheckpointsResponse
-	24, // 63: lockstitch.v1.CheckpointService.WalkAncestors:output_type -> lockstitch.v1.WalkAncestorsResponse
-	55, // [55:64] is the sub-list for method output_type
-	46, // [46:55] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	35, // 37: lockstitch.v1.DamagedCheckpoint.error:type_name -> lockstitch.v1.Status
+	34, // 38: lockstitch.v1.CheckpointDetails.saved_at:type_name -> google.protobuf.Timestamp
+	32, // 39: lockstitch.v1.CheckpointDetails.pending_writes:type_name -> lockstitch.v1.PendingWrite
+	21, // 40: lockstitch.v1.CheckpointDetails.channels:type_name -> lockstitch.v1.ChannelSize
+	30, // 41: lockstitch.v1.ListCheckpointsResponse.checkpoints:type_name -> lockstitch.v1.Checkpoint
+	22, // 42: lockstitch.v1.ListCheckpointsResponse.details:type_name -> lockstitch.v1.CheckpointDetails
+	20, // 43: lockstitch.v1.ListCheckpointsResponse.damaged:type_name -> lockstitch.v1.DamagedCheckpoint
+	0,  // 44: lockstitch.v1.WalkAncestorsRequest.view:type_name -> lockstitch.v1.CheckpointView
+	30, // 45: lockstitch.v1.WalkAncestorsResponse.checkpoint:type_name -> lockstitch.v1.Checkpoint
+	32, // 46: lockstitch.v1.WalkAncestorsResponse.pending_writes:type_name -> lockstitch.v1.PendingWrite
+	4,  // 47: lockstitch.v1.CheckpointService.Save:input_type -> lockstitch.v1.SaveRequest
+	6,  // 48: lockstitch.v1.CheckpointService.SaveStream:input_type -> lockstitch.v1.SaveStreamRequest
+	8,  // 49: lockstitch.v1.CheckpointService.SaveWrites:input_type -> lockstitch.v1.SaveWritesRequest
+	10, // 50: lockstitch.v1.CheckpointService.LoadLatest:input_type -> lockstitch.v1.LoadLatestRequest
+	12, // 51: lockstitch.v1.CheckpointService.Load:input_type -> lockstitch.v1.LoadRequest
+	14, // 52: lockstitch.v1.CheckpointService.LoadLatestStream:input_type -> lockstitch.v1.LoadLatestStreamRequest
+	16, // 53: lockstitch.v1.CheckpointService.ListSessions:input_type -> lockstitch.v1.ListSessionsRequest
+	19, // 54: lockstitch.v1.CheckpointService.ListCheckpoints:input_type -> lockstitch.v1.ListCheckpointsRequest
+	24, // 55: lockstitch.v1.CheckpointService.WalkAncestors:input_type -> lockstitch.v1.WalkAncestorsRequest
+	5,  // 56: lockstitch.v1.CheckpointService.Save:output_type -> lockstitch.v1.SaveResponse
+	7,  // 57: lockstitch.v1.CheckpointService.SaveStream:output_type -> lockstitch.v1.SaveStreamResponse
+	9,  // 58: lockstitch.v1.CheckpointService.SaveWrites:output_type -> lockstitch.v1.SaveWritesResponse
+	11, // 59: lockstitch.v1.CheckpointService.LoadLatest:output_type -> lockstitch.v1.LoadLatestResponse
+	13, // 60: lockstitch.v1.CheckpointService.Load:output_type -> lockstitch.v1.LoadResponse
+	15, // 61: lockstitch.v1.CheckpointService.LoadLatestStream:output_type -> lockstitch.v1.LoadLatestStreamResponse
+	18, // 62: lockstitch.v1.CheckpointService.ListSessions:output_type -> lockstitch.v1.ListSessionsResponse
+	23, // 63: lockstitch.v1.CheckpointService.ListCheckpoints:output_type -> lockstitch.v1.ListCheckpointsResponse
+	25, // 64: lockstitch.v1.CheckpointService.WalkAncestors:output_type -> lockstitch.v1.WalkAncestorsResponse
+	56, // [56:65] is the sub-list for method output_type
+	47, // [47:56] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_lockstitch_v1_checkpoint_service_proto_init() }
@@ -2571,14 +2667,14 @@ func file_lockstitch_v1_checkpoint_service_proto_init() {
 		(*LoadLatestStreamResponse_Error)(nil),
 	}
 	file_lockstitch_v1_checkpoint_service_proto_msgTypes[16].OneofWrappers = []any{}
-	file_lockstitch_v1_checkpoint_service_proto_msgTypes[19].OneofWrappers = []any{}
+	file_lockstitch_v1_checkpoint_service_proto_msgTypes[20].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockstitch_v1_checkpoint_service_proto_rawDesc), len(file_lockstitch_v1_checkpoint_service_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   26,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

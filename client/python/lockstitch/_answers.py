@@ -63,7 +63,13 @@ def checkpoints_page(answer: pb.ListCheckpointsResponse) -> Page[ListedCheckpoin
 
 def _listed(checkpoint: Checkpoint, details: pb.CheckpointDetails) -> ListedCheckpoint:
     return ListedCheckpoint(
-        checkpoint, details.pending_writes, details.revision, details.saved_at, details.state_bytes, details.trace_id
+        checkpoint,
+        details.pending_writes,
+        details.revision,
+        details.saved_at,
+        details.state_bytes,
+        details.trace_id,
+        details.channels,
     )
 
 

@@ -260,6 +260,7 @@ class Flows(SessionFlows):
         metadata: Mapping[str, str] | None = None,
         include_total: bool = False,
         include_writes: bool = False,
+        include_channel_sizes: bool = False,
         view: View = View.FULL,
         page_size: int = 0,
         page_token: str = "",
@@ -275,6 +276,8 @@ class Flows(SessionFlows):
         metadata: entries that they have, each a key and its JSON text, compared as JSON values.
         include_total: whether to count all that match (`Page.total_size`), which costs a pass over them.
         include_writes: whether to give pending writes.
+        include_channel_sizes: whether to give the size of every channel (`ListedCheckpoint.channels`), which costs no
+            reading of the state.
         page_size: how many to fetch at a time, up to 1000; 0 means 50.
         page_token: where to go on; see `AsyncPager.pages`.
         timeout: seconds for each page.
@@ -294,6 +297,7 @@ class Flows(SessionFlows):
             metadata=metadata,
             include_total=include_total,
             include_writes=include_writes,
+            include_channel_sizes=include_channel_sizes,
             view=pb.CheckpointView.ValueType(view),
             skip_damaged=True,
         )

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from lockstitch._errors import LockstitchError
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, PendingWrite
-from lockstitch.v1.checkpoint_service_pb2 import SessionSummary
+from lockstitch.v1.checkpoint_service_pb2 import ChannelSize, SessionSummary
 
 Item = TypeVar("Item")
 
@@ -157,6 +157,7 @@ class ListedCheckpoint:
     saved_at: the server's time of that save.
     state_bytes: size of the state as stored, in bytes.
     trace_id: the trace of the call that wrote this content, 32 hexadecimal digits; "" where it was not traced.
+    channels: the size of each channel; empty unless asked for, and from servers that do not know the question.
     """
 
     checkpoint: Checkpoint
@@ -165,6 +166,7 @@ class ListedCheckpoint:
     saved_at: Timestamp
     state_bytes: int
     trace_id: str = ""
+    channels: Sequence[ChannelSize] = ()
 
 
 @dataclass(frozen=True, slots=True)

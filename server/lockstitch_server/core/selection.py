@@ -5,9 +5,12 @@ from typing import NamedTuple
 
 from lockstitch_server.core import wire
 from lockstitch_server.core.checkpoint import timestamp
-from lockstitch_server.core.parts import CUSTOM
+from lockstitch_server.core.ids import digest
+from lockstitch_server.core.parts import CUSTOM, part_size
 from lockstitch_server.core.records import CheckpointRow
-from lockstitch_server.records.v1.record_pb2 import Manifest, PartKind
+from lockstitch_server.records.v1.record_pb2 import Manifest, Part, PartKind
+
+FINGERPRINT_BYTES = 8
 
 
 class Selection(NamedTuple):
@@ -17,6 +20,15 @@ class Selection(NamedTuple):
     channels: frozenset[str] = frozenset()
     """Names of parts: "messages", "errors", "extra", "extra/<key>", "custom", "custom/<name>". Empty: all."""
     writes: bool = True
+    channel_sizes: bool = False
+
+
+class ChannelSize(NamedTuple):
+    """Size of one part. Equal fingerprints within a session mean equal content."""
+
+    channel: str
+    size: int
+    fingerprint: bytes
 
 
 ALL = Selection()
@@ -38,6 +50,13 @@ def selected(manifest: Manifest, selection: Selection) -> Manifest:
         out.extra = manifest.extra
     out.parts.extend(part for part in manifest.parts if wanted(*_names(part.kind, part.key)))
     return out
+
+
+def channel_sizes(manifest: Manifest) -> list[ChannelSize]:
+    """The size of every part, without reading its bytes."""
+    return [
+        ChannelSize(_names(part.kind, part.key)[-1], part_size(part), _fingerprint(part)) for part in manifest.parts
+    ]
 
 
 def join_checkpoint(session_id: str, row: CheckpointRow, state: bytes | None) -> bytes:
@@ -67,3 +86,9 @@ def _names(kind: "PartKind.ValueType", key: str) -> tuple[str, ...]:
     if kind in CUSTOM:
         return ("custom", f"custom/{key}")
     return ("messages",) if kind == PartKind.PART_KIND_MESSAGES else ("errors",)
+
+
+def _fingerprint(part: Part) -> bytes:
+    """A log is append-only, so its number and a length name the content."""
+    place = f"{part.kind} {part.log} {part.length} ".encode()
+    return digest(place + part.inline)[:FINGERPRINT_BYTES]

@@ -9,7 +9,7 @@ from lockstitch_server.core.parts import Segment, read_part
 from lockstitch_server.core.pending import in_order
 from lockstitch_server.core.reading import Catalog
 from lockstitch_server.core.records import CheckpointRef, CheckpointRow, LogRef, SessionRow, WriteRow
-from lockstitch_server.core.selection import Selection, join_checkpoint, selected
+from lockstitch_server.core.selection import ChannelSize, Selection, channel_sizes, join_checkpoint, selected
 from lockstitch_server.core.view import state_size
 from lockstitch_server.records.v1.record_pb2 import Part
 
@@ -51,6 +51,7 @@ class Loaded(NamedTuple):
     write_channels: Sequence[str]
     trace_id: bytes
     """Of the trace in which the content was written, 16 bytes; empty: none."""
+    channel_sizes: Sequence[ChannelSize] = ()
 
 
 async def assemble(wanted: Sequence[Wanted], catalog: Catalog, known: Writes | None = None) -> list[Loaded | Failure]:
@@ -109,6 +110,7 @@ def put_together(wanted: Wanted, segments: Segments, writes: Writes) -> Loaded |
             state_size(record.manifest),
             [write.channel for write in pending],
             record.trace_id,
+            channel_sizes(record.manifest) if selection.channel_sizes else (),
         )
     except Failure as failure:
         return failure

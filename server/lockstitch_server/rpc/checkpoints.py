@@ -22,7 +22,7 @@ from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.ids import session_key
 from lockstitch_server.core.reading import CheckpointCursor, CheckpointQuery, SessionCursor, SessionQuery
 from lockstitch_server.core.records import SessionSummary, session_damaged
-from lockstitch_server.core.selection import Selection
+from lockstitch_server.core.selection import ChannelSize, Selection
 from lockstitch_server.engine.answer_memory import AnswerMemory, Holder, Reservation
 from lockstitch_server.engine.assembling import Loaded
 from lockstitch_server.engine.batcher import Batcher
@@ -164,7 +164,9 @@ class Handlers:
         token = read_token(request.page_token, bound_to)
         facts = await _facts(request)
         query = _checkpoint_query(request, context, self._page_size(request.page_size), token, facts)
-        selection = Selection(state=_with_state(request), writes=request.include_writes)
+        selection = Selection(
+            state=_with_state(request), writes=request.include_writes, channel_sizes=request.include_channel_sizes
+        )
         reservation = await self._page_memory(selection, context)
         context.transport.add_done_callback(reservation.release)
         page = await self._lister.checkpoints(query, selection, total=request.include_total)
@@ -392,8 +394,14 @@ def _details(loaded: Loaded) -> bytes:
             wire.unsigned(3, loaded.state_bytes),
             _writes(4, loaded),
             _trace(loaded),
+            *[wire.delimited(6, _channel_size(size)) for size in loaded.channel_sizes],
         )
     )
+
+
+def _channel_size(size: ChannelSize) -> bytes:
+    """A serialized ChannelSize."""
+    return wire.text(1, size.channel) + wire.unsigned(2, size.size) + wire.delimited(3, size.fingerprint)
 
 
 def _summary(summary: SessionSummary) -> pb.SessionSummary:

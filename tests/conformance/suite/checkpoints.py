@@ -1,5 +1,6 @@
 """ListCheckpoints: which checkpoints, in which order, and what is said of each."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -77,6 +78,24 @@ class TestListCheckpoints:
         assert [each.revision for each in answer.details] == [saved[1].revision, saved[0].revision]
         assert [each.saved_at for each in answer.details] == [saved[1].saved_at, saved[0].saved_at]
         assert [each.state_bytes // 100 for each in answer.details] == [2, 1]
+
+    async def test_channel_sizes_are_given_if_asked_for(self, api: Api, session: str) -> None:
+        for step, text in enumerate(("short", "x" * 500, "x" * 500)):
+            named = state(text)
+            named.extra.entries["k"] = '"same"'
+            named.custom["c"].blob.data = b"v" * (100 + step)
+            await save(api, checkpoint(session, step, state=named))
+        asked = await page(api, session, view=CHECKPOINT_VIEW_HEADER, include_channel_sizes=True)
+        sizes = [{size.channel: size for size in each.channels} for each in asked.details]
+        assert [set(each) for each in sizes] == [{"messages", "extra/k", "custom/c"}] * 3
+        assert [each["extra/k"].bytes for each in sizes] == [6, 6, 6]
+        assert [each["custom/c"].bytes - 100 - step for each, step in zip(sizes, (2, 1, 0), strict=True)] == [2, 2, 2]
+        assert [each["messages"].bytes // 100 for each in sizes] == [5, 5, 0]
+        same, grown = [
+            {name for name in new if new[name].fingerprint == old[name].fingerprint} for new, old in pairwise(sizes)
+        ]
+        assert (same, grown) == ({"messages", "extra/k"}, {"extra/k"})
+        assert not any(each.channels for each in (await page(api, session)).details)
 
     async def test_writes_are_given_if_asked_for(self, api: Api, session: str) -> None:
         await save(api, checkpoint(session, 1), writes=[write(data=b"1")])

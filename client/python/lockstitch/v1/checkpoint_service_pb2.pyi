@@ -914,6 +914,7 @@ class ListCheckpointsRequest(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     INCLUDE_WRITES_FIELD_NUMBER: _builtins.int
     SKIP_DAMAGED_FIELD_NUMBER: _builtins.int
+    INCLUDE_CHANNEL_SIZES_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Most checkpoints in an answer. 0: 50. Over 1000: 1000 (both configurable).
     Below 0: INVALID_ARGUMENT. A page is also ended by its size in bytes (16 MiB by
@@ -948,6 +949,10 @@ class ListCheckpointsRequest(_message.Message):
     """Whether to leave damaged checkpoints out of `checkpoints` and name them in
     `damaged`. Without it, a page that has one fails with DATA_LOSS.
     """
+    include_channel_sizes: _builtins.bool
+    """Whether to give the size of each channel (`CheckpointDetails.channels`). It
+    is known without reading the state, so it can be had with every `view`.
+    """
     @_builtins.property
     def ran_node(self) -> _checkpoint_pb2.NodeKind:
         """Only checkpoints whose ran_nodes hold exactly this node."""
@@ -979,10 +984,11 @@ class ListCheckpointsRequest(_message.Message):
         view: Global___CheckpointView.ValueType = ...,
         include_writes: _builtins.bool = ...,
         skip_damaged: _builtins.bool = ...,
+        include_channel_sizes: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_step", b"_max_step", "_min_step", b"_min_step", "_namespace", b"_namespace", "max_step", b"max_step", "min_step", b"min_step", "namespace", b"namespace", "ran_node", b"ran_node", "skipped_node", b"skipped_node"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_step", b"_max_step", "_min_step", b"_min_step", "_namespace", b"_namespace", "before_checkpoint_id", b"before_checkpoint_id", "include_total", b"include_total", "include_writes", b"include_writes", "max_step", b"max_step", "metadata", b"metadata", "min_step", b"min_step", "namespace", b"namespace", "page_size", b"page_size", "page_token", b"page_token", "ran_node", b"ran_node", "session_id", b"session_id", "skip_damaged", b"skip_damaged", "skipped_node", b"skipped_node", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_step", b"_max_step", "_min_step", b"_min_step", "_namespace", b"_namespace", "before_checkpoint_id", b"before_checkpoint_id", "include_channel_sizes", b"include_channel_sizes", "include_total", b"include_total", "include_writes", b"include_writes", "max_step", b"max_step", "metadata", b"metadata", "min_step", b"min_step", "namespace", b"namespace", "page_size", b"page_size", "page_token", b"page_token", "ran_node", b"ran_node", "session_id", b"session_id", "skip_damaged", b"skip_damaged", "skipped_node", b"skipped_node", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_step: _TypeAlias = _typing.Literal["max_step"]  # noqa: Y015
     _WhichOneofArgType__max_step: _TypeAlias = _typing.Literal["_max_step", b"_max_step"]  # noqa: Y015
@@ -1036,6 +1042,42 @@ class DamagedCheckpoint(_message.Message):
 Global___DamagedCheckpoint: _TypeAlias = DamagedCheckpoint  # noqa: Y015
 
 @_typing.final
+class ChannelSize(_message.Message):
+    """Size of one channel of a checkpoint's state."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    FINGERPRINT_FIELD_NUMBER: _builtins.int
+    channel: _builtins.str
+    """"messages", "errors", "extra/<key>" or "custom/<name>", as in
+    WalkAncestorsRequest.channels.
+    """
+    bytes: _builtins.int
+    """Size of its content, in bytes, before compression."""
+    fingerprint: _builtins.bytes
+    """Tells whether the content changed between two checkpoints of a session: equal
+    fingerprints mean equal content. Different fingerprints mean, as a rule,
+    different content. The bytes have no other meaning; other servers and
+    versions may give others.
+    """
+    def __init__(
+        self,
+        *,
+        channel: _builtins.str = ...,
+        bytes: _builtins.int = ...,
+        fingerprint: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "channel", b"channel", "fingerprint", b"fingerprint"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChannelSize: _TypeAlias = ChannelSize  # noqa: Y015
+
+@_typing.final
 class CheckpointDetails(_message.Message):
     """What a list says of a checkpoint beside the checkpoint."""
 
@@ -1046,6 +1088,7 @@ class CheckpointDetails(_message.Message):
     STATE_BYTES_FIELD_NUMBER: _builtins.int
     PENDING_WRITES_FIELD_NUMBER: _builtins.int
     TRACE_ID_FIELD_NUMBER: _builtins.int
+    CHANNELS_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """The revision of the session in which its content was written."""
     state_bytes: _builtins.int
@@ -1062,6 +1105,12 @@ class CheckpointDetails(_message.Message):
     def pending_writes(self) -> _containers.RepeatedCompositeFieldContainer[_checkpoint_pb2.PendingWrite]:
         """Its pending writes, by (task_path, task_id, index), if asked for."""
 
+    @_builtins.property
+    def channels(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChannelSize]:
+        """Sizes of its channels, if asked for. Empty from servers that do not know
+        `include_channel_sizes`.
+        """
+
     def __init__(
         self,
         *,
@@ -1070,10 +1119,11 @@ class CheckpointDetails(_message.Message):
         state_bytes: _builtins.int = ...,
         pending_writes: _abc.Iterable[_checkpoint_pb2.PendingWrite] | None = ...,
         trace_id: _builtins.str = ...,
+        channels: _abc.Iterable[Global___ChannelSize] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["saved_at", b"saved_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["pending_writes", b"pending_writes", "revision", b"revision", "saved_at", b"saved_at", "state_bytes", b"state_bytes", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "pending_writes", b"pending_writes", "revision", b"revision", "saved_at", b"saved_at", "state_bytes", b"state_bytes", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

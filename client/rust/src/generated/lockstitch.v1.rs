@@ -1116,6 +1116,10 @@ pub struct ListCheckpointsRequest {
     /// `damaged`. Without it, a page that has one fails with DATA_LOSS.
     #[prost(bool, tag = "14")]
     pub skip_damaged: bool,
+    /// Whether to give the size of each channel (`CheckpointDetails.channels`). It
+    /// is known without reading the state, so it can be had with every `view`.
+    #[prost(bool, tag = "15")]
+    pub include_channel_sizes: bool,
 }
 /// A checkpoint that cannot be given, since stored bytes of it are damaged.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1132,6 +1136,23 @@ pub struct DamagedCheckpoint {
     /// As Load fails: DATA_LOSS.
     #[prost(message, optional, tag = "4")]
     pub error: ::core::option::Option<Status>,
+}
+/// Size of one channel of a checkpoint's state.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChannelSize {
+    /// "messages", "errors", "extra/<key>" or "custom/<name>", as in
+    /// WalkAncestorsRequest.channels.
+    #[prost(string, tag = "1")]
+    pub channel: ::prost::alloc::string::String,
+    /// Size of its content, in bytes, before compression.
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
+    /// Tells whether the content changed between two checkpoints of a session: equal
+    /// fingerprints mean equal content. Different fingerprints mean, as a rule,
+    /// different content. The bytes have no other meaning; other servers and
+    /// versions may give others.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub fingerprint: ::prost::bytes::Bytes,
 }
 /// What a list says of a checkpoint beside the checkpoint.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1152,6 +1173,10 @@ pub struct CheckpointDetails {
     /// it was not traced.
     #[prost(string, tag = "5")]
     pub trace_id: ::prost::alloc::string::String,
+    /// Sizes of its channels, if asked for. Empty from servers that do not know
+    /// `include_channel_sizes`.
+    #[prost(message, repeated, tag = "6")]
+    pub channels: ::prost::alloc::vec::Vec<ChannelSize>,
 }
 /// Answer of ListCheckpoints.
 #[derive(Clone, PartialEq, ::prost::Message)]
