@@ -1,13 +1,17 @@
 """Running `lockstitch` commands."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
 from typer.testing import CliRunner
 
 from lockstitch_server.cli.app import app
@@ -51,7 +55,8 @@ class Command:
 
     def in_process(self, target: str = "") -> Done:
         """Run it here: quick, and the same but for what happens at the process's beginning and end."""
-        result = CliRunner().invoke(app, self.arguments, env={"LOCKSTITCH_TARGET": target or None, "COLUMNS": None})
+        with _logging_restored():
+            result = CliRunner().invoke(app, self.arguments, env={"LOCKSTITCH_TARGET": target or None, "COLUMNS": None})
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Done(result.exit_code, result.stdout, result.stderr)
@@ -67,3 +72,18 @@ class Command:
             timeout=SECONDS,
         )
         return Done(done.returncode, done.stdout, done.stderr)
+
+
+@contextmanager
+def _logging_restored() -> Iterator[None]:
+    """A command may set up logging for its process, to a stderr that is closed when the command ends. Undo that."""
+    root, ours = logging.getLogger(), logging.getLogger("lockstitch_server")
+    handlers, levels, processors = root.handlers[:], (root.level, ours.level), structlog.get_config()
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(levels[0])
+        ours.setLevel(levels[1])
+        logging.captureWarnings(False)
+        structlog.configure(**processors)
