@@ -85,6 +85,8 @@ MANY = {
     "channels": ("WalkAncestors", pb.WalkAncestorsRequest(session_id="s", channels=["c"] * 10_001)),
     "long channel": ("WalkAncestors", pb.WalkAncestorsRequest(session_id="s", channels=["c" * 5000])),
     "write channels": ("WalkAncestors", pb.WalkAncestorsRequest(session_id="s", write_channels=["c"] * 10_001)),
+    "listed channels": ("ListCheckpoints", pb.ListCheckpointsRequest(session_id="s", channels=["c"] * 10_001)),
+    "listed write channels": ("ListCheckpoints", pb.ListCheckpointsRequest(write_channels=["c"] * 10_001)),
     "frontier": ("Save", pb.SaveRequest(checkpoint=Checkpoint(session_id="s", frontier=NODES))),
     "removed": ("Save", DELTA),
 }

@@ -1662,8 +1662,12 @@ type ListCheckpointsRequest struct {
 	// Whether to give the size of each channel (`CheckpointDetails.channels`). It
 	// is known without reading the state, so it can be had with every `view`.
 	IncludeChannelSizes bool `protobuf:"varint,15,opt,name=include_channel_sizes,json=includeChannelSizes,proto3" json:"include_channel_sizes,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// Which parts of the state to give, as in WalkAncestorsRequest. Empty: all.
+	Channels []string `protobuf:"bytes,16,rep,name=channels,proto3" json:"channels,omitempty"`
+	// Which pending writes to give, by channel, with include_writes. Empty: all.
+	WriteChannels []string `protobuf:"bytes,17,rep,name=write_channels,json=writeChannels,proto3" json:"write_channels,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListCheckpointsRequest) Reset() {
@@ -1799,6 +1803,20 @@ func (x *ListCheckpointsRequest) GetIncludeChannelSizes() bool {
 		return x.IncludeChannelSizes
 	}
 	return false
+}
+
+func (x *ListCheckpointsRequest) GetChannels() []string {
+	if x != nil {
+		return x.Channels
+	}
+	return nil
+}
+
+func (x *ListCheckpointsRequest) GetWriteChannels() []string {
+	if x != nil {
+		return x.WriteChannels
+	}
+	return nil
 }
 
 // A checkpoint that cannot be given, since stored bytes of it are damaged.
@@ -2419,7 +2437,7 @@ const file_lockstitch_v1_checkpoint_service_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"y\n" +
 	"\x14ListSessionsResponse\x129\n" +
 	"\bsessions\x18\x01 \x03(\v2\x1d.lockstitch.v1.SessionSummaryR\bsessions\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x84\x06\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc7\x06\n" +
 	"\x16ListCheckpointsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -2438,7 +2456,9 @@ const file_lockstitch_v1_checkpoint_service_proto_rawDesc = "" +
 	"\x04view\x18\f \x01(\x0e2\x1d.lockstitch.v1.CheckpointViewR\x04view\x12%\n" +
 	"\x0einclude_writes\x18\r \x01(\bR\rincludeWrites\x12!\n" +
 	"\fskip_damaged\x18\x0e \x01(\bR\vskipDamaged\x122\n" +
-	"\x15include_channel_sizes\x18\x0f \x01(\bR\x13includeChannelSizes\x1a;\n" +
+	"\x15include_channel_sizes\x18\x0f \x01(\bR\x13includeChannelSizes\x12\x1a\n" +
+	"\bchannels\x18\x10 \x03(\tR\bchannels\x12%\n" +
+	"\x0ewrite_channels\x18\x11 \x03(\tR\rwriteChannels\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\f\n" +

@@ -261,6 +261,8 @@ class Flows(SessionFlows):
         include_total: bool = False,
         include_writes: bool = False,
         include_channel_sizes: bool = False,
+        channels: Sequence[str] = (),
+        write_channels: Sequence[str] = (),
         view: View = View.FULL,
         page_size: int = 0,
         page_token: str = "",
@@ -278,6 +280,8 @@ class Flows(SessionFlows):
         include_writes: whether to give pending writes.
         include_channel_sizes: whether to give the size of every channel (`ListedCheckpoint.channels`), which costs no
             reading of the state.
+        channels: which parts of the state to give, as in `walk_ancestors`; none means all.
+        write_channels: pending writes of which channels to give, with include_writes; none means all.
         page_size: how many to fetch at a time, up to 1000; 0 means 50.
         page_token: where to go on; see `AsyncPager.pages`.
         timeout: seconds for each page.
@@ -298,6 +302,8 @@ class Flows(SessionFlows):
             include_total=include_total,
             include_writes=include_writes,
             include_channel_sizes=include_channel_sizes,
+            channels=channels,
+            write_channels=write_channels,
             view=pb.CheckpointView.ValueType(view),
             skip_damaged=True,
         )

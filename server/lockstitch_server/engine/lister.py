@@ -9,7 +9,7 @@ from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.ids import session_key
 from lockstitch_server.core.reading import Catalog, CheckpointQuery, ListedCheckpoint, SessionQuery
 from lockstitch_server.core.records import CheckpointRef, CheckpointRow, Seek, SessionSummary, session_damaged
-from lockstitch_server.core.selection import Selection
+from lockstitch_server.core.selection import Selection, selected
 from lockstitch_server.core.view import state_size
 from lockstitch_server.core.written import WriteSize
 from lockstitch_server.engine.assembling import Loaded, Wanted, assemble, checkpoints_lost, ref_of
@@ -158,7 +158,7 @@ class Lister:
         size = 0
         for number, row in enumerate(found):
             size += len(row.record) + sum(write.size for write in writes.get(ref_of(row), ()))
-            size += _state_size(row) if selection.state else 0
+            size += _state_size(row, selection) if selection.state else 0
             if number and size > self._max_page_bytes:
                 return number
         return len(found)
@@ -173,9 +173,9 @@ def _fresh(rows: Sequence[CheckpointRow], seen: set[str]) -> int:
     return len(rows)
 
 
-def _state_size(row: CheckpointRow) -> int:
+def _state_size(row: CheckpointRow, selection: Selection) -> int:
     try:
-        return state_size(row.decoded().manifest)
+        return state_size(selected(row.decoded().manifest, selection))
     except Failure:
         return 0  # told when it is put together
 

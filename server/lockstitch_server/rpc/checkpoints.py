@@ -165,7 +165,10 @@ class Handlers:
         facts = await _facts(request)
         query = _checkpoint_query(request, context, self._page_size(request.page_size), token, facts)
         selection = Selection(
-            state=_with_state(request), writes=request.include_writes, channel_sizes=request.include_channel_sizes
+            _with_state(request),
+            frozenset(request.channels),
+            request.include_writes,
+            request.include_channel_sizes,
         )
         reservation = await self._page_memory(selection, context)
         context.transport.add_done_callback(reservation.release)
@@ -173,7 +176,7 @@ class Handlers:
         if page.damaged and not request.skip_damaged:
             raise page.damaged[0].failure
         reservation.shrink(sum(map(_size, page.loaded)))
-        return _checkpoint_page(page, bound_to)
+        return _checkpoint_page(page, bound_to, frozenset(request.write_channels))
 
     async def WalkAncestors(
         self, request: pb.WalkAncestorsRequest, context: CallContext
@@ -361,10 +364,10 @@ def _writes(number: int, loaded: Loaded, channels: frozenset[str] = frozenset())
     )
 
 
-def _checkpoint_page(page: CheckpointPage, bound_to: bytes) -> bytes:
+def _checkpoint_page(page: CheckpointPage, bound_to: bytes, write_channels: frozenset[str]) -> bytes:
     """A serialized ListCheckpointsResponse."""
     chunks = [wire.delimited(1, loaded.checkpoint) for loaded in page.loaded]
-    chunks.extend(wire.delimited(4, _details(loaded)) for loaded in page.loaded)
+    chunks.extend(wire.delimited(4, _details(loaded, write_channels)) for loaded in page.loaded)
     if page.more:
         last = page.rows[-1].row
         token = PageToken(
@@ -385,14 +388,14 @@ def _status(failure: Failure) -> Status:
     return Status.FromString(status_of(failure).SerializeToString())
 
 
-def _details(loaded: Loaded) -> bytes:
+def _details(loaded: Loaded, write_channels: frozenset[str]) -> bytes:
     """A serialized CheckpointDetails."""
     return b"".join(
         (
             wire.unsigned(1, loaded.revision),
             wire.delimited(2, timestamp(loaded.saved_at)),
             wire.unsigned(3, loaded.state_bytes),
-            _writes(4, loaded),
+            _writes(4, loaded, write_channels),
             _trace(loaded),
             *[wire.delimited(6, _channel_size(size)) for size in loaded.channel_sizes],
         )

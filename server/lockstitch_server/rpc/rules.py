@@ -215,6 +215,8 @@ RULES: Mapping[str, Mapping[str, Sequence[Rule]]] = {
         "skipped_node": [Sub()],
         "before_checkpoint_id": [CHECKPOINT_ID],
         "metadata": METADATA,
+        "channels": CHANNELS,
+        "write_channels": CHANNELS,
     },
     "lockstitch.v1.RetentionPolicy": {"max_age": [Sub()]},
     "lockstitch.v1.CheckpointRef": {

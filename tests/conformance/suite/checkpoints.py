@@ -97,6 +97,16 @@ class TestListCheckpoints:
         assert (same, grown) == ({"messages", "extra/k"}, {"extra/k"})
         assert not any(each.channels for each in (await page(api, session)).details)
 
+    async def test_only_the_channels_that_are_asked_for(self, api: Api, session: str) -> None:
+        await save(api, full_checkpoint(session, 1), writes=[write("t", 0, b"a"), write("u", 1, b"b", channel="other")])
+        request = {"channels": ["messages"], "include_writes": True, "write_channels": ["other"]}
+        answer = await page(api, session, **request)
+        expected = full_checkpoint(session, 1)
+        assert answer.checkpoints[0].state.messages == expected.state.messages
+        assert not answer.checkpoints[0].state.HasField("extra")
+        assert not answer.checkpoints[0].state.custom
+        assert values(answer.details[0].pending_writes) == [b"b"]
+
     async def test_writes_are_given_if_asked_for(self, api: Api, session: str) -> None:
         await save(api, checkpoint(session, 1), writes=[write(data=b"1")])
         await save(api, checkpoint(session, 2))

@@ -915,6 +915,8 @@ class ListCheckpointsRequest(_message.Message):
     INCLUDE_WRITES_FIELD_NUMBER: _builtins.int
     SKIP_DAMAGED_FIELD_NUMBER: _builtins.int
     INCLUDE_CHANNEL_SIZES_FIELD_NUMBER: _builtins.int
+    CHANNELS_FIELD_NUMBER: _builtins.int
+    WRITE_CHANNELS_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Most checkpoints in an answer. 0: 50. Over 1000: 1000 (both configurable).
     Below 0: INVALID_ARGUMENT. A page is also ended by its size in bytes (16 MiB by
@@ -967,6 +969,14 @@ class ListCheckpointsRequest(_message.Message):
         compared as JSON values (1 equals 1.0, the order of keys does not matter).
         """
 
+    @_builtins.property
+    def channels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Which parts of the state to give, as in WalkAncestorsRequest. Empty: all."""
+
+    @_builtins.property
+    def write_channels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Which pending writes to give, by channel, with include_writes. Empty: all."""
+
     def __init__(
         self,
         *,
@@ -985,10 +995,12 @@ class ListCheckpointsRequest(_message.Message):
         include_writes: _builtins.bool = ...,
         skip_damaged: _builtins.bool = ...,
         include_channel_sizes: _builtins.bool = ...,
+        channels: _abc.Iterable[_builtins.str] | None = ...,
+        write_channels: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_step", b"_max_step", "_min_step", b"_min_step", "_namespace", b"_namespace", "max_step", b"max_step", "min_step", b"min_step", "namespace", b"namespace", "ran_node", b"ran_node", "skipped_node", b"skipped_node"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_step", b"_max_step", "_min_step", b"_min_step", "_namespace", b"_namespace", "before_checkpoint_id", b"before_checkpoint_id", "include_channel_sizes", b"include_channel_sizes", "include_total", b"include_total", "include_writes", b"include_writes", "max_step", b"max_step", "metadata", b"metadata", "min_step", b"min_step", "namespace", b"namespace", "page_size", b"page_size", "page_token", b"page_token", "ran_node", b"ran_node", "session_id", b"session_id", "skip_damaged", b"skip_damaged", "skipped_node", b"skipped_node", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_step", b"_max_step", "_min_step", b"_min_step", "_namespace", b"_namespace", "before_checkpoint_id", b"before_checkpoint_id", "channels", b"channels", "include_channel_sizes", b"include_channel_sizes", "include_total", b"include_total", "include_writes", b"include_writes", "max_step", b"max_step", "metadata", b"metadata", "min_step", b"min_step", "namespace", b"namespace", "page_size", b"page_size", "page_token", b"page_token", "ran_node", b"ran_node", "session_id", b"session_id", "skip_damaged", b"skip_damaged", "skipped_node", b"skipped_node", "view", b"view", "write_channels", b"write_channels"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_step: _TypeAlias = _typing.Literal["max_step"]  # noqa: Y015
     _WhichOneofArgType__max_step: _TypeAlias = _typing.Literal["_max_step", b"_max_step"]  # noqa: Y015

@@ -1120,6 +1120,12 @@ pub struct ListCheckpointsRequest {
     /// is known without reading the state, so it can be had with every `view`.
     #[prost(bool, tag = "15")]
     pub include_channel_sizes: bool,
+    /// Which parts of the state to give, as in WalkAncestorsRequest. Empty: all.
+    #[prost(string, repeated, tag = "16")]
+    pub channels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Which pending writes to give, by channel, with include_writes. Empty: all.
+    #[prost(string, repeated, tag = "17")]
+    pub write_channels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// A checkpoint that cannot be given, since stored bytes of it are damaged.
 #[derive(Clone, PartialEq, ::prost::Message)]
