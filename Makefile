@@ -148,7 +148,7 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header -
 .PHONY: lock
 lock: $(VENV)/.python ## Write the lock files from pyproject.toml (UPGRADE=--upgrade)
 	test -x $(BIN)/uv || $(BIN)/python $(INSTALL) uv
-	$(LOCK) pyproject.toml --extra server --extra postgres --extra otel --output-file requirements.lock
+	$(LOCK) pyproject.toml --extra server --extra postgres --extra otel --extra ui --output-file requirements.lock
 	$(LOCK) pyproject.toml --all-extras --group dev --constraint requirements.lock --output-file requirements-dev.lock
 	$(LOCK) --group build --constraint requirements-dev.lock --output-file requirements-build.lock
 	$(LOCK) --group bench --constraint requirements-dev.lock --output-file requirements-bench.lock

@@ -32,7 +32,7 @@ def extras(*names: str) -> list[str]:
 
 
 DECLARED = {
-    "requirements.lock": extras("server", "postgres", "otel"),
+    "requirements.lock": extras("server", "postgres", "otel", "ui"),
     "requirements-dev.lock": extras(*PROJECT["project"]["optional-dependencies"]) + group("dev"),
     "requirements-build.lock": group("build"),
     "requirements-bench.lock": group("bench"),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import lockstitch_server
+import lockstitch_ui
 
 ROOT = Path(lockstitch_server.__file__).parent
 LAYERS = ("core", "auth", "audit", "storage", "engine", "rpc", "telemetry")
@@ -29,8 +30,12 @@ OUTSIDE = {
 
 def imports(layer: str) -> set[str]:
     """All modules that a layer imports."""
+    return imports_of(ROOT / layer)
+
+
+def imports_of(directory: Path) -> set[str]:
     found: set[str] = set()
-    for path in (ROOT / layer).rglob("*.py"):
+    for path in directory.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module:
                 found.add(node.module)
@@ -49,3 +54,14 @@ def test_own_imports_point_downwards(layer: str) -> None:
 def test_a_layer_does_not_know_what_is_not_its_business(layer: str) -> None:
     packages = {name.split(".")[0] for name in imports(layer)}
     assert not packages & set(OUTSIDE[layer])
+
+
+def test_the_explorer_is_a_client_like_any_other() -> None:
+    packages = {name.split(".")[0] for name in imports_of(Path(lockstitch_ui.__file__).parent)}
+    assert "lockstitch_server" not in packages
+
+
+def test_only_commands_know_the_explorer() -> None:
+    modules = (path for path in ROOT.rglob("*.py") if path.parent.name != "cli")
+    knowing = {path.name for path in modules if "lockstitch_ui" in path.read_text()}
+    assert knowing <= {"explorer.py"}

@@ -1,0 +1,5 @@
+"""Changes of sessions. Their routes exist only where the explorer allows changes."""
+
+from starlette.routing import BaseRoute
+
+routes: list[BaseRoute] = []

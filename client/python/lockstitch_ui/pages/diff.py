@@ -1,0 +1,5 @@
+"""What differs between two checkpoints."""
+
+from starlette.routing import BaseRoute
+
+routes: list[BaseRoute] = []

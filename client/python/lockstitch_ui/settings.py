@@ -1,0 +1,50 @@
+"""Settings of the explorer."""
+
+from dataclasses import dataclass, field
+
+from lockstitch import Tls
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExplorerSettings:
+    """What the explorer shows, to whom, and what it may do.
+
+    target, credentials, tenant, insecure, timeout: the connection to the server, as `lockstitch.AsyncClient` takes it.
+    key: the explorer's own key. Visitors use it after they have opened the link with `ticket`; "": there is none.
+    ticket: the secret part of the sign-in link; "": no such link works.
+    public: whether other machines can reach the explorer. Then nobody sees anything without a key of the server's,
+        unless `open_to_all`.
+    open_to_all: whether a public explorer may show a server that asks for no credentials.
+    secure: whether browsers reach the explorer over TLS, so that cookies are marked Secure.
+    host_names: the Host headers that are answered, without ports; empty: all. On loopback this stops DNS rebinding.
+    port: part of the cookie's name, so that explorers on several ports of one host do not share cookies.
+    allow_changes: whether the explorer may change sessions. Without it, every such request is refused.
+    trace_url: a link to a trace, with `{trace_id}` in it, such as "https://jaeger.example/trace/{trace_id}"; "": none.
+    login_seconds: a login ends after this time without a request.
+    max_logins: logins at a time. One more ends the login that was used least recently.
+    login_attempts, login_window: refused attempts to log in, within this many seconds, before more are refused unseen.
+    """
+
+    target: str = "127.0.0.1:50051"
+    credentials: Tls | None = None
+    key: str = field(default="", repr=False)
+    tenant: str = ""
+    insecure: bool = False
+    timeout: float = 30.0
+    ticket: str = field(default="", repr=False)
+    public: bool = False
+    open_to_all: bool = False
+    secure: bool = False
+    host_names: frozenset[str] = frozenset()
+    port: int = 8233
+    allow_changes: bool = False
+    trace_url: str = ""
+    login_seconds: float = 12 * 3600.0
+    max_logins: int = 1000
+    login_attempts: int = 20
+    login_window: float = 60.0
+
+    @property
+    def has_identity(self) -> bool:
+        """Whether the explorer shows credentials of its own to the server. Only visitors with the ticket use them."""
+        return bool(self.key or (self.credentials is not None and self.credentials.certificate is not None))
