@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import lockstitch
 import lockstitch_server
-import lockstitch_ui
 
 ROOT = Path(lockstitch_server.__file__).parent
 LAYERS = ("core", "auth", "audit", "storage", "engine", "rpc", "telemetry")
@@ -57,7 +57,8 @@ def test_a_layer_does_not_know_what_is_not_its_business(layer: str) -> None:
 
 
 def test_the_explorer_is_a_client_like_any_other() -> None:
-    packages = {name.split(".")[0] for name in imports_of(Path(lockstitch_ui.__file__).parent)}
+    packages = {name.split(".")[0] for name in imports_of(Path(lockstitch.__file__).parent.with_name("lockstitch_ui"))}
+    assert "lockstitch" in packages
     assert "lockstitch_server" not in packages
 
 
