@@ -245,3 +245,18 @@ async def test_a_closed_client_says_so(client: AsyncClient, session_id: str) -> 
 
 async def test_wait_ready(client: AsyncClient) -> None:
     await client.wait_ready(10)
+
+
+async def test_chosen_channels(client: AsyncClient, session_id: str) -> None:
+    """What lists sessions need not load their messages."""
+    made = Checkpoint(session_id=session_id, step=1)
+    made.state.messages.items.add(role="user", content="hi")
+    made.state.errors.items.add().error.message = "down"
+    await client.save(made)
+    latest = await client.load_latest(session_id, channels=["errors"])
+    streamed = [each.result() async for each in client.load_latest_many([session_id], channels=["errors"])]
+    loaded = await client.load(session_id, step=1, channels=["errors"])
+    for checkpoint in (latest.checkpoint, loaded.checkpoint, *(each.checkpoint for each in streamed)):
+        assert checkpoint is not None
+        assert checkpoint.state.errors == made.state.errors
+        assert not checkpoint.state.HasField("messages")

@@ -833,7 +833,11 @@ type LoadLatestRequest struct {
 	// The namespace. 0 to 512 bytes.
 	Namespace string `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	// How much to give.
-	View          CheckpointView `protobuf:"varint,3,opt,name=view,proto3,enum=lockstitch.v1.CheckpointView" json:"view,omitempty"`
+	View CheckpointView `protobuf:"varint,3,opt,name=view,proto3,enum=lockstitch.v1.CheckpointView" json:"view,omitempty"`
+	// Which parts of the state to give: "messages", "errors", "extra",
+	// "extra/<key>", "custom", "custom/<name>". Empty: all. A server that does not
+	// know this field yet gives all of them.
+	Channels      []string `protobuf:"bytes,4,rep,name=channels,proto3" json:"channels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -887,6 +891,13 @@ func (x *LoadLatestRequest) GetView() CheckpointView {
 		return x.View
 	}
 	return CheckpointView_CHECKPOINT_VIEW_UNSPECIFIED
+}
+
+func (x *LoadLatestRequest) GetChannels() []string {
+	if x != nil {
+		return x.Channels
+	}
+	return nil
 }
 
 // Answer of LoadLatest.
@@ -988,7 +999,9 @@ type LoadRequest struct {
 	//	*LoadRequest_Step
 	Selector isLoadRequest_Selector `protobuf_oneof:"selector"`
 	// How much to give.
-	View          CheckpointView `protobuf:"varint,5,opt,name=view,proto3,enum=lockstitch.v1.CheckpointView" json:"view,omitempty"`
+	View CheckpointView `protobuf:"varint,5,opt,name=view,proto3,enum=lockstitch.v1.CheckpointView" json:"view,omitempty"`
+	// Which parts of the state to give, as in LoadLatestRequest. Empty: all.
+	Channels      []string `protobuf:"bytes,6,rep,name=channels,proto3" json:"channels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1067,6 +1080,13 @@ func (x *LoadRequest) GetView() CheckpointView {
 		return x.View
 	}
 	return CheckpointView_CHECKPOINT_VIEW_UNSPECIFIED
+}
+
+func (x *LoadRequest) GetChannels() []string {
+	if x != nil {
+		return x.Channels
+	}
+	return nil
 }
 
 type isLoadRequest_Selector interface {
@@ -2364,12 +2384,13 @@ const file_lockstitch_v1_checkpoint_service_proto_rawDesc = "" +
 	"leaseToken\"H\n" +
 	"\x12SaveWritesResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x16\n" +
-	"\x06stored\x18\x02 \x01(\rR\x06stored\"\x83\x01\n" +
+	"\x06stored\x18\x02 \x01(\rR\x06stored\"\x9f\x01\n" +
 	"\x11LoadLatestRequest\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x121\n" +
-	"\x04view\x18\x03 \x01(\x0e2\x1d.lockstitch.v1.CheckpointViewR\x04view\"\xfb\x01\n" +
+	"\x04view\x18\x03 \x01(\x0e2\x1d.lockstitch.v1.CheckpointViewR\x04view\x12\x1a\n" +
+	"\bchannels\x18\x04 \x03(\tR\bchannels\"\xfb\x01\n" +
 	"\x12LoadLatestResponse\x129\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\v2\x19.lockstitch.v1.CheckpointR\n" +
@@ -2377,14 +2398,15 @@ const file_lockstitch_v1_checkpoint_service_proto_rawDesc = "" +
 	"\x0epending_writes\x18\x02 \x03(\v2\x1b.lockstitch.v1.PendingWriteR\rpendingWrites\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\x04R\brevision\x12/\n" +
 	"\x13checkpoint_revision\x18\x04 \x01(\x04R\x12checkpointRevision\x12\x19\n" +
-	"\btrace_id\x18\x05 \x01(\tR\atraceId\"\xc6\x01\n" +
+	"\btrace_id\x18\x05 \x01(\tR\atraceId\"\xe2\x01\n" +
 	"\vLoadRequest\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12%\n" +
 	"\rcheckpoint_id\x18\x03 \x01(\tH\x00R\fcheckpointId\x12\x14\n" +
 	"\x04step\x18\x04 \x01(\x04H\x00R\x04step\x121\n" +
-	"\x04view\x18\x05 \x01(\x0e2\x1d.lockstitch.v1.CheckpointViewR\x04viewB\n" +
+	"\x04view\x18\x05 \x01(\x0e2\x1d.lockstitch.v1.CheckpointViewR\x04view\x12\x1a\n" +
+	"\bchannels\x18\x06 \x03(\tR\bchannelsB\n" +
 	"\n" +
 	"\bselector\"\xf5\x01\n" +
 	"\fLoadResponse\x129\n" +

@@ -109,15 +109,25 @@ class Flows(SessionFlows):
         return saved_writes(await self._caller.call(_rpcs.SAVE_WRITES, request, self._deadline(timeout)))
 
     async def load_latest(
-        self, session_id: str, namespace: str = "", *, view: View = View.FULL, timeout: float | None = None
+        self,
+        session_id: str,
+        namespace: str = "",
+        *,
+        view: View = View.FULL,
+        channels: Sequence[str] = (),
+        timeout: float | None = None,
     ) -> Latest:
         """Load the latest checkpoint, the one with the greatest id, and its pending writes.
 
         No such session is no error: then `checkpoint` is None.
 
+        channels: parts of the state to load, as for `walk_ancestors`; none means all.
+
         Raises InvalidArgument, DataLoss and what any call may raise.
+
+            client.load_latest("order-42", channels=["errors"]).checkpoint  # without messages
         """
-        request = _latest_request(session_id, namespace, view)
+        request = _latest_request(session_id, namespace, view, channels)
         return latest(await self._caller.call(_rpcs.LOAD_LATEST, request, self._deadline(timeout)))
 
     async def load(
@@ -128,18 +138,25 @@ class Flows(SessionFlows):
         step: int | None = None,
         namespace: str = "",
         view: View = View.FULL,
+        channels: Sequence[str] = (),
         timeout: float | None = None,
     ) -> Loaded:
         """Load one checkpoint and its pending writes.
 
         checkpoint_id, step: which one; give exactly one of them. Where several checkpoints have the step, the one with
             the greatest id.
+        channels: parts of the state to load, as for `walk_ancestors`; none means all.
 
         Raises NotFound, InvalidArgument, DataLoss and what any call may raise; TypeError unless one of them is given.
         """
         if (checkpoint_id is None) == (step is None):
             raise TypeError("load() takes either checkpoint_id or step")
-        request = pb.LoadRequest(session_id=session_id, namespace=namespace, view=pb.CheckpointView.ValueType(view))
+        request = pb.LoadRequest(
+            session_id=session_id,
+            namespace=namespace,
+            view=pb.CheckpointView.ValueType(view),
+            channels=channels,
+        )
         if checkpoint_id is not None:
             request.checkpoint_id = checkpoint_id
         if step is not None:
@@ -151,11 +168,13 @@ class Flows(SessionFlows):
         sessions: Iterable[str | tuple[str, str]],
         *,
         view: View = View.FULL,
+        channels: Sequence[str] = (),
         timeout: float | None = None,
     ) -> AsyncGenerator[LatestOf, None]:
         """Load the latest checkpoints of many sessions, one answer each, in any order: for a fleet that restarts.
 
         sessions: session ids, or pairs of session id and namespace.
+        channels: parts of the state to load, as for `walk_ancestors`; none means all.
         timeout: how long to wait without progress, in seconds; a stream that breaks off is continued.
 
         An error of one session is told in its answer (`result()` raises it). Raises InvalidArgument and what any call
@@ -163,7 +182,7 @@ class Flows(SessionFlows):
         """
         pairs = [(entry, "") if isinstance(entry, str) else entry for entry in sessions]
         for start in range(0, len(pairs), SESSIONS_PER_CALL):
-            requests = [_latest_request(*pair, view) for pair in pairs[start : start + SESSIONS_PER_CALL]]
+            requests = [_latest_request(*pair, view, channels) for pair in pairs[start : start + SESSIONS_PER_CALL]]
             answers = _streams.load_latest_many(self._caller, requests, self._seconds(timeout))
             async with aclosing(answers):
                 async for request, answer in answers:
@@ -323,5 +342,7 @@ class Flows(SessionFlows):
         await self._caller.wait_ready(self._deadline(timeout))
 
 
-def _latest_request(session_id: str, namespace: str, view: View) -> pb.LoadLatestRequest:
-    return pb.LoadLatestRequest(session_id=session_id, namespace=namespace, view=pb.CheckpointView.ValueType(view))
+def _latest_request(session_id: str, namespace: str, view: View, channels: Sequence[str]) -> pb.LoadLatestRequest:
+    return pb.LoadLatestRequest(
+        session_id=session_id, namespace=namespace, view=pb.CheckpointView.ValueType(view), channels=channels
+    )

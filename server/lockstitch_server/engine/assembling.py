@@ -73,7 +73,7 @@ def answer_size(wanted: Wanted) -> int:
         record = wanted.row.decoded()
     except Failure:
         return 0  # told when it is put together
-    size = len(record.header) + (state_size(record.manifest) if wanted.selection.state else 0)
+    size = len(record.header) + state_size(selected(record.manifest, wanted.selection))
     return size + (wanted.session.write_bytes if wanted.selection.writes else 0)
 
 

@@ -104,7 +104,7 @@ class Handlers:
             request.namespace,
             "id" if by_id else "step",
             request.checkpoint_id if by_id else request.step,
-            Selection(state=_with_state(request)),
+            Selection(_with_state(request), frozenset(request.channels)),
         )
         loaded, reservation = await self._load(query, context)
         context.transport.add_done_callback(reservation.release)
@@ -285,7 +285,7 @@ def _load_latest(request: pb.LoadLatestRequest, context: CallContext) -> LoadQue
         context.tenant,
         request.session_id,
         request.namespace,
-        selection=Selection(state=_with_state(request)),
+        selection=Selection(_with_state(request), frozenset(request.channels)),
     )
 
 

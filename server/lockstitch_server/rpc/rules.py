@@ -189,13 +189,18 @@ RULES: Mapping[str, Mapping[str, Sequence[Rule]]] = {
         "checkpoint_id": [Id("max_checkpoint_id_bytes", 1)],
         "writes": [Count("max_writes", 1), Each(Sub())],
     },
-    "lockstitch.v1.LoadLatestRequest": {"session_id": [SESSION_ID], "namespace": [NAMESPACE]},
+    "lockstitch.v1.LoadLatestRequest": {
+        "session_id": [SESSION_ID],
+        "namespace": [NAMESPACE],
+        "channels": CHANNELS,
+    },
     "lockstitch.v1.LoadRequest": {
         "session_id": [SESSION_ID],
         "namespace": [NAMESPACE],
         "selector": [OneOf()],
         "checkpoint_id": [Id("max_checkpoint_id_bytes", 1)],
         "step": [STEP],
+        "channels": CHANNELS,
     },
     "lockstitch.v1.LoadLatestStreamRequest": {"requests": [Count("max_sessions_per_stream", 1), Each(Sub())]},
     "lockstitch.v1.ListSessionsRequest": {

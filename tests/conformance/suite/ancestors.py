@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-from lockstitch.v1.checkpoint_service_pb2 import CHECKPOINT_VIEW_HEADER, WalkAncestorsResponse
+from lockstitch.v1.checkpoint_pb2 import Checkpoint
+from lockstitch.v1.checkpoint_service_pb2 import (
+    CHECKPOINT_VIEW_HEADER,
+    LoadLatestRequest,
+    LoadLatestStreamRequest,
+    LoadRequest,
+    WalkAncestorsResponse,
+)
 from tests.conformance.builders import (
     assert_same,
     blob,
@@ -39,6 +46,20 @@ async def save_chain(api: Api, session: str, length: int, **fields: Any) -> None
 
 def names(answers: list[WalkAncestorsResponse]) -> list[str]:
     return [answer.checkpoint.checkpoint_id for answer in answers]
+
+
+async def only(api: Api, session: str, channels: list[str]) -> Checkpoint:
+    return (await api.load(LoadRequest(session_id=session, checkpoint_id="a", channels=channels))).checkpoint
+
+
+async def only_latest(api: Api, session: str, channels: list[str]) -> Checkpoint:
+    return (await api.load_latest(LoadLatestRequest(session_id=session, channels=channels))).checkpoint
+
+
+async def only_streamed(api: Api, session: str, channels: list[str]) -> Checkpoint:
+    request = LoadLatestStreamRequest(requests=[LoadLatestRequest(session_id=session, channels=channels)])
+    (answer,) = [answer async for answer in api.load_latest_stream(request)]
+    return answer.loaded.checkpoint
 
 
 class TestWalkAncestors:
@@ -147,6 +168,10 @@ class TestWalkAncestorsSelection:
         wanted.Clear()
         wanted.MergeFrom(expected if channels == [] else type(wanted)(**expected))  # type: ignore[arg-type]
         assert_same(answer.checkpoint.state, wanted)
+
+        await save(api, checkpoint(f"{session} alone", checkpoint_id="a", state=self.FULL))
+        for call in (only, only_latest, only_streamed):
+            assert_same((await call(api, f"{session} alone", channels)).state, wanted)
 
     async def test_headers_only(self, api: Api, session: str) -> None:
         await save_chain(api, session, 3)

@@ -452,22 +452,31 @@ class LoadLatestRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     NAMESPACE_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
+    CHANNELS_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session. 1 to 255 bytes."""
     namespace: _builtins.str
     """The namespace. 0 to 512 bytes."""
     view: Global___CheckpointView.ValueType
     """How much to give."""
+    @_builtins.property
+    def channels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Which parts of the state to give: "messages", "errors", "extra",
+        "extra/<key>", "custom", "custom/<name>". Empty: all. A server that does not
+        know this field yet gives all of them.
+        """
+
     def __init__(
         self,
         *,
         session_id: _builtins.str = ...,
         namespace: _builtins.str = ...,
         view: Global___CheckpointView.ValueType = ...,
+        channels: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["namespace", b"namespace", "session_id", b"session_id", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "namespace", b"namespace", "session_id", b"session_id", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -530,6 +539,7 @@ class LoadRequest(_message.Message):
     CHECKPOINT_ID_FIELD_NUMBER: _builtins.int
     STEP_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
+    CHANNELS_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session. 1 to 255 bytes."""
     namespace: _builtins.str
@@ -540,6 +550,10 @@ class LoadRequest(_message.Message):
     """The one of this step; where several have it, the greatest id."""
     view: Global___CheckpointView.ValueType
     """How much to give."""
+    @_builtins.property
+    def channels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Which parts of the state to give, as in LoadLatestRequest. Empty: all."""
+
     def __init__(
         self,
         *,
@@ -548,10 +562,11 @@ class LoadRequest(_message.Message):
         checkpoint_id: _builtins.str = ...,
         step: _builtins.int = ...,
         view: Global___CheckpointView.ValueType = ...,
+        channels: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint_id", b"checkpoint_id", "selector", b"selector", "step", b"step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint_id", b"checkpoint_id", "namespace", b"namespace", "selector", b"selector", "session_id", b"session_id", "step", b"step", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "checkpoint_id", b"checkpoint_id", "namespace", b"namespace", "selector", b"selector", "session_id", b"session_id", "step", b"step", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_selector: _TypeAlias = _typing.Literal["checkpoint_id", "step"]  # noqa: Y015
     _WhichOneofArgType_selector: _TypeAlias = _typing.Literal["selector", b"selector"]  # noqa: Y015

@@ -870,6 +870,11 @@ pub struct LoadLatestRequest {
     /// How much to give.
     #[prost(enumeration = "CheckpointView", tag = "3")]
     pub view: i32,
+    /// Which parts of the state to give: "messages", "errors", "extra",
+    /// "extra/<key>", "custom", "custom/<name>". Empty: all. A server that does not
+    /// know this field yet gives all of them.
+    #[prost(string, repeated, tag = "4")]
+    pub channels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Answer of LoadLatest.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -904,6 +909,9 @@ pub struct LoadRequest {
     /// How much to give.
     #[prost(enumeration = "CheckpointView", tag = "5")]
     pub view: i32,
+    /// Which parts of the state to give, as in LoadLatestRequest. Empty: all.
+    #[prost(string, repeated, tag = "6")]
+    pub channels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Which checkpoint; neither is INVALID_ARGUMENT.
     #[prost(oneof = "load_request::Selector", tags = "3, 4")]
     pub selector: ::core::option::Option<load_request::Selector>,
