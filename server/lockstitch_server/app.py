@@ -32,6 +32,7 @@ from lockstitch_server.engine.sweeper import Sweeper, SweepSettings, sweeping
 from lockstitch_server.engine.totals import counting
 from lockstitch_server.engine.watcher import Watcher
 from lockstitch_server.instruments import (
+    create_saves,
     create_telemetry,
     queue_stats,
     totals_teller,
@@ -61,7 +62,6 @@ from lockstitch_server.startup import observed, open_store
 from lockstitch_server.storage import Store
 from lockstitch_server.telemetry.hub import SILENT, Hub, create_hub
 from lockstitch_server.telemetry.identity import Identity
-from lockstitch_server.writer import Work, create_saves, writer_of
 
 log = structlog.get_logger(__name__)
 
@@ -110,11 +110,8 @@ def run(main: Coroutine[None, None, None]) -> None:
     uvloop.run(main)
 
 
-def create_engine(store: Store, settings: Settings, work: Work | None = None, hub: Hub = SILENT) -> Engine:
-    """The engine over an open store.
-
-    work: what does the saves, if not this process itself.
-    """
+def create_engine(store: Store, settings: Settings, hub: Hub = SILENT) -> Engine:
+    """The engine over an open store."""
     queue, limits = settings.queue, settings.limits
     bounds = Bounds(
         queue.max_operations,
@@ -124,22 +121,15 @@ def create_engine(store: Store, settings: Settings, work: Work | None = None, hu
         settings.tenants.max_waiting_saves,
         settings.tenants.max_waiting_bytes,
     )
-    tenant: Callable[[Asked], str] = attrgetter("tenant")
     loads = Bounds(queue.max_loads, queue.max_loads, queue.load_batch, queue.load_batch)
-    if work is not None:  # while one batch is being done in another process, the next one can be on its way
-        saves: Batcher[Asked, bytes] = Batcher(
-            work,
-            _size,
-            bounds,
-            count_of=_count,
-            group_of=tenant,
-            lanes=2,
-            fill=16,
-            observer=queue_stats(hub, "saves"),
-        )
-    else:
-        here = create_saves(store, settings, hub).work
-        saves = Batcher(here, _size, bounds, count_of=_count, group_of=tenant, observer=queue_stats(hub, "saves"))
+    saves: Batcher[Asked, bytes] = Batcher(
+        create_saves(store, settings, hub).work,
+        _size,
+        bounds,
+        count_of=_count,
+        group_of=attrgetter("tenant"),
+        observer=queue_stats(hub, "saves"),
+    )
     loader = Loader(store, loads, queue_stats(hub, "loads"))
     watch_queues(hub, saves=lambda: saves.queued, loads=lambda: (loader.queued[0], 0))
     window = Window(queue.stream_operations, queue.stream_bytes)
@@ -185,17 +175,14 @@ async def serve_until(
     """
     check_exposure(settings)
     identification = create_identification(settings)
-    hub = create_hub(settings, Identity("server", worker))
+    hub = create_hub(settings, Identity(worker))
     async with (
         audit_log(settings) as audit,
-        writer_of(settings, worker) as writer,
-        reporting(hub, settings, writer, say),
+        reporting(hub, settings, say),
         open_store(settings) as bare,
     ):
-        if writer is not None:
-            await writer.open(bare.files)
         store = observed(bare, settings.store, hub)
-        engine = create_engine(store, settings, writer.work if writer is not None else None, hub)
+        engine = create_engine(store, settings, hub)
         watch_sessions(hub, engine.watcher, engine.sweeper)
         watch_audit(hub, audit)
         health = Health((service.full_name for service in engine.dispatcher.services), settings.health.max_watches)

@@ -444,11 +444,6 @@ class Settings(_Group):
     pool_size: int = Field(
         default=8, ge=1, le=1000, description="Connections of a worker to Postgres for reading; one more writes."
     )
-    writer: Literal["auto", "inside", "process"] = Field(
-        default="auto",
-        description="Where saves are worked on: in a process of their own, which has a processor to itself, or inside "
-        "the one that serves. auto: `process` where there is more than one processor and a database to share.",
-    )
     session_cache_bytes: Bytes = _size(
         4 * MIB,
         at_least=0,

@@ -4,12 +4,16 @@ from collections.abc import Callable
 
 from lockstitch_server.audit import AuditLog
 from lockstitch_server.config import Settings
+from lockstitch_server.core.heads import Heads
 from lockstitch_server.core.reading import Totals
+from lockstitch_server.engine.committer import Committer
 from lockstitch_server.engine.damage import DamageLog
 from lockstitch_server.engine.sweeper import Sweeper, SweepStats
 from lockstitch_server.engine.watcher import Watcher
 from lockstitch_server.rpc.interceptors.telemetry import Telemetry
-from lockstitch_server.rpc.observers import CallLog, CallStats
+from lockstitch_server.rpc.observers import CallLog, CallStats, SaveCounts
+from lockstitch_server.rpc.saves import Saves
+from lockstitch_server.storage import Store
 from lockstitch_server.telemetry.hub import Hub
 from lockstitch_server.telemetry.observers import QueueStats
 from lockstitch_server.telemetry.session_ids import SessionIds
@@ -30,6 +34,20 @@ def create_telemetry(settings: Settings, hub: Hub) -> Telemetry | None:
     from lockstitch_server.rpc.call_spans import CallSpans
 
     return Telemetry(CallSpans(hub.tracer, session_ids), stats, log if noted else None)
+
+
+def create_saves(store: Store, settings: Settings, hub: Hub) -> Saves:
+    """The worker that processes batches of saves."""
+    limits = settings.limits
+    heads = Heads(settings.session_cache_bytes)
+    committer = Committer(store, heads, limits.max_message_bytes, limits.max_parts)
+    counts = SaveCounts(hub.stats) if hub.stats is not None else None
+    if hub.tracer is None:
+        return Saves(committer, limits, counts)
+    from lockstitch_server.rpc.call_spans import CallSpans
+    from lockstitch_server.rpc.traced_saves import TracedSaves
+
+    return TracedSaves(committer, limits, counts, CallSpans(hub.tracer, SessionIds(settings.tell_session_ids)))
 
 
 def queue_stats(hub: Hub, queue: str) -> QueueStats | None:

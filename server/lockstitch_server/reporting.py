@@ -1,14 +1,13 @@
-"""How the numbers of a server's processes come together on one page for Prometheus.
+"""Serves the metrics of all workers on one page for Prometheus.
 
-A writer sends its numbers to the process that serves, a worker its own and its writer's to the supervisor. Whoever is
-the outermost serves the page.
+A single process serves its own page. With several workers, each sends its samples to the supervisor, which serves them.
 """
 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -17,7 +16,6 @@ from lockstitch_server.startup import StartupError
 from lockstitch_server.telemetry.hub import Hub
 from lockstitch_server.telemetry.identity import Identity
 from lockstitch_server.telemetry.stats import Source, sample_of
-from lockstitch_server.writer.remote import Remote
 
 if TYPE_CHECKING:
     from lockstitch_server.telemetry.page import Page
@@ -33,16 +31,16 @@ Say = Callable[[str], None]
 
 
 @asynccontextmanager
-async def reporting(hub: Hub, settings: Settings, writer: Remote | None, say: Say) -> AsyncIterator[None]:
-    """Report what the processes of one worker count; at the end, send what is left of everything.
+async def reporting(hub: Hub, settings: Settings, say: Say) -> AsyncIterator[None]:
+    """Report the metrics of this process; at the end, send what is left of all telemetry.
 
     say: tells the supervisor a line, where there is one. Raises StartupError.
     """
     page, telling = None, None
     if settings.metrics_listen and hub.identity.worker:
-        telling = asyncio.create_task(_tell(hub, writer, say))
+        telling = asyncio.create_task(_tell(hub, say))
     elif settings.metrics_listen:
-        page = open_page(settings.metrics_listen, lambda: _sources(hub, writer))
+        page = open_page(settings.metrics_listen, lambda: [_source(hub)])
     try:
         yield
     finally:
@@ -67,21 +65,18 @@ def open_page(listen: str, sources: Callable[[], Iterable[Source]]) -> "Page":
     return page
 
 
-def from_line(line: str) -> list[Source]:
-    """What a worker has told in a line."""
-    told: list[Any] = json.loads(line.removeprefix(SAMPLES))
-    return [Source(Identity(*identity), [sample_of(sample) for sample in samples]) for identity, samples in told]
+def from_line(line: str) -> Source:
+    """The samples that a worker has sent in a line."""
+    identity, samples = json.loads(line.removeprefix(SAMPLES))
+    return Source(Identity(*identity), [sample_of(sample) for sample in samples])
 
 
-async def _tell(hub: Hub, writer: Remote | None, say: Say) -> None:
+async def _tell(hub: Hub, say: Say) -> None:
     while True:
-        say(SAMPLES + json.dumps(_sources(hub, writer), separators=(",", ":")))
+        say(SAMPLES + json.dumps(_source(hub), separators=(",", ":")))
         await asyncio.sleep(SAMPLES_SECONDS)
 
 
-def _sources(hub: Hub, writer: Remote | None) -> list[Source]:
+def _source(hub: Hub) -> Source:
     assert hub.stats is not None
-    own = Source(hub.identity, hub.stats.snapshot())
-    if writer is None or not writer.samples:
-        return [own]
-    return [own, Source(Identity("writer", hub.identity.worker), writer.samples)]
+    return Source(hub.identity, hub.stats.snapshot())

@@ -31,20 +31,15 @@ def observed(store: Store, url: str, hub: Hub) -> Store:
 
 
 @asynccontextmanager
-async def open_store(settings: Settings, *, for_saves: bool = False, files: str = "") -> AsyncIterator[Store]:
-    """The store that the settings name. Raises StartupError.
-
-    for_saves: it does nothing else, beside one that has been opened before, which has these files.
-    """
+async def open_store(settings: Settings) -> AsyncIterator[Store]:
+    """The store that the settings name. Raises StartupError."""
     try:
-        for warning in () if for_saves else warnings_about(settings.store):
+        for warning in warnings_about(settings.store):
             log.warning("postgres_parameter_without_effect", detail=warning)
         store = create_store(
             settings.store,
             pool_size=settings.pool_size,
             migrate=settings.migrate,
-            for_saves=for_saves,
-            files=files,
             statement_cache=settings.postgres.statement_cache,
         )
         await store.open()

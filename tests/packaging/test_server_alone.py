@@ -35,7 +35,7 @@ def test_it_has_no_opentelemetry(python: str) -> None:
 
 
 async def test_it_saves_to_sqlite(python: str) -> None:
-    with LockstitchServer("", ["--set=writer=process"], python=python) as server:
+    with LockstitchServer("", python=python) as server:
         await _save_and_load(server)
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -24,10 +23,9 @@ SAVES = 30
 
 
 @contextmanager
-def serving(path: Path, writer: str = "process") -> Iterator[LockstitchServer]:
+def serving(path: Path) -> Iterator[LockstitchServer]:
     # Rare looks at the database: the saves themselves have to notice.
-    arguments = [f"--set=writer={writer}", "--set=health.probe_seconds=3600"]
-    with LockstitchServer(f"sqlite:///{path}", arguments) as server:
+    with LockstitchServer(f"sqlite:///{path}", ["--set=health.probe_seconds=3600"]) as server:
         yield server
 
 
@@ -52,11 +50,10 @@ async def save_until_failure(api: Api, ledger: Ledger, rng: random.Random, harm:
     assert "removed or replaced" in str(writer.failures[0])
 
 
-@pytest.mark.parametrize("writer", ["inside", "process"])
-async def test_moved_away_and_back(path: Path, writer: str, rng: random.Random) -> None:
+async def test_moved_away_and_back(path: Path, rng: random.Random) -> None:
     """Saves and loads fail until it is back. Each one that was acknowledged is in the file that was moved."""
     away, ledger = path.with_name("away.db"), Ledger()
-    with serving(path, writer) as server:
+    with serving(path) as server:
         async with grpc_api(server.target) as api:
             await save_until_failure(api, ledger, rng, lambda: path.rename(away))
             await assert_unavailable(api.save(full_save("session", 0)))
@@ -118,20 +115,3 @@ async def test_the_file_beside_it_is_removed(path: Path, rng: random.Random, suf
         async with grpc_api(server.target) as api:
             await ledger.check_all(api)
             await api.save(full_save("session", 0))
-
-
-async def test_saves_begin_again_elsewhere(path: Path) -> None:
-    """The process that saves dies while another file is in place: the next one does not take that for the store."""
-    copy = path.with_name("copy.db")
-    with serving(path) as server:
-        async with grpc_api(server.target) as api:
-            await api.save(full_save("session", 0))
-            shutil.copy(path, copy)
-            copy.replace(path)
-            for worker in server.workers:
-                worker.kill()
-            for number in range(3):
-                await assert_unavailable(api.save(full_save("session", number)))
-    with closing(sqlite3.connect(path)) as connection:
-        tables = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'checkpoints'").fetchone()[0]
-        assert not tables or not connection.execute("SELECT count(*) FROM checkpoints WHERE step > 0").fetchone()[0]

@@ -25,9 +25,8 @@ MOST_BYTES = 60_000_000
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("setting", ["inside", "process"])
-async def test_the_log_stays_short_while_much_is_written(setting: str) -> None:
-    with LockstitchServer(arguments=[f"--set=writer={setting}"]) as server:
+async def test_the_log_stays_short_while_much_is_written() -> None:
+    with LockstitchServer() as server:
         log = Path(server.store.removeprefix("sqlite:///") + "-wal")
         async with grpc_api(server.target) as api:
             for step in range(ROUNDS):

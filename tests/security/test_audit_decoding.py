@@ -150,7 +150,6 @@ def told(lines: Sequence[Any]) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("store", ["memory", "sqlite"])
 def test_each_save_of_a_stream_is_recorded_under_its_session(world: World, store: str) -> None:
-    """SQLite: saves have a process of their own, where there is more than one processor."""
     for name, (data, wanted) in SHAPES.items():
         lines = world.stream(data)
         assert told(lines) == wanted, name

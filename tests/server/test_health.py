@@ -80,7 +80,7 @@ async def test_a_database_that_is_killed_and_comes_back(start_postgres: Callable
 async def test_a_pool_that_is_busy_is_no_outage(start_postgres: Callable[..., Postgres]) -> None:
     """Readers hold every connection of the pool; health has its own."""
     postgres = start_postgres()
-    arguments = ["--migrate", "--set=pool_size=1", "--set=writer=inside", "--set=health.probe_seconds=0.1"]
+    arguments = ["--migrate", "--set=pool_size=1", "--set=health.probe_seconds=0.1"]
     with LockstitchServer(postgres.url(), arguments) as server:
         connection = await asyncpg.connect(postgres.url())
         try:

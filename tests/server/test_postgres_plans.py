@@ -50,8 +50,6 @@ async def test_saves_and_loads_are_planned_once_and_lists_are_not(postgres_url: 
         for _ in range(2):
             assert await store.ask(_plan_cache_mode) == "force_generic_plan"
             assert await store.read(_plan_cache_mode) == "auto"
-    async with open_store(Settings(store=postgres_url), for_saves=True) as store:
-        assert await store.ask(_plan_cache_mode) == "force_generic_plan"
 
 
 async def _plan_cache_mode(catalog: Catalog) -> str:

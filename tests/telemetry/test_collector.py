@@ -95,7 +95,6 @@ def test_the_deployed_configuration_passes_everything_on(
         with lockstitch.Client(server.target) as client:
             client.save(lockstitch.Checkpoint(session_id="agent", step=7))
         receiver.wait(lambda spans: SAVE in {span.name for span in spans})
-        # The server and its writer send what they count each for itself, and not at the same time.
         every = {prometheus_name(metric) for metric in METRICS.values()}
         wait_for_page(
             collector.page, lambda found: total(found, "lockstitch_saves_total") == 1 and found.keys() >= every

@@ -27,7 +27,7 @@ DEPLOY = ROOT / "deploy" / "otel"
 DASHBOARD = DEPLOY / "grafana-dashboard.json"
 ALERTS = DEPLOY / "prometheus-alerts.yaml"
 WAIT_SECONDS = 60.0
-OWN = {"process", "worker", "le"}
+OWN = {"worker", "le"}
 
 
 def address(server: LockstitchServer) -> str:
@@ -88,10 +88,6 @@ class TestThePage:
         assert total(families, "process_memory_usage_bytes") > 10_000_000
         assert total(families, "lockstitch_leases") == 0
 
-    def test_tells_processes_apart(self, families: Families) -> None:
-        samples = [sample for family in families.values() for sample in family.samples]
-        assert {sample.labels["process"] for sample in samples} == {"server", "writer"}
-
     def test_has_all_metrics_and_no_other(self, families: Families) -> None:
         assert set(families) == {prometheus_name(metric) for metric in METRICS.values()}
 
@@ -114,13 +110,12 @@ class TestSeveralProcesses:
         for number in range(4):
             use(server, f"s{number}")
         # Each tells its numbers once a second; one that nobody has called may be the last to do so.
-        scraped(server, lambda found: saved(8)(found) and {("server", "1"), ("server", "2")} <= processes(found))
+        scraped(server, lambda found: saved(8)(found) and {"1", "2"} <= workers(found))
 
 
-def processes(families: Families) -> set[tuple[str, str]]:
-    """Which processes have told their numbers."""
-    samples = [sample for family in families.values() for sample in family.samples]
-    return {(sample.labels["process"], sample.labels["worker"]) for sample in samples}
+def workers(families: Families) -> set[str]:
+    """The workers whose samples are there."""
+    return {sample.labels["worker"] for family in families.values() for sample in family.samples}
 
 
 class TestOtlp:

@@ -51,12 +51,8 @@ def endpoint(receiver: Receiver) -> dict[str, str]:
 
 
 class TestOneSave:
-    @pytest.fixture(params=["process", "inside"])
-    def writer(self, request: pytest.FixtureRequest) -> str:
-        return f"writer={request.param}"
-
-    def test_has_all_its_spans(self, start: Start, receiver: Receiver, postgres_url: str, writer: str) -> None:
-        server = start("--migrate", "--set", writer, store=postgres_url, **endpoint(receiver))
+    def test_has_all_its_spans(self, start: Start, receiver: Receiver, postgres_url: str) -> None:
+        server = start("--migrate", store=postgres_url, **endpoint(receiver))
         save(server, "agent", traceparent=SAMPLED)
         spans = spans_of(receiver.wait(lambda spans: {SAVE, "write", *OF_A_SAVE} <= spans_of(spans).keys()))
         call, commit = spans[SAVE], spans["commit"]

@@ -1,7 +1,7 @@
 """Saves by the batch: from requests as bytes to answers as bytes.
 
 A batch of requests is read, planned and answered in a third of the time that they take one by one, between other work.
-Nothing here knows of calls, so it can run in a process of its own.
+Nothing here knows of calls.
 """
 
 import asyncio

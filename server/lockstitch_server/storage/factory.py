@@ -14,17 +14,12 @@ def create_store(
     *,
     pool_size: int = 8,
     migrate: bool = False,
-    for_saves: bool = False,
-    files: str = "",
     read_only: bool = False,
     statement_cache: bool = True,
 ) -> Store:
     """The store that a URL names, not opened yet. Raises StoreError for a URL that names none.
 
     `migrate`: whether opening may create or upgrade a Postgres schema; SQLite and memory always do.
-    `for_saves`: it does nothing else, beside one that has been opened before: the schema is known to be right, and is
-    not looked at.
-    `files`: what `Store.files` of that one says; opening fails where the files are others now.
     `read_only`: opening creates and upgrades nothing, and fails where there is no store; `read`, `ask` and `look` work.
     `statement_cache`: whether connections to Postgres may keep prepared statements; a pooler may forbid it.
     """
@@ -33,7 +28,7 @@ def create_store(
             raise StoreError("memory:// is empty outside of its server; name a SQLite file or a Postgres database")
         return SqliteStore(MEMORY)
     if url.startswith("sqlite:"):
-        return SqliteStore(path_of(url), for_saves=for_saves, files=files, read_only=read_only)
+        return SqliteStore(path_of(url), read_only=read_only)
     if is_postgres(url):
         if importlib.util.find_spec("asyncpg") is None:
             raise StoreError("Postgres needs asyncpg; install lockstitch[server,postgres]")
@@ -43,7 +38,6 @@ def create_store(
             url,
             pool_size=pool_size,
             migrate=migrate,
-            for_saves=for_saves,
             read_only=read_only,
             statement_cache=statement_cache,
         )

@@ -45,10 +45,6 @@ class ObservedStore:
         return self._store.readers
 
     @property
-    def files(self) -> str:
-        return self._store.files
-
-    @property
     def connections(self) -> Connections | None:
         return self._store.connections
 

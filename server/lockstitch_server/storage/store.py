@@ -45,11 +45,6 @@ class Store(Protocol):
         ...
 
     @property
-    def files(self) -> str:
-        """Tells the open files from others of the same names; empty where the store has none, or is not open."""
-        ...
-
-    @property
     def connections(self) -> Connections | None:
         """Its pool of connections; None where there is none."""
         ...

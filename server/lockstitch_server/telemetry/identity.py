@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lockstitch_server import __version__
 
@@ -15,11 +15,9 @@ NAME = "lockstitch"
 class Identity(NamedTuple):
     """A process of a server.
 
-    role: what it does. A writer is the process that does the saves of a server.
     worker: its number, where several processes serve one address; 0: it is the only one.
     """
 
-    role: Literal["server", "writer"] = "server"
     worker: int = 0
 
 
@@ -27,8 +25,7 @@ def resource(identity: Identity) -> "Resource":
     """A process as OpenTelemetry describes it. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES add to it."""
     from opentelemetry.sdk.resources import Resource
 
-    attributes: dict[str, str | int] = {"service.version": __version__, "lockstitch.process": identity.role}
-    attributes["process.pid"] = os.getpid()
+    attributes: dict[str, str | int] = {"service.version": __version__, "process.pid": os.getpid()}
     if identity.worker:
         attributes["lockstitch.worker"] = identity.worker
     theirs = os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")

@@ -1,7 +1,6 @@
 """The page that Prometheus reads. Needs prometheus-client.
 
-A server may be several processes. Their numbers stand side by side, with the labels `process` and `worker`: Prometheus
-adds up better than any of them could.
+A server may be several processes. Each has its own series, told apart by the label `worker`: Prometheus adds them up.
 """
 
 import re
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 Family: TypeAlias = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 UNITS = {"s": "seconds", "By": "bytes"}
-PROCESS = ("process", "worker")
+WORKER = "worker"
 PATH = "/metrics"
 
 
@@ -87,12 +86,12 @@ class _Sources(Collector):
     def collect(self) -> Iterator[Family]:
         families: dict[str, Family] = {}
         for identity, samples in self._sources():
-            process = (identity.role, str(identity.worker))
+            worker = str(identity.worker)
             for name, values, value in samples:
                 metric = METRICS[name]
                 if name not in families:
                     families[name] = _family(metric)
-                _put(families[name], metric, (*values, *process), value)
+                _put(families[name], metric, (*values, worker), value)
         yield from families.values()
 
     def describe(self) -> Iterator[Family]:
@@ -107,7 +106,7 @@ def prometheus_name(metric: Metric) -> str:
 
 
 def _family(metric: Metric) -> Family:
-    labels = [*(re.sub(r"[^a-zA-Z0-9]+", "_", name) for name in metric.attributes), *PROCESS]
+    labels = [*(re.sub(r"[^a-zA-Z0-9]+", "_", name) for name in metric.attributes), WORKER]
     name, description = prometheus_name(metric), metric.description
     if metric.kind == "counter":
         return CounterMetricFamily(name, description, labels=labels)

@@ -43,8 +43,8 @@ class Worker:
         self._stopping = stopping
         self._patience = patience
         self._process: Process | None = None
-        self.sources: list[Source] = []
-        """What its processes have counted, as they said last."""
+        self.source: Source | None = None
+        """The samples that its process has sent last."""
 
     async def keep(self) -> None:
         """Have a process run, and another one after it, until stopping."""
@@ -96,7 +96,7 @@ class Worker:
         assert process.stdout is not None
         async for line in process.stdout:
             if line.startswith(SAMPLES.encode()):
-                self.sources = from_line(line.decode())
+                self.source = from_line(line.decode())
 
     async def _ended(self, process: Process) -> None:
         """Wait for its end; once stopping, bring it about."""

@@ -68,8 +68,8 @@ async def _serve(settings: Settings) -> None:
 
 
 def _sources(workers: Sequence[Worker]) -> list[Source]:
-    """What all processes of all workers have counted."""
-    return [source for worker in workers for source in worker.sources]
+    """The samples of all workers."""
+    return [worker.source for worker in workers if worker.source is not None]
 
 
 async def _first_start(workers: Sequence[Worker], stopping: "asyncio.Future[None]", settings: Settings) -> None:

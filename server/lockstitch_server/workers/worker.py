@@ -3,7 +3,7 @@
 Its standard input brings a line of JSON, the worker's number and the settings, and then nothing. The end of it tells
 the worker to stop: it comes when the supervisor wants so, and when the supervisor is no more. To standard output goes
 a line: `ready`, or what keeps the worker from starting. Others follow where there is a page of metrics: `samples` and
-JSON, what the worker's processes have counted.
+JSON, the worker's metrics.
 """
 
 import asyncio

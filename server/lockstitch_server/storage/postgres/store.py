@@ -88,7 +88,6 @@ class PostgresStore:
         *,
         pool_size: int,
         migrate: bool,
-        for_saves: bool = False,
         read_only: bool = False,
         statement_cache: bool = True,
     ) -> None:
@@ -100,15 +99,10 @@ class PostgresStore:
         self._connector = Connector(self.address, statement_cache=statement_cache, writes=not read_only)
         self._rights = READING if read_only else SERVING
         self._migrate = migrate
-        self._for_saves = for_saves
         self.readers = pool_size
         self._pool: Pool[Record] | None = None
         self._pinger = Pinger(self._connector)
         self._clock = DatabaseClock()
-
-    @property
-    def files(self) -> str:
-        return ""
 
     @property
     def connections(self) -> Connections | None:
@@ -130,8 +124,7 @@ class PostgresStore:
                 reset=_leave_as_it_is,
             )
             async with self._pool.acquire() as connection:
-                if not self._for_saves:
-                    await _transacted(connection, BEGIN_LONE, partial(check_schema, str(self.address), self._rights))
+                await _transacted(connection, BEGIN_LONE, partial(check_schema, str(self.address), self._rights))
         except StoreError:
             await self.close()
             raise

@@ -37,18 +37,12 @@ def identity(path: str) -> Identity | None:
     return Identity(found.st_dev, found.st_ino)
 
 
-def names_of(path: str) -> str:
-    """All files of a store in one text, which is the same as long as they are. Can be handed to another process."""
-    return " ".join(str(identity(path + suffix)) for suffix in SUFFIXES)
-
-
 class OpenFiles:
     """The files of a store as they were opened. SQLite itself removes the log only with the last connection."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._opened = {path + suffix: identity(path + suffix) for suffix in SUFFIXES}
-        self.names = names_of(path)
         self.are_gone = False
         """Whether the last check has failed."""
 

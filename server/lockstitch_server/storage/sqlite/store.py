@@ -22,7 +22,7 @@ from lockstitch_server.storage.migrations import check_owner, migrate_sqlite
 from lockstitch_server.storage.sqlite.apply import TailMoved, apply, holds
 from lockstitch_server.storage.sqlite.catalog import SqliteCatalog, host_clock
 from lockstitch_server.storage.sqlite.errors import cannot_write, code_of, failure_of
-from lockstitch_server.storage.sqlite.files import GONE, OpenFiles, identity, names_of
+from lockstitch_server.storage.sqlite.files import OpenFiles, identity
 from lockstitch_server.storage.sqlite.keeping import SqliteExecutor
 from lockstitch_server.storage.sqlite.pinger import ping, try_write, write_and_roll_back
 from lockstitch_server.storage.sqlite.read_only import DAMAGED_TEXT_TOO, connect_read_only
@@ -74,10 +74,8 @@ class SqliteStore:
     row_sizes = ROW_SIZES
     readers = 1
 
-    def __init__(self, path: str, *, for_saves: bool = False, files: str = "", read_only: bool = False) -> None:
+    def __init__(self, path: str, *, read_only: bool = False) -> None:
         self._path = path
-        self._for_saves = for_saves
-        self._expected_files = files
         self._read_only = read_only
         self._writer: ThreadConnection | None = None
         self._reader: ThreadConnection | None = None
@@ -90,21 +88,14 @@ class SqliteStore:
     def connections(self) -> Connections | None:
         return None
 
-    @property
-    def files(self) -> str:
-        return "" if self._files is None else self._files.names
-
     async def open(self) -> str | None:
         if self._read_only:
             self._reader = await self._connect()
             return None
-        if self._expected_files and names_of(self._path) != self._expected_files:
-            raise StoreError(GONE)
         self._writer, found = await self._connect(), None
         try:
-            if not self._for_saves:
-                found = await self._writer.run(lambda connection: migrate_sqlite(connection, self._path))
-                await self._writer.run(write_and_roll_back)
+            found = await self._writer.run(lambda connection: migrate_sqlite(connection, self._path))
+            await self._writer.run(write_and_roll_back)
             if self._path == MEMORY:
                 self._reader = self._writer
                 return found
