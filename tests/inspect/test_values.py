@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from lockstitch.inspect import Encoding, Instance, decode, to_json
-from lockstitch.v1.checkpoint_pb2 import TypedBlob
+from lockstitch.adapters.langgraph._channels import to_channel
+from lockstitch.inspect import Encoding, Instance, decode, items, to_json
+from lockstitch.inspect._values import MAX_NESTING
+from lockstitch.v1.checkpoint_pb2 import CustomChannel, TypedBlob
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text() | st.binary(),
@@ -122,3 +124,25 @@ def test_larger_values_on_request() -> None:
 def test_what_json_does_not_have() -> None:
     text = to_json({"a": math.nan, 1: b"\x00", ("x", 2): float("inf")})
     assert json.loads(text) == {"a": "nan", "1": {"$bytes": "AA=="}, "('x', 2)": "inf"}
+
+
+@pytest.mark.parametrize("kind", ["json", "msgpack"])
+def test_a_value_that_is_nested_deep_stays_bytes(kind: str) -> None:
+    opened, closed = (b"[", b"]") if kind == "json" else (b"\x91", b"")
+    for depth, is_decoded in ((MAX_NESTING, True), (MAX_NESTING + 1, False), (100_000, False)):
+        blob = TypedBlob(type=kind, data=opened * depth + (b"1" if kind == "json" else b"\xc0") + closed * depth)
+        found = decode(blob)
+        assert (found.encoding is Encoding.BYTES, bool(found.problem)) == (not is_decoded, not is_decoded)
+        to_json(found.value)
+
+
+def test_items_that_were_stored_together_come_one_by_one() -> None:
+    values = [{"n": number} for number in range(100)]
+    channel = to_channel(JsonPlusSerializer(), values, "1")
+    assert len(channel.list.items) < len(values)
+    assert [found.value for found in items(channel)] == values
+
+
+def test_the_items_of_a_channel_without_a_list() -> None:
+    assert list(items(CustomChannel(version="1"))) == []
+    assert [found.value for found in items(CustomChannel(blob=TypedBlob(type="json", data=b"[1, 2]")))] == [[1, 2]]

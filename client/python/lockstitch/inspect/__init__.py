@@ -8,12 +8,12 @@ made, and what is read of a value is bounded.
         print(progress(latest.checkpoint, latest.pending_writes).next_nodes)
 """
 
-from lockstitch.inspect._chat import ChatMessage, ToolCall, chat
+from lockstitch.inspect._chat import ChatMessage, ToolCall, chat, message
 from lockstitch.inspect._diff import Change, ChangeKind, Piece, diff, word_diff
 from lockstitch.inspect._instance import Instance
 from lockstitch.inspect._progress import Interrupt, Problem, Progress, progress
 from lockstitch.inspect._status import Status, StatusKind, status
-from lockstitch.inspect._values import Decoded, Encoding, Plain, decode, to_json
+from lockstitch.inspect._values import Decoded, Encoding, Plain, decode, is_chunk, items, to_json
 
 __all__ = [
     "Change",
@@ -33,6 +33,9 @@ __all__ = [
     "chat",
     "decode",
     "diff",
+    "is_chunk",
+    "items",
+    "message",
     "progress",
     "status",
     "to_json",

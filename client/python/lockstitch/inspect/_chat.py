@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lockstitch.inspect._instance import Instance
-from lockstitch.inspect._values import Plain, decode
+from lockstitch.inspect._values import Plain, items
 from lockstitch.v1.checkpoint_pb2 import CustomChannel, VersionedState
 
 _ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant", "function": "tool", "developer": "system"}
@@ -71,12 +71,9 @@ def message(value: Plain) -> ChatMessage | None:
 
 
 def _items(channel: CustomChannel) -> Iterable[Plain]:
-    if channel.WhichOneof("value") == "list":
-        for blob in channel.list.items:
-            yield decode(blob).value
-    elif channel.WhichOneof("value") == "blob":
-        found = decode(channel.blob).value
-        yield from found if isinstance(found, list) else [found]
+    for found in items(channel):
+        is_list = channel.HasField("blob") and isinstance(found.value, list)
+        yield from found.value if is_list else [found.value]
 
 
 def _role(text: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lockstitch.inspect._instance import Instance
-from lockstitch.inspect._values import Plain, decode
+from lockstitch.inspect._values import Plain, decode, items
 from lockstitch.v1.checkpoint_pb2 import ENDPOINT_END, ENDPOINT_START, Checkpoint, NodeKind, PendingWrite
 
 START, END = "Start", "End"
@@ -158,7 +158,7 @@ def _is_complete(custom: Mapping[str, Any], name: str) -> bool:
     wanted = set(name.removeprefix(_JOIN).partition(":")[0].split("+"))
     channel = custom[name]
     if channel.WhichOneof("value") == "list":
-        seen: Plain = [decode(item).value for item in channel.list.items]
+        seen: Plain = [item.value for item in items(channel)]
     else:
         seen = decode(channel.blob).value
     seen = seen.value if isinstance(seen, Instance) else seen
@@ -168,11 +168,9 @@ def _is_complete(custom: Mapping[str, Any], name: str) -> bool:
 def _sent_to(custom: Mapping[str, Any], name: str) -> list[str]:
     """The nodes that tasks were sent to."""
     channel = custom[name]
-    blobs = channel.list.items if channel.WhichOneof("value") == "list" else [channel.blob]
     sends: list[object] = []
-    for blob in blobs:
-        value = decode(blob).value
-        sends.extend(value if isinstance(value, list) else [value])
+    for item in items(channel):
+        sends.extend(item.value if isinstance(item.value, list) else [item.value])
     targets = (send.value for send in sends if isinstance(send, Instance) and send.type == "Send")
     return [str(value[0]) if isinstance(value, list) and value else str(_of(value, "node")) for value in targets]
 

@@ -3,17 +3,22 @@
 import base64
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias
 
 from lockstitch.inspect import _msgpack
 from lockstitch.inspect._instance import Instance
-from lockstitch.v1.checkpoint_pb2 import TypedBlob
+from lockstitch.v1.checkpoint_pb2 import CustomChannel, TypedBlob
 
 MAX_BYTES = 1024 * 1024
 """Larger values are not decoded, unless the caller asks for it."""
+MAX_NESTING = 200
+"""Values that are nested deeper are not decoded: whoever walks through one would run out of stack."""
+
+_SEQUENCES = frozenset({list, tuple})
+_CONTAINERS = frozenset({list, tuple, dict, Instance})  # exactly: isinstance() with Mapping takes fifty times as long
 
 Plain: TypeAlias = Any
 """None, bool, int, float, str, bytes, lists, dicts; an `Instance` stands for an object of a class."""
@@ -58,9 +63,50 @@ def decode(blob: TypedBlob, *, max_bytes: int = MAX_BYTES) -> Decoded:
     if len(blob.data) > max_bytes:
         return Decoded(Encoding.BYTES, blob.data, f"it has {len(blob.data)} bytes; up to {max_bytes} are decoded")
     try:
-        return Decoded(encoding, _read(encoding, blob.data))
+        value = _read(encoding, blob.data)
     except (ValueError, RecursionError) as error:
         return Decoded(Encoding.BYTES, blob.data, f"it is no {encoding}: {error}")
+    if is_nested_deeper(value, MAX_NESTING):
+        return Decoded(Encoding.BYTES, blob.data, f"it is nested more than {MAX_NESTING} deep")
+    return Decoded(encoding, value)
+
+
+def items(channel: CustomChannel) -> Iterator[Decoded]:
+    """The items of a channel that is a list; of another channel its value, and nothing where it has none.
+
+    Several small items that `LockstitchSaver` stored together come one by one.
+    """
+    if channel.WhichOneof("value") == "blob":
+        yield decode(channel.blob)
+    for blob in channel.list.items:
+        found = decode(blob)
+        if is_chunk(blob) and isinstance(found.value, list):
+            yield from (Decoded(found.encoding, value) for value in found.value)
+        else:
+            yield found
+
+
+def is_chunk(blob: TypedBlob) -> bool:
+    """Whether an item of a list stands for several, as in "msgpack[4096]"."""
+    return blob.type.startswith(f"{Encoding.MSGPACK}[")
+
+
+def is_nested_deeper(value: Plain, depth: int) -> bool:
+    """Whether a value has containers within containers, more than `depth`. Does not recurse."""
+    level = [value]
+    for _ in range(depth):
+        inner: list[Plain] = []
+        for each in level:
+            if type(each) is Instance:
+                inner.append(each.value)
+            elif type(each) is dict:
+                inner.extend(each.values())
+            elif type(each) in _SEQUENCES:
+                inner.extend(each)
+        level = [each for each in inner if type(each) in _CONTAINERS]
+        if not level:
+            return False
+    return True
 
 
 def to_json(value: Plain, *, sort_keys: bool = False) -> str:
@@ -80,7 +126,7 @@ def _encoding(kind: str) -> Encoding:
         return Encoding.JSON
     if base in ("text", "str") or base.startswith("text/"):
         return Encoding.TEXT
-    if base in ("msgpack", "application/msgpack", "application/vnd.msgpack"):
+    if base in ("msgpack", "application/msgpack", "application/vnd.msgpack") or base.startswith("msgpack["):
         return Encoding.MSGPACK
     return Encoding.NULL if base == "null" else Encoding.BYTES
 
