@@ -15,7 +15,8 @@ from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch.v1 import session_service_pb2 as sessions_pb
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, NodeKind, StateDelta
 from lockstitch_server.core import terms
-from lockstitch_server.rpc.rules import RULES, Count
+from lockstitch_server.validation.contract import CONTRACT
+from lockstitch_server.validation.rules import Count
 from tests.security.attackers import CLOSED_WINDOW, MIB, Growth, call, connection
 from tests.support.api import METHODS, Api, ApiError, grpc_api
 from tests.support.server import LockstitchServer
@@ -55,7 +56,7 @@ def _uncounted(message: Descriptor, seen: set[str]) -> Iterator[str]:
         return
     seen.add(message.full_name)
     for field in message.fields:
-        rules = RULES.get(message.full_name, {}).get(field.name, ())
+        rules = CONTRACT.get(message.full_name, {}).get(field.name, ())
         if _repeats(field) and not any(isinstance(rule, Count) for rule in rules):
             yield f"{message.name}.{field.name}"
         if field.message_type is not None:

@@ -9,14 +9,15 @@ import lockstitch
 import lockstitch_server
 
 ROOT = Path(lockstitch_server.__file__).parent
-LAYERS = ("core", "auth", "audit", "storage", "engine", "rpc", "telemetry")
+LAYERS = ("core", "auth", "audit", "storage", "engine", "validation", "rpc", "telemetry")
 MAY_IMPORT = {
     "core": {"core", "records"},
     "storage": {"storage", "core"},
     "engine": {"engine", "storage", "core", "records"},
     "auth": {"auth", "core"},
     "audit": {"audit"},
-    "rpc": {"rpc", "auth", "audit", "engine", "core", "records", "config", "telemetry"},
+    "validation": {"validation", "core", "config"},
+    "rpc": {"rpc", "auth", "audit", "engine", "validation", "core", "records", "config", "telemetry"},
     "telemetry": {"telemetry", "config", "core"},
 }
 OUTSIDE = {
@@ -24,6 +25,7 @@ OUTSIDE = {
     "auth": ("grpc",),
     "audit": ("grpc", "asyncio"),
     "storage": ("grpc",),
+    "validation": ("grpc", "asyncio"),
     "engine": ("grpc", "aiosqlite", "asyncpg", "sqlite3"),
 }
 

@@ -15,8 +15,7 @@ from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.happenings import Seen
 from lockstitch_server.core.ids import DIGEST_BYTES, digest
 from lockstitch_server.records.v1.record_pb2 import PageToken
-from lockstitch_server.rpc.conditions import id_text
-from lockstitch_server.rpc.violation import Violation
+from lockstitch_server.validation.explain import is_id
 
 SEEN = struct.Struct(">qq")
 MAX_TOKEN = 4096
@@ -57,12 +56,8 @@ def read_token(text: str, bound_to: bytes) -> PageToken | None:
 
 def _is_position(token: PageToken) -> bool:
     """Whether something could stand there in a list."""
-    try:
-        id_text(token.id, 0, MAX_ID)
-        id_text(token.namespace, 0, MAX_NAMESPACE)
-    except Violation:
-        return False
-    return token.time >= 0 and len(token.key) in (0, DIGEST_BYTES)
+    names_are_ids = is_id(token.id, MAX_ID) and is_id(token.namespace, MAX_NAMESPACE)
+    return names_are_ids and token.time >= 0 and len(token.key) in (0, DIGEST_BYTES)
 
 
 def write_token(token: PageToken) -> str:

@@ -6,8 +6,8 @@ from google.protobuf.message import DecodeError, Message
 
 from lockstitch_server.config import Limits
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.rpc.checker import Checker
 from lockstitch_server.rpc.projection import not_a_message
+from lockstitch_server.validation import Validator
 
 M = TypeVar("M", bound=Message)
 
@@ -18,7 +18,7 @@ class Requests:
     def __init__(self, limits: Limits) -> None:
         self._max_bytes = limits.max_message_bytes
         self._query_limit = limits.query
-        self._checker = Checker(limits)
+        self._validator = Validator(limits)
 
     def read(self, kind: type[M], data: bytes) -> M:
         """A request of a kind. Fails with TOO_LARGE, INVALID_FIELD, NOT_JSON."""
@@ -50,7 +50,7 @@ class Requests:
 
     def check(self, request: Message) -> None:
         """Fails with INVALID_FIELD or NOT_JSON, naming the field and the limit."""
-        self._checker.check(request)
+        self._validator.check(request)
 
 
 def too_large(size: int, limit: int, name: str) -> Failure:
