@@ -26,15 +26,15 @@ if _version_not_supported:
 
 
 class CheckpointServiceStub(object):
-    """Keeps the checkpoints of workflow sessions.
+    """Stores the checkpoints of workflow sessions.
 
-    Sessions belong to a tenant, who comes from the caller's credentials; no
-    request names one. Any call may also fail with UNAVAILABLE (database away,
-    server overloaded or stopping), DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED (a
-    message over the size limit, 64 MiB by default, configurable), INTERNAL, and,
-    where credentials are in use, UNAUTHENTICATED or PERMISSION_DENIED. Retrying
-    after any of these is safe: every call can be repeated without doing its work
-    twice.
+    Sessions belong to a tenant. The tenant comes from the caller's credentials; no
+    request names it. Any call may also fail with UNAVAILABLE (database
+    unavailable, server overloaded or stopping), DEADLINE_EXCEEDED,
+    RESOURCE_EXHAUSTED (a message over the size limit, 64 MiB by default,
+    configurable), INTERNAL, and, if the server requires credentials,
+    UNAUTHENTICATED or PERMISSION_DENIED. Retrying after any of these is safe:
+    every call is idempotent.
     """
 
     def __init__(self, channel):
@@ -91,52 +91,51 @@ class CheckpointServiceStub(object):
 
 
 class CheckpointServiceServicer(object):
-    """Keeps the checkpoints of workflow sessions.
+    """Stores the checkpoints of workflow sessions.
 
-    Sessions belong to a tenant, who comes from the caller's credentials; no
-    request names one. Any call may also fail with UNAVAILABLE (database away,
-    server overloaded or stopping), DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED (a
-    message over the size limit, 64 MiB by default, configurable), INTERNAL, and,
-    where credentials are in use, UNAUTHENTICATED or PERMISSION_DENIED. Retrying
-    after any of these is safe: every call can be repeated without doing its work
-    twice.
+    Sessions belong to a tenant. The tenant comes from the caller's credentials; no
+    request names it. Any call may also fail with UNAVAILABLE (database
+    unavailable, server overloaded or stopping), DEADLINE_EXCEEDED,
+    RESOURCE_EXHAUSTED (a message over the size limit, 64 MiB by default,
+    configurable), INTERNAL, and, if the server requires credentials,
+    UNAUTHENTICATED or PERMISSION_DENIED. Retrying after any of these is safe:
+    every call is idempotent.
     """
 
     def Save(self, request, context):
-        """Stores one checkpoint. When it answers OK, the checkpoint is durable and
-        whole; when it fails, nothing of it is stored (unless the answer was lost on
-        the way: then a retry finds it and succeeds).
+        """Stores one checkpoint. After OK, the whole checkpoint is durable. After an
+        error, nothing of it is stored. If the response was lost, retry: UNCHANGED
+        means that the first attempt succeeded.
 
-        The same content again: OK, UNCHANGED. Other content under a known id: OK,
-        REPLACED. Errors: INVALID_ARGUMENT; ABORTED (expected_latest, lease_token);
-        FAILED_PRECONDITION (delta); RESOURCE_EXHAUSTED.
+        The same content under the same id is UNCHANGED. Other content under an id
+        that exists is REPLACED. Errors: INVALID_ARGUMENT; ABORTED (expected_latest,
+        lease_token); FAILED_PRECONDITION (delta); RESOURCE_EXHAUSTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SaveStream(self, request_iterator, context):
-        """Stores many checkpoints on one call, at a fraction of the cost of a Save
-        each. Every request is answered, as soon as it is durable or has failed, with
-        its `request_id`; answers may come in another order. Saves of one session
-        are applied in the order sent. A save that fails, malformed ones included,
-        fails alone.
+        """Stores many checkpoints on one call, at a fraction of the cost of separate
+        Save calls. The server responds to every request, with its `request_id`, as
+        soon as the save is durable or has failed. Responses may come in another
+        order. Saves of one session are applied in the order sent. A save that fails,
+        or cannot be decoded, does not affect the others.
 
-        The server reads on only while not too much of the stream waits for its
-        database (256 saves or 16 MiB by default, configurable): then gRPC's flow
-        control holds the client back. When the client has closed its side and all is
-        answered, the call ends OK. It ends with UNAVAILABLE when the server stops,
-        after what it had read was answered. What was not answered when a call ended,
-        for whatever reason, may or may not have been stored: sending it again is
-        safe, as with Save.
+        While 256 saves or 16 MiB of the stream are in flight (configurable), the
+        server stops reading, and gRPC's flow control holds the client back. The call
+        ends with OK after the client has closed its side and every save has its
+        response. If the server stops, it responds to the saves that it has read,
+        then ends the call with UNAVAILABLE. A save without a response may or may not
+        be stored: send it again, which is safe as with Save.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SaveWrites(self, request, context):
-        """Stores pending writes of a checkpoint, which need not exist yet. All of them
-        or none. Errors: INVALID_ARGUMENT, ABORTED (lease_token),
+        """Stores pending writes of a checkpoint: all of them or none. The checkpoint
+        need not exist yet. Errors: INVALID_ARGUMENT, ABORTED (lease_token),
         RESOURCE_EXHAUSTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -144,16 +143,16 @@ class CheckpointServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def LoadLatest(self, request, context):
-        """Gives the latest checkpoint of (session, namespace), the one with the
-        greatest id, and its pending writes. No such session: OK without a
-        checkpoint. Errors: INVALID_ARGUMENT, DATA_LOSS.
+        """Returns the latest checkpoint of (session, namespace), which is the one with
+        the greatest id, and its pending writes. OK without a checkpoint if the
+        session does not exist. Errors: INVALID_ARGUMENT, DATA_LOSS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Load(self, request, context):
-        """Gives one checkpoint, by id or by step, and its pending writes. Errors:
+        """Returns one checkpoint, by id or by step, and its pending writes. Errors:
         INVALID_ARGUMENT, NOT_FOUND, DATA_LOSS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -161,9 +160,10 @@ class CheckpointServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def LoadLatestStream(self, request, context):
-        """Gives the latest checkpoints of many sessions, one answer each, in any
-        order: for a fleet that restarts. Errors of one session are told in its
-        answer and do not end the stream. Errors: INVALID_ARGUMENT.
+        """Returns the latest checkpoints of many sessions, one response for each, in
+        any order. Use it when a fleet restarts. An error of one session is in the
+        response for that session and does not end the stream. Errors:
+        INVALID_ARGUMENT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -177,8 +177,8 @@ class CheckpointServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListCheckpoints(self, request, context):
-        """Lists checkpoints, newest first: within one session by descending
-        checkpoint_id (then namespace), over the whole tenant by descending time of
+        """Lists checkpoints, newest first: those of one session by descending
+        checkpoint_id (then namespace), those of a whole tenant by descending time of
         the save. Errors: INVALID_ARGUMENT, DATA_LOSS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -186,11 +186,11 @@ class CheckpointServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WalkAncestors(self, request, context):
-        """Gives the ancestors of a checkpoint along parent_id, nearest first, without
-        the checkpoint itself. Ends where a parent_id is empty, does not exist or
-        was given already. Errors: INVALID_ARGUMENT, NOT_FOUND (the checkpoint to
-        start from), DATA_LOSS (also where the walk would end before the ancestor
-        that the checkpoint names in depends_on).
+        """Returns the ancestors of a checkpoint along parent_id, nearest first, without
+        the checkpoint itself. Ends at a parent_id that is empty, does not exist or
+        was returned before. Errors: INVALID_ARGUMENT, NOT_FOUND (the checkpoint to
+        start from), DATA_LOSS (also if the walk ends before the ancestor that the
+        checkpoint names in depends_on).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -253,15 +253,15 @@ def add_CheckpointServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class CheckpointService(object):
-    """Keeps the checkpoints of workflow sessions.
+    """Stores the checkpoints of workflow sessions.
 
-    Sessions belong to a tenant, who comes from the caller's credentials; no
-    request names one. Any call may also fail with UNAVAILABLE (database away,
-    server overloaded or stopping), DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED (a
-    message over the size limit, 64 MiB by default, configurable), INTERNAL, and,
-    where credentials are in use, UNAUTHENTICATED or PERMISSION_DENIED. Retrying
-    after any of these is safe: every call can be repeated without doing its work
-    twice.
+    Sessions belong to a tenant. The tenant comes from the caller's credentials; no
+    request names it. Any call may also fail with UNAVAILABLE (database
+    unavailable, server overloaded or stopping), DEADLINE_EXCEEDED,
+    RESOURCE_EXHAUSTED (a message over the size limit, 64 MiB by default,
+    configurable), INTERNAL, and, if the server requires credentials,
+    UNAUTHENTICATED or PERMISSION_DENIED. Retrying after any of these is safe:
+    every call is idempotent.
     """
 
     @staticmethod

@@ -31,11 +31,11 @@ class SessionServiceStub(object):
     As with CheckpointService, sessions belong to the tenant of the caller's
     credentials, and any call may also fail with UNAVAILABLE, DEADLINE_EXCEEDED,
     RESOURCE_EXHAUSTED, INTERNAL, UNAUTHENTICATED or PERMISSION_DENIED. Every call
-    can be repeated without doing its work twice.
+    is idempotent.
 
-    Wherever a request has a `lease_token`, it is that of a save: while a lease of
-    the session is live, only its token may change the session, and a token that
-    is not the live lease's is ABORTED (LEASE_LOST).
+    A `lease_token` means the same in every request: while a lease of the session
+    is live, only requests with its token may change the session. A token that is
+    not that of the live lease is ABORTED (LEASE_LOST).
     """
 
     def __init__(self, channel):
@@ -102,90 +102,91 @@ class SessionServiceServicer(object):
     As with CheckpointService, sessions belong to the tenant of the caller's
     credentials, and any call may also fail with UNAVAILABLE, DEADLINE_EXCEEDED,
     RESOURCE_EXHAUSTED, INTERNAL, UNAUTHENTICATED or PERMISSION_DENIED. Every call
-    can be repeated without doing its work twice.
+    is idempotent.
 
-    Wherever a request has a `lease_token`, it is that of a save: while a lease of
-    the session is live, only its token may change the session, and a token that
-    is not the live lease's is ABORTED (LEASE_LOST).
+    A `lease_token` means the same in every request: while a lease of the session
+    is live, only requests with its token may change the session. A token that is
+    not that of the live lease is ABORTED (LEASE_LOST).
     """
 
     def GetSession(self, request, context):
-        """Gives one session with its settings. Errors: INVALID_ARGUMENT, NOT_FOUND.
+        """Returns one session with its settings. Errors: INVALID_ARGUMENT, NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateSession(self, request, context):
-        """Changes labels, expiry or retention of a session. What the request does not
-        name stays. Errors: INVALID_ARGUMENT, NOT_FOUND, ABORTED (lease_token).
+        """Changes labels, expiry or retention of a session. Settings that the request
+        does not name stay as they are. Errors: INVALID_ARGUMENT, NOT_FOUND, ABORTED
+        (lease_token).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteSessions(self, request, context):
-        """Deletes sessions with all they have, and keeps later saves from bringing
-        them back: for the time of `tombstone`, whatever would change such a session
-        is FAILED_PRECONDITION (SESSION_DELETED). A deletion wins over a lease. What
-        does not exist is skipped. Errors: INVALID_ARGUMENT.
+        """Deletes sessions with all their checkpoints. A late save cannot create them
+        again: for the time of `tombstone`, every change of such a session is
+        FAILED_PRECONDITION (SESSION_DELETED). Needs no lease, and ends a live one.
+        Sessions that do not exist are skipped. Errors: INVALID_ARGUMENT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteCheckpoints(self, request, context):
-        """Deletes some checkpoints with their pending writes: of one session those
-        after a checkpoint (a rewind), or those with given metadata. What later
-        checkpoints share with them stays. Errors: INVALID_ARGUMENT, NOT_FOUND (the
-        checkpoint to rewind to), ABORTED (lease_token).
+        """Deletes some checkpoints with their pending writes: those of one session
+        after a given checkpoint (a rewind), or those with given metadata. Content
+        that remaining checkpoints share stays. Errors: INVALID_ARGUMENT, NOT_FOUND
+        (the checkpoint to rewind to), ABORTED (lease_token).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CopySession(self, request, context):
-        """Copies a session, or its beginning up to a checkpoint, into a new one: ids,
-        parents, pending writes and times of checkpoints stay. No payload leaves the
-        database. The repetition of a copy, as long as the target has not changed,
-        is OK. Errors: INVALID_ARGUMENT, NOT_FOUND (source), ALREADY_EXISTS (target),
-        FAILED_PRECONDITION (the target was deleted a short time ago), ABORTED
-        (somebody holds a lease of the target).
+        """Copies a session, or its beginning up to a checkpoint, into a new session.
+        Ids, parents, pending writes and times of checkpoints are the same in the
+        copy. No payload leaves the database. Repeating a copy is OK while the target
+        has not changed. Errors: INVALID_ARGUMENT, NOT_FOUND (source), ALREADY_EXISTS
+        (target), FAILED_PRECONDITION (the target has a tombstone), ABORTED (the
+        target has a live lease).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PruneSessions(self, request, context):
-        """Deletes old checkpoints of sessions. The latest of every namespace always
-        stays, and so does what a checkpoint that stays needs to be put together.
-        Errors: INVALID_ARGUMENT.
+        """Deletes old checkpoints of sessions. Keeps the latest checkpoint of every
+        namespace, and everything that remaining checkpoints need. Errors:
+        INVALID_ARGUMENT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchSession(self, request, context):
-        """Follows a session: what has happened since `resume_token`, then what happens,
-        in the order of revisions, each event once, until the client ends the call.
-        A checkpoint that is replaced before its event is given is given as it is
-        then. The session need not exist yet. Errors: INVALID_ARGUMENT; OUT_OF_RANGE
-        (RESUME_TOO_OLD) where something that happened since `resume_token` can no
-        longer be told, as checkpoints saved since have been deleted: load the
-        session and watch without a token; UNAVAILABLE when the server stops: watch
-        again with the last token. A watch that has begun goes on: it tells
-        checkpoints that were deleted before they were told as deleted only.
+        """Streams the events of a session: first those since `resume_token`, then new
+        ones, in the order of revisions, each once, until the client ends the call. If
+        a checkpoint is replaced before its event is sent, the event describes the
+        new content. If a checkpoint is deleted before its event is sent, only the
+        deletion is sent. The session need not exist yet. Errors: INVALID_ARGUMENT;
+        OUT_OF_RANGE (RESUME_TOO_OLD) if checkpoints that were saved since
+        `resume_token` have been deleted: load the session, then watch without a
+        token; UNAVAILABLE if the server stops: watch again with the last token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AcquireLease(self, request, context):
-        """Takes the lease of a session, which need not exist yet. Every lease has a
-        token greater than all before it; time is the database's. While the lease is
-        live, only the repetition of the call that took it is answered, with the same
-        token: see AcquireLeaseRequest.acquisition_id. Errors: INVALID_ARGUMENT;
-        ABORTED (LEASE_HELD) while the lease is live; FAILED_PRECONDITION
+        """Acquires the lease of a session. The session need not exist yet. Every lease
+        has a token greater than those of all earlier leases of the session. Expiry
+        follows the database's clock. While the lease is live, only a retry of the
+        call that acquired it succeeds, with the same token: see
+        AcquireLeaseRequest.acquisition_id. Errors: INVALID_ARGUMENT; ABORTED
+        (LEASE_HELD) while another caller's lease is live; FAILED_PRECONDITION
         (SESSION_DELETED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -193,14 +194,14 @@ class SessionServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RenewLease(self, request, context):
-        """Prolongs a lease that is live. Errors: INVALID_ARGUMENT, ABORTED (LEASE_LOST).
+        """Extends a live lease. Errors: INVALID_ARGUMENT, ABORTED (LEASE_LOST).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReleaseLease(self, request, context):
-        """Gives a lease back. One that is not held any more is no error. Errors:
+        """Releases a lease. OK if the lease is not live any more. Errors:
         INVALID_ARGUMENT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -274,11 +275,11 @@ class SessionService(object):
     As with CheckpointService, sessions belong to the tenant of the caller's
     credentials, and any call may also fail with UNAVAILABLE, DEADLINE_EXCEEDED,
     RESOURCE_EXHAUSTED, INTERNAL, UNAUTHENTICATED or PERMISSION_DENIED. Every call
-    can be repeated without doing its work twice.
+    is idempotent.
 
-    Wherever a request has a `lease_token`, it is that of a save: while a lease of
-    the session is live, only its token may change the session, and a token that
-    is not the live lease's is ABORTED (LEASE_LOST).
+    A `lease_token` means the same in every request: while a lease of the session
+    is live, only requests with its token may change the session. A token that is
+    not that of the live lease is ABORTED (LEASE_LOST).
     """
 
     @staticmethod

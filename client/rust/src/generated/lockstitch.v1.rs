@@ -14,15 +14,15 @@ pub mod node_kind {
         /// One of the two built-in nodes.
         #[prost(enumeration = "super::Endpoint", tag = "1")]
         Endpoint(i32),
-        /// A node of the user's, by name. 0 to 512 bytes.
+        /// A node that the user defined, by name. 0 to 512 bytes.
         #[prost(string, tag = "2")]
         Custom(::prost::alloc::string::String),
     }
 }
-/// Bytes with the name of their encoding. The server never looks inside.
+/// Bytes with the name of their encoding. The server never decodes them.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TypedBlob {
-    /// How `data` is encoded, in the words of whoever wrote it, such as "msgpack",
+    /// The encoding of `data`, a name chosen by the writer, such as "msgpack",
     /// "json" or "bytes". 0 to 255 bytes.
     #[prost(string, tag = "1")]
     pub r#type: ::prost::alloc::string::String,
@@ -33,17 +33,17 @@ pub struct TypedBlob {
 /// One message of a conversation.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Message {
-    /// Who speaks: "user", "assistant", "system", "tool", or any other string.
+    /// The author's role: "user", "assistant", "system", "tool", or any other string.
     #[prost(string, tag = "1")]
     pub role: ::prost::alloc::string::String,
-    /// What is said. May be empty.
+    /// The text. May be empty.
     #[prost(string, tag = "2")]
     pub content: ::prost::alloc::string::String,
 }
 /// The `messages` channel: an append-mostly list.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MessagesChannel {
-    /// Grows whenever a barrier changed the channel. 0 to 2^32-1.
+    /// Increases whenever a barrier changes the channel. 0 to 2^32-1.
     #[prost(uint32, tag = "1")]
     pub version: u32,
     /// The conversation, oldest first. The order is kept.
@@ -53,7 +53,7 @@ pub struct MessagesChannel {
 /// The `extra` channel: named JSON values.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ExtrasChannel {
-    /// Grows whenever a barrier changed the channel. 0 to 2^32-1.
+    /// Increases whenever a barrier changes the channel. 0 to 2^32-1.
     #[prost(uint32, tag = "1")]
     pub version: u32,
     /// Key to JSON text. Keys are 0 to 512 bytes. A value that is not JSON is
@@ -64,10 +64,10 @@ pub struct ExtrasChannel {
         ::prost::alloc::string::String,
     >,
 }
-/// The `errors` channel: what went wrong so far, an append-mostly list.
+/// The `errors` channel: an append-mostly list of errors.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ErrorsChannel {
-    /// Grows whenever a barrier changed the channel. 0 to 2^32-1.
+    /// Increases whenever a barrier changes the channel. 0 to 2^32-1.
     #[prost(uint32, tag = "1")]
     pub version: u32,
     /// The errors, oldest first. The order is kept.
@@ -81,26 +81,26 @@ pub struct BlobList {
     #[prost(message, repeated, tag = "1")]
     pub items: ::prost::alloc::vec::Vec<TypedBlob>,
 }
-/// A channel that the server knows nothing about but its name.
+/// A channel whose content is opaque to the server.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CustomChannel {
-    /// The version in the words of the framework that owns the channel. 0 to 255
-    /// bytes.
+    /// The version, in the format of the framework that owns the channel. 0 to
+    /// 255 bytes.
     #[prost(string, tag = "1")]
     pub version: ::prost::alloc::string::String,
-    /// The value; neither is set for a channel that has a version and no value.
+    /// The value. Neither is set for a channel with a version and no value.
     #[prost(oneof = "custom_channel::Value", tags = "2, 3")]
     pub value: ::core::option::Option<custom_channel::Value>,
 }
 /// Nested message and enum types in `CustomChannel`.
 pub mod custom_channel {
-    /// The value; neither is set for a channel that has a version and no value.
+    /// The value. Neither is set for a channel with a version and no value.
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Value {
         /// One value, stored as a whole whenever it changes.
         #[prost(message, tag = "2")]
         Blob(super::TypedBlob),
-        /// A list, of which only new items are stored when it grows.
+        /// A list. When it grows, only the new items are stored.
         #[prost(message, tag = "3")]
         List(super::BlobList),
     }
@@ -114,106 +114,106 @@ pub struct VersionedState {
     /// Named JSON values. Absent: the runner has no such channel.
     #[prost(message, optional, tag = "2")]
     pub extra: ::core::option::Option<ExtrasChannel>,
-    /// Errors so far. Absent: the runner has no such channel.
+    /// Errors. Absent: the runner has no such channel.
     #[prost(message, optional, tag = "3")]
     pub errors: ::core::option::Option<ErrorsChannel>,
-    /// Further channels by name. Names are 0 to 512 bytes.
+    /// Other channels, by name. Names are 0 to 512 bytes.
     #[prost(btree_map = "string, message", tag = "4")]
     pub custom: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
         CustomChannel,
     >,
 }
-/// Where in a run an error arose.
+/// The part of a run in which an error occurred.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ErrorScope {
-    /// Where; none is set where the origin is not known.
+    /// The scope. None is set if the origin is unknown.
     #[prost(oneof = "error_scope::Scope", tags = "1, 2, 3, 4")]
     pub scope: ::core::option::Option<error_scope::Scope>,
 }
 /// Nested message and enum types in `ErrorScope`.
 pub mod error_scope {
-    /// In a node, while it ran.
+    /// A node failed.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Node {
         /// The node, as text: "Start", "End", "Custom:<name>" or any other string.
         #[prost(string, tag = "1")]
         pub kind: ::prost::alloc::string::String,
-        /// The step in which it ran.
+        /// The step in which the node ran.
         #[prost(uint64, tag = "2")]
         pub step: u64,
     }
-    /// In the scheduler.
+    /// The scheduler failed.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Scheduler {
-        /// The step that was being scheduled.
+        /// The step that the scheduler worked on.
         #[prost(uint64, tag = "1")]
         pub step: u64,
     }
-    /// In the runner.
+    /// The runner failed.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Runner {
-        /// The session that was being run.
+        /// The session of the runner.
         #[prost(string, tag = "1")]
         pub session: ::prost::alloc::string::String,
-        /// The step it had reached.
+        /// The step that the session had reached.
         #[prost(uint64, tag = "2")]
         pub step: u64,
     }
-    /// In the application around the runner.
+    /// The application around the runner failed.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct App {}
-    /// Where; none is set where the origin is not known.
+    /// The scope. None is set if the origin is unknown.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Scope {
-        /// In a node.
+        /// A node.
         #[prost(message, tag = "1")]
         Node(Node),
-        /// In the scheduler.
+        /// The scheduler.
         #[prost(message, tag = "2")]
         Scheduler(Scheduler),
-        /// In the runner.
+        /// The runner.
         #[prost(message, tag = "3")]
         Runner(Runner),
-        /// In the application.
+        /// The application.
         #[prost(message, tag = "4")]
         App(App),
     }
 }
-/// An error with what caused it.
+/// An error and its cause.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WeaveError {
-    /// For people. May be empty.
+    /// Text for people. May be empty.
     #[prost(string, tag = "1")]
     pub message: ::prost::alloc::string::String,
-    /// The error behind this one. At most 90 deep (protobuf parsers stop at 100
-    /// nested messages); more is INVALID_ARGUMENT.
+    /// The error that caused this one. At most 90 levels; more is
+    /// INVALID_ARGUMENT (protobuf parsers stop at 100 nested messages).
     #[prost(message, optional, boxed, tag = "2")]
     pub cause: ::core::option::Option<::prost::alloc::boxed::Box<WeaveError>>,
-    /// Anything else about it, as JSON text. Empty: nothing.
+    /// Further details, as JSON text. Empty: none.
     #[prost(string, tag = "3")]
     pub details: ::prost::alloc::string::String,
 }
 /// One entry of the `errors` channel.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ErrorEvent {
-    /// When it happened, exact to the nanosecond.
+    /// The time of the error, exact to the nanosecond.
     #[prost(message, optional, tag = "1")]
     pub when: ::core::option::Option<::prost_types::Timestamp>,
-    /// Where it happened.
+    /// The scope of the error.
     #[prost(message, optional, tag = "2")]
     pub scope: ::core::option::Option<ErrorScope>,
-    /// What happened.
+    /// The error.
     #[prost(message, optional, tag = "3")]
     pub error: ::core::option::Option<WeaveError>,
     /// Labels for searching. The order is kept.
     #[prost(string, repeated, tag = "4")]
     pub tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Circumstances, as JSON text. Empty: none.
+    /// The context of the error, as JSON text. Empty: none.
     #[prost(string, tag = "5")]
     pub context: ::prost::alloc::string::String,
 }
-/// Versions of channels as one node has seen them.
+/// The channel versions that one node has seen.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ChannelVersions {
     /// Channel name to version.
@@ -232,37 +232,38 @@ pub struct Checkpoint {
     /// Path of a subgraph inside the session; "" is the root. 0 to 512 bytes.
     #[prost(string, tag = "2")]
     pub namespace: ::prost::alloc::string::String,
-    /// Name of this checkpoint, unique in (session, namespace). 0 to 128 bytes.
-    /// Empty in a save: the server uses `step` as 20 zero-padded digits. The
-    /// latest checkpoint is the one whose id is greatest, compared byte by byte;
-    /// the order of saving does not matter.
+    /// The id of this checkpoint, unique in (session, namespace). 0 to 128 bytes.
+    /// Empty in a save: the server uses `step`, as 20 zero-padded digits. The
+    /// latest checkpoint is the one with the greatest id, compared byte by byte.
+    /// The order of saves does not matter.
     #[prost(string, tag = "3")]
     pub checkpoint_id: ::prost::alloc::string::String,
-    /// The checkpoint this one grew out of; "" for none. It need not exist.
-    /// 0 to 128 bytes.
+    /// The id of the checkpoint that this one continues; "" for none. That
+    /// checkpoint need not exist. 0 to 128 bytes.
     #[prost(string, tag = "4")]
     pub parent_id: ::prost::alloc::string::String,
-    /// Number of the barrier. 0 to 2^63-1; more is INVALID_ARGUMENT.
+    /// The number of the barrier. 0 to 2^63-1; more is INVALID_ARGUMENT.
     #[prost(uint64, tag = "5")]
     pub step: u64,
-    /// The channels. Absent where a response was asked for headers only, and in a
-    /// save that sends a delta instead.
+    /// The channels. Absent in a response if the request asked for headers only,
+    /// and in a save that sends a delta.
     #[prost(message, optional, tag = "6")]
     pub state: ::core::option::Option<VersionedState>,
     /// The nodes to run next. The order is kept.
     #[prost(message, repeated, tag = "7")]
     pub frontier: ::prost::alloc::vec::Vec<NodeKind>,
-    /// Node to the channel versions it has seen: the scheduler's gate.
+    /// For each node, the channel versions that it has seen. Schedulers decide by
+    /// it whether a node is due.
     #[prost(btree_map = "string, message", tag = "8")]
     pub versions_seen: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
         ChannelVersions,
     >,
-    /// How many nodes may run at once. Any u64.
+    /// Maximum number of nodes that run at once. Any u64.
     #[prost(uint64, tag = "9")]
     pub concurrency_limit: u64,
-    /// When the client took the checkpoint, exact to the nanosecond. Absent in a
-    /// save: the server's time of the save.
+    /// The time at which the client took the checkpoint, exact to the nanosecond.
+    /// Absent in a save: the server sets its own time.
     #[prost(message, optional, tag = "10")]
     pub created_at: ::core::option::Option<::prost_types::Timestamp>,
     /// The nodes that ran in this step.
@@ -274,114 +275,115 @@ pub struct Checkpoint {
     /// The channels that this step changed.
     #[prost(string, repeated, tag = "13")]
     pub updated_channels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Key to JSON text, which ListCheckpoints can filter by. Keys are 0 to 255
-    /// bytes; at most 64 entries (configurable).
+    /// Key to JSON text. ListCheckpoints can filter by it. Keys are 0 to 255
+    /// bytes. At most 64 entries (configurable).
     #[prost(btree_map = "string, string", tag = "14")]
     pub metadata: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
-    /// A framework's own part of the checkpoint, opaque to the server.
+    /// Data of the framework, opaque to the server.
     #[prost(message, optional, tag = "15")]
     pub header: ::core::option::Option<TypedBlob>,
     /// The farthest ancestor, along parent_id, that a reader needs to restore this
-    /// checkpoint; "" for none. A framework that stores differences between full
-    /// values sets it. Retention (sweeps and PruneSessions) keeps that ancestor and
-    /// all checkpoints on the way to it as long as it keeps this one, and
-    /// WalkAncestors reports DATA_LOSS where the way is broken. 0 to 128 bytes.
+    /// checkpoint; "" for none. Set by frameworks that store differences between
+    /// full values. While retention (sweeps and PruneSessions) keeps this
+    /// checkpoint, it also keeps that ancestor and every checkpoint in between.
+    /// WalkAncestors fails with DATA_LOSS if one of them is missing. 0 to 128 bytes.
     #[prost(string, tag = "16")]
     pub depends_on: ::prost::alloc::string::String,
 }
-/// A task's output that is kept before its step has reached the barrier, so that
-/// a resumed step need not run the task again.
+/// The output of a task, stored before the step of the task reaches its barrier.
+/// A resumed step need not run the task again.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PendingWrite {
     /// The task. 1 to 255 bytes.
     #[prost(string, tag = "1")]
     pub task_id: ::prost::alloc::string::String,
-    /// Where the task stands in its graph; orders the writes of a checkpoint.
+    /// The path of the task in its graph. Writes of a checkpoint are ordered by it.
     /// 0 to 1024 bytes.
     #[prost(string, tag = "2")]
     pub task_path: ::prost::alloc::string::String,
-    /// Number of the write within its task. Zero and above: the first write
-    /// stored under (task_id, index) stays. Below zero: a later one replaces it.
+    /// The number of the write within its task. Zero or more: the first write
+    /// stored under (task_id, index) stays. Below zero: a later write replaces it.
     #[prost(sint32, tag = "3")]
     pub index: i32,
-    /// The channel it is meant for. 0 to 512 bytes.
+    /// The channel that the write is for. 0 to 512 bytes.
     #[prost(string, tag = "4")]
     pub channel: ::prost::alloc::string::String,
     /// The value.
     #[prost(message, optional, tag = "5")]
     pub value: ::core::option::Option<TypedBlob>,
 }
-/// What changed in the `messages` channel.
+/// The change of the `messages` channel.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MessagesDelta {
-    /// The version the channel has now.
+    /// The new version of the channel.
     #[prost(uint32, tag = "1")]
     pub version: u32,
-    /// New messages, to stand behind those of the base.
+    /// New messages, appended to those of the base.
     #[prost(message, repeated, tag = "2")]
     pub append: ::prost::alloc::vec::Vec<Message>,
 }
-/// What changed in the `extra` channel.
+/// The change of the `extra` channel.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ExtrasDelta {
-    /// The version the channel has now.
+    /// The new version of the channel.
     #[prost(uint32, tag = "1")]
     pub version: u32,
-    /// Entries that are new or changed: key to JSON text.
+    /// New or changed entries: key to JSON text.
     #[prost(btree_map = "string, string", tag = "2")]
     pub set: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
-    /// Keys that are gone. A key the base does not have is ignored; a key that is
+    /// Removed keys. A key that the base does not have is ignored. A key that is
     /// also in `set` is INVALID_ARGUMENT.
     #[prost(string, repeated, tag = "3")]
     pub remove: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
-/// What changed in the `errors` channel.
+/// The change of the `errors` channel.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ErrorsDelta {
-    /// The version the channel has now.
+    /// The new version of the channel.
     #[prost(uint32, tag = "1")]
     pub version: u32,
-    /// New errors, to stand behind those of the base.
+    /// New errors, appended to those of the base.
     #[prost(message, repeated, tag = "2")]
     pub append: ::prost::alloc::vec::Vec<ErrorEvent>,
 }
-/// What changed in one custom channel.
+/// The change of one custom channel.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CustomDelta {
-    /// The version the channel has now.
+    /// The new version of the channel.
     #[prost(string, tag = "1")]
     pub version: ::prost::alloc::string::String,
-    /// The change; none: only the version changed.
+    /// The change. None: only the version changed.
     #[prost(oneof = "custom_delta::Change", tags = "2, 3, 4")]
     pub change: ::core::option::Option<custom_delta::Change>,
 }
 /// Nested message and enum types in `CustomDelta`.
 pub mod custom_delta {
-    /// The change; none: only the version changed.
+    /// The change. None: only the version changed.
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Change {
-        /// The channel's new value.
+        /// The new value of the channel.
         #[prost(message, tag = "2")]
         Blob(super::TypedBlob),
-        /// The whole new list. The server compares and stores what is new.
+        /// The whole new list. The server compares it with the base and stores only
+        /// the new items.
         #[prost(message, tag = "3")]
         List(super::BlobList),
-        /// New items, to stand behind those of the base. A base that holds a single
-        /// blob under this name is FAILED_PRECONDITION, reason DELTA_MISMATCH.
+        /// New items, appended to those of the base. If the base has a single blob
+        /// under this name, the save is FAILED_PRECONDITION (DELTA_MISMATCH).
         #[prost(message, tag = "4")]
         Append(super::BlobList),
     }
 }
-/// The difference between two states. A channel that is absent here stays as it
-/// is in the base. A server that finds a field it does not know in one of the
-/// delta messages refuses the save with FAILED_PRECONDITION, reason
-/// DELTA_MISMATCH, since it could not apply it; send the full state then.
+/// The difference between two states. A channel that is absent here is the same as
+/// in the base. A server that finds an unknown field in a delta message cannot
+/// apply the delta: the save is FAILED_PRECONDITION (DELTA_MISMATCH). Send the
+/// full state then.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StateDelta {
     /// Change of the `messages` channel.
@@ -399,7 +401,7 @@ pub struct StateDelta {
         ::prost::alloc::string::String,
         CustomDelta,
     >,
-    /// Custom channels that are gone. A name the base does not have is ignored; a
+    /// Removed custom channels. A name that the base does not have is ignored. A
     /// name that is also in `custom` is INVALID_ARGUMENT.
     #[prost(string, repeated, tag = "5")]
     pub removed_custom: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
@@ -407,14 +409,14 @@ pub struct StateDelta {
 /// Settings of a session's scheduler.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Scheduler {
-    /// How many nodes may run at once.
+    /// Maximum number of nodes that run at once.
     #[prost(uint64, tag = "1")]
     pub concurrency_limit: u64,
 }
-/// What a session's scheduler has to remember between steps.
+/// The memory of a session's scheduler between steps.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SchedulerState {
-    /// Node to the channel versions it has seen.
+    /// For each node, the channel versions that it has seen.
     #[prost(btree_map = "string, message", tag = "1")]
     pub versions_seen: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
@@ -422,13 +424,13 @@ pub struct SchedulerState {
     >,
 }
 /// A session as a runner holds it in memory. Never sent to the server: client
-/// libraries make checkpoints from it and restore it from them.
+/// libraries convert it to a checkpoint and back.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SessionState {
     /// The channels.
     #[prost(message, optional, tag = "1")]
     pub state: ::core::option::Option<VersionedState>,
-    /// The barrier the session has reached.
+    /// The barrier that the session has reached.
     #[prost(uint64, tag = "2")]
     pub step: u64,
     /// The nodes to run next.
@@ -441,7 +443,7 @@ pub struct SessionState {
     #[prost(message, optional, tag = "5")]
     pub scheduler_state: ::core::option::Option<SchedulerState>,
 }
-/// What happened in one step, as a runner reports it. Never sent to the server.
+/// A runner's report about one step. Never sent to the server.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StepReport {
     /// The step.
@@ -463,15 +465,15 @@ pub struct StepReport {
     #[prost(bool, tag = "6")]
     pub completed: bool,
 }
-/// The two nodes that every graph has.
+/// The two built-in nodes of every graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Endpoint {
     /// Not a node. Refused with INVALID_ARGUMENT.
     Unspecified = 0,
-    /// Where a graph begins.
+    /// The start of a graph.
     Start = 1,
-    /// Where a graph ends.
+    /// The end of a graph.
     End = 2,
 }
 impl Endpoint {
@@ -496,21 +498,21 @@ impl Endpoint {
         }
     }
 }
-/// The outcome of a failed operation; equal to google.rpc.Status on the wire.
+/// The status of a failed operation. Has the wire format of google.rpc.Status.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Status {
     /// A code of google.rpc.Code.
     #[prost(int32, tag = "1")]
     pub code: i32,
-    /// For developers, in English.
+    /// Text for developers, in English.
     #[prost(string, tag = "2")]
     pub message: ::prost::alloc::string::String,
     /// `ErrorInfo` and others, each at most once.
     #[prost(message, repeated, tag = "3")]
     pub details: ::prost::alloc::vec::Vec<::prost_types::Any>,
 }
-/// Why, in a form for programs; equal to google.rpc.ErrorInfo on the wire (the
-/// type URL in a Status is "type.googleapis.com/google.rpc.ErrorInfo").
+/// The reason, for programs. Has the wire format of google.rpc.ErrorInfo (its type
+/// URL in a Status is "type.googleapis.com/google.rpc.ErrorInfo").
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ErrorInfo {
     /// The name of an ErrorReason without its prefix.
@@ -519,16 +521,16 @@ pub struct ErrorInfo {
     /// Always "lockstitch.dev".
     #[prost(string, tag = "2")]
     pub domain: ::prost::alloc::string::String,
-    /// More about it; the keys are named at each reason.
+    /// Further values. Each ErrorReason names its keys.
     #[prost(btree_map = "string, string", tag = "3")]
     pub metadata: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
 }
-/// Why a call failed. `ErrorInfo.reason` holds the name without its prefix, such
-/// as "EXPECTED_LATEST_MISMATCH". Programs should branch on the reason, never on
-/// the text of a message.
+/// The reason why a call failed. `ErrorInfo.reason` holds the name without its
+/// prefix, such as "EXPECTED_LATEST_MISMATCH". Programs should branch on the
+/// reason, never on the text of a message.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -536,33 +538,33 @@ pub enum ErrorReason {
     /// Not used.
     Unspecified = 0,
     /// INVALID_ARGUMENT. A field breaks a rule of the contract. Metadata: `field`,
-    /// and `limit` where a limit is broken.
+    /// and `limit` if the field exceeds a limit.
     InvalidField = 1,
-    /// INVALID_ARGUMENT. A field that must hold JSON text does not. Metadata:
-    /// `field`.
+    /// INVALID_ARGUMENT. A field that must hold JSON text holds something else.
+    /// Metadata: `field`.
     NotJson = 2,
-    /// INVALID_ARGUMENT. The page token is not one of this list with these
+    /// INVALID_ARGUMENT. The page token does not belong to this list and these
     /// filters. Metadata: `field`.
     InvalidPageToken = 3,
-    /// RESOURCE_EXHAUSTED. The request, or the state that it would make, is larger
-    /// than the server takes. Metadata: `field`, `limit`, `size` (bytes).
+    /// RESOURCE_EXHAUSTED. The request, or the state that results from it, exceeds a
+    /// size limit. Metadata: `field`, `limit`, `size` (bytes).
     TooLarge = 4,
-    /// ABORTED. The latest checkpoint is not the expected one; nothing was
-    /// written. Metadata: `latest_checkpoint_id`, `latest_step` (both absent where
-    /// there is none). Load the latest and decide anew.
+    /// ABORTED. The latest checkpoint is not the expected one. Nothing was written.
+    /// Metadata: `latest_checkpoint_id`, `latest_step` (both absent if there is no
+    /// checkpoint). Load the latest checkpoint and decide again.
     ExpectedLatestMismatch = 5,
-    /// ABORTED. The lease token is not the one that may write now: the lease has run
-    /// out, was taken by another or given back; or a save without a token met a
-    /// lease. Metadata: `holder`, where somebody holds it now.
+    /// ABORTED. The lease token is not that of a live lease: the lease expired, was
+    /// released, or another caller acquired it. Also: a request without a token met
+    /// a live lease. Metadata: `holder`, if there is a live lease.
     LeaseLost = 6,
     /// FAILED_PRECONDITION. The delta's base does not exist. Send the full state.
     /// Metadata: `base_checkpoint_id`.
     UnknownBase = 7,
-    /// FAILED_PRECONDITION. The delta's base has been replaced since the revision
-    /// that the client knows. Send the full state. Metadata: `base_checkpoint_id`.
+    /// FAILED_PRECONDITION. The delta's base was replaced after the revision that
+    /// the client knows. Send the full state. Metadata: `base_checkpoint_id`.
     BaseChanged = 8,
-    /// FAILED_PRECONDITION. The delta does not fit the base, or holds something
-    /// that this server does not know. Send the full state. Metadata: `field`.
+    /// FAILED_PRECONDITION. The delta does not fit the base, or has a field that
+    /// this server does not know. Send the full state. Metadata: `field`.
     DeltaMismatch = 9,
     /// FAILED_PRECONDITION. The database's schema is older than the server needs.
     SchemaBehind = 10,
@@ -570,48 +572,47 @@ pub enum ErrorReason {
     CheckpointNotFound = 11,
     /// UNAVAILABLE. The database cannot be reached or does not answer. Retry.
     StoreUnavailable = 12,
-    /// UNAVAILABLE. The server has more work than it takes on. Retry later.
+    /// UNAVAILABLE. The server's queues are full. Retry later.
     Overloaded = 13,
-    /// UNAVAILABLE. The server is stopping. Retry: another replica will answer.
+    /// UNAVAILABLE. The server is stopping. Retry on another replica.
     Draining = 14,
-    /// DATA_LOSS. What is stored fails its checksum or is incomplete.
+    /// DATA_LOSS. Stored data fails its checksum or is incomplete.
     DataLoss = 15,
-    /// INTERNAL. A fault of the server. Its log tells more under `request_id`.
+    /// INTERNAL. A bug of the server. Its log has details under `request_id`.
     Internal = 16,
     /// NOT_FOUND. No such session. Metadata: `session_id`.
     SessionNotFound = 17,
-    /// FAILED_PRECONDITION. The session was deleted, and cannot be begun anew yet.
-    /// Metadata: `session_id`, `until` (RFC 3339).
+    /// FAILED_PRECONDITION. The session was deleted and cannot be created again
+    /// before `until`. Metadata: `session_id`, `until` (RFC 3339).
     SessionDeleted = 18,
-    /// ALREADY_EXISTS. The session to make is there already. Metadata:
-    /// `session_id`.
+    /// ALREADY_EXISTS. The session to create exists. Metadata: `session_id`.
     SessionAlreadyExists = 19,
-    /// ABORTED. Another holds the session's lease. Metadata: `session_id`, `holder`,
-    /// `expire_at` (RFC 3339). Comes with RetryInfo.
+    /// ABORTED. Another caller holds the session's lease. Metadata: `session_id`,
+    /// `holder`, `expire_at` (RFC 3339). Comes with RetryInfo.
     LeaseHeld = 20,
-    /// OUT_OF_RANGE. What happened since the resume token can no longer be told.
+    /// OUT_OF_RANGE. Some events since the resume token are no longer known.
     /// Metadata: `session_id`.
     ResumeTooOld = 21,
     /// UNAUTHENTICATED. The call carries no credentials.
     CredentialsMissing = 22,
-    /// UNAUTHENTICATED. The call's credentials are not known, have been revoked or
-    /// have run out.
+    /// UNAUTHENTICATED. The call's credentials are unknown, revoked or expired.
     CredentialsInvalid = 23,
-    /// PERMISSION_DENIED. The caller has not the right to this. Metadata: `right`
-    /// ("read", "write" or "admin"), where that is what is missing.
+    /// PERMISSION_DENIED. The caller lacks a right. Metadata: `right` ("read",
+    /// "write" or "admin"), if one of these is missing.
     RightMissing = 24,
-    /// PERMISSION_DENIED. The caller may not act for this tenant, or has to name
-    /// one of its tenants (metadata entry `lockstitch-tenant` of the call).
+    /// PERMISSION_DENIED. The caller may not act for this tenant, or must name one
+    /// of its tenants (metadata entry `lockstitch-tenant` of the call).
     TenantForbidden = 25,
-    /// RESOURCE_EXHAUSTED. The tenant makes more calls, or has more under way, than
-    /// it may. Metadata: `limit`. Comes with RetryInfo: nothing was done.
+    /// RESOURCE_EXHAUSTED. The tenant exceeds its limit of calls per second or of
+    /// calls and saves in flight. Nothing was done. Metadata: `limit`. Comes with
+    /// RetryInfo.
     RateLimited = 26,
-    /// UNAVAILABLE. The database has no room left, so nothing was saved; loads go
-    /// on. An operator must make room. Comes with RetryInfo.
+    /// UNAVAILABLE. The database has no space left. Nothing was saved; loads still
+    /// work. An operator must free space. Comes with RetryInfo.
     StoreFull = 27,
-    /// UNAVAILABLE. The database takes no writes from this server, so nothing was
-    /// saved: it is read-only, or the server lacks the rights. An operator must
-    /// act, or a failover end. Comes with RetryInfo.
+    /// UNAVAILABLE. The database refuses writes: it is read-only, or the server's
+    /// role lacks rights. Nothing was saved. Wait for a failover to end, or grant
+    /// the rights. Comes with RetryInfo.
     StoreReadOnly = 28,
 }
 impl ErrorReason {
@@ -691,22 +692,22 @@ impl ErrorReason {
 /// A condition on the latest checkpoint of (session, namespace) before a save.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExpectedLatest {
-    /// What is expected; none is INVALID_ARGUMENT.
+    /// The expectation. None is INVALID_ARGUMENT.
     #[prost(oneof = "expected_latest::Expected", tags = "1, 2, 3")]
     pub expected: ::core::option::Option<expected_latest::Expected>,
 }
 /// Nested message and enum types in `ExpectedLatest`.
 pub mod expected_latest {
-    /// What is expected; none is INVALID_ARGUMENT.
+    /// The expectation. None is INVALID_ARGUMENT.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Expected {
-        /// The latest has this id. 1 to 128 bytes.
+        /// The latest checkpoint has this id. 1 to 128 bytes.
         #[prost(string, tag = "1")]
         CheckpointId(::prost::alloc::string::String),
-        /// The latest has this step.
+        /// The latest checkpoint has this step.
         #[prost(uint64, tag = "2")]
         Step(u64),
-        /// There is none yet. Must be true.
+        /// There is no checkpoint yet. Must be true.
         #[prost(bool, tag = "3")]
         None(bool),
     }
@@ -714,116 +715,114 @@ pub mod expected_latest {
 /// Request of Save.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SaveRequest {
-    /// What to store. Required. Without `delta`, its `state` is stored as it is;
-    /// with `delta`, its `state` must be absent.
+    /// The checkpoint to store. Required. With `delta`, its `state` must be absent.
     #[prost(message, optional, tag = "1")]
     pub checkpoint: ::core::option::Option<Checkpoint>,
-    /// If set and not so, the save is ABORTED (EXPECTED_LATEST_MISMATCH) and
-    /// nothing is written. Does not apply to the repetition of a save that has
-    /// already been stored with the same content: that is UNCHANGED.
+    /// If set and not true, the save is ABORTED (EXPECTED_LATEST_MISMATCH) and
+    /// nothing is written. Not checked for the retry of a save that is stored with
+    /// the same content: the retry is UNCHANGED.
     #[prost(message, optional, tag = "2")]
     pub expected_latest: ::core::option::Option<ExpectedLatest>,
-    /// Fencing token of the lease under which the caller writes; 0 for none. A
-    /// token that may not write (any more) is ABORTED (LEASE_LOST).
+    /// Fencing token of the caller's lease; 0 for none. A token that is not that of
+    /// the live lease is ABORTED (LEASE_LOST).
     #[prost(uint64, tag = "3")]
     pub lease_token: u64,
     /// The checkpoint, in the same session and namespace, that `delta` starts from.
-    /// Required with `delta`, else empty. Unknown: FAILED_PRECONDITION
-    /// (UNKNOWN_BASE). 0 to 128 bytes.
+    /// Required with `delta`, otherwise empty. A base that does not exist is
+    /// FAILED_PRECONDITION (UNKNOWN_BASE). 0 to 128 bytes.
     #[prost(string, tag = "4")]
     pub base_checkpoint_id: ::prost::alloc::string::String,
-    /// What changed since the base, in place of the full state.
+    /// The changes since the base, instead of the full state.
     #[prost(message, optional, tag = "5")]
     pub delta: ::core::option::Option<StateDelta>,
-    /// Pending writes of this checkpoint, stored with it. At most 10,000
-    /// (configurable).
+    /// Pending writes of this checkpoint, stored in the same transaction. At most
+    /// 10,000 (configurable).
     #[prost(message, repeated, tag = "6")]
     pub writes: ::prost::alloc::vec::Vec<PendingWrite>,
-    /// Sliding expiry of the session: it ends this long after its last save. 1 s
-    /// or more; absent leaves the session's expiry setting as it is.
+    /// Sliding expiry of the session: it expires this long after its last save. 1 s
+    /// or more. Absent: the expiry setting of the session stays as it is.
     #[prost(message, optional, tag = "7")]
     pub ttl: ::core::option::Option<::prost_types::Duration>,
-    /// The `SaveResponse.revision` of the base as the client knows it; a base that
-    /// has another one is FAILED_PRECONDITION (BASE_CHANGED). 0: not checked.
+    /// The `SaveResponse.revision` of the base, as the client knows it. A base with
+    /// another revision is FAILED_PRECONDITION (BASE_CHANGED). 0: not checked.
     #[prost(uint64, tag = "8")]
     pub base_revision: u64,
 }
-/// Answer of Save.
+/// Response of Save.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SaveResponse {
-    /// The id under which the checkpoint is stored.
+    /// The id of the stored checkpoint.
     #[prost(string, tag = "1")]
     pub checkpoint_id: ::prost::alloc::string::String,
-    /// The revision of the session that this checkpoint's content was written in.
-    /// A session's revision grows with every change of the session, by no fixed
-    /// step, and never comes again.
+    /// The revision of the session in which this content was written. A session's
+    /// revision increases with every change of the session, by no fixed step, and is
+    /// never reused.
     #[prost(uint64, tag = "2")]
     pub revision: u64,
-    /// What the save did.
+    /// The outcome of the save.
     #[prost(enumeration = "SaveOutcome", tag = "3")]
     pub outcome: i32,
-    /// The server's time of the save that wrote this content.
+    /// The database's time of the save that wrote this content.
     #[prost(message, optional, tag = "4")]
     pub saved_at: ::core::option::Option<::prost_types::Timestamp>,
 }
-/// One save of a SaveStream, or several.
+/// One or several saves of a SaveStream.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SaveStreamRequest {
-    /// Chosen by the client, to tell the answers apart. Should be unique among the
-    /// requests of the call that wait for their answers; any value will do.
+    /// Chosen by the client and returned in the response. Should be unique among the
+    /// saves of the call that are in flight. Any value is allowed.
     #[prost(uint64, tag = "1")]
     pub request_id: u64,
-    /// What to save.
+    /// The save.
     #[prost(message, optional, tag = "2")]
     pub save: ::core::option::Option<SaveRequest>,
-    /// The trace that this save is a part of, since those on one call may be parts
-    /// of different ones: what a propagator of OpenTelemetry would put into the
+    /// The trace context of this save, since the saves of one call may belong to
+    /// different traces: the entries that an OpenTelemetry propagator puts into the
     /// metadata of a Save call (`traceparent`, `tracestate`, `baggage`, `b3`, ...).
-    /// Empty: the trace that the metadata of this call name, if any. What cannot be
-    /// understood is ignored, as it would be there. Up to 16 KiB do not count
-    /// towards the limit of a message.
+    /// Empty: the trace context of the call's metadata. Malformed entries are
+    /// ignored, as in metadata. Up to 16 KiB do not count towards the size limit of
+    /// a message.
     #[prost(btree_map = "string, string", tag = "3")]
     pub trace_context: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
-    /// Further saves, each with what it would have in a message of its own, applied
-    /// as if they came in such messages after this one. Many small saves cost far
-    /// less in one message. For servers that have said `takes_batches` on this
-    /// call: others take no notice of it. Where this is set, request_id and save
-    /// need not be. Each save is held to the limits by itself; all of them together
-    /// should have at most 1 MiB, which any server takes, but for a single one that
-    /// is larger. An item of a batch that has a batch itself is INVALID_ARGUMENT.
+    /// Further saves, applied as if each came in a message of its own after this
+    /// one. Many small saves cost far less in one message. Send it only after a
+    /// response of this call has set `takes_batches`: other servers ignore the
+    /// field. With a batch, request_id and save may be absent. Size limits apply to
+    /// each save. Keep a batch below 1 MiB, which every server accepts, except for a
+    /// single larger save. A batch within a batch is INVALID_ARGUMENT.
     #[prost(message, repeated, tag = "4")]
     pub batch: ::prost::alloc::vec::Vec<SaveStreamRequest>,
 }
-/// The answer to one save of a SaveStream, or to several.
+/// The response to one or several saves of a SaveStream.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SaveStreamResponse {
-    /// That of the request.
+    /// The `request_id` of the request.
     #[prost(uint64, tag = "1")]
     pub request_id: u64,
-    /// The answers to several saves, in any order; then request_id and result are
-    /// not set. Comes only on calls on which a batch was sent, there to any saves.
+    /// Responses to several saves, in any order; request_id and result are not set
+    /// then. Used only on calls on which the client has sent a batch.
     #[prost(message, repeated, tag = "4")]
     pub batch: ::prost::alloc::vec::Vec<SaveStreamResponse>,
-    /// Whether the server takes batches. Set in the first answer of a call, at
-    /// least.
+    /// Whether the server accepts batches. Set at least in the first response of a
+    /// call.
     #[prost(bool, tag = "5")]
     pub takes_batches: bool,
-    /// What came of it.
+    /// The result.
     #[prost(oneof = "save_stream_response::Result", tags = "2, 3")]
     pub result: ::core::option::Option<save_stream_response::Result>,
 }
 /// Nested message and enum types in `SaveStreamResponse`.
 pub mod save_stream_response {
-    /// What came of it.
+    /// The result.
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Result {
-        /// It is stored, durably.
+        /// The save is durable.
         #[prost(message, tag = "2")]
         Saved(super::SaveResponse),
-        /// It is not, for this reason, which a Save would have had as its status.
+        /// The save failed. A Save call would have this status.
         #[prost(message, tag = "3")]
         Error(super::Status),
     }
@@ -837,8 +836,7 @@ pub struct SaveWritesRequest {
     /// The namespace. 0 to 512 bytes.
     #[prost(string, tag = "2")]
     pub namespace: ::prost::alloc::string::String,
-    /// The checkpoint the writes belong to: the one from which their step started.
-    /// 1 to 128 bytes.
+    /// The checkpoint from which the step of these writes started. 1 to 128 bytes.
     #[prost(string, tag = "3")]
     pub checkpoint_id: ::prost::alloc::string::String,
     /// The writes. 1 to 10,000 (configurable).
@@ -848,13 +846,13 @@ pub struct SaveWritesRequest {
     #[prost(uint64, tag = "5")]
     pub lease_token: u64,
 }
-/// Answer of SaveWrites.
+/// Response of SaveWrites.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SaveWritesResponse {
     /// The session's revision after this call.
     #[prost(uint64, tag = "1")]
     pub revision: u64,
-    /// How many writes were stored or replaced; the others were there already.
+    /// The number of writes that were stored or replaced. The others existed.
     #[prost(uint32, tag = "2")]
     pub stored: u32,
 }
@@ -867,33 +865,33 @@ pub struct LoadLatestRequest {
     /// The namespace. 0 to 512 bytes.
     #[prost(string, tag = "2")]
     pub namespace: ::prost::alloc::string::String,
-    /// How much to give.
+    /// The parts of the checkpoint to return.
     #[prost(enumeration = "CheckpointView", tag = "3")]
     pub view: i32,
-    /// Which parts of the state to give: "messages", "errors", "extra",
+    /// The parts of the state to return: "messages", "errors", "extra",
     /// "extra/<key>", "custom", "custom/<name>". Empty: all. A server that does not
-    /// know this field yet gives all of them.
+    /// know this field yet returns all of them.
     #[prost(string, repeated, tag = "4")]
     pub channels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
-/// Answer of LoadLatest.
+/// Response of LoadLatest.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LoadLatestResponse {
-    /// The latest checkpoint; absent where there is none.
+    /// The latest checkpoint. Absent if there is none.
     #[prost(message, optional, tag = "1")]
     pub checkpoint: ::core::option::Option<Checkpoint>,
-    /// Its pending writes, by (task_path, task_id, index).
+    /// Its pending writes, ordered by (task_path, task_id, index).
     #[prost(message, repeated, tag = "2")]
     pub pending_writes: ::prost::alloc::vec::Vec<PendingWrite>,
-    /// The session's revision; 0 where there is no such session.
+    /// The session's revision; 0 if the session does not exist.
     #[prost(uint64, tag = "3")]
     pub revision: u64,
-    /// The revision in which the checkpoint's content was written, which is what
-    /// SaveRequest.base_revision takes.
+    /// The revision in which the checkpoint's content was written: the value for
+    /// SaveRequest.base_revision.
     #[prost(uint64, tag = "4")]
     pub checkpoint_revision: u64,
-    /// Trace of the call that wrote this content: 32 hexadecimal digits; empty where
-    /// it was not traced.
+    /// Trace id of the call that wrote this content: 32 hexadecimal digits, or empty
+    /// if there was no trace.
     #[prost(string, tag = "5")]
     pub trace_id: ::prost::alloc::string::String,
 }
@@ -906,47 +904,47 @@ pub struct LoadRequest {
     /// The namespace. 0 to 512 bytes.
     #[prost(string, tag = "2")]
     pub namespace: ::prost::alloc::string::String,
-    /// How much to give.
+    /// The parts of the checkpoint to return.
     #[prost(enumeration = "CheckpointView", tag = "5")]
     pub view: i32,
-    /// Which parts of the state to give, as in LoadLatestRequest. Empty: all.
+    /// The parts of the state to return, as in LoadLatestRequest. Empty: all.
     #[prost(string, repeated, tag = "6")]
     pub channels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Which checkpoint; neither is INVALID_ARGUMENT.
+    /// The checkpoint. Neither is INVALID_ARGUMENT.
     #[prost(oneof = "load_request::Selector", tags = "3, 4")]
     pub selector: ::core::option::Option<load_request::Selector>,
 }
 /// Nested message and enum types in `LoadRequest`.
 pub mod load_request {
-    /// Which checkpoint; neither is INVALID_ARGUMENT.
+    /// The checkpoint. Neither is INVALID_ARGUMENT.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Selector {
-        /// The one with this id. 1 to 128 bytes.
+        /// The checkpoint with this id. 1 to 128 bytes.
         #[prost(string, tag = "3")]
         CheckpointId(::prost::alloc::string::String),
-        /// The one of this step; where several have it, the greatest id.
+        /// The checkpoint of this step; of several, the one with the greatest id.
         #[prost(uint64, tag = "4")]
         Step(u64),
     }
 }
-/// Answer of Load.
+/// Response of Load.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LoadResponse {
     /// The checkpoint.
     #[prost(message, optional, tag = "1")]
     pub checkpoint: ::core::option::Option<Checkpoint>,
-    /// Its pending writes, by (task_path, task_id, index).
+    /// Its pending writes, ordered by (task_path, task_id, index).
     #[prost(message, repeated, tag = "2")]
     pub pending_writes: ::prost::alloc::vec::Vec<PendingWrite>,
     /// The session's revision.
     #[prost(uint64, tag = "3")]
     pub revision: u64,
-    /// The revision in which the checkpoint's content was written, which is what
-    /// SaveRequest.base_revision takes.
+    /// The revision in which the checkpoint's content was written: the value for
+    /// SaveRequest.base_revision.
     #[prost(uint64, tag = "4")]
     pub checkpoint_revision: u64,
-    /// Trace of the call that wrote this content: 32 hexadecimal digits; empty where
-    /// it was not traced.
+    /// Trace id of the call that wrote this content: 32 hexadecimal digits, or empty
+    /// if there was no trace.
     #[prost(string, tag = "5")]
     pub trace_id: ::prost::alloc::string::String,
 }
@@ -957,25 +955,25 @@ pub struct LoadLatestStreamRequest {
     #[prost(message, repeated, tag = "1")]
     pub requests: ::prost::alloc::vec::Vec<LoadLatestRequest>,
 }
-/// One answer of LoadLatestStream.
+/// One response of LoadLatestStream.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LoadLatestStreamResponse {
-    /// Which of the requests this answers, counted from 0.
+    /// The index of the request in `requests`, from 0.
     #[prost(uint32, tag = "1")]
     pub index: u32,
-    /// What came of it.
+    /// The result.
     #[prost(oneof = "load_latest_stream_response::Result", tags = "2, 3")]
     pub result: ::core::option::Option<load_latest_stream_response::Result>,
 }
 /// Nested message and enum types in `LoadLatestStreamResponse`.
 pub mod load_latest_stream_response {
-    /// What came of it.
+    /// The result.
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Result {
-        /// As LoadLatest answers.
+        /// The response of LoadLatest.
         #[prost(message, tag = "2")]
         Loaded(super::LoadLatestResponse),
-        /// As LoadLatest fails.
+        /// The status that LoadLatest fails with.
         #[prost(message, tag = "3")]
         Error(super::Status),
     }
@@ -983,15 +981,15 @@ pub mod load_latest_stream_response {
 /// Request of ListSessions.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListSessionsRequest {
-    /// Most sessions in an answer. 0: 50. Over 1000: 1000 (both configurable).
-    /// Below 0: INVALID_ARGUMENT.
+    /// Maximum number of sessions in a page. 0: 50. Over 1000: 1000 (both
+    /// configurable). Below 0: INVALID_ARGUMENT.
     #[prost(int32, tag = "1")]
     pub page_size: i32,
-    /// `next_page_token` of the answer before; the other fields but page_size must
-    /// be the same as then. Empty: the first page.
+    /// `next_page_token` of the previous response. All other fields except page_size
+    /// must be the same as in the previous request. Empty: the first page.
     #[prost(string, tag = "2")]
     pub page_token: ::prost::alloc::string::String,
-    /// Only sessions whose id begins so. 0 to 255 bytes.
+    /// Only sessions whose id has this prefix. 0 to 255 bytes.
     #[prost(string, tag = "3")]
     pub session_id_prefix: ::prost::alloc::string::String,
     /// Only sessions that have all these labels. Names and values: 0 to 255 bytes,
@@ -1011,33 +1009,33 @@ pub struct ListSessionsRequest {
     #[prost(enumeration = "SessionOrder", tag = "7")]
     pub order_by: i32,
 }
-/// A session as a list shows it.
+/// A session in a list.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SessionSummary {
     /// The session.
     #[prost(string, tag = "1")]
     pub session_id: ::prost::alloc::string::String,
-    /// Id of the latest checkpoint of the root namespace; empty where only
-    /// subgraphs have saved.
+    /// Id of the latest checkpoint of the root namespace. Empty if only subgraphs
+    /// have saved.
     #[prost(string, tag = "2")]
     pub latest_checkpoint_id: ::prost::alloc::string::String,
     /// Step of that checkpoint.
     #[prost(uint64, tag = "3")]
     pub latest_step: u64,
-    /// How many checkpoints the session has, over all namespaces.
+    /// Number of checkpoints of the session, in all namespaces.
     #[prost(uint64, tag = "4")]
     pub checkpoint_count: u64,
-    /// Bytes that the session takes in the store, without what the database itself
-    /// adds to them.
+    /// Size of the session in the store, in bytes, without the overhead of the
+    /// database.
     #[prost(uint64, tag = "5")]
     pub stored_bytes: u64,
-    /// First save.
+    /// Time of the first save.
     #[prost(message, optional, tag = "6")]
     pub created_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// Last change.
+    /// Time of the last change.
     #[prost(message, optional, tag = "7")]
     pub updated_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// When it ends unless saved again; absent: never.
+    /// The time at which the session expires unless saved again. Absent: never.
     #[prost(message, optional, tag = "8")]
     pub expire_at: ::core::option::Option<::prost_types::Timestamp>,
     /// Labels of the session.
@@ -1046,58 +1044,58 @@ pub struct SessionSummary {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
-    /// Who holds the session's lease; empty: nobody.
+    /// Holder of the session's lease. Empty: there is no live lease.
     #[prost(string, tag = "10")]
     pub lease_holder: ::prost::alloc::string::String,
-    /// Grows with every change.
+    /// Increases with every change.
     #[prost(uint64, tag = "11")]
     pub revision: u64,
-    /// Set where the stored row of the session is damaged (DATA_LOSS): nothing else
-    /// of this summary can be trusted then. Other sessions of the list are not
+    /// Set if the stored row of the session is damaged (DATA_LOSS). The other fields
+    /// of this summary cannot be trusted then. Other sessions of the list are not
     /// affected.
     #[prost(message, optional, tag = "12")]
     pub error: ::core::option::Option<Status>,
 }
-/// Answer of ListSessions.
+/// Response of ListSessions.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListSessionsResponse {
     /// One page.
     #[prost(message, repeated, tag = "1")]
     pub sessions: ::prost::alloc::vec::Vec<SessionSummary>,
-    /// Get the next page with this; empty: there is none.
+    /// The token of the next page. Empty: this is the last page.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
 }
 /// Request of ListCheckpoints.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListCheckpointsRequest {
-    /// Most checkpoints in an answer. 0: 50. Over 1000: 1000 (both configurable).
-    /// Below 0: INVALID_ARGUMENT. A page is also ended by its size in bytes (16 MiB by
-    /// default, configurable), and may be short or empty with more to come: only an
-    /// empty next_page_token says that the list is at its end.
+    /// Maximum number of checkpoints in a page. 0: 50. Over 1000: 1000 (both
+    /// configurable). Below 0: INVALID_ARGUMENT. A page also ends at a size of 16 MiB
+    /// (configurable). A page may be short or empty although more follow: only an
+    /// empty next_page_token marks the end of the list.
     #[prost(int32, tag = "1")]
     pub page_size: i32,
-    /// `next_page_token` of the answer before; the other fields but page_size must
-    /// be the same as then. Empty: the first page.
+    /// `next_page_token` of the previous response. All other fields except page_size
+    /// must be the same as in the previous request. Empty: the first page.
     #[prost(string, tag = "2")]
     pub page_token: ::prost::alloc::string::String,
-    /// Only this session's. Empty: those of all the tenant's sessions. 0 to 255
-    /// bytes.
+    /// Only checkpoints of this session. Empty: of all sessions of the tenant. 0 to
+    /// 255 bytes.
     #[prost(string, tag = "3")]
     pub session_id: ::prost::alloc::string::String,
-    /// Only this namespace's; "" is the root. Absent: those of all namespaces.
+    /// Only checkpoints of this namespace; "" is the root. Absent: all namespaces.
     #[prost(string, optional, tag = "4")]
     pub namespace: ::core::option::Option<::prost::alloc::string::String>,
-    /// Only this step and those above it. 0 to 2^63-1.
+    /// Only this step and later ones. 0 to 2^63-1.
     #[prost(uint64, optional, tag = "5")]
     pub min_step: ::core::option::Option<u64>,
-    /// Only this step and those below it. 0 to 2^63-1.
+    /// Only this step and earlier ones. 0 to 2^63-1.
     #[prost(uint64, optional, tag = "6")]
     pub max_step: ::core::option::Option<u64>,
-    /// Only checkpoints whose ran_nodes hold exactly this node.
+    /// Only checkpoints whose ran_nodes contain exactly this node.
     #[prost(message, optional, tag = "7")]
     pub ran_node: ::core::option::Option<NodeKind>,
-    /// Only checkpoints whose skipped_nodes hold exactly this node.
+    /// Only checkpoints whose skipped_nodes contain exactly this node.
     #[prost(message, optional, tag = "8")]
     pub skipped_node: ::core::option::Option<NodeKind>,
     /// Only checkpoints whose id is below this one. Needs session_id. 0 to 128
@@ -1111,34 +1109,34 @@ pub struct ListCheckpointsRequest {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
-    /// Whether to count all that match, which costs a pass over them.
+    /// Whether to count all matching checkpoints. Counting reads each of them.
     #[prost(bool, tag = "11")]
     pub include_total: bool,
-    /// How much of each checkpoint to give.
+    /// The parts of each checkpoint to return.
     #[prost(enumeration = "CheckpointView", tag = "12")]
     pub view: i32,
-    /// Whether to give pending writes.
+    /// Whether to return pending writes.
     #[prost(bool, tag = "13")]
     pub include_writes: bool,
-    /// Whether to leave damaged checkpoints out of `checkpoints` and name them in
-    /// `damaged`. Without it, a page that has one fails with DATA_LOSS.
+    /// Whether to omit damaged checkpoints from `checkpoints` and name them in
+    /// `damaged`. If false, a page with a damaged checkpoint fails with DATA_LOSS.
     #[prost(bool, tag = "14")]
     pub skip_damaged: bool,
-    /// Whether to give the size of each channel (`CheckpointDetails.channels`). It
-    /// is known without reading the state, so it can be had with every `view`.
+    /// Whether to return the size of each channel (`CheckpointDetails.channels`).
+    /// The sizes are known without reading the state, with every `view`.
     #[prost(bool, tag = "15")]
     pub include_channel_sizes: bool,
-    /// Which parts of the state to give, as in WalkAncestorsRequest. Empty: all.
+    /// The parts of the state to return, as in WalkAncestorsRequest. Empty: all.
     #[prost(string, repeated, tag = "16")]
     pub channels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Which pending writes to give, by channel, with include_writes. Empty: all.
+    /// With include_writes, return only pending writes of these channels. Empty: all.
     #[prost(string, repeated, tag = "17")]
     pub write_channels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
-/// A checkpoint that cannot be given, since stored bytes of it are damaged.
+/// A checkpoint that cannot be returned because its stored bytes are damaged.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct DamagedCheckpoint {
-    /// Its session.
+    /// The session.
     #[prost(string, tag = "1")]
     pub session_id: ::prost::alloc::string::String,
     /// Its namespace.
@@ -1147,11 +1145,11 @@ pub struct DamagedCheckpoint {
     /// Its id.
     #[prost(string, tag = "3")]
     pub checkpoint_id: ::prost::alloc::string::String,
-    /// As Load fails: DATA_LOSS.
+    /// The status that Load fails with: DATA_LOSS.
     #[prost(message, optional, tag = "4")]
     pub error: ::core::option::Option<Status>,
 }
-/// Size of one channel of a checkpoint's state.
+/// The size of one channel of a checkpoint's state.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ChannelSize {
     /// "messages", "errors", "extra/<key>" or "custom/<name>", as in
@@ -1161,50 +1159,49 @@ pub struct ChannelSize {
     /// Size of its content, in bytes, before compression.
     #[prost(uint64, tag = "2")]
     pub bytes: u64,
-    /// Tells whether the content changed between two checkpoints of a session: equal
-    /// fingerprints mean equal content. Different fingerprints mean, as a rule,
-    /// different content. The bytes have no other meaning; other servers and
-    /// versions may give others.
+    /// Compare it between two checkpoints of a session: equal fingerprints mean
+    /// equal content. Different fingerprints usually mean different content. The
+    /// bytes have no other meaning and may differ between server versions.
     #[prost(bytes = "bytes", tag = "3")]
     pub fingerprint: ::prost::bytes::Bytes,
 }
-/// What a list says of a checkpoint beside the checkpoint.
+/// Details of a listed checkpoint that are not part of the checkpoint.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CheckpointDetails {
-    /// The revision of the session in which its content was written.
+    /// The revision of the session in which the content was written.
     #[prost(uint64, tag = "1")]
     pub revision: u64,
-    /// The server's time of that save.
+    /// The database's time of that save.
     #[prost(message, optional, tag = "2")]
     pub saved_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// Size of its state, in bytes, as stored.
+    /// Size of the state, in bytes, before compression.
     #[prost(uint64, tag = "3")]
     pub state_bytes: u64,
-    /// Its pending writes, by (task_path, task_id, index), if asked for.
+    /// Its pending writes, ordered by (task_path, task_id, index), if requested.
     #[prost(message, repeated, tag = "4")]
     pub pending_writes: ::prost::alloc::vec::Vec<PendingWrite>,
-    /// Trace of the call that wrote this content: 32 hexadecimal digits; empty where
-    /// it was not traced.
+    /// Trace id of the call that wrote this content: 32 hexadecimal digits, or empty
+    /// if there was no trace.
     #[prost(string, tag = "5")]
     pub trace_id: ::prost::alloc::string::String,
-    /// Sizes of its channels, if asked for. Empty from servers that do not know
+    /// Sizes of its channels, if requested. Empty from servers that do not know
     /// `include_channel_sizes`.
     #[prost(message, repeated, tag = "6")]
     pub channels: ::prost::alloc::vec::Vec<ChannelSize>,
 }
-/// Answer of ListCheckpoints.
+/// Response of ListCheckpoints.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListCheckpointsResponse {
     /// One page.
     #[prost(message, repeated, tag = "1")]
     pub checkpoints: ::prost::alloc::vec::Vec<Checkpoint>,
-    /// Get the next page with this; empty: there is none.
+    /// The token of the next page. Empty: this is the last page.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
-    /// How many match in all, if asked for.
+    /// Number of all matching checkpoints, if requested.
     #[prost(uint64, optional, tag = "3")]
     pub total_size: ::core::option::Option<u64>,
-    /// `details\[i\]` is about `checkpoints\[i\]`.
+    /// `details\[i\]` belongs to `checkpoints\[i\]`.
     #[prost(message, repeated, tag = "4")]
     pub details: ::prost::alloc::vec::Vec<CheckpointDetails>,
     /// Checkpoints of this page that are damaged, if skip_damaged is set.
@@ -1220,23 +1217,23 @@ pub struct WalkAncestorsRequest {
     /// The namespace. 0 to 512 bytes.
     #[prost(string, tag = "2")]
     pub namespace: ::prost::alloc::string::String,
-    /// Where to start; empty: the latest. 0 to 128 bytes.
+    /// The checkpoint to start from. Empty: the latest. 0 to 128 bytes.
     #[prost(string, tag = "3")]
     pub checkpoint_id: ::prost::alloc::string::String,
-    /// How much to give.
+    /// The parts of the checkpoint to return.
     #[prost(enumeration = "CheckpointView", tag = "4")]
     pub view: i32,
-    /// Which parts of the state to give: "messages", "errors", "extra",
+    /// The parts of the state to return: "messages", "errors", "extra",
     /// "extra/<key>", "custom", "custom/<name>". Empty: all.
     #[prost(string, repeated, tag = "5")]
     pub channels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Whether to give pending writes.
+    /// Whether to return pending writes.
     #[prost(bool, tag = "6")]
     pub include_writes: bool,
-    /// Which pending writes to give, by channel. Empty: all.
+    /// Return only pending writes of these channels. Empty: all.
     #[prost(string, repeated, tag = "7")]
     pub write_channels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Most ancestors to give. 0: all.
+    /// Maximum number of ancestors to return. 0: all.
     #[prost(uint32, tag = "8")]
     pub limit: u32,
 }
@@ -1246,14 +1243,14 @@ pub struct WalkAncestorsResponse {
     /// The ancestor.
     #[prost(message, optional, tag = "1")]
     pub checkpoint: ::core::option::Option<Checkpoint>,
-    /// Its pending writes, if asked for.
+    /// Its pending writes, if requested.
     #[prost(message, repeated, tag = "2")]
     pub pending_writes: ::prost::alloc::vec::Vec<PendingWrite>,
-    /// The revision of the session in which its content was written.
+    /// The revision of the session in which the content was written.
     #[prost(uint64, tag = "3")]
     pub revision: u64,
 }
-/// How much of a checkpoint an answer holds.
+/// The parts of a checkpoint that a response has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum CheckpointView {
@@ -1261,7 +1258,7 @@ pub enum CheckpointView {
     Unspecified = 0,
     /// Everything.
     Full = 1,
-    /// Everything but `state`.
+    /// Everything except `state`.
     Header = 2,
 }
 impl CheckpointView {
@@ -1286,7 +1283,7 @@ impl CheckpointView {
         }
     }
 }
-/// What a save did.
+/// The outcome of a save.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum SaveOutcome {
@@ -1294,9 +1291,9 @@ pub enum SaveOutcome {
     Unspecified = 0,
     /// The checkpoint is new.
     Created = 1,
-    /// A checkpoint with this id had other content, which is gone.
+    /// The checkpoint replaced another content under this id.
     Replaced = 2,
-    /// The checkpoint was there already with this content.
+    /// The checkpoint existed with the same content.
     Unchanged = 3,
 }
 impl SaveOutcome {
@@ -1329,10 +1326,10 @@ impl SaveOutcome {
 pub enum SessionOrder {
     /// The same as UPDATED_AT.
     Unspecified = 0,
-    /// Last changed first. A session that changes while a list is being read may
-    /// be given twice or not at all.
+    /// Last changed first. A session that changes between two pages may be listed
+    /// twice or not at all.
     UpdatedAt = 1,
-    /// By session_id, ascending. Nothing that stays is missed.
+    /// By session_id, ascending. Every session that exists throughout is listed once.
     SessionId = 2,
 }
 impl SessionOrder {
@@ -1368,15 +1365,15 @@ pub mod checkpoint_service_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// Keeps the checkpoints of workflow sessions.
+    /// Stores the checkpoints of workflow sessions.
     ///
-    /// Sessions belong to a tenant, who comes from the caller's credentials; no
-    /// request names one. Any call may also fail with UNAVAILABLE (database away,
-    /// server overloaded or stopping), DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED (a
-    /// message over the size limit, 64 MiB by default, configurable), INTERNAL, and,
-    /// where credentials are in use, UNAUTHENTICATED or PERMISSION_DENIED. Retrying
-    /// after any of these is safe: every call can be repeated without doing its work
-    /// twice.
+    /// Sessions belong to a tenant. The tenant comes from the caller's credentials; no
+    /// request names it. Any call may also fail with UNAVAILABLE (database
+    /// unavailable, server overloaded or stopping), DEADLINE_EXCEEDED,
+    /// RESOURCE_EXHAUSTED (a message over the size limit, 64 MiB by default,
+    /// configurable), INTERNAL, and, if the server requires credentials,
+    /// UNAUTHENTICATED or PERMISSION_DENIED. Retrying after any of these is safe:
+    /// every call is idempotent.
     #[derive(Debug, Clone)]
     pub struct CheckpointServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -1457,13 +1454,13 @@ pub mod checkpoint_service_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Stores one checkpoint. When it answers OK, the checkpoint is durable and
-        /// whole; when it fails, nothing of it is stored (unless the answer was lost on
-        /// the way: then a retry finds it and succeeds).
+        /// Stores one checkpoint. After OK, the whole checkpoint is durable. After an
+        /// error, nothing of it is stored. If the response was lost, retry: UNCHANGED
+        /// means that the first attempt succeeded.
         ///
-        /// The same content again: OK, UNCHANGED. Other content under a known id: OK,
-        /// REPLACED. Errors: INVALID_ARGUMENT; ABORTED (expected_latest, lease_token);
-        /// FAILED_PRECONDITION (delta); RESOURCE_EXHAUSTED.
+        /// The same content under the same id is UNCHANGED. Other content under an id
+        /// that exists is REPLACED. Errors: INVALID_ARGUMENT; ABORTED (expected_latest,
+        /// lease_token); FAILED_PRECONDITION (delta); RESOURCE_EXHAUSTED.
         pub async fn save(
             &mut self,
             request: impl tonic::IntoRequest<super::SaveRequest>,
@@ -1485,19 +1482,18 @@ pub mod checkpoint_service_client {
                 .insert(GrpcMethod::new("lockstitch.v1.CheckpointService", "Save"));
             self.inner.unary(req, path, codec).await
         }
-        /// Stores many checkpoints on one call, at a fraction of the cost of a Save
-        /// each. Every request is answered, as soon as it is durable or has failed, with
-        /// its `request_id`; answers may come in another order. Saves of one session
-        /// are applied in the order sent. A save that fails, malformed ones included,
-        /// fails alone.
+        /// Stores many checkpoints on one call, at a fraction of the cost of separate
+        /// Save calls. The server responds to every request, with its `request_id`, as
+        /// soon as the save is durable or has failed. Responses may come in another
+        /// order. Saves of one session are applied in the order sent. A save that fails,
+        /// or cannot be decoded, does not affect the others.
         ///
-        /// The server reads on only while not too much of the stream waits for its
-        /// database (256 saves or 16 MiB by default, configurable): then gRPC's flow
-        /// control holds the client back. When the client has closed its side and all is
-        /// answered, the call ends OK. It ends with UNAVAILABLE when the server stops,
-        /// after what it had read was answered. What was not answered when a call ended,
-        /// for whatever reason, may or may not have been stored: sending it again is
-        /// safe, as with Save.
+        /// While 256 saves or 16 MiB of the stream are in flight (configurable), the
+        /// server stops reading, and gRPC's flow control holds the client back. The call
+        /// ends with OK after the client has closed its side and every save has its
+        /// response. If the server stops, it responds to the saves that it has read,
+        /// then ends the call with UNAVAILABLE. A save without a response may or may not
+        /// be stored: send it again, which is safe as with Save.
         pub async fn save_stream(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::SaveStreamRequest>,
@@ -1524,8 +1520,8 @@ pub mod checkpoint_service_client {
                 );
             self.inner.streaming(req, path, codec).await
         }
-        /// Stores pending writes of a checkpoint, which need not exist yet. All of them
-        /// or none. Errors: INVALID_ARGUMENT, ABORTED (lease_token),
+        /// Stores pending writes of a checkpoint: all of them or none. The checkpoint
+        /// need not exist yet. Errors: INVALID_ARGUMENT, ABORTED (lease_token),
         /// RESOURCE_EXHAUSTED.
         pub async fn save_writes(
             &mut self,
@@ -1553,9 +1549,9 @@ pub mod checkpoint_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Gives the latest checkpoint of (session, namespace), the one with the
-        /// greatest id, and its pending writes. No such session: OK without a
-        /// checkpoint. Errors: INVALID_ARGUMENT, DATA_LOSS.
+        /// Returns the latest checkpoint of (session, namespace), which is the one with
+        /// the greatest id, and its pending writes. OK without a checkpoint if the
+        /// session does not exist. Errors: INVALID_ARGUMENT, DATA_LOSS.
         pub async fn load_latest(
             &mut self,
             request: impl tonic::IntoRequest<super::LoadLatestRequest>,
@@ -1582,7 +1578,7 @@ pub mod checkpoint_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Gives one checkpoint, by id or by step, and its pending writes. Errors:
+        /// Returns one checkpoint, by id or by step, and its pending writes. Errors:
         /// INVALID_ARGUMENT, NOT_FOUND, DATA_LOSS.
         pub async fn load(
             &mut self,
@@ -1605,9 +1601,10 @@ pub mod checkpoint_service_client {
                 .insert(GrpcMethod::new("lockstitch.v1.CheckpointService", "Load"));
             self.inner.unary(req, path, codec).await
         }
-        /// Gives the latest checkpoints of many sessions, one answer each, in any
-        /// order: for a fleet that restarts. Errors of one session are told in its
-        /// answer and do not end the stream. Errors: INVALID_ARGUMENT.
+        /// Returns the latest checkpoints of many sessions, one response for each, in
+        /// any order. Use it when a fleet restarts. An error of one session is in the
+        /// response for that session and does not end the stream. Errors:
+        /// INVALID_ARGUMENT.
         pub async fn load_latest_stream(
             &mut self,
             request: impl tonic::IntoRequest<super::LoadLatestStreamRequest>,
@@ -1664,8 +1661,8 @@ pub mod checkpoint_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Lists checkpoints, newest first: within one session by descending
-        /// checkpoint_id (then namespace), over the whole tenant by descending time of
+        /// Lists checkpoints, newest first: those of one session by descending
+        /// checkpoint_id (then namespace), those of a whole tenant by descending time of
         /// the save. Errors: INVALID_ARGUMENT, DATA_LOSS.
         pub async fn list_checkpoints(
             &mut self,
@@ -1693,11 +1690,11 @@ pub mod checkpoint_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Gives the ancestors of a checkpoint along parent_id, nearest first, without
-        /// the checkpoint itself. Ends where a parent_id is empty, does not exist or
-        /// was given already. Errors: INVALID_ARGUMENT, NOT_FOUND (the checkpoint to
-        /// start from), DATA_LOSS (also where the walk would end before the ancestor
-        /// that the checkpoint names in depends_on).
+        /// Returns the ancestors of a checkpoint along parent_id, nearest first, without
+        /// the checkpoint itself. Ends at a parent_id that is empty, does not exist or
+        /// was returned before. Errors: INVALID_ARGUMENT, NOT_FOUND (the checkpoint to
+        /// start from), DATA_LOSS (also if the walk ends before the ancestor that the
+        /// checkpoint names in depends_on).
         pub async fn walk_ancestors(
             &mut self,
             request: impl tonic::IntoRequest<super::WalkAncestorsRequest>,
@@ -1726,32 +1723,31 @@ pub mod checkpoint_service_client {
         }
     }
 }
-/// The right to write to a session, for a time.
+/// The exclusive right to change a session, until it expires.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Lease {
-    /// The fencing token, for the `lease_token` of requests. Shown only to who holds
-    /// the lease: 0 elsewhere.
+    /// The fencing token, for the `lease_token` of requests. Returned only to the
+    /// caller that holds the lease, otherwise 0.
     #[prost(uint64, tag = "1")]
     pub token: u64,
-    /// The readable name of the holder, as AcquireLeaseRequest gave it.
+    /// AcquireLeaseRequest.holder: a name for people.
     #[prost(string, tag = "2")]
     pub holder: ::prost::alloc::string::String,
-    /// When it was acquired.
+    /// The time at which it was acquired.
     #[prost(message, optional, tag = "3")]
     pub acquired_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// When it ends unless renewed.
+    /// The time at which it expires unless renewed.
     #[prost(message, optional, tag = "4")]
     pub expire_at: ::core::option::Option<::prost_types::Timestamp>,
 }
-/// Which checkpoints of a session stay. The latest of every namespace always
-/// does.
+/// The checkpoints of a session to keep. The latest checkpoint of every namespace
+/// is always kept.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RetentionPolicy {
-    /// The greatest so many ids of every namespace stay; the others go. 0: no such
-    /// rule.
+    /// Keep the newest N checkpoints of each namespace. 0 keeps all.
     #[prost(uint32, tag = "1")]
     pub keep_last: u32,
-    /// What was saved longer ago than this goes. 1 s or more; absent: no such rule.
+    /// Delete checkpoints saved longer ago than this. 1 s or more. Absent: keep all.
     #[prost(message, optional, tag = "2")]
     pub max_age: ::core::option::Option<::prost_types::Duration>,
 }
@@ -1762,19 +1758,19 @@ pub struct GetSessionRequest {
     #[prost(string, tag = "1")]
     pub session_id: ::prost::alloc::string::String,
 }
-/// Answer of GetSession.
+/// Response of GetSession.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GetSessionResponse {
-    /// The session, as a list shows it.
+    /// The session, as in a list.
     #[prost(message, optional, tag = "1")]
     pub session: ::core::option::Option<SessionSummary>,
-    /// Sliding expiry; absent: none.
+    /// Sliding expiry. Absent: none.
     #[prost(message, optional, tag = "2")]
     pub ttl: ::core::option::Option<::prost_types::Duration>,
-    /// The session's own retention; absent: the server's.
+    /// The session's own retention. Absent: the server's applies.
     #[prost(message, optional, tag = "3")]
     pub retention: ::core::option::Option<RetentionPolicy>,
-    /// The live lease, without its token; absent: none.
+    /// The live lease, without its token. Absent: none.
     #[prost(message, optional, tag = "4")]
     pub lease: ::core::option::Option<Lease>,
 }
@@ -1791,29 +1787,30 @@ pub struct UpdateSessionRequest {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
-    /// Labels to remove. Those that are not there are skipped.
+    /// Labels to remove. Labels that do not exist are skipped.
     #[prost(string, repeated, tag = "3")]
     pub remove_labels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Sliding expiry to set, as in SaveRequest; counts from now.
+    /// Sliding expiry to set, as in SaveRequest, counted from now.
     #[prost(message, optional, tag = "4")]
     pub ttl: ::core::option::Option<::prost_types::Duration>,
-    /// Whether to let the session stay for ever. Not together with `ttl`.
+    /// Whether to remove the expiry. Not allowed together with `ttl`.
     #[prost(bool, tag = "5")]
     pub clear_ttl: bool,
-    /// Retention to set in place of the server's.
+    /// Retention to set, instead of the server's.
     #[prost(message, optional, tag = "6")]
     pub retention: ::core::option::Option<RetentionPolicy>,
-    /// Whether to go back to the server's retention. Not together with `retention`.
+    /// Whether to use the server's retention again. Not allowed together with
+    /// `retention`.
     #[prost(bool, tag = "7")]
     pub clear_retention: bool,
     /// As in SaveRequest.
     #[prost(uint64, tag = "8")]
     pub lease_token: u64,
 }
-/// Answer of UpdateSession.
+/// Response of UpdateSession.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UpdateSessionResponse {
-    /// The session as it is now.
+    /// The session after the change.
     #[prost(message, optional, tag = "1")]
     pub session: ::core::option::Option<GetSessionResponse>,
 }
@@ -1823,19 +1820,19 @@ pub struct DeleteSessionsRequest {
     /// The sessions. 1 to 1,000 (configurable); 1 to 255 bytes each.
     #[prost(string, repeated, tag = "1")]
     pub session_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// How long they cannot be begun anew. Absent: 1 hour (configurable). 0: they
-    /// can at once. At most 366 days.
+    /// For how long the sessions cannot be created again. Absent: 1 hour
+    /// (configurable). 0: no time. At most 366 days.
     #[prost(message, optional, tag = "2")]
     pub tombstone: ::core::option::Option<::prost_types::Duration>,
 }
-/// Answer of DeleteSessions.
+/// Response of DeleteSessions.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteSessionsResponse {
-    /// How many of them existed.
+    /// Number of sessions that existed.
     #[prost(uint32, tag = "1")]
     pub deleted: u32,
 }
-/// Names a checkpoint of a session.
+/// Identifies a checkpoint of a session.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CheckpointRef {
     /// The namespace. 0 to 512 bytes.
@@ -1852,46 +1849,47 @@ pub struct DeleteCheckpointsRequest {
     /// tenant.
     #[prost(string, tag = "1")]
     pub session_id: ::prost::alloc::string::String,
-    /// As in SaveRequest. Without session_id, sessions under a lease are ABORTED
-    /// (LEASE_HELD), and those before them are done.
+    /// As in SaveRequest. Without session_id, the call fails with ABORTED
+    /// (LEASE_HELD) at the first session with a live lease; the deletions before it
+    /// stay done.
     #[prost(uint64, tag = "4")]
     pub lease_token: u64,
-    /// Which ones; none is INVALID_ARGUMENT.
+    /// The checkpoints to delete. None is INVALID_ARGUMENT.
     #[prost(oneof = "delete_checkpoints_request::Which", tags = "2, 3")]
     pub which: ::core::option::Option<delete_checkpoints_request::Which>,
 }
 /// Nested message and enum types in `DeleteCheckpointsRequest`.
 pub mod delete_checkpoints_request {
-    /// Which ones; none is INVALID_ARGUMENT.
+    /// The checkpoints to delete. None is INVALID_ARGUMENT.
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Which {
-        /// All that came after this one: greater ids in its namespace, and in other
-        /// namespaces what was written after it.
+        /// All checkpoints after this one: greater ids in its namespace, and in other
+        /// namespaces checkpoints written after it.
         #[prost(message, tag = "2")]
         After(super::CheckpointRef),
-        /// All that have these metadata entries, compared as in ListCheckpoints.
+        /// All checkpoints with these metadata entries, compared as in ListCheckpoints.
         #[prost(message, tag = "3")]
         Metadata(super::MetadataFilter),
     }
 }
-/// Metadata entries that must all be there.
+/// Metadata entries that a checkpoint must all have.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MetadataFilter {
-    /// Key to JSON text, compared as JSON values. 1 or more.
+    /// Key to JSON text, compared as JSON values. At least one entry.
     #[prost(btree_map = "string, string", tag = "1")]
     pub entries: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
 }
-/// Answer of DeleteCheckpoints.
+/// Response of DeleteCheckpoints.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteCheckpointsResponse {
-    /// How many are gone.
+    /// Number of deleted checkpoints.
     #[prost(uint64, tag = "1")]
     pub deleted: u64,
-    /// The session's revision after this call; 0 without a session_id, or where
-    /// there is no such session.
+    /// The session's revision after this call; 0 without a session_id, or if the
+    /// session does not exist.
     #[prost(uint64, tag = "2")]
     pub revision: u64,
 }
@@ -1901,15 +1899,15 @@ pub struct CopySessionRequest {
     /// The session to copy. 1 to 255 bytes.
     #[prost(string, tag = "1")]
     pub source_session_id: ::prost::alloc::string::String,
-    /// The session to make. 1 to 255 bytes; another than the source.
+    /// The session to create. 1 to 255 bytes; not the source.
     #[prost(string, tag = "2")]
     pub target_session_id: ::prost::alloc::string::String,
-    /// Copy up to this one: ids up to it in its namespace, and in other namespaces
-    /// what was written no later. Absent: everything.
+    /// Copy up to this checkpoint: ids up to it in its namespace, and in other
+    /// namespaces checkpoints written no later. Absent: copy everything.
     #[prost(message, optional, tag = "3")]
     pub at: ::core::option::Option<CheckpointRef>,
-    /// Labels of the new session, as in UpdateSession. Those of the source are not
-    /// copied; neither are its lease, its expiry and its retention.
+    /// Labels of the new session, as in UpdateSession. Labels, lease, expiry and
+    /// retention of the source are not copied.
     #[prost(btree_map = "string, string", tag = "4")]
     pub labels: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
@@ -1919,51 +1917,51 @@ pub struct CopySessionRequest {
     #[prost(message, optional, tag = "5")]
     pub ttl: ::core::option::Option<::prost_types::Duration>,
 }
-/// Answer of CopySession.
+/// Response of CopySession.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CopySessionResponse {
     /// The revision of the new session.
     #[prost(uint64, tag = "1")]
     pub revision: u64,
-    /// How many checkpoints it has.
+    /// Number of its checkpoints.
     #[prost(uint64, tag = "2")]
     pub checkpoint_count: u64,
 }
 /// Request of PruneSessions.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PruneSessionsRequest {
-    /// The sessions, at most 1,000 (configurable). Empty: all of the tenant, by
-    /// pages; those under a lease too, since no latest checkpoint is touched.
+    /// The sessions, at most 1,000 (configurable). Empty: all sessions of the tenant,
+    /// page by page. Leases do not matter, since the latest checkpoints stay.
     #[prost(string, repeated, tag = "1")]
     pub session_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// What stays. Absent: what each session's own policy says, else the server's.
+    /// The policy. Absent: each session's own policy, or else the server's.
     #[prost(message, optional, tag = "2")]
     pub retention: ::core::option::Option<RetentionPolicy>,
-    /// Whether only to tell what would go.
+    /// Whether to count only, and delete nothing.
     #[prost(bool, tag = "3")]
     pub dry_run: bool,
-    /// Most sessions to go through in this call, where `session_ids` is empty. 0: 50.
-    /// Over 1000: 1000 (both configurable). Below 0: INVALID_ARGUMENT.
+    /// Maximum number of sessions to visit in this call, if `session_ids` is empty.
+    /// 0: 50. Over 1000: 1000 (both configurable). Below 0: INVALID_ARGUMENT.
     #[prost(int32, tag = "4")]
     pub page_size: i32,
-    /// `next_page_token` of the answer before; the other fields but page_size must
-    /// be the same as then. Empty: from the start.
+    /// `next_page_token` of the previous response. All other fields except page_size
+    /// must be the same as in the previous request. Empty: the first page.
     #[prost(string, tag = "5")]
     pub page_token: ::prost::alloc::string::String,
 }
-/// Answer of PruneSessions.
+/// Response of PruneSessions.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PruneSessionsResponse {
-    /// How many checkpoints are gone, or would be.
+    /// Number of checkpoints deleted, or to delete.
     #[prost(uint64, tag = "1")]
     pub checkpoints: u64,
-    /// How many bytes, in the terms of SessionSummary.stored_bytes, that gives back.
+    /// Their size, as in SessionSummary.stored_bytes.
     #[prost(uint64, tag = "2")]
     pub bytes: u64,
-    /// Of how many sessions.
+    /// Number of sessions that they belong to.
     #[prost(uint64, tag = "3")]
     pub sessions: u64,
-    /// Go on with this; empty: all are done.
+    /// The token of the next page. Empty: this was the last page.
     #[prost(string, tag = "4")]
     pub next_page_token: ::prost::alloc::string::String,
 }
@@ -1973,31 +1971,31 @@ pub struct WatchSessionRequest {
     /// The session. 1 to 255 bytes.
     #[prost(string, tag = "1")]
     pub session_id: ::prost::alloc::string::String,
-    /// The last `resume_token` that was given. Empty: only what happens from now on.
+    /// The last `resume_token` received. Empty: only events from now on.
     #[prost(string, tag = "2")]
     pub resume_token: ::prost::alloc::string::String,
-    /// How often to give a heartbeat while nothing happens. Absent: 10 s
+    /// Interval of heartbeats while there are no events. Absent: 10 s
     /// (configurable). 1 s to 1 hour.
     #[prost(message, optional, tag = "3")]
     pub heartbeat: ::core::option::Option<::prost_types::Duration>,
 }
-/// What happened to a session.
+/// An event of a session.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchSessionResponse {
-    /// Watch on from after this event with this. Opaque.
+    /// The position after this event, for WatchSessionRequest. Opaque.
     #[prost(string, tag = "1")]
     pub resume_token: ::prost::alloc::string::String,
-    /// The session's revision of this event; of a heartbeat, the last one known (0:
-    /// there is no such session).
+    /// The session's revision of this event. In a heartbeat, the last known revision
+    /// (0: the session does not exist).
     #[prost(uint64, tag = "2")]
     pub revision: u64,
-    /// What it was.
+    /// The event.
     #[prost(oneof = "watch_session_response::Event", tags = "3, 4, 5, 6, 7")]
     pub event: ::core::option::Option<watch_session_response::Event>,
 }
 /// Nested message and enum types in `WatchSessionResponse`.
 pub mod watch_session_response {
-    /// What it was.
+    /// The event.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Event {
         /// A checkpoint was saved.
@@ -2006,18 +2004,18 @@ pub mod watch_session_response {
         /// Some checkpoints were deleted: by a rewind, by metadata or by retention.
         #[prost(message, tag = "4")]
         CheckpointsDeleted(super::CheckpointsDeleted),
-        /// The session was deleted, or has expired.
+        /// The session was deleted or expired.
         #[prost(message, tag = "5")]
         SessionDeleted(super::SessionDeleted),
-        /// The lease was taken, given back or has run out.
+        /// The lease was acquired, was released or expired.
         #[prost(message, tag = "6")]
         LeaseChanged(super::LeaseChanged),
-        /// Nothing: the call is alive. The first answer of a call is one.
+        /// No event: the call is alive. The first response of a call is a heartbeat.
         #[prost(message, tag = "7")]
         Heartbeat(super::Heartbeat),
     }
 }
-/// A checkpoint was saved, new or in place of another.
+/// A checkpoint was saved: a new one, or a replacement.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CheckpointSaved {
     /// Its namespace.
@@ -2032,25 +2030,24 @@ pub struct CheckpointSaved {
     /// Its step.
     #[prost(uint64, tag = "4")]
     pub step: u64,
-    /// The server's time of the save.
+    /// The database's time of the save.
     #[prost(message, optional, tag = "5")]
     pub saved_at: ::core::option::Option<::prost_types::Timestamp>,
 }
-/// Checkpoints were deleted. Load or list anew where it matters which.
+/// Checkpoints were deleted. List the session's checkpoints to see which remain.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CheckpointsDeleted {}
-/// A session was deleted, or has expired.
+/// A session was deleted or expired.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SessionDeleted {}
-/// A lease has changed hands. Changes that follow one another fast may be told as
-/// one.
+/// A lease changed. Several quick changes may result in one event.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LeaseChanged {
-    /// The lease as it is now, without its token; absent: nobody holds it.
+    /// The current lease, without its token. Absent: there is no live lease.
     #[prost(message, optional, tag = "1")]
     pub lease: ::core::option::Option<Lease>,
 }
-/// Nothing has happened.
+/// Sent while there are no events.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Heartbeat {}
 /// Request of AcquireLease.
@@ -2059,32 +2056,33 @@ pub struct AcquireLeaseRequest {
     /// The session. 1 to 255 bytes.
     #[prost(string, tag = "1")]
     pub session_id: ::prost::alloc::string::String,
-    /// A readable name of the caller, such as host and process. It is shown to
-    /// others and need not be unique where `acquisition_id` is set. 1 to 255 bytes,
-    /// no control characters.
+    /// A name of the caller for people, such as host and process. Other callers see
+    /// it. It need not be unique if `acquisition_id` is set. 1 to 255 bytes, no
+    /// control characters.
     #[prost(string, tag = "2")]
     pub holder: ::prost::alloc::string::String,
-    /// How long the lease lasts unless renewed. 1 s to 1 day (configurable).
+    /// Duration of the lease unless renewed. 1 s to 1 day (configurable).
     /// Absent: 30 s (configurable).
     #[prost(message, optional, tag = "3")]
     pub ttl: ::core::option::Option<::prost_types::Duration>,
-    /// Identifies this acquisition: random, made for every call, and sent again when
-    /// the call is retried. While its lease is live, a request with the same
-    /// acquisition_id and holder gets that lease again, with the same token, and the
-    /// lease lasts for `ttl` from then on; any other request is ABORTED (LEASE_HELD).
-    /// At most 64 bytes, no control characters. Empty: the holder's name identifies
-    /// the caller; it gets a new token when it asks again, and its old one is void.
+    /// Identifies this acquisition. Use a new random value for every call, and the
+    /// same value for its retries. While the lease is live, a request with the same
+    /// acquisition_id and holder returns the same lease with the same token, and the
+    /// lease lasts for `ttl` from then on. Any other request is ABORTED (LEASE_HELD).
+    /// At most 64 bytes, no control characters. Empty: `holder` identifies the
+    /// caller; a second request of the same holder returns a new token, and the old
+    /// token is void.
     #[prost(string, tag = "4")]
     pub acquisition_id: ::prost::alloc::string::String,
 }
-/// Answer of AcquireLease.
+/// Response of AcquireLease.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AcquireLeaseResponse {
     /// The lease.
     #[prost(message, optional, tag = "1")]
     pub lease: ::core::option::Option<Lease>,
-    /// For how long it lasts from when the server answered, for clients whose clock
-    /// is another.
+    /// Remaining duration of the lease at the time of the response, for clients
+    /// whose clock differs.
     #[prost(message, optional, tag = "2")]
     pub ttl: ::core::option::Option<::prost_types::Duration>,
 }
@@ -2097,11 +2095,11 @@ pub struct RenewLeaseRequest {
     /// The lease's token.
     #[prost(uint64, tag = "2")]
     pub lease_token: u64,
-    /// How long it lasts from now. As in AcquireLeaseRequest.
+    /// Duration of the lease from now, as in AcquireLeaseRequest.
     #[prost(message, optional, tag = "3")]
     pub ttl: ::core::option::Option<::prost_types::Duration>,
 }
-/// Answer of RenewLease.
+/// Response of RenewLease.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RenewLeaseResponse {
     /// The lease.
@@ -2121,10 +2119,10 @@ pub struct ReleaseLeaseRequest {
     #[prost(uint64, tag = "2")]
     pub lease_token: u64,
 }
-/// Answer of ReleaseLease.
+/// Response of ReleaseLease.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReleaseLeaseResponse {
-    /// Whether the lease was held under this token.
+    /// Whether the lease with this token was live.
     #[prost(bool, tag = "1")]
     pub released: bool,
 }
@@ -2144,11 +2142,11 @@ pub mod session_service_client {
     /// As with CheckpointService, sessions belong to the tenant of the caller's
     /// credentials, and any call may also fail with UNAVAILABLE, DEADLINE_EXCEEDED,
     /// RESOURCE_EXHAUSTED, INTERNAL, UNAUTHENTICATED or PERMISSION_DENIED. Every call
-    /// can be repeated without doing its work twice.
+    /// is idempotent.
     ///
-    /// Wherever a request has a `lease_token`, it is that of a save: while a lease of
-    /// the session is live, only its token may change the session, and a token that
-    /// is not the live lease's is ABORTED (LEASE_LOST).
+    /// A `lease_token` means the same in every request: while a lease of the session
+    /// is live, only requests with its token may change the session. A token that is
+    /// not that of the live lease is ABORTED (LEASE_LOST).
     #[derive(Debug, Clone)]
     pub struct SessionServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -2229,7 +2227,7 @@ pub mod session_service_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Gives one session with its settings. Errors: INVALID_ARGUMENT, NOT_FOUND.
+        /// Returns one session with its settings. Errors: INVALID_ARGUMENT, NOT_FOUND.
         pub async fn get_session(
             &mut self,
             request: impl tonic::IntoRequest<super::GetSessionRequest>,
@@ -2254,8 +2252,9 @@ pub mod session_service_client {
                 .insert(GrpcMethod::new("lockstitch.v1.SessionService", "GetSession"));
             self.inner.unary(req, path, codec).await
         }
-        /// Changes labels, expiry or retention of a session. What the request does not
-        /// name stays. Errors: INVALID_ARGUMENT, NOT_FOUND, ABORTED (lease_token).
+        /// Changes labels, expiry or retention of a session. Settings that the request
+        /// does not name stay as they are. Errors: INVALID_ARGUMENT, NOT_FOUND, ABORTED
+        /// (lease_token).
         pub async fn update_session(
             &mut self,
             request: impl tonic::IntoRequest<super::UpdateSessionRequest>,
@@ -2282,10 +2281,10 @@ pub mod session_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Deletes sessions with all they have, and keeps later saves from bringing
-        /// them back: for the time of `tombstone`, whatever would change such a session
-        /// is FAILED_PRECONDITION (SESSION_DELETED). A deletion wins over a lease. What
-        /// does not exist is skipped. Errors: INVALID_ARGUMENT.
+        /// Deletes sessions with all their checkpoints. A late save cannot create them
+        /// again: for the time of `tombstone`, every change of such a session is
+        /// FAILED_PRECONDITION (SESSION_DELETED). Needs no lease, and ends a live one.
+        /// Sessions that do not exist are skipped. Errors: INVALID_ARGUMENT.
         pub async fn delete_sessions(
             &mut self,
             request: impl tonic::IntoRequest<super::DeleteSessionsRequest>,
@@ -2312,10 +2311,10 @@ pub mod session_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Deletes some checkpoints with their pending writes: of one session those
-        /// after a checkpoint (a rewind), or those with given metadata. What later
-        /// checkpoints share with them stays. Errors: INVALID_ARGUMENT, NOT_FOUND (the
-        /// checkpoint to rewind to), ABORTED (lease_token).
+        /// Deletes some checkpoints with their pending writes: those of one session
+        /// after a given checkpoint (a rewind), or those with given metadata. Content
+        /// that remaining checkpoints share stays. Errors: INVALID_ARGUMENT, NOT_FOUND
+        /// (the checkpoint to rewind to), ABORTED (lease_token).
         pub async fn delete_checkpoints(
             &mut self,
             request: impl tonic::IntoRequest<super::DeleteCheckpointsRequest>,
@@ -2342,12 +2341,12 @@ pub mod session_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Copies a session, or its beginning up to a checkpoint, into a new one: ids,
-        /// parents, pending writes and times of checkpoints stay. No payload leaves the
-        /// database. The repetition of a copy, as long as the target has not changed,
-        /// is OK. Errors: INVALID_ARGUMENT, NOT_FOUND (source), ALREADY_EXISTS (target),
-        /// FAILED_PRECONDITION (the target was deleted a short time ago), ABORTED
-        /// (somebody holds a lease of the target).
+        /// Copies a session, or its beginning up to a checkpoint, into a new session.
+        /// Ids, parents, pending writes and times of checkpoints are the same in the
+        /// copy. No payload leaves the database. Repeating a copy is OK while the target
+        /// has not changed. Errors: INVALID_ARGUMENT, NOT_FOUND (source), ALREADY_EXISTS
+        /// (target), FAILED_PRECONDITION (the target has a tombstone), ABORTED (the
+        /// target has a live lease).
         pub async fn copy_session(
             &mut self,
             request: impl tonic::IntoRequest<super::CopySessionRequest>,
@@ -2372,9 +2371,9 @@ pub mod session_service_client {
                 .insert(GrpcMethod::new("lockstitch.v1.SessionService", "CopySession"));
             self.inner.unary(req, path, codec).await
         }
-        /// Deletes old checkpoints of sessions. The latest of every namespace always
-        /// stays, and so does what a checkpoint that stays needs to be put together.
-        /// Errors: INVALID_ARGUMENT.
+        /// Deletes old checkpoints of sessions. Keeps the latest checkpoint of every
+        /// namespace, and everything that remaining checkpoints need. Errors:
+        /// INVALID_ARGUMENT.
         pub async fn prune_sessions(
             &mut self,
             request: impl tonic::IntoRequest<super::PruneSessionsRequest>,
@@ -2401,15 +2400,14 @@ pub mod session_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Follows a session: what has happened since `resume_token`, then what happens,
-        /// in the order of revisions, each event once, until the client ends the call.
-        /// A checkpoint that is replaced before its event is given is given as it is
-        /// then. The session need not exist yet. Errors: INVALID_ARGUMENT; OUT_OF_RANGE
-        /// (RESUME_TOO_OLD) where something that happened since `resume_token` can no
-        /// longer be told, as checkpoints saved since have been deleted: load the
-        /// session and watch without a token; UNAVAILABLE when the server stops: watch
-        /// again with the last token. A watch that has begun goes on: it tells
-        /// checkpoints that were deleted before they were told as deleted only.
+        /// Streams the events of a session: first those since `resume_token`, then new
+        /// ones, in the order of revisions, each once, until the client ends the call. If
+        /// a checkpoint is replaced before its event is sent, the event describes the
+        /// new content. If a checkpoint is deleted before its event is sent, only the
+        /// deletion is sent. The session need not exist yet. Errors: INVALID_ARGUMENT;
+        /// OUT_OF_RANGE (RESUME_TOO_OLD) if checkpoints that were saved since
+        /// `resume_token` have been deleted: load the session, then watch without a
+        /// token; UNAVAILABLE if the server stops: watch again with the last token.
         pub async fn watch_session(
             &mut self,
             request: impl tonic::IntoRequest<super::WatchSessionRequest>,
@@ -2434,11 +2432,12 @@ pub mod session_service_client {
                 .insert(GrpcMethod::new("lockstitch.v1.SessionService", "WatchSession"));
             self.inner.server_streaming(req, path, codec).await
         }
-        /// Takes the lease of a session, which need not exist yet. Every lease has a
-        /// token greater than all before it; time is the database's. While the lease is
-        /// live, only the repetition of the call that took it is answered, with the same
-        /// token: see AcquireLeaseRequest.acquisition_id. Errors: INVALID_ARGUMENT;
-        /// ABORTED (LEASE_HELD) while the lease is live; FAILED_PRECONDITION
+        /// Acquires the lease of a session. The session need not exist yet. Every lease
+        /// has a token greater than those of all earlier leases of the session. Expiry
+        /// follows the database's clock. While the lease is live, only a retry of the
+        /// call that acquired it succeeds, with the same token: see
+        /// AcquireLeaseRequest.acquisition_id. Errors: INVALID_ARGUMENT; ABORTED
+        /// (LEASE_HELD) while another caller's lease is live; FAILED_PRECONDITION
         /// (SESSION_DELETED).
         pub async fn acquire_lease(
             &mut self,
@@ -2464,7 +2463,7 @@ pub mod session_service_client {
                 .insert(GrpcMethod::new("lockstitch.v1.SessionService", "AcquireLease"));
             self.inner.unary(req, path, codec).await
         }
-        /// Prolongs a lease that is live. Errors: INVALID_ARGUMENT, ABORTED (LEASE_LOST).
+        /// Extends a live lease. Errors: INVALID_ARGUMENT, ABORTED (LEASE_LOST).
         pub async fn renew_lease(
             &mut self,
             request: impl tonic::IntoRequest<super::RenewLeaseRequest>,
@@ -2489,7 +2488,7 @@ pub mod session_service_client {
                 .insert(GrpcMethod::new("lockstitch.v1.SessionService", "RenewLease"));
             self.inner.unary(req, path, codec).await
         }
-        /// Gives a lease back. One that is not held any more is no error. Errors:
+        /// Releases a lease. OK if the lease is not live any more. Errors:
         /// INVALID_ARGUMENT.
         pub async fn release_lease(
             &mut self,
