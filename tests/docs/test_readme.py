@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -123,10 +122,3 @@ def test_serve_runs(command: str, directory: Path) -> None:
 def test_make_targets_exist(target: str) -> None:
     done = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def test_links_lead_somewhere() -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", README)
-    assert len(links) > 4
-    for link in links:
-        assert (ROOT / link).exists(), link
