@@ -1,10 +1,13 @@
 """Where a run stands, on real threads of LangGraph and real sessions of weavegraph."""
 
+import json
 import operator
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, ToolMessage
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command, Send, interrupt
@@ -13,7 +16,7 @@ from typing_extensions import TypedDict
 import lockstitch
 from lockstitch import ListedCheckpoint, View
 from lockstitch.adapters.langgraph import LockstitchSaver
-from lockstitch.inspect import Progress, Status, StatusKind, chat, progress, status
+from lockstitch.inspect import STATUS_CHANNELS, Progress, Status, StatusKind, chat, progress, ran_needs_parent, status
 from lockstitch.v1.checkpoint_pb2 import Checkpoint
 from lockstitch.v1.checkpoint_service_pb2 import SessionSummary
 from tests.support.server import LockstitchServer
@@ -37,16 +40,24 @@ def thread(name: str) -> Any:
     return {"configurable": {"thread_id": name}}
 
 
-def listed(target: str, name: str, view: View = View.FULL) -> list[ListedCheckpoint]:
+Channels = tuple[str, ...]
+LOADS: list[tuple[View, Channels]] = [(View.FULL, ()), (View.HEADER, ()), (View.FULL, STATUS_CHANNELS)]
+
+
+def listed(target: str, name: str, view: View = View.FULL, channels: Channels = ()) -> list[ListedCheckpoint]:
     with lockstitch.Client(target) as client:
-        return list(client.list_checkpoints(name, namespace="", include_writes=True, view=view))
+        return list(client.list_checkpoints(name, namespace="", include_writes=True, view=view, channels=channels))
 
 
-def steps(target: str, name: str, view: View) -> list[Progress]:
+def steps(target: str, name: str, view: View, channels: Channels) -> list[Progress]:
     """The progress of each checkpoint, newest first."""
-    found = listed(target, name, view)
+    found = listed(target, name, view, channels)
     by_id = {each.checkpoint.checkpoint_id: each.checkpoint for each in found}
-    return [progress(each.checkpoint, each.pending_writes, by_id.get(each.checkpoint.parent_id)) for each in found]
+    assert all(ran_needs_parent(each) == bool(each.parent_id) for each in by_id.values())
+    return [
+        progress(each.checkpoint, each.pending_writes, by_id.get(each.checkpoint.parent_id), channels=channels)
+        for each in found
+    ]
 
 
 def support(saver: LockstitchSaver) -> Any:
@@ -75,12 +86,12 @@ def support(saver: LockstitchSaver) -> Any:
     return builder.compile(checkpointer=saver)
 
 
-@pytest.mark.parametrize("view", [View.FULL, View.HEADER])
-def test_a_langgraph_thread(target: str, saver: LockstitchSaver, view: View) -> None:
-    name = f"support {view.name}"
+@pytest.mark.parametrize(("view", "channels"), LOADS)
+def test_a_langgraph_thread(target: str, saver: LockstitchSaver, view: View, channels: Channels) -> None:
+    name = f"support {view.name} {len(channels)}"
     graph = support(saver)
     graph.invoke({"messages": ["hi"]}, thread(name))
-    waiting = steps(target, name, view)
+    waiting = steps(target, name, view, channels)
     assert [(found.ran_nodes, found.next_nodes) for found in waiting] == [
         (["tool"], ["ask"]),
         (["agent"], ["tool"]),
@@ -94,7 +105,7 @@ def test_a_langgraph_thread(target: str, saver: LockstitchSaver, view: View) -> 
     assert [found.done_nodes for found in waiting] == [[], ["tool"], ["agent"], ["Start"]]
     with pytest.raises(ValueError, match="HTTP 500"):
         graph.invoke(Command(resume="yes"), thread(name))
-    failed, answered, *_ = steps(target, name, view)
+    failed, answered, *_ = steps(target, name, view, channels)
     assert answered.interrupts == []
     assert (failed.ran_nodes, failed.next_nodes, failed.done_nodes) == (["ask"], ["send"], [])
     (problem,) = failed.problems
@@ -103,8 +114,10 @@ def test_a_langgraph_thread(target: str, saver: LockstitchSaver, view: View) -> 
     assert "HTTP 500" in status(None, failed, 0).detail
 
 
-@pytest.mark.parametrize("view", [View.FULL, View.HEADER])
-def test_the_next_nodes_are_those_that_langgraph_says(target: str, saver: LockstitchSaver, view: View) -> None:
+@pytest.mark.parametrize(("view", "channels"), LOADS)
+def test_the_next_nodes_are_those_that_langgraph_says(
+    target: str, saver: LockstitchSaver, view: View, channels: Channels
+) -> None:
     """Of every checkpoint of a graph that branches, joins and sends."""
 
     class State(TypedDict, total=False):
@@ -124,11 +137,11 @@ def test_the_next_nodes_are_those_that_langgraph_says(target: str, saver: Lockst
     )
     builder.add_edge("work", "last")
     builder.add_edge("last", END)
-    name = f"branches {view.name}"
+    name = f"branches {view.name} {len(channels)}"
     graph = builder.compile(checkpointer=saver)
     graph.invoke({"log": []}, thread(name))
     states = list(graph.get_state_history(thread(name)))
-    found = steps(target, name, view)
+    found = steps(target, name, view, channels)
     assert len(found) == len(states) == 6
     for ours, theirs in zip(found, states, strict=True):
         expected = {"Start" if node == "__start__" else node for node in theirs.next}
@@ -198,3 +211,34 @@ def test_a_live_lease_comes_first() -> None:
     assert status(held, None, 110.0, until).seconds_left == 0.0
     assert status(SessionSummary(), None, 0) == Status(StatusKind.IDLE)
     assert str(Status(StatusKind.RUNNING, "pod-7")) == "running: pod-7"
+
+
+def test_nodes_that_are_called_as_the_ends_are() -> None:
+    """A node of the user's that is called End is not the end."""
+    found = progress(session(frontier=[{"custom": "End"}], ran_nodes=[{"custom": "Start"}, {"custom": "Custom:x"}]))
+    assert (found.next_nodes, found.is_finished) == (["Custom:End"], False)
+    assert found.ran_nodes == ["Custom:Start", "Custom:Custom:x"]
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers(0, 3) | st.sampled_from(["branch:to:a", "join:a+b:c", "__pregel_tasks", "x"]),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["updated_channels", "versions_seen", "checkpoint", "a"]), inner)
+        ),
+    )
+)
+def test_a_header_of_any_content(inner: Any) -> None:
+    """Whatever stands there, nothing fails."""
+    made = session(parent_id="p")
+    made.header.type = "json"
+    made.header.data = json.dumps({"checkpoint": {"versions_seen": {}, "updated_channels": inner}}).encode()
+    made.state.custom["__pregel_tasks"].blob.type = "json"
+    made.state.custom["__pregel_tasks"].blob.data = json.dumps(inner).encode()
+    other = session()
+    other.header.type = "json"
+    other.header.data = json.dumps({"checkpoint": {"versions_seen": {"a": inner}, "updated_channels": []}}).encode()
+    for one, parent in ((made, other), (other, made), (made, None)):
+        progress(one, (), parent)
+        progress(one, (), parent, channels=STATUS_CHANNELS)

@@ -9,13 +9,25 @@ made, and what is read of a value is bounded.
 """
 
 from lockstitch.inspect._chat import ChatMessage, ToolCall, chat, message
+from lockstitch.inspect._compare import ItemChange, PartChange, compare
 from lockstitch.inspect._diff import Change, ChangeKind, Piece, diff, word_diff
 from lockstitch.inspect._instance import Instance
-from lockstitch.inspect._progress import Interrupt, Problem, Progress, progress
+from lockstitch.inspect._plain import plain_state, to_plain
+from lockstitch.inspect._progress import (
+    STATUS_CHANNELS,
+    Interrupt,
+    Problem,
+    Progress,
+    names,
+    node_of,
+    progress,
+    ran_needs_parent,
+)
 from lockstitch.inspect._status import Status, StatusKind, status
-from lockstitch.inspect._values import Decoded, Encoding, Plain, decode, is_chunk, items, to_json
+from lockstitch.inspect._values import Decoded, Encoding, Plain, decode, is_chunk, items, read_json, to_json
 
 __all__ = [
+    "STATUS_CHANNELS",
     "Change",
     "ChangeKind",
     "ChatMessage",
@@ -23,6 +35,8 @@ __all__ = [
     "Encoding",
     "Instance",
     "Interrupt",
+    "ItemChange",
+    "PartChange",
     "Piece",
     "Plain",
     "Problem",
@@ -31,13 +45,20 @@ __all__ = [
     "StatusKind",
     "ToolCall",
     "chat",
+    "compare",
     "decode",
     "diff",
     "is_chunk",
     "items",
     "message",
+    "names",
+    "node_of",
+    "plain_state",
     "progress",
+    "ran_needs_parent",
+    "read_json",
     "status",
     "to_json",
+    "to_plain",
     "word_diff",
 ]

@@ -1,7 +1,7 @@
 """What differs between two values, by paths; and between two texts, by words."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from enum import StrEnum
@@ -116,32 +116,41 @@ class _Edits(NamedTuple):
 
 
 def _lists(old: Sequence[Plain], new: Sequence[Plain], path: Path) -> Iterator[Change]:
-    before, after = [_key(item) for item in old], [_key(item) for item in new]
-    edits = _edits(before, after)
-    gone: dict[str, list[int]] = {}
-    for index in edits.removed:
-        gone.setdefault(before[index], []).append(index)
+    edits = list_edits([_key(item) for item in old], [_key(item) for item in new])
     found: dict[int, list[Change]] = {
         index: list(_diff(old[old_index], new[index], (*path, index))) for old_index, index in edits.changed
     }
     for index in edits.added:
-        if same := gone.get(after[index]):
-            found[index] = [Change(ChangeKind.MOVED, (*path, index), new[index], new[index], same.pop(0))]
-        else:
-            found[index] = [Change(ChangeKind.ADDED, (*path, index), new=new[index])]
+        found[index] = [Change(ChangeKind.ADDED, (*path, index), new=new[index])]
+    for old_index, index in edits.moved:
+        found[index] = [Change(ChangeKind.MOVED, (*path, index), new[index], new[index], old_index)]
     for index in sorted(found):
         yield from found[index]
-    for index in sorted(index for indexes in gone.values() for index in indexes):
+    for index in edits.removed:
         yield Change(ChangeKind.REMOVED, (*path, index), old=old[index])
 
 
-def _edits(before: Sequence[str], after: Sequence[str]) -> _Edits:
-    """How one list becomes the other. Items that are replaced one for one count as changed."""
+class Edits(NamedTuple):
+    """What became of the items of a list, by indexes: those of the old list first where there are two."""
+
+    changed: list[tuple[int, int]]
+    moved: list[tuple[int, int]]
+    removed: list[int]
+    added: list[int]
+
+
+def list_edits(before: Sequence[Hashable], after: Sequence[Hashable]) -> Edits:
+    """How one list becomes the other. Items that are replaced one for one count as changed.
+
+    before, after: something for each item that is equal for equal items.
+    """
     start = _common(before, after)
     shorter = min(len(before), len(after)) - start
     end = min(shorter, _common(before[::-1], after[::-1]))
     left, right = before[start : len(before) - end], after[start : len(after) - end]
-    edits = _Edits([], [], [])
+    changed: list[tuple[int, int]] = []
+    removed: list[int] = []
+    added: list[int] = []
     if max(len(left), len(right)) > MAX_ITEMS:
         blocks = [("replace", 0, len(left), 0, len(right))]
     else:
@@ -149,13 +158,28 @@ def _edits(before: Sequence[str], after: Sequence[str]) -> _Edits:
     for tag, a, b, c, d in blocks:
         if tag != "equal":
             pairs = min(b - a, d - c)
-            edits.changed.extend((start + a + number, start + c + number) for number in range(pairs))
-            edits.removed.extend(range(start + a + pairs, start + b))
-            edits.added.extend(range(start + c + pairs, start + d))
-    return edits
+            both = ((start + a + number, start + c + number) for number in range(pairs))
+            changed.extend(pair for pair in both if before[pair[0]] != after[pair[1]])
+            removed.extend(range(start + a + pairs, start + b))
+            added.extend(range(start + c + pairs, start + d))
+    return _with_moves(before, after, Edits(changed, [], removed, added))
 
 
-def _common(one: Sequence[str], other: Sequence[str]) -> int:
+def _with_moves(before: Sequence[Hashable], after: Sequence[Hashable], edits: Edits) -> Edits:
+    """What was removed here and added there has moved."""
+    gone: dict[Hashable, list[int]] = {}
+    for index in edits.removed:
+        gone.setdefault(before[index], []).append(index)
+    moved, added = [], []
+    for index in edits.added:
+        if same := gone.get(after[index]):
+            moved.append((same.pop(0), index))
+        else:
+            added.append(index)
+    return Edits(edits.changed, moved, sorted(index for indexes in gone.values() for index in indexes), added)
+
+
+def _common(one: Sequence[Hashable], other: Sequence[Hashable]) -> int:
     """How many items both begin with."""
     count = 0
     for left, right in zip(one, other, strict=False):

@@ -1,6 +1,6 @@
 """Where a run stands: what ran, what is next, what went wrong, and what it waits for."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,8 @@ from lockstitch.inspect._values import Plain, decode, items
 from lockstitch.v1.checkpoint_pb2 import ENDPOINT_END, ENDPOINT_START, Checkpoint, NodeKind, PendingWrite
 
 START, END = "Start", "End"
+_CUSTOM = "Custom:"
+"""Before a name of a node of the user's that could be taken for something else."""
 
 # What LangGraph calls its channels and nodes.
 _BRANCH = "branch:to:"
@@ -18,6 +20,9 @@ _INPUT = "__start__"
 _INTERRUPT, _ERROR = "__interrupt__", "__error__"
 _PULL = "~__pregel_pull, "
 _ENDS = {"__start__": START, "__end__": END}
+
+STATUS_CHANNELS = ("errors", f"custom/{_TASKS}")
+"""What `progress` needs of a state: load these channels to derive a status without loading messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +78,20 @@ class Progress:
 
 
 def progress(
-    checkpoint: Checkpoint, pending_writes: Iterable[PendingWrite] = (), parent: Checkpoint | None = None
+    checkpoint: Checkpoint,
+    pending_writes: Iterable[PendingWrite] = (),
+    parent: Checkpoint | None = None,
+    *,
+    channels: Collection[str] = (),
 ) -> Progress:
     """Where a run stands. Understands weavegraph's fields, and LangGraph's checkpoints by `LockstitchSaver`.
 
-    checkpoint: its state may be absent. pending_writes: its own. parent: tells what ran in LangGraph; its state may be
-    absent too.
+    checkpoint: its state may be absent; then errors in it are not seen. pending_writes: its own.
+    parent: tells what ran in LangGraph (see `ran_needs_parent`); its state may be absent.
+    channels: the channels of the state that were loaded, such as STATUS_CHANNELS; none means all.
+
+        latest = client.load_latest("order-42", channels=STATUS_CHANNELS)
+        progress(latest.checkpoint, latest.pending_writes, channels=STATUS_CHANNELS).next_nodes
     """
     writes = sorted(pending_writes, key=lambda write: (write.task_path, write.task_id, write.index))
     done = {write.task_id for write in writes if write.index >= 0}
@@ -90,21 +103,40 @@ def progress(
     if graph is None:
         ran, following = names(checkpoint.ran_nodes), names(checkpoint.frontier)
     else:
-        ran, following = _ran_since(parent, graph), _next(checkpoint, graph)
+        ran, following = _ran_since(parent, graph), _next(checkpoint, graph, channels)
     finished = dict.fromkeys(node_of(write) for write in writes if write.index >= 0)
     return Progress(ran, following, [node for node in finished if node in following], interrupts, problems)
 
 
+def ran_needs_parent(checkpoint: Checkpoint) -> bool:
+    """Whether `progress` needs the parent to know what ran: LangGraph's checkpoints do not say it themselves."""
+    return bool(checkpoint.parent_id) and _langgraph(checkpoint) is not None
+
+
 def names(nodes: Iterable[NodeKind]) -> list[str]:
-    """Nodes by name."""
+    """Nodes by name: `Start`, `End`, or the name of a node of the user's. `Custom:Start` is one that is called Start.
+
+    >>> names([NodeKind(endpoint=ENDPOINT_START), NodeKind(custom="writer"), NodeKind(custom="Start")])
+    ['Start', 'writer', 'Custom:Start']
+    """
     ends = {ENDPOINT_START: START, ENDPOINT_END: END}
-    return [ends.get(node.endpoint, "?") if node.HasField("endpoint") else node.custom for node in nodes]
+    return [ends.get(node.endpoint, "?") if node.HasField("endpoint") else _own_name(node.custom) for node in nodes]
+
+
+def _own_name(name: str) -> str:
+    """The name of a node of the user's, written out where it could be taken for something else."""
+    return _CUSTOM + name if name in (START, END, "") or name.startswith(_CUSTOM) else name
+
+
+def _graph_name(name: str) -> str:
+    """The name of a node of LangGraph's."""
+    return _ENDS.get(name) or _own_name(name)
 
 
 def node_of(write: PendingWrite) -> str:
     """The node whose task has written; "" where the path of the task does not tell."""
     name = write.task_path.removeprefix(_PULL) if write.task_path.startswith(_PULL) else ""
-    return _ENDS.get(name, name)
+    return _graph_name(name) if name else ""
 
 
 def _langgraph(checkpoint: Checkpoint | None) -> Mapping[str, Any] | None:
@@ -122,24 +154,25 @@ def _ran_since(parent: Checkpoint | None, graph: Mapping[str, Any]) -> list[str]
     if before is None:
         return []
     seen, seen_before = graph["versions_seen"], before["versions_seen"]
-    changed = [node for node in seen if seen[node] != seen_before.get(node) and not node.startswith("__")]
-    return sorted(map(str, changed))
+    changed = [node for node in seen if seen[node] != seen_before.get(node) and not str(node).startswith("__")]
+    return [_graph_name(str(node)) for node in sorted(changed, key=str)]
 
 
-def _next(checkpoint: Checkpoint, graph: Mapping[str, Any]) -> list[str]:
+def _next(checkpoint: Checkpoint, graph: Mapping[str, Any], loaded: Collection[str]) -> list[str]:
     """A node is next when the channel that triggers it has a value."""
     custom = checkpoint.state.custom
-    if checkpoint.HasField("state"):
+    if checkpoint.HasField("state") and not loaded:
         channels = [name for name in sorted(custom) if _has_value(custom, name)]
     else:  # those that the step has updated and that have a value; triggers last for one step
-        channels = sorted(map(str, graph.get("updated_channels") or ()))
+        updated = graph.get("updated_channels")
+        channels = sorted(map(str, updated)) if isinstance(updated, list | tuple) else []
     found = [name.removeprefix(_BRANCH) for name in channels if name.startswith(_BRANCH)]
     found += [_joined(name) for name in channels if name.startswith(_JOIN) and _is_complete(custom, name)]
     if _TASKS in channels:
         found += _sent_to(custom, _TASKS) if _TASKS in custom else ["?"]
     if _INPUT in channels and not found:
         found.append(_INPUT)
-    return [_ENDS.get(name, name) for name in dict.fromkeys(found)]
+    return ["?" if name == "?" else _graph_name(name) for name in dict.fromkeys(found)]
 
 
 def _has_value(custom: Mapping[str, Any], name: str) -> bool:

@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,6 +23,8 @@ _CONTAINERS = frozenset({list, tuple, dict, Instance})  # exactly: isinstance() 
 
 Plain: TypeAlias = Any
 """None, bool, int, float, str, bytes, lists, dicts; an `Instance` stands for an object of a class."""
+
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
 class Encoding(StrEnum):
@@ -109,15 +112,31 @@ def is_nested_deeper(value: Plain, depth: int) -> bool:
     return True
 
 
+def read_json(text: str) -> Plain:
+    """The value of a JSON text, as they stand in `extra` and `metadata`. What cannot be decoded stays text.
+
+    >>> read_json('{"a": [1]}'), read_json("[" * 1000 + "]" * 1000)[:3]
+    ({'a': [1]}, '[[[')
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return text if is_nested_deeper(value, MAX_NESTING) else value
+
+
 def to_json(value: Plain, *, sort_keys: bool = False) -> str:
     """A value as JSON text for people and programs: bytes as {"$bytes": base64}, objects with their class as "$class".
 
-    Numbers that JSON does not have, and keys that are no text, are written as text.
+    Numbers that JSON does not have, and keys that are no text, are written as text. Halves of surrogate pairs, which
+    UTF-8 does not have, are escaped.
 
         >>> to_json({"a": Instance("uuid", "UUID", "00000000")})
         '{"a": {"$class": "uuid.UUID", "$value": "00000000"}}'
     """
-    return json.dumps(_jsonable(value), ensure_ascii=False, sort_keys=sort_keys)
+    found = _jsonable(value)
+    text = json.dumps(found, ensure_ascii=False, sort_keys=sort_keys)
+    return json.dumps(found, sort_keys=sort_keys) if _HALF_PAIR.search(text) else text
 
 
 def _encoding(kind: str) -> Encoding:
