@@ -4,7 +4,7 @@ import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar, get_args
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, get_args, overload
 
 import grpc
 
@@ -17,6 +17,8 @@ from lockstitch._runner import AsyncSession, Session
 from lockstitch._security import Tls, Token
 from lockstitch._settings import Shown, channel_settings
 from lockstitch._transport import AsyncTransport, BlockingTransport, iterate, run
+from lockstitch.plain import AsyncThread, Codec, Thread
+from lockstitch.plain._thread import Core
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -76,6 +78,20 @@ class AsyncClient(Flows):
     def session(self, session_id: str) -> AsyncSession:
         """A session by its id, be there one or not."""
         return AsyncSession(self, session_id)
+
+    @overload
+    def thread(self, thread_id: str, *, codec: Codec | None = None) -> AsyncThread[dict[str, Any]]: ...
+    @overload
+    def thread(self, thread_id: str, kind: type[T], *, codec: Codec | None = None) -> AsyncThread[T]: ...
+    def thread(self, thread_id: str, kind: Any = dict, *, codec: Codec | None = None) -> AsyncThread[Any]:
+        """A session that holds a plain state, be there one or not.
+
+        kind: the type that `load` gives: a dict, a TypedDict, a dataclass or a pydantic model.
+        codec: how values are written; None: as JSON.
+
+            thread = client.thread("order-42")
+        """
+        return AsyncThread(Core(self, thread_id, kind, codec))
 
     async def close(self) -> None:
         """End running calls (they raise Cancelled) and the connection. May be repeated."""
@@ -181,6 +197,20 @@ class Client:
     def session(self, session_id: str) -> Session:
         """A session by its id, be there one or not."""
         return Session(self._flows, session_id)
+
+    @overload
+    def thread(self, thread_id: str, *, codec: Codec | None = None) -> Thread[dict[str, Any]]: ...
+    @overload
+    def thread(self, thread_id: str, kind: type[T], *, codec: Codec | None = None) -> Thread[T]: ...
+    def thread(self, thread_id: str, kind: Any = dict, *, codec: Codec | None = None) -> Thread[Any]:
+        """A session that holds a plain state, be there one or not.
+
+        kind: the type that `load` gives: a dict, a TypedDict, a dataclass or a pydantic model.
+        codec: how values are written; None: as JSON.
+
+            thread = client.thread("order-42")
+        """
+        return Thread(Core(self._flows, thread_id, kind, codec))
 
     def close(self) -> None:
         """End running calls (they raise Cancelled) and the connection. May be repeated."""

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -50,17 +51,17 @@ class _Losses:
         return self.loss(f"{text} is not JSON")
 
 
-def text(value: object) -> str:
-    """Raises TypeError and ValueError, with the path."""
+def text(value: object, path: Sequence[str | int] = ()) -> str:
+    """Raises TypeError and ValueError, with the path. path: of the value in something larger."""
     try:
-        _check(value, [])
+        _check(value, list(path))
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except RecursionError as error:
         raise ValueError("the value is nested too deep, or holds itself") from error
 
 
-def value(text: str) -> object:
-    """Raises ValueError; with the path, where it is about a part."""
+def value(text: str, path: Sequence[str | int] = ()) -> object:
+    """Raises ValueError; with the path, where it is about a part. path: of the value in something larger."""
     losses = _Losses()
     try:
         found = json.loads(
@@ -69,17 +70,17 @@ def value(text: str) -> object:
     except RecursionError as error:
         raise ValueError("the text is nested too deep") from error
     if losses.any:
-        _raise_loss(found, [])
+        _raise_loss(found, list(path))
     return found
 
 
 def _check(value: object, path: list[str | int]) -> None:
     """What JSON would give back as something else."""
     if isinstance(value, str):
-        _check_text(value, path)
+        check_text(value, path)
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{_at(path)} is {value}, which JSON does not have")
+            raise ValueError(f"{at(path)} is {value}, which JSON does not have")
     elif isinstance(value, int) or value is None:
         pass
     elif len(path) > MAX_DEPTH:
@@ -87,35 +88,33 @@ def _check(value: object, path: list[str | int]) -> None:
     elif isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
-                raise TypeError(f"{_at(path)} has the key {key!r} of type {type(key).__name__}: keys of JSON are text")
-            _check_text(key, path)
+                raise TypeError(f"{at(path)} has the key {key!r} of type {type(key).__name__}: keys of JSON are text")
+            check_text(key, path)
             _check(item, [*path, key])
     elif isinstance(value, list):
         for index, item in enumerate(value):
             _check(item, [*path, index])
     else:
         instead = ", and would come back as a list" if isinstance(value, tuple) else ""
-        raise TypeError(f"{_at(path)} is of type {type(value).__name__}, which JSON does not have{instead}")
+        raise TypeError(f"{at(path)} is of type {type(value).__name__}, which JSON does not have{instead}")
 
 
-def _check_text(text: str, path: list[str | int]) -> None:
+def check_text(text: str, path: Sequence[str | int]) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(
-            f"{_at(path)} holds {text[error.start]!r}, half of a surrogate pair: that is no text"
-        ) from None
+        raise ValueError(f"{at(path)} holds {text[error.start]!r}, half of a surrogate pair: that is no text") from None
 
 
 def _raise_loss(value: object, path: list[str | int]) -> None:
     if isinstance(value, _Loss):
-        raise ValueError(f"{_at(path)}: {value.problem}")
+        raise ValueError(f"{at(path)}: {value.problem}")
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for name, item in items:
         _raise_loss(item, [*path, name])
 
 
-def _at(path: list[str | int]) -> str:
+def at(path: Sequence[str | int]) -> str:
     return "value" + "".join(f"[{part!r}]" for part in path)
 
 

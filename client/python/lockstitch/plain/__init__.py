@@ -1,0 +1,6 @@
+"""Plain state: dicts, dataclasses and models in place of the contract's messages. See `Thread`."""
+
+from lockstitch.plain._codec import Codec, JsonCodec
+from lockstitch.plain._thread import AsyncThread, Thread, Version
+
+__all__ = ["AsyncThread", "Codec", "JsonCodec", "Thread", "Version"]

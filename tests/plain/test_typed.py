@@ -1,0 +1,74 @@
+"""Dataclasses and models as plain states."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from lockstitch.plain._typed import from_plain, to_plain
+
+
+class Color(Enum):
+    RED = "red"
+
+
+@dataclass
+class Item:
+    name: str
+    color: Color | None = None
+
+
+@dataclass
+class Order:
+    items: list[Item] = field(default_factory=list)
+    by_name: dict[str, Item] = field(default_factory=dict)
+    note: str | None = None
+
+
+class Model(BaseModel):
+    at: datetime
+    tags: list[str] = []
+
+
+ORDER = Order([Item("a", Color.RED), Item("b")], {"x": Item("c")}, "hi")
+
+
+def test_a_dataclass() -> None:
+    plain = to_plain(ORDER)
+    assert plain == {
+        "items": [{"name": "a", "color": "red"}, {"name": "b", "color": None}],
+        "by_name": {"x": {"name": "c", "color": None}},
+        "note": "hi",
+    }
+    assert from_plain(Order, plain) == ORDER
+
+
+def test_a_model() -> None:
+    model = Model(at=datetime(2026, 1, 2, tzinfo=UTC), tags=["a"])
+    assert from_plain(Model, to_plain(model)) == model
+
+
+def test_models_inside_a_dict() -> None:
+    assert to_plain({"items": [Item("a")]}) == {"items": [{"name": "a", "color": None}]}
+
+
+def test_a_field_added_later_has_its_default() -> None:
+    assert from_plain(Order, {"items": []}) == Order()
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "error"),
+    [
+        (Order, {"items": [{"name": "a", "size": 1}]}, r"value\['items'\]\[0\]\['size'\] is stored, and Item has no"),
+        (Order, {"items": [{}]}, r"value\['items'\]\[0\]: .*missing 1 required positional argument: 'name'"),
+        (Order, {"items": [1]}, r"value\['items'\]\[0\] is of type int, not a dict for Item"),
+        (Model, {"at": "2026-01-02T00:00:00Z", "more": 1}, r"value\['more'\] is stored, and Model does not keep it"),
+        (Model, {"at": "never"}, "Input should be a valid datetime"),
+    ],
+)
+def test_what_the_type_has_no_place_for_raises(kind: Any, data: Any, error: str) -> None:
+    with pytest.raises(ValueError, match=error):
+        from_plain(kind, data)
