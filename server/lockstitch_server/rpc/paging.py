@@ -19,8 +19,9 @@ from lockstitch_server.validation.explain import is_id
 
 SEEN = struct.Struct(">qq")
 MAX_TOKEN = 4096
-"""Characters. The longest token has an id, a namespace, a key, a time and a digest: below 1,200."""
-MAX_ID, MAX_NAMESPACE = 255, 512
+"""Characters. The longest token has an id, a namespace, a key, a time and a digest: below 3,000."""
+MAX_ID = 1024
+"""Bytes that settings allow an id or a namespace at most."""
 
 
 def page_size(asked: int, default: int, most: int) -> int:
@@ -56,7 +57,7 @@ def read_token(text: str, bound_to: bytes) -> PageToken | None:
 
 def _is_position(token: PageToken) -> bool:
     """Whether something could stand there in a list."""
-    names_are_ids = is_id(token.id, MAX_ID) and is_id(token.namespace, MAX_NAMESPACE)
+    names_are_ids = is_id(token.id, MAX_ID) and is_id(token.namespace, MAX_ID)
     return names_are_ids and token.time >= 0 and len(token.key) in (0, DIGEST_BYTES)
 
 
