@@ -29,6 +29,8 @@ JSON = ("null", "1", '"é"', '{"a":[1.5e3]}', '"\\ud800"', "1e400", " [] ")
 """Texts that are JSON; some parsers refuse two of them."""
 NO_JSON = ("", "{", "nul", "NaN", "[1,]", "\x00")
 ODD = ("\n", "a\x7f", "\x85", "é\0")
+UNKNOWN_FIELD = b"\x80\x7d\x01"
+"""Field 2000, a number: invalid in deltas only."""
 DEPTH = 4
 FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799
 """Of the years 1 to 9999."""
@@ -60,6 +62,8 @@ class Maker:
                 self._set(message, field, wanted, depth)
         if not self._flaw():
             repair(message)
+        if self._flaw():
+            message.MergeFromString(UNKNOWN_FIELD)
         return message
 
     def _set(self, message: Message, field: FieldDescriptor, rules: Sequence[FieldRule], depth: int) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from lockstitch.v1 import checkpoint_pb2 as pb
-from lockstitch_server.core.checkpoint import detach_items, has_unknown_fields, split_custom
+from lockstitch_server.core.checkpoint import detach_items, split_custom
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.operations import CustomDelta, DraftDelta, ExtraDelta, ListDelta
 from lockstitch_server.core.parts import CUSTOM, DraftPart, PartName
@@ -44,14 +44,13 @@ class Edit(NamedTuple, Generic[P]):
 
 
 def split_delta(delta: pb.StateDelta, base_id: str, base_revision: int, digest: bytes) -> DraftDelta:
-    """Take a delta apart. Empties it. Fails with DELTA_MISMATCH where it holds what this server does not know."""
-    _refuse_unknown("delta", delta)
+    """Take a valid delta apart. Empties it."""
     return DraftDelta(
         base_id,
         base_revision,
         digest,
-        _split_list("delta.messages", delta.messages) if delta.HasField("messages") else None,
-        _split_list("delta.errors", delta.errors) if delta.HasField("errors") else None,
+        _split_list(delta.messages) if delta.HasField("messages") else None,
+        _split_list(delta.errors) if delta.HasField("errors") else None,
         _split_extra(delta.extra) if delta.HasField("extra") else None,
         [_split_custom(name, delta.custom[name]) for name in sorted(delta.custom)],
         frozenset(delta.removed_custom),
@@ -150,8 +149,7 @@ def _append(edits: dict[PartName, Edit[P]], name: PartName, appended: bytes) -> 
         edits[name] = Edit(name, put=appended)
 
 
-def _split_list(field: str, delta: pb.MessagesDelta | pb.ErrorsDelta) -> ListDelta:
-    _refuse_unknown(field, delta)
+def _split_list(delta: pb.MessagesDelta | pb.ErrorsDelta) -> ListDelta:
     channel: pb.MessagesChannel | pb.ErrorsChannel
     if isinstance(delta, pb.MessagesDelta):
         channel = pb.MessagesChannel(items=delta.append)
@@ -161,18 +159,14 @@ def _split_list(field: str, delta: pb.MessagesDelta | pb.ErrorsDelta) -> ListDel
 
 
 def _split_extra(delta: pb.ExtrasDelta) -> ExtraDelta:
-    _refuse_unknown("delta.extra", delta)
     put = [DraftPart(PartKind.PART_KIND_EXTRA, key, delta.set[key].encode()) for key in sorted(delta.set)]
     return ExtraDelta(delta.version, put, frozenset(delta.remove))
 
 
 def _split_custom(name: str, delta: pb.CustomDelta) -> CustomDelta:
-    field = f"delta.custom[{name!r}]"
-    _refuse_unknown(field, delta)
     channel = pb.CustomChannel(version=delta.version)
     change = delta.WhichOneof("change")
     if change == "append":
-        _refuse_unknown(f"{field}.append", delta.append)
         shell = channel.SerializeToString()
         _, items = detach_items(delta.append)
         return CustomDelta(name, delta.version, "append", DraftPart(PartKind.PART_KIND_CUSTOM_LIST, name, items, shell))
@@ -181,15 +175,3 @@ def _split_custom(name: str, delta: pb.CustomDelta) -> CustomDelta:
     elif change == "list":
         channel.list.CopyFrom(delta.list)
     return CustomDelta(name, delta.version, "put" if change else "version", split_custom(name, channel))
-
-
-def _refuse_unknown(
-    field: str,
-    *messages: pb.StateDelta | pb.MessagesDelta | pb.ErrorsDelta | pb.ExtrasDelta | pb.CustomDelta | pb.BlobList,
-) -> None:
-    if any(map(has_unknown_fields, messages)):
-        raise Failure(
-            Reason.DELTA_MISMATCH,
-            f"{field}: holds fields that this server does not know; send the full state",
-            field=field,
-        )

@@ -23,7 +23,7 @@ class Intake:
         """The search terms of headers, by tenant and header; at most MOST_HEADERS of at most LONGEST_HEADER bytes."""
 
     def save(self, request: service_pb.SaveRequest, tenant: str, trace_id: bytes = b"") -> Save:
-        """What a SaveRequest asks for. Empties the request. Fails with DELTA_MISMATCH."""
+        """The operation of a valid SaveRequest. Empties the request."""
         checkpoint = request.checkpoint
         session_id, namespace, parent_id, step = (
             checkpoint.session_id,
@@ -96,7 +96,7 @@ def save_writes_operation(request: service_pb.SaveWritesRequest, tenant: str) ->
 
 
 def draft_delta(request: service_pb.SaveRequest, header: bytes, *name: str) -> DraftDelta:
-    """The delta of a request. Empties it. Fails with DELTA_MISMATCH.
+    """The delta of a request. Empties it.
 
     name: that of the checkpoint: session, namespace, id, parent, step.
     """
