@@ -1,10 +1,12 @@
 """JSON Web Tokens: those of the issuer get in, and only as long and as far as they say."""
 
+import asyncio
 import base64
 import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,6 +21,7 @@ from lockstitch_server.auth import Principal, Right, key_sets
 from lockstitch_server.auth.key_sets import KeysAtUrl, KeysInFile
 from lockstitch_server.auth.tokens import LEEWAY_SECONDS, LONGEST, Claims, JwtAuthenticator
 from lockstitch_server.core.errors import Failure
+from tests.support.ports import free_port
 
 ISSUER = "https://issuer.example/"
 CLAIMS = Claims(ISSUER, "lockstitch", "tenants", "scope", "lockstitch:")
@@ -215,13 +218,29 @@ class TestUrl:
     def asked(self, issuer: Issuer) -> Iterator[list[str]]:
         """What has been asked for so far."""
         asked: list[str] = []
+        stopping, released = threading.Event(), threading.Event()
+        self.released = released
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 asked.append(self.path)
-                self.send_response(200 if self.path == "/jwks" else 500)
+                if self.path == "/moved":
+                    self.send_response(302)
+                    self.send_header("Location", "/jwks")
+                    self.end_headers()
+                    return
+                self.send_response(500 if self.path.endswith("/gone") else 200)
                 self.end_headers()
-                self.wfile.write(issuer.jwks().encode())
+                with suppress(ConnectionError):
+                    if self.path == "/slow":
+                        while not stopping.wait(0.05):
+                            self.wfile.write(b" ")
+                    elif self.path == "/held":
+                        released.wait(60)
+                    elif self.path == "/endless":
+                        while not stopping.is_set():
+                            self.wfile.write(b" " * 65_536)
+                    self.wfile.write(issuer.jwks().encode())
 
             def log_message(self, format: str, *args: object) -> None: ...
 
@@ -230,6 +249,7 @@ class TestUrl:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield asked
+        stopping.set()
         server.shutdown()
         thread.join()
         server.server_close()
@@ -265,3 +285,41 @@ class TestUrl:
         with pytest.raises(Failure) as caught:
             await authenticator.authenticate(issuer.token())
         assert caught.value.reason == "OVERLOADED"
+
+    async def test_a_redirect_is_not_followed(self, asked: list[str], issuer: Issuer) -> None:
+        """It could lead from https to anywhere."""
+        await self._unavailable("/moved", issuer)
+        assert asked == ["/moved"]
+
+    @pytest.mark.parametrize("path", ["/slow", "/endless"])
+    async def test_an_answer_without_an_end_is_given_up(
+        self, asked: list[str], issuer: Issuer, monkeypatch: pytest.MonkeyPatch, path: str
+    ) -> None:
+        monkeypatch.setattr(key_sets, "FETCH_SECONDS", 1.0)
+        async with asyncio.timeout(30):
+            await self._unavailable(path, issuer)
+
+    async def test_other_work_goes_on_while_keys_are_fetched(
+        self, asked: list[str], issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The key server answers only after this test has run on."""
+        monkeypatch.setattr(key_sets, "FETCH_SECONDS", 60.0)
+        source = KeysAtUrl(self.url.replace("/jwks", "/held"), 3600)
+        call = asyncio.create_task(JwtAuthenticator(CLAIMS, source).authenticate(issuer.token()))
+        while not asked:
+            await asyncio.sleep(0.01)
+        self.released.set()
+        assert await call
+
+    async def test_a_server_that_cannot_be_reached_lets_nobody_in(self, issuer: Issuer) -> None:
+        self.url = f"http://127.0.0.1:{free_port()}/jwks"
+        await self._unavailable("/jwks", issuer)
+
+    async def _unavailable(self, path: str, issuer: Issuer) -> None:
+        """No token is accepted where the keys come from this path."""
+        source = KeysAtUrl(self.url.replace("/jwks", path), 3600)
+        authenticator = JwtAuthenticator(CLAIMS, source)
+        for _ in range(2):
+            with pytest.raises(Failure) as caught:
+                await authenticator.authenticate(issuer.token())
+            assert caught.value.reason == "OVERLOADED"

@@ -3,10 +3,11 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from pathlib import Path
 from typing import Protocol
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import jwt
 import structlog
@@ -18,12 +19,13 @@ KeySet = Mapping[str, jwt.PyJWK]
 """Keys by their ids; a key without one has the id ""."""
 
 FETCH_SECONDS = 5.0
-"""How long an answer may take."""
+"""How long the key server may take to answer, and each caller waits for it."""
 PAUSE_SECONDS = 10.0
-"""Least time between two fetches: tokens that name keys at random must not bring about more."""
+"""Minimum time between two fetches: tokens that name keys at random do not cause more."""
 STALE_SECONDS = 24 * 3600.0
 """How long keys are used while no newer ones can be fetched."""
 MAX_BYTES = 1024 * 1024
+CHUNK_BYTES = 64 * 1024
 
 log = structlog.get_logger(__name__)
 
@@ -64,9 +66,12 @@ class KeysInFile:
 
 
 class KeysAtUrl:
-    """Keys at a URL. They are fetched when they are needed, in the background if there are older ones to go on with.
+    """Keys at a URL. They are fetched when they are needed; while older keys serve, in the background.
 
-    refresh_seconds: after which time.
+    refresh_seconds: the age at which keys are fetched again.
+
+    `jwt.PyJWKClient` does not do: it blocks, reads answers of any size, ignores keys without an id, and has neither
+    a pause after a failed fetch nor old keys to go on with.
     """
 
     def __init__(self, url: str, refresh_seconds: float) -> None:
@@ -75,6 +80,7 @@ class KeysAtUrl:
         self._keys: KeySet = {}
         self._fetched_at = self._tried_at = -STALE_SECONDS
         self._fetch: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="lockstitch-keys")
 
     async def keys(self, wanted: str) -> KeySet:
         age = time.monotonic() - self._fetched_at
@@ -84,9 +90,11 @@ class KeysAtUrl:
         if missing or age > self._refresh_seconds:
             self._start()
         if missing and self._fetch is not None:
-            await asyncio.shield(self._fetch)
+            await asyncio.wait([self._fetch], timeout=FETCH_SECONDS)
         if not self._keys:
-            raise Failure(Reason.OVERLOADED, "tokens cannot be checked now: the keys of their issuer cannot be fetched")
+            raise Failure(
+                Reason.OVERLOADED, "tokens cannot be checked: their issuer's keys cannot be fetched; retry later"
+            )
         return self._keys
 
     def _start(self) -> None:
@@ -97,7 +105,8 @@ class KeysAtUrl:
 
     async def _refresh(self) -> None:
         try:
-            self._keys = parse(await asyncio.to_thread(_get, self._url))
+            answer = await asyncio.get_running_loop().run_in_executor(self._thread, _get, self._url)
+            self._keys = parse(answer)
             self._fetched_at = time.monotonic()
         except (OSError, ValueError, HTTPException) as error:
             log.error("keys_not_fetched", url=self._url, reason=str(error))
@@ -105,10 +114,21 @@ class KeysAtUrl:
             self._fetch = None
 
 
+class _NoRedirects(HTTPRedirectHandler):
+    """Redirects are errors: one could lead from https to http."""
+
+    def redirect_request(self, *_: object) -> None: ...
+
+
 def _get(url: str) -> bytes:
+    """What is at a URL. Raises OSError, ValueError or HTTPException, also where it takes too long or is too large."""
+    ends_at, data = time.monotonic() + FETCH_SECONDS, b""
     request = Request(url, headers={"Accept": "application/json"})  # noqa: S310 - the settings allow https only
-    with urlopen(request, timeout=FETCH_SECONDS) as answer:  # noqa: S310
-        data: bytes = answer.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"it has more than {MAX_BYTES} bytes")
+    with build_opener(_NoRedirects).open(request, timeout=FETCH_SECONDS) as answer:
+        while chunk := answer.read1(CHUNK_BYTES):
+            data += chunk
+            if len(data) > MAX_BYTES:
+                raise ValueError(f"the answer has more than {MAX_BYTES} bytes")
+            if time.monotonic() > ends_at:
+                raise TimeoutError(f"the answer took more than {FETCH_SECONDS} seconds")
     return data
