@@ -1,4 +1,7 @@
-"""The reasons of errors are the same in the contract, the server and the client."""
+"""The reasons of errors are the same in the contract, the server and the clients."""
+
+import re
+from collections.abc import Mapping
 
 import pytest
 
@@ -7,17 +10,28 @@ from lockstitch.v1.error_pb2 import ErrorInfo as OwnErrorInfo
 from lockstitch.v1.error_pb2 import ErrorReason, Status
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.rpc.errors import CODES, DOMAIN, code_of, status_of
+from tests.support.paths import ROOT
 
 PREFIX = "ERROR_REASON_"
 CONTRACT = {name.removeprefix(PREFIX) for name in ErrorReason.DESCRIPTOR.values_by_name} - {"UNSPECIFIED"}
 
 
-def test_the_server_has_the_contracts_reasons() -> None:
+LISTS: Mapping[str, str] = {
+    "client/go/lockstitch/errors.go": r'Reason = "([A-Z_]+)"',
+    "client/typescript/src/errors.ts": r"^  ([A-Z_]+): \w+,$(?=[\s\S]*const BY_CODE)",
+    "client/java/src/main/java/dev/lockstitch/Errors.java": r'entry\("([A-Z_]+)"',
+}
+"""Where other clients list the reasons, and how a reason looks there. Rust's client uses the generated enum."""
+
+
+def test_server_and_client_have_the_contracts_reasons() -> None:
+    assert Reason is ClientReason
     assert {reason.value for reason in Reason} == CONTRACT
 
 
-def test_the_client_has_the_contracts_reasons() -> None:
-    assert {reason.value for reason in ClientReason} == CONTRACT
+@pytest.mark.parametrize("path", LISTS)
+def test_the_other_clients_have_them(path: str) -> None:
+    assert set(re.findall(LISTS[path], (ROOT / path).read_text(), re.MULTILINE)) == CONTRACT
 
 
 def test_each_reason_has_a_code() -> None:

@@ -38,7 +38,6 @@ from lockstitch._errors import (
     Overloaded,
     PermissionDenied,
     RateLimited,
-    Reason,
     ResourceExhausted,
     ResumeTooOld,
     RightMissing,
@@ -55,6 +54,7 @@ from lockstitch._errors import (
 )
 from lockstitch._memory import DeltaPolicy
 from lockstitch._paging import AsyncPager, Pager
+from lockstitch._reason import Reason
 from lockstitch._runner import AsyncRunner, AsyncSession, Runner, Session
 from lockstitch._security import Tls
 from lockstitch._session import checkpoint_from_session, checkpoint_from_step_report, restore_session_state

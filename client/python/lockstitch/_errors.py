@@ -1,7 +1,6 @@
 """What a failed call raises: one class per reason, decoded from the status details and never from a message's text."""
 
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 from typing import Protocol, cast
 
 import grpc
@@ -9,45 +8,13 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 
 from lockstitch import _wire
+from lockstitch._reason import Reason
 from lockstitch.v1 import error_pb2
 
 DETAILS_KEY = "grpc-status-details-bin"
 DOMAIN = "lockstitch.dev"
 RETRY_INFO_URL = "type.googleapis.com/google.rpc.RetryInfo"
 ERROR_INFO_URL = "type.googleapis.com/google.rpc.ErrorInfo"
-
-
-class Reason(StrEnum):
-    """Why a call failed: the names of `lockstitch.v1.ErrorReason` without their prefix."""
-
-    INVALID_FIELD = "INVALID_FIELD"
-    NOT_JSON = "NOT_JSON"
-    INVALID_PAGE_TOKEN = "INVALID_PAGE_TOKEN"  # noqa: S105 - the name of a reason, not a secret
-    TOO_LARGE = "TOO_LARGE"
-    EXPECTED_LATEST_MISMATCH = "EXPECTED_LATEST_MISMATCH"
-    LEASE_LOST = "LEASE_LOST"
-    UNKNOWN_BASE = "UNKNOWN_BASE"
-    BASE_CHANGED = "BASE_CHANGED"
-    DELTA_MISMATCH = "DELTA_MISMATCH"
-    SCHEMA_BEHIND = "SCHEMA_BEHIND"
-    CHECKPOINT_NOT_FOUND = "CHECKPOINT_NOT_FOUND"
-    STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
-    OVERLOADED = "OVERLOADED"
-    DRAINING = "DRAINING"
-    DATA_LOSS = "DATA_LOSS"
-    INTERNAL = "INTERNAL"
-    SESSION_NOT_FOUND = "SESSION_NOT_FOUND"
-    SESSION_DELETED = "SESSION_DELETED"
-    SESSION_ALREADY_EXISTS = "SESSION_ALREADY_EXISTS"
-    LEASE_HELD = "LEASE_HELD"
-    RESUME_TOO_OLD = "RESUME_TOO_OLD"
-    CREDENTIALS_MISSING = "CREDENTIALS_MISSING"
-    CREDENTIALS_INVALID = "CREDENTIALS_INVALID"
-    RIGHT_MISSING = "RIGHT_MISSING"
-    TENANT_FORBIDDEN = "TENANT_FORBIDDEN"
-    RATE_LIMITED = "RATE_LIMITED"
-    STORE_FULL = "STORE_FULL"
-    STORE_READ_ONLY = "STORE_READ_ONLY"
 
 
 class LockstitchError(Exception):

@@ -19,8 +19,9 @@ from datetime import timedelta
 import grpc
 
 from lockstitch._client import AsyncClient
-from lockstitch._errors import ExpectedLatestMismatch, LeaseHeld, LeaseLost, LockstitchError, Reason
+from lockstitch._errors import ExpectedLatestMismatch, LeaseHeld, LeaseLost, LockstitchError
 from lockstitch._flows import Flows
+from lockstitch._reason import Reason
 from lockstitch._transport import run as run_blocking
 from lockstitch._types import Saved, View
 from lockstitch.adapters.langgraph._codec import Place
