@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from lockstitch.v1 import checkpoint_pb2 as pb
 from lockstitch.v1 import checkpoint_service_pb2 as service_pb
-from lockstitch_server.core.checkpoint import NS_PER_SECOND, DraftState, split_header, split_state
+from lockstitch_server.core.checkpoint import DraftState, split_header, split_state
 from lockstitch_server.core.delta import split_delta
 from lockstitch_server.core.ids import default_checkpoint_id, digest, framed, session_key
 from lockstitch_server.core.operations import DraftDelta, Expected, Save, SaveWrites
@@ -56,7 +56,7 @@ class Intake:
             expected=expected_latest(request),
             lease_token=request.lease_token,
             writes=_new_writes(namespace, checkpoint_id, request.writes) if request.writes else (),
-            ttl=request.ttl.seconds * NS_PER_SECOND + request.ttl.nanos if request.HasField("ttl") else None,
+            ttl=request.ttl.ToNanoseconds() if request.HasField("ttl") else None,
             trace_id=trace_id,
         )
 

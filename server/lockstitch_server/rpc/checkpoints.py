@@ -17,7 +17,7 @@ from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch.v1.error_pb2 import Status
 from lockstitch_server.config import Limits
 from lockstitch_server.core import terms, wire
-from lockstitch_server.core.checkpoint import NS_PER_SECOND, timestamp
+from lockstitch_server.core.checkpoint import timestamp
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.ids import session_key
 from lockstitch_server.core.reading import CheckpointCursor, CheckpointQuery, SessionCursor, SessionQuery
@@ -29,7 +29,7 @@ from lockstitch_server.engine.batcher import Batcher
 from lockstitch_server.engine.lister import CheckpointPage, Lister, Walk, not_found
 from lockstitch_server.engine.loader import Absent, Loader, LoadQuery, TooBig
 from lockstitch_server.records.v1.record_pb2 import PageToken
-from lockstitch_server.rpc import save_answers
+from lockstitch_server.rpc import save_answers, times
 from lockstitch_server.rpc.context import CallContext
 from lockstitch_server.rpc.errors import status_of
 from lockstitch_server.rpc.paging import fingerprint, page_size, read_token, write_token
@@ -417,20 +417,15 @@ def _summary(summary: SessionSummary) -> pb.SessionSummary:
         latest_step=summary.latest_step,
         checkpoint_count=row.checkpoint_count,
         stored_bytes=row.stored_bytes,
-        created_at=_timestamp(row.created_at),
-        updated_at=_timestamp(row.updated_at),
-        expire_at=_timestamp(row.expire_at) if row.expire_at is not None else None,
+        created_at=times.timestamp(row.created_at),
+        updated_at=times.timestamp(row.updated_at),
+        expire_at=times.timestamp(row.expire_at) if row.expire_at is not None else None,
         labels=summary.labels,
         lease_holder=row.lease_holder,
         revision=row.revision,
     )
 
 
-def _timestamp(ns: int) -> Timestamp:
-    seconds, nanos = divmod(ns, NS_PER_SECOND)
-    return Timestamp(seconds=seconds, nanos=nanos)
-
-
 def _ns(moment: Timestamp) -> int:
-    """A time in ns, as near to it as the store's times go."""
-    return max(-MAX_NS, min(MAX_NS, moment.seconds * NS_PER_SECOND + moment.nanos))
+    """A moment in ns since 1970; moments that the store cannot hold become its first or last."""
+    return max(-MAX_NS, min(MAX_NS, moment.ToNanoseconds()))

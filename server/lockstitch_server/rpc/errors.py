@@ -9,6 +9,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFail
 from google.rpc.status_pb2 import Status
 
 from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.rpc.times import duration
 
 DOMAIN = "lockstitch.dev"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -70,7 +71,8 @@ def _details(failure: Failure) -> list[Message]:
         violation = BadRequest.FieldViolation(field=metadata.get("field", ""), description=failure.message)
         details.append(BadRequest(field_violations=[violation]))
     elif code is grpc.StatusCode.UNAVAILABLE or failure.reason in RETRIED:
-        details.append(_retry(failure.retry_after or RETRY_SECONDS))
+        seconds = failure.retry_after or RETRY_SECONDS
+        details.append(RetryInfo(retry_delay=duration(round(seconds * NANOS))))
     elif code is grpc.StatusCode.NOT_FOUND:
         name, kind = metadata.get("session_id", ""), failure.reason.value.partition("_")[0].lower()
         details.append(ResourceInfo(resource_type=kind, resource_name=name, description=failure.message))
@@ -78,12 +80,6 @@ def _details(failure: Failure) -> list[Message]:
         broken = PreconditionFailure.Violation(type=failure.reason.value, description=failure.message)
         details.append(PreconditionFailure(violations=[broken]))
     return details
-
-
-def _retry(seconds: float) -> RetryInfo:
-    retry = RetryInfo()
-    retry.retry_delay.FromNanoseconds(round(seconds * NANOS))
-    return retry
 
 
 def _packed(message: Message) -> Any:

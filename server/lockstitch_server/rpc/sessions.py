@@ -5,9 +5,6 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from lockstitch.v1 import checkpoint_service_pb2 as checkpoints_pb
 from lockstitch.v1 import session_service_pb2 as pb
 from lockstitch_server.config import Limits, SessionSettings
@@ -32,6 +29,7 @@ from lockstitch_server.rpc.paging import (
     write_resume_token,
     write_token,
 )
+from lockstitch_server.rpc.times import duration, timestamp
 
 
 class SessionHandlers:
@@ -60,7 +58,7 @@ class SessionHandlers:
         update = Update(
             dict(request.set_labels),
             list(request.remove_labels),
-            _ns(request.ttl) if request.HasField("ttl") else None,
+            request.ttl.ToNanoseconds() if request.HasField("ttl") else None,
             request.clear_ttl,
             _retention(request.retention) if request.HasField("retention") else None,
             request.clear_retention,
@@ -101,7 +99,7 @@ class SessionHandlers:
             digest(request.SerializeToString(deterministic=True)),
             (request.at.namespace, request.at.checkpoint_id) if request.HasField("at") else None,
             dict(request.labels),
-            _ns(request.ttl) if request.HasField("ttl") else None,
+            request.ttl.ToNanoseconds() if request.HasField("ttl") else None,
         )
         row = await self._copier.copy(copy)
         return pb.CopySessionResponse(revision=row.revision, checkpoint_count=row.checkpoint_count)
@@ -144,12 +142,12 @@ class SessionHandlers:
         ttl = _ns_or(request, "ttl", self._settings.lease_seconds)
         holder = Holder(request.holder, request.acquisition_id)
         lease = await self._sessions.acquire(context.tenant, request.session_id, holder, ttl)
-        return pb.AcquireLeaseResponse(lease=_lease(lease, lease.token), ttl=_duration(ttl))
+        return pb.AcquireLeaseResponse(lease=_lease(lease, lease.token), ttl=duration(ttl))
 
     async def RenewLease(self, request: pb.RenewLeaseRequest, context: CallContext) -> pb.RenewLeaseResponse:
         ttl = _ns_or(request, "ttl", self._settings.lease_seconds)
         lease = await self._sessions.renew(context.tenant, request.session_id, request.lease_token, ttl)
-        return pb.RenewLeaseResponse(lease=_lease(lease, lease.token), ttl=_duration(ttl))
+        return pb.RenewLeaseResponse(lease=_lease(lease, lease.token), ttl=duration(ttl))
 
     async def ReleaseLease(self, request: pb.ReleaseLeaseRequest, context: CallContext) -> pb.ReleaseLeaseResponse:
         released = await self._sessions.release(context.tenant, request.session_id, request.lease_token)
@@ -182,18 +180,18 @@ def _saved(saved: SavedCheckpoint) -> pb.CheckpointSaved:
         checkpoint_id=saved.checkpoint_id,
         parent_id=saved.parent_id,
         step=saved.step,
-        saved_at=_timestamp(saved.saved_at),
+        saved_at=timestamp(saved.saved_at),
     )
 
 
 def _session(session: Session) -> pb.GetSessionResponse:
     response = pb.GetSessionResponse(session=_summary(session))
     if session.row.ttl is not None:
-        response.ttl.CopyFrom(_duration(session.row.ttl))
+        response.ttl.CopyFrom(duration(session.row.ttl))
     if session.retention is not None:
         response.retention.keep_last = session.retention.keep_last
         if session.retention.max_age:
-            response.retention.max_age.CopyFrom(_duration(session.retention.max_age))
+            response.retention.max_age.CopyFrom(duration(session.retention.max_age))
     if session.lease is not None:
         response.lease.CopyFrom(_lease(session.lease, 0))
     return response
@@ -207,9 +205,9 @@ def _summary(session: Session) -> checkpoints_pb.SessionSummary:
         latest_step=session.latest_step,
         checkpoint_count=row.checkpoint_count,
         stored_bytes=row.stored_bytes,
-        created_at=_timestamp(row.created_at),
-        updated_at=_timestamp(row.updated_at),
-        expire_at=_timestamp(row.expire_at) if row.expire_at is not None else None,
+        created_at=timestamp(row.created_at),
+        updated_at=timestamp(row.updated_at),
+        expire_at=timestamp(row.expire_at) if row.expire_at is not None else None,
         labels=session.labels,
         lease_holder=session.lease.holder if session.lease is not None else "",
         revision=row.revision,
@@ -220,8 +218,8 @@ def _lease(lease: Lease, token: int) -> pb.Lease:
     return pb.Lease(
         token=token,
         holder=lease.holder,
-        acquired_at=_timestamp(lease.acquired_at),
-        expire_at=_timestamp(lease.expire_at),
+        acquired_at=timestamp(lease.acquired_at),
+        expire_at=timestamp(lease.expire_at),
     )
 
 
@@ -234,25 +232,12 @@ def _pruned(pruned: Sequence[Pruned]) -> pb.PruneSessionsResponse:
 
 
 def _retention(policy: pb.RetentionPolicy) -> Retention:
-    return Retention(policy.keep_last, _ns(policy.max_age) if policy.HasField("max_age") else 0)
+    return Retention(policy.keep_last, policy.max_age.ToNanoseconds() if policy.HasField("max_age") else 0)
 
 
 def _ns_or(request: Any, field: str, default: float) -> int:
     """A duration of a request, else the default in seconds."""
     if request.HasField(field):
-        return _ns(getattr(request, field))
+        ns: int = getattr(request, field).ToNanoseconds()
+        return ns
     return round(default * NS_PER_SECOND)
-
-
-def _ns(duration: Duration) -> int:
-    return duration.seconds * NS_PER_SECOND + duration.nanos
-
-
-def _duration(ns: int) -> Duration:
-    seconds, nanos = divmod(ns, NS_PER_SECOND)
-    return Duration(seconds=seconds, nanos=nanos)
-
-
-def _timestamp(ns: int) -> Timestamp:
-    seconds, nanos = divmod(ns, NS_PER_SECOND)
-    return Timestamp(seconds=seconds, nanos=nanos)
