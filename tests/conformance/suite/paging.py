@@ -218,10 +218,10 @@ FORGED = {
     "a key that is no text": PageToken(key=b"\xff" * 1000),
     "NUL in an id": PageToken(id="a\0b"),
     "a line end in an id": PageToken(id="a\nb"),
-    "a long id": PageToken(id="x" * 256),
+    "a long id": PageToken(id="x" * 1025),
     "a huge id": PageToken(id="x" * 100_000),
     "NUL in a namespace": PageToken(namespace="\0"),
-    "a long namespace": PageToken(namespace="x" * 513),
+    "a long namespace": PageToken(namespace="x" * 1025),
 }
 
 
