@@ -53,6 +53,14 @@ class Projection:
         except DecodeError as error:
             raise not_a_message(self._name) from error
 
+    def write(self, **fields: Any) -> bytes:
+        """A serialized message that has these fields.
+
+        Example: `Projection(SaveStreamRequest.DESCRIPTOR, [], as_bytes=["batch"]).write(batch=[item])`.
+        """
+        data: bytes = self._class(**fields).SerializeToString()
+        return data
+
 
 def not_a_message(name: str) -> Failure:
     """The failure of a request that cannot be decoded."""

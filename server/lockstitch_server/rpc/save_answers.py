@@ -1,43 +1,54 @@
-"""What came of saves, as messages, put together by hand: their libraries would take as long as half of a plan."""
+"""Results of saves as the contract's responses, serialized."""
 
 from collections.abc import Iterable
-from functools import lru_cache
+from typing import cast
 
-from lockstitch_server.core import wire
-from lockstitch_server.core.checkpoint import timestamp
+from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.operations import Result, Saved
 from lockstitch_server.rpc.errors import status_of
-from lockstitch_server.rpc.stream_batches import BATCH, Chunk, request_id
+from lockstitch_server.rpc.stream_batches import Chunk, request_id
 
 
 def saved(result: Saved) -> bytes:
     """A SaveResponse."""
-    checkpoint_id, revision, outcome, saved_at = result
-    return wire.text(1, checkpoint_id) + _rest(revision, outcome.value, saved_at)
+    response = pb.SaveResponse()
+    _fill(response, result)
+    return response.SerializeToString()
 
 
 def item(number: int, result: Result | Failure) -> bytes:
-    """A SaveStreamResponse."""
-    if isinstance(result, Failure):
-        return wire.unsigned(1, number) + wire.delimited(3, status_of(result).SerializeToString())
-    assert isinstance(result, Saved)
-    return wire.unsigned(1, number) + wire.delimited(2, saved(result))
+    """A SaveStreamResponse for one save. number: its request_id."""
+    response = pb.SaveStreamResponse()
+    _fill_item(response, number, result)
+    return response.SerializeToString()
 
 
 def batch(results: Iterable[tuple[int, Result | Failure]]) -> bytes:
-    """A SaveStreamResponse that holds many."""
-    return b"".join([wire.delimited(BATCH, item(number, result)) for number, result in results])
+    """A SaveStreamResponse for the saves of a batch, by request_id."""
+    response = pb.SaveStreamResponse()
+    for number, result in results:
+        _fill_item(response.batch.add(), number, result)
+    return response.SerializeToString()
 
 
 def failed(chunk: Chunk, failure: Failure) -> bytes:
-    """The answer to saves of a stream that have all failed."""
+    """A SaveStreamResponse for saves of a stream that have all failed."""
     if not chunk.is_batch:
         return item(request_id(chunk.data), failure)
     return batch((request_id(one), failure) for one in chunk.items())
 
 
-@lru_cache(maxsize=256)
-def _rest(revision: int, outcome: int, saved_at: int) -> bytes:
-    """Of a SaveResponse; the same for most saves of a batch."""
-    return wire.unsigned(2, revision) + wire.unsigned(3, outcome) + wire.delimited(4, timestamp(saved_at))
+def _fill_item(response: pb.SaveStreamResponse, number: int, result: Result | Failure) -> None:
+    response.request_id = number
+    if isinstance(result, Failure):
+        response.error.ParseFromString(status_of(result).SerializeToString())
+    else:
+        assert isinstance(result, Saved)
+        _fill(response.saved, result)
+
+
+def _fill(response: pb.SaveResponse, result: Saved) -> None:
+    response.checkpoint_id, response.revision, outcome, saved_at = result
+    response.outcome = cast("pb.SaveOutcome.ValueType", outcome.value)
+    response.saved_at.FromNanoseconds(saved_at)

@@ -6,15 +6,13 @@ from itertools import islice
 from typing import Any
 
 from lockstitch.v1 import checkpoint_service_pb2 as pb
-from lockstitch_server.core import wire
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.rpc.projection import Projection
 
-BATCH = pb.SaveStreamRequest.BATCH_FIELD_NUMBER
-assert BATCH == pb.SaveStreamResponse.BATCH_FIELD_NUMBER
-TAKES_BATCHES = wire.unsigned(pb.SaveStreamResponse.TAKES_BATCHES_FIELD_NUMBER, 1)
-"""SaveStreamResponse.takes_batches, which may stand before any answer."""
-_MESSAGE = Projection(pb.SaveStreamRequest.DESCRIPTOR, ["request_id", "save"], as_bytes=["batch"])
+TAKES_BATCHES = pb.SaveStreamResponse(takes_batches=True).SerializeToString()
+"""What may stand before any response: serialized messages in a row are one, merged."""
+_REQUEST = Projection(pb.SaveStreamRequest.DESCRIPTOR, ["request_id", "save"], as_bytes=["batch"])
+_RESPONSE = Projection(pb.SaveStreamResponse.DESCRIPTOR, [], as_bytes=["batch"])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +32,7 @@ class Chunk:
 def chunks(data: bytes, most: int) -> Iterator[Chunk]:
     """A message in chunks of at most `most` saves, in their order. A save beside a batch is the first of the batch."""
     try:
-        message = _MESSAGE.read(data)
+        message = _REQUEST.read(data)
     except Failure:  # whoever carries it out says what is wrong
         yield Chunk(data, 1, is_batch=False)
         return
@@ -46,19 +44,19 @@ def chunks(data: bytes, most: int) -> Iterator[Chunk]:
     else:
         items = _all_items(message)
         while some := list(islice(items, most)):
-            yield Chunk(b"".join([wire.delimited(BATCH, item) for item in some]), len(some), is_batch=True)
+            yield Chunk(_REQUEST.write(batch=some), len(some), is_batch=True)
 
 
 def items_of(data: bytes) -> Sequence[bytes]:
     """The saves of a batch, each a SaveStreamRequest. Fails with INVALID_FIELD."""
-    batch: Sequence[bytes] = _MESSAGE.read(data).batch
+    batch: Sequence[bytes] = _REQUEST.read(data).batch
     return batch
 
 
 def request_id(item: bytes) -> int:
     """The number of a save; 0 where it cannot be decoded."""
     try:
-        number: int = _MESSAGE.read(item).request_id
+        number: int = _REQUEST.read(item).request_id
     except Failure:
         return 0
     return number
@@ -68,7 +66,7 @@ def join(answers: Sequence[tuple[Chunk, bytes]]) -> bytes:
     """SaveStreamResponses as one, which holds their results as a batch, unless there is one only."""
     if len(answers) == 1:
         return answers[0][1]
-    return b"".join([data if chunk.is_batch else wire.delimited(BATCH, data) for chunk, data in answers])
+    return b"".join([data if chunk.is_batch else _RESPONSE.write(batch=[data]) for chunk, data in answers])
 
 
 def _all_items(message: Any) -> Iterator[bytes]:
