@@ -1,5 +1,6 @@
 """Who is measured: a server, or a store used in-process, and the process that makes the load for it."""
 
+import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -55,19 +56,28 @@ class Stand:
             self._urls[backend, owner] = self._new_url(backend)
         return self._urls[backend, owner]
 
-    def lockstitch(self, backend: str, owner: str = "Lockstitch", *arguments: str) -> Server:
-        """Lockstitch on such a store."""
+    def lockstitch(
+        self, backend: str, owner: str = "Lockstitch", *arguments: str, python: str = sys.executable
+    ) -> Server:
+        """Lockstitch on such a store. python: the interpreter of another installation."""
         name = f"{owner} on {backend}"
         if name not in self._servers:
             url = self.url(backend, owner)
-            self._servers[name] = self._stack.enter_context(servers.lockstitch(url, *arguments))
+            self._servers[name] = self._stack.enter_context(servers.lockstitch(url, *arguments, python=python))
         return self._servers[name]
 
     def client_of_lockstitch(
-        self, name: str, kind: str, backend: str, owner: str = "Lockstitch", *arguments: str, **fields: Any
+        self,
+        name: str,
+        kind: str,
+        backend: str,
+        owner: str = "Lockstitch",
+        *arguments: str,
+        python: str = sys.executable,
+        **fields: Any,
     ) -> Contestant:
         """Somebody who saves to Lockstitch."""
-        server = self.lockstitch(backend, owner, *arguments)
+        server = self.lockstitch(backend, owner, *arguments, python=python)
         fields = {"connections": CONNECTIONS, "url": self.url(backend, owner), **fields}
         return self._contestant(name, self._job(kind, server, backend, **fields))
 

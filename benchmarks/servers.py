@@ -46,9 +46,9 @@ def sqlite_url(name: str = "lockstitch") -> Iterator[str]:
 
 
 @contextmanager
-def lockstitch(url: str, *arguments: str) -> Iterator[Server]:
-    """Lockstitch on a store."""
-    with LockstitchServer(url, ["--migrate", "--log-level=warning", *arguments]) as server:
+def lockstitch(url: str, *arguments: str, python: str = sys.executable) -> Iterator[Server]:
+    """Lockstitch on a store. python: the interpreter of another installation."""
+    with LockstitchServer(url, ["--migrate", "--log-level=warning", *arguments], python=python) as server:
         yield Server(server.target, _children_with(server.target))
 
 
