@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from lockstitch.v1.checkpoint_pb2 import PendingWrite, TypedBlob
 from lockstitch_server.core import checksum
+from lockstitch_server.core.content import xor_of
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.pending import (
     HEAD_BYTES,
@@ -66,8 +67,10 @@ def row(write: PendingWrite, message: bytes | None = None) -> WriteRow:
     return made
 
 
-def sizes(rows: Iterable[WriteRow]) -> dict[tuple[str, int], int]:
-    found = [size for row in rows for size in sizes_of(*row[3:5], row.data[:HEAD_BYTES], len(row.data))]
+def sizes(stored: Iterable[WriteRow]) -> dict[tuple[str, int], int]:
+    rows = list(stored)
+    found = [size for row in rows for size in sizes_of(*row[3:5], row.data[:HEAD_BYTES], len(row.data), row.crc)]
+    assert xor_of(size.crc for size in found) == xor_of(row.crc for row in rows)
     assert sum(size.stored for size in found) == sum(len(row.data) for row in rows)
     return {(size.task_id, size.task_index): size.size for size in found}
 
@@ -151,7 +154,7 @@ def test_any_damage_is_found(sent: list[PendingWrite], draw: st.DataObject) -> N
         with pytest.raises(Failure) as caught:
             writes_of(stored._replace(data=damaged))
         assert caught.value.reason is Reason.DATA_LOSS
-        found = sizes_of("t", stored.task_index, damaged[:HEAD_BYTES], len(damaged))
+        found = sizes_of("t", stored.task_index, damaged[:HEAD_BYTES], len(damaged), 0)
         assert 1 <= len(found) <= MOST_WRITES
         assert all(size.size >= 0 for size in found), "whatever is there, sums can be made of it"
 

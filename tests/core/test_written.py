@@ -12,7 +12,7 @@ There = dict[CheckpointName, dict[WriteName, WriteSize]]
 
 
 def writes(count: int) -> dict[WriteName, WriteSize]:
-    return by_name(WriteSize("task", index, index, index) for index in range(count))
+    return by_name(WriteSize("task", index, index, index, 0) for index in range(count))
 
 
 @given(NAMES | st.none(), STEPS)

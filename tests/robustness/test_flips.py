@@ -1,8 +1,8 @@
 """Any bit of any row is flipped: what a load or a list gives is what was saved, or DATA_LOSS.
 
-A row whose key is damaged is found nowhere. These cases are known, and left out here; `lockstitch check` finds them:
-- pending writes under another session or checkpoint, and the latest checkpoint under another id, are missing;
-- a session is missing from ListSessions by a damaged tenant, expiry or count.
+A row whose key is damaged is not found, and its session notes that it should be there. Two cases are left out here;
+only `lockstitch check` finds them: pending writes of other checkpoints than the latest one; a session under another
+tenant, in ListSessions.
 """
 
 import random
@@ -33,10 +33,8 @@ pytestmark = pytest.mark.slow
 
 FLIPS = 300
 SESSIONS, STEPS = ("one", "two"), 4
-MOVED = {("writes", name) for name in ("key", "namespace", "checkpoint_id")} | {
-    ("checkpoints", name) for name in ("key", "namespace", "checkpoint_id")
-}
-UNLISTED = {("sessions", name) for name in ("tenant", "expire_at", "checkpoint_count", "updated_second", "updated_at")}
+MOVED = {("writes", name) for name in ("key", "namespace", "checkpoint_id")}
+UNLISTED = {("sessions", "tenant")}
 HARMLESS = {("checkpoints", "tenant_hash"), ("sessions", "updated_second")}
 """Which only lists of a whole tenant look at."""
 
@@ -106,7 +104,7 @@ async def _answer(api: RawApi, name: tuple[str, str, int]) -> Message | str:
 
 def _assert_right(flip: Flip, name: tuple[str, str, int], found: Message | str, right: Message | str) -> None:
     place = (flip.table, flip.column)
-    if found in (right, "DATA_LOSS") or place in MOVED:
+    if found in (right, "DATA_LOSS") or (place in MOVED and name[0] != "latest"):
         return
     assert name[0] == "sessions", (flip, name, found)
     assert not isinstance(found, str), (flip, found)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from blake3 import blake3
 
 from lockstitch.v1 import checkpoint_pb2 as pb
-from lockstitch_server.core import stored
+from lockstitch_server.core import content, stored
 from lockstitch_server.core.checkpoint import DraftState
 from lockstitch_server.core.delta import Edit, merge_parts, with_version
 from lockstitch_server.core.errors import Failure
@@ -222,6 +222,8 @@ def _planned(
     row = _row(save, latest, state, revision)
     session.last_log = placer.last_log
     session.checkpoint_count += 1
+    named = content.with_name(session.content, row.namespace, row.checkpoint_id)
+    session.content = content.with_latest(named, row.namespace, content.Latest(row.crc, 0))
     session.stored_bytes += len(row.record) + sum([len(data) for _, data in placer.appends.values()])
     change = SessionChange(
         session, False, False, {(row.namespace, row.checkpoint_id): CheckpointChange(row, save.terms, True)}

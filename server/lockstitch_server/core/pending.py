@@ -63,12 +63,19 @@ def writes_of(row: WriteRow) -> list[NewWrite]:
         raise damaged() from error
 
 
-def sizes_of(task_id: str, task_index: int, beginning: bytes, stored: int) -> list[WriteSize]:
-    """The writes of a row of `stored` bytes, of which these are the first. What the row takes counts for the first."""
+def sizes_of(task_id: str, task_index: int, beginning: bytes, stored: int, crc: int) -> list[WriteSize]:
+    """The writes of a row of `stored` bytes, of which these are the first.
+
+    The row's bytes and checksum count for the first write.
+    """
     if not beginning.startswith(MARK):
-        return [WriteSize(task_id, task_index, stored, stored)]
+        return [WriteSize(task_id, task_index, stored, stored, crc)]
     writes = _head(task_index, beginning).writes
-    return [WriteSize(task_id, index, size, 0 if number else stored) for number, (index, size) in enumerate(writes)]
+    first, *others = writes
+    return [
+        WriteSize(task_id, *first, stored, crc),
+        *[WriteSize(task_id, index, size, 0, 0) for index, size in others],
+    ]
 
 
 def in_order(rows: Iterable[WriteRow]) -> list[NewWrite]:

@@ -156,12 +156,16 @@ class Catalog(Reader, Protocol):
         """Keys of those sessions whose names stand under another key, as only damage can put them."""
         ...
 
+    async def checkpoint_names(self, key: bytes) -> Sequence[tuple[str, str]]:
+        """Namespaces and ids of all checkpoints of a session."""
+        ...
+
     async def checkpoint_counts(self, keys: Sequence[bytes]) -> Mapping[bytes, int]:
         """How many checkpoints are found under each key. Reads all entries of an index for the key."""
         ...
 
     async def list_sessions(self, query: SessionQuery) -> Sequence[SessionSummary]:
-        """At most `limit` sessions."""
+        """At most `limit` sessions. Some may be there that are not to be shown."""
         ...
 
     async def list_checkpoints(self, query: CheckpointQuery) -> Sequence[ListedCheckpoint]:

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 from google.protobuf.message import DecodeError
 
 from lockstitch_server.core import checksum
+from lockstitch_server.core.content import EMPTY
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.packing import PackingError, unpack
 from lockstitch_server.core.parts import Segment, Tail, damaged
@@ -35,6 +36,8 @@ class SessionRow:
     ttl: int | None = None
     """Sliding expiry in ns; None: the session stays."""
     expire_at: int | None = None
+    content: bytes = EMPTY
+    """Checksums by which reads notice missing rows: see `core.content`."""
     lease: int = 0
     """The token of the live lease, by the database's clock at the time of reading; 0: there is none."""
     lease_holder: str = ""
@@ -52,12 +55,12 @@ class SessionRow:
         return self.expired(self.read_at)
 
     def checksum(self) -> int:
-        """CRC-32 over the key, the names and the counters."""
+        """CRC-32 over the key, the names, the counters and the checksums of the content."""
         columns = (
             f"{self.tenant}\0{self.session_id}\0{self.created_at}\0{self.updated_at}\0{self.revision}\0{self.last_log}\0"
-            f"{self.checkpoint_count}\0{self.stored_bytes}\0{self.write_bytes}\0{self.ttl}\0{self.expire_at}"
+            f"{self.checkpoint_count}\0{self.stored_bytes}\0{self.write_bytes}\0{self.ttl}\0{self.expire_at}\0"
         )
-        return checksum.crc(columns.encode(), checksum.crc(self.key))
+        return checksum.crc(b"".join((self.key, columns.encode(), self.content)))
 
     def check(self) -> "SessionRow":
         """This row. Fails with DATA_LOSS where it is damaged."""
@@ -94,6 +97,7 @@ class SessionRow:
             self.write_bytes,
             self.ttl,
             self.expire_at,
+            self.content,
             self.lease,
             self.lease_holder,
             self.tombstone_until,
@@ -317,3 +321,5 @@ class SessionSummary(NamedTuple):
     latest_checkpoint_id: str
     latest_step: int
     labels: Mapping[str, str]
+    is_shown: bool = True
+    """False: the session has no checkpoints, or has expired."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from lockstitch_server.core import content
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.leases import DELETED, NOBODY, Holder, check_lease, rfc3339
 from lockstitch_server.core.records import NS_PER_MICROSECOND, SessionRow
@@ -146,6 +147,7 @@ class Session:
         self.deletion_revision = self.touch()
         row.ttl, row.expire_at = None, DELETED
         row.checkpoint_count = row.stored_bytes = row.write_bytes = 0
+        row.content = content.EMPTY
         self.tombstone_until = None
         self.labels, self.retention, self.origin = {}, None, b""
 

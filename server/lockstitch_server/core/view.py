@@ -1,10 +1,10 @@
 """A session as a transaction sees it: what the store holds, overlaid with what the batch has changed so far."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from lockstitch_server.core import checksum
+from lockstitch_server.core import checksum, content
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.packing import pack_row
 from lockstitch_server.core.parts import LISTS, NO_TAIL, RowSizes, Segment, Tail, grow, part_size, read_part
@@ -60,6 +60,8 @@ class SessionView:
         self._new_writes: dict[tuple[CheckpointName, WriteName], NewWrite] = {}
         self._replaced_bytes = 0
         """Of rows that new pending writes replace."""
+        self._replaced_crcs: dict[CheckpointName, int] = {}
+        """The XOR of their checksums."""
 
     # Reading
 
@@ -238,7 +240,9 @@ class SessionView:
             latest = self._latest[namespace]
             if latest is None or latest.checkpoint_id <= checkpoint_id:
                 self._latest[namespace] = row
-        self.row.checkpoint_count += old is None
+        if old is None:
+            self.row.checkpoint_count += 1
+            self.row.content = content.with_name(self.row.content, *name)
         self.row.stored_bytes += len(row.record) - (len(old.record) if old else 0)
 
     def put_write(self, write: NewWrite) -> None:
@@ -247,12 +251,14 @@ class SessionView:
         sizes = self._write_sizes[name]
         if task in sizes and (name, task) not in self._new_writes:
             self._replaced_bytes += sizes[task].stored
-        sizes[task] = WriteSize(*task, len(write.message), 0)
+            self._replaced_crcs[name] = self._replaced_crcs.get(name, 0) ^ sizes[task].crc
+        sizes[task] = WriteSize(*task, len(write.message), 0, 0)
         self._new_writes[name, task] = write
 
     def change(self, sizes: RowSizes) -> SessionChange:
         """All that is to be written."""
         writes = self._rows_of_writes()
+        self._note_latest(writes)
         change = SessionChange(self.row, self._is_new, self.wipe, self._changes, writes=writes)
         for log, pending in self._pending.items():
             self._tails[log] = grow_log(change, log, self._tails[log], pending, sizes)
@@ -263,12 +269,27 @@ class SessionView:
         """The new pending writes as rows, whose sizes are known only now."""
         rows = rows_of(self.row.key, self._new_writes.values())
         for row in rows:
-            stored = sizes_of(row.task_id, row.task_index, row.data, len(row.data))
+            stored = sizes_of(row.task_id, row.task_index, row.data, len(row.data), row.crc)
             self._write_sizes[row.namespace, row.checkpoint_id].update(by_name(stored))
         growth = sum(len(row.data) for row in rows) - self._replaced_bytes
         self.row.write_bytes += growth
         self.row.stored_bytes += growth
         return rows
+
+    def _note_latest(self, writes: Sequence[WriteRow]) -> None:
+        """Note in the session's row what the latest checkpoints of namespaces are now."""
+        added = content.writes_checksums(writes)
+        for namespace, checkpoint_id in dict.fromkeys((*self._changes, *added)):
+            latest = self._latest.get(namespace)
+            if latest is None or latest.checkpoint_id != checkpoint_id:
+                continue
+            name = (namespace, checkpoint_id)
+            known = content.latest_in(self.row.content, namespace)
+            if name in self._changes or known is None or known.checkpoint != latest.crc:
+                written = content.xor_of(write.crc for write in self._write_sizes.get(name, {}).values())
+            else:
+                written = known.writes ^ added[name] ^ self._replaced_crcs.get(name, 0)
+            self.row.content = content.with_latest(self.row.content, namespace, content.Latest(latest.crc, written))
 
     def head(self) -> Head | None:
         """What the next save is likely to need, after `change`; None where that is not known."""
@@ -326,5 +347,13 @@ def shell_size(manifest: Manifest) -> int:
 def fresh_session(row: SessionRow, now: int) -> SessionRow:
     """An expired session begun anew: its revision and log numbers go on."""
     return replace(
-        row, created_at=now, updated_at=now, checkpoint_count=0, stored_bytes=0, write_bytes=0, ttl=None, expire_at=None
+        row,
+        created_at=now,
+        updated_at=now,
+        checkpoint_count=0,
+        stored_bytes=0,
+        write_bytes=0,
+        ttl=None,
+        expire_at=None,
+        content=content.EMPTY,
     )

@@ -23,6 +23,8 @@ class WriteSize(NamedTuple):
     """Of its message."""
     stored: int
     """Of its row; 0 where that counts for another one."""
+    crc: int
+    """The checksum of its row; 0 where that counts for another one, or is not known yet."""
 
 
 Sizes = Mapping[WriteName, WriteSize]

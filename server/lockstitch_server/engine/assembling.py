@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from lockstitch_server.core.checkpoint import join_state
+from lockstitch_server.core.content import latest_in, xor_of
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.parts import Segment, read_part
 from lockstitch_server.core.pending import in_order
 from lockstitch_server.core.reading import Catalog
-from lockstitch_server.core.records import CheckpointRef, CheckpointRow, LogRef, SessionRow, WriteRow
+from lockstitch_server.core.records import CheckpointRef, CheckpointRow, LogRef, NewWrite, SessionRow, WriteRow
 from lockstitch_server.core.selection import ChannelSize, Selection, channel_sizes, join_checkpoint, selected
 from lockstitch_server.core.view import state_size
 from lockstitch_server.records.v1.record_pb2 import Part
@@ -99,7 +100,7 @@ def put_together(wanted: Wanted, segments: Segments, writes: Writes) -> Loaded |
         record = row.decoded()
         has_state = selection.state and record.HasField("manifest")
         state = join_state(selected(record.manifest, selection), data_of) if has_state else None
-        pending = in_order(writes.get(wanted.ref, ()) if wanted.wants_writes else ())
+        pending = _pending(wanted, writes.get(wanted.ref, ())) if wanted.wants_writes else []
         return Loaded(
             join_checkpoint(session.session_id, row, state),
             [write.message for write in pending],
@@ -116,12 +117,59 @@ def put_together(wanted: Wanted, segments: Segments, writes: Writes) -> Loaded |
         return failure
 
 
+def _pending(wanted: Wanted, rows: Sequence[WriteRow]) -> list[NewWrite]:
+    """The pending writes. Fails with DATA_LOSS, also where the session knows of others."""
+    session, row, _ = wanted
+    known = latest_in(session.content, row.namespace)
+    if known is not None and known.checkpoint == row.crc and known.writes != xor_of(write.crc for write in rows):
+        raise writes_lost(session.session_id, row)
+    return in_order(rows)
+
+
+def writes_lost(session_id: str, row: CheckpointRow) -> Failure:
+    """The error of a checkpoint whose pending writes are not those that were saved."""
+    return Failure(
+        Reason.DATA_LOSS,
+        f"session {session_id!r}: pending writes of checkpoint {row.checkpoint_id!r} in namespace {row.namespace!r} "
+        "are missing; `lockstitch check` names the damage",
+        session_id=session_id,
+        namespace=row.namespace,
+        checkpoint_id=row.checkpoint_id,
+    )
+
+
+def latest_lost(session_id: str, namespace: str) -> Failure:
+    """The error of a namespace whose latest checkpoint is not the one that was saved."""
+    return Failure(
+        Reason.DATA_LOSS,
+        f"session {session_id!r}: the latest checkpoint in namespace {namespace!r} is missing; `lockstitch check` "
+        "names the damage",
+        session_id=session_id,
+        namespace=namespace,
+    )
+
+
+def is_latest_lost(session: SessionRow, namespace: str, row: CheckpointRow | None) -> bool:
+    """Whether this, which was found as the latest checkpoint of a namespace, is another one than was saved."""
+    known = latest_in(session.content, namespace)
+    return known is not None and (row is None or row.crc != known.checkpoint)
+
+
 def checkpoints_lost(session_id: str, expected: int, found: int) -> Failure:
     """The error of a session whose checkpoints are not all found."""
     return Failure(
         Reason.DATA_LOSS,
         f"session {session_id!r} has {expected} checkpoints, of which {found} are found; `lockstitch check` names what "
         "is wrong with it",
+        session_id=session_id,
+    )
+
+
+def names_lost(session_id: str) -> Failure:
+    """The error of a session some of whose checkpoints stand under other names."""
+    return Failure(
+        Reason.DATA_LOSS,
+        f"session {session_id!r}: its checkpoints are not those that were saved; `lockstitch check` names the damage",
         session_id=session_id,
     )
 

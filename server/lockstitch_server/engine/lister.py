@@ -7,7 +7,7 @@ from typing import NamedTuple
 from lockstitch_server.core.ancestry import depends_on
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.ids import session_key
-from lockstitch_server.core.reading import Catalog, CheckpointQuery, ListedCheckpoint, SessionQuery
+from lockstitch_server.core.reading import Catalog, CheckpointQuery, ListedCheckpoint, SessionCursor, SessionQuery
 from lockstitch_server.core.records import CheckpointRef, CheckpointRow, Seek, SessionSummary, session_damaged
 from lockstitch_server.core.selection import Selection, selected
 from lockstitch_server.core.view import state_size
@@ -71,7 +71,7 @@ class Lister:
 
     async def sessions(self, query: SessionQuery) -> SessionPage:
         """A page of sessions. Those whose rows are damaged are marked so."""
-        found = await self._store.read(lambda catalog: catalog.list_sessions(replace(query, limit=query.limit + 1)))
+        found = await self._store.read(lambda catalog: _shown_sessions(catalog, query, query.limit + 1))
         for summary in found:
             if summary.row.damaged:
                 self._damage.note(summary.row.key, "list", "the row of the session fails its checksum")
@@ -162,6 +162,19 @@ class Lister:
             if number and size > self._max_page_bytes:
                 return number
         return len(found)
+
+
+async def _shown_sessions(catalog: Catalog, query: SessionQuery, count: int) -> list[SessionSummary]:
+    """Up to so many sessions, without those that are not to be shown."""
+    shown, more = list[SessionSummary](), True
+    while more and len(shown) < count:
+        asked = count - len(shown)
+        found = await catalog.list_sessions(replace(query, limit=asked))
+        shown += [summary for summary in found if summary.is_shown]
+        more = len(found) == asked
+        if found:
+            query = replace(query, after=SessionCursor(found[-1].row.updated_at, found[-1].row.session_id))
+    return shown
 
 
 def _fresh(rows: Sequence[CheckpointRow], seen: set[str]) -> int:

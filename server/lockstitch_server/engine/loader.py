@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import Literal, NamedTuple
 
 from lockstitch_server.core import terms
+from lockstitch_server.core.content import has_names
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.ids import default_checkpoint_id
 from lockstitch_server.core.reading import Catalog, CheckpointQuery, Found
@@ -20,7 +21,10 @@ from lockstitch_server.engine.assembling import (
     answer_size,
     assemble,
     checkpoints_lost,
+    is_latest_lost,
+    latest_lost,
     logs_of,
+    names_lost,
     put_together,
     ref_of,
 )
@@ -28,6 +32,8 @@ from lockstitch_server.engine.batcher import Batcher, BatchObserver, Bounds
 from lockstitch_server.storage.store import Store
 
 MANY = 16
+MOST_NAMES = 1000
+"""Checkpoints of a session whose names are compared with those that were saved, where one is not found."""
 ODD = (terms.odd_steps, terms.odd_step)
 
 
@@ -151,19 +157,27 @@ async def load_all(queries: Sequence[LoadQuery], catalog: Catalog) -> list[Answe
 async def lost_sessions(
     queries: Sequence[LoadQuery], found: _Findings, catalog: Catalog
 ) -> Mapping[LoadQuery, Failure]:
-    """Queries that found nothing where something should be: its row, or that of its session, is damaged.
+    """Queries that found nothing, or something else, where something should be: its row, or its session's, is damaged.
 
-    They are few: a session is not there before its first save.
+    Those that found nothing are few: a session is not there before its first save.
     """
     lost = {query: session_damaged(query.session_id) for query, each in found.items() if each.session.damaged}
     unknown = {query: (query.key, query.tenant, query.session_id) for query in queries if query not in found}
     misplaced = await catalog.misplaced(list(set(unknown.values()))) if unknown else ()
     lost |= {query: session_damaged(query.session_id) for query in unknown if query.key in misplaced}
+    lost |= {
+        query: latest_lost(query.session_id, query.namespace)
+        for query, each in found.items()
+        if query not in lost and query.by == "latest" and is_latest_lost(each.session, query.namespace, each.checkpoint)
+    }
     absent = {query: each for query, each in found.items() if each.checkpoint is None and query not in lost}
     counts = await catalog.checkpoint_counts(list({query.key for query in absent})) if absent else {}
     for query, each in absent.items():
-        if counts[query.key] != each.session.checkpoint_count:
-            lost[query] = checkpoints_lost(query.session_id, each.session.checkpoint_count, counts[query.key])
+        count = counts[query.key]
+        if count != each.session.checkpoint_count:
+            lost[query] = checkpoints_lost(query.session_id, each.session.checkpoint_count, count)
+        elif count <= MOST_NAMES and not has_names(each.session.content, await catalog.checkpoint_names(query.key)):
+            lost[query] = names_lost(query.session_id)
     return lost
 
 

@@ -15,7 +15,8 @@ from lockstitch_server.storage.repairs import delete_strays, move, put_terms, re
 from lockstitch_server.storage.store import Store
 
 INDEXES = frozenset({"database_damaged", "table_unreadable"})
-COUNTERS = frozenset({"counter_wrong", "revision_wrong", "session_damaged"})
+LOST = frozenset({"checkpoints_lost", "latest_lost", "writes_lost"})
+COUNTERS = LOST | {"counter_wrong", "revision_wrong", "session_damaged"}
 LOST_SESSIONS = frozenset({"session_unreadable", "key_wrong", "table_unreadable"})
 """Where there are such, rows without a session may be theirs, and stay."""
 

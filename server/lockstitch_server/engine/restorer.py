@@ -9,6 +9,7 @@ from functools import partial
 
 from lockstitch.v1.checkpoint_pb2 import PendingWrite
 from lockstitch_server.core.archive import ArchiveInvalid, check_header
+from lockstitch_server.core.content import content_of
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.packing import pack
 from lockstitch_server.core.parts import NO_TAIL, RowSizes
@@ -196,6 +197,7 @@ def _change(gathered: Gathered, row: SessionRow, sizes: RowSizes) -> SessionChan
     rows = [_checkpoint(archived, row.key) for archived in gathered.checkpoints]
     writes = rows_of(row.key, map(_write, gathered.writes))
     row.checkpoint_count = len(rows)
+    row.content = content_of(rows, writes)
     row.write_bytes = sum(len(write.data) for write in writes)
     logs = sum(len(data) for data in gathered.logs.values())
     row.stored_bytes = sum(len(each.record) for each in rows) + logs + row.write_bytes

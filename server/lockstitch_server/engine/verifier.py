@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Iterator
 from functools import partial
 from typing import NamedTuple, TypeVar
 
+from lockstitch_server.core import content
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.ids import session_key
 from lockstitch_server.core.logs import joined, wrong_lengths
@@ -24,6 +25,7 @@ NOTHING = "restore the session from a backup, or delete it"
 SWEPT = "would be deleted, as it is when the session is next pruned"
 ORPHAN = "log_orphaned"
 COUNTED = "--repair counts it again"
+FORGOTTEN = "restore the session from a backup; --repair accepts what is left, so that loads answer again"
 REINDEXED = "--repair builds the indexes again; where that does not help, restore the database from a backup"
 REBUILT = "--repair counts it again and drops its labels, expiry, retention and lease"
 MOVED = "--repair puts the row back under the key of its name"
@@ -144,6 +146,9 @@ class _Session:
         for write in writes or ():
             for fault in self._write(write):
                 yield fault
+        if self._counted and not unreadable and writes is not None:
+            for fault in self._lost(checkpoints, writes):
+                yield fault
         if self._counted and not unreadable and sizes is not None and writes is not None:
             for fault in self._counters(checkpoints, sum(sizes.values()), sum(len(each.data) for each in writes)):
                 yield fault
@@ -248,6 +253,21 @@ class _Session:
             if said != found:
                 what = f"{name} says {said}, where there are {found}"
                 yield self._fault("counter_wrong", "sessions", what, COUNTED)
+
+    def _lost(self, checkpoints: list[CheckpointRow], writes: list[WriteRow]) -> Iterator[Fault]:
+        """Rows that the session has noted and that are not there under their names."""
+        noted = self._session.row.content
+        if not content.has_names(noted, ((row.namespace, row.checkpoint_id) for row in checkpoints)):
+            lost = "its checkpoints are not those that were saved"
+            yield self._fault("checkpoints_lost", "checkpoints", lost, FORGOTTEN)
+        for namespace, what in content.wrong_namespaces(noted, checkpoints, writes):
+            where = f"namespace {namespace!r}" if namespace is not None else "a namespace without checkpoints"
+            if what == "writes":
+                lost = f"pending writes of the latest checkpoint of {where} are missing"
+                yield self._fault("writes_lost", "writes", lost, FORGOTTEN)
+            else:
+                lost = f"the latest checkpoint of {where} is missing"
+                yield self._fault("latest_lost", "checkpoints", lost, FORGOTTEN)
 
     def _fault(self, kind: str, table: str, what: str, mend: str) -> Fault:
         row = self._session.row

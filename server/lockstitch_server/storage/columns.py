@@ -13,6 +13,22 @@ from lockstitch_server.core.parts import Segment, Tail, named_crc
 from lockstitch_server.core.reading import ListedCheckpoint
 from lockstitch_server.core.records import CheckpointRow, NewRow, SessionChange, SessionRow, SessionSummary
 
+SESSION = (
+    "key",
+    "tenant",
+    "session_id",
+    "created_at",
+    "updated_at",
+    "revision",
+    "last_log",
+    "checkpoint_count",
+    "stored_bytes",
+    "write_bytes",
+    "ttl",
+    "expire_at",
+    "content",
+)
+"""Columns of a session that a `SessionRow` begins with."""
 SETTINGS = (
     "labels",
     "lease_token",
@@ -46,6 +62,7 @@ def session_values(row: SessionRow) -> tuple[Any, ...]:
         row.write_bytes,
         row.ttl,
         row.expire_at,
+        row.content,
         row.checksum(),
     )
 
@@ -119,13 +136,13 @@ def _unpacked(data: bytes, size: int) -> bytes:
 
 def session_summary(columns: Iterable[Any]) -> SessionSummary:
     """A row of `listing.sessions`."""
-    values = list(columns)
-    row = SessionRow(*values[:12])
-    holder, latest_id, latest_step, crc, settings_crc, *settings = values[12:]
+    is_shown, *values = columns
+    row = SessionRow(*values[: len(SESSION)])
+    holder, latest_id, latest_step, crc, settings_crc, *settings = values[len(SESSION) :]
     row.lease_holder = Holder.of(holder).name
     row.damaged = row.checksum() != crc or settings_checksum(row.key, settings) != settings_crc
     labels = {} if row.damaged else json.loads(settings[0])
-    return SessionSummary(row, latest_id or "", latest_step or 0, labels)
+    return SessionSummary(row, latest_id or "", latest_step or 0, labels, bool(is_shown) or row.damaged)
 
 
 def listed_checkpoint(columns: Iterable[Any]) -> ListedCheckpoint:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from lockstitch_server.core import content
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.happenings import SavedCheckpoint
 from lockstitch_server.core.ids import session_key, tenant_hash
@@ -15,6 +16,7 @@ from lockstitch_server.core.pending import moved_write_checksum
 from lockstitch_server.core.reading import Catalog
 from lockstitch_server.core.records import (
     NS_PER_MICROSECOND,
+    CheckpointRef,
     CheckpointRow,
     Seek,
     SessionChange,
@@ -24,7 +26,7 @@ from lockstitch_server.core.records import (
 )
 from lockstitch_server.core.session import Retention, Session
 from lockstitch_server.storage import statements
-from lockstitch_server.storage.columns import SETTINGS, settings_checksum
+from lockstitch_server.storage.columns import SESSION, SETTINGS, settings_checksum
 
 T = TypeVar("T")
 
@@ -252,6 +254,29 @@ class Keeper:
             await self.executor.run_all("delete_writes", names)
             await self._count_writes(session)
         session.lost(max(row.revision for row in rows), sum(len(row.record) for row in rows), len(rows))
+        await self._note_deleted(session, rows)
+
+    async def _note_deleted(self, session: Session, rows: Sequence[CheckpointRow]) -> None:
+        """Note in a session's content that checkpoints are not there any more."""
+        row = session.row
+        for gone in rows:
+            row.content = content.with_name(row.content, gone.namespace, gone.checkpoint_id)
+        for namespace in sorted({gone.namespace for gone in rows if _is_latest(row, gone)}):
+            row.content = content.without_latest(row.content, namespace)
+            seek = Seek(row.key, namespace, "below", None)
+            latest = (await self.catalog.checkpoints([seek])).get(seek)
+            if latest is not None:
+                written = content.xor_of(write.crc for write in await self._writes_of([latest]))
+                row.content = content.with_latest(row.content, namespace, content.Latest(latest.crc, written))
+
+    async def content_of(self, rows: Sequence[CheckpointRow]) -> bytes:
+        """The content of a session that has these checkpoints."""
+        return content.content_of(rows, await self._writes_of(content.latest_rows(rows)))
+
+    async def _writes_of(self, rows: Iterable[CheckpointRow]) -> list[WriteRow]:
+        refs = [CheckpointRef(row.key, row.namespace, row.checkpoint_id) for row in rows]
+        found = await self.catalog.writes(refs) if refs else {}
+        return [write for writes in found.values() for write in writes]
 
     async def clear_checkpoints(self, session: Session, rows: Sequence[CheckpointRow]) -> None:
         """Delete checkpoints of a session that is over, whose counters count nothing any more."""
@@ -322,6 +347,7 @@ class Keeper:
         key = {"key": target.row.key}
         ((segments,),) = await self.executor.fetch("segment_bytes", key)
         ((writes,),) = await self.executor.fetch("write_bytes", key)
+        target.row.content = await self.content_of([checkpoint.row for checkpoint in change.checkpoints.values()])
         target.row.write_bytes = writes
         target.row.stored_bytes += segments + writes
 
@@ -376,6 +402,7 @@ class Positional(NamedTuple):
 
 def load(**words: str) -> Mapping[str, str]:
     """The statements of `sessions.sql`, with named parameters. words: those in braces."""
+    words["session"] = ", ".join(f"s.{name}" for name in SESSION)
     words["settings"] = ", ".join(f"s.{name}" for name in SETTINGS)
     return statements.load(__package__, "sessions.sql", {f"{{{word}}}": text for word, text in words.items()})
 
@@ -393,12 +420,18 @@ def positional(sql: str) -> Positional:
 
 
 def _session(now: int, columns: Sequence[Any]) -> Session:
-    row, settings, (latest_id, latest_step, crc, settings_crc) = SessionRow(*columns[:12]), columns[12:24], columns[24:]
+    row, settings, (latest_id, latest_step, crc, settings_crc) = split(columns)
     if row.checksum() != crc or settings_checksum(row.key, settings) != settings_crc:
         raise session_damaged(row.session_id)
     session = session_of(now, row, settings)
     session.latest_checkpoint_id, session.latest_step = latest_id or "", latest_step or 0
     return session
+
+
+def split(columns: Sequence[Any]) -> tuple[SessionRow, Sequence[Any], Sequence[Any]]:
+    """A session's row out of its columns SESSION, its columns SETTINGS, and what stands behind them."""
+    settings_end = len(SESSION) + len(SETTINGS)
+    return SessionRow(*columns[: len(SESSION)]), columns[len(SESSION) : settings_end], columns[settings_end:]
 
 
 def session_of(now: int, row: SessionRow, settings: Sequence[Any]) -> Session:
@@ -428,7 +461,7 @@ def session_of(now: int, row: SessionRow, settings: Sequence[Any]) -> Session:
 
 def _swept(columns: Sequence[Any]) -> SweptSession:
     over, crc, settings_crc = columns[:3]
-    row, settings = SessionRow(*columns[3:15]), columns[15:]
+    row, settings, _ = split(columns[3:])
     damaged = row.checksum() != crc or settings_checksum(row.key, settings) != settings_crc
     named = replace(row, key=session_key(row.tenant, row.session_id))
     misplaced = named.key != row.key and named.checksum() == crc
@@ -436,6 +469,12 @@ def _swept(columns: Sequence[Any]) -> SweptSession:
     retention = None if damaged else _retention(keep_last, max_age)
     names = (row.key, row.tenant, row.session_id)
     return SweptSession(*names, row.checkpoint_count, retention, bool(over), damaged or misplaced, misplaced)
+
+
+def _is_latest(session: SessionRow, row: CheckpointRow) -> bool:
+    """Whether a session has noted this as the latest checkpoint of its namespace."""
+    known = content.latest_in(session.content, row.namespace)
+    return known is not None and known.checkpoint == row.crc
 
 
 def _name(row: CheckpointRow) -> dict[str, Any]:
@@ -468,6 +507,7 @@ def _columns_of(session: Session) -> dict[str, Any]:
         "write_bytes": row.write_bytes,
         "ttl": row.ttl,
         "expire_at": row.expire_at,
+        "content": row.content,
         "labels": json.dumps(dict(session.labels), ensure_ascii=False),
         "lease_token": session.lease_token or None,
         "lease_holder": session.lease_holder.column or None,

@@ -9,16 +9,21 @@ from typing import Any, NamedTuple
 from lockstitch_server.core.checkpoint import NS_PER_SECOND
 from lockstitch_server.core.ids import tenant_hash
 from lockstitch_server.core.reading import CheckpointQuery, SessionQuery
-from lockstitch_server.storage.columns import SETTINGS
+from lockstitch_server.storage.columns import SESSION, SETTINGS
 
 MAX_ID_END = "\U0010ffff" * 64
 """Behind a prefix, it stands after every id that begins so."""
 
-SESSION_COLUMNS = (
-    "s.key, s.tenant, s.session_id, s.created_at, s.updated_at, s.revision, s.last_log, s.checkpoint_count, "
-    "s.stored_bytes, s.write_bytes, s.ttl, s.expire_at"
-)
+SESSION_COLUMNS = ", ".join(f"s.{name}" for name in SESSION)
 CHECKPOINT_COLUMNS = "c.key, c.namespace, c.checkpoint_id, c.parent_id, c.step, c.revision, c.record, c.crc"
+
+
+IS_DOUBTFUL = (
+    "(s.checkpoint_count <= 0 AND s.stored_bytes <> s.write_bytes) "
+    "OR s.expire_at < CAST(s.updated_at AS NUMERIC) + coalesce(s.ttl, 0) AND s.stored_bytes <> 0"
+)
+"""Whether the row of a session that is not shown may be damaged: it counts bytes of checkpoints and no checkpoints, or
+expires before its time. Its checksum decides."""
 
 
 class Dialect(NamedTuple):
@@ -66,12 +71,12 @@ class Statement:
 
 
 def sessions(query: SessionQuery, dialect: Dialect) -> tuple[str, list[Any]]:
-    """Rows of SESSION_COLUMNS, lease holder, latest checkpoint id, latest step, both checksums, SETTINGS."""
+    """Rows of: whether it is shown, SESSION_COLUMNS, lease holder, latest id, latest step, checksums, SETTINGS.
+
+    Sessions that are not shown come where their rows may be damaged.
+    """
     sql = Statement(dialect)
-    sql.where(
-        f"s.tenant = {{}} AND s.checkpoint_count > 0 AND {_is_alive(dialect)}",
-        query.tenant,
-    )
+    sql.where(f"s.tenant = {{}} AND ({_is_shown(dialect)} OR {IS_DOUBTFUL})", query.tenant)
     if query.prefix:
         sql.where("s.session_id >= {} AND s.session_id <= {}", query.prefix, query.prefix + MAX_ID_END)
     if query.labels:
@@ -88,8 +93,8 @@ def sessions(query: SessionQuery, dialect: Dialect) -> tuple[str, list[Any]]:
     holder = f"CASE WHEN s.lease_expire_at > {dialect.clock} THEN s.lease_holder ELSE '' END"
     settings = ", ".join(f"s.{name}" for name in SETTINGS)
     return (
-        f"SELECT {SESSION_COLUMNS}, {holder}, {latest.format('c.checkpoint_id')}, {latest.format('c.step')}, s.crc, "
-        f"s.settings_crc, {settings} "
+        f"SELECT {_is_shown(dialect)}, {SESSION_COLUMNS}, {holder}, {latest.format('c.checkpoint_id')}, "
+        f"{latest.format('c.step')}, s.crc, s.settings_crc, {settings} "
         f"FROM {dialect.schema}sessions s WHERE {sql.condition} ORDER BY {order} LIMIT {sql.bind(query.limit)}"
     ), sql.parameters
 
@@ -152,6 +157,11 @@ def _checkpoint_source(query: CheckpointQuery, sql: Statement) -> str:
     sql.where_set("c.step <= {}", query.max_step)
     sql.where_set("c.checkpoint_id < {}", query.before_id)
     return f"FROM {table} JOIN {dialect.schema}sessions s ON s.key = c.key"
+
+
+def _is_shown(dialect: Dialect) -> str:
+    """Whether a session has checkpoints and has not expired."""
+    return f"s.checkpoint_count > 0 AND {_is_alive(dialect)}"
 
 
 def _is_alive(dialect: Dialect) -> str:

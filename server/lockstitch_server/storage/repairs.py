@@ -7,7 +7,7 @@ from lockstitch_server.core.ids import session_key
 from lockstitch_server.core.records import SessionRow
 from lockstitch_server.core.session import Session
 from lockstitch_server.storage.columns import NO_SETTINGS, settings_checksum
-from lockstitch_server.storage.keeper import Keeper, session_of
+from lockstitch_server.storage.keeper import Keeper, session_of, split
 
 
 async def recount(keeper: Keeper, tenant: str, session_id: str) -> str:
@@ -25,6 +25,7 @@ async def recount(keeper: Keeper, tenant: str, session_id: str) -> str:
     row.stored_bytes = sum(len(each.record) for each in checkpoints) + sum(logs.values()) + writes
     row.last_log = max([row.last_log, *logs])
     row.revision = max([row.revision, *(each.revision for each in checkpoints)])
+    row.content = await keeper.content_of(checkpoints)
     session.changed()
     await keeper.put(session)
     return f"is counted again: {len(checkpoints)} checkpoints, {row.stored_bytes} bytes"
@@ -32,7 +33,7 @@ async def recount(keeper: Keeper, tenant: str, session_id: str) -> str:
 
 def _sound(now: int, columns: Sequence[Any], blank: SessionRow) -> Session:
     """What of a session's row passes its checksums."""
-    row, settings, (*_, crc, settings_crc) = SessionRow(*columns[:12]), columns[12:24], columns[24:]
+    row, settings, (*_, crc, settings_crc) = split(columns)
     if settings_checksum(row.key, settings) != settings_crc:
         settings = NO_SETTINGS
     return session_of(now, row if row.checksum() == crc else blank, settings)

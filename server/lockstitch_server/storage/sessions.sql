@@ -5,10 +5,7 @@ SELECT 1 FROM {schema}sessions WHERE key = :key {lock}
 
 -- name: details
 -- One row, whether there is such a session or not: the database's time is in it.
-SELECT {clock}, s.key, s.tenant, s.session_id, s.created_at, s.updated_at, s.revision, s.last_log, s.checkpoint_count,
-       s.stored_bytes, s.write_bytes, s.ttl, s.expire_at,
-       s.labels, s.lease_token, s.lease_holder, s.lease_acquired_at, s.lease_expire_at, s.lease_revision,
-       s.tombstone_until, s.keep_last, s.max_age, s.deletion_revision, s.deleted_revision, s.origin,
+SELECT {clock}, {session}, {settings},
        (SELECT c.checkpoint_id FROM {schema}checkpoints c WHERE c.key = s.key AND c.namespace = ''
         ORDER BY c.checkpoint_id DESC LIMIT 1),
        (SELECT c.step FROM {schema}checkpoints c WHERE c.key = s.key AND c.namespace = ''
@@ -18,8 +15,9 @@ FROM (SELECT 1) AS one LEFT JOIN {schema}sessions s ON s.key = :key
 
 -- name: insert_session
 INSERT INTO {schema}sessions (key, tenant, session_id, created_at, updated_at, updated_second, revision, last_log,
-                              checkpoint_count, stored_bytes, write_bytes, crc)
-VALUES (:key, :tenant, :session_id, :created_at, :updated_at, :updated_second, :revision, :last_log, 0, 0, 0, :crc)
+                              checkpoint_count, stored_bytes, write_bytes, content, crc)
+VALUES (:key, :tenant, :session_id, :created_at, :updated_at, :updated_second, :revision, :last_log, 0, 0, 0, :content,
+        :crc)
 ON CONFLICT DO NOTHING RETURNING 1
 
 -- name: update_session
@@ -27,7 +25,7 @@ UPDATE {schema}sessions
 SET tenant = :tenant, session_id = :session_id, created_at = :created_at, updated_at = :updated_at,
     updated_second = :updated_second, revision = :revision,
     last_log = :last_log, checkpoint_count = :checkpoint_count, stored_bytes = :stored_bytes,
-    write_bytes = :write_bytes, ttl = :ttl, expire_at = :expire_at, labels = :labels, lease_token = :lease_token,
+    write_bytes = :write_bytes, ttl = :ttl, expire_at = :expire_at, content = :content, labels = :labels, lease_token = :lease_token,
     lease_holder = :lease_holder, lease_acquired_at = :lease_acquired_at, lease_expire_at = :lease_expire_at,
     lease_revision = :lease_revision, tombstone_until = :tombstone_until, keep_last = :keep_last, max_age = :max_age,
     deletion_revision = :deletion_revision, deleted_revision = :deleted_revision, origin = :origin, crc = :crc,
@@ -152,16 +150,14 @@ WHERE tenant = :tenant AND session_id > :after AND checkpoint_count > 0 AND (exp
 ORDER BY session_id LIMIT CAST(:limit AS BIGINT)
 
 -- name: sessions_after
-SELECT s.expire_at <= {clock}, s.crc, s.settings_crc, s.key, s.tenant, s.session_id, s.created_at, s.updated_at,
-       s.revision, s.last_log, s.checkpoint_count, s.stored_bytes, s.write_bytes, s.ttl, s.expire_at, {settings}
+SELECT s.expire_at <= {clock}, s.crc, s.settings_crc, {session}, {settings}
 FROM {schema}sessions s WHERE s.key > :after ORDER BY s.key LIMIT CAST(:limit AS BIGINT)
 
 -- name: keys_after
 SELECT key FROM {schema}sessions WHERE key > :after ORDER BY key LIMIT CAST(:limit AS BIGINT)
 
 -- name: session_of_key
-SELECT s.expire_at <= {clock}, s.crc, s.settings_crc, s.key, s.tenant, s.session_id, s.created_at, s.updated_at,
-       s.revision, s.last_log, s.checkpoint_count, s.stored_bytes, s.write_bytes, s.ttl, s.expire_at, {settings}
+SELECT s.expire_at <= {clock}, s.crc, s.settings_crc, {session}, {settings}
 FROM {schema}sessions s WHERE s.key = :key
 
 -- name: stand

@@ -24,7 +24,7 @@ SECONDS = 3600.0
 CREATE_SCHEMA = f"CREATE SCHEMA IF NOT EXISTS {POSTGRES_SCHEMA};"
 RECORD_VERSION = f"""\
 INSERT INTO {VERSION} SELECT '{{head}}' WHERE NOT EXISTS (SELECT FROM {VERSION});
-UPDATE {VERSION} SET version_num = '{{head}}' WHERE version_num IN ({{known_before}});
+UPDATE {VERSION} SET version_num = '{{head}}' WHERE version_num = ANY (ARRAY[{{known_before}}]::varchar[]);
 COMMIT;
 """  # noqa: S608 - made of constants
 CREATE_VERSION = f"CREATE TABLE IF NOT EXISTS {VERSION} (version_num VARCHAR(32) NOT NULL);"
@@ -93,8 +93,8 @@ async def _version(connection: AnyConnection) -> str | None:
     return found
 
 
-async def check_version(name: str, connection: AnyConnection) -> None:
-    """Raises StoreError for a schema that is missing or behind. One that is ahead will do."""
+async def check_version(name: str, connection: AnyConnection) -> str:
+    """The version of the schema. Raises StoreError where it is missing or behind; one that is ahead will do."""
     found = await _version(connection)
     if found is None:
         raise StoreError(f"{name} has no Lockstitch schema; run `lockstitch migrate` with this store")
@@ -103,6 +103,7 @@ async def check_version(name: str, connection: AnyConnection) -> None:
             f"the schema of {name} is at version {found}, this server needs {head()}; "
             "run `lockstitch migrate` with this store"
         )
+    return found
 
 
 COLUMNS = """
@@ -125,8 +126,7 @@ WHERE NOT has_table_privilege(w.name, p.privilege)
 async def check_schema(name: str, rights: Sequence[str], connection: AnyConnection) -> None:
     """Raises StoreError for a database with which this server cannot work, or to which the role lacks some rights."""
     await check_encoding(name, connection)
-    await check_version(name, connection)
-    await _check_columns(name, connection, head())
+    await _check_columns(name, connection, await check_version(name, connection))
     if missing := await missing_rights(rights, connection):
         raise StoreError(f"the role of {name} lacks rights: {missing}; docs/storage.md lists the GRANTs it needs")
 

@@ -26,7 +26,8 @@ async def commit(
     now: the time that the changes were planned for, to be compared with the database's; None: it is the database's.
     """
     columns = [column for rows, width in _tables(basis, changes) for column in _columns(rows, width)]
-    ((holds, clock),) = await connection.fetch(SQL["apply"], *columns, now)
+    contents = [change.row.content for change in changes if not change.is_new]
+    ((holds, clock),) = await connection.fetch(SQL["apply"], *columns, now, contents)
     return holds, clock
 
 
@@ -83,7 +84,7 @@ def _segments(change: SessionChange) -> Iterator[tuple[Any, ...]]:
 
 
 def _session(row: SessionRow) -> tuple[Any, ...]:
-    _, _, *changing, _ = session_values(row)
+    _, _, *changing, _, _ = session_values(row)
     return (row.key, *changing)
 
 

@@ -31,6 +31,7 @@ from lockstitch_server.core.written import WriteSize
 from lockstitch_server.storage import listing
 from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.columns import (
+    SESSION,
     SETTINGS,
     listed_checkpoint,
     segments,
@@ -45,9 +46,8 @@ CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000"
 """The database's time in ns, now and not when the transaction began."""
 SMALL_WRITES = 64 * 1024
 """Pending writes are given along with their checkpoint up to so many bytes."""
-SESSION = """
-    s.key, s.tenant, s.session_id, s.created_at, s.updated_at, s.revision, s.last_log, s.checkpoint_count,
-    s.stored_bytes, s.write_bytes, s.ttl, s.expire_at,
+CURRENT_SESSION = """
+    {session_row},
     CASE WHEN s.lease_expire_at > {clock} THEN s.lease_token ELSE 0 END,
     CASE WHEN s.lease_expire_at > {clock} THEN s.lease_holder ELSE '' END,
     CASE WHEN s.expire_at = 0 AND s.tombstone_until > {clock} THEN s.tombstone_until ELSE 0 END, s.crc,
@@ -56,7 +56,8 @@ SESSION = """
 CLOCK_TOLERANCE = 1_000_000_000
 """How far, in ns, the time that a save was planned for may be from the clock when it is written."""
 WORDS = {
-    "{session}": SESSION,
+    "{session}": CURRENT_SESSION,
+    "{session_row}": ", ".join(f"s.{name}" for name in SESSION),
     "{settings}": ", ".join(SETTINGS),
     "{clock}": CLOCK,
     "{clock_tolerance}": str(CLOCK_TOLERANCE),
@@ -64,7 +65,7 @@ WORDS = {
     "{small_writes}": str(SMALL_WRITES),
 }
 SQL = load(__package__, "statements.sql", WORDS)
-SESSION_COLUMNS, CHECKPOINT_COLUMNS = 17, 8
+SESSION_COLUMNS, CHECKPOINT_COLUMNS = len(SESSION) + 5, 8
 
 GREATEST_ID = listing.MAX_ID_END
 """No id is greater."""
@@ -130,6 +131,9 @@ class PostgresCatalog:
 
     async def misplaced(self, sessions: Sequence[SessionName]) -> Collection[bytes]:
         return {row[0] for row in await self._connection.fetch(SQL["get_misplaced"], *zip(*sessions, strict=True))}
+
+    async def checkpoint_names(self, key: bytes) -> Sequence[tuple[str, str]]:
+        return [(row[0], row[1]) for row in await self._connection.fetch(SQL["get_names"], key)]
 
     async def checkpoint_counts(self, keys: Sequence[bytes]) -> Mapping[bytes, int]:
         return {row[0]: row[1] for row in await self._connection.fetch(SQL["count_checkpoints"], keys)}

@@ -112,7 +112,7 @@ CROSS JOIN LATERAL (
 ORDER BY w.number, s.start
 
 -- name: get_write_sizes
-SELECT w.number, t.task_id, t.task_index, substr(t.data, 1, {write_head}), octet_length(t.data)
+SELECT w.number, t.task_id, t.task_index, substr(t.data, 1, {write_head}), octet_length(t.data), t.crc
 FROM unnest($1::int[], $2::bytea[], $3::text[], $4::text[]) AS w(number, key, namespace, checkpoint_id)
 JOIN lockstitch.writes t ON t.key = w.key AND t.namespace = w.namespace AND t.checkpoint_id = w.checkpoint_id
 
@@ -131,10 +131,10 @@ CROSS JOIN LATERAL (
 
 -- name: put_sessions
 INSERT INTO lockstitch.sessions (key, tenant, session_id, created_at, updated_at, updated_second, revision, last_log,
-                                 checkpoint_count, stored_bytes, write_bytes, ttl, expire_at, crc)
+                                 checkpoint_count, stored_bytes, write_bytes, ttl, expire_at, content, crc)
 SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
                      $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[],
-                     $14::int[])
+                     $14::bytea[], $15::int[])
 -- Another may begin the same session now, and is met in either of the unique indexes.
 ON CONFLICT DO NOTHING
 
@@ -169,16 +169,16 @@ verdict AS MATERIALIZED (
 ),
 put_sessions AS (
     INSERT INTO lockstitch.sessions (key, created_at, updated_at, updated_second, revision, last_log, checkpoint_count,
-                                     stored_bytes, write_bytes, ttl, expire_at, tenant, session_id, crc)
+                                     stored_bytes, write_bytes, ttl, expire_at, content, tenant, session_id, crc)
     SELECT * FROM unnest($8::bytea[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[],
                          $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[],
-                         $45::text[], $46::text[], $47::int[]) n
+                         $49::bytea[], $45::text[], $46::text[], $47::int[]) n
     WHERE (SELECT holds FROM verdict)
     ON CONFLICT (key) DO UPDATE
     SET created_at = excluded.created_at, updated_at = excluded.updated_at, updated_second = excluded.updated_second,
         revision = excluded.revision, last_log = excluded.last_log, checkpoint_count = excluded.checkpoint_count,
         stored_bytes = excluded.stored_bytes, write_bytes = excluded.write_bytes, ttl = excluded.ttl,
-        expire_at = excluded.expire_at, crc = excluded.crc
+        expire_at = excluded.expire_at, content = excluded.content, crc = excluded.crc
 ),
 put_checkpoints AS (
     INSERT INTO lockstitch.checkpoints (key, namespace, checkpoint_id, tenant_hash, parent_id, step, revision, record,
@@ -216,6 +216,9 @@ SELECT w.key FROM unnest($1::bytea[], $2::text[], $3::text[]) AS w(key, tenant, 
 CROSS JOIN LATERAL (
     SELECT FROM lockstitch.sessions s
     WHERE s.tenant = w.tenant AND s.session_id = w.session_id AND s.key <> w.key LIMIT 1) found
+
+-- name: get_names
+SELECT namespace, checkpoint_id FROM lockstitch.checkpoints WHERE key = $1
 
 -- name: count_checkpoints
 SELECT w.key, c.found FROM unnest($1::bytea[]) AS w(key)

@@ -31,6 +31,7 @@ from lockstitch_server.core.records import (
 from lockstitch_server.core.written import WriteSize
 from lockstitch_server.storage import listing
 from lockstitch_server.storage.columns import (
+    SESSION,
     SETTINGS,
     listed_checkpoint,
     segments,
@@ -45,7 +46,12 @@ CLOCK = "(CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 10
 SQL = load(
     __package__,
     "statements.sql",
-    {"{clock}": CLOCK, "{write_head}": str(HEAD_BYTES), "{settings}": ", ".join(SETTINGS)},
+    {
+        "{clock}": CLOCK,
+        "{write_head}": str(HEAD_BYTES),
+        "{session}": ", ".join(SESSION),
+        "{settings}": ", ".join(SETTINGS),
+    },
 )
 
 host_clock = time.time_ns
@@ -119,6 +125,9 @@ class SqliteCatalog:
 
     async def misplaced(self, sessions: Sequence[SessionName]) -> Collection[bytes]:
         return {name[0] for name in sessions if self._connection.execute(SQL["get_misplaced"], name).fetchone()}
+
+    async def checkpoint_names(self, key: bytes) -> Sequence[tuple[str, str]]:
+        return self._connection.execute(SQL["get_names"], (key,)).fetchall()
 
     async def checkpoint_counts(self, keys: Sequence[bytes]) -> Mapping[bytes, int]:
         return {key: self._connection.execute(SQL["count_checkpoints"], (key,)).fetchone()[0] for key in keys}

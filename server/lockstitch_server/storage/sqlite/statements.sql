@@ -1,6 +1,5 @@
 -- name: get_session
-SELECT key, tenant, session_id, created_at, updated_at, revision, last_log, checkpoint_count, stored_bytes, write_bytes,
-       ttl, expire_at,
+SELECT {session},
        CASE WHEN lease_expire_at > {clock} THEN lease_token ELSE 0 END,
        CASE WHEN lease_expire_at > {clock} THEN lease_holder ELSE '' END,
        CASE WHEN expire_at = 0 AND tombstone_until > {clock} THEN tombstone_until ELSE 0 END, crc
@@ -16,13 +15,13 @@ WHERE s.revision = was.revision AND s.expire_at IS was.expire_at
 
 -- name: put_sessions
 INSERT INTO sessions (key, tenant, session_id, created_at, updated_at, updated_second, revision, last_log,
-                      checkpoint_count, stored_bytes, write_bytes, ttl, expire_at, crc)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                      checkpoint_count, stored_bytes, write_bytes, ttl, expire_at, content, crc)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (key) DO UPDATE
 SET created_at = excluded.created_at, updated_at = excluded.updated_at, updated_second = excluded.updated_second,
     revision = excluded.revision, last_log = excluded.last_log, checkpoint_count = excluded.checkpoint_count,
     stored_bytes = excluded.stored_bytes, write_bytes = excluded.write_bytes, ttl = excluded.ttl,
-    expire_at = excluded.expire_at, crc = excluded.crc
+    expire_at = excluded.expire_at, content = excluded.content, crc = excluded.crc
 
 -- name: wipe_checkpoints
 DELETE FROM checkpoints WHERE key = ?
@@ -139,7 +138,8 @@ WHERE segments.key = column1 AND segments.log = column2 AND segments.start = col
 INSERT INTO segments (key, log, start, size, data, crc) VALUES (?, ?, ?, ?, ?, ?)
 
 -- name: get_write_sizes
-SELECT task_id, task_index, substr(data, 1, {write_head}), length(data) FROM writes WHERE key = ? AND namespace = ? AND checkpoint_id = ?
+SELECT task_id, task_index, substr(data, 1, {write_head}), length(data), crc
+FROM writes WHERE key = ? AND namespace = ? AND checkpoint_id = ?
 
 -- name: get_writes
 SELECT key, namespace, checkpoint_id, task_id, task_index, task_path, channel, data, crc
@@ -158,6 +158,9 @@ DO UPDATE SET task_path = excluded.task_path, channel = excluded.channel, data =
 -- name: get_misplaced
 -- Key, tenant and id of a session: whether it stands under another key.
 SELECT 1 FROM sessions WHERE key <> ? AND tenant = ? AND session_id = ?
+
+-- name: get_names
+SELECT namespace, checkpoint_id FROM checkpoints WHERE key = ?
 
 -- name: count_checkpoints
 SELECT count(*) FROM checkpoints WHERE key = ?

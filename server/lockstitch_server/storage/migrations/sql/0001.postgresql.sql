@@ -14,7 +14,31 @@ CREATE TABLE IF NOT EXISTS lockstitch.sessions (
     write_bytes BIGINT NOT NULL,
     ttl BIGINT,
     expire_at BIGINT,
-    labels TEXT NOT NULL DEFAULT '{}'
+    -- Checksums of the newest content, by which a load notices rows that are missing: see core/content.py.
+    content BYTEA NOT NULL,
+    -- CRC-32 of the columns above.
+    crc INTEGER NOT NULL,
+    labels TEXT NOT NULL DEFAULT '{}',
+    -- The last fencing token that was issued.
+    lease_token BIGINT,
+    lease_holder TEXT,
+    lease_acquired_at BIGINT,
+    -- By the database's clock. NULL or 0: the lease was released.
+    lease_expire_at BIGINT,
+    -- The session's revision in which the lease last changed hands.
+    lease_revision BIGINT,
+    -- By the database's clock. Counts while the session is expired.
+    tombstone_until BIGINT,
+    -- The session's own retention. Both NULL: the server's.
+    keep_last BIGINT,
+    max_age BIGINT,
+    -- The revision of the last deletion of checkpoints, and the greatest revision in which a deleted one was saved.
+    deletion_revision BIGINT,
+    deleted_revision BIGINT,
+    -- Of a copy: a digest of the request, and the revision that the copy had then.
+    origin BYTEA,
+    -- CRC-32 of the columns from labels to origin. NULL: all are as in a new session.
+    settings_crc INTEGER
 ) WITH (fillfactor = 70);
 CREATE INDEX IF NOT EXISTS sessions_by_update ON lockstitch.sessions (tenant, updated_second);
 CREATE UNIQUE INDEX IF NOT EXISTS sessions_by_id ON lockstitch.sessions (tenant, session_id);
@@ -61,4 +85,12 @@ CREATE TABLE IF NOT EXISTS lockstitch.writes (
     channel TEXT COLLATE "C" NOT NULL,
     data BYTEA NOT NULL,
     PRIMARY KEY (key, namespace, checkpoint_id, task_id, task_index)
+);
+
+-- Work that one server does for all: its holder, the end of the holder's term, and the position reached.
+CREATE TABLE IF NOT EXISTS lockstitch.elections (
+    name TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    holder TEXT NOT NULL,
+    expire_at BIGINT NOT NULL,
+    position BYTEA NOT NULL
 );

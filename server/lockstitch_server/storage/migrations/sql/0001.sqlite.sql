@@ -13,7 +13,31 @@ CREATE TABLE sessions (
     write_bytes INTEGER NOT NULL,
     ttl INTEGER,
     expire_at INTEGER,
-    labels TEXT NOT NULL DEFAULT '{}'
+    -- Checksums of the newest content, by which a load notices rows that are missing: see core/content.py.
+    content BLOB NOT NULL,
+    -- CRC-32 of the columns above.
+    crc INTEGER NOT NULL,
+    labels TEXT NOT NULL DEFAULT '{}',
+    -- The last fencing token that was issued.
+    lease_token INTEGER,
+    lease_holder TEXT,
+    lease_acquired_at INTEGER,
+    -- By the database's clock. NULL or 0: the lease was released.
+    lease_expire_at INTEGER,
+    -- The session's revision in which the lease last changed hands.
+    lease_revision INTEGER,
+    -- By the database's clock. Counts while the session is expired.
+    tombstone_until INTEGER,
+    -- The session's own retention. Both NULL: the server's.
+    keep_last INTEGER,
+    max_age INTEGER,
+    -- The revision of the last deletion of checkpoints, and the greatest revision in which a deleted one was saved.
+    deletion_revision INTEGER,
+    deleted_revision INTEGER,
+    -- Of a copy: a digest of the request, and the revision that the copy had then.
+    origin BLOB,
+    -- CRC-32 of the columns from labels to origin. NULL: all are as in a new session.
+    settings_crc INTEGER
 );
 CREATE INDEX sessions_by_update ON sessions (tenant, updated_second);
 CREATE UNIQUE INDEX sessions_by_id ON sessions (tenant, session_id);
@@ -63,3 +87,11 @@ CREATE TABLE writes (
     data BLOB NOT NULL
 );
 CREATE UNIQUE INDEX writes_by_task ON writes (key, namespace, checkpoint_id, task_id, task_index);
+
+-- Work that one server does for all: its holder, the end of the holder's term, and the position reached.
+CREATE TABLE elections (
+    name TEXT NOT NULL PRIMARY KEY,
+    holder TEXT NOT NULL,
+    expire_at INTEGER NOT NULL,
+    position BLOB NOT NULL
+);

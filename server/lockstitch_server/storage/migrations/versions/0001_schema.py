@@ -1,4 +1,4 @@
-"""Sessions, checkpoints, segments, writes."""
+"""All tables."""
 
 from lockstitch_server.storage.migrations.steps import run
 
