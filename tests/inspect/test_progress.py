@@ -5,6 +5,7 @@ import operator
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
+import ormsgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ import lockstitch
 from lockstitch import ListedCheckpoint, View
 from lockstitch.adapters.langgraph import LockstitchSaver
 from lockstitch.inspect import STATUS_CHANNELS, Progress, Status, StatusKind, chat, progress, ran_needs_parent, status
-from lockstitch.v1.checkpoint_pb2 import Checkpoint
+from lockstitch.v1.checkpoint_pb2 import Checkpoint, PendingWrite, TypedBlob
 from lockstitch.v1.checkpoint_service_pb2 import SessionSummary
 from tests.support.server import LockstitchServer
 
@@ -112,6 +113,22 @@ def test_a_langgraph_thread(target: str, saver: LockstitchSaver, view: View, cha
     assert problem.node == "send"
     assert status(None, failed, 0).kind is StatusKind.FAILED
     assert "HTTP 500" in status(None, failed, 0).detail
+
+
+def test_a_node_that_fails_after_its_answer_waits_for_nobody(target: str, saver: LockstitchSaver) -> None:
+    def ask(state: MessagesState) -> Thread:
+        interrupt("Send it?")
+        raise ValueError("HTTP 500")
+
+    builder: Any = StateGraph(MessagesState)
+    builder.add_node("ask", ask)
+    builder.add_edge(START, "ask")
+    graph = builder.compile(checkpointer=saver)
+    graph.invoke({"messages": ["hi"]}, thread("answered"))
+    with pytest.raises(ValueError, match="HTTP 500"):
+        graph.invoke(Command(resume="yes"), thread("answered"))
+    found = status(None, steps(target, "answered", View.FULL, ())[0], 0)
+    assert (found.kind, "HTTP 500" in found.detail) == (StatusKind.FAILED, True)
 
 
 @pytest.mark.parametrize(("view", "channels"), LOADS)
@@ -242,3 +259,23 @@ def test_a_header_of_any_content(inner: Any) -> None:
     for one, parent in ((made, other), (other, made), (made, None)):
         progress(one, (), parent)
         progress(one, (), parent, channels=STATUS_CHANNELS)
+
+
+def test_a_question_that_is_made_to_be_expensive_is_not_read() -> None:
+    many = ormsgpack.packb([[]] * 1_000_000)
+    found = progress(Checkpoint(), [interrupt_write(many), error_write(many)])
+    assert [len(found.interrupts), len(found.problems)] == [0, 1]
+    assert "up to" in found.problems[0].message
+    asking = progress(Checkpoint(), [interrupt_write(many)])
+    assert len(asking.interrupts) == 1
+    assert asking.interrupts[0].question == ""
+    small = ormsgpack.packb(list(range(10_000)))
+    assert len(progress(Checkpoint(), [interrupt_write(small)]).interrupts) == 100
+
+
+def interrupt_write(data: bytes) -> PendingWrite:
+    return PendingWrite(task_id="t", index=-3, channel="__interrupt__", value=TypedBlob(type="msgpack", data=data))
+
+
+def error_write(data: bytes) -> PendingWrite:
+    return PendingWrite(task_id="t", index=-1, channel="__error__", value=TypedBlob(type="msgpack", data=data))

@@ -47,4 +47,9 @@ class ExplorerSettings:
     @property
     def has_identity(self) -> bool:
         """Whether the explorer shows credentials of its own to the server. Only visitors with the ticket use them."""
-        return bool(self.key or (self.credentials is not None and self.credentials.certificate is not None))
+        return bool(self.key) or self.has_certificate
+
+    @property
+    def has_certificate(self) -> bool:
+        """Whether the explorer can show a certificate of its own to the server."""
+        return self.credentials is not None and self.credentials.certificate is not None

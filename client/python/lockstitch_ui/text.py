@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 _KEPT = "\n\t"
-_REPLACED = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in _KEPT} | {0x7F: "\u2421"}
 _HIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -15,7 +14,7 @@ def visible(text: str) -> str:
     """A text whose control characters, bidi overrides and invisible characters can be seen. Line feeds and tabs stay.
 
     >>> visible("a\\x00b\\u202ec")
-    'a␀b⟨U+202E⟩c'
+    'a⟨U+0000⟩b⟨U+202E⟩c'
     """
     if text.isascii() and text.isprintable():
         return text
@@ -25,9 +24,6 @@ def visible(text: str) -> str:
 def _visible(character: str) -> str:
     if character.isprintable() or character in _KEPT:
         return character
-    replaced = _REPLACED.get(ord(character))
-    if replaced is not None:
-        return replaced
     if unicodedata.category(character) in _HIDDEN_CATEGORIES:
         return f"\u27e8U+{ord(character):04X}\u27e9"
     return character

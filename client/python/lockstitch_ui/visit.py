@@ -26,6 +26,17 @@ from lockstitch_ui.visitors import LoginAttempts, Visitors, new_visitor
 MAX_FORM_BYTES = 4 * 1024 * 1024
 MAX_FORM_FIELDS = 1000
 
+NOTICES = {
+    "fork": "This is the fork. The session that it was made from has not changed.",
+    "edit": "This is the fork with the edited value. The session that it was made from has not changed.",
+    "rewind": "Rewound. Checkpoints deleted: {count}.",
+    "prune": "Pruned. Checkpoints deleted: {count}.",
+    "label": "The labels have changed.",
+    "break-lease": "The lease is broken. Its holder can save no more.",
+    "delete": "Sessions deleted: {count}.",
+}
+"""What changes have done, by the names in the query. Only these texts are shown: anybody can make a link."""
+
 Handler = Callable[["Visit"], Awaitable[Response]]
 
 
@@ -81,6 +92,13 @@ class Visit:
     def allows_changes(self) -> bool:
         """Whether pages offer changes."""
         return self.settings.allow_changes
+
+    @property
+    def notice(self) -> str:
+        """What the last change did, which the query names; "" for nothing."""
+        count = self.query("count")
+        told = NOTICES.get(self.query("done"), "")
+        return told.format(count=count if count.isdecimal() and len(count) < 20 else "some")
 
     @property
     def address(self) -> str:
@@ -155,11 +173,11 @@ def page(path: str, handler: Handler) -> Route:
     return Route(path, _endpoint(handler), methods=["GET"])
 
 
-def action(path: str, handler: Handler) -> Route:
-    """What a form is sent to. Its token is checked before `handler` runs."""
+def action(path: str, handler: Handler, limit: int = MAX_FORM_BYTES) -> Route:
+    """What a form of at most `limit` bytes is sent to. Its token is checked before `handler` runs."""
 
     async def checked(visit: Visit) -> Response:
-        await visit.form()
+        await visit.form(limit)
         return await handler(visit)
 
     return Route(path, _endpoint(checked), methods=["POST"])

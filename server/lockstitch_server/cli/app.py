@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lockstitch_server.cli import bring, keys, look, operate, session, upkeep
+from lockstitch_server.cli import bring, explorer, keys, look, operate, session, upkeep
 from lockstitch_server.cli.variables import warn_of_mistyped
 
 app = typer.Typer(
@@ -39,7 +39,7 @@ def lockstitch(
 _PANELS: dict[str, list[Callable[..., None]]] = {
     "Run a server": [operate.serve, operate.migrate, operate.config, operate.health],
     "Keep a store": [upkeep.check, upkeep.backup, upkeep.export],
-    "Look at what it keeps": [look.sessions, look.checkpoints, look.show, look.diff],
+    "Look at what it keeps": [explorer.ui, look.sessions, look.checkpoints, look.show, look.diff],
 }
 for panel, commands in _PANELS.items():
     for command in commands:

@@ -7,7 +7,7 @@ import typer
 DEFAULT_TARGET = "127.0.0.1:50051"
 
 TARGET = typer.Option(
-    "--target", envvar="LOCKSTITCH_TARGET", metavar="ADDRESS", help="The server: host:port or unix:path."
+    "--target", "--server", envvar="LOCKSTITCH_TARGET", metavar="ADDRESS", help="The server: host:port or unix:path."
 )
 Timeout = Annotated[
     float, typer.Option("--timeout", min=0.001, metavar="SECONDS", help="How long to wait for an answer.")

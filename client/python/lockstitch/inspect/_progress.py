@@ -21,6 +21,11 @@ _INTERRUPT, _ERROR = "__interrupt__", "__error__"
 _PULL = "~__pregel_pull, "
 _ENDS = {"__start__": START, "__end__": END}
 
+MAX_FOUND = 100
+"""Further questions, and further errors, of a checkpoint are not read."""
+MAX_VALUE_BYTES = 64 * 1024
+"""Larger questions and errors are not decoded: a status must be cheap whatever somebody has stored."""
+
 STATUS_CHANNELS = ("errors", f"custom/{_TASKS}")
 """What `progress` needs of a state: load these channels to derive a status without loading messages."""
 
@@ -95,10 +100,12 @@ def progress(
     """
     writes = sorted(pending_writes, key=lambda write: (write.task_path, write.task_id, write.index))
     done = {write.task_id for write in writes if write.index >= 0}
-    # A task that has gone on after the answer has written its results; until then its question stands.
-    asking = [write for write in writes if write.channel == _INTERRUPT and write.task_id not in done]
-    interrupts = [found for write in asking for found in _interrupts(write)]
-    problems = [_problem(write) for write in writes if write.channel == _ERROR] or _last_error(checkpoint)
+    # A task that has gone on after the answer has written its results or its error; until then its question stands.
+    gone_on = done | {write.task_id for write in writes if write.channel == _ERROR}
+    asking = [write for write in writes if write.channel == _INTERRUPT and write.task_id not in gone_on]
+    interrupts = [found for write in asking[:MAX_FOUND] for found in _interrupts(write)]
+    failed = [write for write in writes if write.channel == _ERROR]
+    problems = [_problem(write) for write in failed[:MAX_FOUND]] or _last_error(checkpoint)
     graph = _langgraph(checkpoint)
     if graph is None:
         ran, following = names(checkpoint.ran_nodes), names(checkpoint.frontier)
@@ -213,8 +220,8 @@ def _of(value: object, name: str) -> object:
 
 
 def _interrupts(write: PendingWrite) -> list[Interrupt]:
-    value = decode(write.value).value
-    items = value if isinstance(value, list | tuple) else [value]
+    value = decode(write.value, max_bytes=MAX_VALUE_BYTES).value
+    items = value[:MAX_FOUND] if isinstance(value, list | tuple) else [value]
     node = node_of(write)
     return [
         Interrupt(item.field("value"), str(item.field("id") or ""), node)
@@ -225,8 +232,10 @@ def _interrupts(write: PendingWrite) -> list[Interrupt]:
 
 
 def _problem(write: PendingWrite) -> Problem:
-    found = decode(write.value).value
-    return Problem(found if isinstance(found, str) else repr(found), node_of(write))
+    found = decode(write.value, max_bytes=MAX_VALUE_BYTES)
+    if found.problem:
+        return Problem(f"an error that cannot be read: {found.problem}", node_of(write))
+    return Problem(found.value if isinstance(found.value, str) else repr(found.value), node_of(write))
 
 
 def _last_error(checkpoint: Checkpoint) -> list[Problem]:

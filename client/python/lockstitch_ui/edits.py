@@ -1,0 +1,146 @@
+"""Values of a checkpoint that can be edited as text, and the checkpoint with an edited value."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lockstitch import Checkpoint, TypedBlob
+from lockstitch.inspect import Encoding, decode
+
+EXTRA, CUSTOM, MESSAGES = "extra/", "custom/", "messages"
+MAX_EDITED_BYTES = 1024 * 1024
+
+
+class EditInvalid(ValueError):
+    """The value cannot be edited, or not to this. The message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value is. channel: "extra/<key>", "custom/<name>" or "messages". item: the index in a list; -1: none."""
+
+    channel: str
+    item: int = -1
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.channel} [{self.item}]" if self.item >= 0 else self.channel
+
+
+@dataclass(frozen=True, slots=True)
+class Editable:
+    """A value as text. encoding: what the text is: "json" or "text"."""
+
+    text: str
+    encoding: Encoding
+
+
+def read(checkpoint: Checkpoint, place: Place) -> Editable:
+    """The value at a place. Raises EditInvalid."""
+    state = checkpoint.state
+    if place.channel == MESSAGES:
+        return Editable(_item(state.messages.items, place).content, Encoding.TEXT)
+    if place.channel.startswith(EXTRA):
+        key = place.channel.removeprefix(EXTRA)
+        if key not in state.extra.entries:
+            raise EditInvalid(f'There is no extra "{key}" in this checkpoint.')
+        return Editable(_pretty(state.extra.entries[key]), Encoding.JSON)
+    return _readable(_blob(checkpoint, place))
+
+
+def edited(checkpoint: Checkpoint, place: Place, text: str) -> Checkpoint:
+    """A copy of a checkpoint with another value at a place. Raises EditInvalid."""
+    if len(text.encode()) > MAX_EDITED_BYTES:
+        raise EditInvalid(f"The value has more than {MAX_EDITED_BYTES} bytes; change it by a program instead.")
+    read(checkpoint, place)
+    changed = Checkpoint()
+    changed.CopyFrom(checkpoint)
+    if place.channel == MESSAGES:
+        changed.state.messages.items[place.item].content = text
+    elif place.channel.startswith(EXTRA):
+        changed.state.extra.entries[place.channel.removeprefix(EXTRA)] = json.dumps(_parsed(text), ensure_ascii=False)
+    else:
+        blob = _blob(changed, place)
+        blob.data = _encoded(blob, text)
+    return changed
+
+
+def _blob(checkpoint: Checkpoint, place: Place) -> TypedBlob:
+    name = place.channel.removeprefix(CUSTOM)
+    if not place.channel.startswith(CUSTOM) or name not in checkpoint.state.custom:
+        raise EditInvalid(f'There is no channel "{place.channel}" in this checkpoint.')
+    channel = checkpoint.state.custom[name]
+    kind = channel.WhichOneof("value")
+    if kind == "list":
+        return _item(channel.list.items, place)
+    if kind != "blob" or place.item >= 0:
+        raise EditInvalid(f'The channel "{name}" has no such value.')
+    return channel.blob
+
+
+def _item(items: Sequence[Any], place: Place) -> Any:
+    if not 0 <= place.item < len(items):
+        raise EditInvalid(f'"{place.channel}" is a list of {len(items)}: choose one of its items.')
+    return items[place.item]
+
+
+def _readable(blob: TypedBlob) -> Editable:
+    found = decode(blob)
+    if found.problem or found.encoding not in (Encoding.JSON, Encoding.TEXT, Encoding.MSGPACK, Encoding.NULL):
+        raise EditInvalid(f'A value of type "{blob.type}" cannot be edited as text. {found.problem}'.strip())
+    if found.encoding is Encoding.TEXT:
+        return Editable(found.value, Encoding.TEXT)
+    if found.encoding is Encoding.JSON:
+        return Editable(_pretty(blob.data.decode()), Encoding.JSON)
+    if found.encoding is not Encoding.MSGPACK or not _is_plain(found.value):
+        raise EditInvalid(
+            "The value has objects of a program in it, which only that program can make. Change it by the program, "
+            "such as with LangGraph's update_state."
+        )
+    return Editable(json.dumps(found.value, ensure_ascii=False, indent=2), Encoding.JSON)
+
+
+def _encoded(blob: TypedBlob, text: str) -> bytes:
+    found = decode(blob)
+    if found.encoding is Encoding.TEXT:
+        return text.encode()
+    value = _parsed(text)
+    if found.encoding is Encoding.JSON:
+        return json.dumps(value, ensure_ascii=False).encode()
+    import ormsgpack
+
+    try:
+        return ormsgpack.packb(value)
+    except (TypeError, ValueError) as error:
+        raise EditInvalid(f"MessagePack cannot hold the value: {error}") from None
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise EditInvalid(f"The text is not JSON: {error}") from None
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _pretty(text: str) -> str:
+    """JSON text over several lines, where that keeps every number as it is."""
+    try:
+        value = json.loads(text)
+        shown = json.dumps(value, ensure_ascii=False, indent=2)
+    except (ValueError, RecursionError):
+        return text
+    return shown if json.loads(shown) == value and "." not in text and "e" not in text.lower() else text
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, str | bool | int | float)

@@ -1,0 +1,1 @@
+"""The session explorer, over real servers and in a real browser."""
