@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from lockstitch_server.core import checksum, words
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.packing import (
-    FIRST_MARK,
     MARK,
     SMALLEST,
     PackingError,
@@ -24,7 +23,7 @@ from lockstitch_server.records.v1.record_pb2 import Part
 from lockstitch_server.storage.columns import segments
 
 rows = st.binary(max_size=600) | st.builds(bytes.__mul__, st.binary(max_size=40), st.integers(0, 500))
-records = st.binary(max_size=600).filter(lambda data: not data.startswith((FIRST_MARK, MARK)))
+records = st.binary(max_size=600).filter(lambda data: not data.startswith(MARK))
 
 KEY = bytes(range(16))
 
@@ -45,34 +44,22 @@ def test_repeated_names_are_made_smaller() -> None:
     assert len(pack(record)) < len(record) / 5
 
 
-@pytest.mark.parametrize("mark", [FIRST_MARK, MARK])
-def test_damage_is_noticed(mark: bytes) -> None:
+def test_damage_is_noticed() -> None:
     with pytest.raises(PackingError):
-        unpack(mark + b"\xff not compressed")
+        unpack(MARK + b"\xff not compressed")
 
 
-def test_the_words_never_change() -> None:
-    """They are part of the format: with others, nothing stored before could be read."""
-    assert (len(words.FIRST), zlib.crc32(words.FIRST)) == FIRST_AS_RELEASED
-    assert (len(words.SECOND), zlib.crc32(words.SECOND)) == SECOND_AS_RELEASED
+def test_the_dictionary_never_changes() -> None:
+    """It is part of the format: with another one, nothing stored before could be read."""
+    assert (len(words.DICTIONARY), zlib.crc32(words.DICTIONARY)) == (1747, 1347412838)
 
 
-FIRST_AS_RELEASED = (180, 49556461)
-SECOND_AS_RELEASED = (1747, 1347412838)
-
-
-def test_a_record_that_was_packed_with_the_first_words_is_unpacked() -> None:
-    record = b"\n\x1b\n\n\n\x05extra\x10\x01\n\r\n\x08messages\x10\x01" * 10
-    assert unpack(FIRST_MARK + FIRST_PACKED) == record
-
-
-def test_a_row_that_was_packed_without_words_is_unpacked() -> None:
+def test_a_row_that_was_packed_without_the_dictionary_is_unpacked() -> None:
     data = b"What is a lockstitch? It does not unravel when one t" * 100
-    assert unpack_row(PACKED_WITHOUT_WORDS, len(data)) == data
+    assert unpack_row(PACKED_WITHOUT_DICTIONARY, len(data)) == data
 
 
-FIRST_PACKED = bytes.fromhex("600e005d0000080a0200701f0a3e1b5f01")
-PACKED_WITHOUT_WORDS = bytes.fromhex(
+PACKED_WITHOUT_DICTIONARY = bytes.fromhex(
     "0018ed01004403576861742069732061206c6f636b7374697463683f20497420646f6573206e6f7420756e726176656c207768656e206f6e65207401009441b75750"
 )
 

@@ -14,7 +14,7 @@ NS_PER_SECOND = 1_000_000_000
 _SEPARATOR = "\x1f"
 """Between the two parts of a holder where it is stored. Neither part may have control characters."""
 DELETED = 0
-"""The expiry of a session that was deleted: servers older than tombstones take it for one whose time is over."""
+"""The expiry of a session that was deleted: its time is over."""
 
 
 class Holder(NamedTuple):

@@ -1,6 +1,6 @@
 """Bytes made smaller before they are stored.
 
-Records share many words, which a dictionary holds, and so do rows of logs; these are text more often than not.
+Records share much text, which a dictionary holds, and so do rows of logs, most of which are text.
 """
 
 import threading
@@ -12,16 +12,14 @@ from lockstitch_server.core import words
 
 SMALLEST = 128
 """Smaller records are kept as they are."""
-FIRST_MARK = b"\0"
-"""Begins a record that was packed with the first words; no protobuf message begins so."""
 MARK = b"\1"
-"""Begins what is packed with the second words: no protobuf message begins so, nor a row that was packed without."""
+"""Begins what is packed with the dictionary: no protobuf message begins so, nor a row that is packed without it."""
 RECORD_LEVEL, ROW_LEVEL = 3, 1
 """What is beyond takes more time, and little less room."""
 OWN_SIZE = 0b1110_0000
 """Bits in the first byte of a frame that tells its size itself, as no packed row does."""
 LARGE_ROW = 4096
-"""A row of so many bytes is packed without words: it has its own. Older servers packed all rows so."""
+"""A row of this many bytes or more is packed without the dictionary: it repeats enough text of its own."""
 LARGEST_ROW = 2**24
 """More than any row of a log has."""
 
@@ -35,18 +33,14 @@ class _Codec(threading.local):
 
     def __init__(self) -> None:
         plain = zstandard.FORMAT_ZSTD1_MAGICLESS
-        first, second = (
-            zstandard.ZstdCompressionDict(text, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
-            for text in (words.FIRST, words.SECOND)
-        )
+        dictionary = zstandard.ZstdCompressionDict(words.DICTIONARY, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
         self.pack_record = zstandard.ZstdCompressor(
-            dict_data=second, compression_params=_parameters(RECORD_LEVEL, write_content_size=True)
+            dict_data=dictionary, compression_params=_parameters(RECORD_LEVEL, write_content_size=True)
         ).compress
         row = _parameters(ROW_LEVEL, write_content_size=False)
-        self.pack_row = zstandard.ZstdCompressor(dict_data=second, compression_params=row).compress
+        self.pack_row = zstandard.ZstdCompressor(dict_data=dictionary, compression_params=row).compress
         self.pack_large_row = zstandard.ZstdCompressor(compression_params=row).compress
-        self.unpack = zstandard.ZstdDecompressor(dict_data=second, format=plain).decompress
-        self.unpack_first_record = zstandard.ZstdDecompressor(dict_data=first, format=plain).decompress
+        self.unpack = zstandard.ZstdDecompressor(dict_data=dictionary, format=plain).decompress
         self.unpack_large_row = zstandard.ZstdDecompressor(format=plain).decompress
 
 
@@ -75,8 +69,6 @@ def unpack(stored: bytes) -> bytes:
     """The record that was packed. Raises PackingError."""
     if stored.startswith(MARK):
         return _unpacked(_codec.unpack, stored[len(MARK) :])
-    if stored.startswith(FIRST_MARK):
-        return _unpacked(_codec.unpack_first_record, stored[len(FIRST_MARK) :])
     return stored
 
 

@@ -2,7 +2,8 @@
 
 What a task has written at once, and is small and stays, makes one row. Its columns are those of the first write; its
 bytes begin with a mark, how many writes it has, and their indices and sizes, which are looked at alone where only sizes
-count. Rows without the mark hold one message as it is: older servers wrote those.
+count. A row without the mark holds one message as it came: its fields
+are in an order of their own.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

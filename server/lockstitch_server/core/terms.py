@@ -16,7 +16,7 @@ from lockstitch_server.core.records import CheckpointRow
 
 Fact = tuple[str, str, str]
 
-STEP, STEPS = "step", "steps"
+STEPS = "steps"
 STEPS_AT_ONCE = 64
 """So many steps have one term: an index holds what comes often in much less room."""
 
@@ -45,11 +45,6 @@ def metadata(name: str, text: str) -> Fact:
 def odd_steps(namespace: str, step: int) -> Fact:
     """The fact that a checkpoint has this step, or one close by, which its id does not tell."""
     return (STEPS, namespace, str(step // STEPS_AT_ONCE))
-
-
-def odd_step(namespace: str, step: int) -> Fact:
-    """The same of this step alone, as older servers have noted it."""
-    return (STEP, namespace, str(step))
 
 
 def term(scope: bytes, fact: Fact) -> int:
@@ -119,16 +114,6 @@ def stored_terms(tenant: str, row: CheckpointRow) -> tuple[int, ...]:
     checkpoint = Checkpoint.FromString(row.decoded().header)
     checkpoint.namespace, checkpoint.checkpoint_id, checkpoint.step = row.namespace, row.checkpoint_id, row.step
     return terms(tenant, row.key, checkpoint, row.checkpoint_id)
-
-
-def steps_term(row: CheckpointRow) -> int:
-    """The term of a step that the checkpoint's id does not tell."""
-    return term(row.key, odd_steps(row.namespace, row.step))
-
-
-def former_terms(row: CheckpointRow) -> tuple[int, ...]:
-    """What an older server may have stored beside these."""
-    return (term(row.key, odd_step(row.namespace, row.step)),)
 
 
 def canonical_json(text: str) -> str:

@@ -1,15 +1,14 @@
-"""Preset dictionaries of zstd: what stored bytes are likely to hold. Part of the format: none of them may ever change.
+"""The preset dictionary of zstd: text that stored bytes are likely to hold. Part of the format: it may never change.
 
-What is likelier stands further back, where zstd names it with fewer bits.
+Likelier text stands further back, where zstd refers to it with fewer bits. A new dictionary gets a mark of its own.
 """
 
-FIRST = (
+_COMMON = (
     b"checkpoint_idscheduler__start____end__branch:to:stepsourceloopinputparentstask"
     b'Custom("")\x12\x1b\n\n\n\x05extra\x10\x01\n\r\n\x08messages\x10\x01'
     b"R\x0c\x08\xf4\xe5\xcf\xaa\x06\x10Z\x07\x12\x05j\x08messagesj\x05extraj\x06errors"
     b"\x12;\x12\x03\x08\x01\x1a\x03\x08\x01*\x1a\x08\x01\x18\x01 *\x10*\x13\x08\x03\x12\n2\x03"
 )
-"""What records have been packed with; none are any more."""
 
 _TOOLS_AND_MODELS = (
     b'\xa9Interrupt\xa5value\xb0langgraph.types\xa4Send\xa7Command{"role":"user","content":"assistantsystem'
@@ -43,5 +42,5 @@ _MESSAGES = (
     b"\x89\xa7content\xda\x02\xb1additional_kwargs\x80\xb1response_metadata\x80\xa4type\xa2ai"
     b"\xa4name\xc0\xa2id\xd9$\xaatool_calls\x90\xb2invalid_tool_calls\x90\xaeusage_metadata\xc0\xb3model_validate_json"
 )
-SECOND = FIRST + _TOOLS_AND_MODELS + _NAMES + _RECORD + _MESSAGES
-"""The same, and what LangGraph's checkpoints, pending writes and messages say in other words than their users'."""
+DICTIONARY = _COMMON + _TOOLS_AND_MODELS + _NAMES + _RECORD + _MESSAGES
+"""Names of nodes and channels, and the fixed text of LangGraph's checkpoints, pending writes and messages."""

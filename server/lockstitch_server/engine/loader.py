@@ -1,7 +1,7 @@
 """The read path: loads that wait share a trip to the database."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from operator import attrgetter
@@ -34,7 +34,6 @@ from lockstitch_server.storage.store import Store
 MANY = 16
 MOST_NAMES = 1000
 """Checkpoints of a session whose names are compared with those that were saved, where one is not found."""
-ODD = (terms.odd_steps, terms.odd_step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,16 +217,16 @@ def _answers(
 
 async def _with_odd_ones(query: LoadQuery, found: Found, catalog: Catalog) -> Found:
     """The greatest of all checkpoints of a step, those among them whose ids do not tell their step."""
-    candidates = [found.checkpoint, *[await _odd(query, fact, catalog) for fact in ODD]]
+    candidates = [found.checkpoint, await _odd(query, catalog)]
     matching = [row for row in candidates if row is not None and row.step == query.value]
     greatest = max(matching, key=lambda row: row.checkpoint_id.encode(), default=None)
     return found if greatest is found.checkpoint else Found(found.session, greatest, None)
 
 
-async def _odd(query: LoadQuery, fact: Callable[[str, int], terms.Fact], catalog: Catalog) -> CheckpointRow | None:
-    """The greatest checkpoint of a step among those whose ids do not tell their step, as this fact does."""
+async def _odd(query: LoadQuery, catalog: Catalog) -> CheckpointRow | None:
+    """The greatest checkpoint of a step among those whose ids do not tell their step."""
     assert isinstance(query.value, int)
-    term = terms.term(query.key, fact(query.namespace, query.value))
+    term = terms.term(query.key, terms.odd_steps(query.namespace, query.value))
     found = await catalog.list_checkpoints(
         CheckpointQuery(query.tenant, 1, query.key, query.namespace, query.value, query.value, [term], rare=True)
     )

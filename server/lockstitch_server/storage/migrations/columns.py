@@ -1,6 +1,7 @@
 """The columns that the schema has by its steps, and how those of a database differ from them.
 
-Steps can be numbered alike and yet not be the same: early servers made tables of other columns under version 0001.
+Versions can be numbered alike and yet not be the same: servers before the first release made tables of other columns
+under these numbers.
 """
 
 import re

@@ -7,7 +7,7 @@ from lockstitch_server.core.ids import tenant_hash
 from lockstitch_server.core.parts import damaged
 from lockstitch_server.core.reading import Catalog
 from lockstitch_server.core.records import CheckpointRow, SessionChange
-from lockstitch_server.core.terms import former_terms, steps_term, stored_terms
+from lockstitch_server.core.terms import stored_terms
 from lockstitch_server.storage import keeper
 from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.keeper import DatabaseFault
@@ -85,7 +85,4 @@ def _name(row: CheckpointRow) -> tuple[bytes, str, str]:
 
 
 def _is_found(tenant: str, row: CheckpointRow, found_hash: int, terms: frozenset[int]) -> bool:
-    missing = {*stored_terms(tenant, row)} - terms
-    if terms.intersection(former_terms(row)):
-        missing.discard(steps_term(row))
-    return not missing and found_hash == tenant_hash(tenant)
+    return terms.issuperset(stored_terms(tenant, row)) and found_hash == tenant_hash(tenant)

@@ -13,7 +13,7 @@ from typing import Any
 
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.records import Basis, CheckpointRow, SessionChange
-from lockstitch_server.core.terms import former_terms, stored_terms
+from lockstitch_server.core.terms import stored_terms
 from lockstitch_server.storage.columns import (
     checkpoint_values,
     grown_rows,
@@ -96,7 +96,7 @@ def delete_terms(connection: sqlite3.Connection, tenant: str, name: tuple[bytes,
 
 def _delete_terms(connection: sqlite3.Connection, tenant: str, number: int, row: CheckpointRow) -> None:
     try:
-        terms = {*stored_terms(tenant, row), *former_terms(row)}
+        terms = stored_terms(tenant, row)
     except Failure:  # damaged: what it was found by is not known, and all terms have to be looked through
         connection.execute(SQL["delete_terms"], (number,))
         return

@@ -8,7 +8,7 @@ from lockstitch_server.core.ids import tenant_hash
 from lockstitch_server.core.parts import damaged
 from lockstitch_server.core.reading import Catalog
 from lockstitch_server.core.records import CheckpointRow, SessionChange
-from lockstitch_server.core.terms import former_terms, steps_term, stored_terms
+from lockstitch_server.core.terms import stored_terms
 from lockstitch_server.storage import keeper
 from lockstitch_server.storage.keeper import DatabaseFault
 from lockstitch_server.storage.sqlite.apply import apply, delete_terms
@@ -73,10 +73,9 @@ class SqliteExecutor:
 
     def _is_found(self, tenant: str, row: CheckpointRow) -> bool:
         number, found_hash = self._number(row)
-        missing = {term for term in stored_terms(tenant, row) if not self._has_term(term, number)}
-        if missing and any(self._has_term(term, number) for term in former_terms(row)):
-            missing.discard(steps_term(row))
-        return not missing and found_hash == tenant_hash(tenant)
+        return all(self._has_term(term, number) for term in stored_terms(tenant, row)) and found_hash == tenant_hash(
+            tenant
+        )
 
     def _has_term(self, term: int, number: int) -> bool:
         return self._connection.execute(STATEMENTS["has_term"], (term, number)).fetchone() is not None
