@@ -1,4 +1,4 @@
-"""The page: what was measured, how, and what came of it."""
+"""The page docs/benchmarks.md: results and method."""
 
 from pathlib import Path
 
@@ -10,82 +10,86 @@ from benchmarks.results import Results
 PAGE, DIRECTORY, RAW = "benchmarks.md", "benchmarks", "results.json"
 
 INTRODUCTION = """\
-`make bench` has written this page: one command, one run, everything side by side. Every repeat starts all servers
-afresh, and goes through all settings; in each of them everybody is measured in turn, so that whatever else the machine
-does hits all alike. Figures are medians of the repeats; ratios are taken within a repeat. The raw figures are in
-[results.json](benchmarks/results.json)."""
+`make bench` wrote this page in one run. Each repeat starts all servers again and visits all settings. In each
+setting, all contestants are measured in turn, so that other load on the machine affects all of them. Figures are
+medians of the repeats; ratios are computed within a repeat. [results.json](benchmarks/results.json) has the raw
+figures."""
 
 SAVES = """\
-Every one of the requests in flight belongs to a session, which saves its next step when the last one is acknowledged.
-The states are all new at every step (random hexadecimal digits in four messages): nothing can be saved by comparing
-them. *Unary* is a `Save` a call, over four connections; *stream* is `SaveStream`, all saves on four streams of one
-connection, and *batches* the same with everything that is to be sent on a stream at one moment in one message. The
-empty gRPC server is `grpc.aio` with a handler that answers at once: no server on it can do more.
-LangGraph's savers work in the process of the graph, so theirs is the time of a method call, without a network; `load`
-is their own CPU. All of etcd's and Redis' sessions are keys, whose value is the state, put again and again.
+Each request in flight belongs to a session. The session saves its next step when the previous one is acknowledged.
+Every state is completely new (random hexadecimal digits in four messages), so comparing states saves nothing.
 
-The last columns are the CPU a save takes, in microseconds, with 64 in flight."""
+- *Unary* is one `Save` a call, over four connections.
+- *Stream* is `SaveStream`: all saves on four streams of one connection.
+- *Batches* is a stream on which all saves that are due at one moment share a message.
+- The empty gRPC server is `grpc.aio` with a handler that responds at once. No server on `grpc.aio` can do more.
+- LangGraph's savers run in the process of the graph. Their times are those of a method call without a network, and
+  `load` is their own CPU.
+- etcd and Redis have one key for each session. Its value is the state, and each save is a put.
+
+The last columns are microseconds of CPU a save, with 64 in flight."""
 
 CLIENT = """\
-`lockstitch.AsyncClient().save(checkpoint)` as it comes, 64 tasks with a session each, against `aput` of the savers.
-Here the state changes as an agent's does: every step appends a message of 100 B and changes a small extra entry; when
-the state has grown from 80% to 120% of its nominal size it is condensed, and starts anew. The client finds out by
-itself what has changed. The savers take the whole state every time. Own CPU is that of the process which saves: the
-client, or the saver with all it does."""
+`lockstitch.AsyncClient().save(checkpoint)` with defaults, 64 tasks with a session each, against `aput` of the savers.
+The state changes as that of an agent does: every step appends a message of 100 B and changes a small extra entry.
+When the state has grown from 80% to 120% of its nominal size, it starts again at 80%. The client finds by itself what
+has changed. The savers store the whole state every time. Own CPU is that of the saving process: the client or the
+saver."""
 
 LOADS = """\
 `LoadLatest` of sessions with one step of 2 KB (256 of them), and with 1,000 turns of 1.1 KB (8 of them, 1.1 MB each).
-*Unary* takes the answer as bytes; the Python client and the savers (`aget_tuple`) make objects of it."""
+*Unary* receives the response as bytes. The Python client and the savers (`aget_tuple`) create objects from it."""
 
 GROWTH = """\
-One session, whose every turn appends a message of 1.1 KB. The messages are pseudo-English: words of a made-up
-vocabulary of 5,000, drawn as often as in natural language, the same for all. *Stored* is what the store takes, an empty
-store included: SQLite's file after a WAL checkpoint; in Postgres, which is never vacuumed here, all tables, indexes and
+One session. Every turn appends a message of 1.1 KB in pseudo-English: words of a made-up vocabulary of 5,000, with
+the frequencies of natural language, the same for all contestants. *Stored* is the size of the store, an empty store
+included: SQLite's file after a WAL checkpoint; on Postgres, which is never vacuumed here, all tables, indexes and
 TOAST of the schema. Saves are the median of the last ten, loads of twenty, one at a time. The savers store the whole
-state at every turn: at 5,000 turns that would be 14 GB, so they stop at 1,000."""
+state at every turn. 5,000 turns would take 14 GB, so they stop at 1,000."""
 
 GRAPH = """\
-The same graph on every saver: a question and an answer of 550 B each a turn, in one thread, with LangGraph's defaults.
-*Stored* is as above, and *empty* what the same store takes before, which the goal does not count; *payload* are the
-messages as the serializer dumps them. Every turn makes three checkpoints, and pending writes that hold its messages
-again. Then 64 threads that save (`aput`) as in the table of the Python client."""
+The same graph on every saver: a question and an answer of 550 B each a turn, in one thread, with LangGraph's
+defaults. *Stored* is as above. *Empty* is the size of the empty store, which the goal does not count. *Payload* is
+the size of the serialized messages. Every turn creates three checkpoints, and pending writes that contain its
+messages again. The last column has 64 threads that save (`aput`) as in the table of the Python client."""
 
 SESSIONS = """\
-Small sessions (200 B), saved on one stream. Memory is the resident size of the server, which has served 20,000 saves
-before the first figure and as many before each that follows."""
+Small sessions (200 B), saved on one stream. Memory is the resident size of the server. The server has served 20,000
+saves before the first figure and as many before each later one."""
 
 WORKERS = """\
-`lockstitch serve --workers 2` against one process, over 16 connections. The load, and Postgres, need cores of their
-own: with less than four there is little to gain."""
+`lockstitch serve --workers 2` against one process, over 16 connections. The load and Postgres need processors of
+their own, so with fewer than four there is little to gain."""
 
 TRACING = """\
-Saves of 2 KB on SQLite, with tracing off, of every hundredth save and of all, to a collector that looks into nothing.
-*Stock* is the same server with tracing off and `opentelemetry-instrumentation-grpc` around it, which makes one span for
-each call, and one for a whole stream; Lockstitch's own are four for each save. All take short turns in a random order;
-*more than off* is the middle of the turns' ratios of CPU."""
+Saves of 2 KB on SQLite: tracing off, 1% of the saves, and all saves, to a collector that parses nothing. *Stock* is
+the same server with tracing off and `opentelemetry-instrumentation-grpc` around it, which creates one span for each
+call, and one for a whole stream. All take short turns in a random order. *More than off* is the median of the turns'
+CPU ratios."""
 
 METHOD = """\
-**The load** comes from processes of its own: one for each contestant, idle while others are measured. It speaks HTTP/2
-and gRPC by hand (`benchmarks/wire`), from requests that are put together out of serialized pieces, since a client
-library would cost as much as the server. It notices every refusal, which ends the run with an error, and reads back at
-the end what was acknowledged last. The column `load` says what it costs.
+**The load** comes from separate processes: one for each contestant, idle while others are measured. It speaks HTTP/2
+and gRPC by hand (`benchmarks/wire`) and assembles requests from serialized pieces, since a client library would cost
+as much as the server. Any error of a contestant ends the run. At the end, the load reads back the last acknowledged
+saves. The column `load` is its own cost.
 
-**A run** warms up, then counts what ends within its time. A time is that from one answer to the next of the same
+**A run** warms up, then counts what ends within its time. A latency is the time between two responses of the same
 session. CPU is the process' own account (`getrusage`, `/proc`).
 
-**Durable** is everything here, and means that an answer comes after the data has been synced to the disk:
+**Durability** is the same for all: a response comes after the data has been synced to the disk.
 
 | contestant | setting |
 |---|---|
 | Lockstitch on SQLite | its default: WAL, `synchronous=FULL` |
 | Lockstitch on Postgres, AsyncPostgresSaver | its defaults: `fsync`, `synchronous_commit`, `full_page_writes` on |
-| AsyncSqliteSaver | WAL (the saver sets it), `synchronous=FULL` (SQLite's default, made sure of) |
+| AsyncSqliteSaver | WAL (the saver sets it), `synchronous=FULL` (SQLite's default, verified) |
 | etcd | its default: the WAL is synced before a put is answered |
 | Redis | `appendonly yes`, `appendfsync always` |
 
-Autovacuum is off in Postgres, Redis does not rewrite its file: both would come at random. The savers have one
-connection each (`from_conn_string`); AsyncPostgresSaver holds a lock around a pool too, which makes it no faster. The
-Python client, the savers and the load run on uvloop. etcd and Redis are Debian's packages where the machine has none.
+Autovacuum is off in Postgres, and Redis does not rewrite its file: both would start at random moments. The savers
+have one connection each (`from_conn_string`). AsyncPostgresSaver also locks around a pool, so a pool does not make it
+faster. The Python client, the savers and the load run on uvloop. etcd and Redis are Debian's packages if the machine
+has none.
 """
 
 

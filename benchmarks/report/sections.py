@@ -33,7 +33,7 @@ def loads(results: Results) -> str:
             (str(name), *_over(results, "loads", shown, name=name, session=session))
             for name in results.values("loads", "name")
         ]
-        parts.append(table((f"{session} session: loads/s (p50 ms) with so many in flight", *map(str, shown)), rows))
+        parts.append(table((f"{session} session: loads/s (p50 ms) by loads in flight", *map(str, shown)), rows))
     return _join(parts)
 
 
@@ -50,7 +50,7 @@ def growth(results: Results) -> str:
             rows.insert(
                 0, ("the state itself", *(_thousandth(results, "growth", "state", turns=each) for each in turns))
             )
-        parts.append(table((f"{what} after so many turns", *(f"{_int(each):,}" for each in turns)), rows))
+        parts.append(table((f"{what} by turns", *(f"{_int(each):,}" for each in turns)), rows))
     return _join([*parts, _lengths(results)]) if turns else ""
 
 
@@ -94,7 +94,7 @@ def sessions(results: Results) -> str:
     ]
     return _join(
         [
-            table(("memory of the server, MB, with so many sessions", *(f"{_int(each):,}" for each in counts)), memory),
+            table(("memory of the server, MB, by sessions", *(f"{_int(each):,}" for each in counts)), memory),
             table(("ListSessions, all pages", "sessions a page", "p50 ms", "p99 ms"), lists),
         ]
     )
@@ -107,7 +107,7 @@ def workers(results: Results) -> str:
         (str(name), *(_scaled(results.median("workers", "rate", name=name, workers=each)) for each in counts))
         for name in results.values("workers", "name")
     ]
-    return table(("saves/s of 2 KB, 64 in flight, with so many workers", *map(str, counts)), rows) if rows else ""
+    return table(("saves/s of 2 KB, 64 in flight, by workers", *map(str, counts)), rows) if rows else ""
 
 
 def tracing(results: Results) -> str:
@@ -141,8 +141,8 @@ def _saves_of(results: Results, size: Label) -> str:
     costs_head = [f"{who} us" for who in ("server", "database", "load")]
     return _join(
         [
-            table((f"{title} states: saves/s with so many in flight", *map(str, shown), *costs_head), rates),
-            table((f"{title} states: p50 / p99, ms", *map(str, shown)), times),
+            table((f"{title} states: saves/s by saves in flight", *map(str, shown), *costs_head), rates),
+            table((f"{title} states: p50 / p99, ms, by saves in flight", *map(str, shown)), times),
         ]
     )
 
