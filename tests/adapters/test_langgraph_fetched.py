@@ -7,7 +7,7 @@ import pytest
 from langchain_core.messages import HumanMessage
 
 from lockstitch import View
-from lockstitch._flows import Flows
+from lockstitch._api import Api
 from lockstitch.adapters.langgraph import LockstitchSaver, _valued
 from tests.adapters.checkpoints import checkpoint, config, metadata
 from tests.support.server import LockstitchServer
@@ -41,14 +41,14 @@ def views(monkeypatch: pytest.MonkeyPatch) -> list[View]:
     asked: list[View] = []
 
     def counted(load: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def loads(flows: Flows, *arguments: Any, view: View = View.FULL, **named: Any) -> Any:
+        async def loads(api: Api, *arguments: Any, view: View = View.FULL, **named: Any) -> Any:
             asked.append(view)
-            return await load(flows, *arguments, view=view, **named)
+            return await load(api, *arguments, view=view, **named)
 
         return loads
 
-    monkeypatch.setattr(Flows, "load_latest", counted(Flows.load_latest))
-    monkeypatch.setattr(Flows, "load", counted(Flows.load))
+    monkeypatch.setattr(Api, "load_latest", counted(Api.load_latest))
+    monkeypatch.setattr(Api, "load", counted(Api.load))
     return asked
 
 

@@ -6,11 +6,11 @@ from typing import Any
 import grpc
 
 from lockstitch import BaseChanged, DeltaMismatch, InvalidArgument, LockstitchError, Unavailable, UnknownBase
+from lockstitch._api import Api
 from lockstitch._calls import Caller
 from lockstitch._channel import RetryPolicy
-from lockstitch._flows import Flows
+from lockstitch._limiter import Unlimited
 from lockstitch._memory import DeltaPolicy, Memory
-from lockstitch._room import EndlessRoom
 from lockstitch._rpcs import LOAD_LATEST_STREAM, WALK_ANCESTORS, Rpc
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, VersionedState
 from lockstitch.v1.checkpoint_service_pb2 import (
@@ -34,7 +34,7 @@ class ModelServer:
     """The checkpoints that a server would have, and the requests it was sent. It is its own transport."""
 
     def __init__(self) -> None:
-        self.room = EndlessRoom()
+        self.room = Unlimited()
         self.checkpoints: dict[Key, tuple[Checkpoint, int]] = {}
         self.requests: list[Any] = []
         self.revision = 0
@@ -47,9 +47,9 @@ class ModelServer:
         self.break_after: list[int] = []
         """Streams break off after so many answers, the next stream first; all when used up."""
 
-    def flows(self, policy: DeltaPolicy | None = DeltaPolicy(), retry: RetryPolicy | None = None) -> Flows:  # noqa: B008
+    def api(self, policy: DeltaPolicy | None = DeltaPolicy(), retry: RetryPolicy | None = None) -> Api:  # noqa: B008
         """A client of this server."""
-        return Flows(Caller(self, retry), Memory(policy) if policy else None, 30)
+        return Api(Caller(self, retry), Memory(policy) if policy else None, 30)
 
     async def first_connection(self, timeout: float) -> None:
         pass

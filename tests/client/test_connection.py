@@ -10,7 +10,7 @@ import pytest
 from lockstitch import AsyncClient, Checkpoint, DeadlineExceeded, LockstitchError, NoConnection, Unavailable
 from lockstitch._calls import Caller
 from lockstitch._deadline import Deadline
-from lockstitch._room import EndlessRoom
+from lockstitch._limiter import Unlimited
 from lockstitch._rpcs import SERVING, Rpc
 from lockstitch._transport import run
 from lockstitch.v1.checkpoint_service_pb2 import SaveResponse
@@ -75,7 +75,7 @@ class Health:
     """A transport that knows nothing but the health checks it is told."""
 
     def __init__(self, answers: Sequence[bytes | LockstitchError]) -> None:
-        self.room = EndlessRoom()
+        self.room = Unlimited()
         self.answers = list(answers)
 
     async def first_connection(self, timeout: float) -> None:

@@ -22,8 +22,8 @@ from lockstitch import (
     SessionState,
     TypedBlob,
     Unavailable,
-    _lanes,
     _save_stream,
+    _save_streams,
     _transport,
 )
 from lockstitch._draft import Draft
@@ -92,7 +92,7 @@ async def test_concurrent_saves_share_a_few_streams() -> None:
         await save_all(client)
         assert_stored(server)
     assert len(server.alone) == 1, "the first one was alone when it began"
-    assert 1 <= len(server.streams) <= _lanes.LANES
+    assert 1 <= len(server.streams) <= _save_streams.STREAMS
 
 
 async def test_saves_that_wait_go_in_one_message_where_the_server_says_that_it_takes_them() -> None:
@@ -295,7 +295,7 @@ async def test_connections_of_bounded_age() -> None:
     age = [("grpc.max_connection_age_ms", 50), ("grpc.max_connection_age_grace_ms", 20)]
     async with streaming_server(options=age) as server, AsyncClient(server.target, retry=QUICK) as client:
         step = 0
-        while len(server.streams) < 5 * _lanes.LANES:
+        while len(server.streams) < 5 * _save_streams.STREAMS:
             await asyncio.gather(*(client.save(conversation(session, step)) for session in SESSIONS))
             step += 1
         assert_stored(server, steps=step)
@@ -404,7 +404,7 @@ async def test_old_streams_are_replaced_while_they_are_in_use(monkeypatch: pytes
     monkeypatch.setattr(_save_stream, "STREAM_SECONDS", 0.0)
     async with streaming_server() as server, AsyncClient(server.target) as client:
         step = 0
-        while len(server.streams) < 3 * _lanes.LANES:
+        while len(server.streams) < 3 * _save_streams.STREAMS:
             await save_all(client, [f"{session}-{step}" for session in SESSIONS])
             step += 1
         assert len(server.streamed) + len(server.alone) == 3 * len(SESSIONS) * step, "nothing was sent twice"

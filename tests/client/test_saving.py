@@ -32,9 +32,9 @@ def server() -> ModelServer:
 
 
 def test_after_the_first_save_only_the_difference_is_sent(server: ModelServer) -> None:
-    flows = server.flows()
+    api = server.api()
     for step in range(4):
-        run(flows.save(conversation("s", step)))
+        run(api.save(conversation("s", step)))
         assert stored(server, conversation("s", step)) == conversation("s", step)
     assert kinds(server) == ["full", "delta", "delta", "delta"]
     assert [request.base_checkpoint_id for request in server.requests[2:]] == [f"{1:020d}", f"{2:020d}"]
@@ -42,42 +42,42 @@ def test_after_the_first_save_only_the_difference_is_sent(server: ModelServer) -
 
 
 def test_sessions_and_namespaces_have_their_own_bases(server: ModelServer) -> None:
-    flows = server.flows()
-    run(flows.save(conversation("s", 0)))
+    api = server.api()
+    run(api.save(conversation("s", 0)))
     other = conversation("s", 1)
     other.namespace = "sub"
-    run(flows.save(other))
-    run(flows.save(conversation("t", 1)))
+    run(api.save(other))
+    run(api.save(conversation("t", 1)))
     assert kinds(server) == ["full", "full", "full"]
 
 
 def test_without_delta_states_are_sent_whole(server: ModelServer) -> None:
-    flows = server.flows(None)
+    api = server.api(None)
     for step in range(2):
-        run(flows.save(conversation("s", step)))
+        run(api.save(conversation("s", step)))
     assert kinds(server) == ["full", "full"]
 
 
 def test_a_delta_that_is_not_smaller_is_not_sent(server: ModelServer) -> None:
-    flows = server.flows()
+    api = server.api()
     for step in range(2):
-        run(flows.save(Checkpoint(session_id="s", step=step, state=extra(str(step)))))
+        run(api.save(Checkpoint(session_id="s", step=step, state=extra(str(step)))))
     assert kinds(server) == ["full", "full"]
 
 
 def test_a_conversation_that_was_rewritten_is_sent_whole(server: ModelServer) -> None:
-    flows = server.flows()
-    run(flows.save(conversation("s", 0, text="a" * 1000)))
+    api = server.api()
+    run(api.save(conversation("s", 0, text="a" * 1000)))
     changed = conversation("s", 1, text="b" * 1000)
-    run(flows.save(changed))
+    run(api.save(changed))
     assert kinds(server) == ["full", "full"]
     assert stored(server, changed) == changed
 
 
 def test_a_state_that_stays_as_it_is_costs_nothing(server: ModelServer) -> None:
-    flows = server.flows()
+    api = server.api()
     for step in range(2):
-        run(flows.save(Checkpoint(session_id="s", step=step, state=extra("7"))))
+        run(api.save(Checkpoint(session_id="s", step=step, state=extra("7"))))
     assert kinds(server) == ["full", "delta"]
     assert not server.requests[1].delta.ByteSize()
     assert stored(server, Checkpoint(session_id="s", step=1)).state == extra("7")
@@ -85,79 +85,79 @@ def test_a_state_that_stays_as_it_is_costs_nothing(server: ModelServer) -> None:
 
 def test_a_save_without_a_revision_is_no_base(server: ModelServer) -> None:
     server.tell_revisions = False
-    flows = server.flows()
+    api = server.api()
     for step in range(2):
-        run(flows.save(conversation("s", step)))
+        run(api.save(conversation("s", step)))
     assert kinds(server) == ["full", "full"]
 
 
 def test_a_checkpoint_that_replaces_itself_is_sent_whole(server: ModelServer) -> None:
-    flows = server.flows()
-    run(flows.save(conversation("s", 3)))
+    api = server.api()
+    run(api.save(conversation("s", 3)))
     again = conversation("s", 4)
     again.step = 3
     again.checkpoint_id = ""  # which comes to the same
-    run(flows.save(again))
+    run(api.save(again))
     assert kinds(server) == ["full", "full"]
     assert stored(server, again) == again
 
 
 def test_the_full_state_follows_where_the_base_is_gone(server: ModelServer) -> None:
-    flows = server.flows()
-    run(flows.save(conversation("s", 0)))
+    api = server.api()
+    run(api.save(conversation("s", 0)))
     server.checkpoints.clear()
-    run(flows.save(conversation("s", 1)))
-    run(flows.save(conversation("s", 2)))
+    run(api.save(conversation("s", 1)))
+    run(api.save(conversation("s", 2)))
     assert kinds(server) == ["full", "delta", "full", "delta"]
     assert stored(server, conversation("s", 2)) == conversation("s", 2)
 
 
 def test_the_full_state_follows_where_another_client_replaced_the_base(server: ModelServer) -> None:
-    flows, other = server.flows(), server.flows()
-    run(flows.save(conversation("s", 5)))
+    api, other = server.api(), server.api()
+    run(api.save(conversation("s", 5)))
     run(other.save(conversation("s", 5, text="quite another conversation")))
-    run(flows.save(conversation("s", 6)))
+    run(api.save(conversation("s", 6)))
     assert stored(server, conversation("s", 6)) == conversation("s", 6)
     assert kinds(server) == ["full", "full", "delta", "full"]
 
 
 def test_the_full_state_follows_where_the_server_knows_no_deltas(server: ModelServer) -> None:
     server.take_deltas = False
-    flows = server.flows()
+    api = server.api()
     for step in range(2):
-        run(flows.save(conversation("s", step)))
+        run(api.save(conversation("s", step)))
     assert stored(server, conversation("s", 1)) == conversation("s", 1)
 
 
 def test_a_save_without_an_answer_is_no_base(server: ModelServer) -> None:
-    flows = server.flows()
-    run(flows.save(conversation("s", 0)))
+    api = server.api()
+    run(api.save(conversation("s", 0)))
     server.lose_answer = True
     with pytest.raises(Unavailable):
-        run(flows.save(conversation("s", 1)))
+        run(api.save(conversation("s", 1)))
     server.lose_answer = False
-    run(flows.save(conversation("s", 2)))
+    run(api.save(conversation("s", 2)))
     assert [request.base_checkpoint_id for request in server.requests] == ["", f"{0:020d}", f"{0:020d}"]
     assert stored(server, conversation("s", 2)) == conversation("s", 2)
 
 
 def test_a_checkpoint_without_a_state_is_sent_as_it_is(server: ModelServer) -> None:
-    flows = server.flows()
-    run(flows.save(conversation("s", 0)))
-    run(flows.save(Checkpoint(session_id="s", step=1)))
+    api = server.api()
+    run(api.save(conversation("s", 0)))
+    run(api.save(Checkpoint(session_id="s", step=1)))
     assert not server.requests[1].HasField("delta")
     assert not stored(server, Checkpoint(session_id="s", step=1)).HasField("state")
 
 
 def test_everything_else_of_the_request_goes_with_a_delta(server: ModelServer) -> None:
-    flows = server.flows()
-    run(flows.save(conversation("s", 0)))
+    api = server.api()
+    run(api.save(conversation("s", 0)))
     checkpoint = with_unknown_field(conversation("s", 1))
     checkpoint.parent_id = "p"
     checkpoint.metadata["a"] = "1"
     checkpoint.versions_seen["n"].versions["c"] = 2
     before = checkpoint.SerializeToString(deterministic=True)
-    run(flows.save(checkpoint, expected_latest=0, lease_token=7, ttl=60))
+    run(api.save(checkpoint, expected_latest=0, lease_token=7, ttl=60))
     request: SaveRequest = server.requests[1]
     assert (request.expected_latest.step, request.lease_token, request.ttl.seconds) == (0, 7, 60)
     assert request.HasField("delta")
@@ -166,36 +166,36 @@ def test_everything_else_of_the_request_goes_with_a_delta(server: ModelServer) -
 
 
 async def test_a_checkpoint_is_saved_as_it_was_at_the_call(server: ModelServer) -> None:
-    flows = server.flows()
-    await flows.save(conversation("s", 0))
+    api = server.api()
+    await api.save(conversation("s", 0))
     server.checkpoints.clear()  # so that the full state has to follow
     checkpoint = conversation("s", 1)
     server.before_save = checkpoint.Clear  # as if its owner had gone on while the save was on its way
-    await flows.save(checkpoint)
+    await api.save(checkpoint)
     assert stored(server, conversation("s", 1)) == conversation("s", 1)
 
 
 async def test_saves_of_one_session_side_by_side(server: ModelServer) -> None:
-    flows = server.flows()
-    await flows.save(conversation("s", 0))
-    await asyncio.gather(*(flows.save(conversation("s", step)) for step in range(1, 20)))
+    api = server.api()
+    await api.save(conversation("s", 0))
+    await asyncio.gather(*(api.save(conversation("s", step)) for step in range(1, 20)))
     assert all(stored(server, conversation("s", step)) == conversation("s", step) for step in range(20))
 
 
 def test_the_least_recently_saved_session_is_forgotten_first(server: ModelServer) -> None:
-    flows = server.flows(DeltaPolicy(max_entries=2))
+    api = server.api(DeltaPolicy(max_entries=2))
     for session_id in ("a", "b", "a", "c", "b", "a", "c"):
-        run(flows.save(conversation(session_id, len(server.requests))))
+        run(api.save(conversation(session_id, len(server.requests))))
     # c comes while a and b are known: b is forgotten; b comes: a is; a comes: c is; c comes.
     assert kinds(server) == ["full", "full", "delta", "full", "full", "full", "full"]
 
 
 def test_what_is_larger_than_all_the_room_is_not_remembered_and_makes_none(server: ModelServer) -> None:
-    flows = server.flows(DeltaPolicy(max_bytes=5_000))
-    run(flows.save(conversation("small", 0)))
-    run(flows.save(conversation("large", 50)))
-    run(flows.save(conversation("large", 51)))
-    run(flows.save(conversation("small", 1)))
+    api = server.api(DeltaPolicy(max_bytes=5_000))
+    run(api.save(conversation("small", 0)))
+    run(api.save(conversation("large", 50)))
+    run(api.save(conversation("large", 51)))
+    run(api.save(conversation("small", 1)))
     assert kinds(server) == ["full", "full", "full", "delta"]
 
 
@@ -203,7 +203,7 @@ def test_what_is_larger_than_all_the_room_is_not_remembered_and_makes_none(serve
 @given(st.data())
 def test_two_clients_and_a_forgetful_server_never_corrupt_a_state(data: st.DataObject) -> None:
     server = ModelServer()
-    clients = [server.flows(), server.flows(DeltaPolicy(max_entries=1))]
+    clients = [server.api(), server.api(DeltaPolicy(max_entries=1))]
     state = data.draw(states)
     for _ in range(data.draw(st.integers(2, 8))):
         state = data.draw(successors(state) | states)

@@ -24,7 +24,7 @@ def server() -> ModelServer:
 
 
 def load_all(server: ModelServer, retry: RetryPolicy | None = None) -> list[str]:
-    answers = list(iterate(server.flows(retry=retry).load_latest_many(SESSIONS)))
+    answers = list(iterate(server.api(retry=retry).load_latest_many(SESSIONS)))
     for answer in answers:
         checkpoint = answer.result().checkpoint
         assert checkpoint is not None
@@ -74,19 +74,19 @@ def test_other_faults_end_a_stream(server: ModelServer) -> None:
 
 def test_many_sessions_are_asked_for_in_several_calls(server: ModelServer) -> None:
     sessions = [f"s{number:04d}" for number in range(2_500)]
-    answers = list(iterate(server.flows().load_latest_many(sessions)))
+    answers = list(iterate(server.api().load_latest_many(sessions)))
     assert sorted(answer.session_id for answer in answers) == sessions
     assert len(server.requests) == 3
 
 
 def chain(server: ModelServer, parents: dict[str, str]) -> None:
     for checkpoint_id, parent_id in parents.items():
-        run(server.flows().save(Checkpoint(session_id="s", checkpoint_id=checkpoint_id, parent_id=parent_id)))
+        run(server.api().save(Checkpoint(session_id="s", checkpoint_id=checkpoint_id, parent_id=parent_id)))
 
 
 def walk(server: ModelServer, limit: int = 0) -> str:
     return "".join(
-        step.checkpoint.checkpoint_id for step in iterate(server.flows().walk_ancestors("s", "e", limit=limit))
+        step.checkpoint.checkpoint_id for step in iterate(server.api().walk_ancestors("s", "e", limit=limit))
     )
 
 
@@ -112,7 +112,7 @@ def test_a_circle_of_parents_ends_over_a_break(server: ModelServer, breaks: list
 
 
 def test_leaving_the_loop_ends_the_call(server: ModelServer) -> None:
-    answers = iterate(server.flows().load_latest_many(SESSIONS))
+    answers = iterate(server.api().load_latest_many(SESSIONS))
     next(answers)
     answers.close()  # type: ignore[attr-defined]  # iterate() is a generator; its type promises less
     assert len(server.requests) == 1

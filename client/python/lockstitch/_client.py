@@ -8,14 +8,14 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, get_args, overloa
 
 import grpc
 
+from lockstitch._api import Api
 from lockstitch._calls import Caller
 from lockstitch._channel import CONNECT_TIMEOUT, Options, RetryPolicy
-from lockstitch._flows import Flows
 from lockstitch._memory import DeltaPolicy, Memory
 from lockstitch._paging import AsyncPager, Pager
 from lockstitch._runner import AsyncSession, Session
 from lockstitch._security import Tls, Token
-from lockstitch._settings import Shown, channel_settings
+from lockstitch._settings import Credentials, channel_settings
 from lockstitch._transport import AsyncTransport, BlockingTransport, iterate, run
 from lockstitch.plain import AsyncThread, Codec, Thread
 from lockstitch.plain._thread import Core
@@ -27,7 +27,7 @@ DEFAULT_TARGET = "127.0.0.1:50051"
 DEFAULT_TIMEOUT = 30.0
 
 
-class AsyncClient(Flows):
+class AsyncClient(Api):
     """A client for asyncio. Any number of tasks of one event loop may share it.
 
     The connection is opened by the first call, which raises NoConnection within `connect_timeout` where there is no
@@ -69,7 +69,7 @@ class AsyncClient(Flows):
         stream: bool = True,
         options: Options = (),
     ) -> None:
-        shown = Shown(credentials, key, tenant, insecure, metadata)
+        shown = Credentials(credentials, key, tenant, insecure, metadata)
         settings = channel_settings(target, shown, retry, stream, connect_timeout, options)
         self._transport = AsyncTransport(settings)
         caller = Caller(self._transport, settings.retry, target)
@@ -107,40 +107,40 @@ class AsyncClient(Flows):
 
 
 def _blocking(
-    flow: Callable[Concatenate[Flows, P], Coroutine[Any, Any, T]],
+    call: Callable[Concatenate[Api, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate["Client", P], T]:
-    @functools.wraps(flow)
+    @functools.wraps(call)
     def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return run(flow(self._flows, *args, **kwargs))
+        return run(call(self._api, *args, **kwargs))
 
     return method
 
 
 def _iterating(
-    flow: Callable[Concatenate[Flows, P], AsyncGenerator[T, None]],
+    call: Callable[Concatenate[Api, P], AsyncGenerator[T, None]],
 ) -> Callable[Concatenate["Client", P], Iterator[T]]:
-    @functools.wraps(flow)
+    @functools.wraps(call)
     def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-        return iterate(flow(self._flows, *args, **kwargs))
+        return iterate(call(self._api, *args, **kwargs))
 
-    _tell_return_type(method, flow, Iterator)
+    _tell_return_type(method, call, Iterator)
     return method
 
 
 def _paging(
-    flow: Callable[Concatenate[Flows, P], AsyncPager[T]],
+    call: Callable[Concatenate[Api, P], AsyncPager[T]],
 ) -> Callable[Concatenate["Client", P], Pager[T]]:
-    @functools.wraps(flow)
+    @functools.wraps(call)
     def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Pager[T]:
-        return Pager(flow(self._flows, *args, **kwargs))
+        return Pager(call(self._api, *args, **kwargs))
 
-    _tell_return_type(method, flow, Pager)
+    _tell_return_type(method, call, Pager)
     return method
 
 
-def _tell_return_type(method: Callable[..., object], flow: Callable[..., object], container: Any) -> None:
-    """Have `help()` show the blocking container of what the flow gives."""
-    signature = inspect.signature(flow)
+def _tell_return_type(method: Callable[..., object], call: Callable[..., object], container: Any) -> None:
+    """Have `help()` show the blocking container of what the call gives."""
+    signature = inspect.signature(call)
     item = get_args(signature.return_annotation)[0]
     method.__dict__["__signature__"] = signature.replace(return_annotation=container[item])
 
@@ -167,36 +167,36 @@ class Client:
         stream: bool = True,
         options: Options = (),
     ) -> None:
-        shown = Shown(credentials, key, tenant, insecure, metadata)
+        shown = Credentials(credentials, key, tenant, insecure, metadata)
         settings = channel_settings(target, shown, retry, stream, connect_timeout, options)
         self._transport = BlockingTransport(settings)
         caller = Caller(self._transport, settings.retry, target)
-        self._flows = Flows(caller, _memory(delta), timeout)
+        self._api = Api(caller, _memory(delta), timeout)
 
-    save = _blocking(Flows.save)
-    save_writes = _blocking(Flows.save_writes)
-    load_latest = _blocking(Flows.load_latest)
-    load = _blocking(Flows.load)
-    load_latest_many = _iterating(Flows.load_latest_many)
-    walk_ancestors = _iterating(Flows.walk_ancestors)
-    list_sessions = _paging(Flows.list_sessions)
-    list_checkpoints = _paging(Flows.list_checkpoints)
-    get_session = _blocking(Flows.get_session)
-    update_session = _blocking(Flows.update_session)
-    delete_sessions = _blocking(Flows.delete_sessions)
-    delete_checkpoints = _blocking(Flows.delete_checkpoints)
-    rewind = _blocking(Flows.rewind)
-    copy_session = _blocking(Flows.copy_session)
-    prune_sessions = _blocking(Flows.prune_sessions)
-    watch_session = _iterating(Flows.watch_session)
-    acquire_lease = _blocking(Flows.acquire_lease)
-    renew_lease = _blocking(Flows.renew_lease)
-    release_lease = _blocking(Flows.release_lease)
-    wait_ready = _blocking(Flows.wait_ready)
+    save = _blocking(Api.save)
+    save_writes = _blocking(Api.save_writes)
+    load_latest = _blocking(Api.load_latest)
+    load = _blocking(Api.load)
+    load_latest_many = _iterating(Api.load_latest_many)
+    walk_ancestors = _iterating(Api.walk_ancestors)
+    list_sessions = _paging(Api.list_sessions)
+    list_checkpoints = _paging(Api.list_checkpoints)
+    get_session = _blocking(Api.get_session)
+    update_session = _blocking(Api.update_session)
+    delete_sessions = _blocking(Api.delete_sessions)
+    delete_checkpoints = _blocking(Api.delete_checkpoints)
+    rewind = _blocking(Api.rewind)
+    copy_session = _blocking(Api.copy_session)
+    prune_sessions = _blocking(Api.prune_sessions)
+    watch_session = _iterating(Api.watch_session)
+    acquire_lease = _blocking(Api.acquire_lease)
+    renew_lease = _blocking(Api.renew_lease)
+    release_lease = _blocking(Api.release_lease)
+    wait_ready = _blocking(Api.wait_ready)
 
     def session(self, session_id: str) -> Session:
         """A session by its id, be there one or not."""
-        return Session(self._flows, session_id)
+        return Session(self._api, session_id)
 
     @overload
     def thread(self, thread_id: str, *, codec: Codec | None = None) -> Thread[dict[str, Any]]: ...
@@ -210,7 +210,7 @@ class Client:
 
             thread = client.thread("order-42")
         """
-        return Thread(Core(self._flows, thread_id, kind, codec))
+        return Thread(Core(self._api, thread_id, kind, codec))
 
     def close(self) -> None:
         """End running calls (they raise Cancelled) and the connection. May be repeated."""

@@ -1,4 +1,4 @@
-"""How long a flow of several calls may still take."""
+"""The time that is left for several calls together."""
 
 import time
 

@@ -15,7 +15,7 @@ REQUEST_ID, SAVE, TRACE, BATCH = b"\x08", b"\x12", b"\x1a", b"\x22"  # tags of S
 class Item:
     """A serialized SaveRequest that waits for its answer.
 
-    number: tells the items of a lane apart, and grows from each to the next.
+    number: tells the items of a stream worker apart, and grows from each to the next.
     deadline: by the clock of the event loop.
     sent: whether it has gone out on the stream that is open now.
     refusals: how often the server has answered it with UNAVAILABLE.

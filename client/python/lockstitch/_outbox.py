@@ -1,4 +1,4 @@
-"""What a lane has to send, and what of that has no answer yet."""
+"""What a stream has to send, and what of that has no answer yet."""
 
 from collections import OrderedDict
 

@@ -21,7 +21,7 @@ from lockstitch._types import Latest, Lease, NoCheckpoint, Saved, SavedWrites
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, PendingWrite
 
 if TYPE_CHECKING:
-    from lockstitch._flows import Flows
+    from lockstitch._api import Api
 
 DEFAULT_TTL = 30.0
 POLL_SECONDS = 0.5
@@ -29,7 +29,7 @@ POLL_SECONDS = 0.5
 RETRY_SECONDS = 0.2
 
 
-class _Hold:
+class _HeldLease:
     """A lease as its holder sees it, on a clock that nobody sets."""
 
     def __init__(self, lease: Lease, asked_at: float) -> None:
@@ -70,14 +70,14 @@ class _Hold:
 class _Core:
     """What both runners do, as coroutines."""
 
-    def __init__(self, flows: "Flows", session_id: str, holder: str, ttl: float, wait: float, namespace: str) -> None:
-        self.flows = flows
+    def __init__(self, api: "Api", session_id: str, holder: str, ttl: float, wait: float, namespace: str) -> None:
+        self.api = api
         self.session_id = session_id
         self.holder = holder or f"{socket.gethostname()}:{os.getpid()}"
         self.ttl = ttl
         self.wait = wait
         self.namespace = namespace
-        self.hold: _Hold | None = None
+        self.hold: _HeldLease | None = None
         self.latest: Latest | None = None
 
     async def begin(self) -> None:
@@ -86,20 +86,20 @@ class _Core:
         while self.hold is None:
             asked_at = time.monotonic()
             try:
-                lease = await self.flows.acquire_lease(self.session_id, self.holder, ttl=self.ttl)
-                self.hold = _Hold(lease, asked_at)
+                lease = await self.api.acquire_lease(self.session_id, self.holder, ttl=self.ttl)
+                self.hold = _HeldLease(lease, asked_at)
             except LeaseHeld:
                 if time.monotonic() + POLL_SECONDS > end:
                     raise
-                await self.flows._pause(POLL_SECONDS)
+                await self.api._pause(POLL_SECONDS)
         try:
-            self.latest = await self.flows.load_latest(self.session_id, self.namespace)
+            self.latest = await self.api.load_latest(self.session_id, self.namespace)
         except BaseException:
             await self.end()
             raise
 
     @property
-    def held(self) -> _Hold:
+    def held(self) -> _HeldLease:
         if self.hold is None:
             raise RuntimeError("a runner is to be used in a `with` statement")
         return self.hold
@@ -110,7 +110,7 @@ class _Core:
         while await pause(hold.until_renewal):
             asked_at = time.monotonic()
             try:
-                lease = await self.flows.renew_lease(
+                lease = await self.api.renew_lease(
                     self.session_id, hold.token, ttl=self.ttl, timeout=max(hold.left, 0.01)
                 )
                 hold.renewed(lease, asked_at)
@@ -134,7 +134,7 @@ class _Core:
         hold = self.held
         hold.check()
         try:
-            return await self.flows.save(
+            return await self.api.save(
                 checkpoint,
                 expected_latest=expected_latest,
                 writes=writes,
@@ -152,7 +152,7 @@ class _Core:
         hold = self.held
         hold.check()
         try:
-            return await self.flows.save_writes(
+            return await self.api.save_writes(
                 self.session_id,
                 checkpoint_id,
                 writes,
@@ -169,7 +169,7 @@ class _Core:
         hold = self.held
         if hold.left:
             with suppress(LockstitchError):
-                await self.flows.release_lease(self.session_id, hold.token, timeout=min(hold.left, 5.0))
+                await self.api.release_lease(self.session_id, hold.token, timeout=min(hold.left, 5.0))
 
 
 class AsyncRunner:
@@ -335,8 +335,8 @@ class Runner:
 class AsyncSession:
     """A session by its id."""
 
-    def __init__(self, flows: "Flows", session_id: str) -> None:
-        self._flows = flows
+    def __init__(self, api: "Api", session_id: str) -> None:
+        self._api = api
         self.session_id = session_id
 
     def runner(
@@ -350,21 +350,21 @@ class AsyncSession:
         wait: how long to wait, in seconds, while another holds it. Entering raises LeaseHeld after that.
         namespace: whose latest checkpoint the runner gives.
         """
-        return AsyncRunner(_Core(self._flows, self.session_id, holder, _seconds(ttl), wait, namespace))
+        return AsyncRunner(_Core(self._api, self.session_id, holder, _seconds(ttl), wait, namespace))
 
 
 class Session:
     """A session by its id."""
 
-    def __init__(self, flows: "Flows", session_id: str) -> None:
-        self._flows = flows
+    def __init__(self, api: "Api", session_id: str) -> None:
+        self._api = api
         self.session_id = session_id
 
     def runner(
         self, *, holder: str = "", ttl: timedelta | float = DEFAULT_TTL, wait: float = 0.0, namespace: str = ""
     ) -> Runner:
         """The right to work on the session, to be used in a `with` statement. Takes what `AsyncSession.runner` does."""
-        return Runner(_Core(self._flows, self.session_id, holder, _seconds(ttl), wait, namespace))
+        return Runner(_Core(self._api, self.session_id, holder, _seconds(ttl), wait, namespace))
 
 
 def _seconds(ttl: timedelta | float) -> float:

@@ -11,7 +11,7 @@ from lockstitch._target import check_target
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Credentials:
     """What a client shows of itself; see `AsyncClient`."""
 
     credentials: grpc.ChannelCredentials | Tls | None
@@ -22,7 +22,7 @@ class Shown:
 
 
 def channel_settings(
-    target: str, caller: Shown, retry: RetryPolicy | bool, stream: bool, connect_timeout: float, options: Options
+    target: str, caller: Credentials, retry: RetryPolicy | bool, stream: bool, connect_timeout: float, options: Options
 ) -> ChannelSettings:
     """Raises ValueError for a target that is no address, and for a key that is malformed or that others could read;
     OSError for files of TLS."""

@@ -24,9 +24,9 @@ from lockstitch._errors import (
     Unavailable,
     from_rpc_error,
 )
-from lockstitch._lanes import Lanes
-from lockstitch._room import BoundedRoom, EndlessRoom, Room
+from lockstitch._limiter import Limiter, SaveLimiter, Unlimited
 from lockstitch._rpcs import HEALTH_CHECK, SAVE, SAVE_STREAM, Answer, Request, Rpc
+from lockstitch._save_streams import SaveStreams
 from lockstitch._security import Metadata
 from lockstitch.v1.checkpoint_service_pb2 import SaveResponse
 
@@ -47,7 +47,7 @@ class Transport(Protocol):
     """Makes calls. `timeout` is in seconds and covers the whole call; failures are raised as LockstitchError."""
 
     @property
-    def room(self) -> Room:
+    def room(self) -> Limiter:
         """Where saves are while they are under way."""
 
     async def first_connection(self, timeout: float) -> None:
@@ -79,10 +79,12 @@ class AsyncTransport:
 
     def __init__(self, settings: ChannelSettings) -> None:
         self._settings = settings
-        self.room = BoundedRoom(MOST_SAVES, MOST_BYTES)
+        self.room = SaveLimiter(MOST_SAVES, MOST_BYTES)
         self._channel: aio.Channel | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._lanes = Lanes(self._open_save_stream, self._save_alone, settings.retry) if settings.stream else None
+        self._save_streams = (
+            SaveStreams(self._open_save_stream, self._save_alone, settings.retry) if settings.stream else None
+        )
         self._closed = False
         self._has_connected = False
 
@@ -136,8 +138,8 @@ class AsyncTransport:
 
     async def save(self, request: bytes, session_id: str, timeout: float, *, wait: bool) -> SaveResponse:
         self._open()
-        if self.room.saves > 1 and self._lanes is not None and self._lanes.are_open():
-            return await self._lanes.save(request, session_id, timeout)
+        if self.room.saves > 1 and self._save_streams is not None and self._save_streams.are_open():
+            return await self._save_streams.save(request, session_id, timeout)
         await self.first_connection(timeout)
         return await self.unary(SAVE, request, timeout, wait=wait)
 
@@ -147,8 +149,8 @@ class AsyncTransport:
     async def close(self) -> None:
         self._closed = True
         self.room.close()
-        if self._lanes is not None:
-            await self._lanes.close()
+        if self._save_streams is not None:
+            await self._save_streams.close()
         if self._channel is not None:
             await self._channel.close()
 
@@ -195,7 +197,7 @@ class BlockingTransport:
     """Calls over a blocking channel, which any number of threads may share. Its coroutines never suspend."""
 
     def __init__(self, settings: ChannelSettings) -> None:
-        self.room = EndlessRoom()
+        self.room = Unlimited()
         self._settings = settings
         self._closed = False
         if settings.credentials is None:

@@ -36,7 +36,7 @@ def check_health(client: "Client", request: bytes, timeout: float) -> bytes:
     from lockstitch._rpcs import HEALTH_CHECK
     from lockstitch._transport import run
 
-    return run(client._flows._caller.call(HEALTH_CHECK, request, Deadline(timeout)))
+    return run(client._api._caller.call(HEALTH_CHECK, request, Deadline(timeout)))
 
 
 @contextmanager

@@ -17,12 +17,12 @@ from lockstitch.plain._typed import from_plain, to_plain
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, VersionedState
 
 if TYPE_CHECKING:
-    from lockstitch._flows import Flows
+    from lockstitch._api import Api
 
 S = TypeVar("S")
 
 Save = Callable[..., Any]
-"""`Flows.save`, or that of a runner."""
+"""`Api.save`, or that of a runner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class Version:
 class Core(Generic[S]):
     """What both kinds of thread do, as coroutines."""
 
-    def __init__(self, flows: "Flows", thread_id: str, kind: type[S], codec: Codec | None) -> None:
-        self.flows = flows
+    def __init__(self, api: "Api", thread_id: str, kind: type[S], codec: Codec | None) -> None:
+        self.api = api
         self.thread_id = thread_id
         self.kind = kind
         self.codec = codec or JsonCodec()
@@ -56,7 +56,7 @@ class Core(Generic[S]):
         """Saves under a lease, while one is held."""
 
     async def load(self) -> S | None:
-        found = (await self.flows.load_latest(self.thread_id)).checkpoint
+        found = (await self.api.load_latest(self.thread_id)).checkpoint
         if found is None:
             self.step, self.latest, self.state = 0, NONE, VersionedState()
             return None
@@ -65,7 +65,7 @@ class Core(Generic[S]):
         return state
 
     async def at(self, step: int) -> S:
-        return self._read((await self.flows.load(self.thread_id, step=step)).checkpoint)
+        return self._read((await self.api.load(self.thread_id, step=step)).checkpoint)
 
     async def save(self, state: S, metadata: Mapping[str, str], ttl: timedelta | float | None) -> Saved:
         plain = to_plain(state)
@@ -82,19 +82,19 @@ class Core(Generic[S]):
         return await self._put(grown, {}, None)
 
     async def history(self) -> AsyncGenerator[Version, None]:
-        async for listed in self.flows.list_checkpoints(self.thread_id, namespace="", view=View.HEADER):
+        async for listed in self.api.list_checkpoints(self.thread_id, namespace="", view=View.HEADER):
             found = listed.checkpoint
             yield Version(found.step, listed.saved_at, listed.state_bytes, dict(found.metadata))
 
     async def fork(self, thread_id: str, step: int | None) -> "Core[S]":
         checkpoint_id = "" if step is None else _id(step)
-        await self.flows.copy_session(self.thread_id, thread_id, checkpoint_id=checkpoint_id)
-        other = Core(self.flows, thread_id, self.kind, self.codec)
+        await self.api.copy_session(self.thread_id, thread_id, checkpoint_id=checkpoint_id)
+        other = Core(self.api, thread_id, self.kind, self.codec)
         await other.load()
         return other
 
     async def rewind(self, step: int) -> S:
-        await self.flows.rewind(self.thread_id, _id(step))
+        await self.api.rewind(self.thread_id, _id(step))
         state = await self.load()
         assert state is not None, "the checkpoint that was rewound to is there"
         return state
@@ -109,7 +109,7 @@ class Core(Generic[S]):
             header=_layout.FORMAT,
             metadata=metadata,
         )
-        saved: Saved = await (self.save_with or self.flows.save)(checkpoint, expected_latest=self.latest, ttl=ttl)
+        saved: Saved = await (self.save_with or self.api.save)(checkpoint, expected_latest=self.latest, ttl=ttl)
         self.step, self.latest, self.state = step, saved.checkpoint_id, state
         return saved
 
@@ -172,7 +172,7 @@ class AsyncThread(Generic[S]):
     @asynccontextmanager
     async def lease(self, *, ttl: timedelta | float = 30.0, wait: float = 0.0) -> AsyncIterator["AsyncThread[S]"]:
         """As `Thread.lease`; the statement's body is cancelled when the lease is lost."""
-        session = AsyncSession(self._core.flows, self.thread_id)
+        session = AsyncSession(self._core.api, self.thread_id)
         async with session.runner(ttl=ttl, wait=wait) as runner:
             self._core.save_with = runner.save
             try:
@@ -267,7 +267,7 @@ class Thread(Generic[S]):
             with thread.lease(wait=10):
                 state = thread.load()
         """
-        with Session(self._core.flows, self.thread_id).runner(ttl=ttl, wait=wait) as runner:
+        with Session(self._core.api, self.thread_id).runner(ttl=ttl, wait=wait) as runner:
             self._core.save_with = _awaitable(runner.save)
             try:
                 yield self

@@ -4,8 +4,8 @@ import asyncio
 import threading
 from typing import Any
 
+from lockstitch._api import Api
 from lockstitch._client import AsyncClient, Client
-from lockstitch._flows import Flows
 
 
 class Connections:
@@ -21,14 +21,14 @@ class Connections:
         self._blocking: Client | None = None
         self._asynchronous: dict[asyncio.AbstractEventLoop, AsyncClient] = {}
 
-    def blocking(self) -> Flows:
+    def blocking(self) -> Api:
         """Calls that never suspend."""
         with self._lock:
             if self._blocking is None:
                 self._blocking = Client(self._target, **self._options)
-            return self._blocking._flows
+            return self._blocking._api
 
-    def asynchronous(self) -> Flows:
+    def asynchronous(self) -> Api:
         """Calls on the running event loop."""
         loop = asyncio.get_running_loop()
         with self._lock:

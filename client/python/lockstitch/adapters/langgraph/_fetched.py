@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from lockstitch._api import Api
 from lockstitch._errors import NotFound
-from lockstitch._flows import Flows
 from lockstitch._types import Latest, Loaded, View
 from lockstitch.adapters.langgraph._codec import Place
 from lockstitch.adapters.langgraph._valued import Known, Valued
@@ -19,25 +19,25 @@ class Fetched(NamedTuple):
     writes: Sequence[PendingWrite]
 
 
-async def fetch(flows: Flows, valued: Valued, place: Place) -> Fetched | None:
+async def fetch(api: Api, valued: Valued, place: Place) -> Fetched | None:
     """The checkpoint that a place names, the latest where it names none; None: there is no such checkpoint."""
     known = _known(valued, place)
     if known is not None and known.channels is not None:
-        found = await _load(flows, place, View.HEADER)
+        found = await _load(api, place, View.HEADER)
         if found is None or found.checkpoint is None:
             return None
         if (found.checkpoint.checkpoint_id, found.checkpoint_revision) == (known.checkpoint_id, known.revision):
             return Fetched(found.checkpoint, known.channels, found.pending_writes)
-    found = await _load(flows, place, View.FULL)
+    found = await _load(api, place, View.FULL)
     if found is None or found.checkpoint is None:
         return None
     valued.put(found.checkpoint, found.checkpoint_revision)
     return Fetched(found.checkpoint, found.checkpoint.state.custom, found.pending_writes)
 
 
-async def load_header(flows: Flows, place: Place) -> TypedBlob:
+async def load_header(api: Api, place: Place) -> TypedBlob:
     """The header of the checkpoint that a place names; an empty one where there is no such checkpoint."""
-    found = await _load(flows, place, View.HEADER)
+    found = await _load(api, place, View.HEADER)
     return found.checkpoint.header if found is not None and found.checkpoint is not None else TypedBlob()
 
 
@@ -46,10 +46,10 @@ def _known(valued: Valued, place: Place) -> Known | None:
     return valued.get(*place.named) if place.checkpoint_id else valued.last(place.thread_id, place.ns)
 
 
-async def _load(flows: Flows, place: Place, view: View) -> Loaded | Latest | None:
+async def _load(api: Api, place: Place, view: View) -> Loaded | Latest | None:
     if not place.checkpoint_id:
-        return await flows.load_latest(place.thread_id, place.ns, view=view)
+        return await api.load_latest(place.thread_id, place.ns, view=view)
     try:
-        return await flows.load(place.thread_id, checkpoint_id=place.checkpoint_id, namespace=place.ns, view=view)
+        return await api.load(place.thread_id, checkpoint_id=place.checkpoint_id, namespace=place.ns, view=view)
     except NotFound:
         return None

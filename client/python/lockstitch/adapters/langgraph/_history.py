@@ -6,8 +6,8 @@ from typing import Any
 
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
+from lockstitch._api import Api
 from lockstitch._errors import NotFound
-from lockstitch._flows import Flows
 from lockstitch.adapters.langgraph._channels import from_channel, has_value
 from lockstitch.adapters.langgraph._codec import Place, from_write
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, PendingWrite
@@ -16,11 +16,11 @@ History = dict[str, Any]
 """`writes`, oldest first, and `seed` where an ancestor has a value: LangGraph's DeltaChannelHistory."""
 
 
-async def history(flows: Flows, serde: SerializerProtocol, place: Place, channels: Sequence[str]) -> dict[str, History]:
+async def history(api: Api, serde: SerializerProtocol, place: Place, channels: Sequence[str]) -> dict[str, History]:
     """The history of some channels, in one call."""
     collector = _Collector(serde, channels)
     if channels:
-        walk = flows.walk_ancestors(
+        walk = api.walk_ancestors(
             place.thread_id,
             place.checkpoint_id,
             namespace=place.ns,

@@ -18,9 +18,9 @@ from datetime import timedelta
 
 import grpc
 
+from lockstitch._api import Api
 from lockstitch._client import AsyncClient
 from lockstitch._errors import ExpectedLatestMismatch, LeaseHeld, LeaseLost, LockstitchError
-from lockstitch._flows import Flows
 from lockstitch._reason import Reason
 from lockstitch._transport import run as run_blocking
 from lockstitch._types import Saved, View
@@ -80,7 +80,7 @@ class Leases:
     blocking: gives a way to make calls that block, for renewals.
     """
 
-    def __init__(self, policy: LeasePolicy, blocking: Callable[[], Flows]) -> None:
+    def __init__(self, policy: LeasePolicy, blocking: Callable[[], Api]) -> None:
         self._policy = policy
         self._blocking = blocking
         self._seen = Runs()
@@ -103,7 +103,7 @@ class Leases:
                 del self._held[place.thread_id]
         self._seen.begin(place.thread_id, place.ns, checkpoint_id, named=bool(place.checkpoint_id))
 
-    async def save(self, flows: Flows, message: Checkpoint, ttl: timedelta | float | None, *, forks: bool) -> Saved:
+    async def save(self, api: Api, message: Checkpoint, ttl: timedelta | float | None, *, forks: bool) -> Saved:
         """Save a checkpoint. forks: its parent need not be the latest one.
 
         Raises LeaseHeld where another writes, ExpectedLatestMismatch where another has written since the run read the
@@ -112,26 +112,26 @@ class Leases:
         run = self._seen.find(message.session_id, message.namespace, message.parent_id)
         expected = run.expected(message.parent_id) if run and not forks else None
         with run.saving(message.parent_id, message.checkpoint_id) if run else nullcontext():
-            held = await self._hold(flows, message.session_id, run)
+            held = await self._hold(api, message.session_id, run)
             with _writing(held, run) as token:
-                return await flows.save(message, lease_token=token, ttl=ttl, expected_latest=expected)
+                return await api.save(message, lease_token=token, ttl=ttl, expected_latest=expected)
 
-    async def save_writes(self, flows: Flows, place: Place, writes: Sequence[PendingWrite]) -> None:
+    async def save_writes(self, api: Api, place: Place, writes: Sequence[PendingWrite]) -> None:
         """Save pending writes. Raises what `save` raises."""
         run = self._seen.find(*place.named)
-        held = await self._hold(flows, place.thread_id, run)
+        held = await self._hold(api, place.thread_id, run)
         is_first = run is not None and not run.has_saved and run.held is not held
         with _writing(held, run) as token:
             if run and is_first:
-                await self._check_latest(flows, run, place)
-            await flows.save_writes(place.thread_id, place.checkpoint_id, writes, namespace=place.ns, lease_token=token)
+                await self._check_latest(api, run, place)
+            await api.save_writes(place.thread_id, place.checkpoint_id, writes, namespace=place.ns, lease_token=token)
 
-    async def delete_checkpoints(self, flows: Flows, metadata: dict[str, str]) -> None:
+    async def delete_checkpoints(self, api: Api, metadata: dict[str, str]) -> None:
         """Delete the checkpoints of all threads that have these entries, under the lease where it is held here."""
         done: set[str] = set()
         while True:
             try:
-                await flows.delete_checkpoints("", metadata)
+                await api.delete_checkpoints("", metadata)
                 return
             except LeaseHeld as error:
                 thread_id = error.metadata.get("session_id", "")
@@ -141,7 +141,7 @@ class Leases:
                     raise
                 done.add(thread_id)
                 with suppress(LeaseLost), _writing(held, None) as token:
-                    await flows.delete_checkpoints(thread_id, metadata, lease_token=token)
+                    await api.delete_checkpoints(thread_id, metadata, lease_token=token)
 
     def deleted(self, thread_ids: Sequence[str]) -> None:
         """Threads were deleted, and their leases with them: runs that wrote under those may not go on."""
@@ -151,36 +151,36 @@ class Leases:
                 if held := self._held.pop(thread_id, None):
                     held.lost = error
 
-    async def release(self, flows: Flows, thread_id: str) -> None:
+    async def release(self, api: Api, thread_id: str) -> None:
         """Give the lease of a thread back, if it is held."""
         self._after_fork()
         with self._lock:
             held = self._held.pop(thread_id, None)
         if held and held.is_live:
-            await flows.release_lease(thread_id, held.token.result())
+            await api.release_lease(thread_id, held.token.result())
 
-    async def close(self, flows: Flows) -> None:
+    async def close(self, api: Api) -> None:
         """Give all leases back. Those that cannot be end by themselves."""
         self._closed.set()
         for thread_id in list(self._held):
             with suppress(LockstitchError):
-                await self.release(flows, thread_id)
+                await self.release(api, thread_id)
 
     # Taking a lease
 
-    async def _hold(self, flows: Flows, thread_id: str, run: Run | None) -> Held:
+    async def _hold(self, api: Api, thread_id: str, run: Run | None) -> Held:
         """The lease to write under. Raises LeaseHeld where another has it, LeaseLost where the run may not write."""
         held, mine = self._claim(thread_id, run)
         if mine:
-            await self._acquire(flows, thread_id, held)
-        elif not held.token.done() and isinstance(flows, AsyncClient):
+            await self._acquire(api, thread_id, held)
+        elif not held.token.done() and isinstance(api, AsyncClient):
             await asyncio.wait([asyncio.wrap_future(held.token)])
         try:
             held.token.result()
         except asyncio.CancelledError:
             if mine:
                 raise
-            return await self._hold(flows, thread_id, run)  # whoever was taking it has gone away
+            return await self._hold(api, thread_id, run)  # whoever was taking it has gone away
         return held
 
     def _claim(self, thread_id: str, run: Run | None) -> tuple[Held, bool]:
@@ -200,9 +200,9 @@ class Leases:
             held.used_at = time.monotonic()
             return held, mine
 
-    async def _acquire(self, flows: Flows, thread_id: str, held: Held) -> None:
+    async def _acquire(self, api: Api, thread_id: str, held: Held) -> None:
         try:
-            lease = await flows.acquire_lease(
+            lease = await api.acquire_lease(
                 thread_id,
                 self._policy.holder or default_holder(),
                 ttl=self._policy.ttl,
@@ -225,12 +225,12 @@ class Leases:
                     del self._unanswered[next(iter(self._unanswered))]
         held.token.set_exception(error)
 
-    async def _check_latest(self, flows: Flows, run: Run, place: Place) -> None:
+    async def _check_latest(self, api: Api, run: Run, place: Place) -> None:
         """Before the first writes of a run: what it has read is the latest still, now that it has the lease."""
         read = run.latest
         if run.expected(place.checkpoint_id) is None:
             return
-        found = (await flows.load_latest(place.thread_id, place.ns, view=View.HEADER)).checkpoint
+        found = (await api.load_latest(place.thread_id, place.ns, view=View.HEADER)).checkpoint
         if (found.checkpoint_id if found else "") not in (read, run.latest):  # which its own save may have moved by now
             raise ExpectedLatestMismatch(
                 f"the run began from checkpoint {read!r}, and another has saved since: load the latest one",
@@ -261,12 +261,12 @@ class Leases:
 
     def _renew(self, thread_id: str, held: Held) -> None:
         """This one, which may have been given back by now, and not what the thread has had since."""
-        flows, token = self._blocking(), held.token.result()
+        api, token = self._blocking(), held.token.result()
         try:
             if self._drop_idle(thread_id, held):
-                run_blocking(flows.release_lease(thread_id, token))
+                run_blocking(api.release_lease(thread_id, token))
             else:
-                run_blocking(flows.renew_lease(thread_id, token, ttl=self._policy.ttl))
+                run_blocking(api.renew_lease(thread_id, token, ttl=self._policy.ttl))
         except LeaseLost as error:
             with self._lock:
                 held.lost = held.lost or error

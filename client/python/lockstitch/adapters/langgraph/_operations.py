@@ -10,7 +10,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple, get_serializable_checkpoint_metadata
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from lockstitch._flows import Flows
+from lockstitch._api import Api
 from lockstitch._types import Saved
 from lockstitch.adapters.langgraph import _sessions
 from lockstitch.adapters.langgraph._codec import (
@@ -57,14 +57,14 @@ class Settings:
 class Operations:
     """The saver's operations over one client, with one serializer."""
 
-    flows: Flows
+    api: Api
     serde: SerializerProtocol
     settings: Settings
 
     async def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """The checkpoint that a config names; the latest where it names none."""
         place = Place.of(config)
-        found = await fetch(self.flows, self.settings.valued, place)
+        found = await fetch(self.api, self.settings.valued, place)
         if self.settings.leases:
             self.settings.leases.begin(place, found.checkpoint.checkpoint_id if found else "")
         return from_message(self.serde, *found, self.settings.revived.from_blob) if found else None
@@ -98,9 +98,9 @@ class Operations:
         place = Place.of(config)
         pending = to_writes(self.serde, writes, task_id, task_path)
         if self.settings.leases:
-            await self.settings.leases.save_writes(self.flows, place, pending)
+            await self.settings.leases.save_writes(self.api, place, pending)
         else:
-            await self.flows.save_writes(place.thread_id, place.checkpoint_id, pending, namespace=place.ns)
+            await self.api.save_writes(place.thread_id, place.checkpoint_id, pending, namespace=place.ns)
 
     async def list(
         self,
@@ -114,7 +114,7 @@ class Operations:
         left = limit
         if left is not None and left <= 0:
             return
-        items = query.pages(self.flows, left)
+        items = query.pages(self.api, left)
         async with aclosing(items):
             async for item in items:
                 message, load = item.checkpoint, self.settings.revived.from_blob
@@ -128,12 +128,12 @@ class Operations:
 
     async def history(self, config: RunnableConfig, channels: Sequence[str]) -> dict[str, History]:
         """What DeltaChannels are put together from."""
-        return await history(self.flows, self.serde, Place.of(config), channels)
+        return await history(self.api, self.serde, Place.of(config), channels)
 
     async def delete_threads(self, thread_ids: Sequence[str]) -> None:
         """Delete threads with all they have."""
         ids = [str(thread_id) for thread_id in thread_ids]
-        await _sessions.delete(self.flows, ids, self.settings.tombstone)
+        await _sessions.delete(self.api, ids, self.settings.tombstone)
         if self.settings.leases:
             self.settings.leases.deleted(ids)
 
@@ -144,13 +144,13 @@ class Operations:
             if text is None:
                 raise ValueError("run_ids: an id is text of at most 4096 bytes as JSON")
             if self.settings.leases:
-                await self.settings.leases.delete_checkpoints(self.flows, {RUN_ID: text})
+                await self.settings.leases.delete_checkpoints(self.api, {RUN_ID: text})
             else:
-                await self.flows.delete_checkpoints("", {RUN_ID: text})
+                await self.api.delete_checkpoints("", {RUN_ID: text})
 
     async def copy_thread(self, source: str, target: str) -> None:
         """Copy a thread."""
-        await self.flows.copy_session(str(source), str(target))
+        await self.api.copy_session(str(source), str(target))
 
     async def prune(self, thread_ids: Sequence[str], strategy: str) -> None:
         """Delete what a strategy does not keep."""
@@ -161,29 +161,29 @@ class Operations:
         if strategy != KEEP_LATEST:
             await self.delete_threads(thread_ids)
         else:
-            await _sessions.prune(self.flows, [str(thread_id) for thread_id in thread_ids], keep_last=1)
+            await _sessions.prune(self.api, [str(thread_id) for thread_id in thread_ids], keep_last=1)
 
     async def release(self, thread_id: str) -> None:
         """Give the lease of a thread back."""
         if self.settings.leases:
-            await self.settings.leases.release(self.flows, str(thread_id))
+            await self.settings.leases.release(self.api, str(thread_id))
 
     async def close(self) -> None:
         """Give all leases back."""
         if self.settings.leases:
-            await self.settings.leases.close(self.flows)
+            await self.settings.leases.close(self.api)
 
     async def _dependencies(self, parent: Place, channels: Sequence[str], known: Known | None) -> Dependencies:
         """What DeltaChannels without a value are restored from."""
         if not channels or not parent.checkpoint_id:
             return {}
-        header = known.header if known else await load_header(self.flows, parent)
+        header = known.header if known else await load_header(self.api, parent)
         return dependencies(channels, parent.checkpoint_id, dependencies_of(self.serde, header))
 
     async def _save(self, message: Checkpoint, *, forks: bool) -> Saved:
         if self.settings.leases:
-            return await self.settings.leases.save(self.flows, message, self.settings.ttl, forks=forks)
-        return await self.flows.save(message, ttl=self.settings.ttl)
+            return await self.settings.leases.save(self.api, message, self.settings.ttl, forks=forks)
+        return await self.api.save(message, ttl=self.settings.ttl)
 
     async def _carry_on(
         self,
@@ -205,7 +205,7 @@ class Operations:
             return
         if known is not None and not any(known.versions.get(name) == version for name, version in silent.items()):
             return
-        loaded = await fetch(self.flows, self.settings.valued, parent)
+        loaded = await fetch(self.api, self.settings.valued, parent)
         if loaded is None:
             return
         valued = versions_of(loaded.channels)

@@ -7,7 +7,7 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from lockstitch._flows import Flows
+from lockstitch._api import Api
 from lockstitch._types import ListedCheckpoint, View
 from lockstitch.adapters.langgraph._codec import Place
 from lockstitch.adapters.langgraph._metadata import FIRST, SPILLED, STEP, search_text, step_of
@@ -51,14 +51,14 @@ class Query:
         """Whether a checkpoint that the server has found is one that is wanted."""
         return all(key in metadata and metadata[key] == value for key, value in self.wanted.items())
 
-    async def pages(self, flows: Flows, limit: int | None) -> AsyncGenerator[ListedCheckpoint, None]:
+    async def pages(self, api: Api, limit: int | None) -> AsyncGenerator[ListedCheckpoint, None]:
         """What the server finds, newest first."""
         only = self.place.checkpoint_id
-        found = flows.list_checkpoints(
+        found = api.list_checkpoints(
             self.place.thread_id,
             namespace=self._namespace,
             before_checkpoint_id=self._before(),
-            metadata=await self._metadata(flows),
+            metadata=await self._metadata(api),
             min_step=self.step,
             max_step=self.step,
             include_writes=True,
@@ -73,11 +73,11 @@ class Query:
                 if (not only or checkpoint_id == only) and (not self.before or checkpoint_id < self.before):
                     yield item
 
-    async def _metadata(self, flows: Flows) -> Mapping[str, str]:
+    async def _metadata(self, api: Api) -> Mapping[str, str]:
         """What the server looks for: of checkpoints with too many entries it can find `FIRST` only."""
         if self.searched.keys() <= set(FIRST):
             return self.searched
-        pages = flows.list_checkpoints(
+        pages = api.list_checkpoints(
             self.place.thread_id, namespace=self._namespace, metadata=SPILLED, view=View.HEADER, page_size=1
         ).pages()
         async with aclosing(pages):

@@ -3,22 +3,22 @@
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-from lockstitch._flows import Flows
+from lockstitch._api import Api
 from lockstitch._types import Retention
 
 SESSIONS_PER_CALL = 1000
 
 
-async def delete(flows: Flows, session_ids: Sequence[str], tombstone: timedelta | float) -> None:
+async def delete(api: Api, session_ids: Sequence[str], tombstone: timedelta | float) -> None:
     """Delete sessions; for so long they cannot be begun anew."""
     for some in _portions(session_ids):
-        await flows.delete_sessions(some, tombstone=tombstone)
+        await api.delete_sessions(some, tombstone=tombstone)
 
 
-async def prune(flows: Flows, session_ids: Sequence[str], keep_last: int) -> None:
+async def prune(api: Api, session_ids: Sequence[str], keep_last: int) -> None:
     """Keep only so many of the latest checkpoints of every namespace."""
     for some in _portions(session_ids):
-        await flows.prune_sessions(some, retention=Retention(keep_last=keep_last))
+        await api.prune_sessions(some, retention=Retention(keep_last=keep_last))
 
 
 def _portions(session_ids: Sequence[str]) -> Iterator[Sequence[str]]:

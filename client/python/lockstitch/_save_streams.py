@@ -5,19 +5,19 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from lockstitch._channel import RetryPolicy
-from lockstitch._lane import Lane
+from lockstitch._stream_worker import StreamWorker
 from lockstitch.v1.checkpoint_service_pb2 import SaveResponse
 
 if TYPE_CHECKING:
     from lockstitch._save_stream import Call
 
-LANES = 4
+STREAMS = 4
 """A message costs gRPC thread switches, which several streams share: one alone takes a third more work than four."""
 AVOID_SECONDS = 300.0
 """How long no stream is tried after it has turned out that there are none."""
 
 
-class Lanes:
+class SaveStreams:
     """Saves over a few streams, those of one session always over the same, in their order.
 
     open_stream, save_alone: how to make calls.
@@ -34,7 +34,7 @@ class Lanes:
         self.save_alone = save_alone
         self.streams_work = False
         self._avoid_until = 0.0
-        self._lanes = [Lane(self, retry) for _ in range(LANES)]
+        self._save_streams = [StreamWorker(self, retry) for _ in range(STREAMS)]
 
     def are_open(self) -> bool:
         """Whether saves may come."""
@@ -42,7 +42,7 @@ class Lanes:
 
     def save(self, request: bytes, session_id: str, seconds: float) -> Awaitable[SaveResponse]:
         """The answer to a serialized SaveRequest. Raises LockstitchError, DeadlineExceeded after so many seconds."""
-        return self._lanes[hash(session_id) % LANES].save(request, session_id, seconds)
+        return self._save_streams[hash(session_id) % STREAMS].save(request, session_id, seconds)
 
     def avoid_streams(self) -> None:
         """There are no streams here."""
@@ -50,4 +50,4 @@ class Lanes:
 
     async def close(self) -> None:
         """Fail whatever waits with Cancelled."""
-        await asyncio.gather(*(lane.close() for lane in self._lanes))
+        await asyncio.gather(*(worker.close() for worker in self._save_streams))

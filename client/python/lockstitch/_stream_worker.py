@@ -37,7 +37,7 @@ FINISH_SECONDS = 0.2
 
 
 class Calls(Protocol):
-    """What a lane needs to make calls, and whom it tells how streams fare."""
+    """What a stream worker needs to make calls, and where it reports whether streams work."""
 
     streams_work: bool
     """Whether a stream has ever brought an answer."""
@@ -54,7 +54,7 @@ class Calls(Protocol):
         """There are no streams here."""
 
 
-class Lane:
+class StreamWorker:
     """Sends saves in their order, and what has no answer when a stream ends once more on the next.
 
     retry: how saves are repeated; None: what has no answer when a stream ends gets one call of its own.

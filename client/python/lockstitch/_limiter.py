@@ -1,4 +1,4 @@
-"""How many saves of a client may be under way at once."""
+"""Limits how many saves of a client are in flight."""
 
 import asyncio
 from collections import deque
@@ -9,8 +9,8 @@ import grpc
 from lockstitch._errors import Cancelled, DeadlineExceeded
 
 
-class Room(Protocol):
-    """Where saves are while they are under way. Sizes are in bytes."""
+class Limiter(Protocol):
+    """Admits saves. Sizes are in bytes."""
 
     def is_open(self) -> bool:
         """Whether a save, if it is not very large, need not wait."""
@@ -22,8 +22,8 @@ class Room(Protocol):
         """End a save of this size."""
 
 
-class EndlessRoom:
-    """Room for all."""
+class Unlimited:
+    """No limit."""
 
     def is_open(self) -> bool:
         return True
@@ -35,8 +35,8 @@ class EndlessRoom:
         pass
 
 
-class BoundedRoom:
-    """Room for so many saves of so many bytes together, and always for one. First come, first served."""
+class SaveLimiter:
+    """Admits a number of saves and of bytes at once, and always one save. First come, first served."""
 
     def __init__(self, most_saves: int, most_bytes: int) -> None:
         self.saves = 0

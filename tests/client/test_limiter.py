@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockstitch import Cancelled, DeadlineExceeded
-from lockstitch._room import BoundedRoom
+from lockstitch._limiter import SaveLimiter
 
 ENDLESS = 1000.0
 
@@ -18,7 +18,7 @@ async def settle() -> None:
 
 
 async def test_the_others_wait_in_turn() -> None:
-    room, came = BoundedRoom(2, 100), list[int]()
+    room, came = SaveLimiter(2, 100), list[int]()
 
     async def enter(number: int) -> None:
         await room.enter(1, ENDLESS)
@@ -35,7 +35,7 @@ async def test_the_others_wait_in_turn() -> None:
 
 
 async def test_nobody_overtakes_one_who_is_called_in() -> None:
-    room, came = BoundedRoom(1, 100), list[str]()
+    room, came = SaveLimiter(1, 100), list[str]()
     await room.enter(1, ENDLESS)
 
     async def enter(name: str) -> None:
@@ -51,7 +51,7 @@ async def test_nobody_overtakes_one_who_is_called_in() -> None:
 
 
 async def test_one_may_always_whatever_its_size() -> None:
-    room = BoundedRoom(10, 100)
+    room = SaveLimiter(10, 100)
     await room.enter(1000, ENDLESS)
     assert not room.is_open()
     with pytest.raises(DeadlineExceeded):
@@ -61,7 +61,7 @@ async def test_one_may_always_whatever_its_size() -> None:
 
 
 async def test_those_who_wait_are_sent_away_at_the_end() -> None:
-    room = BoundedRoom(1, 100)
+    room = SaveLimiter(1, 100)
     await room.enter(1, ENDLESS)
     waiting = asyncio.create_task(room.enter(1, ENDLESS))
     await settle()
@@ -76,7 +76,7 @@ def test_whatever_happens_the_bounds_hold_and_all_get_in(steps: list[tuple[str, 
 
 
 async def _run(steps: list[tuple[str, int]]) -> None:
-    room, inside, tasks = BoundedRoom(3, 10), list[int](), list["asyncio.Task[None]"]()
+    room, inside, tasks = SaveLimiter(3, 10), list[int](), list["asyncio.Task[None]"]()
 
     async def enter(size: int) -> None:
         await room.enter(size, ENDLESS)

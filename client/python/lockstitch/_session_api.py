@@ -16,7 +16,7 @@ from lockstitch._types import CopiedSession, DeletedCheckpoints, Lease, Pruned, 
 from lockstitch.v1 import session_service_pb2 as pb
 
 
-class SessionFlows:
+class SessionApi:
     """The calls. Every `timeout` is in seconds; None means the client's."""
 
     def __init__(self, caller: Caller, timeout: float) -> None:

@@ -24,7 +24,7 @@ from lockstitch._convert import to_node, to_timestamp
 from lockstitch._draft import conditions
 from lockstitch._memory import Memory
 from lockstitch._paging import AsyncPager
-from lockstitch._session_flows import SessionFlows
+from lockstitch._session_api import SessionApi
 from lockstitch._types import (
     Ancestor,
     Latest,
@@ -44,7 +44,7 @@ from lockstitch.v1.checkpoint_pb2 import Checkpoint, NodeKind, PendingWrite
 SESSIONS_PER_CALL = 1000
 
 
-class Flows(SessionFlows):
+class Api(SessionApi):
     """The calls. Every `timeout` is in seconds; None means the client's."""
 
     def __init__(self, caller: Caller, memory: Memory | None, timeout: float) -> None:
