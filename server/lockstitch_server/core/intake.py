@@ -1,4 +1,4 @@
-"""From the contract's requests, already checked, to operations. Takes the requests apart."""
+"""From valid requests to operations: the one place where an `Operation` is made. Takes the requests apart."""
 
 from collections.abc import Iterable
 
@@ -12,77 +12,51 @@ from lockstitch_server.core.pending import new_write
 from lockstitch_server.core.records import NewWrite
 from lockstitch_server.core.terms import header_terms, with_step
 
-MOST_HEADERS, LONGEST_HEADER = 2048, 1024
-
-
-class Intake:
-    """Takes SaveRequests apart. Remembers what headers are found by: most saves of a session have the same header."""
-
-    def __init__(self) -> None:
-        self._headers: dict[tuple[str, bytes], tuple[int, ...]] = {}
-        """The search terms of headers, by tenant and header; at most MOST_HEADERS of at most LONGEST_HEADER bytes."""
-
-    def save(self, request: service_pb.SaveRequest, tenant: str, trace_id: bytes = b"") -> Save:
-        """The operation of a valid SaveRequest. Empties the request."""
-        checkpoint = request.checkpoint
-        session_id, namespace, parent_id, step = (
-            checkpoint.session_id,
-            checkpoint.namespace,
-            checkpoint.parent_id,
-            checkpoint.step,
-        )
-        key, default_id = session_key(tenant, session_id), default_checkpoint_id(step)
-        checkpoint_id = checkpoint.checkpoint_id or default_id
-        state: DraftState | DraftDelta | None = None
-        if checkpoint.HasField("state"):
-            state = split_state(checkpoint.state)
-        server_time = not checkpoint.HasField("created_at")
-        header = split_header(checkpoint)
-        terms = self._terms(tenant, checkpoint)
-        if request.HasField("delta"):
-            state = draft_delta(request, header, session_id, namespace, checkpoint_id, parent_id, str(step))
-        return Save(
-            key=key,
-            tenant=tenant,
-            session_id=session_id,
-            namespace=namespace,
-            checkpoint_id=checkpoint_id,
-            parent_id=parent_id,
-            step=step,
-            header=header,
-            server_time=server_time,
-            state=state,
-            terms=terms if checkpoint_id == default_id else with_step(terms, key, namespace, step),
-            expected=expected_latest(request),
-            lease_token=request.lease_token,
-            writes=_new_writes(namespace, checkpoint_id, request.writes) if request.writes else (),
-            ttl=request.ttl.ToNanoseconds() if request.HasField("ttl") else None,
-            trace_id=trace_id,
-        )
-
-    def _terms(self, tenant: str, checkpoint: pb.Checkpoint) -> tuple[int, ...]:
-        """What a header is found by. Empties it."""
-        # These two are others in every save, and no terms come from them.
-        checkpoint.ClearField("created_at")
-        checkpoint.ClearField("versions_seen")
-        header = checkpoint.SerializeToString(deterministic=True)
-        found = self._headers.get((tenant, header))
-        if found is None:
-            found = header_terms(tenant, checkpoint)
-            if len(header) <= LONGEST_HEADER:
-                if len(self._headers) >= MOST_HEADERS:
-                    self._headers.clear()
-                self._headers[tenant, header] = found
-        return found
-
 
 def save_operation(request: service_pb.SaveRequest, tenant: str, trace_id: bytes = b"") -> Save:
-    """The same for a single request."""
-    return Intake().save(request, tenant, trace_id)
+    """The operation of a valid SaveRequest. Empties the request.
+
+    trace_id: of the trace that the save belongs to, 16 bytes; empty: none.
+    """
+    checkpoint = request.checkpoint
+    session_id, namespace, parent_id, step = (
+        checkpoint.session_id,
+        checkpoint.namespace,
+        checkpoint.parent_id,
+        checkpoint.step,
+    )
+    key, default_id = session_key(tenant, session_id), default_checkpoint_id(step)
+    checkpoint_id = checkpoint.checkpoint_id or default_id
+    state: DraftState | DraftDelta | None = None
+    if checkpoint.HasField("state"):
+        state = split_state(checkpoint.state)
+    server_time = not checkpoint.HasField("created_at")
+    header = split_header(checkpoint)
+    terms = header_terms(tenant, checkpoint)
+    if request.HasField("delta"):
+        state = draft_delta(request, header, session_id, namespace, checkpoint_id, parent_id, str(step))
+    return Save(
+        key=key,
+        tenant=tenant,
+        session_id=session_id,
+        namespace=namespace,
+        checkpoint_id=checkpoint_id,
+        parent_id=parent_id,
+        step=step,
+        header=header,
+        server_time=server_time,
+        state=state,
+        terms=terms if checkpoint_id == default_id else with_step(terms, key, namespace, step),
+        expected=expected_latest(request),
+        lease_token=request.lease_token,
+        writes=_new_writes(namespace, checkpoint_id, request.writes) if request.writes else (),
+        ttl=request.ttl.ToNanoseconds() if request.HasField("ttl") else None,
+        trace_id=trace_id,
+    )
 
 
 def save_writes_operation(request: service_pb.SaveWritesRequest, tenant: str) -> SaveWrites:
-    """What a SaveWritesRequest asks for."""
+    """The operation of a valid SaveWritesRequest."""
     key = session_key(tenant, request.session_id)
     return SaveWrites(
         key=key,

@@ -25,6 +25,8 @@ MAX_DEPTH = 100
 
 LONGEST_REMEMBERED = 512
 """Characters, or bytes, of a fact whose term is remembered."""
+LONGEST_HEADER = 1024
+"""Bytes of a header whose terms are remembered."""
 
 
 def ran(node: NodeKind) -> Fact:
@@ -59,14 +61,24 @@ def _term(scope: bytes, fact: Fact) -> int:
 
 def terms(tenant: str, key: bytes, checkpoint: Checkpoint, checkpoint_id: str) -> tuple[int, ...]:
     """All that a checkpoint is found by. Steps are looked for within a session only."""
-    found = header_terms(tenant, checkpoint)
+    found = _header_terms(tenant, checkpoint)
     if not checkpoint.checkpoint_id or checkpoint_id == default_checkpoint_id(checkpoint.step):
         return found
     return with_step(found, key, checkpoint.namespace, checkpoint.step)
 
 
 def header_terms(tenant: str, checkpoint: Checkpoint) -> tuple[int, ...]:
-    """What it is found by whatever its names are."""
+    """What a checkpoint is found by whatever its names are. Most saves of a session have the same header.
+
+    checkpoint: its header. Loses the fields that differ in every save, from which no terms come.
+    """
+    checkpoint.ClearField("created_at")
+    checkpoint.ClearField("versions_seen")
+    header = checkpoint.SerializeToString(deterministic=True)
+    return _remembered_header(tenant, header) if len(header) <= LONGEST_HEADER else _header_terms(tenant, checkpoint)
+
+
+def _header_terms(tenant: str, checkpoint: Checkpoint) -> tuple[int, ...]:
     scope = tenant.encode()
     found = {_node_term(scope, ran, node.SerializeToString()) for node in checkpoint.ran_nodes}
     if checkpoint.skipped_nodes:
@@ -91,7 +103,12 @@ def _metadata_term(scope: bytes, name: str, text: str) -> int:
     return _remembered_metadata(scope, name, text) if is_short else _term(scope, metadata(name, text))
 
 
-# The same facts come again and again. What is remembered is short, so that these take 10 MB at most.
+# The same facts and headers come again and again. What is remembered is short, so that these take 12 MB at most.
+
+
+@lru_cache(maxsize=2048)
+def _remembered_header(tenant: str, header: bytes) -> tuple[int, ...]:
+    return _header_terms(tenant, Checkpoint.FromString(header))
 
 
 @lru_cache(maxsize=4096)

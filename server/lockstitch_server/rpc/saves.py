@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch_server.config import Limits
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.core.intake import Intake, save_writes_operation
+from lockstitch_server.core.intake import save_operation, save_writes_operation
 from lockstitch_server.core.operations import Operation, Result, Saved
 from lockstitch_server.engine.committer import Committer
 from lockstitch_server.rpc import save_answers
@@ -78,7 +78,6 @@ class Saves:
     def __init__(self, committer: Committer, limits: Limits, counts: SaveCounts | None = None) -> None:
         self._committer = committer
         self._requests = Requests(limits)
-        self._intake = Intake()
         self._counts = counts
         self._turn = asyncio.Lock()
         self._largest_item = limits.max_message_bytes + STREAM_OVERHEAD
@@ -145,7 +144,7 @@ class Saves:
                 self._requests.check_size(whole.ByteSize(), self._largest_item)
             self._requests.check(whole)
             save = whole.save if isinstance(whole, pb.SaveStreamRequest) else whole
-            return self._intake.save(save, asked.tenant, item.trace_id)
+            return save_operation(save, asked.tenant, item.trace_id)
         except Failure as failure:
             return failure
 
