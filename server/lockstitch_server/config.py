@@ -117,7 +117,7 @@ class Limits(_Group):
         ge=1000,
         le=100_000_000,
         description="Most fields of a request above 256 KiB, those of messages within it included. "
-        "A SaveStream message with more ends its call.",
+        "A save of a SaveStream with more fails alone.",
     )
     max_metadata_entries: int = Field(default=64, ge=0, le=10_000, description="Most metadata entries of a checkpoint.")
     max_metadata_bytes: Bytes = _size(

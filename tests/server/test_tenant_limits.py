@@ -119,7 +119,7 @@ async def test_saves_on_a_stream_wait_for_their_turn_and_are_not_refused() -> No
             for chunk in chunks(data, 128):
                 await context.pace_saves(chunk.saves)
             taken.append(data)
-            yield data
+            yield b""
 
     async def requests() -> AsyncIterator[bytes]:
         item = pb.SaveStreamRequest(request_id=1)

@@ -35,7 +35,7 @@ from lockstitch_server.rpc.errors import status_of
 from lockstitch_server.rpc.paging import fingerprint, page_size, read_token, write_token
 from lockstitch_server.rpc.save_stream import SaveStream, Ticket, Window
 from lockstitch_server.rpc.saves import Asked, Kind
-from lockstitch_server.rpc.stream_batches import Chunk
+from lockstitch_server.rpc.stream_batches import Chunk, StreamMessage
 
 MAX_NS = 2**63 - 1
 SHORT_JSON = 1024
@@ -71,7 +71,7 @@ class Handlers:
         return await self._saves.submit(Asked(Kind.WRITES, context.tenant, data))
 
     def SaveStream(
-        self, requests: AsyncIterator[bytes], context: CallContext, closing: "asyncio.Future[None]"
+        self, requests: AsyncIterator[StreamMessage], context: CallContext, closing: "asyncio.Future[None]"
     ) -> AsyncGenerator[bytes, None]:
         """The answers to a stream of saves, until it ends or the server is `closing`."""
         begin = partial(self._begin_save, context, context.trace_id())
@@ -85,6 +85,8 @@ class Handlers:
         try:
             if context.save_observer is not None:
                 context.save_observer.begin(chunk)
+            if chunk.refusal is not None:
+                raise chunk.refusal
             came = time.time_ns() if context.traces_items else 0
             self._saves.put(Asked(kind, context.tenant, chunk.data, trace, chunk.saves, came), save)
         except Failure as failure:

@@ -24,19 +24,22 @@ class FieldCounter:
     """
 
     def __init__(self, most: int, named: str) -> None:
-        self._most = most
+        self.most = most
         self._named = named
         self._types: dict[str, Messages] = {}
 
-    def check(self, message: Descriptor, data: bytes) -> None:
-        """Fails with INVALID_FIELD where a message has too many. What is no message is for its parser to refuse."""
+    def check(self, message: Descriptor, data: bytes) -> int:
+        """How many fields a message has. Fails with INVALID_FIELD where it has too many.
+
+        What is no message is for its parser to refuse.
+        """
         stack, count = [(0, len(data), self._messages(message))], 0
         while stack:
             place, end, messages = stack.pop()
             try:
                 while place < end:
                     count += 1
-                    if count > self._most:
+                    if count > self.most:
                         raise self._failure()
                     tag, place = _varint(data, place)
                     kind = tag & 7
@@ -52,6 +55,7 @@ class FieldCounter:
                         place += SIZES[kind]
             except (IndexError, KeyError):
                 continue
+        return count
 
     def _messages(self, message: Descriptor) -> Messages:
         known = self._types.get(message.full_name)
@@ -65,10 +69,10 @@ class FieldCounter:
     def _failure(self) -> Failure:
         return Failure(
             Reason.INVALID_FIELD,
-            f"request: has more than {self._most} fields, those of messages within it included; the limit is "
-            f"{self._most} ({self._named}): send it in several requests",
+            f"request: has more than {self.most} fields, those of messages within it included; the limit is "
+            f"{self.most} ({self._named}): send it in several requests",
             field="request",
-            limit=self._most,
+            limit=self.most,
         )
 
 

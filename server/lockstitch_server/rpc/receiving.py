@@ -1,9 +1,9 @@
 """Reads the messages of calls. Nothing of a call is read before it is known who calls."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
@@ -14,8 +14,10 @@ from lockstitch_server.rpc.context import CallContext
 from lockstitch_server.rpc.dispatch import READ_BY_THE_BATCH
 from lockstitch_server.rpc.field_count import FieldCounter
 from lockstitch_server.rpc.requests import too_large
+from lockstitch_server.rpc.stream_batches import StreamMessage, within_limit
 from lockstitch_server.rpc.unpacking import GZIP, INLINE_BYTES, unpack
 
+T = TypeVar("T")
 Identify: TypeAlias = Callable[[MethodDescriptor, CallContext], Awaitable[None]]
 """Finds out who calls; what stands against the call is `refusal` in its context then."""
 FEW_FIELDS_BYTES = 256 * 1024
@@ -44,23 +46,38 @@ class Preparation:
         self._fields = FieldCounter(limits.max_fields, "limits.max_fields")
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="lockstitch-prepare")
 
-    async def prepared(self, method: MethodDescriptor, data: bytes) -> bytes:
-        """The message as it is to be parsed. Fails with TOO_LARGE, INVALID_FIELD."""
-        is_packed = data.startswith(GZIP)
-        if not is_packed and len(data) <= FEW_FIELDS_BYTES:
-            return data
-        if is_packed and len(data) <= INLINE_BYTES:
-            return self._prepare(method, data)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._prepare, method, data)
+    async def request(self, method: MethodDescriptor, data: bytes) -> bytes:
+        """A request as it is to be parsed. Fails with TOO_LARGE, INVALID_FIELD."""
+        return await self._run(self._request, method, data) if _is_long(data) else self._request(method, data)
 
-    def _prepare(self, method: MethodDescriptor, data: bytes) -> bytes:
+    async def stream_message(self, method: MethodDescriptor, data: bytes) -> Sequence[StreamMessage]:
+        """A message of a SaveStream as messages that are to be parsed. Fails with TOO_LARGE, INVALID_FIELD."""
+        if not _is_long(data):
+            return [self._request(method, data)]
+        return await self._run(self._stream_message, method, data)
+
+    async def _run(self, prepare: Callable[[MethodDescriptor, bytes], T], method: MethodDescriptor, data: bytes) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, prepare, method, data)
+
+    def _request(self, method: MethodDescriptor, data: bytes) -> bytes:
+        data = self._unpacked(method, data)
+        if len(data) > FEW_FIELDS_BYTES:
+            self._fields.check(method.input_type, data)
+        return data
+
+    def _stream_message(self, method: MethodDescriptor, data: bytes) -> Sequence[StreamMessage]:
+        data = self._unpacked(method, data)
+        try:
+            return [self._request(method, data)]
+        except Failure:
+            return within_limit(data, self._fields)
+
+    def _unpacked(self, method: MethodDescriptor, data: bytes) -> bytes:
         most, name = self._limit(method)
         if data.startswith(GZIP):
             data = unpack(data, most, name)
         if len(data) > most:
             raise too_large(len(data), most, name)
-        if len(data) > FEW_FIELDS_BYTES:
-            self._fields.check(method.input_type, data)
         return data
 
     def _limit(self, method: MethodDescriptor) -> tuple[int, str]:
@@ -91,20 +108,28 @@ class Receiver:
             context.refusal = context.refusal or failure.with_traceback(None)
             return b""
 
-    async def requests(self, method: MethodDescriptor, context: CallContext, source: Source) -> AsyncIterator[bytes]:
+    async def requests(
+        self, method: MethodDescriptor, context: CallContext, source: Source
+    ) -> AsyncIterator[StreamMessage]:
         """The requests of a method that has many, which are read as they are taken."""
         await self._identify(method, context)
         return self._all(method, source)
 
-    async def _all(self, method: MethodDescriptor, source: Source) -> AsyncIterator[bytes]:
+    async def _all(self, method: MethodDescriptor, source: Source) -> AsyncIterator[StreamMessage]:
         while isinstance(data := await source.read(), bytes):
-            yield await self._preparation.prepared(method, data)
+            for message in await self._preparation.stream_message(method, data):
+                yield message
 
     async def _read(self, method: MethodDescriptor, source: Source) -> bytes:
         data = await source.read()
         if not isinstance(data, bytes):
             raise Failure(Reason.INVALID_FIELD, "request: the call ended without a message", field="request")
-        return await self._preparation.prepared(method, data)
+        return await self._preparation.request(method, data)
+
+
+def _is_long(data: bytes) -> bool:
+    """Whether it may take long to prepare a message."""
+    return len(data) > (INLINE_BYTES if data.startswith(GZIP) else FEW_FIELDS_BYTES)
 
 
 def compression_options() -> list[tuple[str, int]]:

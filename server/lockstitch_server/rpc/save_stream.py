@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.rpc.stream_batches import TAKES_BATCHES, Chunk, chunks, join
+from lockstitch_server.rpc.stream_batches import TAKES_BATCHES, Chunk, StreamMessage, chunks, join
 
 MOST_TOGETHER = 128
 """How many saves are worked on, and how many answers go out, as one."""
@@ -85,7 +85,9 @@ class SaveStream:
         self._moved = asyncio.Event()
         self._changed = asyncio.Event()
 
-    async def run(self, requests: AsyncIterator[bytes], closing: "asyncio.Future[None]") -> AsyncGenerator[bytes, None]:
+    async def run(
+        self, requests: AsyncIterator[StreamMessage], closing: "asyncio.Future[None]"
+    ) -> AsyncGenerator[bytes, None]:
         """The answers. Ends when the requests have ended and all are answered.
 
         After `closing` nothing more is taken in; when what was is answered, it fails with DRAINING.
@@ -141,7 +143,7 @@ class SaveStream:
         self._unsent -= count
         return join(together)
 
-    async def _take(self, requests: AsyncIterator[bytes]) -> None:
+    async def _take(self, requests: AsyncIterator[StreamMessage]) -> None:
         most = min(MOST_TOGETHER, self._window.requests)
         async for data in requests:
             for chunk in chunks(data, most):
