@@ -320,7 +320,7 @@ def test_a_long_id_is_cut(world: World) -> None:
 
 def test_several_workers_write_whole_lines(tmp_path: Path) -> None:
     file = tmp_path / "audit.jsonl"
-    arguments = ["--workers", "2", "--set", "writer=inside", "--set", f"audit.file={file}"]
+    arguments = ["--workers", "2", "--set", f"audit.file={file}"]
 
     async def client(server: LockstitchServer, name: int) -> None:
         options = [("grpc.use_local_subchannel_pool", 1)]

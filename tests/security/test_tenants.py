@@ -44,7 +44,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     keys = directory / "keys.json"
     victim, attacker = make_key(keys, "victim", ["acme"]), make_key(keys, "attacker", ["globex"])
     store = f"sqlite:///{directory}/lockstitch.db"
-    with LockstitchServer(store, ["--set", f"auth.keys={keys}", "--set", "writer=inside"]) as server:
+    with LockstitchServer(store, ["--set", f"auth.keys={keys}"]) as server:
         world = World(server, keys, victim, attacker)
         asyncio.run(_fill(world))
         yield world
