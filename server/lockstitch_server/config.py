@@ -537,7 +537,7 @@ class Settings(_Group):
         allow_inf_nan=False,
         description="Calls that take so long are logged as warnings. 0: none.",
     )
-    tell_session_ids: Literal["plain", "hash", "none"] = Field(
+    session_id_logging: Literal["plain", "hash", "none"] = Field(
         default="plain",
         description="How session ids stand in traces and log lines of calls. hash: 16 digits of their SHA-256.",
     )

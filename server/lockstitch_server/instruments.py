@@ -24,7 +24,7 @@ Waiting = Callable[[], tuple[int, int]]
 
 def create_telemetry(settings: Settings, hub: Hub) -> Telemetry | None:
     """What tells of calls; None where nothing is to be told."""
-    session_ids = SessionIds(settings.tell_session_ids)
+    session_ids = SessionIds(settings.session_id_logging)
     stats = CallStats(hub.stats) if hub.stats is not None else None
     every = settings.log_level == "debug"
     log = CallLog(session_ids, every=every, slow_seconds=settings.slow_call_seconds)
@@ -47,7 +47,7 @@ def create_saves(store: Store, settings: Settings, hub: Hub) -> Saves:
     from lockstitch_server.rpc.call_spans import CallSpans
     from lockstitch_server.rpc.traced_saves import TracedSaves
 
-    return TracedSaves(committer, limits, counts, CallSpans(hub.tracer, SessionIds(settings.tell_session_ids)))
+    return TracedSaves(committer, limits, counts, CallSpans(hub.tracer, SessionIds(settings.session_id_logging)))
 
 
 def queue_stats(hub: Hub, queue: str) -> QueueStats | None:

@@ -162,8 +162,8 @@ class _Newer:
             newer = self._files.read()
         except (OSError, ValueError) as error:
             # Certificate and key are not replaced in one step: it may fit together in a moment.
-            log.warning("changed_certificates_are_not_used", reason=str(error))
+            log.warning("certificate_reload_failed", reason=str(error))
             return None
         self._seen = identities
-        log.info("changed_certificates_are_used", path=str(self._files.certificate))
+        log.info("certificates_reloaded", path=str(self._files.certificate))
         return newer

@@ -35,7 +35,7 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
     """The store that the settings name. Raises StartupError."""
     try:
         for warning in warnings_about(settings.store):
-            log.warning("postgres_parameter_without_effect", detail=warning)
+            log.warning("postgres_parameter_ignored", detail=warning)
         store = create_store(
             settings.store,
             pool_size=settings.pool_size,

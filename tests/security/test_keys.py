@@ -222,7 +222,7 @@ async def test_a_broken_file_changes_nothing(world: World) -> None:
     try:
         await asyncio.sleep(2.5)
         assert (await saved(world, bearer(world.tokens["all"]))).revision
-        assert "changed_file_is_not_used" in world.server.log.read_text()
+        assert "file_reload_failed" in world.server.log.read_text()
     finally:
         world.file.write_bytes(before)
 

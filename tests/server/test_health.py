@@ -62,7 +62,7 @@ async def test_a_database_that_hangs_and_comes_back(start_postgres: Callable[...
             with frozen(postgres):
                 await until_status(health, NOT_SERVING)
             await until_status(health, SERVING)
-            assert [line["reason"] for line in lines(server, "database_is_away")] == ["no answer within 1.5 s"]
+            assert [line["reason"] for line in lines(server, "database_unavailable")] == ["no answer within 1.5 s"]
 
 
 async def test_a_database_that_is_killed_and_comes_back(start_postgres: Callable[..., Postgres]) -> None:

@@ -90,7 +90,7 @@ async def test_a_full_disk(small_disk: Path) -> None:
                 assert (await api.load_latest(LoadLatestRequest(session_id="session"))).HasField("checkpoint")
             await until_status(health, SERVING)
             await api.save(full_save("session", 1))
-        assert "full" in str(lines(server, "database_is_away")[0]["reason"])
+        assert "full" in str(lines(server, "database_unavailable")[0]["reason"])
 
 
 async def save_much(api: object) -> None:
@@ -187,7 +187,7 @@ async def test_a_database_that_becomes_read_only(start_postgres: Callable[..., P
             await execute(postgres, "ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()")
             await until_status(health, SERVING)
             await api.save(full_save("session", 1))
-        assert "read-only" in str(lines(server, "database_is_away")[0]["reason"])
+        assert "read-only" in str(lines(server, "database_unavailable")[0]["reason"])
 
 
 async def test_a_role_that_loses_its_rights(start_postgres: Callable[..., Postgres]) -> None:
@@ -204,7 +204,7 @@ async def test_a_role_that_loses_its_rights(start_postgres: Callable[..., Postgr
             error = await assert_unavailable(api.save(full_save("session", 1)), "STORE_READ_ONLY")
             assert "rights" in error.message
             assert (await api.load_latest(LoadLatestRequest(session_id="session"))).HasField("checkpoint")
-            assert "INSERT on lockstitch.sessions" in str(lines(server, "database_is_away")[0]["reason"])
+            assert "INSERT on lockstitch.sessions" in str(lines(server, "database_unavailable")[0]["reason"])
         await asyncio.to_thread(server.stop)
         assert "Traceback" not in server.log.read_text()
         assert lines(server, "stopped")

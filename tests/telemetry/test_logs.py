@@ -68,6 +68,6 @@ def test_other_calls_are_no_lines(start: Start) -> None:
 
 
 def test_ids_of_sessions_can_be_hidden(start: Start) -> None:
-    server = start("--log-level=debug", "--set=tell_session_ids=hash")
+    server = start("--log-level=debug", "--set=session_id_logging=hash")
     save(server)
     assert "agent" not in [line["session"] for line in saves(server, "call") + saves(server, "slow_call")]

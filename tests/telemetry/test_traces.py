@@ -244,7 +244,7 @@ class TestWhatIsAskedFor:
         assert receiver.spans == []
 
     def test_baggage_and_hidden_ids(self, start: Start, receiver: Receiver) -> None:
-        arguments = ("--set", "trace_baggage=user.tier", "--set", "tell_session_ids=hash")
+        arguments = ("--set", "trace_baggage=user.tier", "--set", "session_id_logging=hash")
         server = start(*arguments, **endpoint(receiver))
         save(server, "agent", traceparent=SAMPLED, baggage="user.tier=gold,secret=x")
         call = spans_of(receiver.wait(lambda spans: SAVE in spans_of(spans)))[SAVE]

@@ -109,7 +109,7 @@ class KeysAtUrl:
             self._keys = parse(answer)
             self._fetched_at = time.monotonic()
         except (OSError, ValueError, HTTPException) as error:
-            log.error("keys_not_fetched", url=self._url, reason=str(error))
+            log.error("key_set_fetch_failed", url=self._url, reason=str(error))
         finally:
             self._fetch = None
 

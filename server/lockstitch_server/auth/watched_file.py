@@ -51,9 +51,9 @@ class WatchedFile(Generic[T]):
         try:
             self._value = self._read()
         except FileUnusable as error:
-            log.error("changed_file_is_not_used", path=str(self._path), reason=str(error))
+            log.error("file_reload_failed", path=str(self._path), reason=str(error))
         else:
-            log.info("changed_file_is_used", path=str(self._path))
+            log.info("file_reloaded", path=str(self._path))
 
     def _read(self) -> T:
         try:

@@ -223,9 +223,9 @@ class Batcher(Generic[T, R]):
     async def _run_each(self, batch: Sequence[tuple[T, Waiter[R]]]) -> None:
         """An item that breaks its batch must not break its neighbours: work on each alone."""
         if len(batch) == 1:
-            log.error("item_broken", exc_info=True)
+            log.error("item_failed", exc_info=True)
             return
-        log.warning("batch_broken", items=len(batch), exc_info=True)
+        log.warning("batch_failed", items=len(batch), exc_info=True)
         for entry in batch:
             await self._run_safely([entry])
 

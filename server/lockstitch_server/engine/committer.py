@@ -43,7 +43,7 @@ class Committer:
             if failure.reason is not Reason.DATA_LOSS or len(operations) == 1:
                 raise
         except Exception:
-            log.warning("batch_broken", items=len(operations), exc_info=True)
+            log.warning("batch_failed", items=len(operations), exc_info=True)
         return [await self._commit_alone(operation) for operation in operations]
 
     async def _commit_alone(self, operation: Operation) -> Result | Failure:
@@ -52,7 +52,7 @@ class Committer:
         except Failure as failure:
             return failure
         except Exception:
-            log.exception("item_broken")
+            log.exception("item_failed")
             return Failure(Reason.INTERNAL, "the server failed to do this")
 
     async def _commit(self, operations: Sequence[Operation]) -> Sequence[Result | Failure]:

@@ -77,7 +77,7 @@ async def _probe(ping: Ask, tell: Callable[[bool], None], pace: Pace) -> None:
     while True:
         problem = await _problem(ping, pace.patience)
         if verdict.saw(problem is None):
-            log.warning("database_is_well" if verdict.well else "database_is_away", reason=problem)
+            log.warning("database_available" if verdict.well else "database_unavailable", reason=problem)
             tell(verdict.well)
         await asyncio.sleep(pace.seconds if problem is None else pace.seconds / RETRY_FACTOR)
 

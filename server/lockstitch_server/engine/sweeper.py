@@ -96,10 +96,10 @@ class Sweeper:
                 await self.sweep()
             except Failure as failure:
                 self.stats.failures += 1
-                log.warning("sweep_broken_off", reason=str(failure))
+                log.warning("sweep_interrupted", reason=str(failure))
             except Exception:
                 self.stats.failures += 1
-                log.error("sweep_broken", exc_info=True)
+                log.error("sweep_failed", exc_info=True)
 
     async def sweep(self) -> bool:
         """Go through all sessions, from where the last sweep ended. Gives whether it came to the end, elected."""

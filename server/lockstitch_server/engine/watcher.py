@@ -118,7 +118,7 @@ class Watcher:
                 rows = await self._store.read(lambda catalog, keys=keys: catalog.sessions(keys))  # type: ignore[misc]
             except Exception as error:  # told by whoever looks for himself
                 if not isinstance(error, Failure):
-                    log.warning("watch_broken", exc_info=True)
+                    log.warning("watch_failed", exc_info=True)
                 self._wake(self._subscriptions)
                 continue
             self._wake(each for each in self._subscriptions if each.mark != _mark(rows.get(each.key)))

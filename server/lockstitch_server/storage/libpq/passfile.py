@@ -19,7 +19,7 @@ def password_of(file: str | None, host: str, port: int, database: str, user: str
         if not path.is_file():
             return None
         if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            log.warning("password_file_not_used", path=str(path), reason="others can read it; chmod 600")
+            log.warning("password_file_ignored", path=str(path), reason="others can read it; chmod 600")
             return None
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
