@@ -142,6 +142,14 @@ async def test_leases(client: AsyncClient, session_id: str) -> None:
     await save(client, session_id, 1)
 
 
+async def test_break_lease(client: AsyncClient, session_id: str) -> None:
+    lease = await client.acquire_lease(session_id, "hangs", ttl=60)
+    assert await client.break_lease(session_id, acquired_at=lease.acquired_at)
+    assert not await client.break_lease(session_id)
+    with pytest.raises(lockstitch.LeaseLost):
+        await client.renew_lease(session_id, lease.token)
+
+
 # Runners
 
 

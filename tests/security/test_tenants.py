@@ -121,6 +121,7 @@ ATTACKS: dict[str, tuple[Request, ...]] = {
     ),
     "RenewLease": (lambda: spb.RenewLeaseRequest(session_id="mine", lease_token=1),),
     "ReleaseLease": (lambda: spb.ReleaseLeaseRequest(session_id="mine", lease_token=1),),
+    "BreakLease": (lambda: spb.BreakLeaseRequest(session_id="mine"),),
 }
 """What one may try with sessions of another, by the method."""
 ELSEWHERE = {"Save", "SaveStream", "SaveWrites", "AcquireLease", "WatchSession"}

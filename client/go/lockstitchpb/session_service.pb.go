@@ -1916,6 +1916,108 @@ func (x *ReleaseLeaseResponse) GetReleased() bool {
 	return false
 }
 
+// Request of BreakLease.
+type BreakLeaseRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The session. 1 to 255 bytes.
+	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// Only the lease that was acquired at this time (`Lease.acquired_at`), so that
+	// a lease that was acquired since is not broken. Absent: whichever is live.
+	AcquiredAt    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=acquired_at,json=acquiredAt,proto3" json:"acquired_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BreakLeaseRequest) Reset() {
+	*x = BreakLeaseRequest{}
+	mi := &file_lockstitch_v1_session_service_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BreakLeaseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BreakLeaseRequest) ProtoMessage() {}
+
+func (x *BreakLeaseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lockstitch_v1_session_service_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BreakLeaseRequest.ProtoReflect.Descriptor instead.
+func (*BreakLeaseRequest) Descriptor() ([]byte, []int) {
+	return file_lockstitch_v1_session_service_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *BreakLeaseRequest) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+func (x *BreakLeaseRequest) GetAcquiredAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AcquiredAt
+	}
+	return nil
+}
+
+// Response of BreakLease.
+type BreakLeaseResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether a lease was live, and is broken now.
+	Broken        bool `protobuf:"varint,1,opt,name=broken,proto3" json:"broken,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BreakLeaseResponse) Reset() {
+	*x = BreakLeaseResponse{}
+	mi := &file_lockstitch_v1_session_service_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BreakLeaseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BreakLeaseResponse) ProtoMessage() {}
+
+func (x *BreakLeaseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lockstitch_v1_session_service_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BreakLeaseResponse.ProtoReflect.Descriptor instead.
+func (*BreakLeaseResponse) Descriptor() ([]byte, []int) {
+	return file_lockstitch_v1_session_service_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *BreakLeaseResponse) GetBroken() bool {
+	if x != nil {
+		return x.Broken
+	}
+	return false
+}
+
 var File_lockstitch_v1_session_service_proto protoreflect.FileDescriptor
 
 const file_lockstitch_v1_session_service_proto_rawDesc = "" +
@@ -2054,7 +2156,14 @@ const file_lockstitch_v1_session_service_proto_rawDesc = "" +
 	"\vlease_token\x18\x02 \x01(\x04R\n" +
 	"leaseToken\"2\n" +
 	"\x14ReleaseLeaseResponse\x12\x1a\n" +
-	"\breleased\x18\x01 \x01(\bR\breleased2\x98\a\n" +
+	"\breleased\x18\x01 \x01(\bR\breleased\"o\n" +
+	"\x11BreakLeaseRequest\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\x12;\n" +
+	"\vacquired_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"acquiredAt\",\n" +
+	"\x12BreakLeaseResponse\x12\x16\n" +
+	"\x06broken\x18\x01 \x01(\bR\x06broken2\xeb\a\n" +
 	"\x0eSessionService\x12Q\n" +
 	"\n" +
 	"GetSession\x12 .lockstitch.v1.GetSessionRequest\x1a!.lockstitch.v1.GetSessionResponse\x12Z\n" +
@@ -2067,7 +2176,9 @@ const file_lockstitch_v1_session_service_proto_rawDesc = "" +
 	"\fAcquireLease\x12\".lockstitch.v1.AcquireLeaseRequest\x1a#.lockstitch.v1.AcquireLeaseResponse\x12Q\n" +
 	"\n" +
 	"RenewLease\x12 .lockstitch.v1.RenewLeaseRequest\x1a!.lockstitch.v1.RenewLeaseResponse\x12W\n" +
-	"\fReleaseLease\x12\".lockstitch.v1.ReleaseLeaseRequest\x1a#.lockstitch.v1.ReleaseLeaseResponseB\xaa\x01\n" +
+	"\fReleaseLease\x12\".lockstitch.v1.ReleaseLeaseRequest\x1a#.lockstitch.v1.ReleaseLeaseResponse\x12Q\n" +
+	"\n" +
+	"BreakLease\x12 .lockstitch.v1.BreakLeaseRequest\x1a!.lockstitch.v1.BreakLeaseResponseB\xaa\x01\n" +
 	"\x11com.lockstitch.v1B\x13SessionServiceProtoP\x01Z+lockstitch.dev/go/lockstitchpb;lockstitchpb\xa2\x02\x03LXX\xaa\x02\rLockstitch.V1\xca\x02\rLockstitch\\V1\xe2\x02\x19Lockstitch\\V1\\GPBMetadata\xea\x02\x0eLockstitch::V1b\x06proto3"
 
 var (
@@ -2082,7 +2193,7 @@ func file_lockstitch_v1_session_service_proto_rawDescGZIP() []byte {
 	return file_lockstitch_v1_session_service_proto_rawDescData
 }
 
-var file_lockstitch_v1_session_service_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_lockstitch_v1_session_service_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_lockstitch_v1_session_service_proto_goTypes = []any{
 	(*Lease)(nil),                     // 0: lockstitch.v1.Lease
 	(*RetentionPolicy)(nil),           // 1: lockstitch.v1.RetentionPolicy
@@ -2113,72 +2224,77 @@ var file_lockstitch_v1_session_service_proto_goTypes = []any{
 	(*RenewLeaseResponse)(nil),        // 26: lockstitch.v1.RenewLeaseResponse
 	(*ReleaseLeaseRequest)(nil),       // 27: lockstitch.v1.ReleaseLeaseRequest
 	(*ReleaseLeaseResponse)(nil),      // 28: lockstitch.v1.ReleaseLeaseResponse
-	nil,                               // 29: lockstitch.v1.UpdateSessionRequest.SetLabelsEntry
-	nil,                               // 30: lockstitch.v1.MetadataFilter.EntriesEntry
-	nil,                               // 31: lockstitch.v1.CopySessionRequest.LabelsEntry
-	(*timestamppb.Timestamp)(nil),     // 32: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 33: google.protobuf.Duration
-	(*SessionSummary)(nil),            // 34: lockstitch.v1.SessionSummary
+	(*BreakLeaseRequest)(nil),         // 29: lockstitch.v1.BreakLeaseRequest
+	(*BreakLeaseResponse)(nil),        // 30: lockstitch.v1.BreakLeaseResponse
+	nil,                               // 31: lockstitch.v1.UpdateSessionRequest.SetLabelsEntry
+	nil,                               // 32: lockstitch.v1.MetadataFilter.EntriesEntry
+	nil,                               // 33: lockstitch.v1.CopySessionRequest.LabelsEntry
+	(*timestamppb.Timestamp)(nil),     // 34: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 35: google.protobuf.Duration
+	(*SessionSummary)(nil),            // 36: lockstitch.v1.SessionSummary
 }
 var file_lockstitch_v1_session_service_proto_depIdxs = []int32{
-	32, // 0: lockstitch.v1.Lease.acquired_at:type_name -> google.protobuf.Timestamp
-	32, // 1: lockstitch.v1.Lease.expire_at:type_name -> google.protobuf.Timestamp
-	33, // 2: lockstitch.v1.RetentionPolicy.max_age:type_name -> google.protobuf.Duration
-	34, // 3: lockstitch.v1.GetSessionResponse.session:type_name -> lockstitch.v1.SessionSummary
-	33, // 4: lockstitch.v1.GetSessionResponse.ttl:type_name -> google.protobuf.Duration
+	34, // 0: lockstitch.v1.Lease.acquired_at:type_name -> google.protobuf.Timestamp
+	34, // 1: lockstitch.v1.Lease.expire_at:type_name -> google.protobuf.Timestamp
+	35, // 2: lockstitch.v1.RetentionPolicy.max_age:type_name -> google.protobuf.Duration
+	36, // 3: lockstitch.v1.GetSessionResponse.session:type_name -> lockstitch.v1.SessionSummary
+	35, // 4: lockstitch.v1.GetSessionResponse.ttl:type_name -> google.protobuf.Duration
 	1,  // 5: lockstitch.v1.GetSessionResponse.retention:type_name -> lockstitch.v1.RetentionPolicy
 	0,  // 6: lockstitch.v1.GetSessionResponse.lease:type_name -> lockstitch.v1.Lease
-	29, // 7: lockstitch.v1.UpdateSessionRequest.set_labels:type_name -> lockstitch.v1.UpdateSessionRequest.SetLabelsEntry
-	33, // 8: lockstitch.v1.UpdateSessionRequest.ttl:type_name -> google.protobuf.Duration
+	31, // 7: lockstitch.v1.UpdateSessionRequest.set_labels:type_name -> lockstitch.v1.UpdateSessionRequest.SetLabelsEntry
+	35, // 8: lockstitch.v1.UpdateSessionRequest.ttl:type_name -> google.protobuf.Duration
 	1,  // 9: lockstitch.v1.UpdateSessionRequest.retention:type_name -> lockstitch.v1.RetentionPolicy
 	3,  // 10: lockstitch.v1.UpdateSessionResponse.session:type_name -> lockstitch.v1.GetSessionResponse
-	33, // 11: lockstitch.v1.DeleteSessionsRequest.tombstone:type_name -> google.protobuf.Duration
+	35, // 11: lockstitch.v1.DeleteSessionsRequest.tombstone:type_name -> google.protobuf.Duration
 	8,  // 12: lockstitch.v1.DeleteCheckpointsRequest.after:type_name -> lockstitch.v1.CheckpointRef
 	10, // 13: lockstitch.v1.DeleteCheckpointsRequest.metadata:type_name -> lockstitch.v1.MetadataFilter
-	30, // 14: lockstitch.v1.MetadataFilter.entries:type_name -> lockstitch.v1.MetadataFilter.EntriesEntry
+	32, // 14: lockstitch.v1.MetadataFilter.entries:type_name -> lockstitch.v1.MetadataFilter.EntriesEntry
 	8,  // 15: lockstitch.v1.CopySessionRequest.at:type_name -> lockstitch.v1.CheckpointRef
-	31, // 16: lockstitch.v1.CopySessionRequest.labels:type_name -> lockstitch.v1.CopySessionRequest.LabelsEntry
-	33, // 17: lockstitch.v1.CopySessionRequest.ttl:type_name -> google.protobuf.Duration
+	33, // 16: lockstitch.v1.CopySessionRequest.labels:type_name -> lockstitch.v1.CopySessionRequest.LabelsEntry
+	35, // 17: lockstitch.v1.CopySessionRequest.ttl:type_name -> google.protobuf.Duration
 	1,  // 18: lockstitch.v1.PruneSessionsRequest.retention:type_name -> lockstitch.v1.RetentionPolicy
-	33, // 19: lockstitch.v1.WatchSessionRequest.heartbeat:type_name -> google.protobuf.Duration
+	35, // 19: lockstitch.v1.WatchSessionRequest.heartbeat:type_name -> google.protobuf.Duration
 	18, // 20: lockstitch.v1.WatchSessionResponse.saved:type_name -> lockstitch.v1.CheckpointSaved
 	19, // 21: lockstitch.v1.WatchSessionResponse.checkpoints_deleted:type_name -> lockstitch.v1.CheckpointsDeleted
 	20, // 22: lockstitch.v1.WatchSessionResponse.session_deleted:type_name -> lockstitch.v1.SessionDeleted
 	21, // 23: lockstitch.v1.WatchSessionResponse.lease_changed:type_name -> lockstitch.v1.LeaseChanged
 	22, // 24: lockstitch.v1.WatchSessionResponse.heartbeat:type_name -> lockstitch.v1.Heartbeat
-	32, // 25: lockstitch.v1.CheckpointSaved.saved_at:type_name -> google.protobuf.Timestamp
+	34, // 25: lockstitch.v1.CheckpointSaved.saved_at:type_name -> google.protobuf.Timestamp
 	0,  // 26: lockstitch.v1.LeaseChanged.lease:type_name -> lockstitch.v1.Lease
-	33, // 27: lockstitch.v1.AcquireLeaseRequest.ttl:type_name -> google.protobuf.Duration
+	35, // 27: lockstitch.v1.AcquireLeaseRequest.ttl:type_name -> google.protobuf.Duration
 	0,  // 28: lockstitch.v1.AcquireLeaseResponse.lease:type_name -> lockstitch.v1.Lease
-	33, // 29: lockstitch.v1.AcquireLeaseResponse.ttl:type_name -> google.protobuf.Duration
-	33, // 30: lockstitch.v1.RenewLeaseRequest.ttl:type_name -> google.protobuf.Duration
+	35, // 29: lockstitch.v1.AcquireLeaseResponse.ttl:type_name -> google.protobuf.Duration
+	35, // 30: lockstitch.v1.RenewLeaseRequest.ttl:type_name -> google.protobuf.Duration
 	0,  // 31: lockstitch.v1.RenewLeaseResponse.lease:type_name -> lockstitch.v1.Lease
-	33, // 32: lockstitch.v1.RenewLeaseResponse.ttl:type_name -> google.protobuf.Duration
-	2,  // 33: lockstitch.v1.SessionService.GetSession:input_type -> lockstitch.v1.GetSessionRequest
-	4,  // 34: lockstitch.v1.SessionService.UpdateSession:input_type -> lockstitch.v1.UpdateSessionRequest
-	6,  // 35: lockstitch.v1.SessionService.DeleteSessions:input_type -> lockstitch.v1.DeleteSessionsRequest
-	9,  // 36: lockstitch.v1.SessionService.DeleteCheckpoints:input_type -> lockstitch.v1.DeleteCheckpointsRequest
-	12, // 37: lockstitch.v1.SessionService.CopySession:input_type -> lockstitch.v1.CopySessionRequest
-	14, // 38: lockstitch.v1.SessionService.PruneSessions:input_type -> lockstitch.v1.PruneSessionsRequest
-	16, // 39: lockstitch.v1.SessionService.WatchSession:input_type -> lockstitch.v1.WatchSessionRequest
-	23, // 40: lockstitch.v1.SessionService.AcquireLease:input_type -> lockstitch.v1.AcquireLeaseRequest
-	25, // 41: lockstitch.v1.SessionService.RenewLease:input_type -> lockstitch.v1.RenewLeaseRequest
-	27, // 42: lockstitch.v1.SessionService.ReleaseLease:input_type -> lockstitch.v1.ReleaseLeaseRequest
-	3,  // 43: lockstitch.v1.SessionService.GetSession:output_type -> lockstitch.v1.GetSessionResponse
-	5,  // 44: lockstitch.v1.SessionService.UpdateSession:output_type -> lockstitch.v1.UpdateSessionResponse
-	7,  // 45: lockstitch.v1.SessionService.DeleteSessions:output_type -> lockstitch.v1.DeleteSessionsResponse
-	11, // 46: lockstitch.v1.SessionService.DeleteCheckpoints:output_type -> lockstitch.v1.DeleteCheckpointsResponse
-	13, // 47: lockstitch.v1.SessionService.CopySession:output_type -> lockstitch.v1.CopySessionResponse
-	15, // 48: lockstitch.v1.SessionService.PruneSessions:output_type -> lockstitch.v1.PruneSessionsResponse
-	17, // 49: lockstitch.v1.SessionService.WatchSession:output_type -> lockstitch.v1.WatchSessionResponse
-	24, // 50: lockstitch.v1.SessionService.AcquireLease:output_type -> lockstitch.v1.AcquireLeaseResponse
-	26, // 51: lockstitch.v1.SessionService.RenewLease:output_type -> lockstitch.v1.RenewLeaseResponse
-	28, // 52: lockstitch.v1.SessionService.ReleaseLease:output_type -> lockstitch.v1.ReleaseLeaseResponse
-	43, // [43:53] is the sub-list for method output_type
-	33, // [33:43] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	35, // 32: lockstitch.v1.RenewLeaseResponse.ttl:type_name -> google.protobuf.Duration
+	34, // 33: lockstitch.v1.BreakLeaseRequest.acquired_at:type_name -> google.protobuf.Timestamp
+	2,  // 34: lockstitch.v1.SessionService.GetSession:input_type -> lockstitch.v1.GetSessionRequest
+	4,  // 35: lockstitch.v1.SessionService.UpdateSession:input_type -> lockstitch.v1.UpdateSessionRequest
+	6,  // 36: lockstitch.v1.SessionService.DeleteSessions:input_type -> lockstitch.v1.DeleteSessionsRequest
+	9,  // 37: lockstitch.v1.SessionService.DeleteCheckpoints:input_type -> lockstitch.v1.DeleteCheckpointsRequest
+	12, // 38: lockstitch.v1.SessionService.CopySession:input_type -> lockstitch.v1.CopySessionRequest
+	14, // 39: lockstitch.v1.SessionService.PruneSessions:input_type -> lockstitch.v1.PruneSessionsRequest
+	16, // 40: lockstitch.v1.SessionService.WatchSession:input_type -> lockstitch.v1.WatchSessionRequest
+	23, // 41: lockstitch.v1.SessionService.AcquireLease:input_type -> lockstitch.v1.AcquireLeaseRequest
+	25, // 42: lockstitch.v1.SessionService.RenewLease:input_type -> lockstitch.v1.RenewLeaseRequest
+	27, // 43: lockstitch.v1.SessionService.ReleaseLease:input_type -> lockstitch.v1.ReleaseLeaseRequest
+	29, // 44: lockstitch.v1.SessionService.BreakLease:input_type -> lockstitch.v1.BreakLeaseRequest
+	3,  // 45: lockstitch.v1.SessionService.GetSession:output_type -> lockstitch.v1.GetSessionResponse
+	5,  // 46: lockstitch.v1.SessionService.UpdateSession:output_type -> lockstitch.v1.UpdateSessionResponse
+	7,  // 47: lockstitch.v1.SessionService.DeleteSessions:output_type -> lockstitch.v1.DeleteSessionsResponse
+	11, // 48: lockstitch.v1.SessionService.DeleteCheckpoints:output_type -> lockstitch.v1.DeleteCheckpointsResponse
+	13, // 49: lockstitch.v1.SessionService.CopySession:output_type -> lockstitch.v1.CopySessionResponse
+	15, // 50: lockstitch.v1.SessionService.PruneSessions:output_type -> lockstitch.v1.PruneSessionsResponse
+	17, // 51: lockstitch.v1.SessionService.WatchSession:output_type -> lockstitch.v1.WatchSessionResponse
+	24, // 52: lockstitch.v1.SessionService.AcquireLease:output_type -> lockstitch.v1.AcquireLeaseResponse
+	26, // 53: lockstitch.v1.SessionService.RenewLease:output_type -> lockstitch.v1.RenewLeaseResponse
+	28, // 54: lockstitch.v1.SessionService.ReleaseLease:output_type -> lockstitch.v1.ReleaseLeaseResponse
+	30, // 55: lockstitch.v1.SessionService.BreakLease:output_type -> lockstitch.v1.BreakLeaseResponse
+	45, // [45:56] is the sub-list for method output_type
+	34, // [34:45] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_lockstitch_v1_session_service_proto_init() }
@@ -2204,7 +2320,7 @@ func file_lockstitch_v1_session_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockstitch_v1_session_service_proto_rawDesc), len(file_lockstitch_v1_session_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   32,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,6 +32,7 @@ const (
 	SessionService_AcquireLease_FullMethodName      = "/lockstitch.v1.SessionService/AcquireLease"
 	SessionService_RenewLease_FullMethodName        = "/lockstitch.v1.SessionService/RenewLease"
 	SessionService_ReleaseLease_FullMethodName      = "/lockstitch.v1.SessionService/ReleaseLease"
+	SessionService_BreakLease_FullMethodName        = "/lockstitch.v1.SessionService/BreakLease"
 )
 
 // SessionServiceClient is the client API for SessionService service.
@@ -98,6 +99,11 @@ type SessionServiceClient interface {
 	// Releases a lease. OK if the lease is not live any more. Errors:
 	// INVALID_ARGUMENT.
 	ReleaseLease(ctx context.Context, in *ReleaseLeaseRequest, opts ...grpc.CallOption) (*ReleaseLeaseResponse, error)
+	// Ends the live lease of a session, whoever holds it. Its token is void from
+	// then on: calls with it are ABORTED (LEASE_LOST). For operators, where a
+	// holder is gone or hangs. No live lease: OK, not broken. Errors:
+	// INVALID_ARGUMENT.
+	BreakLease(ctx context.Context, in *BreakLeaseRequest, opts ...grpc.CallOption) (*BreakLeaseResponse, error)
 }
 
 type sessionServiceClient struct {
@@ -217,6 +223,16 @@ func (c *sessionServiceClient) ReleaseLease(ctx context.Context, in *ReleaseLeas
 	return out, nil
 }
 
+func (c *sessionServiceClient) BreakLease(ctx context.Context, in *BreakLeaseRequest, opts ...grpc.CallOption) (*BreakLeaseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BreakLeaseResponse)
+	err := c.cc.Invoke(ctx, SessionService_BreakLease_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // SessionServiceServer is the server API for SessionService service.
 // All implementations must embed UnimplementedSessionServiceServer
 // for forward compatibility.
@@ -281,6 +297,11 @@ type SessionServiceServer interface {
 	// Releases a lease. OK if the lease is not live any more. Errors:
 	// INVALID_ARGUMENT.
 	ReleaseLease(context.Context, *ReleaseLeaseRequest) (*ReleaseLeaseResponse, error)
+	// Ends the live lease of a session, whoever holds it. Its token is void from
+	// then on: calls with it are ABORTED (LEASE_LOST). For operators, where a
+	// holder is gone or hangs. No live lease: OK, not broken. Errors:
+	// INVALID_ARGUMENT.
+	BreakLease(context.Context, *BreakLeaseRequest) (*BreakLeaseResponse, error)
 	mustEmbedUnimplementedSessionServiceServer()
 }
 
@@ -320,6 +341,9 @@ func (UnimplementedSessionServiceServer) RenewLease(context.Context, *RenewLease
 }
 func (UnimplementedSessionServiceServer) ReleaseLease(context.Context, *ReleaseLeaseRequest) (*ReleaseLeaseResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReleaseLease not implemented")
+}
+func (UnimplementedSessionServiceServer) BreakLease(context.Context, *BreakLeaseRequest) (*BreakLeaseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BreakLease not implemented")
 }
 func (UnimplementedSessionServiceServer) mustEmbedUnimplementedSessionServiceServer() {}
 func (UnimplementedSessionServiceServer) testEmbeddedByValue()                        {}
@@ -515,6 +539,24 @@ func _SessionService_ReleaseLease_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SessionService_BreakLease_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BreakLeaseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SessionServiceServer).BreakLease(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SessionService_BreakLease_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SessionServiceServer).BreakLease(ctx, req.(*BreakLeaseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // SessionService_ServiceDesc is the grpc.ServiceDesc for SessionService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -557,6 +599,10 @@ var SessionService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ReleaseLease",
 			Handler:    _SessionService_ReleaseLease_Handler,
+		},
+		{
+			MethodName: "BreakLease",
+			Handler:    _SessionService_BreakLease_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -192,6 +192,7 @@ class Client:
     acquire_lease = _blocking(Api.acquire_lease)
     renew_lease = _blocking(Api.renew_lease)
     release_lease = _blocking(Api.release_lease)
+    break_lease = _blocking(Api.break_lease)
     wait_ready = _blocking(Api.wait_ready)
 
     def session(self, session_id: str) -> Session:

@@ -94,6 +94,11 @@ RELEASE_LEASE = Rpc(
     sessions_pb.ReleaseLeaseRequest.SerializeToString,
     sessions_pb.ReleaseLeaseResponse.FromString,
 )
+BREAK_LEASE = Rpc(
+    f"/{SESSION_SERVICE}/BreakLease",
+    sessions_pb.BreakLeaseRequest.SerializeToString,
+    sessions_pb.BreakLeaseResponse.FromString,
+)
 
 # gRPC's standard health check, in raw bytes: its generated code is a package of its own, which a client can do without.
 HEALTH_CHECK = Rpc("/grpc.health.v1.Health/Check", bytes, bytes)

@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import timedelta
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from lockstitch import _rpcs, _streams
 from lockstitch._answers import lease, session_details
 from lockstitch._calls import Caller
@@ -253,6 +255,21 @@ class SessionApi:
         """Give a lease back. Returns whether it was held under this token."""
         request = pb.ReleaseLeaseRequest(session_id=session_id, lease_token=token)
         return (await self._caller.call(_rpcs.RELEASE_LEASE, request, self._deadline(timeout))).released
+
+    async def break_lease(
+        self, session_id: str, *, acquired_at: Timestamp | None = None, timeout: float | None = None
+    ) -> bool:
+        """End the live lease of a session, whoever holds it, such as a holder that hangs. Needs the right `admin`.
+
+        acquired_at: only the lease that was acquired then (`Lease.acquired_at`); None: whichever is live.
+
+        Returns whether there was one. Its holder's calls raise LeaseLost from then on. Raises what any call may raise.
+
+            lease = client.get_session("case-1").lease
+            client.break_lease("case-1", acquired_at=lease.acquired_at)
+        """
+        request = pb.BreakLeaseRequest(session_id=session_id, acquired_at=acquired_at)
+        return (await self._caller.call(_rpcs.BREAK_LEASE, request, self._deadline(timeout))).broken
 
     async def _pause(self, seconds: float) -> None:
         await self._caller.transport.sleep(seconds)

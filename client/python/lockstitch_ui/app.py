@@ -43,6 +43,7 @@ def create_app(settings: ExplorerSettings) -> Starlette:
             LoginNeeded: failures.on_login_needed,
             HTTPException: failures.on_http_error,
             ValueError: failures.on_bad_request,
+            Exception: failures.on_crash,
         },
         lifespan=lifespan,
     )

@@ -15,6 +15,7 @@ from lockstitch import (
     Unauthenticated,
     Unavailable,
 )
+from lockstitch_ui.security import HEADERS
 from lockstitch_ui.urls import with_query
 from lockstitch_ui.visit import visit_of
 
@@ -62,3 +63,11 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 async def on_bad_request(request: Request, error: Exception) -> Response:
     """Something in the address is not as it should be."""
     return visit_of(request).render("failure.html", 400, title="Bad address", message=str(error), reason="")
+
+
+async def on_crash(request: Request, error: Exception) -> Response:
+    """Something that no page expects. The log has it; this is outside of what adds the headers of other answers."""
+    message = "The explorer has failed. Its log says why."
+    response = visit_of(request).render("failure.html", 500, title="Failed", message=message, reason="")
+    response.headers.update(HEADERS)
+    return response

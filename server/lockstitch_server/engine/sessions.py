@@ -117,6 +117,20 @@ class Sessions:
 
         return await self._store.keep(unit)
 
+    async def break_lease(self, tenant: str, session_id: str, acquired_at: int | None) -> bool:
+        """End a live lease, whoever holds it; of a given time of acquisition only that one. Gives whether it did."""
+
+        async def unit(keeper: Keeper) -> bool:
+            session = await keeper.lock(tenant, session_id)
+            lease = session.lease
+            if lease is None or acquired_at not in (None, lease.acquired_at):
+                return False
+            session.release(lease.token)
+            await keeper.put(session)
+            return True
+
+        return await self._store.keep(unit)
+
     # Deletion
 
     async def delete(self, tenant: str, session_ids: Sequence[str], tombstone: int) -> int:

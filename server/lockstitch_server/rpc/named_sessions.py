@@ -29,6 +29,7 @@ PLACES: Mapping[str, Sequence[str]] = {
     "AcquireLease": ("session_id",),
     "RenewLease": ("session_id",),
     "ReleaseLease": ("session_id",),
+    "BreakLease": ("session_id",),
 }
 """By the method's name. None: a request is about all sessions of the tenant, as it is where it leaves them empty."""
 

@@ -26,9 +26,10 @@ RIGHTS: Mapping[str, Right] = {
     f"{CHECKPOINTS}.WalkAncestors": Right.READ,
     f"{SESSIONS}.GetSession": Right.READ,
     f"{SESSIONS}.WatchSession": Right.READ,
-    # What takes away for good, many at a time.
+    # What takes away for good, many at a time, or from others.
     f"{SESSIONS}.DeleteSessions": Right.ADMIN,
     f"{SESSIONS}.DeleteCheckpoints": Right.ADMIN,
     f"{SESSIONS}.PruneSessions": Right.ADMIN,
+    f"{SESSIONS}.BreakLease": Right.ADMIN,
 }
 """By the method's full name. A method that is not here cannot be served."""

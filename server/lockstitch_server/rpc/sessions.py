@@ -153,6 +153,11 @@ class SessionHandlers:
         released = await self._sessions.release(context.tenant, request.session_id, request.lease_token)
         return pb.ReleaseLeaseResponse(released=released)
 
+    async def BreakLease(self, request: pb.BreakLeaseRequest, context: CallContext) -> pb.BreakLeaseResponse:
+        acquired_at = request.acquired_at.ToNanoseconds() if request.HasField("acquired_at") else None
+        broken = await self._sessions.break_lease(context.tenant, request.session_id, acquired_at)
+        return pb.BreakLeaseResponse(broken=broken)
+
 
 def _event(told: Told, bound_to: bytes) -> pb.WatchSessionResponse:
     response = pb.WatchSessionResponse(

@@ -213,6 +213,7 @@ CONTRACT: Mapping[str, Mapping[str, Sequence[FieldRule]]] = {
         "ttl": [LEASE_TTL],
     },
     "lockstitch.v1.ReleaseLeaseRequest": {"session_id": [SESSION_ID], "lease_token": [NonZero()]},
+    "lockstitch.v1.BreakLeaseRequest": {"session_id": [SESSION_ID], "acquired_at": [Time()]},
     "lockstitch.v1.WalkAncestorsRequest": {
         "session_id": [SESSION_ID],
         "namespace": [NAMESPACE],

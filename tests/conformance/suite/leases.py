@@ -93,6 +93,29 @@ class TestLeases:
             await save(api, checkpoint(session, step), lease_token=token)
         assert len(await ids(api, session)) == 2 + 2
 
+    async def test_a_broken_lease_is_lost_for_its_holder(self, api: Api, session: str) -> None:
+        token = await acquire(api, session, "hangs")
+        assert (await ask(api, "BreakLease", session_id=session)).broken
+        assert not (await get(api, session)).HasField("lease")
+        error = await refused(save(api, checkpoint(session), lease_token=token))
+        assert (error.code.name, error.reason) == ("ABORTED", "LEASE_LOST")
+        assert (await refused(renew(api, session, token))).reason == "LEASE_LOST"
+        assert await acquire(api, session, "next") > token
+
+    async def test_only_the_lease_that_was_seen_is_broken(self, api: Api, session: str) -> None:
+        seen = await ask(api, "AcquireLease", session_id=session, holder="first", ttl=MINUTE)
+        await release(api, session, seen.lease.token)
+        token = await acquire(api, session, "second")
+        broken = await ask(api, "BreakLease", session_id=session, acquired_at=seen.lease.acquired_at)
+        assert not broken.broken
+        await save(api, checkpoint(session), lease_token=token)
+        current = (await get(api, session)).lease
+        assert (await ask(api, "BreakLease", session_id=session, acquired_at=current.acquired_at)).broken
+
+    async def test_there_may_be_no_lease_to_break(self, api: Api, session: str) -> None:
+        assert not (await ask(api, "BreakLease", session_id=session)).broken
+        assert (await refused(ask(api, "BreakLease", session_id=""))).reason == "INVALID_FIELD"
+
     async def test_only_its_token_stores_writes(self, api: Api, session: str) -> None:
         token = await acquire(api, session)
         request = SaveWritesRequest(session_id=session, checkpoint_id="1", writes=[write()])

@@ -1036,3 +1036,55 @@ class ReleaseLeaseResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReleaseLeaseResponse: _TypeAlias = ReleaseLeaseResponse  # noqa: Y015
+
+@_typing.final
+class BreakLeaseRequest(_message.Message):
+    """Request of BreakLease."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    ACQUIRED_AT_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session. 1 to 255 bytes."""
+    @_builtins.property
+    def acquired_at(self) -> _timestamp_pb2.Timestamp:
+        """Only the lease that was acquired at this time (`Lease.acquired_at`), so that
+        a lease that was acquired since is not broken. Absent: whichever is live.
+        """
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        acquired_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acquired_at", b"acquired_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acquired_at", b"acquired_at", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BreakLeaseRequest: _TypeAlias = BreakLeaseRequest  # noqa: Y015
+
+@_typing.final
+class BreakLeaseResponse(_message.Message):
+    """Response of BreakLease."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BROKEN_FIELD_NUMBER: _builtins.int
+    broken: _builtins.bool
+    """Whether a lease was live, and is broken now."""
+    def __init__(
+        self,
+        *,
+        broken: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["broken", b"broken"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BreakLeaseResponse: _TypeAlias = BreakLeaseResponse  # noqa: Y015

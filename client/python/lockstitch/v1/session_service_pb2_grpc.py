@@ -94,6 +94,11 @@ class SessionServiceStub(object):
                 request_serializer=lockstitch_dot_v1_dot_session__service__pb2.ReleaseLeaseRequest.SerializeToString,
                 response_deserializer=lockstitch_dot_v1_dot_session__service__pb2.ReleaseLeaseResponse.FromString,
                 _registered_method=True)
+        self.BreakLease = channel.unary_unary(
+                '/lockstitch.v1.SessionService/BreakLease',
+                request_serializer=lockstitch_dot_v1_dot_session__service__pb2.BreakLeaseRequest.SerializeToString,
+                response_deserializer=lockstitch_dot_v1_dot_session__service__pb2.BreakLeaseResponse.FromString,
+                _registered_method=True)
 
 
 class SessionServiceServicer(object):
@@ -208,6 +213,16 @@ class SessionServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BreakLease(self, request, context):
+        """Ends the live lease of a session, whoever holds it. Its token is void from
+        then on: calls with it are ABORTED (LEASE_LOST). For operators, where a
+        holder is gone or hangs. No live lease: OK, not broken. Errors:
+        INVALID_ARGUMENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SessionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -260,6 +275,11 @@ def add_SessionServiceServicer_to_server(servicer, server):
                     servicer.ReleaseLease,
                     request_deserializer=lockstitch_dot_v1_dot_session__service__pb2.ReleaseLeaseRequest.FromString,
                     response_serializer=lockstitch_dot_v1_dot_session__service__pb2.ReleaseLeaseResponse.SerializeToString,
+            ),
+            'BreakLease': grpc.unary_unary_rpc_method_handler(
+                    servicer.BreakLease,
+                    request_deserializer=lockstitch_dot_v1_dot_session__service__pb2.BreakLeaseRequest.FromString,
+                    response_serializer=lockstitch_dot_v1_dot_session__service__pb2.BreakLeaseResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -542,6 +562,33 @@ class SessionService(object):
             '/lockstitch.v1.SessionService/ReleaseLease',
             lockstitch_dot_v1_dot_session__service__pb2.ReleaseLeaseRequest.SerializeToString,
             lockstitch_dot_v1_dot_session__service__pb2.ReleaseLeaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BreakLease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lockstitch.v1.SessionService/BreakLease',
+            lockstitch_dot_v1_dot_session__service__pb2.BreakLeaseRequest.SerializeToString,
+            lockstitch_dot_v1_dot_session__service__pb2.BreakLeaseResponse.FromString,
             options,
             channel_credentials,
             insecure,

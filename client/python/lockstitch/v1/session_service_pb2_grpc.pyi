@@ -102,6 +102,12 @@ class SessionServiceStub:
     """Releases a lease. OK if the lease is not live any more. Errors:
     INVALID_ARGUMENT.
     """
+    BreakLease: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.BreakLeaseRequest, _session_service_pb2.BreakLeaseResponse]
+    """Ends the live lease of a session, whoever holds it. Its token is void from
+    then on: calls with it are ABORTED (LEASE_LOST). For operators, where a
+    holder is gone or hangs. No live lease: OK, not broken. Errors:
+    INVALID_ARGUMENT.
+    """
 
 @_typing.type_check_only
 class SessionServiceAsyncStub(SessionServiceStub):
@@ -173,6 +179,12 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """Extends a live lease. Errors: INVALID_ARGUMENT, ABORTED (LEASE_LOST)."""
     ReleaseLease: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ReleaseLeaseRequest, _session_service_pb2.ReleaseLeaseResponse]  # type: ignore[assignment]
     """Releases a lease. OK if the lease is not live any more. Errors:
+    INVALID_ARGUMENT.
+    """
+    BreakLease: _aio.UnaryUnaryMultiCallable[_session_service_pb2.BreakLeaseRequest, _session_service_pb2.BreakLeaseResponse]  # type: ignore[assignment]
+    """Ends the live lease of a session, whoever holds it. Its token is void from
+    then on: calls with it are ABORTED (LEASE_LOST). For operators, where a
+    holder is gone or hangs. No live lease: OK, not broken. Errors:
     INVALID_ARGUMENT.
     """
 
@@ -303,6 +315,18 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.ReleaseLeaseResponse, _abc.Awaitable[_session_service_pb2.ReleaseLeaseResponse]]:
         """Releases a lease. OK if the lease is not live any more. Errors:
+        INVALID_ARGUMENT.
+        """
+
+    @_abc_1.abstractmethod
+    def BreakLease(
+        self,
+        request: _session_service_pb2.BreakLeaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_session_service_pb2.BreakLeaseResponse, _abc.Awaitable[_session_service_pb2.BreakLeaseResponse]]:
+        """Ends the live lease of a session, whoever holds it. Its token is void from
+        then on: calls with it are ABORTED (LEASE_LOST). For operators, where a
+        holder is gone or hangs. No live lease: OK, not broken. Errors:
         INVALID_ARGUMENT.
         """
 

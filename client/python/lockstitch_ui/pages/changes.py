@@ -3,16 +3,18 @@
 Each has a page with a form, which says what will happen, and an action that the form is sent to.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from datetime import timedelta
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from lockstitch import NotFound, Retention, View
 from lockstitch.v1.checkpoint_service_pb2 import ChannelSize
-from lockstitch_ui import edits
+from lockstitch_ui import edits, text
 from lockstitch_ui.counts import taken_by_rewind
 from lockstitch_ui.urls import change_url, checkpoint_url, session_url, with_query
 from lockstitch_ui.views.sessions import FORKED_AT, FORKED_FROM
@@ -50,9 +52,9 @@ async def edit(visit: Visit) -> Response:
     """Copy the session up to a checkpoint, and change a value in the copy's last one."""
     fields = await visit.form()
     checkpoint_id, namespace = fields.get("checkpoint", ""), fields.get("namespace", "")
-    place, text = _place(fields), fields.get("value", "").replace("\r\n", "\n")
+    place, value = _place(fields), fields.get("value", "").replace("\r\n", "\n")
     loaded = await visit.client.load(visit.path("session_id"), checkpoint_id=checkpoint_id, namespace=namespace)
-    changed = edits.edited(loaded.checkpoint, place, text)  # before anything is copied: it may not be possible
+    changed = edits.edited(loaded.checkpoint, place, value)  # before anything is copied: it may not be possible
     target = await _copy(visit, fields)
     changed.session_id = target
     await visit.client.save(changed, expected_latest=checkpoint_id)
@@ -118,6 +120,27 @@ async def label(visit: Visit) -> Response:
         name = fields.get("name", "").strip()
         await visit.client.update_session(session_id, set_labels={name: fields.get("text", "").strip()})
     return visit.redirect(change_url(session_id, "label", done="label"))
+
+
+async def break_lease_form(visit: Visit) -> Response:
+    """Say who holds the lease."""
+    lease = (await visit.client.get_session(visit.path("session_id"))).lease
+    left = max(0.0, text.seconds(lease.expire_at) - time.time()) if lease is not None else None
+    acquired = lease.acquired_at.ToNanoseconds() if lease is not None else 0
+    return _form(visit, "break-lease", lease=lease, seconds_left=left, acquired=acquired)
+
+
+async def break_lease(visit: Visit) -> Response:
+    """End the lease that the form has shown."""
+    fields, session_id = await visit.form(), visit.path("session_id")
+    acquired = fields.get("acquired", "")
+    if not (acquired.isascii() and acquired.isdecimal() and len(acquired) < 20):
+        raise HTTPException(400, "The form does not say which lease.")
+    acquired_at = Timestamp()
+    acquired_at.FromNanoseconds(int(acquired))
+    if not await visit.client.break_lease(session_id, acquired_at=acquired_at):
+        raise HTTPException(409, "That lease is over, so there is nothing to break. Go back and reload the page.")
+    return visit.redirect(session_url(session_id, done="break-lease"))
 
 
 async def delete_form(visit: Visit) -> Response:
@@ -206,6 +229,7 @@ _CHANGES = {
     "rewind": (rewind_form, rewind),
     "prune": (prune_form, prune),
     "label": (label_form, label),
+    "break-lease": (break_lease_form, break_lease),
     "delete": (delete_form, delete),
 }
 routes = [page(_PATH + name, form) for name, (form, _) in _CHANGES.items()]

@@ -2126,6 +2126,24 @@ pub struct ReleaseLeaseResponse {
     #[prost(bool, tag = "1")]
     pub released: bool,
 }
+/// Request of BreakLease.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BreakLeaseRequest {
+    /// The session. 1 to 255 bytes.
+    #[prost(string, tag = "1")]
+    pub session_id: ::prost::alloc::string::String,
+    /// Only the lease that was acquired at this time (`Lease.acquired_at`), so that
+    /// a lease that was acquired since is not broken. Absent: whichever is live.
+    #[prost(message, optional, tag = "2")]
+    pub acquired_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Response of BreakLease.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BreakLeaseResponse {
+    /// Whether a lease was live, and is broken now.
+    #[prost(bool, tag = "1")]
+    pub broken: bool,
+}
 /// Generated client implementations.
 pub mod session_service_client {
     #![allow(
@@ -2512,6 +2530,34 @@ pub mod session_service_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("lockstitch.v1.SessionService", "ReleaseLease"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends the live lease of a session, whoever holds it. Its token is void from
+        /// then on: calls with it are ABORTED (LEASE_LOST). For operators, where a
+        /// holder is gone or hangs. No live lease: OK, not broken. Errors:
+        /// INVALID_ARGUMENT.
+        pub async fn break_lease(
+            &mut self,
+            request: impl tonic::IntoRequest<super::BreakLeaseRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::BreakLeaseResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/lockstitch.v1.SessionService/BreakLease",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("lockstitch.v1.SessionService", "BreakLease"));
             self.inner.unary(req, path, codec).await
         }
     }
