@@ -335,7 +335,7 @@ def _leading(answers: Iterable[bytes | None]) -> Iterator[bytes]:
 
 
 def _holder(context: CallContext) -> Holder:
-    return Holder(context.tenant, context.transport.peer())
+    return Holder(context.tenant, context.peer())
 
 
 def _size(loaded: Loaded | Absent) -> int:

@@ -73,8 +73,8 @@ class CallContext:
     """Who calls; None: not known, or nobody is asked."""
     is_looked_at: bool = False
     """Whether it has been looked at who calls, as happens before anything of the call is read."""
-    refusal: Failure | None = None
-    """What stands against the call, if that has been found by now."""
+    refusal: Failure | asyncio.CancelledError | None = None
+    """Why the call cannot be done, known before its handler begins. CancelledError: its client has left."""
     request_id: str = ""
     """The caller's own id for the call, else one that was made for it; empty until it is asked for."""
     closing: "asyncio.Future[None] | None" = None

@@ -22,6 +22,8 @@ Identify: TypeAlias = Callable[[MethodDescriptor, CallContext], Awaitable[None]]
 """Finds out who calls; what stands against the call is `refusal` in its context then."""
 FEW_FIELDS_BYTES = 256 * 1024
 """Messages up to this size cannot have too many fields."""
+LEAVING_SECONDS = 1.0
+"""How long a call without a message is kept until it is refused: clients send none only when they leave."""
 THREADS = 2
 """How many messages are unpacked at once: they hold at most so many times the limit of memory."""
 
@@ -97,21 +99,21 @@ class Receiver:
         self._preparation = preparation
 
     async def request(self, method: MethodDescriptor, context: CallContext, source: Source) -> bytes:
-        """The request of a method that has one. Nothing where nobody knows who calls."""
-        await self._identify(method, context)
-        if not context.is_identified:
-            return b""
+        """The request of a method that has one. Nothing where it is not known who calls, or the client has left."""
+        context.peer()  # which gRPC forgets when the client leaves
         try:
-            return await self._read(method, source)
-        except Failure as failure:
+            await self._identify(method, context)
+            return await self._read(method, source) if context.is_identified else b""
+        except (Failure, asyncio.CancelledError) as error:
             # Its traceback would hold the message until the call ends.
-            context.refusal = context.refusal or failure.with_traceback(None)
+            context.refusal = context.refusal or error.with_traceback(None)
             return b""
 
     async def requests(
         self, method: MethodDescriptor, context: CallContext, source: Source
     ) -> AsyncIterator[StreamMessage]:
         """The requests of a method that has many, which are read as they are taken."""
+        context.peer()  # which gRPC forgets when the client leaves
         await self._identify(method, context)
         return self._all(method, source)
 
@@ -123,6 +125,8 @@ class Receiver:
     async def _read(self, method: MethodDescriptor, source: Source) -> bytes:
         data = await source.read()
         if not isinstance(data, bytes):
+            # Where the client has left, gRPC says first that there are no more messages, and cancels this task then.
+            await asyncio.sleep(LEAVING_SECONDS)
             raise Failure(Reason.INVALID_FIELD, "request: the call ended without a message", field="request")
         return await self._preparation.request(method, data)
 
