@@ -29,11 +29,11 @@ def failed(target: str, code: int, *arguments: str) -> str:
 class TestSessions:
     def test_all_of_them(self, target: str) -> None:
         lines = run(target, "sessions", "--order", "id").out.splitlines()
-        assert lines[0].split() == ["SESSION", "STEP", "CHECKPOINTS", "SIZE", "UPDATED"]
+        assert lines[0].split() == ["SESSION", "STATUS", "STEP", "CHECKPOINTS", "SIZE", "UPDATED", "NEXT", "DETAIL"]
         assert [line.split()[0] for line in lines[1:]] == sorted(EXPECTED, key=str.encode)
         assert lines[1].startswith("agent-loop")
-        assert lines[1].split()[1:3] == ["12", "13"]
-        assert lines[1].endswith(("just now", " ago"))
+        assert lines[1].split()[1:4] == ["finished", "12", "13"]
+        assert " ago  " in lines[1] or "just now" in lines[1]
 
     def test_json_is_one_session_a_line(self, target: str) -> None:
         sessions = {session["session_id"]: session for session in run(target, "sessions", "--json").json_lines}
@@ -210,8 +210,7 @@ class TestDiff:
             "  + [7] assistant: Plan of round 2: look, read, judge. 🪡",
             "",
             "extra  version 3 → 4",
-            '  ~ plan: {"depth":{"most":4,"now":1},"steps":["look","read","judge"]} '
-            '→ {"depth":{"most":4,"now":2},"steps":["look","read","judge"]}',
+            "  ~ plan.depth.now: 1 → 2",
             "  ~ round: 1 → 2",
             '  + scratch: "goes away again"',
             "",
@@ -235,11 +234,48 @@ class TestDiff:
             lines = run(target, "diff", "long", "1", "2").out.splitlines()
             client.delete_sessions(["long"], tombstone=0)
         assert "custom/tool_call_ids  version 1 → 2" in lines
-        (message,) = [line for line in lines if line.startswith("  ~ [0]")]
-        assert message.endswith("y one (1004 characters) → user: …" + "y" * 39 + " two (1004 characters)")
+        assert f"  ~ [0].content: …{'y' * 39} [-one-]{{+two+}}" in lines
         (entry,) = [line for line in lines if line.startswith("  ~ plan_a")]
-        assert 'xone" (1005 characters) → …' in entry
-        assert entry.endswith('xtwo" (1005 characters)')
+        assert "xone (1003 characters) → …" in entry
+        assert entry.endswith("xtwo (1003 characters)")
+
+    def test_structure(self, target: str) -> None:
+        """By path, list items that moved, and texts by words."""
+        words = "The quick brown fox jumps over the lazy dog, again and again."
+        states = (
+            ('{"a b": {"list": [1, 2, 3, {"x": null}]}, "gone": 1}', words),
+            ('{"a b": {"list": [3, 1, 2, {"x": true}]}, "new": [1]}', words.replace("quick", "slow")),
+        )
+        with lockstitch.Client(target) as client:
+            for step, (plan, text) in enumerate(states):
+                made = lockstitch.Checkpoint(session_id="structure", step=step)
+                made.state.extra.entries["plan"] = plan
+                blob = made.state.custom["notes"].blob
+                blob.type, blob.data = "json", json.dumps({"text": text}).encode()
+                client.save(made)
+            out = run(target, "diff", "structure", "0", "1").out
+            document = run(target, "diff", "structure", "0", "1", "--json").json
+            client.delete_sessions(["structure"], tombstone=0)
+        assert out.splitlines()[2:] == [
+            "extra",
+            '  > plan["a b"].list[0] from [2]: 3',
+            '  ~ plan["a b"].list[3].x: null → true',
+            "  + plan.new: [1]",
+            "  - plan.gone: 1",
+            "",
+            "custom/notes",
+            "  ~ text: The [-quick-]{+slow+} brown fox jumps over the lazy dog, again and again.",
+        ]
+        extra, notes = document["sections"]
+        assert extra["changes"][0]["old"] == json.loads(states[0][0])
+        assert extra["changes"][0]["changes"] == [
+            {"kind": "moved", "path": ["a b", "list", 0], "old": 3, "new": 3, "old_index": 2},
+            {"kind": "changed", "path": ["a b", "list", 3, "x"], "old": None, "new": True},
+            {"kind": "added", "path": ["new"], "new": [1]},
+            {"kind": "removed", "path": ["gone"], "old": 1},
+        ]
+        assert notes["changes"][0]["old"]["type"] == "json"
+        assert notes["changes"][0]["new_value"] == {"text": states[1][1]}
 
     def test_errors(self, target: str) -> None:
         text = run(target, "diff", "errors", "0", "1").out
@@ -250,7 +286,9 @@ class TestDiff:
         assert (document["old"]["step"], document["new"]["step"]) == (3, 4)
         sections = {section["name"]: section for section in document["sections"]}
         assert sections["messages"]["versions"] == [4, 5]
-        assert {"kind": "changed", "key": "round", "old": 1, "new": 2} in sections["extra"]["changes"]
+        within = [{"kind": "changed", "path": [], "old": 1, "new": 2}]
+        changed = {"kind": "changed", "key": "round", "old": 1, "new": 2, "changes": within}
+        assert changed in sections["extra"]["changes"]
         assert {"kind": "added", "key": "scratch", "new": "goes away again"} in sections["extra"]["changes"]
 
     def test_by_id_and_latest(self, target: str) -> None:

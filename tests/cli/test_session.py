@@ -39,6 +39,7 @@ def run(target: str, *arguments: str) -> Done:
 def test_show_and_label(target: str, session: str) -> None:
     assert run(target, "label", session, "a=1", "b=x=y").out.splitlines()[1].split()[-2:] == ["a=1,", "b=x=y"]
     shown = run(target, "show", session, "--json").json
+    assert (shown["session"]["status"]["kind"], shown["session"]["progress"]["next"]) == ("finished", [])
     assert shown["session"]["labels"] == {"a": "1", "b": "x=y"}
     assert (shown["ttl_seconds"], shown["retention"], shown["lease"]) == (None, None, None)
     assert run(target, "label", session, "--remove", "a", "--json").json["session"]["labels"] == {"b": "x=y"}
@@ -80,10 +81,14 @@ def test_watch(target: str, session: str, options: tuple[str, ...]) -> None:
         client.save(lockstitch.Checkpoint(session_id=session, checkpoint_id="new", step=9))
     done = run(target, "watch", session, "--resume", token, "--limit", "2", *options)
     if options:
-        assert done.json_lines[1]["saved"]["checkpoint_id"] == "new"
+        status, deleted, saved = done.json_lines
+        assert (status["status"]["kind"], "session_deleted" in deleted) == ("finished", True)
+        assert saved["saved"]["checkpoint_id"] == "new"
+        assert (saved["progress"]["next"], saved["progress"]["is_finished"]) == ([], True)
     else:
-        assert done.out.splitlines()[0] == "session deleted"
-        assert done.out.splitlines()[1].endswith("saved step 9: new")
+        status, deleted, saved = done.out.splitlines()
+        assert (status, deleted) == ("status finished", "session deleted")
+        assert saved.endswith("saved step 9: new")
 
 
 def test_steps_name_checkpoints_as_they_do_elsewhere(target: str) -> None:

@@ -7,7 +7,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockstitch.v1.checkpoint_pb2 import ENDPOINT_END, ENDPOINT_START, NodeKind
 from lockstitch_server.cli import words
 from lockstitch_server.cli.output import one_line, printable
 
@@ -48,15 +47,6 @@ def test_elapsed(nanoseconds: int, text: str) -> None:
     start, end = Timestamp(seconds=NOW), Timestamp()
     end.FromNanoseconds(NOW * 10**9 + nanoseconds)
     assert words.elapsed(start, end) == text
-
-
-def test_a_node_of_the_users_is_not_taken_for_another() -> None:
-    assert words.node_name(NodeKind(endpoint=ENDPOINT_START)) == "Start"
-    assert words.node_name(NodeKind(endpoint=ENDPOINT_END)) == "End"
-    assert words.node_name(NodeKind(custom="planner")) == "planner"
-    assert words.node_name(NodeKind(custom="Start")) == "Custom:Start"
-    assert words.node_name(NodeKind(custom="Custom:x")) == "Custom:Custom:x"
-    assert words.node_name(NodeKind(custom="")) == "Custom:"
 
 
 @given(st.text())

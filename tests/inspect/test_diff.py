@@ -114,3 +114,10 @@ def test_very_many_words() -> None:
         (ChangeKind.REMOVED, old),
         (ChangeKind.ADDED, f"{old}b"),
     ]
+
+
+def test_an_item_that_moved_beside_others_that_changed() -> None:
+    assert diff([1, 2, 3, {"x": None}], [3, 1, 2, {"x": True}]) == [
+        Change(ChangeKind.MOVED, (0,), 3, 3, 2),
+        Change(ChangeKind.CHANGED, (3, "x"), None, True),
+    ]

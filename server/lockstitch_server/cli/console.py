@@ -6,11 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from rich.cells import cell_len
 from rich.console import Console, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 Item = TypeVar("Item")
+
+GAP = 2
+"""Between columns."""
+NARROW = 16
+"""A column whose cells may be broken over lines is not made narrower than this."""
 
 # Wider than any line: what is piped on is not for this program to wrap.
 UNWRAPPED = 100_000
@@ -38,6 +44,7 @@ class Column(Generic[Item]):
     """A column of a table. One that `may_be_absent` is left out where it has nothing to say.
 
     whole: its cells are not broken over lines as long as other columns can be made narrower.
+    rank: where a terminal is too narrow, columns of the highest ranks are left out first; those of rank 0 never.
     """
 
     title: str
@@ -45,21 +52,41 @@ class Column(Generic[Item]):
     right: bool = False
     may_be_absent: bool = True
     whole: bool = False
+    rank: int = 0
+
+
+_Filled = Sequence[tuple[Column[Item], Sequence[str]]]
 
 
 def table(items: Sequence[Item], columns: Sequence[Column[Item]]) -> Table:
-    """A table without lines around it."""
-    result = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    filled = []
-    for column in columns:
-        cells = [column.cell(item) for item in items]
-        if any(cells) or not column.may_be_absent:
-            justify: JustifyMethod = "right" if column.right else "left"
-            result.add_column(column.title, justify=justify, overflow="fold", no_wrap=column.whole)
-            filled.append(cells)
-    for row in zip(*filled, strict=True):
+    """A table without lines around it, as wide as the terminal at most."""
+    result = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
+    cells = [[column.cell(item) for item in items] for column in columns]
+    filled = zip(columns, cells, strict=True)
+    shown = _fitting([each for each in filled if any(each[1]) or not each[0].may_be_absent], console().width)
+    for column, _ in shown:
+        justify: JustifyMethod = "right" if column.right else "left"
+        result.add_column(column.title, justify=justify, overflow="fold", no_wrap=column.whole)
+    for row in zip(*(each for _, each in shown), strict=True):
         result.add_row(*row)
     return result
+
+
+def _fitting(filled: _Filled[Item], width: int) -> _Filled[Item]:
+    """Those columns for which there is room."""
+    shown = list(filled)
+    while sum(_least_width(*each) + GAP for each in shown) - GAP > width:
+        last = max(shown, key=lambda each: each[0].rank)
+        if not last[0].rank:
+            break
+        shown.remove(last)
+    return shown
+
+
+def _least_width(column: Column[Item], cells: Sequence[str]) -> int:
+    """How narrow a column can be and be read well."""
+    width = max(map(cell_len, (column.title, *cells)))
+    return width if column.whole else min(width, max(NARROW, cell_len(column.title)))
 
 
 def rows() -> Table:

@@ -1,6 +1,7 @@
 """Commands that show what a server keeps: sessions, checkpoints, show, diff."""
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -11,21 +12,19 @@ from lockstitch_server.cli import options
 from lockstitch_server.cli.calls import connected
 from lockstitch_server.cli.connection import Connection, connecting
 from lockstitch_server.cli.operate import effective
+from lockstitch_server.cli.options import Session, pair
 from lockstitch_server.cli.output import UNUSABLE, fail
+from lockstitch_server.cli.since import point_in_time
+from lockstitch_server.cli.standing import FirstOf, Kind, standing_of, standings, steps
 from lockstitch_server.cli.which import WHICH, load, which
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from lockstitch import ListedCheckpoint
-
 Item = TypeVar("Item")
 
 LARGEST_PAGE = 1000
-LISTED = ("checkpoint", "revision", "saved_at", "state_bytes", "trace_id")
-"""What of a checkpoint in a list goes into JSON."""
 
-Session = Annotated[str, typer.Argument(metavar="SESSION", help="Id of the session.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=0, metavar="N", help="Show at most so many; 0 is all.")]
 Full = Annotated[bool, typer.Option("--full", help="Do not cut long texts.")]
 Step = Annotated[int | None, typer.Option(min=0, metavar="N", help="The checkpoint of this step.")]
@@ -44,19 +43,45 @@ class Order(StrEnum):
 @connecting(timeout=10.0)
 def sessions(
     connection: Connection,
-    prefix: Annotated[str, typer.Option(metavar="TEXT", help="Only sessions whose id begins so.")] = "",
+    prefix: Annotated[str, typer.Option(metavar="TEXT", help="Only sessions whose id begins with TEXT.")] = "",
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Only sessions with this label. Can be repeated.")
+    ] = None,
+    since: Annotated[
+        str, typer.Option(metavar="TIME", help="Only sessions changed since then: an age such as 2h or 3d, or a date.")
+    ] = "",
+    status: Annotated[
+        list[Kind] | None, typer.Option(help="Only sessions with this status. Can be repeated.", show_choices=True)
+    ] = None,
+    scan: Annotated[
+        int, typer.Option(min=0, metavar="N", help="With --status: look at the first N sessions only; 0 is all.")
+    ] = 1000,
     order: Annotated[Order, typer.Option(help="Last changed first, or by id.")] = Order.UPDATED,
     limit: Limit = 50,
     as_json: options.AsJson = False,
 ) -> None:
-    """List sessions. With --json: one a line."""
+    """List sessions with their status. With --json: one a line."""
     from lockstitch import SessionOrder
     from lockstitch_server.cli import lists_view
 
     by = SessionOrder.SESSION_ID if order is Order.ID else SessionOrder.UPDATED_AT
     with connected(connection) as client:
-        found = client.list_sessions(session_id_prefix=prefix, order_by=by, page_size=_page_size(limit))
-        _print(found, limit, None if as_json else lists_view.sessions, "sessions")
+        size = LARGEST_PAGE if status else _page_size(limit)
+        found = client.list_sessions(
+            session_id_prefix=prefix,
+            labels=dict(pair(text) for text in label or ()),
+            updated_since=point_in_time(since, datetime.now(UTC)) if since else None,
+            order_by=by,
+            page_size=size,
+        )
+        scanned = FirstOf(scan if status else 0, found)
+        standing = (each for each in standings(client, scanned, size) if not status or each.has_status(status))
+        if as_json:
+            _print(map(lists_view.session_data, standing), limit, None, "sessions")
+        else:
+            _print(standing, limit, lists_view.sessions, "sessions")
+        if scanned.are_more:
+            typer.echo(f"Looked at the first {scan} sessions only; --scan 0 looks at all of them.", err=True)
 
 
 @connecting(timeout=10.0)
@@ -80,12 +105,12 @@ def checkpoints(
     as_json: options.AsJson = False,
 ) -> None:
     """List a session's checkpoints, newest first, without their states. With --json: one a line."""
-    from lockstitch import View
+    from lockstitch.inspect import STATUS_CHANNELS
     from lockstitch_server.cli import lists_view
     from lockstitch_server.importers.weavegraph import node
 
     with connected(connection) as client:
-        found = client.list_checkpoints(
+        listed = client.list_checkpoints(
             session,
             namespace=namespace,
             min_step=min_step,
@@ -93,11 +118,13 @@ def checkpoints(
             ran_node=None if ran_node is None else node(ran_node),
             skipped_node=None if skipped_node is None else node(skipped_node),
             metadata=dict(map(_metadata, metadata or ())),
-            view=View.HEADER,
+            include_writes=True,
+            channels=STATUS_CHANNELS,
             page_size=_page_size(limit),
         )
+        found = steps(client, listed, _page_size(limit))
         if as_json:
-            shown = _print(map(_listed, found), limit, None, "checkpoints")
+            shown = _print(map(lists_view.checkpoint_data, found), limit, None, "checkpoints")
         else:
             shown = _print(found, limit, lists_view.checkpoints, "checkpoints")
         if not shown:
@@ -122,11 +149,13 @@ def show(
         fail("--step and --checkpoint-id exclude each other", UNUSABLE)
     with connected(connection) as client:
         loaded = load(client, session, namespace, step, checkpoint_id)
+        is_latest = step is None and checkpoint_id is None and not namespace
+        shown = checkpoint_view.Shown(loaded, *standing_of(client, loaded, is_latest))
     if as_json:
-        typer.echo(exact_json.encode(loaded))
+        typer.echo(exact_json.encode(checkpoint_view.data(shown)))
     else:
         template = effective(config, None).settings.trace_url_template if loaded.trace_id else ""
-        console.emit(*checkpoint_view.checkpoint(loaded, full, template))
+        console.emit(*checkpoint_view.lines(shown, full, template))
 
 
 @connecting(timeout=30.0)
@@ -140,20 +169,16 @@ def diff(
     as_json: options.AsJson = False,
 ) -> None:
     """Show what differs between two checkpoints of a session."""
-    from lockstitch_server.cli import console, difference_view, exact_json
-    from lockstitch_server.cli.difference import difference
+    from lockstitch.inspect import compare
+    from lockstitch_server.cli import blob_view, console, difference_view, exact_json
 
     with connected(connection) as client:
         before, after = (load(client, session, namespace, *which(text)).checkpoint for text in (old, new))
-    found = difference(before, after)
+    found = compare(before, after, max_bytes=blob_view.MAX_BYTES)
     if as_json:
         typer.echo(exact_json.encode(difference_view.data(before, after, found)))
     else:
         console.emit(*difference_view.lines(before, after, found, full))
-
-
-def _listed(found: "ListedCheckpoint") -> dict[str, object]:
-    return {name: getattr(found, name) for name in LISTED}
 
 
 def _metadata(text: str) -> tuple[str, str]:

@@ -4,6 +4,9 @@ from typing import Annotated
 
 import typer
 
+from lockstitch_server.cli.completion import session_ids
+from lockstitch_server.cli.output import UNUSABLE, fail
+
 DEFAULT_TARGET = "127.0.0.1:50051"
 
 TARGET = typer.Option(
@@ -14,6 +17,7 @@ Timeout = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs, exact and complete.")]
 Namespace = Annotated[str, typer.Option("--namespace", help="Path of a subgraph inside the session.")]
+Session = Annotated[str, typer.Argument(metavar="SESSION", help="Id of the session.", autocompletion=session_ids)]
 
 # Settings of the server. They are read as text and checked with all the others: see `settings`.
 ConfigFile = Annotated[
@@ -62,3 +66,11 @@ MetricsListen = Annotated[
 ]
 LogLevel = Annotated[str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")]
 LogFormat = Annotated[str | None, typer.Option(metavar="FORMAT", help="auto, console or json.")]
+
+
+def pair(text: str) -> tuple[str, str]:
+    """Name and value of a label. What is not NAME=VALUE ends the command."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        fail(f"a label is NAME=VALUE, not {text!r}", UNUSABLE)
+    return name, value

@@ -7,17 +7,19 @@ import typer
 
 from lockstitch_server.cli import options
 from lockstitch_server.cli.calls import connected
+from lockstitch_server.cli.completion import session_ids
 from lockstitch_server.cli.confirmation import Yes, confirm
 from lockstitch_server.cli.connection import Connection, connecting
+from lockstitch_server.cli.options import Session, pair
 from lockstitch_server.cli.output import FAILED, UNUSABLE, fail, printable
+from lockstitch_server.cli.standing import Standing, standings
 from lockstitch_server.cli.which import WHICH, id_of
 
 if TYPE_CHECKING:
-    from lockstitch import Lease, Pruned, Retention, SessionDetails
+    from lockstitch import Client, Lease, Pruned, Retention, SessionDetails
 
 app = typer.Typer(help="Change whole sessions.", no_args_is_help=True)
 
-Session = Annotated[str, typer.Argument(metavar="SESSION", help="Id of the session.")]
 Token = Annotated[int, typer.Option("--lease-token", min=0, metavar="N", help="The token of a lease that you hold.")]
 
 
@@ -31,7 +33,7 @@ def session() -> None:
 def show(connection: Connection, session: Session, as_json: options.AsJson = False) -> None:
     """Show a session with its settings and who holds its lease."""
     with connected(connection) as client:
-        _print(client.get_session(session), as_json=as_json)
+        _print(client, client.get_session(session), as_json=as_json)
 
 
 @app.command()
@@ -47,17 +49,19 @@ def label(
     as_json: options.AsJson = False,
 ) -> None:
     """Set and remove labels of a session."""
-    wanted = dict(map(_pair, labels or ()))
+    wanted = dict(map(pair, labels or ()))
     with connected(connection) as client:
         changed = client.update_session(session, set_labels=wanted, remove_labels=remove or (), lease_token=lease_token)
-        _print(changed, as_json=as_json)
+        _print(client, changed, as_json=as_json)
 
 
 @app.command()
 @connecting(timeout=60.0)
 def delete(
     connection: Connection,
-    sessions: Annotated[list[str], typer.Argument(metavar="SESSION...", help="Ids of sessions.")],
+    sessions: Annotated[
+        list[str], typer.Argument(metavar="SESSION...", help="Ids of sessions.", autocompletion=session_ids)
+    ],
     tombstone: Annotated[
         float | None,
         typer.Option(min=0, metavar="SECONDS", help="How long they cannot be begun anew; else as the server says."),
@@ -80,7 +84,7 @@ def delete(
 @connecting(timeout=300.0)
 def copy(
     connection: Connection,
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="The session to copy.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="The session to copy.", autocompletion=session_ids)],
     copied: Annotated[str, typer.Argument(metavar="TARGET", help="The session to make.")],
     at: Annotated[
         str, typer.Option("--at", metavar="WHICH", help=f"Copy up to this checkpoint; else everything. {WHICH}")
@@ -91,7 +95,7 @@ def copy(
     """Copy a session, or its beginning, into a new one."""
     from lockstitch_server.cli import words
 
-    labels = dict(map(_pair, label or ()))
+    labels = dict(map(pair, label or ()))
     with connected(connection) as client:
         last = id_of(client, source, namespace, at) if at else ""
         answer = client.copy_session(source, copied, checkpoint_id=last, namespace=namespace, labels=labels)
@@ -103,7 +107,8 @@ def copy(
 def prune(
     connection: Connection,
     sessions: Annotated[
-        list[str] | None, typer.Argument(metavar="SESSION...", help="Ids of sessions; none: all of them.")
+        list[str] | None,
+        typer.Argument(metavar="SESSION...", help="Ids of sessions; none: all of them.", autocompletion=session_ids),
     ] = None,
     keep_last: Annotated[
         int, typer.Option(min=0, metavar="N", help="Keep the last N checkpoints of every namespace.")
@@ -158,14 +163,12 @@ def watch(
     limit: Annotated[int, typer.Option("--limit", "-n", min=0, metavar="N", help="End after N events.")] = 0,
     as_json: options.AsJson = False,
 ) -> None:
-    """Follow what happens to a session, until you interrupt it. With --json: an event a line."""
-    from lockstitch_server.cli import events_view, exact_json
+    """Follow what happens to a session, and its status, until you interrupt it. With --json: one a line."""
+    from lockstitch_server.cli import events_view, exact_json, following
 
     with connected(connection) as client:
-        for number, event in enumerate(client.watch_session(session, resume), 1):
-            typer.echo(exact_json.encode(event) if as_json else events_view.line(event))
-            if number == limit:
-                return
+        for each in following.follow(client, session, resume, limit):
+            typer.echo(exact_json.encode(events_view.data(each)) if as_json else events_view.line(each))
 
 
 @app.command()
@@ -192,13 +195,6 @@ def lease(
             typer.echo(_lease(client.get_session(session).lease))
 
 
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        fail(f"a label is NAME=VALUE, not {text!r}", UNUSABLE)
-    return name, value
-
-
 def _retention(keep_last: int, max_age: float | None) -> "Retention | None":
     from lockstitch import Retention
 
@@ -214,13 +210,14 @@ def _pruned(done: "Pruned") -> str:
     return f"{words.count(done.checkpoints, 'checkpoint')} of {sessions}, {words.size(done.bytes)}"
 
 
-def _print(details: "SessionDetails", *, as_json: bool) -> None:
+def _print(client: "Client", details: "SessionDetails", *, as_json: bool) -> None:
     from lockstitch_server.cli import console, exact_json, lists_view
 
+    standing = next(standings(client, [details.summary], 1))
     if as_json:
-        typer.echo(exact_json.encode(_data(details)))
+        typer.echo(exact_json.encode(_data(details, standing)))
         return
-    console.emit(lists_view.sessions([details.summary]))
+    console.emit(lists_view.sessions([standing]))
     policy = details.retention
     if policy is not None:
         typer.echo(f"keeps {_kept(policy)}")
@@ -241,10 +238,12 @@ def _lease(lease: "Lease | None") -> str:
     return f"held by {printable(lease.holder)} until {lease.expire_at.ToJsonString()}"
 
 
-def _data(details: "SessionDetails") -> dict[str, object]:
+def _data(details: "SessionDetails", standing: Standing) -> dict[str, object]:
+    from lockstitch_server.cli import lists_view
+
     policy, lease = details.retention, details.lease
     return {
-        "session": details.summary,
+        "session": lists_view.session_data(standing),
         "ttl_seconds": details.ttl.total_seconds() if details.ttl is not None else None,
         "retention": policy
         and {

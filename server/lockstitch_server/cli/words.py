@@ -1,4 +1,4 @@
-"""Values as people read them: nodes, sizes, times, long texts."""
+"""Values as people read them: sizes, times, long texts."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -6,9 +6,8 @@ from itertools import islice
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.filesize import decimal
 
-from lockstitch.v1.checkpoint_pb2 import ErrorScope, NodeKind, TypedBlob
+from lockstitch.v1.checkpoint_pb2 import ErrorScope
 from lockstitch_server.cli.output import printable
-from lockstitch_server.importers.weavegraph import node_text
 
 CLIPPED_CHARS = 400
 CLIPPED_LINES = 6
@@ -19,14 +18,6 @@ NOTHING = "-"
 _UNITS = (("day", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 _SECOND = timedelta(seconds=1)
 _MONTH = timedelta(days=31)
-
-
-def node_name(node: NodeKind) -> str:
-    """A node's name; those that could be taken for something else are written out, as in `Custom:Start`."""
-    text = node_text(node)
-    short = text.removeprefix("Custom:")
-    clear = short not in ("Start", "End", "") and not short.startswith("Custom:")
-    return printable(short if clear else text)
 
 
 def count(number: int, one: str, many: str = "") -> str:
@@ -102,11 +93,6 @@ def difference_start(old: str, new: str) -> int:
     pairs = enumerate(zip(old, new, strict=False))
     common = next((place for place, (one, other) in pairs if one != other), min(len(old), len(new)))
     return max(0, common - CONTEXT_CHARS) if common > CLIPPED_CHARS // 2 else 0
-
-
-def blob(value: TypedBlob) -> str:
-    """What can be said of an opaque value."""
-    return f"{printable(value.type) or 'untyped'}, {size(len(value.data))}"
 
 
 def scope(scope: ErrorScope) -> str:

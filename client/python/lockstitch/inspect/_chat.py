@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lockstitch.inspect._instance import Instance
-from lockstitch.inspect._values import Plain, items
+from lockstitch.inspect._values import MAX_BYTES, Plain, items
 from lockstitch.v1.checkpoint_pb2 import CustomChannel, VersionedState
 
 _ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant", "function": "tool", "developer": "system"}
@@ -37,16 +37,18 @@ class ChatMessage:
     value: Plain = field(default=None, repr=False)
 
 
-def chat(state: VersionedState, channel: str = _CHAT_CHANNEL) -> list[ChatMessage]:
+def chat(state: VersionedState, channel: str = _CHAT_CHANNEL, *, max_bytes: int = MAX_BYTES) -> list[ChatMessage]:
     """The messages of a state: of the `messages` channel, else of a custom channel with chat messages in it.
 
     Messages of LangChain, of OpenAI's and Anthropic's formats are understood, and pairs of role and text.
+    max_bytes: a larger value is not decoded, and no message.
     """
     if state.HasField("messages") and channel == _CHAT_CHANNEL:
         return [ChatMessage(item.role, item.content) for item in state.messages.items]
     if channel not in state.custom:
         return []
-    return _joined([found for value in _items(state.custom[channel]) if (found := message(value)) is not None])
+    values = _items(state.custom[channel], max_bytes)
+    return _joined([found for value in values if (found := message(value)) is not None])
 
 
 def message(value: Plain) -> ChatMessage | None:
@@ -70,8 +72,8 @@ def message(value: Plain) -> ChatMessage | None:
     )
 
 
-def _items(channel: CustomChannel) -> Iterable[Plain]:
-    for found in items(channel):
+def _items(channel: CustomChannel, max_bytes: int) -> Iterable[Plain]:
+    for found in items(channel, max_bytes=max_bytes):
         is_list = channel.HasField("blob") and isinstance(found.value, list)
         yield from found.value if is_list else [found.value]
 

@@ -95,7 +95,7 @@ def _custom(name: str, old: CustomChannel | None, new: CustomChannel | None, max
     before, after = old or CustomChannel(), new or CustomChannel()
     if before.WhichOneof("value") == after.WhichOneof("value") == "list":
         if any(map(is_chunk, [*before.list.items, *after.list.items])):
-            return PartChange(name, _values(before, after), versions)
+            return PartChange(name, _values(before, after, max_bytes), versions)
         return PartChange(name, _list(before.list.items, after.list.items, max_bytes), versions)
     return PartChange(name, _whole(_value(before), _value(after), max_bytes), versions)
 
@@ -164,9 +164,9 @@ def _item_changes(edits: Edits, old: Sequence[Any], new: Sequence[Any], within: 
     return [*(found[index] for index in sorted(found)), *removed]
 
 
-def _values(old: CustomChannel, new: CustomChannel) -> list[ItemChange]:
+def _values(old: CustomChannel, new: CustomChannel, max_bytes: int) -> list[ItemChange]:
     """Changes of lists of which several items are stored together: there is no blob of each."""
-    before, after = ([item.value for item in items(each)] for each in (old, new))
+    before, after = ([item.value for item in items(each, max_bytes=max_bytes)] for each in (old, new))
     edits = list_edits([to_json(value) for value in before], [to_json(value) for value in after])
     return _item_changes(edits, before, after, lambda one, other: (diff(one, other), ""))
 

@@ -148,35 +148,44 @@ def list_edits(before: Sequence[Hashable], after: Sequence[Hashable]) -> Edits:
     shorter = min(len(before), len(after)) - start
     end = min(shorter, _common(before[::-1], after[::-1]))
     left, right = before[start : len(before) - end], after[start : len(after) - end]
-    changed: list[tuple[int, int]] = []
-    removed: list[int] = []
-    added: list[int] = []
     if max(len(left), len(right)) > MAX_ITEMS:
-        blocks = [("replace", 0, len(left), 0, len(right))]
+        blocks = [("replace", index, index + 1, index, index + 1) for index in _different(left, right)]
+        shorter = min(len(left), len(right))
+        blocks.append(("replace", shorter, len(left), shorter, len(right)))
     else:
         blocks = SequenceMatcher(None, left, right, autojunk=False).get_opcodes()  # type: ignore[assignment]  # literals
-    for tag, a, b, c, d in blocks:
-        if tag != "equal":
-            pairs = min(b - a, d - c)
-            both = ((start + a + number, start + c + number) for number in range(pairs))
-            changed.extend(pair for pair in both if before[pair[0]] != after[pair[1]])
-            removed.extend(range(start + a + pairs, start + b))
-            added.extend(range(start + c + pairs, start + d))
-    return _with_moves(before, after, Edits(changed, [], removed, added))
+    different = [
+        (range(start + a, start + b), range(start + c, start + d)) for tag, a, b, c, d in blocks if tag != "equal"
+    ]
+    return _sorted_out(before, after, different)
 
 
-def _with_moves(before: Sequence[Hashable], after: Sequence[Hashable], edits: Edits) -> Edits:
-    """What was removed here and added there has moved."""
+def _different(one: Sequence[Hashable], other: Sequence[Hashable]) -> list[int]:
+    """Where two lists have different items at the same index."""
+    return [index for index, (left, right) in enumerate(zip(one, other, strict=False)) if left != right]
+
+
+def _sorted_out(
+    before: Sequence[Hashable], after: Sequence[Hashable], different: Sequence[tuple[range, range]]
+) -> Edits:
+    """What became of the items in these places: what is there again elsewhere has moved."""
     gone: dict[Hashable, list[int]] = {}
-    for index in edits.removed:
-        gone.setdefault(before[index], []).append(index)
-    moved, added = [], []
-    for index in edits.added:
+    for old_index in (index for places, _ in different for index in places):
+        gone.setdefault(before[old_index], []).append(old_index)
+    moved = {}
+    for index in (index for _, places in different for index in places):
         if same := gone.get(after[index]):
-            moved.append((same.pop(0), index))
-        else:
-            added.append(index)
-    return Edits(edits.changed, moved, sorted(index for indexes in gone.values() for index in indexes), added)
+            moved[index] = same.pop(0)
+    left = set(moved.values())
+    edits = Edits([], [(old_index, index) for index, old_index in moved.items()], [], [])
+    for old_places, places in different:
+        old_indexes = [index for index in old_places if index not in left]
+        indexes = [index for index in places if index not in moved]
+        pairs = min(len(old_indexes), len(indexes))
+        edits.changed.extend(zip(old_indexes[:pairs], indexes[:pairs], strict=True))
+        edits.removed.extend(old_indexes[pairs:])
+        edits.added.extend(indexes[pairs:])
+    return edits
 
 
 def _common(one: Sequence[Hashable], other: Sequence[Hashable]) -> int:

@@ -34,7 +34,7 @@ def to_plain(value: Any, max_bytes: int = MAX_BYTES) -> tuple[Plain, str]:
             found = decode(value, max_bytes=max_bytes)
             return found.value, found.problem
         case BlobList():
-            found_items = list(items(CustomChannel(list=value)))
+            found_items = list(items(CustomChannel(list=value), max_bytes=max_bytes))
             return [item.value for item in found_items], next(filter(None, (item.problem for item in found_items)), "")
         case Message():
             return {"role": value.role, "content": value.content}, ""

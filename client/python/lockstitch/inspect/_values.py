@@ -74,15 +74,15 @@ def decode(blob: TypedBlob, *, max_bytes: int = MAX_BYTES) -> Decoded:
     return Decoded(encoding, value)
 
 
-def items(channel: CustomChannel) -> Iterator[Decoded]:
+def items(channel: CustomChannel, *, max_bytes: int = MAX_BYTES) -> Iterator[Decoded]:
     """The items of a channel that is a list; of another channel its value, and nothing where it has none.
 
     Several small items that `LockstitchSaver` stored together come one by one.
     """
     if channel.WhichOneof("value") == "blob":
-        yield decode(channel.blob)
+        yield decode(channel.blob, max_bytes=max_bytes)
     for blob in channel.list.items:
-        found = decode(blob)
+        found = decode(blob, max_bytes=max_bytes)
         if is_chunk(blob) and isinstance(found.value, list):
             yield from (Decoded(found.encoding, value) for value in found.value)
         else:
