@@ -186,6 +186,7 @@ fn latest_request(args: &Value) -> LoadLatestRequest {
         session_id: text_or_empty(args, "session_id"),
         namespace: text_or_empty(args, "namespace"),
         view: view_of(args),
+        ..Default::default()
     }
 }
 
