@@ -84,11 +84,12 @@ ci: OR_STEADY = || { [ "$$?" = 1 ] && $(BIN)/python scripts/steady.py; }
 ci: $(VENV)/.bench lint types drift breaking test-all typescript java ## What CI runs: all checks and tests; a missing tool is a failure
 
 .PHONY: lint
-lint: $(VENV)/.dev ## Style of Python, protobuf, Go, Rust and the Dockerfile
+lint: $(VENV)/.dev ## Style of Python, protobuf, Go, Rust, the Dockerfile and pages
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
+	$(BIN)/python scripts/check_prose.py
 	$(BIN)/hadolint Dockerfile
 	scripts/go.sh lint
 	scripts/rust.sh lint

@@ -6,6 +6,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
+from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch.v1 import checkpoint_service_pb2_grpc as pb_grpc
@@ -56,6 +58,24 @@ def test_reflection_gives_the_contract(channel: grpc.Channel) -> None:
     assert SERVICE in set(database.get_services())
     file = database.FindFileContainingSymbol("lockstitch.v1.Checkpoint")
     assert file.name == "lockstitch/v1/checkpoint.proto"
+
+
+def test_reflection_takes_compressed_requests(server: LockstitchServer) -> None:
+    # gRPC sends a message as it is where gzip does not make it shorter.
+    request = ServerReflectionRequest(host="h" * 2000, list_services="")
+    with grpc.insecure_channel(server.target, compression=grpc.Compression.Gzip) as channel:
+        stub = ServerReflectionStub(channel)  # type: ignore[no-untyped-call, unused-ignore]
+        response = next(stub.ServerReflectionInfo(iter([request]), timeout=10))
+    assert SERVICE in {service.name for service in response.list_services_response.service}
+
+
+def test_a_reflection_request_that_is_no_message_is_an_invalid_argument(channel: grpc.Channel) -> None:
+    ask: grpc.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+    )
+    with pytest.raises(grpc.RpcError) as caught:
+        next(ask(iter([b"\xff"]), timeout=10))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_an_unknown_method_is_unimplemented(channel: grpc.Channel) -> None:
