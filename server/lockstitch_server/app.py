@@ -55,8 +55,8 @@ from lockstitch_server.rpc.interceptors.authentication import Authentication
 from lockstitch_server.rpc.interceptors.order import in_order
 from lockstitch_server.rpc.interceptors.tenant_limits import TenantLimits, limits_tenants
 from lockstitch_server.rpc.receiving import Preparation, Receiver, compression_options
+from lockstitch_server.rpc.save_requests import RawRequest
 from lockstitch_server.rpc.save_stream import Window
-from lockstitch_server.rpc.saves import Asked
 from lockstitch_server.rpc.sessions import SessionHandlers
 from lockstitch_server.startup import observed, open_store
 from lockstitch_server.storage import Store
@@ -75,7 +75,7 @@ LEAST_PENDING = 10_000
 class Engine:
     """All that answers calls."""
 
-    saves: Batcher[Asked, bytes]
+    saves: Batcher[RawRequest, bytes]
     loader: Loader
     watcher: Watcher
     sweeper: Sweeper | None
@@ -122,7 +122,7 @@ def create_engine(store: Store, settings: Settings, hub: Hub = SILENT) -> Engine
         settings.tenants.max_waiting_bytes,
     )
     loads = Bounds(queue.max_loads, queue.max_loads, queue.load_batch, queue.load_batch)
-    saves: Batcher[Asked, bytes] = Batcher(
+    saves: Batcher[RawRequest, bytes] = Batcher(
         create_saves(store, settings, hub).work,
         _size,
         bounds,
@@ -152,12 +152,12 @@ def _retention(settings: Settings) -> Retention:
     return Retention(policy.keep_last, round(policy.max_age_seconds * NS_PER_SECOND))
 
 
-def _size(asked: Asked) -> int:
-    return len(asked.data)
+def _size(request: RawRequest) -> int:
+    return len(request.data)
 
 
-def _count(asked: Asked) -> int:
-    return asked.operations
+def _count(request: RawRequest) -> int:
+    return request.operations
 
 
 async def serve_until(

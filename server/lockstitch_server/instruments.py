@@ -1,6 +1,7 @@
 """What watches the parts of a server, as far as anybody wants to know."""
 
 from collections.abc import Callable
+from functools import partial
 
 from lockstitch_server.audit import AuditLog
 from lockstitch_server.config import Settings
@@ -11,7 +12,8 @@ from lockstitch_server.engine.damage import DamageLog
 from lockstitch_server.engine.sweeper import Sweeper, SweepStats
 from lockstitch_server.engine.watcher import Watcher
 from lockstitch_server.rpc.interceptors.telemetry import Telemetry
-from lockstitch_server.rpc.observers import CallLog, CallStats, SaveCounts
+from lockstitch_server.rpc.observers import CallLog, CallStats
+from lockstitch_server.rpc.save_observer import CountedBatch, ObserveBatch, SaveCounts, unobserved
 from lockstitch_server.rpc.saves import Saves
 from lockstitch_server.storage import Store
 from lockstitch_server.telemetry.hub import Hub
@@ -29,11 +31,11 @@ def create_telemetry(settings: Settings, hub: Hub) -> Telemetry | None:
     every = settings.log_level == "debug"
     log = CallLog(session_ids, every=every, slow_seconds=settings.slow_call_seconds)
     noted = every or settings.slow_call_seconds > 0
-    if hub.tracer is None:
+    if hub.tracing is None:
         return Telemetry(None, stats, log if noted else None) if stats is not None or noted else None
     from lockstitch_server.rpc.call_spans import CallSpans
 
-    return Telemetry(CallSpans(hub.tracer, session_ids), stats, log if noted else None)
+    return Telemetry(CallSpans(hub.tracing, session_ids), stats, log if noted else None)
 
 
 def create_saves(store: Store, settings: Settings, hub: Hub) -> Saves:
@@ -41,13 +43,21 @@ def create_saves(store: Store, settings: Settings, hub: Hub) -> Saves:
     limits = settings.limits
     heads = Heads(settings.session_cache_bytes)
     committer = Committer(store, heads, limits.max_message_bytes, limits.max_parts)
-    counts = SaveCounts(hub.stats) if hub.stats is not None else None
-    if hub.tracer is None:
-        return Saves(committer, limits, counts)
-    from lockstitch_server.rpc.call_spans import CallSpans
-    from lockstitch_server.rpc.traced_saves import TracedSaves
+    return Saves(committer, limits, _batch_observer(settings, hub))
 
-    return TracedSaves(committer, limits, counts, CallSpans(hub.tracer, SessionIds(settings.session_id_logging)))
+
+def _batch_observer(settings: Settings, hub: Hub) -> ObserveBatch:
+    """What watches batches of saves, for metrics and traces."""
+    observe: ObserveBatch = unobserved
+    if hub.stats is not None:
+        observe = partial(CountedBatch, SaveCounts(hub.stats))
+    if hub.tracing is None:
+        return observe
+    from lockstitch_server.rpc.call_spans import CallSpans
+    from lockstitch_server.rpc.save_spans import TracedBatch
+
+    spans = CallSpans(hub.tracing, SessionIds(settings.session_id_logging))
+    return lambda batch: TracedBatch(spans, batch, observe(batch))
 
 
 def queue_stats(hub: Hub, queue: str) -> QueueStats | None:

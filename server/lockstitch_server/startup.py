@@ -21,13 +21,13 @@ class StartupError(Exception):
 
 def observed(store: Store, url: str, hub: Hub) -> Store:
     """A store that is told of; the same one where nobody wants to know."""
-    if hub.tracer is None and hub.stats is None:
+    if hub.tracing is None and hub.stats is None:
         return store
     if hub.stats is not None:
         watch_connections(hub.stats, lambda: store.connections)
     # Its own spelling: what tells of a database reads URLs as the web has them, which libpq's need not be.
     spelled = str(read_address(url)) if is_postgres(url) else url
-    return ObservedStore(store, DatabaseObserver(spelled, hub.tracer, hub.stats))
+    return ObservedStore(store, DatabaseObserver(spelled, hub.stats, is_traced=hub.tracing is not None))
 
 
 @asynccontextmanager

@@ -31,6 +31,8 @@ class Span:
     attributes: dict[str, Any]
     links: tuple[tuple[str, str], ...]
     """(trace_id, span_id)"""
+    events: dict[str, dict[str, Any]]
+    """Attributes of its events, by their names."""
     resource: dict[str, Any]
     is_error: bool
 
@@ -117,6 +119,7 @@ def spans_in(request: Any) -> Iterator[Span]:
                     span.end_time_unix_nano,
                     attributes_of(span.attributes),
                     tuple((link.trace_id.hex(), link.span_id.hex()) for link in span.links),
+                    {event.name: attributes_of(event.attributes) for event in span.events},
                     resource,
                     span.status.code == span.status.STATUS_CODE_ERROR,
                 )

@@ -1,50 +1,66 @@
-"""Which traces are sampled: as many as are asked for, and those that others who take the same share would take."""
+"""Which traces are sampled: what is ruled out beforehand is what the SDK's samplers do not sample."""
 
 import pytest
-from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace.sampling import Decision
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
-from lockstitch_server.telemetry.sampling import Share
+from lockstitch_server.telemetry.environment import TelemetryError
+from lockstitch_server.telemetry.propagation import Propagation
+from lockstitch_server.telemetry.sampling import Sampling, from_environment
+from lockstitch_server.telemetry.tracing import Tracing
 
-MANY = 40_000
-SECOND = 2**64
-
-
-def roots(share: Share) -> list[int]:
-    """What becomes of traces that begin one by one."""
-    return [share.root("Save") for _ in range(MANY)]
-
-
-@pytest.mark.parametrize("rate", [0.01, 0.25, 0.9])
-def test_a_share_of_all_that_begin_is_sampled(rate: float) -> None:
-    sampled = [trace_id for trace_id in roots(Share(rate)) if trace_id]
-    assert abs(len(sampled) - MANY * rate) < 6 * (MANY * rate * (1 - rate)) ** 0.5
-    assert len(set(sampled)) == len(sampled)
+MANY = 20_000
+SAMPLERS = ("always_on", "always_off", "traceidratio")
+TRACE_IDS = st.integers(1, 2**128 - 1) | st.integers(1, 2**64).map(lambda low: 2**64 + low // 3)
 
 
-@pytest.mark.parametrize("rate", [1e-12, 0.01, 0.5])
-def test_others_sample_what_is_sampled_here(rate: float) -> None:
-    share = Share(rate)
-    stock = TraceIdRatioBased(rate)
-    sampled = [trace_id for trace_id in roots(share) if trace_id]
-    assert all(stock.should_sample(None, each, "Save").decision is Decision.RECORD_AND_SAMPLE for each in sampled)
-    for trace_id in (1, SECOND - 1, SECOND // 3, SECOND + SECOND // 200):
-        decision = stock.should_sample(None, trace_id, "Save").decision
-        assert share.has(trace_id) is (decision is Decision.RECORD_AND_SAMPLE)
+def sampling(monkeypatch: pytest.MonkeyPatch, name: str, argument: str = "") -> Sampling:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", name)
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", argument)
+    return from_environment()
 
 
-def test_all_and_none() -> None:
-    assert all(roots(Share(1)))
-    assert not any(roots(Share(0)))
-    assert not Share(1).passes(1)
-    assert Share(0).passes(MANY)
+def sdk_samples(sampling: Sampling, trace_id: int, parent: SpanContext | None) -> bool:
+    context = Context() if parent is None else trace.set_span_in_context(NonRecordingSpan(parent), Context())
+    return sampling.sampler.should_sample(context, trace_id, "Save").decision is Decision.RECORD_AND_SAMPLE
 
 
-@pytest.mark.parametrize("together", [1, 7])
-def test_those_that_begin_together_are_sampled_as_often(together: int) -> None:
-    share, rate = Share(0.1), 0.1
-    sampled = sum(_sampled_of(share, together) for _ in range(MANY // together))
-    assert abs(sampled - MANY * rate) < 6 * (MANY * rate * (1 - rate)) ** 0.5
+@pytest.mark.parametrize("rate", ["0.01", "0.5", "1"])
+@pytest.mark.parametrize("name", [*SAMPLERS, *(f"parentbased_{name}" for name in SAMPLERS)])
+def test_it_decides_as_the_sdk_does(name: str, rate: str) -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        chosen = sampling(monkeypatch, name, rate)
+
+    @given(TRACE_IDS, st.none() | st.booleans())
+    def check(trace_id: int, is_sampled: bool | None) -> None:
+        parent = None
+        if is_sampled is not None:
+            parent = SpanContext(trace_id, 7, True, TraceFlags(TraceFlags.SAMPLED if is_sampled else 0))
+        assert chosen.rules_out(trace_id, parent) is not sdk_samples(chosen, trace_id, parent)
+
+    check()
 
 
-def _sampled_of(share: Share, together: int) -> int:
-    return 0 if share.passes(together) else sum(bool(share.root("Save")) for _ in range(together))
+@pytest.mark.parametrize("rate", [0.01, 0.25])
+def test_a_share_of_all_traces_that_begin_is_sampled(monkeypatch: pytest.MonkeyPatch, rate: float) -> None:
+    tracing = Tracing(sampling(monkeypatch, "parentbased_traceidratio", str(rate)), Propagation(), Resource({}), [])
+    started = [span for _ in range(MANY) if (span := tracing.start("Save", None, dict)) is not None]
+    assert abs(len(started) - MANY * rate) < 6 * (MANY * rate * (1 - rate)) ** 0.5
+    assert len({span.get_span_context().trace_id for span in started}) == len(started)
+    tracing.close()
+
+
+@pytest.mark.parametrize("argument", ["2", "-0.1", "much"])
+def test_a_rate_is_from_0_to_1(monkeypatch: pytest.MonkeyPatch, argument: str) -> None:
+    with pytest.raises(TelemetryError, match=f"from 0 to 1, not '{argument}'"):
+        sampling(monkeypatch, "traceidratio", argument)
+
+
+def test_an_unknown_sampler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TelemetryError, match="'nonsense'"):
+        sampling(monkeypatch, "nonsense")

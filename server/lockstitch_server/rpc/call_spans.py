@@ -1,28 +1,24 @@
-"""The spans of calls. Needs OpenTelemetry."""
+"""The server spans of calls. Needs OpenTelemetry."""
 
-import asyncio
-import time
 from collections.abc import Mapping
 from functools import cache
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from google.protobuf.descriptor import MethodDescriptor
+from opentelemetry import context as current_context
+from opentelemetry import trace
+from opentelemetry.trace import StatusCode
 
 from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.rpc.context import CallContext, Metadata
+from lockstitch_server.rpc.context import CallContext
 from lockstitch_server.rpc.request_subject import RequestSubject, request_of, subject_of
 from lockstitch_server.telemetry.session_ids import SessionIds
-from lockstitch_server.telemetry.tracing import (
-    SERVER,
-    Attributes,
-    Begun,
-    Sort,
-    Tracer,
-    carry,
-    carry_parent,
-    current,
-)
+from lockstitch_server.telemetry.trace_context import ID_BYTES
+from lockstitch_server.telemetry.tracing import Attributes, Tracing, trace_id_of
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import Span
 
 SERVER_FAULTS = frozenset({"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
 """Codes that are a failure of the server's, by the conventions for gRPC; the others are the caller's business."""
@@ -30,151 +26,109 @@ ATTEMPTS: Final = "grpc-previous-rpc-attempts"
 SAVE = "Save"
 
 
-class _Ended(NamedTuple):
-    """A call that has ended, and how."""
-
-    span: "CallSpan"
-    at: int
-    """In ns since 1970."""
-    code: str
-    data: bytes
-    answer: bytes
-    error: BaseException | None
-
-
-class Caller(NamedTuple):
-    """Who calls."""
-
-    peer: str
-    """Asked for when the call begins: it is not known any more of one that its caller has given up."""
-    metadata: Metadata
-    carrier: Mapping[str, str]
-
-
 class CallSpans:
-    """Begins the spans of calls that are sampled."""
+    """Starts and ends the spans of calls that are sampled."""
 
-    def __init__(self, tracer: Tracer, session_ids: SessionIds) -> None:
-        self.tracer = tracer
-        self.session_ids = session_ids
-        self._ended: list[_Ended] = []
+    def __init__(self, tracing: Tracing, session_ids: SessionIds) -> None:
+        self.tracing = tracing
+        self._session_ids = session_ids
 
-    def begin(self, method: MethodDescriptor, context: CallContext) -> "CallSpan | None":
-        """The span of a call; None where it is not sampled. The context learns of its trace in any case."""
-        metadata = context.entries()
-        carrier = self.tracer.propagation.carrier(metadata)
-        begun = self.tracer.begin_call(path(method), carrier)
-        if isinstance(begun, bytes):
-            context.trace = begun
-            return None
-        context.trace = carry(begun)
-        current.set(begun)
-        return CallSpan(self, method, begun, context, Caller(context.peer(), metadata, carrier))
+    def start(self, method: MethodDescriptor, context: CallContext) -> "Span | None":
+        """The span of a call, which becomes the current one; None where it is not sampled.
 
-    def begin_items(self, context: CallContext) -> None:
-        """Have the saves of a stream traced, each by itself. Those that name no trace belong to the call's."""
-        carrier = self.tracer.propagation.carrier(context.entries())
-        parent = self.tracer.propagation.parent(carrier) if carrier else None
-        context.traces_items = True
-        context.trace = carry_parent(parent) if parent is not None else b""
-
-    def tell_soon(self, ended: _Ended) -> None:
-        """Tell of a call that has ended, together with those that end at the same moment.
-
-        Their answers leave first; and span after span costs a third of what each does between other work.
+        The context learns the trace that the call belongs to in any case.
         """
-        if not self._ended:
-            asyncio.get_running_loop().call_soon(self._tell)
-        self._ended.append(ended)
+        carrier = self.tracing.propagation.carrier(context.entries())
+        parent = self.tracing.propagation.parent(carrier) if carrier else None
 
-    def _tell(self) -> None:
-        ended, self._ended = self._ended, []
-        for call in ended:
-            call.span.tell(call)
+        def attributes() -> Attributes:
+            return {**method_attributes(method), **self._caller(context, carrier)}
 
-    def tell_about(
+        span = self.tracing.start(method_path(method), parent, attributes)
+        if span is None:
+            context.trace = parent.trace_id.to_bytes(ID_BYTES, "big") if parent is not None else b""
+            return None
+        context.trace, context.span = trace_id_of(span), span
+        current_context.attach(trace.set_span_in_context(span))  # until the task of the call ends
+        return span
+
+    def start_items(self, context: CallContext) -> None:
+        """Have the saves of a stream traced, each by itself. Those that name no trace belong to the call's."""
+        carrier = self.tracing.propagation.carrier(context.entries())
+        parent = self.tracing.propagation.parent(carrier) if carrier else None
+        context.traces_items, context.parent = True, parent
+        context.trace = parent.trace_id.to_bytes(ID_BYTES, "big") if parent is not None else b""
+
+    def end(
         self,
+        span: "Span",
         method: MethodDescriptor,
-        begun: Begun,
-        facts: Attributes,
+        context: CallContext,
         code: str,
-        about: RequestSubject,
-        size: int,
-        at: int,
-        outcome: int,
-        error: BaseException | None,
+        data: bytes,
+        answer: bytes = b"",
+        error: BaseException | None = None,
     ) -> None:
-        """Send the span of a request that has been answered then."""
-        session_id, namespace, step, is_delta = about
-        facts = {"lockstitch.request.size": size, **facts}
-        if session_id := self.session_ids.shown(session_id):
-            facts["lockstitch.session.id"] = session_id
+        """End the span of a call."""
+        outcome = pb.SaveResponse.FromString(answer).outcome if answer and method.name == SAVE else 0
+        subject = self.subject(subject_of(request_of(method, data, context)), len(data))
+        end_span(span, subject, code, outcome, error)
+
+    def subject(self, subject: RequestSubject, size: int) -> Attributes:
+        """Attributes that say what a request is about. size: that of the request, in bytes."""
+        session_id, namespace, step, is_delta = subject
+        attributes: dict[str, str | int] = {"lockstitch.request.size": size}
+        if session_id := self._session_ids.shown(session_id):
+            attributes["lockstitch.session.id"] = session_id
         if namespace:
-            facts["lockstitch.namespace"] = namespace
+            attributes["lockstitch.namespace"] = namespace
         if step is not None:
-            facts["lockstitch.step"] = step
-        if isinstance(error, Failure):
-            facts["lockstitch.error.reason"] = error.reason.value
-        sort = _sort(method, code, outcome, is_delta, error is not None)
-        self.tracer.end(sort, begun, facts, at=at, fault=code if code in SERVER_FAULTS else "")
+            attributes["lockstitch.step"] = step
+        if is_delta is not None:
+            attributes["lockstitch.save.kind"] = "delta" if is_delta else "full"
+        return attributes
 
-    def facts(self, caller: Caller) -> Attributes:
-        """What a call's span says of its caller."""
-        facts: dict[str, str | int] = {**self.tracer.propagation.baggage(caller.carrier)}
-        for key, value in caller.metadata:
-            if key == ATTEMPTS and isinstance(value, str):
-                facts["lockstitch.retries"] = int(value) if value.isdecimal() else 0
-        if caller.peer:
-            facts["network.peer.address"] = caller.peer
-        return facts
-
-
-class CallSpan:
-    """The span of a call that is going on."""
-
-    __slots__ = ("_begun", "_caller", "_context", "_method", "_spans")
-
-    def __init__(
-        self, spans: CallSpans, method: MethodDescriptor, begun: Begun, context: CallContext, caller: Caller
-    ) -> None:
-        self._spans = spans
-        self._method = method
-        self._begun = begun
-        self._context = context
-        self._caller = caller
-
-    def end(self, code: str, data: bytes, answer: bytes = b"", error: BaseException | None = None) -> None:
-        """The call has ended."""
-        self._spans.tell_soon(_Ended(self, time.time_ns(), code, data, answer, error))
-
-    def tell(self, ended: _Ended) -> None:
-        """Send the span of a call that has ended."""
-        _, at, code, data, answer, error = ended
-        outcome = pb.SaveResponse.FromString(answer).outcome if answer and self._method.name == SAVE else 0
-        about = subject_of(request_of(self._method, data, self._context))
-        facts = self._spans.facts(self._caller)
-        self._spans.tell_about(self._method, self._begun, facts, code, about, len(data), at, outcome, error)
+    def _caller(self, context: CallContext, carrier: Mapping[str, str]) -> Attributes:
+        """Attributes that say who calls."""
+        attributes: dict[str, str | int | float | bool] = {**self.tracing.propagation.baggage(carrier)}
+        attempts = context.metadata(ATTEMPTS)
+        if attempts is not None:
+            attributes["lockstitch.retries"] = int(attempts) if attempts.isdecimal() else 0
+        if peer := context.peer():
+            attributes["network.peer.address"] = peer
+        return attributes
 
 
-@cache
-def _sort(method: MethodDescriptor, code: str, outcome: int, is_delta: bool | None, has_failed: bool) -> Sort:
-    """Spans of calls that went alike."""
-    attributes = {"rpc.system.name": "grpc", "rpc.method": path(method), "rpc.response.status_code": code}
-    if is_delta is not None:
-        attributes["lockstitch.save.kind"] = "delta" if is_delta else "full"
+def end_span(span: "Span", attributes: Attributes, code: str, outcome: int, error: BaseException | None) -> None:
+    """End the span of a request that has been answered.
+
+    code: the status code; outcome: of a save, else 0; error: why it failed.
+    """
+    more: dict[str, str] = {"rpc.response.status_code": code}
     if outcome:
-        attributes["lockstitch.save.outcome"] = outcome_name(outcome)
-    if has_failed:
-        attributes["error.type"] = code
-    return Sort(path(method), SERVER, attributes)
+        more["lockstitch.save.outcome"] = outcome_name(outcome)
+    if error is not None:
+        more["error.type"] = code
+    if isinstance(error, Failure):
+        more["lockstitch.error.reason"] = error.reason.value
+    span.set_attributes({**attributes, **more})
+    if code in SERVER_FAULTS:
+        span.set_status(StatusCode.ERROR, code)
+    span.end()
 
 
 @cache
-def path(method: MethodDescriptor) -> str:
+def method_path(method: MethodDescriptor) -> str:
     """A method by its full name, as the conventions have it."""
     service = method.containing_service
     assert service is not None
     return f"{service.full_name}/{method.name}"
+
+
+@cache
+def method_attributes(method: MethodDescriptor) -> Attributes:
+    """Attributes that every call of a method has."""
+    return {"rpc.system.name": "grpc", "rpc.method": method_path(method)}
 
 
 @cache

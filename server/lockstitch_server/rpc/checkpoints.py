@@ -33,8 +33,8 @@ from lockstitch_server.rpc import save_answers, times
 from lockstitch_server.rpc.context import CallContext
 from lockstitch_server.rpc.errors import status_of
 from lockstitch_server.rpc.paging import fingerprint, page_size, read_token, write_token
+from lockstitch_server.rpc.save_requests import Kind, RawRequest
 from lockstitch_server.rpc.save_stream import SaveStream, Ticket, Window
-from lockstitch_server.rpc.saves import Asked, Kind
 from lockstitch_server.rpc.stream_batches import Chunk, StreamMessage
 
 MAX_NS = 2**63 - 1
@@ -50,7 +50,7 @@ class Handlers:
 
     def __init__(
         self,
-        saves: Batcher[Asked, bytes],
+        saves: Batcher[RawRequest, bytes],
         loader: Loader,
         lister: Lister,
         limits: Limits,
@@ -65,21 +65,22 @@ class Handlers:
         self._limits = limits
 
     async def Save(self, data: bytes, context: CallContext) -> bytes:
-        return await self._saves.submit(Asked(Kind.SAVE, context.tenant, data, context.trace_id()))
+        trace_id = context.trace_id()
+        return await self._saves.submit(RawRequest(Kind.SAVE, context.tenant, data, trace_id, span=context.span))
 
     async def SaveWrites(self, data: bytes, context: CallContext) -> bytes:
-        return await self._saves.submit(Asked(Kind.WRITES, context.tenant, data))
+        return await self._saves.submit(RawRequest(Kind.WRITES, context.tenant, data, span=context.span))
 
     def SaveStream(
         self, requests: AsyncIterator[StreamMessage], context: CallContext, closing: "asyncio.Future[None]"
     ) -> AsyncGenerator[bytes, None]:
         """The answers to a stream of saves, until it ends or the server is `closing`."""
-        begin = partial(self._begin_save, context, context.trace_id())
+        begin = partial(self._begin_save, context)
         room = partial(self._saves.room, group=context.tenant)
         stream = SaveStream(begin, room, self._window, context.save_observer, context.pace_saves)
         return stream.run(requests, closing)
 
-    def _begin_save(self, context: CallContext, trace: bytes, chunk: Chunk, ticket: Ticket) -> None:
+    def _begin_save(self, context: CallContext, chunk: Chunk, ticket: Ticket) -> None:
         save = _StreamedSave(chunk, ticket)
         kind = Kind.BATCH if chunk.is_batch else Kind.ITEM
         try:
@@ -87,8 +88,17 @@ class Handlers:
                 context.save_observer.begin(chunk)
             if chunk.refusal is not None:
                 raise chunk.refusal
-            came = time.time_ns() if context.traces_items else 0
-            self._saves.put(Asked(kind, context.tenant, chunk.data, trace, chunk.saves, came), save)
+            received_at = time.time_ns() if context.traces_items else 0
+            request = RawRequest(
+                kind,
+                context.tenant,
+                chunk.data,
+                context.trace_id(),
+                chunk.saves,
+                parent=context.parent,
+                received_at=received_at,
+            )
+            self._saves.put(request, save)
         except Failure as failure:
             save.set_exception(failure)
 

@@ -13,6 +13,9 @@ from lockstitch_server.core.errors import Failure
 from lockstitch_server.telemetry import trace_context
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import Span
+    from opentelemetry.trace import SpanContext
+
     from lockstitch_server.rpc.save_stream import SaveObserver
 
 DEFAULT_TENANT = "default"
@@ -66,7 +69,11 @@ class CallContext:
     tenant: str = DEFAULT_TENANT
     transport: Transport = field(default=NO_TRANSPORT, repr=False)
     trace: bytes | None = None
-    """The trace that the call belongs to, as an `Asked` holds it; None until somebody has looked."""
+    """The id of the trace that the call belongs to; None until it is asked for."""
+    span: "Span | None" = None
+    """The span of the call, where it is sampled."""
+    parent: "SpanContext | None" = None
+    """The caller's span, where the saves of a stream are traced."""
     traces_items: bool = False
     """Whether each save of a stream may be traced, by itself."""
     principal: Principal | None = None
@@ -116,7 +123,7 @@ class CallContext:
         return self._certificate
 
     def trace_id(self) -> bytes:
-        """What is known of the trace that the call belongs to: at least its id; empty where there is none."""
+        """The id of the trace that the call belongs to; empty where there is none."""
         if self.trace is None:
             self.trace = trace_context.trace_id(self.metadata(trace_context.TRACEPARENT))
         return self.trace

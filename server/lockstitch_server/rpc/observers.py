@@ -1,17 +1,12 @@
 """Calls counted, and noted in the log. No payload and no secret is ever noted."""
 
-from collections.abc import Iterable, Sequence
-
 import structlog
 from google.protobuf.descriptor import MethodDescriptor
 
-from lockstitch_server.core.errors import Failure
-from lockstitch_server.core.operations import Outcome, Result, Saved
 from lockstitch_server.rpc.context import CallContext
 from lockstitch_server.rpc.request_subject import request_of, subject_of
 from lockstitch_server.telemetry.session_ids import SessionIds
-from lockstitch_server.telemetry.stats import Histogram, Number, Stats
-from lockstitch_server.telemetry.trace_context import ID_BYTES
+from lockstitch_server.telemetry.stats import Histogram, Stats
 
 log = structlog.get_logger(__name__)
 
@@ -33,28 +28,6 @@ class CallStats:
             histogram = self._stats.histogram("rpc.server.call.duration", f"{service}/{method_name}", code)
             self._durations[name, code] = histogram
         histogram.observe(seconds)
-
-
-class SaveCounts:
-    """Counts saves."""
-
-    def __init__(self, stats: Stats) -> None:
-        self._outcomes = {outcome: stats.number("lockstitch.saves", outcome.name.lower()) for outcome in Outcome}
-        self._writes = stats.number("lockstitch.saves", "writes")
-        self._failed = stats.number("lockstitch.saves", "failed")
-        self._received = stats.number("lockstitch.saves.received")
-
-    def done(self, sizes: Iterable[int], results: Sequence[Sequence[tuple[int, Result | Failure]]]) -> None:
-        """A batch of requests, of these sizes, has had these results."""
-        self._received.value += sum(sizes)
-        for many in results:
-            for _, result in many:
-                self._of(result).value += 1
-
-    def _of(self, result: Result | Failure) -> Number:
-        if isinstance(result, Saved):
-            return self._outcomes[result.outcome]
-        return self._failed if isinstance(result, Failure) else self._writes
 
 
 class CallLog:
@@ -89,7 +62,7 @@ class CallLog:
         self, method: MethodDescriptor, code: str, seconds: float, data: bytes, context: CallContext
     ) -> dict[str, object]:
         about = subject_of(request_of(method, data, context))
-        trace = context.trace_id()
+        span = context.span.get_span_context().span_id if context.span is not None else 0
         facts: dict[str, object] = {
             "method": method.full_name,
             "code": code,
@@ -98,7 +71,7 @@ class CallLog:
             "request_id": context.call_id(),
             "session": self._session_ids.shown(about.session_id),
             "namespace": about.namespace,
-            "trace_id": trace[:ID_BYTES].hex(),
-            "span_id": trace[ID_BYTES : ID_BYTES + 8].hex(),
+            "trace_id": context.trace_id().hex(),
+            "span_id": f"{span:016x}" if span else "",
         }
         return {name: value for name, value in facts.items() if value != ""}

@@ -7,12 +7,12 @@ from lockstitch_server.config import Settings
 from lockstitch_server.telemetry.environment import exporters
 from lockstitch_server.telemetry.identity import Identity
 from lockstitch_server.telemetry.process import watch_process
-from lockstitch_server.telemetry.setup import create_pusher, create_tracer
+from lockstitch_server.telemetry.setup import create_pusher, create_tracing
 from lockstitch_server.telemetry.stats import Stats
 
 if TYPE_CHECKING:
     from lockstitch_server.telemetry.push import Pusher
-    from lockstitch_server.telemetry.tracing import Tracer
+    from lockstitch_server.telemetry.tracing import Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Hub:
     """The telemetry of a process."""
 
     identity: Identity
-    tracer: "Tracer | None" = None
+    tracing: "Tracing | None" = None
     stats: Stats | None = None
     pusher: "Pusher | None" = None
 
@@ -28,8 +28,8 @@ class Hub:
         """Send what is left; not for ever. Blocks."""
         if self.pusher is not None:
             self.pusher.close()
-        if self.tracer is not None:
-            self.tracer.close()
+        if self.tracing is not None:
+            self.tracing.close()
 
 
 SILENT = Hub(Identity())
@@ -38,13 +38,14 @@ SILENT = Hub(Identity())
 
 def create_hub(settings: Settings, identity: Identity) -> Hub:
     """What the settings and the OTEL_* variables ask for. What cannot be had is logged, and left out."""
-    tracer = create_tracer(identity, settings.baggage_keys)
+    tracing = create_tracing(identity, settings.baggage_keys)
     pushed = bool(exporters("metrics"))
     if not pushed and not settings.metrics_listen:
-        return Hub(identity, tracer)
+        return Hub(identity, tracing)
     stats = Stats()
     watch_process(stats)
-    if tracer is not None:
-        counts = tracer.counts
-        stats.watch(counts.tell)
-    return Hub(identity, tracer, stats, create_pusher(identity, stats) if pushed else None)
+    if tracing is not None:
+        from lockstitch_server.telemetry.span_export import watch_spans
+
+        watch_spans(stats, tracing.exports)
+    return Hub(identity, tracing, stats, create_pusher(identity, stats) if pushed else None)

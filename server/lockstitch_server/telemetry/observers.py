@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 from lockstitch_server.telemetry.stats import Stats
 
 if TYPE_CHECKING:
-    from lockstitch_server.telemetry.tracing import Attributes, Sort, Tracer
+    from opentelemetry.trace import Span
 
+    from lockstitch_server.telemetry.tracing import Attributes
 
 POOL = "lockstitch"
 
@@ -58,62 +59,53 @@ UNTOLD = nullcontext(Use(is_told=False))
 
 
 class DatabaseObserver:
-    """Tells of uses of a database."""
+    """Watches uses of a database: their durations, and an event of the span in which they happen."""
 
-    def __init__(self, url: str, tracer: "Tracer | None", stats: Stats | None) -> None:
+    def __init__(self, url: str, stats: Stats | None, *, is_traced: bool) -> None:
         self._system, self._attributes = describe(url)
-        self._tracer = tracer
         self._stats = stats
-        self._sorts: dict[str, Sort] = {}
+        self._current_span: Callable[[], Span] | None = None
+        if is_traced:
+            from opentelemetry.trace import get_current_span
+
+            self._current_span = get_current_span
 
     def using(self, operation: str, sessions: int = 0) -> AbstractContextManager[Use]:
         """Watch one use. sessions: how many it changes, where that is known before."""
-        if self._stats is None and (self._tracer is None or self._tracer.current() is None):
+        span = self._current_span() if self._current_span is not None else None
+        if span is not None and not span.is_recording():
+            span = None
+        if self._stats is None and span is None:
             return UNTOLD
-        return self._watched(operation, sessions)
+        return self._watched(operation, sessions, span)
 
     @contextmanager
-    def _watched(self, operation: str, sessions: int) -> Iterator[Use]:
+    def _watched(self, operation: str, sessions: int, span: "Span | None") -> Iterator[Use]:
         began, fault, use = perf_counter(), None, Use(is_told=True)
-        end = self._begin_span(operation, sessions)
         try:
             yield use
         except BaseException as error:
             fault = error
             raise
         finally:
-            if end is not None:
-                end(use, fault)
+            seconds = perf_counter() - began
+            if span is not None:
+                span.add_event(operation, self._event(operation, sessions, seconds, use, fault))
             if self._stats is not None:
                 self._stats.add("lockstitch.saves.stored", use.stored)
-                name = "db.client.operation.duration"
-                self._stats.histogram(name, self._system, operation).observe(perf_counter() - began)
+                self._stats.histogram("db.client.operation.duration", self._system, operation).observe(seconds)
 
-    def _begin_span(self, operation: str, sessions: int) -> Callable[[Use, BaseException | None], None] | None:
-        """The span of a use, if it happens within one. Gives what ends it."""
-        tracer = self._tracer
-        if tracer is None or (parent := tracer.current()) is None:
-            return None
-        begun, sort = tracer.begin(parent), self._sort(operation)
-        attributes: dict[str, str | int | float | bool] = {}
+    def _event(
+        self, operation: str, sessions: int, seconds: float, use: Use, fault: BaseException | None
+    ) -> "Attributes":
+        attributes = {**self._attributes, "db.operation.name": operation, "db.client.operation.duration": seconds}
         if sessions > 1:
             attributes["db.operation.batch.size"] = sessions
-
-        def end(use: Use, fault: BaseException | None) -> None:
-            if use.stored:
-                attributes["lockstitch.stored.size"] = use.stored
-            if fault is not None:
-                attributes["error.type"] = type(fault).__name__
-            tracer.end(sort, begun, attributes, fault="the database failed" if fault is not None else "")
-
-        return end
-
-    def _sort(self, operation: str) -> "Sort":
-        from lockstitch_server.telemetry.tracing import CLIENT, Sort
-
-        if operation not in self._sorts:
-            self._sorts[operation] = Sort(operation, CLIENT, {**self._attributes, "db.operation.name": operation})
-        return self._sorts[operation]
+        if use.stored:
+            attributes["lockstitch.stored.size"] = use.stored
+        if fault is not None:
+            attributes["error.type"] = type(fault).__name__
+        return attributes
 
 
 def watch_connections(stats: Stats, pool: Callable[[], tuple[int, int, int] | None]) -> None:

@@ -1,87 +1,49 @@
-"""Whether a call is traced, decided before anything else is done for it: most are not, and should cost nothing.
+"""Whether a call is traced, as OTEL_TRACES_SAMPLER says. Needs OpenTelemetry.
 
-The standard samplers are plain functions here; any other is asked through the SDK.
+The samplers are the SDK's, or those of another package. For the standard ones the decision depends on the trace id and
+the caller's flag alone, so most calls can be ruled out before the SDK is asked, which takes ten times as long.
 """
 
-import math
 import os
-import sys
-from collections.abc import Callable
-from random import getrandbits, random
 from typing import NamedTuple
 
-from opentelemetry import trace
-from opentelemetry.context import Context
-from opentelemetry.sdk.trace.sampling import Decision, Sampler, TraceIdRatioBased
-from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind
+from opentelemetry.sdk.trace.sampling import Sampler, TraceIdRatioBased
+from opentelemetry.trace import SpanContext
 
 from lockstitch_server.telemetry.environment import TelemetryError, load
 
-LOW_BITS = TraceIdRatioBased.TRACE_ID_LIMIT
 DEFAULT = "parentbased_always_on"
+ALL_IDS = TraceIdRatioBased.TRACE_ID_LIMIT
+"""The part of a trace id that decides."""
 
 
 class Sampling(NamedTuple):
-    """How calls are chosen."""
+    """A sampler, and what is known of its decisions."""
 
-    root: Callable[[str], int]
-    """The id of a trace that begins here, with a span of this name; 0: it is not sampled."""
-    passes: Callable[[int], bool]
-    """Whether none of so many traces that begin now is sampled, which may be known at once: then they have begun."""
-    with_parent: Callable[[SpanContext, str], bool]
+    sampler: Sampler
+    bound: int | None = None
+    """Traces whose id is below it are sampled. None: only the sampler knows."""
+    follows_parent: bool = False
+    """Whether a call with a caller's span is sampled exactly where that span is."""
 
-
-class Share:
-    """Samples a share of all traces, by their ids; of those that begin here it knows when the next one comes."""
-
-    def __init__(self, rate: float) -> None:
-        self._rate = rate
-        self._bound = TraceIdRatioBased.get_bound_for_rate(rate)
-        self._has_all = self._bound > LOW_BITS
-        self._before = 0 if self._has_all else self._draw()
-        """How many begin before the next one that is sampled."""
-
-    def has(self, trace_id: int) -> bool:
-        """Whether a trace is sampled, as all who take the same share of it will say."""
-        return trace_id & LOW_BITS < self._bound
-
-    def passes(self, roots: int) -> bool:
-        """See Sampling."""
-        if roots > self._before:
+    def rules_out(self, trace_id: int, parent: SpanContext | None) -> bool:
+        """Whether a span is certainly not sampled. parent: the caller's span, if there is one."""
+        if self.bound is None:
             return False
-        self._before -= roots
-        return True
-
-    def root(self, name: str) -> int:
-        """See Sampling."""
-        if self.passes(1):
-            return 0
-        if self._has_all:
-            return getrandbits(128)
-        self._before = self._draw()
-        return getrandbits(64) << 64 | getrandbits(64) % self._bound
-
-    def _draw(self) -> int:
-        if self._bound == 0:
-            return sys.maxsize
-        return int(math.log(1 - random()) / math.log1p(-self._rate))  # noqa: S311 - no secret
+        if parent is not None and self.follows_parent:
+            return not parent.trace_flags.sampled
+        return trace_id & ALL_IDS >= self.bound
 
 
 def from_environment() -> Sampling:
     """What OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG say. Raises TelemetryError."""
     name = os.environ.get("OTEL_TRACES_SAMPLER", "").strip() or DEFAULT
-    share = _standard(name.removeprefix("parentbased_"))
-    if share is None:
-        return _asked(load("opentelemetry_traces_sampler", name)(os.environ.get("OTEL_TRACES_SAMPLER_ARG")))
-    if name.startswith("parentbased_"):
-        return Sampling(share.root, share.passes, lambda parent, _: parent.trace_flags.sampled)
-    return Sampling(share.root, share.passes, lambda parent, _: share.has(parent.trace_id))
-
-
-def _standard(name: str) -> Share | None:
-    if name == "traceidratio":
-        return Share(_rate())
-    return {"always_on": Share(1), "always_off": Share(0)}.get(name)
+    root = name.removeprefix("parentbased_")
+    if root not in ("always_on", "always_off", "traceidratio"):
+        return Sampling(load("opentelemetry_traces_sampler", name)(os.environ.get("OTEL_TRACES_SAMPLER_ARG")))
+    rate = _rate() if root == "traceidratio" else float(root == "always_on")
+    sampler = load("opentelemetry_traces_sampler", name)(rate)
+    return Sampling(sampler, TraceIdRatioBased.get_bound_for_rate(rate), follows_parent=name != root)
 
 
 def _rate() -> float:
@@ -93,20 +55,3 @@ def _rate() -> float:
     if not 0 <= rate <= 1:
         raise TelemetryError(f"OTEL_TRACES_SAMPLER_ARG is a number from 0 to 1, not {text!r}")
     return rate
-
-
-def _asked(sampler: Sampler) -> Sampling:
-    """A sampler of somebody else's."""
-
-    def ask(sampler: Sampler, context: Context, trace_id: int, name: str) -> bool:
-        return sampler.should_sample(context, trace_id, name, SpanKind.SERVER).decision is Decision.RECORD_AND_SAMPLE
-
-    def with_parent(parent: SpanContext, name: str) -> bool:
-        context = trace.set_span_in_context(NonRecordingSpan(parent), Context())
-        return ask(sampler, context, parent.trace_id, name)
-
-    def root(name: str) -> int:
-        trace_id = getrandbits(128)
-        return trace_id if ask(sampler, Context(), trace_id, name) else 0
-
-    return Sampling(root, lambda _: False, with_parent)

@@ -16,6 +16,8 @@ from lockstitch_server.rpc.interceptors.admission import ENDLESS
 from lockstitch_server.rpc.observers import CallLog, CallStats
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import Span
+
     from lockstitch_server.rpc.call_spans import CallSpans
 
 OK = "OK"
@@ -42,18 +44,16 @@ class Telemetry:
 
         async def call(data: bytes, context: CallContext) -> bytes:
             began = self._begun()
-            span = self._spans.begin(method, context) if self._spans is not None else None
+            span = self._spans.start(method, context) if self._spans is not None else None
             try:
                 answer = await handle(data, context)
             except BaseException as error:
                 seconds = perf_counter() - began
                 code = code_name(error, context, seconds)
-                if span is not None:
-                    span.end(code, data, error=error)
+                self._end_span(span, method, context, code, data, error=error)
                 self._ended(method, code, seconds, data, context)
                 raise
-            if span is not None:
-                span.end(OK, data, answer)
+            self._end_span(span, method, context, OK, data, answer)
             self._ended(method, OK, perf_counter() - began, data, context)
             return answer
 
@@ -69,9 +69,9 @@ class Telemetry:
             span = None
             if self._spans is not None:
                 if method.client_streaming:  # it may last for days: each of its saves has a span instead
-                    self._spans.begin_items(context)
+                    self._spans.start_items(context)
                 else:
-                    span = self._spans.begin(method, context)
+                    span = self._spans.start(method, context)
             code, fault = OK, None
             try:
                 async with aclosing(handle(incoming, context)) as answers:
@@ -81,8 +81,7 @@ class Telemetry:
                 code, fault = code_name(error, context, perf_counter() - began), error
                 raise
             finally:
-                if span is not None:
-                    span.end(code, data, error=fault)
+                self._end_span(span, method, context, code, data, error=fault)
                 self._ended(method, code, perf_counter() - began, data, context)
 
         return call
@@ -91,6 +90,19 @@ class Telemetry:
         if self._stats is not None:
             self._stats.active.value += 1
         return perf_counter()
+
+    def _end_span(
+        self,
+        span: "Span | None",
+        method: MethodDescriptor,
+        context: CallContext,
+        code: str,
+        data: bytes,
+        answer: bytes = b"",
+        error: BaseException | None = None,
+    ) -> None:
+        if span is not None and self._spans is not None:
+            self._spans.end(span, method, context, code, data, answer, error)
 
     def _ended(self, method: MethodDescriptor, code: str, seconds: float, data: bytes, context: CallContext) -> None:
         if self._stats is not None:
