@@ -10,7 +10,6 @@ from operator import attrgetter
 
 import grpc
 import structlog
-from grpc_reflection.v1alpha import reflection
 
 from lockstitch_server.audit import AuditLog
 from lockstitch_server.auth import Identification
@@ -55,6 +54,7 @@ from lockstitch_server.rpc.interceptors.authentication import Authentication
 from lockstitch_server.rpc.interceptors.order import in_order
 from lockstitch_server.rpc.interceptors.tenant_limits import TenantLimits, limits_tenants
 from lockstitch_server.rpc.receiving import Preparation, Receiver, compression_options
+from lockstitch_server.rpc.reflection import reflection_handlers
 from lockstitch_server.rpc.save_requests import RawRequest
 from lockstitch_server.rpc.save_stream import Window
 from lockstitch_server.rpc.sessions import SessionHandlers
@@ -240,8 +240,7 @@ def _create_server(
     server.add_generic_rpc_handlers([health.handlers()])
     if settings.reflection and not asks_who_calls(settings):
         services = (service.full_name for service in engine.dispatcher.services)
-        names = (*services, SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, server)
+        server.add_generic_rpc_handlers([reflection_handlers((*services, SERVICE_NAME))])
     return server
 
 
