@@ -519,6 +519,14 @@ class Settings(_Group):
     log_format: Annotated[LogFormat, BeforeValidator(_lower)] = Field(
         default="auto", description="How log lines look. auto: `console` on a terminal, else `json`."
     )
+    ui_listen: Annotated[str, AfterValidator(_metrics_listen)] = Field(
+        default="",
+        description="Where browsers reach the session explorer: `host:port`. Empty: nowhere. Other machines need TLS "
+        "(`tls.certificate`), or `insecure`. Needs `lockstitch[ui]`.",
+    )
+    ui_allow_changes: bool = Field(
+        default=False, description="Whether the session explorer may change sessions. Without it, it is read-only."
+    )
     metrics_listen: Annotated[str, AfterValidator(_metrics_listen)] = Field(
         default="",
         description="Where Prometheus finds the metrics: `host:port`, path `/metrics`. Empty: nowhere.",

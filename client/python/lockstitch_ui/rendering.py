@@ -19,7 +19,8 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    templates.filters.update(size=text.size, duration=text.duration, moment=text.moment, exact=exact, number=number)
+    templates.filters.update(size=text.size, duration=text.duration, age=text.age, moment=text.moment)
+    templates.filters.update(exact=exact, number=number)
     templates.globals.update(
         session_url=urls.session_url,
         checkpoint_url=urls.checkpoint_url,

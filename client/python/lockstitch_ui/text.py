@@ -59,6 +59,15 @@ def duration(seconds: float) -> str:
     return _two(minutes // 1440, "d", minutes // 60 % 24, "h")
 
 
+def age(seconds: float) -> str:
+    """How long ago, without seconds where they say nothing.
+
+    >>> age(125)
+    '2 min'
+    """
+    return duration(seconds) if seconds < 60 else duration(seconds // 60 * 60)
+
+
 def _two(first: int, unit: str, second: int, smaller: str) -> str:
     return f"{first} {unit} {second} {smaller}" if second else f"{first} {unit}"
 

@@ -27,6 +27,7 @@ def serve(
     reflection: options.Reflection = None,
     drain_seconds: options.DrainSeconds = None,
     metrics_listen: options.MetricsListen = None,
+    ui_listen: options.UiListen = None,
     log_level: options.LogLevel = None,
     log_format: options.LogFormat = None,
 ) -> None:
@@ -46,6 +47,7 @@ def serve(
         reflection=reflection,
         drain_seconds=drain_seconds,
         metrics_listen=metrics_listen,
+        ui_listen=ui_listen,
         log_level=log_level,
         log_format=log_format,
     ).settings
@@ -55,8 +57,11 @@ def serve(
     from lockstitch_server.telemetry import logging
 
     logging.configure(settings.log_level, settings.log_format)
+    from lockstitch_server.cli.explorer_beside import explorer_beside
+
     try:
-        _serve(settings)
+        with explorer_beside(settings):
+            _serve(settings)
     except StartupError as error:
         fail(str(error), UNUSABLE)
 

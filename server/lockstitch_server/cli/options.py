@@ -64,6 +64,9 @@ DrainSeconds = Annotated[
 MetricsListen = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Where Prometheus finds the metrics: host:port.")
 ]
+UiListen = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Where browsers reach the session explorer: host:port.")
+]
 LogLevel = Annotated[str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")]
 LogFormat = Annotated[str | None, typer.Option(metavar="FORMAT", help="auto, console or json.")]
 
