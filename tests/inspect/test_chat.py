@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockstitch.inspect import chat
+from lockstitch.inspect import chat, chat_of
 from lockstitch.v1.checkpoint_pb2 import (
     BlobList,
     CustomChannel,
@@ -74,3 +74,8 @@ JSON = st.recursive(
 @given(st.lists(JSON, max_size=4))
 def test_anything_can_stand_there(values: list[Any]) -> None:
     assert len(chat(state(*values))) <= len(values)
+
+
+def test_messages_among_plain_values() -> None:
+    values = [{"role": "user", "content": "hi"}, 5, ["assistant", "yes?"]]
+    assert [(found.role, found.content) for found in chat_of(values)] == [("user", "hi"), ("assistant", "yes?")]

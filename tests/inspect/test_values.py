@@ -12,7 +12,7 @@ from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from lockstitch.adapters.langgraph._channels import to_channel
-from lockstitch.inspect import Encoding, Instance, decode, items, to_json
+from lockstitch.inspect import Encoding, Instance, chunk_size, decode, items, to_json
 from lockstitch.inspect._values import MAX_NESTING
 from lockstitch.v1.checkpoint_pb2 import CustomChannel, TypedBlob
 
@@ -140,9 +140,18 @@ def test_items_that_were_stored_together_come_one_by_one() -> None:
     values = [{"n": number} for number in range(100)]
     channel = to_channel(JsonPlusSerializer(), values, "1")
     assert len(channel.list.items) < len(values)
+    assert sum(map(chunk_size, channel.list.items)) == len(values)
     assert [found.value for found in items(channel)] == values
 
 
 def test_the_items_of_a_channel_without_a_list() -> None:
     assert list(items(CustomChannel(version="1"))) == []
     assert [found.value for found in items(CustomChannel(blob=TypedBlob(type="json", data=b"[1, 2]")))] == [[1, 2]]
+
+
+@pytest.mark.parametrize(
+    "kind", ["msgpack", "msgpack[]", "msgpack[x]", "msgpack[-1]", "json[4]", "msgpack[9999999999]"]
+)
+def test_types_that_are_no_chunks(kind: str) -> None:
+    with pytest.raises(ValueError, match="no chunk"):
+        chunk_size(TypedBlob(type=kind))

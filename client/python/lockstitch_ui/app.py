@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 from lockstitch import LockstitchError
 from lockstitch_ui import assets, failures, rendering
 from lockstitch_ui.backend import Backend
-from lockstitch_ui.pages import changes, diff, login, overview, session, sessions
+from lockstitch_ui.pages import changes, diff, login, overview, plots, session, sessions, values
 from lockstitch_ui.security import Protection
 from lockstitch_ui.settings import ExplorerSettings
 from lockstitch_ui.visit import Explorer, LoginNeeded
@@ -52,5 +52,13 @@ def create_app(settings: ExplorerSettings) -> Starlette:
 
 
 def _pages(settings: ExplorerSettings) -> list[BaseRoute]:
-    shown = [*login.routes, *overview.routes, *sessions.routes, *session.routes, *diff.routes]
+    shown = [
+        *login.routes,
+        *overview.routes,
+        *sessions.routes,
+        *session.routes,
+        *diff.routes,
+        *values.routes,
+        *plots.routes,
+    ]
     return [*shown, *changes.routes] if settings.allow_changes else shown

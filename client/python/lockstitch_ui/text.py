@@ -82,6 +82,15 @@ def moment(time: Timestamp) -> str:
         return f"{time.seconds} s"
 
 
+def clock(at: float) -> str:
+    """A time in seconds since the epoch, as date and time of day in UTC.
+
+    >>> clock(60)
+    '1970-01-01 00:01:00'
+    """
+    return moment(Timestamp(seconds=int(at)))
+
+
 def seconds(time: Timestamp) -> float:
     """Seconds since the epoch."""
     return time.seconds + time.nanos / 1e9

@@ -8,7 +8,7 @@ made, and what is read of a value is bounded.
         print(progress(latest.checkpoint, latest.pending_writes).next_nodes)
 """
 
-from lockstitch.inspect._chat import ChatMessage, ToolCall, chat, message
+from lockstitch.inspect._chat import ChatMessage, ToolCall, chat, chat_of, message
 from lockstitch.inspect._compare import ItemChange, PartChange, compare
 from lockstitch.inspect._diff import Change, ChangeKind, Piece, diff, word_diff
 from lockstitch.inspect._instance import Instance
@@ -24,7 +24,7 @@ from lockstitch.inspect._progress import (
     ran_needs_parent,
 )
 from lockstitch.inspect._status import Status, StatusKind, status
-from lockstitch.inspect._values import Decoded, Encoding, Plain, decode, is_chunk, items, read_json, to_json
+from lockstitch.inspect._values import Decoded, Encoding, Plain, chunk_size, decode, is_chunk, items, read_json, to_json
 
 __all__ = [
     "STATUS_CHANNELS",
@@ -45,6 +45,8 @@ __all__ = [
     "StatusKind",
     "ToolCall",
     "chat",
+    "chat_of",
+    "chunk_size",
     "compare",
     "decode",
     "diff",

@@ -47,7 +47,15 @@ def chat(state: VersionedState, channel: str = _CHAT_CHANNEL, *, max_bytes: int 
         return [ChatMessage(item.role, item.content) for item in state.messages.items]
     if channel not in state.custom:
         return []
-    values = _items(state.custom[channel], max_bytes)
+    return chat_of(_items(state.custom[channel], max_bytes))
+
+
+def chat_of(values: Iterable[Plain]) -> list[ChatMessage]:
+    """The messages among some values.
+
+    >>> [found.content for found in chat_of([{"role": "user", "content": "hi"}, 5])]
+    ['hi']
+    """
     return _joined([found for value in values if (found := message(value)) is not None])
 
 

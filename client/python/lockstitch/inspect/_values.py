@@ -18,6 +18,7 @@ MAX_BYTES = 1024 * 1024
 MAX_NESTING = 200
 """Values that are nested deeper are not decoded: whoever walks through one would run out of stack."""
 
+_CHUNK = re.compile(r"msgpack\[(\d{1,9})\]", re.ASCII)
 _SEQUENCES = frozenset({list, tuple})
 _CONTAINERS = frozenset({list, tuple, dict, Instance})  # exactly: isinstance() with Mapping takes fifty times as long
 
@@ -91,7 +92,19 @@ def items(channel: CustomChannel, *, max_bytes: int = MAX_BYTES) -> Iterator[Dec
 
 def is_chunk(blob: TypedBlob) -> bool:
     """Whether an item of a list stands for several, as in "msgpack[4096]"."""
-    return blob.type.startswith(f"{Encoding.MSGPACK}[")
+    return _CHUNK.fullmatch(blob.type) is not None
+
+
+def chunk_size(blob: TypedBlob) -> int:
+    """How many items of the list a chunk stands for. Raises ValueError for what is no chunk.
+
+    >>> chunk_size(TypedBlob(type="msgpack[4096]"))
+    4096
+    """
+    found = _CHUNK.fullmatch(blob.type)
+    if found is None:
+        raise ValueError(f"no chunk of a list: {blob.type!r}")
+    return int(found[1])
 
 
 def is_nested_deeper(value: Plain, depth: int) -> bool:
@@ -145,7 +158,7 @@ def _encoding(kind: str) -> Encoding:
         return Encoding.JSON
     if base in ("text", "str") or base.startswith("text/"):
         return Encoding.TEXT
-    if base in ("msgpack", "application/msgpack", "application/vnd.msgpack") or base.startswith("msgpack["):
+    if base in ("msgpack", "application/msgpack", "application/vnd.msgpack") or _CHUNK.fullmatch(base):
         return Encoding.MSGPACK
     return Encoding.NULL if base == "null" else Encoding.BYTES
 
