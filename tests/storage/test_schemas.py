@@ -12,6 +12,7 @@ import pytest
 
 from lockstitch_server.config import Settings
 from lockstitch_server.startup import StartupError, open_store
+from lockstitch_server.storage import tables
 from lockstitch_server.storage.migrations import APPLICATION_ID, head, revisions
 from lockstitch_server.storage.migrations.columns import Column, expected
 from lockstitch_server.storage.migrations.postgres import COLUMNS, script
@@ -204,3 +205,26 @@ async def test_what_migrate_prints_does_what_migrate_does(roles: Roles, postgres
 async def test_a_sqlite_file_needs_no_script() -> None:
     done = await migrate("sqlite:///lockstitch.db", "--sql")
     done.refused("only Postgres")
+
+
+async def test_rows_as_parameters_have_the_columns_that_servers_send(postgres_url: str) -> None:
+    """asyncpg encodes a row by the order of a type's attributes."""
+    assert (await migrate(postgres_url)).code == 0
+    lists = {
+        "expected_session": tables.EXPECTED_SESSION,
+        "log_end": tables.LOG_END,
+        "session_row": tables.SAVED_SESSION,
+        "checkpoint_row": tables.SEARCHED_CHECKPOINT,
+        "segment_row": tables.SEGMENT,
+        "write_row": tables.WRITE,
+    }
+    connection = await asyncpg.connect(postgres_url)
+    try:
+        for name, columns in lists.items():
+            rows = await connection.fetch(
+                "SELECT attname FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 ORDER BY attnum",
+                f"lockstitch.{name}",
+            )
+            assert tuple(row[0] for row in rows) == tuple(columns), name
+    finally:
+        await connection.close()

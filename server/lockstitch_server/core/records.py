@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from google.protobuf.message import DecodeError
 
@@ -21,6 +21,23 @@ NS_PER_MICROSECOND = 1000
 @dataclass(slots=True)
 class SessionRow:
     """A session's counters and settings."""
+
+    STORED: ClassVar = (
+        "key",
+        "tenant",
+        "session_id",
+        "created_at",
+        "updated_at",
+        "revision",
+        "last_log",
+        "checkpoint_count",
+        "stored_bytes",
+        "write_bytes",
+        "ttl",
+        "expire_at",
+        "content",
+    )
+    """The columns that the checksum covers. The other fields are computed when the row is read."""
 
     key: bytes
     tenant: str
@@ -142,6 +159,9 @@ class Head(NamedTuple):
 @dataclass(slots=True)
 class CheckpointRow:
     """A checkpoint without the bytes of its parts."""
+
+    STORED: ClassVar = ("key", "namespace", "checkpoint_id", "parent_id", "step", "revision", "record", "crc")
+    """The columns. The other fields are computed."""
 
     key: bytes
     namespace: str

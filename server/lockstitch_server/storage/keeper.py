@@ -10,7 +10,7 @@ from lockstitch_server.core import content
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.happenings import SavedCheckpoint
 from lockstitch_server.core.ids import session_key, tenant_hash
-from lockstitch_server.core.leases import DELETED, NS_PER_SECOND, Holder
+from lockstitch_server.core.leases import DELETED, Holder
 from lockstitch_server.core.parts import moved_crc
 from lockstitch_server.core.pending import moved_write_checksum
 from lockstitch_server.core.reading import Catalog
@@ -26,7 +26,8 @@ from lockstitch_server.core.records import (
 )
 from lockstitch_server.core.session import Retention, Session
 from lockstitch_server.storage import statements
-from lockstitch_server.storage.columns import SESSION, SETTINGS, settings_checksum
+from lockstitch_server.storage.columns import saved_session, settings_checksum
+from lockstitch_server.storage.tables import SAVED_SESSION, SEGMENT, SESSION, SETTINGS, WRITE
 
 T = TypeVar("T")
 
@@ -402,9 +403,10 @@ class Positional(NamedTuple):
 
 def load(**words: str) -> Mapping[str, str]:
     """The statements of `sessions.sql`, with named parameters. words: those in braces."""
-    words["session"] = ", ".join(f"s.{name}" for name in SESSION)
-    words["settings"] = ", ".join(f"s.{name}" for name in SETTINGS)
-    return statements.load(__package__, "sessions.sql", {f"{{{word}}}": text for word, text in words.items()})
+    copied = {"key": ":target", "crc": words["crc_of_copy"]}
+    words["copied_segment"] = ", ".join(copied.get(name, name) for name in SEGMENT)
+    words["copied_write"] = ", ".join(copied.get(name, name) for name in WRITE)
+    return statements.load(__package__, "sessions.sql", **words)
 
 
 def positional(sql: str) -> Positional:
@@ -486,28 +488,15 @@ def _retention(keep_last: int | None, max_age: int | None) -> Retention | None:
 
 
 def _values(session: Session) -> dict[str, Any]:
-    values = _columns_of(session)
-    settings = [values[name] for name in SETTINGS]
-    return {**values, "crc": session.row.checksum(), "settings_crc": settings_checksum(session.row.key, settings)}
+    """All columns of a session by name."""
+    values = _settings(session)
+    checksum = settings_checksum(session.row.key, [values[name] for name in SETTINGS])
+    row = zip(SAVED_SESSION, saved_session(session.row), strict=True)
+    return {**dict(row), **values, "settings_crc": checksum}
 
 
-def _columns_of(session: Session) -> dict[str, Any]:
-    row = session.row
+def _settings(session: Session) -> dict[str, Any]:
     return {
-        "key": row.key,
-        "tenant": row.tenant,
-        "session_id": row.session_id,
-        "created_at": row.created_at,
-        "updated_at": row.updated_at,
-        "updated_second": row.updated_at // NS_PER_SECOND,
-        "revision": row.revision,
-        "last_log": row.last_log,
-        "checkpoint_count": row.checkpoint_count,
-        "stored_bytes": row.stored_bytes,
-        "write_bytes": row.write_bytes,
-        "ttl": row.ttl,
-        "expire_at": row.expire_at,
-        "content": row.content,
         "labels": json.dumps(dict(session.labels), ensure_ascii=False),
         "lease_token": session.lease_token or None,
         "lease_holder": session.lease_holder.column or None,

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 from lockstitch_server.core.checkpoint import NS_PER_SECOND
 from lockstitch_server.core.ids import tenant_hash
-from lockstitch_server.core.reading import CheckpointQuery, SessionQuery
-from lockstitch_server.storage.columns import SESSION, SETTINGS
+from lockstitch_server.core.leases import Holder
+from lockstitch_server.core.reading import CheckpointQuery, ListedCheckpoint, SessionQuery
+from lockstitch_server.core.records import CheckpointRow, SessionRow, SessionSummary
+from lockstitch_server.storage.columns import settings_checksum
+from lockstitch_server.storage.tables import CHECKPOINT, SESSION, SETTINGS, Row, expand
 
 MAX_ID_END = "\U0010ffff" * 64
 """Behind a prefix, it stands after every id that begins so."""
-
-SESSION_COLUMNS = ", ".join(f"s.{name}" for name in SESSION)
-CHECKPOINT_COLUMNS = "c.key, c.namespace, c.checkpoint_id, c.parent_id, c.step, c.revision, c.record, c.crc"
 
 
 IS_DOUBTFUL = (
@@ -71,10 +71,7 @@ class Statement:
 
 
 def sessions(query: SessionQuery, dialect: Dialect) -> tuple[str, list[Any]]:
-    """Rows of: whether it is shown, SESSION_COLUMNS, lease holder, latest id, latest step, checksums, SETTINGS.
-
-    Sessions that are not shown come where their rows may be damaged.
-    """
+    """Rows for `session_summary`. Sessions that are not shown come where their rows may be damaged."""
     sql = Statement(dialect)
     sql.where(f"s.tenant = {{}} AND ({_is_shown(dialect)} OR {IS_DOUBTFUL})", query.tenant)
     if query.prefix:
@@ -91,16 +88,30 @@ def sessions(query: SessionQuery, dialect: Dialect) -> tuple[str, list[Any]]:
         "ORDER BY c.checkpoint_id DESC LIMIT 1)"
     )
     holder = f"CASE WHEN s.lease_expire_at > {dialect.clock} THEN s.lease_holder ELSE '' END"
-    settings = ", ".join(f"s.{name}" for name in SETTINGS)
+    columns = (
+        f"{_is_shown(dialect)} AS is_shown, {{s.session}}, {holder} AS live_holder, "
+        f"{latest.format('c.checkpoint_id')} AS latest_id, {latest.format('c.step')} AS latest_step, s.crc, "
+        "s.settings_crc, {s.settings}"
+    )
     return (
-        f"SELECT {_is_shown(dialect)}, {SESSION_COLUMNS}, {holder}, {latest.format('c.checkpoint_id')}, "
-        f"{latest.format('c.step')}, s.crc, s.settings_crc, {settings} "
+        f"SELECT {expand(columns, {})} "
         f"FROM {dialect.schema}sessions s WHERE {sql.condition} ORDER BY {order} LIMIT {sql.bind(query.limit)}"
     ), sql.parameters
 
 
+def session_summary(columns: Row) -> SessionSummary:
+    """A row of `sessions`."""
+    row = SessionRow(*[columns[name] for name in SESSION])
+    row.lease_holder = Holder.of(columns["live_holder"]).name
+    settings = [columns[name] for name in SETTINGS]
+    row.damaged = row.checksum() != columns["crc"] or settings_checksum(row.key, settings) != columns["settings_crc"]
+    labels = {} if row.damaged else json.loads(columns["labels"])
+    is_shown = bool(columns["is_shown"]) or row.damaged
+    return SessionSummary(row, columns["latest_id"] or "", columns["latest_step"] or 0, labels, is_shown)
+
+
 def checkpoints(query: CheckpointQuery, dialect: Dialect) -> tuple[str, list[Any]]:
-    """Rows of CHECKPOINT_COLUMNS, session id."""
+    """Rows for `listed_checkpoint`."""
     sql = Statement(dialect)
     source = _checkpoint_source(query, sql)
     if query.key is not None:
@@ -113,9 +124,14 @@ def checkpoints(query: CheckpointQuery, dialect: Dialect) -> tuple[str, list[Any
             sql.where("c.revision <= {}", query.after.revision)
             sql.where("(c.revision, c.key, c.namespace, c.checkpoint_id) < ({}, {}, {}, {})", *query.after)
     return (
-        f"SELECT {CHECKPOINT_COLUMNS}, s.session_id {source} WHERE {sql.condition} "
+        f"SELECT {expand('{c.checkpoint}', {})}, s.session_id {source} WHERE {sql.condition} "
         f"ORDER BY {order} LIMIT {sql.bind(query.limit)}"
     ), sql.parameters
+
+
+def listed_checkpoint(columns: Row) -> ListedCheckpoint:
+    """A row of `checkpoints`."""
+    return ListedCheckpoint(columns["session_id"], CheckpointRow(*[columns[name] for name in CHECKPOINT]))
 
 
 def checkpoint_count(query: CheckpointQuery, dialect: Dialect) -> tuple[str, list[Any]]:

@@ -5,7 +5,7 @@ SELECT 1 FROM {schema}sessions WHERE key = :key {lock}
 
 -- name: details
 -- One row, whether there is such a session or not: the database's time is in it.
-SELECT {clock}, {session}, {settings},
+SELECT {clock}, {s.session}, {s.settings},
        (SELECT c.checkpoint_id FROM {schema}checkpoints c WHERE c.key = s.key AND c.namespace = ''
         ORDER BY c.checkpoint_id DESC LIMIT 1),
        (SELECT c.step FROM {schema}checkpoints c WHERE c.key = s.key AND c.namespace = ''
@@ -14,22 +14,13 @@ SELECT {clock}, {session}, {settings},
 FROM (SELECT 1) AS one LEFT JOIN {schema}sessions s ON s.key = :key
 
 -- name: insert_session
-INSERT INTO {schema}sessions (key, tenant, session_id, created_at, updated_at, updated_second, revision, last_log,
-                              checkpoint_count, stored_bytes, write_bytes, content, crc)
-VALUES (:key, :tenant, :session_id, :created_at, :updated_at, :updated_second, :revision, :last_log, 0, 0, 0, :content,
-        :crc)
+INSERT INTO {schema}sessions ({saved_session})
+VALUES ({saved_session:})
 ON CONFLICT DO NOTHING RETURNING 1
 
 -- name: update_session
 UPDATE {schema}sessions
-SET tenant = :tenant, session_id = :session_id, created_at = :created_at, updated_at = :updated_at,
-    updated_second = :updated_second, revision = :revision,
-    last_log = :last_log, checkpoint_count = :checkpoint_count, stored_bytes = :stored_bytes,
-    write_bytes = :write_bytes, ttl = :ttl, expire_at = :expire_at, content = :content, labels = :labels, lease_token = :lease_token,
-    lease_holder = :lease_holder, lease_acquired_at = :lease_acquired_at, lease_expire_at = :lease_expire_at,
-    lease_revision = :lease_revision, tombstone_until = :tombstone_until, keep_last = :keep_last, max_age = :max_age,
-    deletion_revision = :deletion_revision, deleted_revision = :deleted_revision, origin = :origin, crc = :crc,
-    settings_crc = :settings_crc
+SET tenant = :tenant, session_id = :session_id, {saved_session=:}, {stored_settings=:}
 WHERE key = :key
 
 -- name: move_session
@@ -78,7 +69,7 @@ SELECT EXISTS (SELECT 1 FROM {schema}checkpoints WHERE key = :key)
     OR EXISTS (SELECT 1 FROM {schema}writes WHERE key = :key)
 
 -- name: page_of_checkpoints
-SELECT key, namespace, checkpoint_id, parent_id, step, revision, record, crc FROM {schema}checkpoints
+SELECT {checkpoint} FROM {schema}checkpoints
 WHERE key = :key AND (namespace, checkpoint_id) > (:namespace, :checkpoint_id)
 ORDER BY namespace, checkpoint_id LIMIT CAST(:limit AS BIGINT)
 
@@ -111,7 +102,7 @@ WHERE key = :key AND namespace = :namespace AND checkpoint_id = :checkpoint_id
 SELECT CAST(coalesce(sum(size), 0) AS BIGINT) FROM {schema}segments WHERE key = :key
 
 -- name: all_writes
-SELECT key, namespace, checkpoint_id, task_id, task_index, task_path, channel, data, crc FROM {schema}writes
+SELECT {write} FROM {schema}writes
 WHERE key = :key ORDER BY namespace, checkpoint_id, task_path, task_id, task_index
 
 -- name: strays
@@ -130,18 +121,18 @@ SELECT log, CAST(sum(size) AS BIGINT) FROM {schema}segments WHERE key = :key GRO
 DELETE FROM {schema}segments WHERE key = :key AND log = :log
 
 -- name: copy_log
-INSERT INTO {schema}segments (key, log, start, size, crc, data)
-SELECT :target, log, start, size, {crc_of_copy}, data FROM {schema}segments
+INSERT INTO {schema}segments ({segment})
+SELECT {copied_segment} FROM {schema}segments
 WHERE key = :source AND log = :log AND start < :length
 
 -- name: copy_writes
-INSERT INTO {schema}writes (key, namespace, checkpoint_id, task_id, task_index, task_path, channel, crc, data)
-SELECT :target, namespace, checkpoint_id, task_id, task_index, task_path, channel, {crc_of_copy}, data FROM {schema}writes
+INSERT INTO {schema}writes ({write})
+SELECT {copied_write} FROM {schema}writes
 WHERE key = :source AND namespace = :namespace AND checkpoint_id = :checkpoint_id
 
 -- name: copy_all_writes
-INSERT INTO {schema}writes (key, namespace, checkpoint_id, task_id, task_index, task_path, channel, crc, data)
-SELECT :target, namespace, checkpoint_id, task_id, task_index, task_path, channel, {crc_of_copy}, data FROM {schema}writes
+INSERT INTO {schema}writes ({write})
+SELECT {copied_write} FROM {schema}writes
 WHERE key = :source
 
 -- name: sessions_of_tenant
@@ -150,14 +141,14 @@ WHERE tenant = :tenant AND session_id > :after AND checkpoint_count > 0 AND (exp
 ORDER BY session_id LIMIT CAST(:limit AS BIGINT)
 
 -- name: sessions_after
-SELECT s.expire_at <= {clock}, s.crc, s.settings_crc, {session}, {settings}
+SELECT s.expire_at <= {clock}, s.crc, s.settings_crc, {s.session}, {s.settings}
 FROM {schema}sessions s WHERE s.key > :after ORDER BY s.key LIMIT CAST(:limit AS BIGINT)
 
 -- name: keys_after
 SELECT key FROM {schema}sessions WHERE key > :after ORDER BY key LIMIT CAST(:limit AS BIGINT)
 
 -- name: session_of_key
-SELECT s.expire_at <= {clock}, s.crc, s.settings_crc, {session}, {settings}
+SELECT s.expire_at <= {clock}, s.crc, s.settings_crc, {s.session}, {s.settings}
 FROM {schema}sessions s WHERE s.key = :key
 
 -- name: stand

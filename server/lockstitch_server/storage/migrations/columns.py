@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from lockstitch_server.storage.migrations.steps import text_of
 
-_TABLE = re.compile(r"CREATE TABLE (?:IF NOT EXISTS )?(?:\w+\.)?(\w+) \(\n(.*?)\n\)", re.DOTALL)
+_TABLE = re.compile(r"CREATE (TABLE|TYPE) (?:IF NOT EXISTS )?(?:\w+\.)?(\w+) (?:AS )?\(\n(.*?)\n *\)", re.DOTALL)
 _COLUMN = re.compile(r"(\w+) ([A-Z]+(?:\[\])?)((?: .*)?)")
 _ADDED = re.compile(r"ALTER TABLE (?:\w+\.)?(\w+) ADD COLUMN (?:IF NOT EXISTS )?(.+?);")
 _NO_COLUMN = ("PRIMARY ", "UNIQUE ", "CHECK ", "FOREIGN ", "CONSTRAINT ", "--")
@@ -24,15 +24,17 @@ class Column(NamedTuple):
 
 
 Tables = Mapping[str, Mapping[str, Column]]
-"""The columns of tables, by name."""
+"""The columns of tables and types, by name."""
 
 
-def expected(dialect: str, revisions: Sequence[str]) -> Tables:
-    """The columns that these steps make."""
+def expected(dialect: str, revisions: Sequence[str], kind: str = "TABLE TYPE") -> Tables:
+    """The columns that these steps make. kind: of tables, types, or both."""
     tables: dict[str, dict[str, Column]] = {}
     for revision in revisions:
         text = text_of(revision, dialect)
-        for name, body in _TABLE.findall(text):
+        for made, name, body in _TABLE.findall(text):
+            if made not in kind:
+                continue
             lines = (line.strip().rstrip(",") for line in body.splitlines())
             tables[name] = dict(_column(line) for line in lines if not line.startswith(_NO_COLUMN))
         for name, column in _ADDED.findall(text):
@@ -54,7 +56,7 @@ def differences(wanted: Tables, found: Tables) -> list[str]:
     for table, columns in wanted.items():
         there = found.get(table)
         if there is None:
-            told.append(f"there is no table {table}")
+            told.append(f"there is no table or type {table}")
             continue
         missing = [name for name in columns if name not in there]
         other = [

@@ -111,7 +111,7 @@ SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull 
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
+WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'c') AND a.attnum > 0 AND NOT a.attisdropped
 """
 READING = ("SELECT",)
 SERVING = ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -149,7 +149,7 @@ async def missing_rights(rights: Sequence[str], connection: AnyConnection) -> st
 
 @functools.cache
 def _tables() -> tuple[str, ...]:
-    return tuple(f"{POSTGRES_SCHEMA}.{table}" for table in expected("postgresql", revisions()))
+    return tuple(f"{POSTGRES_SCHEMA}.{table}" for table in expected("postgresql", revisions(), "TABLE"))
 
 
 async def _check_columns(name: str, connection: AnyConnection, version: str) -> None:

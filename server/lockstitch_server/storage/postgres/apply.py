@@ -1,21 +1,15 @@
-"""Writes to Postgres: one statement for all of a batch."""
+"""Writes to Postgres: one statement for all of a batch, with an array of rows for each table."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from lockstitch_server.core.records import Basis, CheckpointChange, SessionChange, SessionRow
+from lockstitch_server.core.records import Basis, SessionChange, SessionRow
 from lockstitch_server.storage.asyncpg_types import AnyConnection
-from lockstitch_server.storage.columns import (
-    checkpoint_values,
-    grown_rows,
-    new_row,
-    session_values,
-    settings_checksum,
-)
+from lockstitch_server.storage.columns import grown_rows, new_row, saved_checkpoint, saved_session, settings_checksum
 from lockstitch_server.storage.keeper import LostRace
 from lockstitch_server.storage.postgres.catalog import SQL
 
-Rows = list[tuple[Any, ...]]
+Rows = Sequence[tuple[Any, ...]]
 
 
 async def commit(
@@ -25,9 +19,7 @@ async def commit(
 
     now: the time that the changes were planned for, to be compared with the database's; None: it is the database's.
     """
-    columns = [column for rows, width in _tables(basis, changes) for column in _columns(rows, width)]
-    contents = [change.row.content for change in changes if not change.is_new]
-    ((holds, clock),) = await connection.fetch(SQL["apply"], *columns, now, contents)
+    ((holds, clock),) = await connection.fetch(SQL["apply"], basis, *_tables(changes), now)
     return holds, clock
 
 
@@ -49,30 +41,23 @@ async def _wipe(connection: AnyConnection, keys: Sequence[bytes]) -> None:
 
 async def _put_new_sessions(connection: AnyConnection, rows: Sequence[SessionRow]) -> None:
     if rows:
-        columns = zip(*((row.key, *session_values(row)) for row in rows), strict=True)
-        status = await connection.execute(SQL["put_sessions"], *columns)
+        status = await connection.execute(SQL["put_sessions"], [saved_session(row) for row in rows])
         if int(status.rpartition(" ")[2]) != len(rows):
             raise LostRace
 
 
-def _tables(basis: Sequence[Basis], changes: Sequence[SessionChange]) -> Iterator[tuple[Sequence[Sequence[Any]], int]]:
-    """Rows, and how many columns they have, in the order of the statement's parameters."""
-    yield [row[:3] for row in basis], 3
-    yield [(change.row.key, *tail) for change in changes for tail in change.ends], 4
-    yield [_session(change.row) for change in changes if not change.is_new], 11
-    rows = ((change.row, checkpoint) for change in changes for checkpoint in change.checkpoints.values())
-    yield [_checkpoint(*row) for row in rows], 10
-    yield [row for change in changes for row in _segments(change)], 6
-    yield [write for change in changes for write in change.writes], 9
-    yield [(row.lease,) for row in basis], 1
-    yield (
-        [(change.row.tenant, change.row.session_id, change.row.checksum()) for change in changes if not change.is_new],
-        3,
-    )
+def _tables(changes: Sequence[SessionChange]) -> Iterator[Rows]:
+    """The statement's parameters 2 to 6: ends of logs, and rows of each table."""
+    yield [(change.row.key, *end) for change in changes for end in change.ends]
+    yield [saved_session(change.row) for change in changes if not change.is_new]
+    yield [row for change in changes for row in _checkpoints(change)]
+    yield [row for change in changes for row in _segments(change)]
+    yield [write for change in changes for write in change.writes]
 
 
-def _columns(rows: Sequence[Sequence[Any]], width: int) -> Iterator[Sequence[Any]]:
-    return zip(*rows, strict=True) if rows else iter([()] * width)
+def _checkpoints(change: SessionChange) -> Iterator[tuple[Any, ...]]:
+    for checkpoint in change.checkpoints.values():
+        yield (*saved_checkpoint(change.row, checkpoint.row), checkpoint.terms or None)
 
 
 def _segments(change: SessionChange) -> Iterator[tuple[Any, ...]]:
@@ -81,14 +66,3 @@ def _segments(change: SessionChange) -> Iterator[tuple[Any, ...]]:
         yield key, log, start, len(data), data, crc
     for row in change.segments:
         yield new_row(key, row)
-
-
-def _session(row: SessionRow) -> tuple[Any, ...]:
-    _, _, *changing, _, _ = session_values(row)
-    return (row.key, *changing)
-
-
-def _checkpoint(session: SessionRow, change: CheckpointChange) -> tuple[Any, ...]:
-    row = change.row
-    terms = ",".join(map(str, change.terms)) if change.terms else None
-    return (row.key, row.namespace, row.checkpoint_id, *checkpoint_values(session, row), terms)

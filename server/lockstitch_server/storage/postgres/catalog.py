@@ -30,42 +30,36 @@ from lockstitch_server.core.records import (
 from lockstitch_server.core.written import WriteSize
 from lockstitch_server.storage import listing
 from lockstitch_server.storage.asyncpg_types import AnyConnection
-from lockstitch_server.storage.columns import (
-    SESSION,
-    SETTINGS,
-    listed_checkpoint,
-    segments,
-    session_row,
-    session_summary,
-    tail,
-)
+from lockstitch_server.storage.columns import segments, session_row, tail
 from lockstitch_server.storage.postgres.clock import DatabaseClock
 from lockstitch_server.storage.statements import load
+from lockstitch_server.storage.tables import CHECKPOINT, SESSION, WRITE
 
 CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000"
 """The database's time in ns, now and not when the transaction began."""
 SMALL_WRITES = 64 * 1024
 """Pending writes are given along with their checkpoint up to so many bytes."""
-CURRENT_SESSION = """
-    {session_row},
+CURRENT_SESSION = """{s.session},
     CASE WHEN s.lease_expire_at > {clock} THEN s.lease_token ELSE 0 END,
     CASE WHEN s.lease_expire_at > {clock} THEN s.lease_holder ELSE '' END,
     CASE WHEN s.expire_at = 0 AND s.tombstone_until > {clock} THEN s.tombstone_until ELSE 0 END, s.crc,
     {clock}"""
-"""The columns of a SessionRow. Whether a lease or a tombstone counts is by the database's clock."""
+"""What a SessionRow is made of. Whether a lease or a tombstone counts is by the database's clock."""
 CLOCK_TOLERANCE = 1_000_000_000
 """How far, in ns, the time that a save was planned for may be from the clock when it is written."""
-WORDS = {
-    "{session}": CURRENT_SESSION,
-    "{session_row}": ", ".join(f"s.{name}" for name in SESSION),
-    "{settings}": ", ".join(SETTINGS),
-    "{clock}": CLOCK,
-    "{clock_tolerance}": str(CLOCK_TOLERANCE),
-    "{write_head}": str(HEAD_BYTES),
-    "{small_writes}": str(SMALL_WRITES),
-}
-SQL = load(__package__, "statements.sql", WORDS)
-SESSION_COLUMNS, CHECKPOINT_COLUMNS = len(SESSION) + 5, 8
+WRITE_OF_CHECKPOINT = tuple(name for name in WRITE if name not in CheckpointRef._fields)
+SQL = load(
+    __package__,
+    "statements.sql",
+    clock=CLOCK,
+    clock_tolerance=str(CLOCK_TOLERANCE),
+    current_session=CURRENT_SESSION,
+    small_writes=str(SMALL_WRITES),
+    write_head=str(HEAD_BYTES),
+    writes_of_checkpoint=", ".join(f"t.{name}" for name in WRITE_OF_CHECKPOINT),
+    aggregated_writes=", ".join(f"array_agg(o.{name}) AS {name}" for name in WRITE_OF_CHECKPOINT),
+)
+CURRENT_SESSION_WIDTH = len(SESSION) + 5
 
 GREATEST_ID = listing.MAX_ID_END
 """No id is greater."""
@@ -141,12 +135,12 @@ class PostgresCatalog:
     async def list_sessions(self, query: SessionQuery) -> Sequence[SessionSummary]:
         sql, parameters = listing.sessions(query, DIALECT)
         rows = await self._connection.fetch(sql, *parameters)
-        return [session_summary(row) for row in rows]
+        return [listing.session_summary(row) for row in rows]
 
     async def list_checkpoints(self, query: CheckpointQuery) -> Sequence[ListedCheckpoint]:
         sql, parameters = listing.checkpoints(query, DIALECT)
         rows = await self._connection.fetch(sql, *parameters)
-        return [listed_checkpoint(row) for row in rows]
+        return [listing.listed_checkpoint(row) for row in rows]
 
     async def count_checkpoints(self, query: CheckpointQuery) -> int:
         sql, parameters = listing.checkpoint_count(query, DIALECT)
@@ -176,8 +170,8 @@ def _is_met(seek: Seek, row: CheckpointRow) -> bool:
 
 def _found(seek: Seek, columns: Sequence[Any]) -> Found:
     """Columns: of the session, of the checkpoint, the bytes of its pending writes, and theirs, each as an array."""
-    session, rest = session_row(columns[:SESSION_COLUMNS]), columns[SESSION_COLUMNS:]
-    checkpoint, (size, *writes) = rest[:CHECKPOINT_COLUMNS], rest[CHECKPOINT_COLUMNS:]
+    session, rest = session_row(columns[:CURRENT_SESSION_WIDTH]), columns[CURRENT_SESSION_WIDTH:]
+    checkpoint, (size, *writes) = rest[: len(CHECKPOINT)], rest[len(CHECKPOINT) :]
     if checkpoint[0] is None or not _is_met(seek, row := CheckpointRow(*checkpoint)):
         return Found(session, None, ())
     if size is None:

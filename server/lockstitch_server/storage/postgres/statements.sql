@@ -1,5 +1,5 @@
 -- name: get_sessions
-SELECT {session}
+SELECT {current_session}
 FROM unnest($1::bytea[]) AS w(wanted)
 LEFT JOIN LATERAL (SELECT * FROM lockstitch.sessions s WHERE s.key = w.wanted LIMIT 1) s ON true
 
@@ -11,7 +11,7 @@ WITH locked AS MATERIALIZED (
     FROM (SELECT unnest($1::bytea[]) AS wanted ORDER BY 1) w
     CROSS JOIN LATERAL (SELECT * FROM lockstitch.sessions s WHERE s.key = w.wanted LIMIT 1 FOR UPDATE) s
 )
-SELECT {session}
+SELECT {current_session}
 FROM unnest($1::bytea[]) AS w(wanted) LEFT JOIN locked s ON s.key = w.wanted
 
 -- name: wipe_checkpoints
@@ -37,7 +37,7 @@ UPDATE lockstitch.sessions SET settings_crc = $2 WHERE key = $1
 
 -- name: seek_checkpoints
 -- For each of the wanted, the greatest id up to `most`; with that one or without.
-SELECT w.number, c.key, c.namespace, c.checkpoint_id, c.parent_id, c.step, c.revision, c.record, c.crc
+SELECT w.number, {c.checkpoint}
 FROM unnest($1::int[], $2::bytea[], $3::text[], $4::text[], $5::bool[]) AS w(number, key, namespace, most, inclusive)
 CROSS JOIN LATERAL (
     SELECT * FROM lockstitch.checkpoints l
@@ -48,9 +48,9 @@ CROSS JOIN LATERAL (
 -- name: find_checkpoints
 -- For each of the wanted whose session there is: that, the checkpoint as in seek_checkpoints, how many bytes of pending
 -- writes this has, and if these are few the writes: in arrays, so that they do not repeat the rest.
-SELECT w.number, {session},
-       c.key, c.namespace, c.checkpoint_id, c.parent_id, c.step, c.revision, c.record, c.crc,
-       z.bytes, t.task_id, t.task_index, t.task_path, t.channel, t.data, t.crc
+SELECT w.number, {current_session},
+       {c.checkpoint},
+       z.bytes, {writes_of_checkpoint}
 FROM unnest($1::int[], $2::bytea[], $3::text[], $4::text[], $5::bool[]) AS w(number, key, namespace, most, inclusive)
 CROSS JOIN LATERAL (SELECT * FROM lockstitch.sessions s WHERE s.key = w.key LIMIT 1) s
 LEFT JOIN LATERAL (
@@ -63,8 +63,7 @@ LEFT JOIN LATERAL (
     WHERE s.write_bytes > 0 AND l.key = c.key AND l.namespace = c.namespace AND l.checkpoint_id = c.checkpoint_id
 ) z ON true
 LEFT JOIN LATERAL (
-    SELECT array_agg(o.task_id) AS task_id, array_agg(o.task_index) AS task_index, array_agg(o.task_path) AS task_path,
-           array_agg(o.channel) AS channel, array_agg(o.data) AS data, array_agg(o.crc) AS crc
+    SELECT {aggregated_writes}
     FROM (SELECT * FROM lockstitch.writes l
           WHERE z.bytes <= {small_writes}
               AND l.key = c.key AND l.namespace = c.namespace AND l.checkpoint_id = c.checkpoint_id
@@ -79,7 +78,7 @@ WITH RECURSIVE chain(depth, parent_id) AS (
         ON c.key = $1 AND c.namespace = $2 AND c.checkpoint_id = chain.parent_id
     WHERE chain.depth < $4::bigint - 1
 )
-SELECT c.key, c.namespace, c.checkpoint_id, c.parent_id, c.step, c.revision, c.record, c.crc
+SELECT {c.checkpoint}
 FROM chain JOIN lockstitch.checkpoints c
     ON c.key = $1 AND c.namespace = $2 AND c.checkpoint_id = chain.parent_id
 ORDER BY chain.depth
@@ -117,7 +116,7 @@ FROM unnest($1::int[], $2::bytea[], $3::text[], $4::text[]) AS w(number, key, na
 JOIN lockstitch.writes t ON t.key = w.key AND t.namespace = w.namespace AND t.checkpoint_id = w.checkpoint_id
 
 -- name: get_writes
-SELECT w.number, t.key, t.namespace, t.checkpoint_id, t.task_id, t.task_index, t.task_path, t.channel, t.data, t.crc
+SELECT w.number, {t.write}
 FROM unnest($1::int[], $2::bytea[], $3::text[], $4::text[]) AS w(number, key, namespace, checkpoint_id)
 JOIN lockstitch.writes t ON t.key = w.key AND t.namespace = w.namespace AND t.checkpoint_id = w.checkpoint_id
 ORDER BY w.number, t.task_path, t.task_id, t.task_index
@@ -130,83 +129,64 @@ CROSS JOIN LATERAL (
     WHERE t.key = w.key AND t.namespace = w.namespace ORDER BY t.checkpoint_id DESC LIMIT 1) g
 
 -- name: put_sessions
-INSERT INTO lockstitch.sessions (key, tenant, session_id, created_at, updated_at, updated_second, revision, last_log,
-                                 checkpoint_count, stored_bytes, write_bytes, ttl, expire_at, content, crc)
-SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-                     $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[],
-                     $14::bytea[], $15::int[])
+INSERT INTO lockstitch.sessions ({saved_session})
+SELECT {saved_session} FROM unnest($1::lockstitch.session_row[])
 -- Another may begin the same session now, and is met in either of the unique indexes.
 ON CONFLICT DO NOTHING
 
 -- name: apply
--- All else of a batch in one trip. Nothing is written unless the sessions of the basis (1 to 3, and the tokens of their
--- live leases: 44) are as they were and have not expired, the ends of logs (4 to 7) are as they were, and the time of the
--- plan (48) is about the clock's. Sessions are locked in the order of keys and looked at as their last writer left them.
+-- All else of a batch in one trip. Nothing is written unless the sessions that are expected (1) have this revision, expiry
+-- and live lease, and have not expired, the ends of logs (2) are as expected, and the time of the plan (7) is about the
+-- clock's. Sessions are locked in the order of keys and read as their last writer left them.
 -- LIMIT and ON CONFLICT (the sessions are there): whatever the planner thinks of the tables, it looks rows up by their
 -- keys. It makes its plan when they are empty, and would go through all of them for every batch, until they are analyzed.
-WITH basis AS (
-    SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $44::bigint[]) AS b(key, revision, expire_at, lease)
+WITH expected AS MATERIALIZED (
+    SELECT * FROM unnest($1::lockstitch.expected_session[])
 ),
 locked AS MATERIALIZED (
     SELECT s.key, s.revision, s.expire_at, s.lease_token, s.lease_expire_at
-    FROM (SELECT unnest($1::bytea[]) AS key ORDER BY 1) w
+    FROM (SELECT key FROM expected ORDER BY 1) w
     CROSS JOIN LATERAL (SELECT * FROM lockstitch.sessions s WHERE s.key = w.key LIMIT 1 FOR UPDATE) s
 ),
 verdict AS MATERIALIZED (
     SELECT (
-        SELECT count(*) = cardinality($1::bytea[]) FROM locked JOIN basis USING (key)
-        WHERE locked.revision = basis.revision AND locked.expire_at IS NOT DISTINCT FROM basis.expire_at
+        SELECT count(*) = cardinality($1) FROM locked JOIN expected USING (key)
+        WHERE locked.revision = expected.revision AND locked.expire_at IS NOT DISTINCT FROM expected.expire_at
             AND (locked.expire_at IS NULL OR locked.expire_at > {clock})
-            AND basis.lease = CASE WHEN locked.lease_expire_at > {clock} THEN locked.lease_token ELSE 0 END
-            AND ($48::bigint IS NULL OR abs({clock} - $48) <= {clock_tolerance})
+            AND expected.lease = CASE WHEN locked.lease_expire_at > {clock} THEN locked.lease_token ELSE 0 END
+            AND ($7::bigint IS NULL OR abs({clock} - $7) <= {clock_tolerance})
     ) AND (
-        SELECT count(*) = cardinality($4::bytea[])
-        FROM unnest($4::bytea[], $5::int[], $6::int[], $7::int[]) AS t(key, log, start, size)
+        SELECT count(*) = cardinality($2)
+        FROM unnest($2::lockstitch.log_end[]) t
         CROSS JOIN LATERAL (
             SELECT FROM lockstitch.segments s
             WHERE s.key = t.key AND s.log = t.log AND s.start = t.start AND s.size = t.size LIMIT 1) found
     ) AS holds
 ),
 put_sessions AS (
-    INSERT INTO lockstitch.sessions (key, created_at, updated_at, updated_second, revision, last_log, checkpoint_count,
-                                     stored_bytes, write_bytes, ttl, expire_at, content, tenant, session_id, crc)
-    SELECT * FROM unnest($8::bytea[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[],
-                         $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[],
-                         $49::bytea[], $45::text[], $46::text[], $47::int[]) n
+    INSERT INTO lockstitch.sessions ({saved_session})
+    SELECT {saved_session} FROM unnest($3::lockstitch.session_row[])
     WHERE (SELECT holds FROM verdict)
-    ON CONFLICT (key) DO UPDATE
-    SET created_at = excluded.created_at, updated_at = excluded.updated_at, updated_second = excluded.updated_second,
-        revision = excluded.revision, last_log = excluded.last_log, checkpoint_count = excluded.checkpoint_count,
-        stored_bytes = excluded.stored_bytes, write_bytes = excluded.write_bytes, ttl = excluded.ttl,
-        expire_at = excluded.expire_at, content = excluded.content, crc = excluded.crc
+    ON CONFLICT (key) DO UPDATE SET {saved_session=}
 ),
 put_checkpoints AS (
-    INSERT INTO lockstitch.checkpoints (key, namespace, checkpoint_id, tenant_hash, parent_id, step, revision, record,
-                                        crc, terms)
-    SELECT n.key, n.namespace, n.checkpoint_id, n.tenant_hash, n.parent_id, n.step, n.revision, n.record, n.crc,
-           string_to_array(n.terms, ',')::bigint[]
-    FROM unnest($19::bytea[], $20::text[], $21::text[], $22::int[], $23::text[], $24::bigint[], $25::bigint[],
-                $26::bytea[], $27::int[], $28::text[])
-         AS n(key, namespace, checkpoint_id, tenant_hash, parent_id, step, revision, record, crc, terms)
+    INSERT INTO lockstitch.checkpoints ({searched_checkpoint})
+    SELECT {searched_checkpoint} FROM unnest($4::lockstitch.checkpoint_row[])
     WHERE (SELECT holds FROM verdict)
-    ON CONFLICT (key, namespace, checkpoint_id) DO UPDATE
-    SET tenant_hash = excluded.tenant_hash, parent_id = excluded.parent_id, step = excluded.step,
-        revision = excluded.revision, record = excluded.record, crc = excluded.crc, terms = excluded.terms
+    ON CONFLICT (key, namespace, checkpoint_id) DO UPDATE SET {searched_checkpoint=}
 ),
 put_segments AS (
-    INSERT INTO lockstitch.segments AS s (key, log, start, size, data, crc)
-    SELECT * FROM unnest($29::bytea[], $30::int[], $31::int[], $32::int[], $33::bytea[], $34::int[]) n
+    INSERT INTO lockstitch.segments AS s ({segment})
+    SELECT {segment} FROM unnest($5::lockstitch.segment_row[])
     WHERE (SELECT holds FROM verdict)
     ON CONFLICT (key, log, start) DO UPDATE
     SET size = s.size + excluded.size, data = s.data || excluded.data, crc = excluded.crc
 ),
 put_writes AS (
-    INSERT INTO lockstitch.writes (key, namespace, checkpoint_id, task_id, task_index, task_path, channel, data, crc)
-    SELECT * FROM unnest($35::bytea[], $36::text[], $37::text[], $38::text[], $39::int[], $40::text[], $41::text[],
-                         $42::bytea[], $43::int[]) n
+    INSERT INTO lockstitch.writes ({write})
+    SELECT {write} FROM unnest($6::lockstitch.write_row[])
     WHERE (SELECT holds FROM verdict)
-    ON CONFLICT (key, namespace, checkpoint_id, task_id, task_index)
-    DO UPDATE SET task_path = excluded.task_path, channel = excluded.channel, data = excluded.data, crc = excluded.crc
+    ON CONFLICT (key, namespace, checkpoint_id, task_id, task_index) DO UPDATE SET {write=}
 )
 SELECT holds, {clock} FROM verdict
 

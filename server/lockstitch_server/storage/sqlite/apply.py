@@ -12,16 +12,17 @@ from itertools import chain, count
 from typing import Any
 
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.core.records import Basis, CheckpointRow, SessionChange
+from lockstitch_server.core.records import Basis, CheckpointRow, SessionChange, SessionRow
 from lockstitch_server.core.terms import stored_terms
 from lockstitch_server.storage.columns import (
-    checkpoint_values,
     grown_rows,
     new_row,
-    session_values,
+    saved_checkpoint,
+    saved_session,
     settings_checksum,
 )
 from lockstitch_server.storage.sqlite.catalog import SQL
+from lockstitch_server.storage.tables import SAVED_CHECKPOINT
 
 ROWS = (64, 32, 16, 8, 4, 2, 1)
 """To a statement: few different ones, so that SQLite keeps them all prepared."""
@@ -42,7 +43,7 @@ def apply(connection: sqlite3.Connection, changes: Sequence[SessionChange]) -> N
     for change in changes:
         if change.wipe:
             _wipe(connection, change.row.tenant, change.row.key)
-    _run(connection, "put_sessions", [(change.row.key, *session_values(change.row)) for change in changes])
+    _run(connection, "put_sessions", [saved_session(change.row) for change in changes])
     _put_checkpoints(connection, changes)
     _put_segments(connection, changes)
     _run(connection, "put_writes", [write for change in changes for write in change.writes])
@@ -66,25 +67,23 @@ def _put_checkpoints(connection: sqlite3.Connection, changes: Sequence[SessionCh
     terms: list[tuple[int, int]] = []
     for session, change in all_changes:
         row = change.row
-        name = (row.key, row.namespace, row.checkpoint_id)
-        columns = checkpoint_values(session.row, row)
         if change.is_new:
             number = next(numbers)
-            new.append((number, *name, *columns))
+            new.append((number, *saved_checkpoint(session.row, row)))
         else:
-            number = _replace_checkpoint(connection, session.row.tenant, name, columns)
+            number = _replace_checkpoint(connection, session.row, row)
         terms.extend((term, number) for term in change.terms)
     _run(connection, "put_checkpoints", new)
     _run(connection, "put_terms", terms)
 
 
-def _replace_checkpoint(
-    connection: sqlite3.Connection, tenant: str, name: tuple[bytes, str, str], columns: tuple[Any, ...]
-) -> int:
+def _replace_checkpoint(connection: sqlite3.Connection, session: SessionRow, row: CheckpointRow) -> int:
     number: int
+    name = (row.key, row.namespace, row.checkpoint_id)
     number, *old = connection.execute(SQL["get_numbered_checkpoint"], name).fetchone()
-    _delete_terms(connection, tenant, number, CheckpointRow(*old))
-    connection.execute(SQL["replace_checkpoint"], (*columns, *name))
+    _delete_terms(connection, session.tenant, number, CheckpointRow(*old))
+    values = zip(SAVED_CHECKPOINT, saved_checkpoint(session, row), strict=True)
+    connection.execute(SQL["replace_checkpoint"], dict(values))
     return number
 
 

@@ -5,7 +5,8 @@ The methods are async to fit `Catalog`, and never suspend: they run in the conne
 
 import sqlite3
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 from lockstitch_server.core.parts import Segment, Tail
 from lockstitch_server.core.pending import HEAD_BYTES, sizes_of
@@ -30,29 +31,12 @@ from lockstitch_server.core.records import (
 )
 from lockstitch_server.core.written import WriteSize
 from lockstitch_server.storage import listing
-from lockstitch_server.storage.columns import (
-    SESSION,
-    SETTINGS,
-    listed_checkpoint,
-    segments,
-    session_row,
-    session_summary,
-    tail,
-)
+from lockstitch_server.storage.columns import segments, session_row, tail
 from lockstitch_server.storage.statements import load
 
 CLOCK = "(CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000000)"
 """The time in ns, to the millisecond: of this host, like `host_clock`."""
-SQL = load(
-    __package__,
-    "statements.sql",
-    {
-        "{clock}": CLOCK,
-        "{write_head}": str(HEAD_BYTES),
-        "{session}": ", ".join(SESSION),
-        "{settings}": ", ".join(SETTINGS),
-    },
-)
+SQL = load(__package__, "statements.sql", clock=CLOCK, write_head=str(HEAD_BYTES))
 
 host_clock = time.time_ns
 """SQLite's clock is that of the host. Here it has all its digits, which revisions are made of."""
@@ -133,12 +117,10 @@ class SqliteCatalog:
         return {key: self._connection.execute(SQL["count_checkpoints"], (key,)).fetchone()[0] for key in keys}
 
     async def list_sessions(self, query: SessionQuery) -> Sequence[SessionSummary]:
-        rows = self._connection.execute(*listing.sessions(query, DIALECT))
-        return [session_summary(row) for row in rows]
+        return [listing.session_summary(row) for row in self._named(*listing.sessions(query, DIALECT))]
 
     async def list_checkpoints(self, query: CheckpointQuery) -> Sequence[ListedCheckpoint]:
-        rows = self._connection.execute(*listing.checkpoints(query, DIALECT))
-        return [listed_checkpoint(row) for row in rows]
+        return [listing.listed_checkpoint(row) for row in self._named(*listing.checkpoints(query, DIALECT))]
 
     async def count_checkpoints(self, query: CheckpointQuery) -> int:
         count: int = self._connection.execute(*listing.checkpoint_count(query, DIALECT)).fetchone()[0]
@@ -150,6 +132,11 @@ class SqliteCatalog:
     async def ancestors(self, start: CheckpointRef, limit: int) -> Sequence[CheckpointRow]:
         rows = self._connection.execute(SQL["get_ancestors"], {**start._asdict(), "limit": limit})
         return [CheckpointRow(*row) for row in rows]
+
+    def _named(self, sql: str, parameters: Sequence[Any]) -> Iterator[sqlite3.Row]:
+        cursor = self._connection.cursor()
+        cursor.row_factory = sqlite3.Row
+        return cursor.execute(sql, parameters)
 
     async def _found(self, seek: Seek, session: SessionRow) -> Found:
         row = self._seek(seek)

@@ -14,14 +14,9 @@ WHERE s.revision = was.revision AND s.expire_at IS was.expire_at
     AND was.lease = CASE WHEN s.lease_expire_at > {clock} THEN s.lease_token ELSE 0 END
 
 -- name: put_sessions
-INSERT INTO sessions (key, tenant, session_id, created_at, updated_at, updated_second, revision, last_log,
-                      checkpoint_count, stored_bytes, write_bytes, ttl, expire_at, content, crc)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (key) DO UPDATE
-SET created_at = excluded.created_at, updated_at = excluded.updated_at, updated_second = excluded.updated_second,
-    revision = excluded.revision, last_log = excluded.last_log, checkpoint_count = excluded.checkpoint_count,
-    stored_bytes = excluded.stored_bytes, write_bytes = excluded.write_bytes, ttl = excluded.ttl,
-    expire_at = excluded.expire_at, content = excluded.content, crc = excluded.crc
+INSERT INTO sessions ({saved_session})
+VALUES ({saved_session?})
+ON CONFLICT (key) DO UPDATE SET {saved_session=}
 
 -- name: wipe_checkpoints
 DELETE FROM checkpoints WHERE key = ?
@@ -45,21 +40,21 @@ RETURNING {settings}
 UPDATE sessions SET settings_crc = ? WHERE key = ?
 
 -- name: get_checkpoint
-SELECT key, namespace, checkpoint_id, parent_id, step, revision, record, crc
+SELECT {checkpoint}
 FROM checkpoints WHERE key = ? AND namespace = ? AND checkpoint_id = ?
 
 -- name: get_latest
-SELECT key, namespace, checkpoint_id, parent_id, step, revision, record, crc
+SELECT {checkpoint}
 FROM checkpoints WHERE key = ? AND namespace = ?
 ORDER BY checkpoint_id DESC LIMIT 1
 
 -- name: get_below
-SELECT key, namespace, checkpoint_id, parent_id, step, revision, record, crc
+SELECT {checkpoint}
 FROM checkpoints WHERE key = ? AND namespace = ? AND checkpoint_id < ?
 ORDER BY checkpoint_id DESC LIMIT 1
 
 -- name: get_upto
-SELECT key, namespace, checkpoint_id, parent_id, step, revision, record, crc
+SELECT {checkpoint}
 FROM checkpoints WHERE key = ? AND namespace = ? AND checkpoint_id <= ?
 ORDER BY checkpoint_id DESC LIMIT 1
 
@@ -72,7 +67,7 @@ WITH RECURSIVE chain(depth, parent_id) AS (
         ON c.key = :key AND c.namespace = :namespace AND c.checkpoint_id = chain.parent_id
     WHERE chain.depth < :limit - 1
 )
-SELECT c.key, c.namespace, c.checkpoint_id, c.parent_id, c.step, c.revision, c.record, c.crc
+SELECT {c.checkpoint}
 FROM chain JOIN checkpoints c ON c.key = :key AND c.namespace = :namespace AND c.checkpoint_id = chain.parent_id
 ORDER BY chain.depth
 
@@ -80,19 +75,18 @@ ORDER BY chain.depth
 SELECT max(id) FROM checkpoints
 
 -- name: put_checkpoints
-INSERT INTO checkpoints (id, key, namespace, checkpoint_id, tenant_hash, parent_id, step, revision, record, crc)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO checkpoints (id, {saved_checkpoint})
+VALUES (?, {saved_checkpoint?})
 
 -- name: replace_checkpoint
-UPDATE checkpoints
-SET tenant_hash = ?, parent_id = ?, step = ?, revision = ?, record = ?, crc = ?
-WHERE key = ? AND namespace = ? AND checkpoint_id = ?
+UPDATE checkpoints SET {saved_checkpoint=:}
+WHERE key = :key AND namespace = :namespace AND checkpoint_id = :checkpoint_id
 
 -- name: get_all_checkpoints
-SELECT id, key, namespace, checkpoint_id, parent_id, step, revision, record, crc FROM checkpoints WHERE key = ?
+SELECT id, {checkpoint} FROM checkpoints WHERE key = ?
 
 -- name: get_numbered_checkpoint
-SELECT id, key, namespace, checkpoint_id, parent_id, step, revision, record, crc
+SELECT id, {checkpoint}
 FROM checkpoints WHERE key = ? AND namespace = ? AND checkpoint_id = ?
 
 -- name: delete_term
@@ -135,14 +129,14 @@ FROM (VALUES (?, ?, ?, ?, ?, ?))
 WHERE segments.key = column1 AND segments.log = column2 AND segments.start = column3 AND size < column4
 
 -- name: put_segments
-INSERT INTO segments (key, log, start, size, data, crc) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO segments ({segment}) VALUES ({segment?})
 
 -- name: get_write_sizes
 SELECT task_id, task_index, substr(data, 1, {write_head}), length(data), crc
 FROM writes WHERE key = ? AND namespace = ? AND checkpoint_id = ?
 
 -- name: get_writes
-SELECT key, namespace, checkpoint_id, task_id, task_index, task_path, channel, data, crc
+SELECT {write}
 FROM writes WHERE key = ? AND namespace = ? AND checkpoint_id = ?
 ORDER BY task_path, task_id, task_index
 
@@ -150,10 +144,9 @@ ORDER BY task_path, task_id, task_index
 SELECT max(checkpoint_id) FROM writes WHERE key = ? AND namespace = ?
 
 -- name: put_writes
-INSERT INTO writes (key, namespace, checkpoint_id, task_id, task_index, task_path, channel, data, crc)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (key, namespace, checkpoint_id, task_id, task_index)
-DO UPDATE SET task_path = excluded.task_path, channel = excluded.channel, data = excluded.data, crc = excluded.crc
+INSERT INTO writes ({write})
+VALUES ({write?})
+ON CONFLICT (key, namespace, checkpoint_id, task_id, task_index) DO UPDATE SET {write=}
 
 -- name: get_misplaced
 -- Key, tenant and id of a session: whether it stands under another key.

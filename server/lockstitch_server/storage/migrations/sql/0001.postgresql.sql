@@ -94,3 +94,70 @@ CREATE TABLE IF NOT EXISTS lockstitch.elections (
     expire_at BIGINT NOT NULL,
     position BYTEA NOT NULL
 );
+
+-- Rows as parameters of statements: an array for each table.
+DO $$
+BEGIN
+    IF to_regtype('lockstitch.expected_session') IS NULL THEN
+        CREATE TYPE lockstitch.expected_session AS (
+            key BYTEA,
+            revision BIGINT,
+            expire_at BIGINT,
+            lease BIGINT
+        );
+        CREATE TYPE lockstitch.log_end AS (
+            key BYTEA,
+            log INTEGER,
+            start INTEGER,
+            size INTEGER
+        );
+        CREATE TYPE lockstitch.session_row AS (
+            key BYTEA,
+            tenant TEXT,
+            session_id TEXT,
+            created_at BIGINT,
+            updated_at BIGINT,
+            revision BIGINT,
+            last_log BIGINT,
+            checkpoint_count BIGINT,
+            stored_bytes BIGINT,
+            write_bytes BIGINT,
+            ttl BIGINT,
+            expire_at BIGINT,
+            content BYTEA,
+            updated_second BIGINT,
+            crc INTEGER
+        );
+        CREATE TYPE lockstitch.checkpoint_row AS (
+            key BYTEA,
+            namespace TEXT,
+            checkpoint_id TEXT,
+            parent_id TEXT,
+            step BIGINT,
+            revision BIGINT,
+            record BYTEA,
+            crc INTEGER,
+            tenant_hash INTEGER,
+            terms BIGINT[]
+        );
+        CREATE TYPE lockstitch.segment_row AS (
+            key BYTEA,
+            log INTEGER,
+            start INTEGER,
+            size INTEGER,
+            data BYTEA,
+            crc INTEGER
+        );
+        CREATE TYPE lockstitch.write_row AS (
+            key BYTEA,
+            namespace TEXT,
+            checkpoint_id TEXT,
+            task_id TEXT,
+            task_index INTEGER,
+            task_path TEXT,
+            channel TEXT,
+            data BYTEA,
+            crc INTEGER
+        );
+    END IF;
+END $$;
