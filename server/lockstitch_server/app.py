@@ -31,8 +31,8 @@ from lockstitch_server.engine.sweeper import Sweeper, SweepSettings, sweeping
 from lockstitch_server.engine.totals import counting
 from lockstitch_server.engine.watcher import Watcher
 from lockstitch_server.instruments import (
+    create_call_telemetry,
     create_saves,
-    create_telemetry,
     queue_stats,
     totals_teller,
     watch_audit,
@@ -41,7 +41,7 @@ from lockstitch_server.instruments import (
     watch_sessions,
 )
 from lockstitch_server.listening import LARGEST, asks_who_calls, bind, check_exposure, connection_options
-from lockstitch_server.reporting import reporting
+from lockstitch_server.metrics_report import metrics_report
 from lockstitch_server.rpc.adapter import service_handlers
 from lockstitch_server.rpc.checkpoints import Handlers
 from lockstitch_server.rpc.dispatch import CHECKPOINT_SERVICE, SESSION_SERVICE, Dispatcher
@@ -60,8 +60,8 @@ from lockstitch_server.rpc.save_stream import Window
 from lockstitch_server.rpc.sessions import SessionHandlers
 from lockstitch_server.startup import observed, open_store
 from lockstitch_server.storage import Store
-from lockstitch_server.telemetry.hub import SILENT, Hub, create_hub
 from lockstitch_server.telemetry.identity import Identity
+from lockstitch_server.telemetry.telemetry import NO_TELEMETRY, Telemetry, create_telemetry
 
 log = structlog.get_logger(__name__)
 
@@ -110,7 +110,7 @@ def run(main: Coroutine[None, None, None]) -> None:
     uvloop.run(main)
 
 
-def create_engine(store: Store, settings: Settings, hub: Hub = SILENT) -> Engine:
+def create_engine(store: Store, settings: Settings, telemetry: Telemetry = NO_TELEMETRY) -> Engine:
     """The engine over an open store."""
     queue, limits = settings.queue, settings.limits
     bounds = Bounds(
@@ -123,15 +123,15 @@ def create_engine(store: Store, settings: Settings, hub: Hub = SILENT) -> Engine
     )
     loads = Bounds(queue.max_loads, queue.max_loads, queue.load_batch, queue.load_batch)
     saves: Batcher[RawRequest, bytes] = Batcher(
-        create_saves(store, settings, hub).work,
+        create_saves(store, settings, telemetry).work,
         _size,
         bounds,
         count_of=_count,
         group_of=attrgetter("tenant"),
-        observer=queue_stats(hub, "saves"),
+        observer=queue_stats(telemetry, "saves"),
     )
-    loader = Loader(store, loads, queue_stats(hub, "loads"))
-    watch_queues(hub, saves=lambda: saves.queued, loads=lambda: (loader.queued[0], 0))
+    loader = Loader(store, loads, queue_stats(telemetry, "loads"))
+    watch_queues(telemetry, saves=lambda: saves.queued, loads=lambda: (loader.queued[0], 0))
     window = Window(queue.stream_operations, queue.stream_bytes)
     damage, memory = DamageLog(), AnswerMemory(queue.max_answer_bytes, queue.connection_answer_bytes)
     handlers = Handlers(saves, loader, Lister(store, limits.max_page_bytes, damage), limits, window, memory)
@@ -143,7 +143,7 @@ def create_engine(store: Store, settings: Settings, hub: Hub = SILENT) -> Engine
     if policy.sweep_seconds:
         sweep = SweepSettings(policy.sweep_seconds, policy.sweep_sessions, policy.sweep_pause_seconds)
         sweeper = Sweeper(store, sessions, pruner, sweep, lambda: saves.waiting > 0, damage)
-    watch_damage(hub, damage)
+    watch_damage(telemetry, damage)
     return Engine(saves, loader, watcher, sweeper, Dispatcher(services, limits))
 
 
@@ -175,19 +175,19 @@ async def serve_until(
     """
     check_exposure(settings)
     identification = create_identification(settings)
-    hub = create_hub(settings, Identity(worker))
+    telemetry = create_telemetry(settings, Identity(worker))
     async with (
         audit_log(settings) as audit,
-        reporting(hub, settings, say),
+        metrics_report(telemetry, settings, say),
         open_store(settings) as bare,
     ):
-        store = observed(bare, settings.store, hub)
-        engine = create_engine(store, settings, hub)
-        watch_sessions(hub, engine.watcher, engine.sweeper)
-        watch_audit(hub, audit)
+        store = observed(bare, settings.store, telemetry)
+        engine = create_engine(store, settings, telemetry)
+        watch_sessions(telemetry, engine.watcher, engine.sweeper)
+        watch_audit(telemetry, audit)
         health = Health((service.full_name for service in engine.dispatcher.services), settings.health.max_watches)
         gate = Gate(settings.limits.max_calls)
-        interceptors = create_interceptors(gate, settings, identification, audit, hub)
+        interceptors = create_interceptors(gate, settings, identification, audit, telemetry)
         preparation = Preparation(settings.limits, _receivable(settings))
         receiver = Receiver(Authentication(identification).identify, preparation)
         server = _create_server(engine, interceptors, receiver, health, settings, shared=worker > 0)
@@ -197,7 +197,7 @@ async def serve_until(
         on_serving(_address(settings.listen, port))
         async with (
             probing(_looks(store, settings).look, health.set_ready, _pace(settings)),
-            counting(bare, totals_teller(hub), settings.metrics_totals_seconds),
+            counting(bare, totals_teller(telemetry), settings.metrics_totals_seconds),
             sweeping(engine.sweeper),
         ):
             await stop.wait()
@@ -249,12 +249,12 @@ def create_interceptors(
     settings: Settings,
     identification: Identification | None = None,
     audit: AuditLog | None = None,
-    hub: Hub = SILENT,
+    telemetry: Telemetry = NO_TELEMETRY,
 ) -> tuple[Interceptor, ...]:
     """What every call goes through, the outermost first. Around them, the adapter masks what callers may not know."""
     return in_order(
         {
-            "telemetry": create_telemetry(settings, hub),
+            "telemetry": create_call_telemetry(settings, telemetry),
             "admission": Admission(gate, _stream_seconds(settings)),
             "audit": Audit(audit) if audit is not None else None,
             "authentication": Authentication(identification),

@@ -11,70 +11,70 @@ from lockstitch_server.engine.committer import Committer
 from lockstitch_server.engine.damage import DamageLog
 from lockstitch_server.engine.sweeper import Sweeper, SweepStats
 from lockstitch_server.engine.watcher import Watcher
-from lockstitch_server.rpc.interceptors.telemetry import Telemetry
+from lockstitch_server.rpc.interceptors.telemetry import CallTelemetry
 from lockstitch_server.rpc.observers import CallLog, CallStats
 from lockstitch_server.rpc.save_observer import CountedBatch, ObserveBatch, SaveCounts, unobserved
 from lockstitch_server.rpc.saves import Saves
 from lockstitch_server.storage import Store
-from lockstitch_server.telemetry.hub import Hub
 from lockstitch_server.telemetry.observers import QueueStats
 from lockstitch_server.telemetry.session_ids import SessionIds
 from lockstitch_server.telemetry.stats import Stats
+from lockstitch_server.telemetry.telemetry import Telemetry
 
 Waiting = Callable[[], tuple[int, int]]
 
 
-def create_telemetry(settings: Settings, hub: Hub) -> Telemetry | None:
+def create_call_telemetry(settings: Settings, telemetry: Telemetry) -> CallTelemetry | None:
     """What tells of calls; None where nothing is to be told."""
     session_ids = SessionIds(settings.session_id_logging)
-    stats = CallStats(hub.stats) if hub.stats is not None else None
+    stats = CallStats(telemetry.stats) if telemetry.stats is not None else None
     every = settings.log_level == "debug"
     log = CallLog(session_ids, every=every, slow_seconds=settings.slow_call_seconds)
     noted = every or settings.slow_call_seconds > 0
-    if hub.tracing is None:
-        return Telemetry(None, stats, log if noted else None) if stats is not None or noted else None
+    if telemetry.tracing is None:
+        return CallTelemetry(None, stats, log if noted else None) if stats is not None or noted else None
     from lockstitch_server.rpc.call_spans import CallSpans
 
-    return Telemetry(CallSpans(hub.tracing, session_ids), stats, log if noted else None)
+    return CallTelemetry(CallSpans(telemetry.tracing, session_ids), stats, log if noted else None)
 
 
-def create_saves(store: Store, settings: Settings, hub: Hub) -> Saves:
+def create_saves(store: Store, settings: Settings, telemetry: Telemetry) -> Saves:
     """The worker that processes batches of saves."""
     limits = settings.limits
     heads = Heads(settings.session_cache_bytes)
     committer = Committer(store, heads, limits.max_message_bytes, limits.max_parts)
-    return Saves(committer, limits, _batch_observer(settings, hub))
+    return Saves(committer, limits, _batch_observer(settings, telemetry))
 
 
-def _batch_observer(settings: Settings, hub: Hub) -> ObserveBatch:
+def _batch_observer(settings: Settings, telemetry: Telemetry) -> ObserveBatch:
     """What watches batches of saves, for metrics and traces."""
     observe: ObserveBatch = unobserved
-    if hub.stats is not None:
-        observe = partial(CountedBatch, SaveCounts(hub.stats))
-    if hub.tracing is None:
+    if telemetry.stats is not None:
+        observe = partial(CountedBatch, SaveCounts(telemetry.stats))
+    if telemetry.tracing is None:
         return observe
     from lockstitch_server.rpc.call_spans import CallSpans
     from lockstitch_server.rpc.save_spans import TracedBatch
 
-    spans = CallSpans(hub.tracing, SessionIds(settings.session_id_logging))
+    spans = CallSpans(telemetry.tracing, SessionIds(settings.session_id_logging))
     return lambda batch: TracedBatch(spans, batch, observe(batch))
 
 
-def queue_stats(hub: Hub, queue: str) -> QueueStats | None:
+def queue_stats(telemetry: Telemetry, queue: str) -> QueueStats | None:
     """What counts the batches of a queue."""
-    return QueueStats(hub.stats, queue) if hub.stats is not None else None
+    return QueueStats(telemetry.stats, queue) if telemetry.stats is not None else None
 
 
-def watch_queues(hub: Hub, **queues: Waiting) -> None:
+def watch_queues(telemetry: Telemetry, **queues: Waiting) -> None:
     """Tell how much waits in queues."""
-    if hub.stats is not None:
+    if telemetry.stats is not None:
         for name, waiting in queues.items():
-            QueueStats(hub.stats, name).watch(waiting)
+            QueueStats(telemetry.stats, name).watch(waiting)
 
 
-def watch_sessions(hub: Hub, watcher: Watcher, sweeper: Sweeper | None) -> None:
+def watch_sessions(telemetry: Telemetry, watcher: Watcher, sweeper: Sweeper | None) -> None:
     """Tell what sweeps do, and how many watch sessions."""
-    if hub.stats is None:
+    if telemetry.stats is None:
         return
     sweeps = sweeper.stats if sweeper is not None else SweepStats()
 
@@ -88,25 +88,25 @@ def watch_sessions(hub: Hub, watcher: Watcher, sweeper: Sweeper | None) -> None:
         stats.set("lockstitch.swept.rows", sweeps.cleared, "cleared")
         stats.set("lockstitch.swept.rows", sweeps.forgotten, "forgotten")
 
-    hub.stats.watch(look)
+    telemetry.stats.watch(look)
 
 
-def watch_audit(hub: Hub, audit: AuditLog | None) -> None:
+def watch_audit(telemetry: Telemetry, audit: AuditLog | None) -> None:
     """Tell how many records the audit log has dropped."""
-    if hub.stats is not None:
-        hub.stats.watch(lambda stats: stats.set("lockstitch.audit.lost", audit.lost if audit is not None else 0))
+    if telemetry.stats is not None:
+        telemetry.stats.watch(lambda stats: stats.set("lockstitch.audit.lost", audit.lost if audit is not None else 0))
 
 
-def watch_damage(hub: Hub, damage: DamageLog) -> None:
+def watch_damage(telemetry: Telemetry, damage: DamageLog) -> None:
     """Tell how many damaged sessions were met."""
-    if hub.stats is not None:
-        hub.stats.watch(lambda stats: stats.set("lockstitch.damaged", damage.sessions))
+    if telemetry.stats is not None:
+        telemetry.stats.watch(lambda stats: stats.set("lockstitch.damaged", damage.sessions))
 
 
-def totals_teller(hub: Hub) -> Callable[[Totals], None] | None:
+def totals_teller(telemetry: Telemetry) -> Callable[[Totals], None] | None:
     """What takes in how much the store holds. Of several workers, only the first one asks."""
-    stats = hub.stats
-    if stats is None or hub.identity.worker > 1:
+    stats = telemetry.stats
+    if stats is None or telemetry.identity.worker > 1:
         return None
 
     def tell(totals: Totals) -> None:

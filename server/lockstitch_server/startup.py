@@ -9,8 +9,8 @@ from lockstitch_server.config import Settings
 from lockstitch_server.storage import Store, StoreError, create_store, warnings_about
 from lockstitch_server.storage.libpq.address import is_postgres, read_address
 from lockstitch_server.storage.observed import ObservedStore
-from lockstitch_server.telemetry.hub import Hub
 from lockstitch_server.telemetry.observers import DatabaseObserver, watch_connections
+from lockstitch_server.telemetry.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 
@@ -19,15 +19,15 @@ class StartupError(Exception):
     """The server cannot start. The message is one line for operators."""
 
 
-def observed(store: Store, url: str, hub: Hub) -> Store:
+def observed(store: Store, url: str, telemetry: Telemetry) -> Store:
     """A store that is told of; the same one where nobody wants to know."""
-    if hub.tracing is None and hub.stats is None:
+    if telemetry.tracing is None and telemetry.stats is None:
         return store
-    if hub.stats is not None:
-        watch_connections(hub.stats, lambda: store.connections)
+    if telemetry.stats is not None:
+        watch_connections(telemetry.stats, lambda: store.connections)
     # Its own spelling: what tells of a database reads URLs as the web has them, which libpq's need not be.
     spelled = str(read_address(url)) if is_postgres(url) else url
-    return ObservedStore(store, DatabaseObserver(spelled, hub.stats, is_traced=hub.tracing is not None))
+    return ObservedStore(store, DatabaseObserver(spelled, telemetry.stats, is_traced=telemetry.tracing is not None))
 
 
 @asynccontextmanager

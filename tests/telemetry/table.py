@@ -1,7 +1,7 @@
 """The table of metrics in docs/observability.md. `python -m tests.telemetry.table` brings it up to date."""
 
 from lockstitch_server.telemetry.catalogue import METRICS, Metric
-from lockstitch_server.telemetry.page import prometheus_name
+from lockstitch_server.telemetry.prometheus_server import prometheus_name
 from tests.support.paths import ROOT
 
 PAGE = ROOT / "docs" / "observability.md"

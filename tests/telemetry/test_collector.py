@@ -9,7 +9,7 @@ import pytest
 
 import lockstitch
 from lockstitch_server.telemetry.catalogue import METRICS
-from lockstitch_server.telemetry.page import prometheus_name
+from lockstitch_server.telemetry.prometheus_server import prometheus_name
 from tests.support.requirements import missing
 from tests.telemetry.conftest import Start
 from tests.telemetry.pages import total, wait_for_page

@@ -13,7 +13,7 @@ from promql_parser import parse
 import lockstitch
 from lockstitch.v1.checkpoint_pb2 import Checkpoint
 from lockstitch_server.telemetry.catalogue import METRICS, Metric
-from lockstitch_server.telemetry.page import prometheus_name
+from lockstitch_server.telemetry.prometheus_server import prometheus_name
 from tests.support.paths import ROOT
 from tests.support.server import LockstitchServer
 from tests.telemetry.conftest import Start

@@ -9,7 +9,7 @@ from lockstitch_server.telemetry.identity import Identity, resource
 from lockstitch_server.telemetry.stats import Stats
 
 if TYPE_CHECKING:
-    from lockstitch_server.telemetry.push import Pusher
+    from lockstitch_server.telemetry.metric_pusher import MetricPusher
     from lockstitch_server.telemetry.tracing import Tracing
 
 log = structlog.get_logger(__name__)
@@ -35,13 +35,13 @@ def create_tracing(identity: Identity, baggage_keys: tuple[str, ...] = ()) -> "T
         return None
 
 
-def create_pusher(identity: Identity, stats: Stats) -> "Pusher | None":
+def create_metric_pusher(identity: Identity, stats: Stats) -> "MetricPusher | None":
     """What sends metrics by OTLP; None where that cannot be done, which is logged."""
     try:
         require()
-        from lockstitch_server.telemetry.push import Pusher
+        from lockstitch_server.telemetry.metric_pusher import MetricPusher
 
-        return Pusher(identity, stats, load_exporters("metrics"))
+        return MetricPusher(identity, stats, load_exporters("metrics"))
     except (TelemetryError, ImportError, ValueError) as error:
         log.error("metrics_are_not_sent", reason=str(error))
         return None

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from lockstitch_server.config import Settings
-from lockstitch_server.reporting import SAMPLES, from_line
+from lockstitch_server.metrics_report import SAMPLES, from_line
 from lockstitch_server.telemetry.stats import Source
 
 READY = "ready"

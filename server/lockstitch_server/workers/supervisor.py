@@ -10,7 +10,7 @@ import structlog
 from lockstitch_server.callers import create_identification
 from lockstitch_server.config import Settings
 from lockstitch_server.listening import check_exposure, server_credentials
-from lockstitch_server.reporting import open_page
+from lockstitch_server.metrics_report import open_page
 from lockstitch_server.startup import StartupError, open_store
 from lockstitch_server.telemetry.stats import Source
 from lockstitch_server.workers.address import reserved

@@ -27,7 +27,7 @@ TRANSIT_SECONDS = 0.005
 """How much later a deadline may be here for having been on its way."""
 
 
-class Telemetry:
+class CallTelemetry:
     """Tells of calls. What is None is not told.
 
     spans: traces them; stats: counts them; log: notes them.

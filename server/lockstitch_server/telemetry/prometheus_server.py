@@ -27,7 +27,7 @@ WORKER = "worker"
 PATH = "/metrics"
 
 
-class Page:
+class PrometheusServer:
     """Serves the numbers of some processes.
 
     sources: gives them; called in another thread.

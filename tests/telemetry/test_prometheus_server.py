@@ -5,12 +5,12 @@ import urllib.request
 
 import pytest
 
-from lockstitch_server.telemetry.page import Page
+from lockstitch_server.telemetry.prometheus_server import PrometheusServer
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:0", "[::1]:0"])
 def test_other_paths_are_not_found(listen: str) -> None:
-    page = Page(listen, lambda: ())
+    page = PrometheusServer(listen, lambda: ())
     try:
         for path in ("/metrics", "/metrics?name[]=up"):
             with urllib.request.urlopen(f"http://{page.address}{path}", timeout=30) as answer:

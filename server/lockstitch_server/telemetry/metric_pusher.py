@@ -37,7 +37,7 @@ CLOSE_SECONDS = 2.0
 log = structlog.get_logger(__name__)
 
 
-class Pusher:
+class MetricPusher:
     """Sends all numbers every OTEL_METRIC_EXPORT_INTERVAL milliseconds, and once more at the end."""
 
     def __init__(self, identity: Identity, stats: Stats, exporters: Sequence[MetricExporter]) -> None:

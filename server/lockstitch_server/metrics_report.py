@@ -13,12 +13,12 @@ import structlog
 
 from lockstitch_server.config import Settings
 from lockstitch_server.startup import StartupError
-from lockstitch_server.telemetry.hub import Hub
 from lockstitch_server.telemetry.identity import Identity
 from lockstitch_server.telemetry.stats import Source, sample_of
+from lockstitch_server.telemetry.telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from lockstitch_server.telemetry.page import Page
+    from lockstitch_server.telemetry.prometheus_server import PrometheusServer
 
 SAMPLES_SECONDS = 1.0
 """How old the numbers of a worker on the page may be."""
@@ -31,16 +31,16 @@ Say = Callable[[str], None]
 
 
 @asynccontextmanager
-async def reporting(hub: Hub, settings: Settings, say: Say) -> AsyncIterator[None]:
+async def metrics_report(telemetry: Telemetry, settings: Settings, say: Say) -> AsyncIterator[None]:
     """Report the metrics of this process; at the end, send what is left of all telemetry.
 
     say: tells the supervisor a line, where there is one. Raises StartupError.
     """
     page, telling = None, None
-    if settings.metrics_listen and hub.identity.worker:
-        telling = asyncio.create_task(_tell(hub, say))
+    if settings.metrics_listen and telemetry.identity.worker:
+        telling = asyncio.create_task(_tell(telemetry, say))
     elif settings.metrics_listen:
-        page = open_page(settings.metrics_listen, lambda: [_source(hub)])
+        page = open_page(settings.metrics_listen, lambda: [_source(telemetry)])
     try:
         yield
     finally:
@@ -48,15 +48,15 @@ async def reporting(hub: Hub, settings: Settings, say: Say) -> AsyncIterator[Non
             telling.cancel()
         if page is not None:
             await asyncio.to_thread(page.close)
-        await asyncio.to_thread(hub.close)
+        await asyncio.to_thread(telemetry.close)
 
 
-def open_page(listen: str, sources: Callable[[], Iterable[Source]]) -> "Page":
+def open_page(listen: str, sources: Callable[[], Iterable[Source]]) -> "PrometheusServer":
     """Serve the page. Raises StartupError."""
     try:
-        from lockstitch_server.telemetry.page import Page
+        from lockstitch_server.telemetry.prometheus_server import PrometheusServer
 
-        page = Page(listen, sources)
+        page = PrometheusServer(listen, sources)
     except ImportError as error:
         raise StartupError("metrics_listen needs prometheus-client: pip install 'lockstitch[otel]'") from error
     except OSError as error:
@@ -71,12 +71,12 @@ def from_line(line: str) -> Source:
     return Source(Identity(*identity), [sample_of(sample) for sample in samples])
 
 
-async def _tell(hub: Hub, say: Say) -> None:
+async def _tell(telemetry: Telemetry, say: Say) -> None:
     while True:
-        say(SAMPLES + json.dumps(_source(hub), separators=(",", ":")))
+        say(SAMPLES + json.dumps(_source(telemetry), separators=(",", ":")))
         await asyncio.sleep(SAMPLES_SECONDS)
 
 
-def _source(hub: Hub) -> Source:
-    assert hub.stats is not None
-    return Source(hub.identity, hub.stats.snapshot())
+def _source(telemetry: Telemetry) -> Source:
+    assert telemetry.stats is not None
+    return Source(telemetry.identity, telemetry.stats.snapshot())

@@ -7,22 +7,22 @@ from lockstitch_server.config import Settings
 from lockstitch_server.telemetry.environment import exporters
 from lockstitch_server.telemetry.identity import Identity
 from lockstitch_server.telemetry.process import watch_process
-from lockstitch_server.telemetry.setup import create_pusher, create_tracing
+from lockstitch_server.telemetry.setup import create_metric_pusher, create_tracing
 from lockstitch_server.telemetry.stats import Stats
 
 if TYPE_CHECKING:
-    from lockstitch_server.telemetry.push import Pusher
+    from lockstitch_server.telemetry.metric_pusher import MetricPusher
     from lockstitch_server.telemetry.tracing import Tracing
 
 
 @dataclass(frozen=True, slots=True)
-class Hub:
+class Telemetry:
     """The telemetry of a process."""
 
     identity: Identity
     tracing: "Tracing | None" = None
     stats: Stats | None = None
-    pusher: "Pusher | None" = None
+    pusher: "MetricPusher | None" = None
 
     def close(self) -> None:
         """Send what is left; not for ever. Blocks."""
@@ -32,20 +32,20 @@ class Hub:
             self.tracing.close()
 
 
-SILENT = Hub(Identity())
+NO_TELEMETRY = Telemetry(Identity())
 """Tells nothing."""
 
 
-def create_hub(settings: Settings, identity: Identity) -> Hub:
+def create_telemetry(settings: Settings, identity: Identity) -> Telemetry:
     """What the settings and the OTEL_* variables ask for. What cannot be had is logged, and left out."""
     tracing = create_tracing(identity, settings.baggage_keys)
     pushed = bool(exporters("metrics"))
     if not pushed and not settings.metrics_listen:
-        return Hub(identity, tracing)
+        return Telemetry(identity, tracing)
     stats = Stats()
     watch_process(stats)
     if tracing is not None:
         from lockstitch_server.telemetry.span_export import watch_spans
 
         watch_spans(stats, tracing.exports)
-    return Hub(identity, tracing, stats, create_pusher(identity, stats) if pushed else None)
+    return Telemetry(identity, tracing, stats, create_metric_pusher(identity, stats) if pushed else None)
