@@ -56,7 +56,7 @@ from lockstitch_server.rpc.interceptors.tenant_limits import TenantLimits, limit
 from lockstitch_server.rpc.receiving import Preparation, Receiver, compression_options
 from lockstitch_server.rpc.reflection import reflection_handlers
 from lockstitch_server.rpc.save_requests import RawRequest
-from lockstitch_server.rpc.save_stream import Window
+from lockstitch_server.rpc.save_stream import FlowLimits
 from lockstitch_server.rpc.sessions import SessionHandlers
 from lockstitch_server.startup import observed, open_store
 from lockstitch_server.storage import Store
@@ -132,9 +132,9 @@ def create_engine(store: Store, settings: Settings, telemetry: Telemetry = NO_TE
     )
     loader = Loader(store, loads, queue_stats(telemetry, "loads"))
     watch_queues(telemetry, saves=lambda: saves.queued, loads=lambda: (loader.queued[0], 0))
-    window = Window(queue.stream_operations, queue.stream_bytes)
+    flow_limits = FlowLimits(queue.stream_operations, queue.stream_bytes)
     damage, memory = DamageLog(), AnswerMemory(queue.max_answer_bytes, queue.connection_answer_bytes)
-    handlers = Handlers(saves, loader, Lister(store, limits.max_page_bytes, damage), limits, window, memory)
+    handlers = Handlers(saves, loader, Lister(store, limits.max_page_bytes, damage), limits, flow_limits, memory)
     watcher = Watcher(store, settings.sessions.watch_seconds)
     sessions, pruner = Sessions(store, limits.max_labels), Pruner(store, _retention(settings))
     session_handlers = SessionHandlers(sessions, pruner, Copier(store), watcher, settings.sessions, limits)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from lockstitch_server.rpc.save_stream import SaveStream, Ticket, Window
+from lockstitch_server.rpc.save_stream import FlowLimits, PendingResponse, SaveStream
 from lockstitch_server.rpc.stream_batches import TAKES_BATCHES, Chunk
 
 
@@ -11,13 +11,13 @@ class Queue:
     """Takes requests in, and says when it has room."""
 
     def __init__(self) -> None:
-        self.tickets: list[Ticket] = []
+        self.pending: list[PendingResponse] = []
         self.has_room = asyncio.Event()
         self.has_room.set()
 
-    def begin(self, chunk: Chunk, ticket: Ticket) -> None:
+    def begin(self, chunk: Chunk, pending: PendingResponse) -> None:
         assert self.has_room.is_set(), "it would be refused"
-        self.tickets.append(ticket)
+        self.pending.append(pending)
 
     async def room(self, size: int, count: int) -> None:
         await self.has_room.wait()
@@ -25,19 +25,19 @@ class Queue:
 
 async def test_room_that_others_have_taken_meanwhile_is_waited_for() -> None:
     queue = Queue()
-    stream = SaveStream(queue.begin, queue.room, Window(1, 1000))
+    stream = SaveStream(queue.begin, queue.room, FlowLimits(1, 1000))
     answers = stream.run(_two_requests(), asyncio.get_running_loop().create_future())
     first = asyncio.ensure_future(anext(answers))
     await _settle()
-    assert len(queue.tickets) == 1
+    assert len(queue.pending) == 1
     queue.has_room.clear()  # while the second request waits for the first one's answer
-    queue.tickets[0].answer(b"first")
+    queue.pending[0].answer(b"first")
     assert await first == TAKES_BATCHES + b"first"
     await _settle()
-    assert len(queue.tickets) == 1
+    assert len(queue.pending) == 1
     queue.has_room.set()
     await _settle()
-    queue.tickets[1].answer(b"second")
+    queue.pending[1].answer(b"second")
     assert [answer async for answer in answers] == [b"second"]
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lockstitch.v1.checkpoint_pb2 import Checkpoint
 from lockstitch.v1.checkpoint_service_pb2 import SaveRequest, SaveStreamRequest, SaveStreamResponse
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.rpc import save_answers
+from lockstitch_server.rpc import responses
 from lockstitch_server.rpc.stream_batches import TAKES_BATCHES, Chunk, chunks, join, request_id
 from tests.support import wire_bytes
 from tests.support.shares import Shares
@@ -53,7 +53,7 @@ def test_the_chunks_hold_what_protobuf_sees() -> None:
         for piece in pieces:
             numbers = [item.request_id for item in expected(piece.data)]
             assert [request_id(item) for item in piece.items()] == numbers
-            assert numbers_of(save_answers.failed(piece, Failure(Reason.OVERLOADED, "no"))) == numbers
+            assert numbers_of(responses.failed(piece, Failure(Reason.OVERLOADED, "no"))) == numbers
 
     compare()
     shares.assert_at_least(0.5, "decoded")

@@ -29,12 +29,12 @@ from lockstitch_server.engine.batcher import Batcher
 from lockstitch_server.engine.lister import CheckpointPage, Lister, Walk, not_found
 from lockstitch_server.engine.loader import Absent, Loader, LoadQuery, TooBig
 from lockstitch_server.records.v1.record_pb2 import PageToken
-from lockstitch_server.rpc import save_answers, times
+from lockstitch_server.rpc import responses, times
 from lockstitch_server.rpc.context import CallContext
 from lockstitch_server.rpc.errors import status_of
 from lockstitch_server.rpc.paging import fingerprint, page_size, read_token, write_token
 from lockstitch_server.rpc.save_requests import Kind, RawRequest
-from lockstitch_server.rpc.save_stream import SaveStream, Ticket, Window
+from lockstitch_server.rpc.save_stream import FlowLimits, PendingResponse, SaveStream
 from lockstitch_server.rpc.stream_batches import Chunk, StreamMessage
 
 MAX_NS = 2**63 - 1
@@ -54,12 +54,12 @@ class Handlers:
         loader: Loader,
         lister: Lister,
         limits: Limits,
-        window: Window,
+        flow_limits: FlowLimits,
         memory: AnswerMemory,
     ) -> None:
         self._memory = memory
         self._saves = saves
-        self._window = window
+        self._flow_limits = flow_limits
         self._loader = loader
         self._lister = lister
         self._limits = limits
@@ -77,11 +77,11 @@ class Handlers:
         """The answers to a stream of saves, until it ends or the server is `closing`."""
         begin = partial(self._begin_save, context)
         room = partial(self._saves.room, group=context.tenant)
-        stream = SaveStream(begin, room, self._window, context.save_observer, context.pace_saves)
+        stream = SaveStream(begin, room, self._flow_limits, context.save_observer, context.pace_saves)
         return stream.run(requests, closing)
 
-    def _begin_save(self, context: CallContext, chunk: Chunk, ticket: Ticket) -> None:
-        save = _StreamedSave(chunk, ticket)
+    def _begin_save(self, context: CallContext, chunk: Chunk, pending: PendingResponse) -> None:
+        save = _StreamedSave(chunk, pending)
         kind = Kind.BATCH if chunk.is_batch else Kind.ITEM
         try:
             if context.save_observer is not None:
@@ -266,20 +266,20 @@ class Handlers:
 class _StreamedSave:
     """Answers requests that came on a stream."""
 
-    __slots__ = ("_chunk", "_ticket")
+    __slots__ = ("_chunk", "_pending")
 
-    def __init__(self, chunk: Chunk, ticket: Ticket) -> None:
+    def __init__(self, chunk: Chunk, pending: PendingResponse) -> None:
         self._chunk = chunk
-        self._ticket = ticket
+        self._pending = pending
 
     def done(self) -> bool:
-        return self._ticket.done()
+        return self._pending.done()
 
     def set_result(self, answer: bytes) -> None:
-        self._ticket.answer(answer)
+        self._pending.answer(answer)
 
     def set_exception(self, failure: Failure) -> None:
-        self._ticket.answer(save_answers.failed(self._chunk, failure))
+        self._pending.answer(responses.failed(self._chunk, failure))
 
 
 class _Viewed(Protocol):

@@ -1,4 +1,4 @@
-"""One SaveStream call: saves go in as they come, answers go out as they are done."""
+"""One SaveStream call: saves begin in the order of their arrival; responses go out as they complete."""
 
 import asyncio
 from collections import deque
@@ -10,12 +10,15 @@ from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.rpc.stream_batches import TAKES_BATCHES, Chunk, StreamMessage, chunks, join
 
 MOST_TOGETHER = 128
-"""How many saves are worked on, and how many answers go out, as one."""
+"""Maximum saves that are carried out together, and maximum responses in one message."""
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """How much of one stream may wait for the database, or for its client to read. One request may always."""
+class FlowLimits:
+    """Maximum saves in flight of one stream, and their bytes: begun, or with a response that is not sent yet.
+
+    One request is always accepted.
+    """
 
     requests: int
     bytes: int
@@ -33,8 +36,8 @@ class SaveObserver(Protocol):
         ...
 
 
-class Ticket:
-    """Saves that wait for their answer."""
+class PendingResponse:
+    """Saves that are in flight."""
 
     __slots__ = ("_answered", "_chunk", "_stream")
 
@@ -44,35 +47,35 @@ class Ticket:
         self._answered = False
 
     def done(self) -> bool:
-        """Whether it has its answer, or the call has ended."""
+        """Whether the response is there, or the call has ended."""
         return self._answered or self._stream.ended
 
     def answer(self, data: bytes) -> None:
-        """Give the answer. Must come once."""
+        """Send the response. Call it once."""
         self._answered = True
         self._stream.answered(self._chunk, data)
 
 
 class SaveStream:
-    """Begins requests in their order; holds the sender back while too many of them wait.
+    """Begins requests in their order; stops reading while too many are in flight.
 
-    begin: takes saves in and sees to it that their ticket is answered.
-    room: waits until so many saves of some size together may begin.
-    pace: waits until so many saves may begin, by the limits of their tenant.
+    begin: starts saves, whose PendingResponse is answered later.
+    room: waits until saves of a size in bytes and a count may begin.
+    pace: waits until a count of saves may begin, by the limits of their tenant.
     """
 
     def __init__(
         self,
-        begin: Callable[[Chunk, Ticket], None],
+        begin: Callable[[Chunk, PendingResponse], None],
         room: Callable[[int, int], Awaitable[None]],
-        window: Window,
+        flow_limits: FlowLimits,
         observer: SaveObserver | None = None,
         pace: Callable[[int], Awaitable[None]] | None = None,
     ) -> None:
         self.ended = False
         self._begin = begin
         self._room = room
-        self._window = window
+        self._flow_limits = flow_limits
         self._observer = observer
         self._pace = pace
         self._waiting = 0
@@ -144,14 +147,14 @@ class SaveStream:
         return join(together)
 
     async def _take(self, requests: AsyncIterator[StreamMessage]) -> None:
-        most = min(MOST_TOGETHER, self._window.requests)
+        most = min(MOST_TOGETHER, self._flow_limits.requests)
         async for data in requests:
             for chunk in chunks(data, most):
                 self._takes_many |= chunk.is_batch
                 if self._pace is not None:
                     await self._pace(chunk.saves)
                 await self._enter(chunk)
-                self._begin(chunk, Ticket(self, chunk))
+                self._begin(chunk, PendingResponse(self, chunk))
 
     async def _enter(self, chunk: Chunk) -> None:
         """Wait for room."""
@@ -167,7 +170,7 @@ class SaveStream:
     def _is_full(self, size: int, count: int) -> bool:
         # Answers that are not sent count: a client that reads none must not have them pile up here.
         inside = self._waiting + self._unsent
-        over = inside + count > self._window.requests or self._waiting_bytes + size > self._window.bytes
+        over = inside + count > self._flow_limits.requests or self._waiting_bytes + size > self._flow_limits.bytes
         return over and inside > 0
 
     def _wake(self, _: object) -> None:

@@ -13,7 +13,7 @@ from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.intake import save_operation, save_writes_operation
 from lockstitch_server.core.operations import Operation, Result, Saved
 from lockstitch_server.engine.committer import Committer
-from lockstitch_server.rpc import save_answers
+from lockstitch_server.rpc import responses
 from lockstitch_server.rpc.requests import Requests
 from lockstitch_server.rpc.save_observer import BatchObserver, ObserveBatch, unobserved
 from lockstitch_server.rpc.save_requests import Item, Kind, ParsedRequest, RawRequest, Undecodable
@@ -114,12 +114,12 @@ def _response(
 ) -> bytes | Failure:
     numbered = [(number, result) for (number, _), result in zip(parsed, results, strict=True)]
     if request.kind == Kind.BATCH:
-        return save_answers.batch(numbered)
+        return responses.batch(numbered)
     number, result = numbered[0]
     if request.kind == Kind.ITEM:
-        return save_answers.item(number, result)
+        return responses.item(number, result)
     if isinstance(result, Failure):
         return result
     if isinstance(result, Saved):
-        return save_answers.saved(result)
+        return responses.saved(result)
     return pb.SaveWritesResponse(revision=result.revision, stored=result.stored).SerializeToString()

@@ -12,7 +12,7 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch_server.audit import AuditLog, AuditUnavailable, Record
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.rpc import save_answers
+from lockstitch_server.rpc import responses
 from lockstitch_server.rpc.context import CallContext
 from lockstitch_server.rpc.errors import code_of
 from lockstitch_server.rpc.handlers import Incoming, StreamHandler, UnaryHandler
@@ -154,7 +154,7 @@ class StreamRecords:
         later: asyncio.Future[bytes] = written.get_loop().create_future()
 
         def on_written(done: "asyncio.Future[bool]") -> None:
-            later.set_result(answer if done.result() else save_answers.failed(chunk, _not_written()))
+            later.set_result(answer if done.result() else responses.failed(chunk, _not_written()))
 
         written.add_done_callback(on_written)
         return later
