@@ -74,6 +74,14 @@ class TestSessions:
                     assert one in out
             client.delete_sessions([name], tombstone=0)
 
+    def test_a_narrow_terminal(self, target: str, tmp_path: Path) -> None:
+        """The less important columns are left out; what is piped has them all."""
+        narrow = Command("sessions").process(tmp_path, LOCKSTITCH_TARGET=target, COLUMNS="80").out.splitlines()
+        assert narrow[0].split() == ["SESSION", "STATUS", "STEP", "UPDATED", "DETAIL"]
+        assert max(map(len, narrow)) <= 80
+        wide = run(target, "sessions").out.splitlines()
+        assert {"CHECKPOINTS", "SIZE", "NEXT"} < set(wide[0].split())
+
     def test_none(self, target: str) -> None:
         done = run(target, "sessions", "--prefix", "none")
         assert (done.out, done.err) == ("", "No sessions.\n")

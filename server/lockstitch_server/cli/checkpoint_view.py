@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from rich.console import RenderableType
-from rich.padding import Padding
 from rich.text import Text
 
 from lockstitch import Loaded
@@ -21,7 +20,7 @@ from lockstitch.v1.checkpoint_pb2 import (
     WeaveError,
 )
 from lockstitch_server.cli import blob_view, pretty, progress_view, words
-from lockstitch_server.cli.console import heading, rows
+from lockstitch_server.cli.console import Rows, heading
 from lockstitch_server.cli.exact_json import JsonText
 from lockstitch_server.cli.lists_view import names
 from lockstitch_server.cli.output import printable
@@ -79,7 +78,7 @@ def lines(shown: Shown, full: bool, trace_url: str = "") -> Iterator[RenderableT
     """
     loaded, found = shown.loaded, shown.loaded.checkpoint
     yield heading(f"{printable(found.session_id)}  step {found.step}", _namespace(found))
-    yield _grid([*_header(shown, full), *_trace(loaded.trace_id, trace_url)])
+    yield Rows([*_header(shown, full), *_trace(loaded.trace_id, trace_url)])
     interrupts, problems = shown.progress.interrupts, shown.progress.problems
     yield from _part("waiting for", "", progress_view.interrupt_lines(interrupts, full))
     if not found.state.errors.items:  # else they are among them
@@ -260,11 +259,4 @@ def _part(title: str, note: str, lines: Iterable[Line]) -> Iterator[RenderableTy
         yield Text()
         yield heading(title, note)
         if lines:
-            yield _grid(lines)
-
-
-def _grid(lines: Iterable[Line]) -> Padding:
-    grid = rows()
-    for name, value in lines:
-        grid.add_row(name, value)
-    return Padding(grid, (0, 0, 0, 2), expand=False)
+            yield Rows(lines)

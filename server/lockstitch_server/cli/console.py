@@ -2,17 +2,19 @@
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from rich.cells import cell_len
-from rich.console import Console, JustifyMethod, RenderableType
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 Item = TypeVar("Item")
 
+INDENT = 2
+"""Before rows of names and values."""
 GAP = 2
 """Between columns."""
 NARROW = 16
@@ -35,7 +37,7 @@ def emit(*things: RenderableType) -> None:
         out.print(*things, sep="\n")
         return
     with out.capture() as captured:
-        out.print(*things, sep="\n")
+        out.print(*things, sep="\n", soft_wrap=out.width == UNWRAPPED)
     sys.stdout.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 
@@ -89,12 +91,30 @@ def _least_width(column: Column[Item], cells: Sequence[str]) -> int:
     return width if column.whole else min(width, max(NARROW, cell_len(column.title)))
 
 
-def rows() -> Table:
-    """Names and values, one below the other."""
-    result = Table.grid(padding=(0, 2, 0, 0))
-    result.add_column(no_wrap=True)
-    result.add_column(overflow="fold")
-    return result
+class Rows:
+    """Names and values, one below the other, indented. A value may have many lines, and long ones.
+
+    A table would make every line as wide as the longest.
+    """
+
+    def __init__(self, lines: Iterable[tuple[str | Text, str | Text]]) -> None:
+        self._lines = [(_as_text(name), _as_text(value)) for name, value in lines]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = max((name.cell_len for name, _ in self._lines), default=0)
+        before = INDENT + width + GAP
+        room = max(options.max_width - before, NARROW)
+        for name, value in self._lines:
+            start = Text.assemble(" " * INDENT, name, " " * (width - name.cell_len + GAP))
+            for line in value.split("\n", allow_blank=True):
+                is_short = options.no_wrap or line.cell_len <= room
+                for piece in [line] if is_short else line.wrap(console, room, overflow="fold"):
+                    yield Text.assemble(start, piece)
+                    start = Text(" " * before)
+
+
+def _as_text(value: str | Text) -> Text:
+    return Text(value) if isinstance(value, str) else value
 
 
 def heading(text: str, note: str = "") -> Text:

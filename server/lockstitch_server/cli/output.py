@@ -29,8 +29,17 @@ def one_line(text: str) -> str:
 
 def printable(text: str) -> str:
     r"""The text with control characters written as \x1b: those of stored text must not reach a terminal."""
-    return "".join(char if char.isprintable() or char == " " else _escaped(char) for char in text)
+    return text if text.isprintable() else text.translate(_ESCAPES)
 
 
-def _escaped(char: str) -> str:
-    return char.encode("unicode_escape").decode() if ord(char) < 0x110000 else char
+class _Escapes(dict[int, str]):
+    """What is written for each character, by its code point."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        found = char if char.isprintable() else char.encode("unicode_escape").decode()
+        self[code] = found
+        return found
+
+
+_ESCAPES = _Escapes()
