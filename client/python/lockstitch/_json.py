@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -32,9 +32,7 @@ class _Losses:
     def pairs(self, pairs: list[tuple[str, Any]]) -> Any:
         found = dict(pairs)
         if len(found) < len(pairs):
-            seen = set[str]()
-            twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-            found[twice] = self.loss("stands twice in its object")
+            found[_first_repeated(key for key, _ in pairs)] = self.loss("stands twice in its object")
         return found
 
     def number(self, text: str) -> Any:
@@ -49,6 +47,16 @@ class _Losses:
 
     def constant(self, text: str) -> Any:
         return self.loss(f"{text} is not JSON")
+
+
+def _first_repeated(keys: Iterable[str]) -> str:
+    """The first key that has stood before."""
+    seen = set[str]()
+    for key in keys:
+        if key in seen:
+            return key
+        seen.add(key)
+    raise ValueError("no key is repeated")
 
 
 def text(value: object, path: Sequence[str | int] = ()) -> str:
