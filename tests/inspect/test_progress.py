@@ -18,6 +18,7 @@ import lockstitch
 from lockstitch import ListedCheckpoint, View
 from lockstitch.adapters.langgraph import LockstitchSaver
 from lockstitch.inspect import STATUS_CHANNELS, Progress, Status, StatusKind, chat, progress, ran_needs_parent, status
+from lockstitch.plain import PLAIN_STATE
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, PendingWrite, TypedBlob
 from lockstitch.v1.checkpoint_service_pb2 import SessionSummary
 from tests.support.server import LockstitchServer
@@ -198,6 +199,11 @@ def test_weavegraph() -> None:
     assert (found.ran_nodes, found.next_nodes, found.is_finished) == (["planner", "Start"], ["writer", "End"], False)
     assert status(None, found, 0) == Status(StatusKind.IDLE)
     assert progress(session(frontier=[{"endpoint": "ENDPOINT_END"}])).is_finished
+
+
+def test_a_plain_state_does_not_say_what_is_next() -> None:
+    assert not progress(Checkpoint(header=PLAIN_STATE)).is_finished
+    assert progress(Checkpoint()).is_finished
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 
 from lockstitch.inspect._instance import Instance
 from lockstitch.inspect._values import Plain, decode, items
+from lockstitch.plain import PLAIN_STATE
 from lockstitch.v1.checkpoint_pb2 import ENDPOINT_END, ENDPOINT_START, Checkpoint, NodeKind, PendingWrite
 
 START, END = "Start", "End"
@@ -68,7 +69,8 @@ class Progress:
     ran_nodes: what ran in the step that led to it. next_nodes: what would run next.
     done_nodes: those of `next_nodes` that have written their results already, and need not run again.
     interrupts: questions without an answer. problems: errors of tasks since, or the last one of the `errors` channel.
-    is_finished: whether nothing would run, or only the end of the graph.
+    is_graph: whether the checkpoint says what runs next. A plain state does not.
+    is_finished: whether nothing of a graph would run, or only its end.
     """
 
     ran_nodes: Sequence[str]
@@ -76,10 +78,11 @@ class Progress:
     done_nodes: Sequence[str]
     interrupts: Sequence[Interrupt]
     problems: Sequence[Problem]
+    is_graph: bool = True
 
     @property
     def is_finished(self) -> bool:
-        return not self.interrupts and all(node == END for node in self.next_nodes)
+        return self.is_graph and not self.interrupts and all(node == END for node in self.next_nodes)
 
 
 def progress(
@@ -112,7 +115,8 @@ def progress(
     else:
         ran, following = _ran_since(parent, graph), _next(checkpoint, graph, channels)
     finished = dict.fromkeys(node_of(write) for write in writes if write.index >= 0)
-    return Progress(ran, following, [node for node in finished if node in following], interrupts, problems)
+    done_nodes = [node for node in finished if node in following]
+    return Progress(ran, following, done_nodes, interrupts, problems, checkpoint.header.type != PLAIN_STATE.type)
 
 
 def ran_needs_parent(checkpoint: Checkpoint) -> bool:

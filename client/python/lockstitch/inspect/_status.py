@@ -22,7 +22,7 @@ class StatusKind(StrEnum):
     FINISHED = "finished"
     """Nothing would run next."""
     IDLE = "idle"
-    """There is something to run, and nobody runs it."""
+    """There is something to run, and nobody runs it; or the session holds a plain state, which does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from lockstitch import _json
 from lockstitch.plain._codec import Codec, Path
 from lockstitch.v1.checkpoint_pb2 import CustomChannel, TypedBlob, VersionedState
 
-FORMAT = TypedBlob(type="lockstitch.plain", data=b"1")
+PLAIN_STATE = TypedBlob(type="lockstitch.plain", data=b"1")
 """The header of a checkpoint that holds a plain state."""
 SPLIT_KEYS = 100
 NAME_BYTES = 512

@@ -106,7 +106,7 @@ class Core(Generic[S]):
             step=step,
             parent_id=_id(self.step) if self.step else "",
             state=state,
-            header=_layout.FORMAT,
+            header=_layout.PLAIN_STATE,
             metadata=metadata,
         )
         saved: Saved = await (self.save_with or self.api.save)(checkpoint, expected_latest=self.latest, ttl=ttl)
@@ -114,7 +114,7 @@ class Core(Generic[S]):
         return saved
 
     def _read(self, checkpoint: Checkpoint) -> S:
-        if checkpoint.header.type != _layout.FORMAT.type:
+        if checkpoint.header.type != _layout.PLAIN_STATE.type:
             raise ValueError(
                 f"checkpoint {checkpoint.checkpoint_id!r} of session {self.thread_id!r} holds no plain state; load it "
                 "with the client's load_latest or load"
