@@ -75,13 +75,13 @@ class _Group(BaseModel):
 
 
 class Limits(_Group):
-    """How much one request may hold or ask for."""
+    """Limits of one request."""
 
     max_message_bytes: Bytes = _size(
         64 * MIB,
         at_least=KIB,
         at_most=LARGEST_MESSAGE,
-        description="Largest gRPC message, both ways, and the largest state that a delta may grow to.",
+        description="Maximum size of a gRPC message, in both directions, and of the state that results from a delta.",
     )
     max_page_bytes: Bytes = _size(
         16 * MIB,
@@ -89,191 +89,216 @@ class Limits(_Group):
         at_most=LARGEST_MESSAGE,
         description="A page of a list ends when it has reached this size.",
     )
-    max_page_size: int = Field(default=1000, ge=1, le=100_000, description="Most items in a page of a list.")
+    max_page_size: int = Field(default=1000, ge=1, le=100_000, description="Maximum items in a page of a list.")
     default_page_size: int = Field(
-        default=50, ge=1, le=100_000, description="Items in a page where a request does not say how many."
+        default=50, ge=1, le=100_000, description="Items in a page if the request does not say."
     )
     max_calls: int = Field(
         default=10_000,
         ge=1,
         le=10_000_000,
-        description="Most calls that a worker answers at once, health checks aside; further ones are UNAVAILABLE.",
+        description="Maximum calls in flight in a worker, except health checks. Further calls are UNAVAILABLE.",
     )
     max_connection_calls: int = Field(
         default=4000,
         ge=1,
         le=10_000_000,
-        description="Most calls of one connection at once. Further ones wait in the client; a few may be UNAVAILABLE "
-        "(REFUSED_STREAM), which clients repeat.",
+        description="Maximum calls in flight on one connection. Further calls wait in the client; a few may be "
+        "UNAVAILABLE (REFUSED_STREAM), which clients retry.",
     )
     max_query_bytes: Bytes = _size(
         8 * MIB,
         at_least=KIB,
         at_most=LARGEST_MESSAGE,
-        description="Largest request of all methods but those that save.",
+        description="Maximum size of a request of a method that saves nothing.",
     )
     max_fields: int = Field(
         default=500_000,
         ge=1000,
         le=100_000_000,
-        description="Most fields of a request above 256 KiB, those of messages within it included. "
-        "A save of a SaveStream with more fails alone.",
+        description="Maximum fields in a request above 256 KiB, including those of nested messages. A save of a "
+        "SaveStream with more fails alone.",
     )
-    max_metadata_entries: int = Field(default=64, ge=0, le=10_000, description="Most metadata entries of a checkpoint.")
+    max_metadata_entries: int = Field(
+        default=64, ge=0, le=10_000, description="Maximum metadata entries of a checkpoint."
+    )
     max_metadata_bytes: Bytes = _size(
         64 * KIB,
         at_least=KIB,
         at_most=LARGEST_MESSAGE,
-        description="Most bytes of a checkpoint's metadata entries, or of those of a filter, together.",
+        description="Maximum bytes of all metadata entries of a checkpoint, or of a filter.",
     )
     max_list_items: int = Field(
         default=10_000,
         ge=1,
         le=10_000_000,
-        description="Most items in a list of nodes, channels, versions or tags.",
+        description="Maximum items in a list of nodes, channels, versions or tags.",
     )
-    max_writes: int = Field(default=10_000, ge=1, le=1_000_000, description="Most pending writes in a request.")
+    max_writes: int = Field(default=10_000, ge=1, le=1_000_000, description="Maximum pending writes in a request.")
     max_sessions_per_stream: int = Field(
-        default=10_000, ge=1, le=1_000_000, description="Most sessions that one LoadLatestStream call may ask for."
+        default=10_000, ge=1, le=1_000_000, description="Maximum sessions in one LoadLatestStream call."
     )
     max_parts: int = Field(
-        default=10_000, ge=1, le=1_000_000, description="Most extra entries and custom channels in a state, together."
+        default=10_000,
+        ge=1,
+        le=1_000_000,
+        description="Maximum extra entries and custom channels in a state, together.",
     )
-    max_session_id_bytes: int = Field(default=255, ge=1, le=1024, description="Longest session id, in bytes of UTF-8.")
+    max_session_id_bytes: int = Field(
+        default=255, ge=1, le=1024, description="Maximum length of a session id, in bytes of UTF-8."
+    )
     max_checkpoint_id_bytes: int = Field(
         default=128,
         ge=20,
         le=512,
-        description="Longest checkpoint id, in bytes of UTF-8. Not below 20, which the ids made from steps have.",
+        description="Maximum length of a checkpoint id, in bytes of UTF-8. At least 20: ids made from steps have 20 "
+        "digits.",
     )
-    max_namespace_bytes: int = Field(default=512, ge=0, le=1024, description="Longest namespace, in bytes of UTF-8.")
+    max_namespace_bytes: int = Field(
+        default=512, ge=0, le=1024, description="Maximum length of a namespace, in bytes of UTF-8."
+    )
     max_session_ids: int = Field(
-        default=1000, ge=1, le=100_000, description="Most sessions that one request may delete or prune by name."
+        default=1000, ge=1, le=100_000, description="Maximum sessions that one request may delete or prune by name."
     )
-    max_labels: int = Field(default=64, ge=0, le=10_000, description="Most labels of a session.")
+    max_labels: int = Field(default=64, ge=0, le=10_000, description="Maximum labels of a session.")
     max_lease_seconds: int = Field(
-        default=86_400, ge=1, le=31_536_000, description="How long a lease may last without being renewed, in seconds."
+        default=86_400, ge=1, le=31_536_000, description="Maximum duration of a lease without renewal, in seconds."
     )
     max_key_bytes: int = Field(
         default=512,
         ge=1,
         le=2048,
-        description="Longest name of a node, a channel or an extra entry, in bytes of UTF-8.",
+        description="Maximum length of the name of a node, a channel or an extra entry, in bytes of UTF-8.",
     )
 
     @property
     def query(self) -> tuple[int, str]:
-        """Bytes that a request of a method that saves nothing may have, and the setting that says so."""
+        """Maximum bytes of a request of a method that saves nothing, and the name of the setting."""
         return min((self.max_message_bytes, "max_message_bytes"), (self.max_query_bytes, "max_query_bytes"))
 
 
 class SessionSettings(_Group):
-    """Sessions as a whole, where a request does not say it itself."""
+    """Defaults for whole sessions, if the request does not say."""
 
     lease_seconds: float = Field(
-        default=30.0, ge=1, le=86_400, allow_inf_nan=False, description="How long a lease lasts unless renewed."
+        default=30.0,
+        ge=1,
+        le=86_400,
+        allow_inf_nan=False,
+        description="Duration of a lease if the request does not say.",
     )
     tombstone_seconds: float = Field(
         default=3600.0,
         ge=0,
         le=31_622_400,
         allow_inf_nan=False,
-        description="How long a session that was deleted cannot be begun anew.",
+        description="Time for which a deleted session cannot be created again.",
     )
     heartbeat_seconds: float = Field(
         default=10.0,
         ge=1,
         le=3600,
         allow_inf_nan=False,
-        description="How often an idle WatchSession shows it is alive.",
+        description="Interval of heartbeats of an idle WatchSession.",
     )
     watch_seconds: float = Field(
         default=0.1,
         ge=0.01,
         le=60,
         allow_inf_nan=False,
-        description="How often the sessions that are watched are looked at, all of them in one query.",
+        description="Interval between two queries for the events of all watched sessions.",
     )
 
 
 class RetentionSettings(_Group):
-    """Which checkpoints stay in sessions that have no policy of their own. The latest of a namespace always does."""
+    """Checkpoints to keep in sessions without a policy of their own. The latest of each namespace always stays."""
 
     keep_last: int = Field(
-        default=0, ge=0, le=2**32 - 1, description="The greatest so many ids of every namespace stay. 0: all."
+        default=0, ge=0, le=2**32 - 1, description="Keep the newest N checkpoints of each namespace. 0 keeps all."
     )
     max_age_seconds: float = Field(
         default=0.0,
         ge=0,
         le=3_162_240_000,
         allow_inf_nan=False,
-        description="What was saved longer ago than this goes. 0: nothing does.",
+        description="Delete checkpoints that were saved longer ago than this. 0 keeps all.",
     )
     sweep_seconds: float = Field(
         default=60.0,
         ge=0,
         le=MOST_SECONDS,
         allow_inf_nan=False,
-        description="Pause between two sweeps, which delete what need not stay, and what is left of sessions that have "
-        "expired or were deleted. One server at a time sweeps. 0: this one never does.",
+        description="Pause between two sweeps. A sweep applies retention and deletes the rest of expired and deleted "
+        "sessions. Of all servers on a database, one sweeps at a time. 0: this server never sweeps.",
     )
     sweep_sessions: int = Field(
-        default=100, ge=1, le=100_000, description="Sessions that a sweep looks at in one go, before it pauses."
+        default=100, ge=1, le=100_000, description="Sessions that a sweep visits before it pauses."
     )
     sweep_pause_seconds: float = Field(
         default=0.05,
         ge=0,
         le=3600,
         allow_inf_nan=False,
-        description="Pause after each of a sweep's transactions. While saves wait, it is longer, up to 10 s.",
+        description="Pause after each transaction of a sweep. It is longer while saves wait, up to 10 s.",
     )
 
 
 class Queue(_Group):
-    """How much may wait for the database, and how much goes there at once."""
+    """Limits of the queues to the database, and of their batches."""
 
     max_operations: int = Field(
-        default=10_000, ge=1, le=1_000_000, description="Most saves that may wait; further ones are UNAVAILABLE."
+        default=10_000,
+        ge=1,
+        le=1_000_000,
+        description="Maximum saves that wait for the database. Further saves are UNAVAILABLE.",
     )
     max_bytes: Bytes = _size(
         256 * MIB,
         at_least=KIB,
         at_most=2**40,
-        description="Most bytes of saves that may wait; further ones are UNAVAILABLE.",
+        description="Maximum bytes of saves that wait for the database. Further saves are UNAVAILABLE.",
     )
-    batch_operations: int = Field(default=256, ge=1, le=100_000, description="Most saves in one transaction.")
+    batch_operations: int = Field(default=256, ge=1, le=100_000, description="Maximum saves in one transaction.")
     batch_bytes: Bytes = _size(
         8 * MIB,
         at_least=KIB,
         at_most=2**40,
-        description="Most bytes of saves in one transaction, unless one is larger.",
+        description="Maximum bytes of saves in one transaction, except for a single larger save.",
     )
     max_loads: int = Field(
-        default=10_000, ge=1, le=1_000_000, description="Most loads that may wait; further ones are UNAVAILABLE."
+        default=10_000,
+        ge=1,
+        le=1_000_000,
+        description="Maximum loads that wait for the database. Further loads are UNAVAILABLE.",
     )
     stream_operations: int = Field(
-        default=256, ge=1, le=100_000, description="Most saves of one SaveStream call that wait; it is read on after."
+        default=256,
+        ge=1,
+        le=100_000,
+        description="Maximum saves in flight per SaveStream. The server stops reading until one completes.",
     )
     stream_bytes: Bytes = _size(
         16 * MIB,
         at_least=KIB,
         at_most=2**40,
-        description="Most bytes of saves of one SaveStream call that wait, unless one is larger.",
+        description="Maximum bytes of saves in flight per SaveStream, except for a single larger save.",
     )
     max_answer_bytes: Bytes = _size(
         256 * MIB,
         at_least=KIB,
         at_most=2**40,
-        description="Most bytes of loaded answers that clients have not taken yet; further loads wait, then are "
-        "UNAVAILABLE.",
+        description="Maximum bytes of loaded responses that clients have not received yet. Further loads wait, then "
+        "are UNAVAILABLE.",
     )
     connection_answer_bytes: Bytes = _size(
         64 * MIB,
         at_least=KIB,
         at_most=2**40,
-        description="Most bytes of such answers of one connection, unless one is larger.",
+        description="Maximum bytes of such responses on one connection, except for a single larger one.",
     )
-    load_batch: int = Field(default=64, ge=1, le=100_000, description="Most loads that go to the database together.")
+    load_batch: int = Field(
+        default=64, ge=1, le=100_000, description="Maximum loads that share one trip to the database."
+    )
 
 
 class Postgres(_Group):
@@ -281,138 +306,149 @@ class Postgres(_Group):
 
     statement_cache: bool = Field(
         default=True,
-        description="Whether connections keep prepared statements. Behind a pooler in transaction mode, such as "
-        "PgBouncer, they cannot: set it to false, or write `pgbouncer=true` into the URL. It turns itself off where a "
-        "PgBouncer refuses settings of a connection, or a pooler loses statements.",
+        description="Whether connections keep prepared statements. Set it to false, or write `pgbouncer=true` into "
+        "the URL, if a pooler in transaction mode is in between, such as PgBouncer. The server turns it "
+        "off if a PgBouncer refuses settings of a connection, or a pooler loses statements.",
     )
 
 
 class Health(_Group):
-    """How the server finds out whether its database is well, which its readiness follows."""
+    """Health probes of the database. Readiness follows them."""
 
     probe_seconds: float = Field(
-        default=1.0, ge=0.05, le=3600, allow_inf_nan=False, description="Pause between two looks at the database."
+        default=1.0, ge=0.05, le=3600, allow_inf_nan=False, description="Pause between two health probes."
     )
     timeout_seconds: float = Field(
-        default=1.5, ge=0.05, le=60, allow_inf_nan=False, description="How long the database may take to answer a look."
+        default=1.5,
+        ge=0.05,
+        le=60,
+        allow_inf_nan=False,
+        description="Time after which a health probe without a response has failed.",
     )
     write_seconds: float = Field(
         default=10.0,
         ge=0.05,
         le=3600,
         allow_inf_nan=False,
-        description="How often a look tries to write, in a transaction that is rolled back.",
+        description="Interval of health probes that write, in a transaction that is rolled back.",
     )
     free_bytes: Bytes = _size(
         16 * MIB,
         at_least=0,
         at_most=2**50,
-        description="SQLite: with less room than this on the disk, the server is not ready.",
+        description="SQLite: with less free space on the disk than this, the server is not ready.",
     )
     failures: int = Field(
         default=2,
         ge=1,
         le=100,
-        description="So many failed looks in a row make the server not ready; one good one, ready.",
+        description="Failed health probes in a row that make the server not ready. One success makes it ready.",
     )
     max_watches: int = Field(
         default=1000,
         ge=0,
         le=1_000_000,
-        description="Most Watch calls of health checks at once. Anybody may make them, up to 8 on one connection.",
+        description="Maximum Watch calls of health checks in total. They need no credentials. One connection may have"
+        " 8.",
     )
 
 
 class Tls(_Group):
-    """Encryption. Files are read again when they change; connections that are there go on."""
+    """Encryption. Files are read again when they change; existing connections continue."""
 
     certificate: str = Field(
-        default="", description="PEM file: the server's certificate and those between it and its root. Empty: no TLS."
+        default="", description="PEM file: the server's certificate and the intermediate ones. Empty: no TLS."
     )
-    private_key: str = Field(default="", description="PEM file: the certificate's private key.")
+    private_key: str = Field(default="", description="PEM file: the private key of the certificate.")
     client_ca: str = Field(
         default="",
-        description="PEM file: roots of clients' certificates. With it, no client can connect without one (mTLS).",
+        description="PEM file: authorities of client certificates. If set, no client can connect without a "
+        "certificate (mTLS).",
     )
 
 
 class Auth(_Group):
-    """How callers are known. With none of `keys`, `certificates` and `jwt_issuer`, nobody is asked who he is."""
+    """Authentication of callers. Without `keys`, `certificates` and `jwt_issuer`, it is off."""
 
     keys: str = Field(default="", description="File of bearer keys, as `lockstitch keys` writes it.")
     certificates: str = Field(
-        default="", description="TOML file: who is behind which name in a client's certificate. Wants `tls.client_ca`."
+        default="", description="TOML file that maps names in client certificates to principals. Needs `tls.client_ca`."
     )
-    jwt_issuer: str = Field(default="", description="Who issues JSON Web Tokens: their claim `iss`, exactly.")
-    jwt_audience: str = Field(default="", description="What they must be meant for: their claim `aud`.")
-    jwt_keys: str = Field(
-        default="", description="Where the issuer's public keys (a JWKS) are: a file or an `https://` URL."
+    jwt_issuer: str = Field(default="", description="Issuer of JSON Web Tokens: the exact value of their claim `iss`.")
+    jwt_audience: str = Field(
+        default="", description="Audience of JSON Web Tokens: the required value of their claim `aud`."
     )
+    jwt_keys: str = Field(default="", description="Public keys of the issuer (a JWKS): a file or an `https://` URL.")
     jwt_keys_seconds: float = Field(
         default=300.0,
         ge=10,
         le=86_400,
         allow_inf_nan=False,
-        description="After how long keys at a URL are fetched again. Keys that are not known are looked for at once.",
+        description="Interval at which keys at a URL are fetched again. An unknown key triggers a fetch at once.",
     )
     jwt_tenants_claim: str = Field(
-        default="tenants", description="The claim that names tenants: a list, or a text with spaces between them."
+        default="tenants", description="Claim with the tenants: a list, or a text separated by spaces."
     )
-    jwt_rights_claim: str = Field(default="rights", description="The claim that names rights, alike; such as `scope`.")
+    jwt_rights_claim: str = Field(
+        default="rights", description="Claim with the rights, in the same form; for example `scope`."
+    )
     jwt_rights_prefix: str = Field(
-        default="", description="What stands before a right there, such as `lockstitch:`. Others are passed over."
+        default="", description="Prefix of rights in that claim, such as `lockstitch:`. Entries without it are ignored."
     )
 
 
 class Tenants(_Group):
-    """How much one tenant may take of a worker. What is 0 has no limit but the server's own."""
+    """Limits of one tenant in a worker. 0: only the limits of the server apply."""
 
     calls_per_second: float = Field(
         default=0.0,
         ge=0,
         le=1_000_000,
         allow_inf_nan=False,
-        description="Calls, and saves on streams, that begin in a second. More than that wait, those on streams until "
-        "it is their turn, others for `max_wait_seconds` at most; the rest is RATE_LIMITED.",
+        description="Maximum calls, and saves on streams, that start per second. Further calls wait for "
+        "`max_wait_seconds`, then are RATE_LIMITED. Saves on streams wait.",
     )
     burst_calls: int = Field(
-        default=100, ge=1, le=1_000_000, description="Calls that may begin at once after a time with fewer."
+        default=100, ge=1, le=1_000_000, description="Calls that may start at once after a time with fewer calls."
     )
     max_wait_seconds: float = Field(
-        default=1.0, ge=0, le=60, allow_inf_nan=False, description="How long a call may wait for its turn."
+        default=1.0, ge=0, le=60, allow_inf_nan=False, description="Maximum time that a call waits for its turn."
     )
     max_calls: int = Field(
-        default=0, ge=0, le=1_000_000, description="Calls under way at once; further ones are RATE_LIMITED."
+        default=0, ge=0, le=1_000_000, description="Maximum calls in flight. Further calls are RATE_LIMITED."
     )
     max_waiting_saves: int = Field(
         default=0,
         ge=0,
         le=1_000_000,
-        description="Saves that may wait for the database; further ones are RATE_LIMITED, and streams read on later.",
+        description="Maximum saves that wait for the database. Further saves are RATE_LIMITED; streams are read later.",
     )
     max_waiting_bytes: Bytes = _size(
         0,
         at_least=0,
         at_most=2**40,
-        description="Bytes of saves that may wait for the database, unless one is larger; alike.",
+        description="Maximum bytes of saves that wait for the database, except for a single larger save. Further "
+        "saves are RATE_LIMITED; streams are read later.",
     )
 
 
 class Audit(_Group):
-    """A record of who did what to which session."""
+    """The audit log: who did what to which session."""
 
-    file: str = Field(default="", description="Where it is written, as lines of JSON. Empty: it is not kept.")
+    file: str = Field(
+        default="", description="File of the audit log, one line of JSON for each record. Empty: no audit log."
+    )
     queue_records: int = Field(
         default=10_000,
         ge=1,
         le=10_000_000,
-        description="Maximum records in the queue to the file. Further ones are dropped, which is recorded, logged and "
-        "counted, or their calls are refused (`audit.required`).",
+        description="Maximum records in the queue to the file. Further records are dropped, recorded as lost, logged "
+        "and counted; with `audit.required`, their calls are refused.",
     )
     required: bool = Field(
         default=False,
-        description="Refuse a call (UNAVAILABLE) whose record cannot be kept, and answer a call only after its record "
-        "is written to the file.",
+        description="Refuse a call (UNAVAILABLE) whose record cannot be kept, and respond only after the record is "
+        "written to the file.",
     )
 
 
@@ -421,141 +457,140 @@ class Settings(_Group):
 
     listen: Listen = Field(
         default="127.0.0.1:50051",
-        description="Where to serve: `host:port` or `unix:path`. Port 0 takes any that is free.",
+        description="Address to serve: `host:port` or `unix:path`. Port 0 takes a free port.",
     )
     store: StoreUrl = Field(
         default="sqlite:///lockstitch.db",
-        description="Where checkpoints are kept: `memory://` (lost at the end), `sqlite:///relative/path`, "
-        "`sqlite:////absolute/path` or `postgresql://user:password@host/database`.",
+        description="Database: `memory://` (lost at the end), `sqlite:///relative/path`, `sqlite:////absolute/path` "
+        "or `postgresql://user:password@host/database`.",
         json_schema_extra={"secret": True},
         repr=False,
     )
     migrate: bool = Field(
         default=False,
-        description="Create or upgrade a Postgres schema when serving begins. SQLite and memory always are.",
+        description="Create or upgrade the schema on Postgres at start. On SQLite and memory this always happens.",
     )
     workers: int = Field(
         default=1,
         ge=1,
         le=256,
-        description="Processes that serve the address together. More than one share a store, so not `memory://`, and "
-        "a port, so no `unix:path`.",
+        description="Processes that serve the address together. More than one need a store that they can share, so "
+        "not `memory://`, and a port, so not `unix:path`.",
     )
     pool_size: int = Field(
-        default=8, ge=1, le=1000, description="Connections of a worker to Postgres for reading; one more writes."
+        default=8, ge=1, le=1000, description="Connections of a worker to Postgres for reading. One more writes."
     )
     session_cache_bytes: Bytes = _size(
         4 * MIB,
         at_least=0,
         at_most=2**40,
-        description="Memory for what the next save of a session needs to know, so that it need not be read again.",
+        description="Memory of the session cache. It spares reads before the next save of a session.",
     )
     insecure: bool = Field(
         default=False,
-        description="Whether other machines may reach a server that has no TLS, or asks nobody who he is, as where a "
-        "mesh sees to both.",
+        description="Whether other machines may reach a server without TLS or without authentication, for example "
+        "because a mesh does both.",
     )
     reflection: bool = Field(
         default=True,
-        description="Whether clients such as grpcurl may ask for the contract. Never where callers must be known: "
-        "they could ask without being so.",
+        description="Whether clients such as grpcurl may ask for the contract. Always off if callers must "
+        "authenticate, because reflection needs no credentials.",
     )
     drain_delay_seconds: float = Field(
         default=0.0,
         ge=0,
         le=3600,
         allow_inf_nan=False,
-        description="How long to go on serving after SIGTERM or SIGINT while health checks say NOT_SERVING, so that "
-        "load balancers send calls elsewhere first: longer than their interval between checks.",
+        description="Time to continue serving after SIGTERM or SIGINT while health checks report NOT_SERVING, so that"
+        " load balancers send calls elsewhere. Set it to more than their interval between checks.",
     )
     drain_seconds: float = Field(
         default=10.0,
         ge=0,
         le=3600,
         allow_inf_nan=False,
-        description="How long calls that are running may take after that, in seconds.",
+        description="Maximum time for calls in flight after that, in seconds.",
     )
     max_connection_age_seconds: float = Field(
         default=0.0,
         ge=0,
         le=MOST_SECONDS,
         allow_inf_nan=False,
-        description="How long a client may keep a connection, give or take 10%, so that connections spread over "
-        "servers that come later. 0: as long as it likes.",
+        description="Maximum age of a connection, plus or minus 10%, so that clients find new servers. 0: no limit.",
     )
     max_connection_age_grace_seconds: float = Field(
         default=30.0,
         ge=0.1,
         le=MOST_SECONDS,
         allow_inf_nan=False,
-        description="How long calls may go on after that on the old connection. SaveStream calls then end by "
-        "themselves in time, and are to be begun anew.",
+        description="Maximum time for calls in flight on a connection that has reached its age. SaveStream calls end "
+        "in time; clients start new ones.",
     )
     keepalive_seconds: float = Field(
         default=60.0,
         ge=1,
         le=MOST_SECONDS,
         allow_inf_nan=False,
-        description="After how long without a sign of life a client is pinged, so that load balancers keep idle "
-        "connections and vanished clients are noticed.",
+        description="Time without traffic after which the server pings a client, so that load balancers keep idle "
+        "connections and the server detects dead clients.",
     )
     keepalive_timeout_seconds: float = Field(
         default=20.0,
         ge=1,
         le=MOST_SECONDS,
         allow_inf_nan=False,
-        description="How long it may take to answer that; then the connection is closed.",
+        description="Time to wait for the response to a ping before the connection is closed.",
     )
     min_ping_seconds: float = Field(
         default=10.0,
         ge=0.1,
         le=MOST_SECONDS,
         allow_inf_nan=False,
-        description="How often clients may ping; the connections of those that do so more often are closed.",
+        description="Minimum interval of clients' pings. The server closes connections with more frequent pings.",
     )
     log_level: Annotated[LogLevel, BeforeValidator(_lower)] = Field(
-        default="info", description="Least level that is logged. Libraries log at `info` at least."
+        default="info", description="Lowest level that is logged. Libraries log at `info` or higher."
     )
     log_format: Annotated[LogFormat, BeforeValidator(_lower)] = Field(
-        default="auto", description="How log lines look. auto: `console` on a terminal, else `json`."
+        default="auto", description="Format of log lines. auto: `console` on a terminal, otherwise `json`."
     )
     ui_listen: Annotated[str, AfterValidator(_metrics_listen)] = Field(
         default="",
-        description="Where browsers reach the session explorer: `host:port`. Empty: nowhere. Other machines need TLS "
-        "(`tls.certificate`), or `insecure`. Needs `lockstitch[ui]`.",
+        description="Address of the session explorer: `host:port`. Empty: off. On an address that other machines can "
+        "reach, it needs TLS (`tls.certificate`) or `insecure`. Needs `lockstitch[ui]`.",
     )
     ui_allow_changes: bool = Field(
-        default=False, description="Whether the session explorer may change sessions. Without it, it is read-only."
+        default=False, description="Whether the session explorer may change sessions. Otherwise it is read-only."
     )
     metrics_listen: Annotated[str, AfterValidator(_metrics_listen)] = Field(
         default="",
-        description="Where Prometheus finds the metrics: `host:port`, path `/metrics`. Empty: nowhere.",
+        description="Address of the metrics for Prometheus: `host:port`, path `/metrics`. Empty: off.",
     )
     metrics_totals_seconds: float = Field(
         default=60.0,
         ge=0,
         le=MOST_SECONDS,
         allow_inf_nan=False,
-        description="How often sessions and checkpoints are counted, which goes over all sessions. 0: never.",
+        description="Interval at which all sessions and checkpoints are counted. 0: never.",
     )
     slow_call_seconds: float = Field(
         default=1.0,
         ge=0,
         le=3600,
         allow_inf_nan=False,
-        description="Calls that take so long are logged as warnings. 0: none.",
+        description="Calls that take this long or longer are logged as warnings. 0: none.",
     )
     session_id_logging: Literal["plain", "hash", "none"] = Field(
         default="plain",
-        description="How session ids stand in traces and log lines of calls. hash: 16 digits of their SHA-256.",
+        description="Form of session ids in traces and log lines of calls. hash: 16 digits of their SHA-256.",
     )
     trace_baggage: str = Field(
         default="",
-        description="Names, separated by commas, of baggage entries that become attributes of a call's span.",
+        description="Names of baggage entries, separated by commas, that become attributes of a call's span.",
     )
     trace_url_template: Annotated[str, AfterValidator(_trace_url)] = Field(
         default="",
-        description="Where a trace can be looked at: a URL with `{trace_id}` in it, for `lockstitch show`.",
+        description="URL of a trace, with `{trace_id}` in it, for `lockstitch show`.",
     )
     tls: Tls = Field(default=Tls(), description=Tls.__doc__)
     auth: Auth = Field(default=Auth(), description=Auth.__doc__)
