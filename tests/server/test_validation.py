@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 
 from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch.v1 import session_service_pb2 as sessions_pb
+from lockstitch.v1.checkpoint_pb2 import Checkpoint
 from lockstitch_server.config import Limits
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.validation import Validator
@@ -67,6 +68,60 @@ def test_an_empty_message_of_any_type(name: str) -> None:
 def test_every_rule_stands_under_a_field_or_a_oneof(name: str) -> None:
     message = POOL.FindMessageTypeByName(name)
     assert set(CONTRACT[name]) <= {"", *message.fields_by_name, *message.oneofs_by_name}
+
+
+def lease(seconds: int, nanos: int) -> Message:
+    return sessions_pb.AcquireLeaseRequest(
+        session_id="s", holder="h", ttl=Duration(seconds=seconds, nanos=nanos), acquisition_id="a"
+    )
+
+
+def since(seconds: int, nanos: int) -> Message:
+    return pb.ListSessionsRequest(updated_since=Timestamp(seconds=seconds, nanos=nanos))
+
+
+def saved_delta(place: str) -> Message:
+    """A save with a delta that has every part, and a field that nobody knows at a place in it."""
+    request = pb.SaveRequest(checkpoint=Checkpoint(session_id="s"), base_checkpoint_id="base")
+    delta = request.delta
+    for part in (delta.messages, delta.errors, delta.extra, delta.custom["c"].append):
+        part.SetInParent()
+    places = {
+        "delta": delta,
+        "messages": delta.messages,
+        "errors": delta.errors,
+        "extra": delta.extra,
+        "custom": delta.custom["c"],
+        "append": delta.custom["c"].append,
+    }
+    if place in places:
+        places[place].MergeFromString(ruled.UNKNOWN_FIELD)
+    return request
+
+
+DAY, LAST = LIMITS.max_lease_seconds, ruled.LAST_SECOND
+EDGES: list[tuple[Message, bool]] = [
+    *[(lease(seconds, nanos), True) for seconds, nanos in ((1, 0), (1, 999_999_999), (DAY - 1, 999_999_999), (DAY, 0))],
+    *[
+        (lease(seconds, nanos), False)
+        for seconds, nanos in ((0, 999_999_999), (DAY, 1), (DAY + 1, 0), (1, -1), (1, 10**9))
+    ],
+    *[(since(seconds, nanos), True) for seconds, nanos in ((ruled.FIRST_SECOND, 0), (LAST, 999_999_999), (-1, 1))],
+    *[(since(seconds, nanos), False) for seconds, nanos in ((ruled.FIRST_SECOND - 1, 999_999_999), (LAST + 1, 0))],
+    *[(saved_delta(place), False) for place in ("delta", "messages", "errors", "extra", "custom", "append")],
+    (saved_delta("nowhere"), True),
+    *[(pb.LoadRequest(session_id="s", step=step), step < 2**63) for step in (0, 2**63 - 1, 2**63)],
+    *[(pb.ListSessionsRequest(page_size=size), size >= 0) for size in (-1, 0, 2**31 - 1)],
+    *[(sessions_pb.GetSessionRequest(session_id=text), True) for text in ("x", "x" * 20, "é" * 10, "\xa0")],
+    *[(sessions_pb.GetSessionRequest(session_id=text), False) for text in ("", "x" * 21, "é" * 11, "\x7f", "\x85")],
+]
+"""Values on both sides of limits, and whether they are valid."""
+
+
+@pytest.mark.parametrize("number", range(len(EDGES)))
+def test_values_on_both_sides_of_a_limit(number: int) -> None:
+    message, valid = EDGES[number]
+    assert is_valid(message) is valid
 
 
 TEXTS = {
