@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from benchmarks.options import Options
-from benchmarks.parts import client, graph, growth, loads, saves, sessions, tracing, workers
+from benchmarks.parts import client, explorer, graph, growth, loads, saves, sessions, tracing, workers
 from benchmarks.results import Results
 
 Part = Callable[[Options, Results], None]
@@ -17,4 +17,5 @@ PARTS: dict[str, Part] = {
     "sessions": sessions.run,
     "workers": workers.run,
     "tracing": tracing.run,
+    "explorer": explorer.run,
 }

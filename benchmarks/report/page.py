@@ -67,6 +67,11 @@ the same server with tracing off and `opentelemetry-instrumentation-grpc` around
 call, and one for a whole stream. All take short turns in a random order. *More than off* is the median of the turns'
 CPU ratios."""
 
+EXPLORER = """\
+`lockstitch ui` over a store with small sessions, of which one in a hundred has failed, and one session of many steps,
+on SQLite. Times are those from a request to the first byte of its response, on a connection that is open, one request
+at a time, beside a server that does nothing else. The goal is 300 ms."""
+
 METHOD = """\
 **The load** comes from separate processes: one for each contestant, idle while others are measured. It speaks HTTP/2
 and gRPC by hand (`benchmarks/wire`) and assembles requests from serialized pieces, since a client library would cost
@@ -106,6 +111,7 @@ def page(results: Results) -> str:
         ("Many sessions", SESSIONS, sections.sessions(results), ""),
         ("Workers", WORKERS, sections.workers(results), ""),
         ("Tracing", TRACING, sections.tracing(results), ""),
+        ("The session explorer", EXPLORER, sections.explorer(results), ""),
     ):
         if body:
             picture = [f"![{title}]({DIRECTORY}/{plot}.svg)"] if plot in shown else []

@@ -152,6 +152,20 @@ def _times(results: Results, **labels: Label) -> str:
     return f"{p50} / {p99}"
 
 
+def explorer(results: Results) -> str:
+    """First bytes of pages."""
+    count = next(iter(results.values("explorer", "sessions")), 0)
+    rows = [
+        (
+            str(name),
+            _scaled(results.median("explorer", "first_byte", page=name), 1e3),
+            _scaled(max(run.figures["first_byte"] for run in results.matching("explorer", page=name)), 1e3),
+        )
+        for name in results.values("explorer", "page")
+    ]
+    return table((f"first byte, ms, of {_int(count):,} sessions", "median", "slowest"), rows) if rows else ""
+
+
 def _rate_and_times(results: Results, part: str, **labels: Label) -> list[str]:
     shown = [("rate", 1, 0), ("p50", 1e3, 2), ("p99", 1e3, 2)]
     shown += [(figure, 1e6, 0) for figure in ("load_cpu", "server_cpu", "database_cpu")]

@@ -7,11 +7,13 @@ if the session has come to its end with nothing lost and nothing doubled.
 """
 
 import contextlib
+import importlib.util
 import os
 import socket
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,11 +43,12 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def server(directory: Path) -> Iterator[str]:
-    """A server that is ready to work. Gives its address."""
+def server(directory: Path, explorer: str) -> Iterator[str]:
+    """A server that is ready to work. Gives its address. explorer: where its session explorer is to be; "": nowhere."""
     target, log = f"127.0.0.1:{free_port()}", directory / "server.log"
     command = [sys.executable, "-m", "lockstitch_server", "serve"]
     options = ["--listen", target, "--store", f"sqlite:///{directory}/lockstitch.db"]
+    options += ["--ui-listen", explorer] if explorer else []
     with log.open("wb") as output:
         process = subprocess.Popen([*command, *options], cwd=directory, stdout=output, stderr=output)
     try:
@@ -105,17 +108,38 @@ def check(target: str) -> list[str]:
     return [f"expected: {what}" for what, holds in checks.items() if not holds]
 
 
+def show(explorer: str) -> list[str]:
+    """Say where to see what happened, and wait while somebody may be looking. Gives what is wrong with the page."""
+    if not explorer:
+        tell("demo", "to see sessions in a browser: pip install 'lockstitch[server,ui]', then lockstitch ui")
+        return []
+    page = f"http://{explorer}/sessions/{SESSION}"
+    with urllib.request.urlopen(page, timeout=60) as answer:
+        text = answer.read().decode()
+    tell("demo", f"see what happened: {page}")
+    tell("demo", "the same for a server of yours: lockstitch ui --target ADDRESS")
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        with contextlib.suppress(EOFError, KeyboardInterrupt):
+            input("   demo | press Enter to end the server and remove its data ")
+    return [] if SESSION in text else [f"expected: a page of the session at {page}"]
+
+
 def main() -> int:
-    with tempfile.TemporaryDirectory(prefix="lockstitch-demo-") as directory, server(Path(directory)) as target:
+    explorer = f"127.0.0.1:{free_port()}" if importlib.util.find_spec("uvicorn") else ""
+    with (
+        tempfile.TemporaryDirectory(prefix="lockstitch-demo-") as directory,
+        server(Path(directory), explorer) as target,
+    ):
         tell("demo", f"a workflow of six nodes, {' > '.join(WORKFLOW)}; a checkpoint after each")
         run_and_kill(target)
         tell("demo", "another worker is started, as if on another machine")
         run_to_the_end(target)
         faults = check(target)
+        if not faults:
+            tell("demo", "steps 1 to 3 by the first worker, 4 to 6 by the second; nothing lost, nothing doubled")
+        faults += show(explorer)
     for fault in faults:
         tell("fault", fault)
-    if not faults:
-        tell("demo", "steps 1 to 3 by the first worker, 4 to 6 by the second; nothing lost, nothing doubled")
     return 1 if faults else 0
 
 

@@ -15,6 +15,7 @@ SECTIONS = {
     "sessions": "Many sessions",
     "workers": "Workers",
     "tracing": "Tracing",
+    "explorer": "The session explorer",
 }
 
 

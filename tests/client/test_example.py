@@ -1,5 +1,6 @@
 """`make demo`: a killed workflow is finished by another worker, and a wrong end is noticed."""
 
+import re
 import runpy
 import subprocess
 import sys
@@ -21,6 +22,7 @@ def test_the_demo(tmp_path: Path) -> None:
     assert "second | finds the checkpoint of step 3 and goes on from there" in result.stdout
     assert "first | step 4: barrier" not in result.stdout
     assert list(tmp_path.iterdir()) == [], "it cleans up"
+    assert re.search(r"see what happened: http://127\.0\.0\.1:\d+/sessions/a-seam\n", result.stdout)
 
 
 @pytest.mark.parametrize("step", [None, 6])
