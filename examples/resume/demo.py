@@ -126,10 +126,8 @@ def show(explorer: str) -> list[str]:
 
 def main() -> int:
     explorer = f"127.0.0.1:{free_port()}" if importlib.util.find_spec("uvicorn") else ""
-    with (
-        tempfile.TemporaryDirectory(prefix="lockstitch-demo-") as directory,
-        server(Path(directory), explorer) as target,
-    ):
+    temporary = tempfile.TemporaryDirectory(prefix="lockstitch-demo-")
+    with temporary as directory, server(Path(directory), explorer) as target:
         tell("demo", f"a workflow of six nodes, {' > '.join(WORKFLOW)}; a checkpoint after each")
         run_and_kill(target)
         tell("demo", "another worker is started, as if on another machine")
