@@ -156,6 +156,10 @@ lock: $(VENV)/.python ## Write the lock files from pyproject.toml (UPGRADE=--upg
 	$(LOCK) --group generate --output-file requirements-generate.lock
 	$(LOCK) pyproject.toml --group langgraph-oldest --output-file requirements-langgraph-oldest.lock
 
+.PHONY: screenshots
+screenshots: $(VENV)/.dev ## Write the pictures of the session explorer into docs/images (needs chromium)
+	$(BIN)/python -m scripts.screenshots
+
 .PHONY: clean
 clean: ## Remove the virtual environment, caches and build output
 	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -35,16 +35,16 @@ class Tab:
         self.page: Page = context.new_page()
         self.problems: list[str] = []
         self.requests: list[str] = []
-        self._url = url
+        self.url = url
         self.page.on("console", lambda message: self._note(message.type, message.text))
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
 
-    def open(self, path: str) -> Page:
-        """Load a page of the explorer."""
-        response = self.page.goto(self._url + path)
+    def open(self, path: str, status: int = 200) -> Page:
+        """Load a page of the explorer. status: what it answers with."""
+        response = self.page.goto(self.url + path)
         assert response is not None
-        assert response.status < 400, self.page.content()
+        assert response.status == status, self.page.content()
         return self.page
 
     @property

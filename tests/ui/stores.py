@@ -56,11 +56,11 @@ class ChatState(TypedDict, total=False):
 
 def fill_statuses(client: lockstitch.Client) -> None:
     """A session of every status, as a runner of weavegraph's fields leaves them: running-, waiting-, ... ."""
-    client.save(_step("finished-1", 2, frontier=["END"], ran=["summarise"]))
-    client.save(_step("idle-1", 1, frontier=["write_order"], ran=["plan"]))
-    client.save(_step("running-1", 5, frontier=["search"], ran=["plan"]))
+    client.save(step("finished-1", 2, frontier=["END"], ran=["summarise"]))
+    client.save(step("idle-1", 1, frontier=["write_order"], ran=["plan"]))
+    client.save(step("running-1", 5, frontier=["search"], ran=["plan"]))
     client.acquire_lease("running-1", "pod-7", ttl=600)
-    failed = _step("failed-1", 3, frontier=["write_order"], ran=["plan"])
+    failed = step("failed-1", 3, frontier=["write_order"], ran=["plan"])
     failed.state.errors.CopyFrom(ErrorsChannel(version=1, items=[_error("write_order", 3)]))
     client.save(failed)
     question = PendingWrite(
@@ -70,7 +70,7 @@ def fill_statuses(client: lockstitch.Client) -> None:
         channel="__interrupt__",
         value=TypedBlob(type="json", data=json.dumps([{"question": "Refund 250 EUR to order 42?"}]).encode()),
     )
-    client.save(_step("waiting-1", 4, frontier=["approve"], ran=["check"]), writes=[question])
+    client.save(step("waiting-1", 4, frontier=["approve"], ran=["check"]), writes=[question])
     client.update_session("waiting-1", set_labels={"env": "prod", "team": "billing"})
     client.update_session("failed-1", set_labels={"env": "prod"})
 
@@ -92,7 +92,7 @@ def fill_langgraph(target: str, **options: Any) -> None:
 def fill_hostile(client: lockstitch.Client) -> None:
     """Text that wants to be more than text."""
     for name in HOSTILE_NAMES:
-        checkpoint = _step(name, 1, frontier=[HOSTILE_SCRIPT], ran=[HOSTILE_SCRIPT])
+        checkpoint = step(name, 1, frontier=[HOSTILE_SCRIPT], ran=[HOSTILE_SCRIPT])
         checkpoint.state.errors.CopyFrom(
             ErrorsChannel(version=1, items=[_error(HOSTILE_SCRIPT, 1, f"{HOSTILE_SCRIPT}\x00\x1b[31m\u202e")])
         )
@@ -100,7 +100,7 @@ def fill_hostile(client: lockstitch.Client) -> None:
         checkpoint.state.custom[HOSTILE_SCRIPT].blob.CopyFrom(TypedBlob(type="text/html", data=HOSTILE_SCRIPT.encode()))
         client.save(checkpoint)
         client.update_session(name, set_labels={HOSTILE_SCRIPT: '"><script>'})
-    bombs = _step("bombs", 1, frontier=["a"], ran=["b"])
+    bombs = step("bombs", 1, frontier=["a"], ran=["b"])
     for name, data in _bombs().items():
         bombs.state.custom[name].blob.CopyFrom(TypedBlob(type="msgpack", data=data))
     bombs.state.messages.items.add(role="user", content="x" * 1024 * 1024)
@@ -123,7 +123,7 @@ def _bombs() -> dict[str, bytes]:
     }
 
 
-def _step(session_id: str, step: int, *, frontier: list[str], ran: list[str]) -> Checkpoint:
+def step(session_id: str, step: int, *, frontier: list[str], ran: list[str]) -> Checkpoint:
     return Checkpoint(
         session_id=session_id,
         step=step,
