@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
@@ -10,6 +11,7 @@ from tests.support.requirements import missing
 
 TIMEOUT = 120_000.0
 """Milliseconds that anything may take: the machine may be busy."""
+_ACCESSIBILITY = Path(__file__).with_name("accessibility.js").read_text().partition("\n")[2]
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -54,3 +56,15 @@ class Tab:
     def _note(self, kind: str, text: str) -> None:
         if kind in ("error", "warning"):
             self.problems.append(text)
+
+
+def unreadable(page: Page) -> list[str]:
+    """Texts whose contrast is below that of WCAG AA."""
+    found: list[str] = page.evaluate(f"{_ACCESSIBILITY}.unreadable()")
+    return found
+
+
+def unnamed(page: Page) -> list[str]:
+    """Links and fields that a screen reader has no name for."""
+    found: list[str] = page.evaluate(f"{_ACCESSIBILITY}.unnamed()")
+    return found

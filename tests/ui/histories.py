@@ -9,6 +9,7 @@ from contextlib import suppress
 from itertools import pairwise
 from typing import Annotated, Any, TypedDict
 
+import grpc
 import ormsgpack
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 from langgraph.graph import END, START, StateGraph
@@ -19,13 +20,14 @@ import lockstitch
 from lockstitch.adapters.langgraph import LockstitchSaver
 from lockstitch.v1.checkpoint_pb2 import (
     Checkpoint,
-    CustomChannel,
     ErrorEvent,
     NodeKind,
     PendingWrite,
     TypedBlob,
     VersionedState,
 )
+from lockstitch.v1.checkpoint_service_pb2 import SaveRequest, SaveStreamRequest
+from lockstitch.v1.checkpoint_service_pb2_grpc import CheckpointServiceStub
 from tests.support.paths import ROOT
 
 WEAVEGRAPH = ROOT / "tests" / "fixtures" / "weavegraph" / "weavegraph.db"
@@ -183,29 +185,35 @@ def _class_bomb() -> bytes:
     return ormsgpack.packb(ormsgpack.Ext(0, ormsgpack.packb(["os", "system", "touch /tmp/pwned"])))
 
 
-def long_session(steps: int, total_bytes: int, session_id: str = LONG) -> Iterator[Checkpoint]:
-    """A session of a custom channel that grows to `total_bytes`, step by step."""
-    size = total_bytes // steps
-    checkpoint = Checkpoint(session_id=session_id)
-    log: CustomChannel = checkpoint.state.custom["log"]
+def save_long(target: str, steps: int, total_bytes: int, session_id: str = LONG) -> None:
+    """Save a session of a list that grows to `total_bytes`, step by step: each save sends what is new."""
+    with grpc.insecure_channel(target) as channel:
+        stub = CheckpointServiceStub(channel)
+        saves = _long_saves(steps, total_bytes // steps, session_id)
+        requests = (SaveStreamRequest(request_id=number, save=save) for number, save in enumerate(saves))
+        saved = [response for response in stub.SaveStream(requests, timeout=600) if response.HasField("saved")]
+    assert len(saved) == steps
+
+
+def _long_saves(steps: int, size: int, session_id: str) -> Iterator[SaveRequest]:
     begun = int(time.time()) - steps
     nodes = ("fetch", "parse", "embed", "store")
     for step in range(steps):
-        log.version = str(step)
-        text = f"step {step}: ".encode()
-        log.list.items.add(type="text", data=text + b"x" * (size - len(text)))
-        checkpoint.state.extra.entries["counter"] = str(step)
-        checkpoint.step = step
+        checkpoint = Checkpoint(session_id=session_id, step=step)
         checkpoint.created_at.seconds = begun + step
-        del checkpoint.ran_nodes[:]
         if step:
             checkpoint.ran_nodes.add(custom=nodes[step % 4])
-        del checkpoint.frontier[:]
         checkpoint.frontier.add(custom=nodes[(step + 1) % 4])
-        yield checkpoint
-
-
-def save_long(client: lockstitch.Client, steps: int, total_bytes: int, session_id: str = LONG) -> None:
-    """Save a long session. Each save sends what is new."""
-    for checkpoint in long_session(steps, total_bytes, session_id):
-        client.save(checkpoint)
+        text = f"step {step}: ".encode()
+        item = TypedBlob(type="text", data=text + b"x" * (size - len(text)))
+        if not step:
+            checkpoint.state.extra.entries["counter"] = "0"
+            checkpoint.state.custom["log"].list.items.append(item)
+            yield SaveRequest(checkpoint=checkpoint)
+            continue
+        request = SaveRequest(checkpoint=checkpoint, base_checkpoint_id=f"{step - 1:020}")
+        request.delta.extra.set["counter"] = str(step)
+        change = request.delta.custom["log"]
+        change.version = str(step)
+        change.append.items.append(item)
+        yield request

@@ -10,7 +10,7 @@ import lockstitch
 from lockstitch_ui.urls import session_url
 from tests.support.server import LockstitchServer
 from tests.ui import histories
-from tests.ui.browser import TIMEOUT, Tab, chromium
+from tests.ui.browser import TIMEOUT, Tab, chromium, unnamed, unreadable
 from tests.ui.explorer import Explorer
 from tests.ui.histories import HOSTILE, LONG, STORY
 
@@ -33,9 +33,9 @@ def explorer() -> Iterator[Explorer]:
     with LockstitchServer("memory://") as server:
         histories.tell_story(server.target)
         histories.import_weavegraph(server.target)
+        histories.save_long(server.target, 250, 250_000)
         with lockstitch.Client(server.target) as client:
             histories.save_hostile(client)
-            histories.save_long(client, 250, 250_000)
         with Explorer(server.target) as running:
             yield running
 
@@ -76,13 +76,21 @@ def test_pages_fit_and_their_scripts_run_without_a_complaint(
         tab = Tab(context, explorer.url)
         for path in PATHS:
             page = tab.open(path)
-            assert "pwned" not in page.title().split("·")[0].replace("document.title='pwned'", "")
             assert page.title() != "pwned"
+            assert unreadable(page) == [], path
+            assert unnamed(page) == [], path
             assert not tab.is_wider_than_the_screen, path
         assert tab.problems == []
         assert {urlsplit(url).netloc for url in tab.requests} == {urlsplit(explorer.url).netloc}
     finally:
         context.close()
+
+
+def test_what_cannot_be_read_is_found(tab: Tab) -> None:
+    """The checks above can fail."""
+    tab.page.set_content("<p style='color: #999; background: #fff'>pale</p><p>dark</p><input><a href='/'></a>")
+    assert [each.split()[-1] for each in unreadable(tab.page)] == ["pale"]
+    assert len(unnamed(tab.page)) == 2
 
 
 def test_keys_move_and_all_else_follows(tab: Tab) -> None:

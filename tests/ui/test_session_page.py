@@ -2,8 +2,11 @@
 
 import json
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from html import unescape
+from pathlib import Path
 from urllib.parse import quote
 
 import ormsgpack
@@ -28,9 +31,9 @@ def told() -> Iterator[str]:
     with LockstitchServer("memory://") as server:
         histories.tell_story(server.target)
         histories.import_weavegraph(server.target)
+        histories.save_long(server.target, 250, 250_000)
         with lockstitch.Client(server.target) as client:
             histories.save_hostile(client)
-            histories.save_long(client, 250, 250_000)
         yield server.target
 
 
@@ -101,6 +104,7 @@ def test_a_timeline_with_a_fork_and_subgraphs(reader: Visitor, client: lockstitc
     tips = page.count(" tip")
     assert tips >= 4  # both ends of the fork, and two runs of the subgraph
     assert "dashed" in page
+    assert "asked" in words(page)
     assert "state update" in words(page)
 
 
@@ -174,6 +178,49 @@ def test_no_state_is_loaded_that_is_not_shown(told: str) -> None:
         data = visitor.get(f"{session_url('large')}/checkpoints/{one}/download?channel=custom%2Flarge")
         assert data.body == b"large-value " * 500_000
         assert data.headers["content-disposition"].startswith("attachment")
+
+
+def test_damage_hides_nothing_else(tmp_path: Path) -> None:
+    store = tmp_path / "store.db"
+    with LockstitchServer(f"sqlite:///{store}") as server, Explorer(server.target) as explorer:
+        with lockstitch.Client(server.target) as saving:
+            for step in range(3):
+                checkpoint = Checkpoint(session_id="damaged", step=step)
+                checkpoint.state.messages.items.add(role="user", content=f"{step} " * 1000)
+                saving.save(checkpoint)
+        with closing(sqlite3.connect(store)) as connection:
+            connection.execute("UPDATE segments SET data = x'0011'")
+            connection.execute("UPDATE checkpoints SET record = x'0011' WHERE step = 1")
+            connection.commit()
+        server.stop()  # nothing is remembered
+        server.start()
+        visitor = Visitor(explorer.port)
+        page = shown(visitor, session_url("damaged"))
+        assert rows(page) == [2, 0]
+        text = words(page)
+        assert "1 checkpoint cannot be shown" in text
+        assert text.count("lockstitch check") == 2
+        assert "Revision" in words(shown(visitor, session_url("damaged", tab="metadata")))
+        assert visitor.get(checkpoint_url("damaged", f"{1:020}")).status == 500
+
+
+@pytest.mark.slow
+def test_a_session_of_5000_steps_and_60_megabytes() -> None:
+    """Its pages are small, and hold nothing of the state, which has 57 MiB."""
+    with LockstitchServer() as server, Explorer(server.target) as explorer:
+        histories.save_long(server.target, 5000, 60_000_000)
+        visitor = Visitor(explorer.port)
+        for step, path in ((4999, session_url(LONG)), (2500, checkpoint_url(LONG, f"{2500:020}"))):
+            page = shown(visitor, path)
+            assert step in rows(page)
+            assert len(rows(page)) == 100
+            assert "step 2500: " not in page
+            assert len(page) < 400_000
+            assert re.search(r"Not loaded: it has \d\d.\d MiB", words(page))
+        assert visitor.get(f"{session_url(LONG)}/step?step=77").headers["location"].endswith(f"{77:020}")
+        assert "newest 500 checkpoints" in words(shown(visitor, f"{session_url(LONG)}/plots"))
+        changes = words(shown(visitor, checkpoint_url(LONG, f"{3:020}", tab="changes")))
+        assert "log[3]" in changes
 
 
 def test_values_by_pointer(reader: Visitor, client: lockstitch.Client) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from lockstitch import AsyncClient, ListedCheckpoint, LockstitchError, NotFound, View
+from lockstitch import AsyncClient, DataLoss, ListedCheckpoint, LockstitchError, NotFound, View
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, VersionedState
 from lockstitch_ui.views.graph import Key
 from lockstitch_ui.views.state import MAX_STATE_BYTES, to_load
@@ -123,15 +123,15 @@ async def before(client: AsyncClient, session_id: str, key: Key) -> ListedCheckp
 
 
 async def parent(client: AsyncClient, session_id: str, listed: ListedCheckpoint) -> ListedCheckpoint | None:
-    """The checkpoint that another one grew out of, in the same namespace; None: it has none, or that is gone."""
+    """The checkpoint that another one grew out of, in its namespace; None: it has none, or that is gone or damaged."""
     checkpoint = listed.checkpoint
-    if checkpoint.parent_id:
-        try:
+    try:
+        if checkpoint.parent_id:
             return await find(client, session_id, (checkpoint.namespace, checkpoint.parent_id))
-        except NotFound:
-            return None
-    if checkpoint.step and len(checkpoint.checkpoint_id) == STEP_ID_DIGITS:
-        return await before(client, session_id, key_of(checkpoint))
+        if checkpoint.step and len(checkpoint.checkpoint_id) == STEP_ID_DIGITS:
+            return await before(client, session_id, key_of(checkpoint))
+    except (NotFound, DataLoss):
+        return None
     return None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToJson
 
-from lockstitch import ListedCheckpoint
+from lockstitch import DataLoss, ListedCheckpoint
 from lockstitch.inspect import Progress, names, progress
 from lockstitch_ui.pages import checkpoints
 from lockstitch_ui.pages.comparing import Side, compare
@@ -32,7 +32,7 @@ MAX_JSON = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A checkpoint with what its open tab shows. row: as in the timeline."""
+    """A checkpoint with what its open tab shows. row: as in the timeline. damage: why the tab has nothing to show."""
 
     session_id: str
     row: Row
@@ -41,6 +41,7 @@ class Shown:
     progress: Progress
     tab: str
     content: dict[str, Any]
+    damage: str = ""
 
     @property
     def tabs(self) -> dict[str, str]:
@@ -55,8 +56,11 @@ async def load(visit: Visit, listed: ListedCheckpoint, parent: ListedCheckpoint 
     tab = tab if tab in TABS else "state"
     row = timeline([listed, *([parent] if parent is not None else [])], 1, has_older=True).rows[0]
     found = progress(listed.checkpoint, listed.pending_writes, parent.checkpoint if parent is not None else None)
-    content = await _CONTENT[tab](visit, listed, parent)
-    return Shown(session_id, row, listed, parent, found, tab, content)
+    try:
+        content, damage = await _CONTENT[tab](visit, listed, parent), ""
+    except DataLoss as error:  # the timeline and the other tabs may be whole
+        content, damage = {}, error.message
+    return Shown(session_id, row, listed, parent, found, tab, content, damage)
 
 
 async def _state(visit: Visit, listed: ListedCheckpoint, parent: ListedCheckpoint | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from lockstitch_ui.views import plots
 from lockstitch_ui.views.timeline import timeline
 from lockstitch_ui.visit import Visit, page
 
-MAX_CHECKPOINTS = 1000
+MAX_CHECKPOINTS = 500
 """Checkpoints that are plotted, the newest ones."""
 
 

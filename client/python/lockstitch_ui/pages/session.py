@@ -4,12 +4,13 @@ import asyncio
 import time
 from dataclasses import dataclass
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from lockstitch import ListedCheckpoint, SessionDetails
-from lockstitch.inspect import STATUS_CHANNELS, Progress, Status, progress, status
+from lockstitch import DataLoss, ListedCheckpoint, SessionDetails
+from lockstitch.inspect import STATUS_CHANNELS, Progress, progress, ran_needs_parent, status
 from lockstitch_ui.pages import checkpoints, detail
 from lockstitch_ui.pages.checkpoints import ROWS, Window
 from lockstitch_ui.urls import checkpoint_url, session_url
@@ -25,11 +26,10 @@ FRAGMENT_HEADER = "x-fragment"
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """A session in a sentence."""
+    """A session in a sentence. kind: a `StatusKind`, or "damaged"."""
 
-    status: Status
+    kind: str
     pieces: list[Piece]
-    latest: Key | None
 
 
 async def show_latest(visit: Visit) -> Response:
@@ -118,11 +118,17 @@ async def _detail(visit: Visit, found: Window, selected: ListedCheckpoint | None
 async def _story(visit: Visit, details: SessionDetails) -> Story:
     """The session's status, from its latest checkpoint."""
     session_id = visit.path("session_id")
-    latest = await visit.client.load_latest(session_id, channels=STATUS_CHANNELS)
+    try:
+        latest = await visit.client.load_latest(session_id, channels=STATUS_CHANNELS)
+    except DataLoss as error:
+        return Story("damaged", [Piece(error.message)])
     now, lease = time.time(), details.lease
     found: Progress | None = None
     if latest.checkpoint is not None:
-        parent = await _ran_from(visit, session_id, latest.checkpoint.parent_id)
+        parent: ListedCheckpoint | None = None
+        if ran_needs_parent(latest.checkpoint):
+            own = ListedCheckpoint(latest.checkpoint, [], latest.checkpoint_revision, Timestamp(), 0)
+            parent = await checkpoints.parent(visit.client, session_id, own)
         found = progress(
             latest.checkpoint,
             latest.pending_writes,
@@ -130,16 +136,7 @@ async def _story(visit: Visit, details: SessionDetails) -> Story:
             channels=STATUS_CHANNELS,
         )
     known = status(details.summary, found, now, lease.expire_at if lease is not None else None)
-    key = key_of(latest.checkpoint) if latest.checkpoint is not None else None
-    return Story(known, banner(known, latest.checkpoint, found, lease, now), key)
-
-
-async def _ran_from(visit: Visit, session_id: str, parent_id: str) -> ListedCheckpoint | None:
-    """The parent of the latest checkpoint, which tells what ran in LangGraph."""
-    if not parent_id:
-        return None
-    found = await checkpoints.before(visit.client, session_id, ("", parent_id + " "))
-    return found if found is not None and found.checkpoint.checkpoint_id == parent_id else None
+    return Story(known.kind.value, banner(known, latest.checkpoint, found, lease, now))
 
 
 routes: list[BaseRoute] = [
