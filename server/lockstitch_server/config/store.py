@@ -1,0 +1,57 @@
+"""The database, and whether it is well."""
+
+from pydantic import Field
+
+from lockstitch_server.config.fields import MIB, Bytes, Group, size
+
+
+class Postgres(Group):
+    """Connections to a Postgres database."""
+
+    statement_cache: bool = Field(
+        default=True,
+        description="Whether connections keep prepared statements. Set it to false, or write `pgbouncer=true` into "
+        "the URL, if a pooler in transaction mode is in between, such as PgBouncer. The server turns it "
+        "off if a PgBouncer refuses settings of a connection, or a pooler loses statements.",
+    )
+
+
+class Health(Group):
+    """Health probes of the database. Readiness follows them."""
+
+    probe_seconds: float = Field(
+        default=1.0, ge=0.05, le=3600, allow_inf_nan=False, description="Pause between two health probes."
+    )
+    timeout_seconds: float = Field(
+        default=1.5,
+        ge=0.05,
+        le=60,
+        allow_inf_nan=False,
+        description="Time after which a health probe without a response has failed.",
+    )
+    write_seconds: float = Field(
+        default=10.0,
+        ge=0.05,
+        le=3600,
+        allow_inf_nan=False,
+        description="Interval of health probes that write, in a transaction that is rolled back.",
+    )
+    free_bytes: Bytes = size(
+        16 * MIB,
+        at_least=0,
+        at_most=2**50,
+        description="SQLite: with less free space on the disk than this, the server is not ready.",
+    )
+    failures: int = Field(
+        default=2,
+        ge=1,
+        le=100,
+        description="Failed health probes in a row that make the server not ready. One success makes it ready.",
+    )
+    max_watches: int = Field(
+        default=1000,
+        ge=0,
+        le=1_000_000,
+        description="Maximum Watch calls of health checks in total. They need no credentials. One connection may have"
+        " 8.",
+    )
