@@ -1,26 +1,24 @@
-"""What a process takes of its machine."""
+"""Metrics of the process: processor time, memory, open files, uptime."""
 
-import os
 import time
-from pathlib import Path
+
+import psutil
 
 from lockstitch_server.telemetry.stats import Stats
 
-STATM = Path("/proc/self/statm")
-OPEN_FILES = Path("/proc/self/fd")
-
 
 def watch_process(stats: Stats) -> None:
-    """Tell of this process. Memory and open files are told where the system has /proc."""
-    began = time.monotonic()
+    """Report the metrics of this process."""
+    process, began = psutil.Process(), time.monotonic()
 
     def look(stats: Stats) -> None:
-        times = os.times()
-        stats.set("process.cpu.time", times.user, "user")
-        stats.set("process.cpu.time", times.system, "system")
+        with process.oneshot():
+            times = process.cpu_times()
+            stats.set("process.cpu.time", times.user, "user")
+            stats.set("process.cpu.time", times.system, "system")
+            stats.set("process.memory.usage", process.memory_info().rss)
+            if hasattr(process, "num_fds"):  # not on Windows
+                stats.set("process.unix.file_descriptor.count", process.num_fds())
         stats.set("process.uptime", time.monotonic() - began)
-        if STATM.exists():
-            stats.set("process.memory.usage", int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
-            stats.set("process.unix.file_descriptor.count", len(os.listdir(OPEN_FILES)))
 
     stats.watch(look)
