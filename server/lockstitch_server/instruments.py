@@ -1,4 +1,4 @@
-"""What watches the parts of a server, as far as anybody wants to know."""
+"""Connects the parts of a server to its telemetry."""
 
 from collections.abc import Callable
 from functools import partial
@@ -25,7 +25,7 @@ Waiting = Callable[[], tuple[int, int]]
 
 
 def create_call_telemetry(settings: Settings, telemetry: Telemetry) -> CallTelemetry | None:
-    """What tells of calls; None where nothing is to be told."""
+    """The interceptor that traces, counts and logs calls; None where none of these is asked for."""
     session_ids = SessionIds(settings.session_id_logging)
     stats = CallStats(telemetry.stats) if telemetry.stats is not None else None
     every = settings.log_level == "debug"
@@ -39,7 +39,7 @@ def create_call_telemetry(settings: Settings, telemetry: Telemetry) -> CallTelem
 
 
 def create_saves(store: Store, settings: Settings, telemetry: Telemetry) -> Saves:
-    """The worker that processes batches of saves."""
+    """Processes batches of saves, observed."""
     limits = settings.limits
     heads = Heads(settings.session_cache_bytes)
     committer = Committer(store, heads, limits.max_message_bytes, limits.max_parts)
@@ -47,7 +47,7 @@ def create_saves(store: Store, settings: Settings, telemetry: Telemetry) -> Save
 
 
 def _batch_observer(settings: Settings, telemetry: Telemetry) -> ObserveBatch:
-    """What watches batches of saves, for metrics and traces."""
+    """The observer of batches of saves, for metrics and traces."""
     observe: ObserveBatch = unobserved
     if telemetry.stats is not None:
         observe = partial(CountedBatch, SaveCounts(telemetry.stats))
@@ -61,19 +61,19 @@ def _batch_observer(settings: Settings, telemetry: Telemetry) -> ObserveBatch:
 
 
 def queue_stats(telemetry: Telemetry, queue: str) -> QueueStats | None:
-    """What counts the batches of a queue."""
+    """The metrics of a queue's batches; None where there are no metrics."""
     return QueueStats(telemetry.stats, queue) if telemetry.stats is not None else None
 
 
 def watch_queues(telemetry: Telemetry, **queues: Waiting) -> None:
-    """Tell how much waits in queues."""
+    """Report how much waits in queues."""
     if telemetry.stats is not None:
         for name, waiting in queues.items():
             QueueStats(telemetry.stats, name).watch(waiting)
 
 
 def watch_sessions(telemetry: Telemetry, watcher: Watcher, sweeper: Sweeper | None) -> None:
-    """Tell what sweeps do, and how many watch sessions."""
+    """Report what sweeps do, and how many calls watch sessions."""
     if telemetry.stats is None:
         return
     sweeps = sweeper.stats if sweeper is not None else SweepStats()
@@ -92,19 +92,19 @@ def watch_sessions(telemetry: Telemetry, watcher: Watcher, sweeper: Sweeper | No
 
 
 def watch_audit(telemetry: Telemetry, audit: AuditLog | None) -> None:
-    """Tell how many records the audit log has dropped."""
+    """Report how many records the audit log has dropped."""
     if telemetry.stats is not None:
         telemetry.stats.watch(lambda stats: stats.set("lockstitch.audit.lost", audit.lost if audit is not None else 0))
 
 
 def watch_damage(telemetry: Telemetry, damage: DamageLog) -> None:
-    """Tell how many damaged sessions were met."""
+    """Report how many damaged sessions were met."""
     if telemetry.stats is not None:
         telemetry.stats.watch(lambda stats: stats.set("lockstitch.damaged", damage.sessions))
 
 
 def totals_teller(telemetry: Telemetry) -> Callable[[Totals], None] | None:
-    """What takes in how much the store holds. Of several workers, only the first one asks."""
+    """Reports how much the store holds. Of several workers, only the first one does."""
     stats = telemetry.stats
     if stats is None or telemetry.identity.worker > 1:
         return None

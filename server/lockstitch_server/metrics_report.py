@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from lockstitch_server.telemetry.prometheus_server import PrometheusServer
 
 SAMPLES_SECONDS = 1.0
-"""How old the numbers of a worker on the page may be."""
+"""How old the samples of a worker on the page may be."""
 SAMPLES = "samples "
-"""Begins a line in which a worker tells its numbers."""
+"""Starts a line in which a worker sends its samples."""
 
 log = structlog.get_logger(__name__)
 
@@ -32,20 +32,20 @@ Say = Callable[[str], None]
 
 @asynccontextmanager
 async def metrics_report(telemetry: Telemetry, settings: Settings, say: Say) -> AsyncIterator[None]:
-    """Report the metrics of this process; at the end, send what is left of all telemetry.
+    """Report the metrics of this process. At the end, send the last metrics and spans.
 
-    say: tells the supervisor a line, where there is one. Raises StartupError.
+    say: sends a line to the supervisor, where there is one. Raises StartupError.
     """
-    page, telling = None, None
+    page, sending = None, None
     if settings.metrics_listen and telemetry.identity.worker:
-        telling = asyncio.create_task(_tell(telemetry, say))
+        sending = asyncio.create_task(_send_samples(telemetry, say))
     elif settings.metrics_listen:
         page = open_page(settings.metrics_listen, lambda: [_source(telemetry)])
     try:
         yield
     finally:
-        if telling is not None:
-            telling.cancel()
+        if sending is not None:
+            sending.cancel()
         if page is not None:
             await asyncio.to_thread(page.close)
         await asyncio.to_thread(telemetry.close)
@@ -71,7 +71,7 @@ def from_line(line: str) -> Source:
     return Source(Identity(*identity), [sample_of(sample) for sample in samples])
 
 
-async def _tell(telemetry: Telemetry, say: Say) -> None:
+async def _send_samples(telemetry: Telemetry, say: Say) -> None:
     while True:
         say(SAMPLES + json.dumps(_source(telemetry), separators=(",", ":")))
         await asyncio.sleep(SAMPLES_SECONDS)

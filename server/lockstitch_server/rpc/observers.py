@@ -1,4 +1,4 @@
-"""Calls counted, and noted in the log. No payload and no secret is ever noted."""
+"""Counts calls and logs them. No payload and no secret is ever logged."""
 
 import structlog
 from google.protobuf.descriptor import MethodDescriptor
@@ -12,7 +12,7 @@ log = structlog.get_logger(__name__)
 
 
 class CallStats:
-    """Counts calls, and those that are being answered."""
+    """Counts calls that have ended, and those that are active."""
 
     def __init__(self, stats: Stats) -> None:
         self._stats = stats
@@ -33,8 +33,8 @@ class CallStats:
 class CallLog:
     """A line for every call at `debug`, and for slow ones at `warning`.
 
-    every: whether calls that are not slow are noted.
-    slow_seconds: from where a call is slow; 0: none is.
+    every: whether calls that are not slow are logged.
+    slow_seconds: a call that takes as long is slow. 0: no call is slow.
     """
 
     def __init__(self, session_ids: SessionIds, *, every: bool, slow_seconds: float) -> None:
@@ -52,7 +52,7 @@ class CallLog:
         *,
         may_be_long: bool,
     ) -> None:
-        """Note a call that has ended. may_be_long: it has no end of its own, and is never slow."""
+        """Log a call that has ended. may_be_long: it has no end of its own, so it is never slow."""
         if seconds >= self._slow and not may_be_long:
             log.warning("slow_call", **self._facts(method, code, seconds, data, context))
         elif self._every:

@@ -1,1 +1,1 @@
-"""What the server tells about itself."""
+"""Traces, metrics and logs of the server."""

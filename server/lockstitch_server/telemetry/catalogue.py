@@ -1,7 +1,7 @@
-"""All metrics, as data. docs/observability.md shows them, and a test holds both against what a server produces.
+"""All metrics, as data. docs/observability.md lists them, and a test compares both with what a server produces.
 
-Names follow OpenTelemetry's conventions where they have one; what is the server's own begins with `lockstitch.`. Every
-attribute has few values: methods, status codes, names of queues. None comes from a request.
+Names follow OpenTelemetry's conventions where there is one; the server's own begin with `lockstitch.`. Every attribute
+has few values, such as methods, status codes and names of queues. No value comes from a request.
 """
 
 from collections.abc import Mapping
@@ -39,22 +39,22 @@ _ALL = (
         ("rpc.method", "rpc.response.status_code"),
         SECONDS,
     ),
-    Metric("lockstitch.calls.active", "updown", "{call}", "Calls that are being answered."),
-    Metric("lockstitch.saves", "counter", "{save}", "Saves, by what came of them.", ("lockstitch.save.outcome",)),
-    Metric("lockstitch.saves.received", "counter", "By", "Bytes of requests that save."),
+    Metric("lockstitch.calls.active", "updown", "{call}", "Calls in progress."),
+    Metric("lockstitch.saves", "counter", "{save}", "Saves, by outcome.", ("lockstitch.save.outcome",)),
+    Metric("lockstitch.saves.received", "counter", "By", "Bytes of the requests that save."),
     Metric(
         "lockstitch.saves.stored",
         "counter",
         "By",
-        "Bytes that saves have brought to the database, without what it adds to them.",
+        "Bytes that saves have stored, without the database's own overhead.",
     ),
-    Metric("lockstitch.queue.items", "updown", "{item}", "Requests that wait in a queue.", ("lockstitch.queue",)),
-    Metric("lockstitch.queue.size", "updown", "By", "Bytes of requests that wait in a queue.", ("lockstitch.queue",)),
+    Metric("lockstitch.queue.items", "updown", "{item}", "Requests waiting in a queue.", ("lockstitch.queue",)),
+    Metric("lockstitch.queue.size", "updown", "By", "Bytes of the requests waiting in a queue.", ("lockstitch.queue",)),
     Metric(
         "lockstitch.queue.wait",
         "histogram",
         "s",
-        "How long the oldest request of a batch has waited in its queue.",
+        "Time that the oldest request of a batch waited in its queue.",
         ("lockstitch.queue",),
         SECONDS,
     ),
@@ -63,7 +63,7 @@ _ALL = (
         "lockstitch.batch.duration",
         "histogram",
         "s",
-        "How long a batch is worked on: for saves, until all of it is durable.",
+        "Time to process a batch: for saves, until all of it is durable.",
         ("lockstitch.queue",),
         SECONDS,
     ),
@@ -87,55 +87,55 @@ _ALL = (
         "db.client.connection.max",
         "updown",
         "{connection}",
-        "Most connections to Postgres.",
+        "Maximum connections to Postgres.",
         ("db.client.connection.pool.name",),
     ),
     Metric("lockstitch.sessions", "gauge", "{session}", "Sessions in the database."),
     Metric("lockstitch.checkpoints", "gauge", "{checkpoint}", "Checkpoints in the database."),
-    Metric("lockstitch.stored", "gauge", "By", "Bytes of all sessions, without what the database adds to them."),
-    Metric("lockstitch.leases", "gauge", "{lease}", "Leases that are live."),
+    Metric("lockstitch.stored", "gauge", "By", "Bytes of all sessions, without the database's own overhead."),
+    Metric("lockstitch.leases", "gauge", "{lease}", "Leases that have not expired."),
     Metric(
         "lockstitch.audit.lost",
         "counter",
         "{record}",
-        "Records of the audit log that were dropped, since too many waited for the file or it could not be written.",
+        "Records dropped from the audit log: the queue to the file was full, or the file could not be written.",
     ),
-    Metric("lockstitch.watchers", "updown", "{call}", "WatchSession calls that are open."),
+    Metric("lockstitch.watchers", "updown", "{call}", "Open WatchSession calls."),
     Metric("lockstitch.sweeps", "counter", "{sweep}", "Passes over all sessions, by how they ended.", ("error.type",)),
     Metric(
         "lockstitch.damaged",
         "counter",
         "{session}",
-        "Sessions with damaged rows that sweeps and lists have met, each counted once by a process.",
+        "Sessions with damaged rows that sweeps and lists have found. A process counts each once.",
     ),
-    Metric("lockstitch.swept.sessions", "counter", "{session}", "Sessions that sweeps have looked at."),
+    Metric("lockstitch.swept.sessions", "counter", "{session}", "Sessions that sweeps have read."),
     Metric("lockstitch.swept.checkpoints", "counter", "{checkpoint}", "Checkpoints that sweeps have deleted."),
-    Metric("lockstitch.swept.size", "counter", "By", "Bytes that these checkpoints had."),
+    Metric("lockstitch.swept.size", "counter", "By", "Bytes of the checkpoints that sweeps have deleted."),
     Metric(
         "lockstitch.swept.rows",
         "counter",
         "{session}",
-        "Sessions, expired or deleted, that sweeps have emptied (`cleared`) or forgotten (`forgotten`).",
+        "Expired or deleted sessions whose content (`cleared`) or last row (`forgotten`) sweeps have deleted.",
         ("lockstitch.sweep.step",),
     ),
     Metric(
         "otel.sdk.processor.span.processed",
         "counter",
         "{span}",
-        "Spans that were handed on, by `error.type`: empty, or `queue_full` for those that were dropped.",
+        "Spans handed to an exporter (empty `error.type`), or dropped (`queue_full`).",
         ("error.type",),
     ),
     Metric(
         "otel.sdk.exporter.span.exported",
         "counter",
         "{span}",
-        "Spans that a collector was sent, by `error.type`: empty, or `rejected` for those that are lost.",
+        "Spans that a collector took (empty `error.type`), or that are lost (`rejected`).",
         ("error.type",),
     ),
     Metric("process.cpu.time", "counter", "s", "Processor time of the process.", ("cpu.mode",)),
-    Metric("process.memory.usage", "updown", "By", "Memory of the process that is resident."),
+    Metric("process.memory.usage", "updown", "By", "Resident memory of the process."),
     Metric("process.unix.file_descriptor.count", "updown", "{file_descriptor}", "Open files of the process."),
-    Metric("process.uptime", "gauge", "s", "Time since the process began."),
+    Metric("process.uptime", "gauge", "s", "Time since the process started."),
 )
 
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ALL}

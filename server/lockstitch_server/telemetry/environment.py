@@ -1,4 +1,4 @@
-"""What the OTEL_* variables want, and what of OpenTelemetry is there to do it.
+"""Reads the OTEL_* variables, and loads the parts of OpenTelemetry that they name.
 
 Nothing is traced, and no metrics are sent, unless an exporter or an endpoint is named: there is no default collector.
 """
@@ -16,11 +16,11 @@ INSTALL = "pip install 'lockstitch[otel]'"
 
 
 class TelemetryError(Exception):
-    """Telemetry cannot be set up as it is asked for. The message is one line for operators."""
+    """The OTEL_* variables ask for what cannot be set up. The message is one line for operators."""
 
 
 def exporters(signal: Signal) -> Sequence[str]:
-    """Names of the exporters that are asked for; none where the signal is off."""
+    """Names of the exporters of a signal; none where the signal is off."""
     if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return ()
     named = os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip()
@@ -30,7 +30,7 @@ def exporters(signal: Signal) -> Sequence[str]:
 
 
 def load_exporters(signal: Signal) -> list[Any]:
-    """The exporters, which read their own variables. Raises TelemetryError."""
+    """The exporters of a signal, which read their own variables. Raises TelemetryError."""
     made = []
     for name in exporters(signal):
         entry = _protocol(signal) if name == "otlp" else name
@@ -39,7 +39,7 @@ def load_exporters(signal: Signal) -> list[Any]:
 
 
 def load(group: str, name: str) -> Any:
-    """What a package offers under a name. Raises TelemetryError."""
+    """The entry point of a group with this name. Raises TelemetryError."""
     require()
     found: Sequence[EntryPoint] = list(entry_points(group=group, name=name))
     if not found:
@@ -54,7 +54,7 @@ def require() -> None:
 
 
 def number(name: str, default: int) -> int:
-    """A variable that is a number above 0. Raises TelemetryError."""
+    """A variable that is an integer above 0. Raises TelemetryError."""
     text = os.environ.get(name, "").strip()
     if not text:
         return default

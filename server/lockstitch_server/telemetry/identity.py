@@ -1,4 +1,4 @@
-"""Who tells: the attributes that tell processes apart, in traces and metrics."""
+"""The attributes that identify a process in traces and metrics."""
 
 import os
 import uuid
@@ -15,14 +15,14 @@ NAME = "lockstitch"
 class Identity(NamedTuple):
     """A process of a server.
 
-    worker: its number, where several processes serve one address; 0: it is the only one.
+    worker: its number, from 1, where several processes serve one address; 0 where one process serves it.
     """
 
     worker: int = 0
 
 
 def resource(identity: Identity) -> "Resource":
-    """A process as OpenTelemetry describes it. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES add to it."""
+    """A process as an OpenTelemetry resource. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES add to it."""
     from opentelemetry.sdk.resources import Resource
 
     attributes: dict[str, str | int] = {"service.version": __version__, "process.pid": os.getpid()}

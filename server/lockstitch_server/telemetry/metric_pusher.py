@@ -1,6 +1,6 @@
 """Metrics sent by OTLP, as the OTEL_* variables say. Needs OpenTelemetry.
 
-The numbers are the process's own, put into the form of the SDK only when they leave. All sums are cumulative.
+Samples are converted to the SDK's types when they are sent. All sums are cumulative.
 """
 
 import threading
@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 
 class MetricPusher:
-    """Sends all numbers every OTEL_METRIC_EXPORT_INTERVAL milliseconds, and once more at the end."""
+    """Sends all metrics every OTEL_METRIC_EXPORT_INTERVAL milliseconds, and once more at the end."""
 
     def __init__(self, identity: Identity, stats: Stats, exporters: Sequence[MetricExporter]) -> None:
         self._stats = stats
@@ -52,7 +52,7 @@ class MetricPusher:
         self._thread.start()
 
     def close(self) -> None:
-        """Send the last numbers; not for ever. Blocks."""
+        """Send the last metrics, for CLOSE_SECONDS at most. Blocks."""
         self._closing.set()
         self._thread.join(CLOSE_SECONDS)
         for exporter in self._exporters:
@@ -78,7 +78,7 @@ class MetricPusher:
 
 
 def to_metrics(samples: Sequence[Sample], began: int, now: int) -> list[SdkMetric]:
-    """Samples in the form of the SDK. Times are in ns since 1970."""
+    """Samples as metrics of the SDK. Times are in ns since 1970."""
     by_name: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         by_name[sample[0]].append(sample)

@@ -1,4 +1,4 @@
-"""What watches queues and databases: their spans and numbers."""
+"""Observers of queues and databases, for metrics and traces."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -28,7 +28,7 @@ class QueueStats:
         self._duration = stats.histogram("lockstitch.batch.duration", queue)
 
     def watch(self, waiting: Callable[[], tuple[int, int]]) -> None:
-        """Tell how many requests wait, and of how many bytes."""
+        """Report how many requests wait, and how many bytes they have."""
 
         def look(stats: Stats) -> None:
             items, size = waiting()
@@ -38,7 +38,7 @@ class QueueStats:
         self._stats.watch(look)
 
     def done(self, items: int, waited: float, seconds: float) -> None:
-        """A batch of so many has been worked on. waited: how long the oldest had waited before, in seconds."""
+        """A batch has been processed, in `seconds`. waited: how long its oldest item had waited before, in seconds."""
         self._size.observe(items)
         self._wait.observe(waited)
         self._duration.observe(seconds)
@@ -46,16 +46,16 @@ class QueueStats:
 
 @dataclass(slots=True)
 class Use:
-    """One use of a database that is going on."""
+    """A use of a database that is going on."""
 
     is_told: bool
-    """Whether what it stores is told: to add that up takes its time."""
+    """Whether the stored bytes are reported: adding them up takes time."""
     stored: int = 0
     """How many bytes it has brought there."""
 
 
 UNTOLD = nullcontext(Use(is_told=False))
-"""A use of which nothing is told."""
+"""A use that is not reported."""
 
 
 class DatabaseObserver:
@@ -109,7 +109,7 @@ class DatabaseObserver:
 
 
 def watch_connections(stats: Stats, pool: Callable[[], tuple[int, int, int] | None]) -> None:
-    """Tell of a pool of connections: how many are in use and idle, and how many there may be."""
+    """Report a pool of connections: how many are in use, how many are idle, and how many there may be."""
 
     def look(stats: Stats) -> None:
         found = pool()
@@ -123,7 +123,7 @@ def watch_connections(stats: Stats, pool: Callable[[], tuple[int, int, int] | No
 
 
 def describe(url: str) -> "tuple[str, Attributes]":
-    """The name of a store's kind of database, and attributes of its spans; no secret is among them."""
+    """The name of a store's kind of database, and the attributes of its events, which hold no secret."""
     if not url.startswith("postgres"):
         return "sqlite", {"db.system.name": "sqlite"}
     parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""The page that Prometheus reads. Needs prometheus-client.
+"""Serves metrics to Prometheus. Needs prometheus-client.
 
 A server may be several processes. Each has its own series, told apart by the label `worker`: Prometheus adds them up.
 """
@@ -28,13 +28,13 @@ PATH = "/metrics"
 
 
 class PrometheusServer:
-    """Serves the numbers of some processes.
+    """Serves the metrics of some processes.
 
-    sources: gives them; called in another thread.
+    sources: returns their samples; called in another thread.
     """
 
     def __init__(self, listen: str, sources: Callable[[], Iterable[Source]]) -> None:
-        """Begin to serve. Raises OSError."""
+        """Start to serve. Raises OSError."""
         registry = CollectorRegistry()
         registry.register(_Sources(sources))
         host, _, port = listen.rpartition(":")
@@ -60,14 +60,14 @@ class _ServerV6(_Server):
 
 
 class _SilentHandler(WSGIRequestHandler):
-    """Writes no line a request to stderr."""
+    """Logs no requests."""
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing."""
 
 
 def _only_metrics(registry: CollectorRegistry) -> "WSGIApplication":
-    """The page under its path. A mistyped path is an error for whoever asks, not an empty success."""
+    """Serve /metrics only: a mistyped path is an error, not an empty success."""
     metrics: WSGIApplication = make_wsgi_app(registry)
 
     def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -99,7 +99,7 @@ class _Sources(Collector):
 
 
 def prometheus_name(metric: Metric) -> str:
-    """A metric as OpenTelemetry has it for Prometheus, without the suffix of a counter."""
+    """The name of a metric in Prometheus, without the suffix of a counter."""
     name = re.sub(r"[^a-zA-Z0-9]+", "_", metric.name)
     unit = UNITS.get(metric.unit, "")
     return f"{name}_{unit}" if unit and not name.endswith(f"_{unit}") else name
@@ -126,7 +126,7 @@ def _put(family: Family, metric: Metric, labels: Sequence[str], value: float | t
 
 
 def _cumulated(metric: Metric, counts: Sequence[int]) -> Iterator[tuple[str, float]]:
-    """Upper bounds, and how many values are not above them."""
+    """Upper bounds, and how many values are at or below each."""
     total = 0
     for bound, count in zip((*metric.bounds, float("inf")), counts, strict=True):
         total += count

@@ -1,4 +1,4 @@
-"""How much of a session's id is told in traces and logs: some put into it what must not leave the database."""
+"""How session ids appear in traces and logs: some callers put secrets into them."""
 
 import hashlib
 from typing import Literal
@@ -8,13 +8,13 @@ HASH_DIGITS = 16
 
 
 class SessionIds:
-    """Session ids as they are told."""
+    """Shows session ids as the setting `session_id_logging` says."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
 
     def shown(self, session_id: str) -> str:
-        """What is told of an id: itself, the beginning of its SHA-256, or nothing."""
+        """The id itself, the first 16 digits of its SHA-256, or nothing."""
         if self._policy == "plain" or not session_id:
             return session_id
         if self._policy == "none":

@@ -1,4 +1,4 @@
-"""Traces and metrics as the OTEL_* variables ask for it. Without them OpenTelemetry is not even imported."""
+"""Traces and metrics as the OTEL_* variables ask for them. Without these variables, OpenTelemetry is not imported."""
 
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,7 @@ def create_tracing(identity: Identity, baggage_keys: tuple[str, ...] = ()) -> "T
 
 
 def create_metric_pusher(identity: Identity, stats: Stats) -> "MetricPusher | None":
-    """What sends metrics by OTLP; None where that cannot be done, which is logged."""
+    """Sends metrics by OTLP; None where that cannot be set up, which is logged."""
     try:
         require()
         from lockstitch_server.telemetry.metric_pusher import MetricPusher

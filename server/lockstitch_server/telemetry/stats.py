@@ -1,6 +1,6 @@
-"""What a process counts: plain numbers, since OpenTelemetry's own instruments cost microseconds at every call.
+"""The metrics of a process as plain numbers: OpenTelemetry's instruments cost microseconds at every call.
 
-`catalogue.METRICS` says what there is. `snapshot` is what goes to exporters, and from one process to another.
+`catalogue.METRICS` lists them. `snapshot` goes to exporters, and from a worker to the supervisor.
 """
 
 from bisect import bisect_left
@@ -11,18 +11,18 @@ from lockstitch_server.telemetry.catalogue import METRICS, Metric
 from lockstitch_server.telemetry.identity import Identity
 
 Sample: TypeAlias = tuple[str, tuple[str, ...], float | tuple[tuple[int, ...], float]]
-"""Name, values of the attributes, and the number; of a histogram, the counts by bucket and the sum."""
+"""Name, values of the attributes, and the value; for a histogram, the counts by bucket and the sum."""
 
 
 class Source(NamedTuple):
-    """The numbers of one process."""
+    """The samples of one process."""
 
     identity: Identity
     samples: Sequence[Sample]
 
 
 class Number:
-    """A number that grows, or is what it is."""
+    """A counter or a gauge."""
 
     __slots__ = ("value",)
 
@@ -47,7 +47,7 @@ class Histogram:
 
 
 class Stats:
-    """All numbers of a process."""
+    """All metrics of a process."""
 
     def __init__(self) -> None:
         self._numbers: dict[tuple[str, tuple[str, ...]], Number] = {}
@@ -55,7 +55,7 @@ class Stats:
         self._watched: list[Callable[[Stats], None]] = []
 
     def number(self, name: str, *attributes: str) -> Number:
-        """The counter or gauge of a metric, for these values of its attributes; hold on to it where it is hot."""
+        """The counter or gauge of a metric with these values of its attributes. Keep it where it is used often."""
         _check(name, attributes, histogram=False)
         key = (name, attributes)
         if key not in self._numbers:
@@ -63,7 +63,7 @@ class Stats:
         return self._numbers[key]
 
     def histogram(self, name: str, *attributes: str) -> Histogram:
-        """The same of a histogram."""
+        """The histogram of a metric with these values of its attributes."""
         metric = _check(name, attributes, histogram=True)
         key = (name, attributes)
         if key not in self._histograms:
@@ -75,18 +75,18 @@ class Stats:
         self.number(name, *attributes).value += value
 
     def set(self, name: str, value: float, *attributes: str) -> None:
-        """Say what a gauge, or a counter that somebody else keeps, is now."""
+        """Set a gauge, or a counter that is kept elsewhere."""
         self.number(name, *attributes).value = value
 
     def watch(self, look: Callable[["Stats"], None]) -> None:
-        """Have a function called before each snapshot, to `set` what is cheaper to look at than to keep.
+        """Call a function before each snapshot, which sets values that are cheaper to read than to keep.
 
-        It may be called in any thread.
+        It may run in any thread.
         """
         self._watched.append(look)
 
     def snapshot(self) -> list[Sample]:
-        """All numbers as they are now."""
+        """All samples as of now."""
         for look in self._watched:
             look(self)
         samples: list[Sample] = [(*key, number.value) for key, number in list(self._numbers.items())]

@@ -1,4 +1,4 @@
-"""Everything that tells of one process: its traces, its numbers. What nobody has asked for is None."""
+"""Traces and metrics of one process. What is not asked for is None."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ class Telemetry:
     pusher: "MetricPusher | None" = None
 
     def close(self) -> None:
-        """Send what is left; not for ever. Blocks."""
+        """Send the last metrics and spans, each for 2 s at most. Blocks."""
         if self.pusher is not None:
             self.pusher.close()
         if self.tracing is not None:
@@ -33,11 +33,11 @@ class Telemetry:
 
 
 NO_TELEMETRY = Telemetry(Identity())
-"""Tells nothing."""
+"""No traces and no metrics."""
 
 
 def create_telemetry(settings: Settings, identity: Identity) -> Telemetry:
-    """What the settings and the OTEL_* variables ask for. What cannot be had is logged, and left out."""
+    """Set up what the settings and the OTEL_* variables ask for. What cannot be set up is logged and left out."""
     tracing = create_tracing(identity, settings.baggage_keys)
     pushed = bool(exporters("metrics"))
     if not pushed and not settings.metrics_listen:

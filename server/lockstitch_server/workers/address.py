@@ -1,4 +1,4 @@
-"""An address that the workers of one supervisor share, and nobody else has."""
+"""Reserves an address for the workers of one supervisor."""
 
 import errno
 import socket
@@ -10,12 +10,12 @@ from lockstitch_server.startup import StartupError
 
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - names them, binds nothing
 NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-"""What says that this machine has no such address, as ::1 where there is no IPv6."""
+"""Errors that say that this machine has no such address, as ::1 without IPv6."""
 
 
 @contextmanager
 def reserved(listen: str) -> Iterator[str]:
-    """Hold `host:port`; gives the address with the port that was chosen for port 0. Raises StartupError."""
+    """Hold `host:port`. Yields the address, with the port that was chosen for port 0. Raises StartupError."""
     host, _, port = listen.rpartition(":")
     with ExitStack() as sockets:
         try:
@@ -27,7 +27,7 @@ def reserved(listen: str) -> Iterator[str]:
 
 
 def _hold(host: str, port: int, sockets: ExitStack) -> int:
-    """A socket on each address that the host has, all on one port. Returns the port."""
+    """Hold a socket on each address of the host, all on one port. Returns the port."""
     places = _places(host)
     held = 0
     for number, (family, address) in enumerate(places, 1):
@@ -44,7 +44,7 @@ def _hold(host: str, port: int, sockets: ExitStack) -> int:
 
 
 def _places(host: str) -> list[tuple[socket.AddressFamily, tuple[Any, ...]]]:
-    """Families and addresses, as gRPC will take them: "any" is that of IPv6, which has IPv4's as well."""
+    """Families and addresses as gRPC uses them: a wildcard is the one of IPv6, which includes IPv4's."""
     if host in WILDCARDS:
         return [(socket.AF_INET6, (WILDCARDS[1], 0)), (socket.AF_INET, (WILDCARDS[0], 0))]
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
@@ -54,8 +54,8 @@ def _places(host: str) -> list[tuple[socket.AddressFamily, tuple[Any, ...]]]:
 def _held(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:
     """A socket that is bound and never listens.
 
-    It is bound as one that shares with nobody, which fails if anybody is there; a port whose last connections have not
-    quite ended is free. From then on it shares with sockets of this user that have SO_REUSEPORT, as the workers' do.
+    It is bound without SO_REUSEPORT, which fails where another socket has the port; a port whose last connections are
+    in TIME_WAIT is free. Then it shares the port with the user's sockets that have SO_REUSEPORT: the workers'.
     """
     held = socket.socket(family)
     try:

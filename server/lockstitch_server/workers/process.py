@@ -1,4 +1,4 @@
-"""One worker: a process, and another one when it has ended."""
+"""Keeps one worker process running, and replaces it when it ends."""
 
 import asyncio
 import json
@@ -20,34 +20,34 @@ READY = "ready"
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 MOST_LINE = 2**22
-"""Longest line of a worker's, in bytes."""
+"""The longest line that a worker sends, in bytes."""
 LONG_LIFE = 10.0
-"""A worker that has lived so long, in seconds, does not die again and again."""
+"""A worker that has served for this time, in seconds, is replaced after the shortest pause again."""
 
 log = structlog.get_logger(__name__)
 
 
 class Worker:
-    """Keeps a process running until `stopping` is done, then has it drain.
+    """Keeps a process running until `stopping` is done, then lets it drain.
 
-    patience: how long that may take, in seconds, before the process is killed.
+    timeout: how long it may drain, in seconds, before it is killed.
     """
 
-    def __init__(self, number: int, settings: Settings, stopping: "asyncio.Future[None]", patience: float) -> None:
+    def __init__(self, number: int, settings: Settings, stopping: "asyncio.Future[None]", timeout: float) -> None:
         self.first_start: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        """What the first process has said: READY, or why it cannot start."""
+        """What the first process has reported: READY, or why it cannot start."""
         self.ready = asyncio.Event()
-        """Set when a process serves, for the first time."""
+        """Set when a process serves for the first time."""
         self._number = number
         self._order = json.dumps({"worker": number, "settings": settings.model_dump()}).encode() + b"\n"
         self._stopping = stopping
-        self._patience = patience
+        self._timeout = timeout
         self._process: Process | None = None
         self.source: Source | None = None
-        """The samples that its process has sent last."""
+        """The last samples that its process has sent."""
 
     async def keep(self) -> None:
-        """Have a process run, and another one after it, until stopping."""
+        """Run one process after another, until stopping."""
         pause = FIRST_PAUSE
         while not self._stopping.done():
             if await self._run() >= LONG_LIFE:
@@ -58,31 +58,31 @@ class Worker:
                 pause = min(2 * pause, LONGEST_PAUSE)
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the process."""
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
 
     async def _run(self) -> float:
-        """One process from beginning to end. Returns how long it has served, in seconds."""
+        """Run one process until it ends. Returns how long it has served, in seconds."""
         try:
             process = self._process = await _start(self._order)
         except OSError as error:
-            self._tell_start(None, f"cannot start a worker: {error.strerror}")
+            self._report_start(None, f"cannot start a worker: {error.strerror}")
             return 0.0
-        said = await self._heard(process)
-        self._tell_start(process, said)
+        said = await self._first_line(process)
+        self._report_start(process, said)
         began = time.monotonic()
         listening = asyncio.create_task(self._listen(process))
         await self._ended(process)
         listening.cancel()
-        self._tell_end(process)
+        self._report_end(process)
         return time.monotonic() - began if said == READY else 0.0
 
-    async def _heard(self, process: Process) -> str:
-        """READY; else what has kept it from starting."""
+    async def _first_line(self, process: Process) -> str:
+        """READY, or why the process cannot start."""
         assert process.stdout is not None
         line = asyncio.ensure_future(process.stdout.readline())
-        # Stopping, it is told at once: it need not start first.
+        # When the server stops, the process is stopped at once, started or not.
         await first_of(line, self._stopping)
         if self._stopping.done():
             line.cancel()
@@ -92,25 +92,25 @@ class Worker:
         return (await line).decode().strip() or f"worker {self._number} ended before it could serve"
 
     async def _listen(self, process: Process) -> None:
-        """Take what it says of its numbers."""
+        """Take its samples."""
         assert process.stdout is not None
         async for line in process.stdout:
             if line.startswith(SAMPLES.encode()):
                 self.source = from_line(line.decode())
 
     async def _ended(self, process: Process) -> None:
-        """Wait for its end; once stopping, bring it about."""
+        """Wait until the process ends. When the server stops, stop it."""
         ended = asyncio.ensure_future(process.wait())
         await first_of(ended, self._stopping)
         if not ended.done():
-            _let_go(process)
-            await asyncio.wait({ended}, timeout=self._patience)
+            _stop(process)
+            await asyncio.wait({ended}, timeout=self._timeout)
         if not ended.done():
-            log.error("worker_killed", worker=self._number, pid=process.pid, patience_seconds=self._patience)
+            log.error("worker_killed", worker=self._number, pid=process.pid, timeout_seconds=self._timeout)
             process.kill()
         await ended
 
-    def _tell_start(self, process: Process | None, said: str) -> None:
+    def _report_start(self, process: Process | None, said: str) -> None:
         pid = process.pid if process else None
         if said == READY:
             log.info("worker_ready", worker=self._number, pid=pid)
@@ -120,16 +120,16 @@ class Worker:
         if not self.first_start.done():
             self.first_start.set_result(said)
 
-    def _tell_end(self, process: Process) -> None:
+    def _report_end(self, process: Process) -> None:
         tell = log.debug if self._stopping.done() else log.warning
         tell("worker_ended", worker=self._number, pid=process.pid, **_how_it_ended(process.returncode))
 
 
 async def _start(order: bytes) -> Process:
-    """A fresh interpreter with this one's import path. Its settings come by a pipe: they may hold a password."""
+    """Start an interpreter with this one's import path. A pipe brings its settings, which may hold a password."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     arguments = ("-P", "-m", "lockstitch_server.workers.worker")
-    # Ctrl-C reaches all processes in the terminal; it is for the supervisor to tell the workers.
+    # Ctrl-C reaches all processes of the terminal. Only the supervisor may act on it, and stop the workers.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process = await asyncio.create_subprocess_exec(
@@ -138,7 +138,7 @@ async def _start(order: bytes) -> Process:
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     assert process.stdin is not None
-    with suppress(ConnectionError):  # it has ended already, as will be seen
+    with suppress(ConnectionError):  # it has ended already, which the caller notices
         process.stdin.write(order)
         await process.stdin.drain()
     return process
@@ -149,8 +149,8 @@ async def first_of(*futures: "asyncio.Future[Any]") -> None:
     await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
 
 
-def _let_go(process: Process) -> None:
-    """The end of its standard input is what tells a worker to stop, as does the supervisor's own end."""
+def _stop(process: Process) -> None:
+    """Stop a worker by ending its standard input, which also ends when the supervisor does."""
     assert process.stdin is not None
     process.stdin.close()
 

@@ -1,4 +1,4 @@
-"""Starts workers, restarts those that die, and has all of them drain at the end."""
+"""Starts workers, replaces those that end, and lets all of them drain at the end."""
 
 import asyncio
 import signal
@@ -17,9 +17,9 @@ from lockstitch_server.workers.address import reserved
 from lockstitch_server.workers.process import READY, Worker, first_of
 
 SLACK_SECONDS = 5.0
-"""For a worker to end, beside what its calls may take."""
+"""How long a worker may take to end, beyond the time for its calls."""
 ECHO_SECONDS = 0.5
-"""What comes so soon is the same signal: `timeout`, for one, sends it to a process and then to its whole group."""
+"""A second signal within this time counts as the first: `timeout` signals a process, then its whole group."""
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ def _check(settings: Settings) -> None:
     server_credentials(settings.tls)
     several = f"{settings.workers} workers cannot share"
     if settings.store == "memory://":
-        raise StartupError(f"{several} memory://, of which each would have its own; choose another store")
+        raise StartupError(f"{several} memory://, since each would have its own; choose another store")
     if settings.listen.startswith("unix:"):
         raise StartupError(f"{several} {settings.listen}; choose host:port")
     if not hasattr(socket, "SO_REUSEPORT"):
@@ -45,13 +45,13 @@ def _check(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings) -> None:
-    # What is wrong with the store is wrong for all of them; and it needs to be migrated once.
+    # Check and migrate the store once, for all workers.
     async with open_store(settings):
         pass
     stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     theirs = settings.model_copy(update={"migrate": False})
-    patience = settings.drain_delay_seconds + settings.drain_seconds + SLACK_SECONDS
-    workers = [Worker(number, theirs, stopping, patience) for number in range(1, settings.workers + 1)]
+    timeout = settings.drain_delay_seconds + settings.drain_seconds + SLACK_SECONDS
+    workers = [Worker(number, theirs, stopping, timeout) for number in range(1, settings.workers + 1)]
     _stop_on_signals(stopping, lambda: _kill(workers))
     page = open_page(settings.metrics_listen, lambda: _sources(workers)) if settings.metrics_listen else None
     keeping = asyncio.gather(*(worker.keep() for worker in workers))
@@ -73,7 +73,7 @@ def _sources(workers: Sequence[Worker]) -> list[Source]:
 
 
 async def _first_start(workers: Sequence[Worker], stopping: "asyncio.Future[None]", settings: Settings) -> None:
-    """Wait until all are ready. When none of them can start, raises StartupError."""
+    """Wait until all workers are ready. Raises StartupError where none can start."""
     said = asyncio.gather(*(worker.first_start for worker in workers))
     await first_of(said, stopping)
     if said.done() and READY not in said.result():
@@ -87,7 +87,7 @@ async def _first_start(workers: Sequence[Worker], stopping: "asyncio.Future[None
 
 
 def _stop_on_signals(stopping: "asyncio.Future[None]", kill: Callable[[], None]) -> None:
-    """The first SIGTERM or SIGINT stops; the second of its kind ends all processes at once."""
+    """The first SIGTERM or SIGINT stops the workers; the second of its kind kills them."""
     loop = asyncio.get_running_loop()
 
     def on_second(number: signal.Signals, first: float) -> None:

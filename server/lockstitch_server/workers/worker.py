@@ -1,9 +1,8 @@
-"""The program of a worker: a server that does what its supervisor wants.
+"""The program of a worker: a server that its supervisor starts and stops.
 
-Its standard input brings a line of JSON, the worker's number and the settings, and then nothing. The end of it tells
-the worker to stop: it comes when the supervisor wants so, and when the supervisor is no more. To standard output goes
-a line: `ready`, or what keeps the worker from starting. Others follow where there is a page of metrics: `samples` and
-JSON, the worker's metrics.
+Standard input brings a line of JSON: the worker's number and the settings. Its end stops the worker: it ends when the
+supervisor stops the worker, and when the supervisor itself ends. The worker writes a line to standard output: `ready`,
+or why it cannot start. Where metrics are served, lines with `samples` and JSON follow: the worker's metrics.
 """
 
 import asyncio
@@ -23,7 +22,7 @@ CANNOT_START = 2
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until the supervisor stops this process."""
     order = _order()
     settings = Settings.model_validate(order["settings"])
     logging.configure(settings.log_level, settings.log_format, worker=order["worker"])
@@ -36,7 +35,7 @@ def main() -> None:
 
 def _order() -> dict[str, Any]:
     line = sys.stdin.buffer.readline()
-    if not line:  # the supervisor has gone, or thought better of it
+    if not line:  # the supervisor has ended or is stopping
         sys.exit()
     order: dict[str, Any] = json.loads(line)
     return order

@@ -1,4 +1,4 @@
-"""What is told of every call: its span, its duration, its line in the log. One interceptor for all: each one costs."""
+"""Traces, counts and logs every call. One interceptor for all three, since each interceptor costs time."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 OK = "OK"
 ROUNDING = 0.01
-"""How much longer than its caller wants, for its length, a call may last here: gRPC rounds a deadline up to send it."""
+"""How much longer a call may last here, in proportion to its deadline: gRPC rounds deadlines up to send them."""
 TRANSIT_SECONDS = 0.005
-"""How much later a deadline may be here for having been on its way."""
+"""How much later a deadline may be here, since it was on its way."""
 
 
 class CallTelemetry:
-    """Tells of calls. What is None is not told.
+    """Traces, counts and logs calls.
 
-    spans: traces them; stats: counts them; log: notes them.
+    spans, stats, log: None where calls are not traced, counted or logged.
     """
 
     def __init__(self, spans: "CallSpans | None", stats: CallStats | None, log: CallLog | None) -> None:
@@ -113,7 +113,7 @@ class CallTelemetry:
 
 
 def code_name(error: BaseException, context: CallContext, seconds: float) -> str:
-    """The status code that a caller is told, or would be told if he had waited.
+    """The status code that the caller gets, or would get if it had waited.
 
     seconds: how long the call has lasted.
     """
@@ -125,5 +125,5 @@ def code_name(error: BaseException, context: CallContext, seconds: float) -> str
 
 
 def _is_late(left: float | None, seconds: float) -> bool:
-    """Whether a call that has been given up was given up at its deadline: its caller's may be a little before ours."""
+    """Whether a cancelled call was cancelled at its deadline, which is a little earlier for the caller than here."""
     return left is not None and left <= ROUNDING * (left + seconds) + TRANSIT_SECONDS
