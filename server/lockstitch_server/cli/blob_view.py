@@ -2,7 +2,7 @@
 
 from lockstitch.inspect import Encoding, decode, to_json
 from lockstitch.v1.checkpoint_pb2 import TypedBlob
-from lockstitch_server.cli import pretty, words
+from lockstitch_server.cli import format, pretty
 from lockstitch_server.cli.exact_json import JsonText
 from lockstitch_server.cli.output import printable
 
@@ -15,7 +15,7 @@ def brief(blob: TypedBlob, full: bool) -> str:
     found = decode(blob, max_bytes=MAX_BYTES)
     if found.encoding is Encoding.BYTES:
         return described(blob, found.problem)
-    return words.line(found.value, full) if found.encoding is Encoding.TEXT else pretty.line(found.value, full)
+    return format.line(found.value, full) if found.encoding is Encoding.TEXT else pretty.line(found.value, full)
 
 
 def block(blob: TypedBlob, full: bool) -> str:
@@ -37,4 +37,4 @@ def as_json(blob: TypedBlob) -> JsonText | None:
 def described(blob: TypedBlob, problem: str = "") -> str:
     """What can be said of a value without decoding it, and why it is not decoded."""
     note = f" ({printable(problem)})" if problem else ""
-    return f"{printable(blob.type) or 'untyped'}, {words.size(len(blob.data))}{note}"
+    return f"{printable(blob.type) or 'untyped'}, {format.size(len(blob.data))}{note}"

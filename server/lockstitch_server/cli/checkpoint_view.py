@@ -19,7 +19,7 @@ from lockstitch.v1.checkpoint_pb2 import (
     VersionedState,
     WeaveError,
 )
-from lockstitch_server.cli import blob_view, pretty, progress_view, words
+from lockstitch_server.cli import blob_view, format, pretty, progress_view
 from lockstitch_server.cli.console import Rows, heading
 from lockstitch_server.cli.exact_json import JsonText
 from lockstitch_server.cli.lists_view import names
@@ -103,15 +103,15 @@ def _header(shown: Shown, full: bool) -> Iterator[Line]:
     yield "id", printable(found.checkpoint_id)
     if found.parent_id:
         yield "parent", printable(found.parent_id)
-    yield "created", f"{words.moment(found.created_at)} ({words.ago(found.created_at, now)})"
-    yield "next", progress_view.nodes(progress.next_nodes) or words.NOTHING
-    yield "ran", progress_view.nodes(progress.ran_nodes) or words.NOTHING
+    yield "created", f"{format.moment(found.created_at)} ({format.ago(found.created_at, now)})"
+    yield "next", progress_view.nodes(progress.next_nodes) or format.NOTHING
+    yield "ran", progress_view.nodes(progress.ran_nodes) or format.NOTHING
     if progress.done_nodes:
         yield "done", progress_view.nodes(progress.done_nodes)
-    yield "skipped", progress_view.nodes(names_of(found.skipped_nodes)) or words.NOTHING
-    yield "updated", names(found.updated_channels) or words.NOTHING
+    yield "skipped", progress_view.nodes(names_of(found.skipped_nodes)) or format.NOTHING
+    yield "updated", names(found.updated_channels) or format.NOTHING
     if found.concurrency_limit:
-        yield "at once", f"at most {words.count(found.concurrency_limit, 'node')}"
+        yield "at once", f"at most {format.count(found.concurrency_limit, 'node')}"
     if found.HasField("header"):
         yield "header", blob_view.block(found.header, full) if full else blob_view.described(found.header)
 
@@ -161,7 +161,7 @@ def _is_empty(channel: CustomChannel) -> bool:
 
 def _counted(version: int, number: int, one: str, many: str = "") -> str:
     """How many there are, and the channel's version; 0 is that of a runner which counts none."""
-    return words.count(number, one, many) + (f", version {version}" if version else "")
+    return format.count(number, one, many) + (f", version {version}" if version else "")
 
 
 def _key(name: str) -> str:
@@ -170,7 +170,7 @@ def _key(name: str) -> str:
 
 def _messages(items: Iterable[Message], full: bool) -> Iterator[Line]:
     for number, message in enumerate(items):
-        yield Text.assemble((f"{number} ", "dim"), (_key(message.role), "bold")), words.block(message.content, full)
+        yield Text.assemble((f"{number} ", "dim"), (_key(message.role), "bold")), format.block(message.content, full)
 
 
 def _errors(items: Iterable[ErrorEvent], full: bool) -> Iterator[Line]:
@@ -182,23 +182,23 @@ def error(event: ErrorEvent, full: bool) -> Text:
     """An error with what caused it, over several lines."""
     lines = [
         Text.assemble(
-            (words.line(event.error.message, full) or "(no message)", "red"),
-            (f"  {words.scope(event.scope)}, {words.moment(event.when)}", "dim"),
+            (format.line(event.error.message, full) or "(no message)", "red"),
+            (f"  {format.scope(event.scope)}, {format.moment(event.when)}", "dim"),
         ),
         *_causes(event.error, full),
     ]
     if event.tags:
         lines.append(Text(f"tags: {names(event.tags)}"))
     if event.context not in ("", "null"):
-        lines.append(Text(f"context: {words.line(event.context, full)}"))
+        lines.append(Text(f"context: {format.line(event.context, full)}"))
     return Text("\n").join(lines)
 
 
 def _causes(of: WeaveError, full: bool) -> Iterator[Text]:
     if of.details not in ("", "null"):
-        yield Text(f"details: {words.line(of.details, full)}")
+        yield Text(f"details: {format.line(of.details, full)}")
     if of.HasField("cause"):
-        yield Text(f"caused by: {words.line(of.cause.message, full) or '(no message)'}")
+        yield Text(f"caused by: {format.line(of.cause.message, full) or '(no message)'}")
         yield from _causes(of.cause, full)
 
 
@@ -228,7 +228,7 @@ def _chat(messages: Iterable[ChatMessage], full: bool) -> Iterator[Line]:
         role = Text.assemble((f"{number} ", "dim"), (_key(message.role), "bold"))
         if message.name:
             role.append(f" {printable(message.name)}")
-        parts = [words.block(message.content, full)] if message.content else []
+        parts = [format.block(message.content, full)] if message.content else []
         yield role, Text("\n").join([*map(Text, parts), *(_tool_call(call, full) for call in message.tool_calls)])
 
 
@@ -241,7 +241,7 @@ def _tool_call(call: ToolCall, full: bool) -> Text:
 def _custom_note(channel: CustomChannel) -> str:
     notes = []
     if channel.WhichOneof("value") == "list":
-        notes.append(words.count(len(channel.list.items), "item"))
+        notes.append(format.count(len(channel.list.items), "item"))
     if channel.version:
         notes.append(f"version {printable(channel.version)}")
     return ", ".join(notes) or "no value"

@@ -21,7 +21,7 @@ from lockstitch.inspect import (
     word_diff,
 )
 from lockstitch.v1.checkpoint_pb2 import BlobList, Checkpoint, ErrorEvent, Message, NodeKind, TypedBlob
-from lockstitch_server.cli import blob_view, pretty, words
+from lockstitch_server.cli import blob_view, format, pretty
 from lockstitch_server.cli.checkpoint_view import error
 from lockstitch_server.cli.console import heading
 from lockstitch_server.cli.exact_json import JsonText
@@ -103,7 +103,7 @@ def _sides(kind: ChangeKind, old: Any, new: Any) -> Iterator[tuple[str, Any]]:
 def lines(old: Checkpoint, new: Checkpoint, parts: Sequence[PartChange], full: bool) -> Iterator[RenderableType]:
     """What to print."""
     title = f"{printable(new.session_id)}  step {old.step} → step {new.step}"
-    yield heading(title, words.elapsed(old.created_at, new.created_at))
+    yield heading(title, format.elapsed(old.created_at, new.created_at))
     if not parts:
         yield Text("no difference")
     for part in parts:
@@ -121,7 +121,7 @@ def _title(name: str) -> str:
 def _versions(part: PartChange) -> str:
     if part.versions is None or not any(part.versions):  # 0 and "" are those of a runner that counts none
         return ""
-    old, new = (words.NOTHING if version is None else printable(str(version)) for version in part.versions)
+    old, new = (format.NOTHING if version is None else printable(str(version)) for version in part.versions)
     return f"version {new}" if old == new else f"version {old} → {new}"
 
 
@@ -187,8 +187,8 @@ def _both(old: Plain, new: Plain, full: bool) -> Text:
 
 def _old_and_new_text(old: str, new: str, full: bool) -> Text:
     """Where both are long, what is shown of them begins shortly before they differ."""
-    start = 0 if full else words.difference_start(old, new)
-    before, after = (words.line(text, full, start) for text in (old, new))
+    start = 0 if full else format.difference_start(old, new)
+    before, after = (format.line(text, full, start) for text in (old, new))
     return Text.assemble(before, (" → ", "dim"), after)
 
 
@@ -201,9 +201,9 @@ def _by_words(old: str, new: str, full: bool) -> Text | None:
     text = Text()
     for number, piece in enumerate(pieces):
         if piece.kind is ChangeKind.REMOVED:
-            text.append(f"[-{words.line(piece.text, full)}-]", "red")
+            text.append(f"[-{format.line(piece.text, full)}-]", "red")
         elif piece.kind is ChangeKind.ADDED:
-            text.append(f"{{+{words.line(piece.text, full)}+}}", "green")
+            text.append(f"{{+{format.line(piece.text, full)}+}}", "green")
         else:
             text.append(_common(piece.text, number == 0, number == len(pieces) - 1, full))
     return text
@@ -220,18 +220,18 @@ def _common(text: str, is_first: bool, is_last: bool, full: bool) -> str:
 def _value(name: str, value: Any, full: bool) -> Text:
     match value:
         case Message():
-            return Text.assemble((printable(value.role) or '""', "bold"), f": {words.line(value.content, full)}")
+            return Text.assemble((printable(value.role) or '""', "bold"), f": {format.line(value.content, full)}")
         case ErrorEvent():
             return Text(" | ").join(error(value, full).split("\n"))
         case TypedBlob():
             found = _message(decode(value, max_bytes=blob_view.MAX_BYTES).value, full)
             return found or Text(blob_view.brief(value, full))
         case BlobList():
-            return Text(words.count(len(value.items), "item"))
+            return Text(format.count(len(value.items), "item"))
         case str() if name in _JSON_PARTS:
-            return Text(words.line(value, full))
+            return Text(format.line(value, full))
         case list() if name in _LISTS:
-            return Text(_list(value) or words.NOTHING)
+            return Text(_list(value) or format.NOTHING)
     return _message(value, full) or Text(pretty.line(value, full))
 
 
@@ -242,7 +242,7 @@ def _message(value: Plain, full: bool) -> Text | None:
         return None
     calls = "".join(f" → {printable(call.name)} {pretty.line(call.arguments, full)}" for call in found.tool_calls)
     role = f"{found.role} {found.name}".strip()
-    return Text.assemble((printable(role) or '""', "bold"), f": {words.line(found.content, full)}{calls}")
+    return Text.assemble((printable(role) or '""', "bold"), f": {format.line(found.content, full)}{calls}")
 
 
 def _list(values: Sequence[Any]) -> str:

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from lockstitch_server.cli import options
-from lockstitch_server.cli.operate import effective
 from lockstitch_server.cli.output import FAILED, UNUSABLE, fail, printable
+from lockstitch_server.cli.serve import effective
 
 app = typer.Typer(help="Make, list and revoke bearer keys.", no_args_is_help=True)
 

@@ -11,7 +11,7 @@ from lockstitch import ListedCheckpoint
 from lockstitch.inspect import names as node_names
 from lockstitch.v1.checkpoint_pb2 import Checkpoint
 from lockstitch.v1.checkpoint_service_pb2 import SessionSummary
-from lockstitch_server.cli import exact_json, progress_view, words
+from lockstitch_server.cli import exact_json, format, progress_view
 from lockstitch_server.cli.console import Column, table
 from lockstitch_server.cli.output import printable
 from lockstitch_server.cli.standing import Standing, Step
@@ -27,11 +27,11 @@ def sessions(found: Sequence[Standing]) -> Table:
         found,
         [
             Column("SESSION", lambda it: printable(it.summary.session_id), may_be_absent=False, whole=True),
-            Column("STATUS", lambda it: str(it.status.kind) if it.status else words.NOTHING, whole=True),
+            Column("STATUS", lambda it: str(it.status.kind) if it.status else format.NOTHING, whole=True),
             Column("STEP", _latest_step, right=True, whole=True),
             Column("CHECKPOINTS", lambda it: str(it.summary.checkpoint_count), right=True, whole=True, rank=6),
-            Column("SIZE", lambda it: words.size(it.summary.stored_bytes), right=True, whole=True, rank=5),
-            Column("UPDATED", lambda it: words.ago(it.summary.updated_at, now), whole=True, rank=1),
+            Column("SIZE", lambda it: format.size(it.summary.stored_bytes), right=True, whole=True, rank=5),
+            Column("UPDATED", lambda it: format.ago(it.summary.updated_at, now), whole=True, rank=1),
             Column("NEXT", lambda it: progress_view.nodes(it.progress.next_nodes) if it.progress else "", rank=2),
             Column("DETAIL", lambda it: progress_view.short(it.status.detail) if it.status else ""),
             Column("LABELS", lambda it: pairs(it.summary.labels), rank=3),
@@ -52,11 +52,11 @@ def session_data(standing: Standing) -> dict[str, Any]:
 
 def _latest_step(standing: Standing) -> str:
     summary = standing.summary
-    return str(summary.latest_step) if summary.latest_checkpoint_id else words.NOTHING
+    return str(summary.latest_step) if summary.latest_checkpoint_id else format.NOTHING
 
 
 def _expires(summary: SessionSummary, now: datetime) -> str:
-    return words.ago(summary.expire_at, now) if summary.HasField("expire_at") else ""
+    return format.ago(summary.expire_at, now) if summary.HasField("expire_at") else ""
 
 
 def checkpoints(found: Sequence[Step]) -> Table:
@@ -69,8 +69,8 @@ def checkpoints(found: Sequence[Step]) -> Table:
             Column("ID", lambda it: _own_id(it.listed), whole=True),
             Column("PARENT", lambda it: _parent(it.checkpoint, steps), right=True, whole=True, rank=4),
             Column("NAMESPACE", lambda it: printable(it.checkpoint.namespace), rank=1),
-            Column("CREATED", lambda it: words.ago(it.checkpoint.created_at, now), whole=True, rank=2),
-            Column("STATE", lambda it: words.size(it.listed.state_bytes), right=True, whole=True, rank=6),
+            Column("CREATED", lambda it: format.ago(it.checkpoint.created_at, now), whole=True, rank=2),
+            Column("STATE", lambda it: format.size(it.listed.state_bytes), right=True, whole=True, rank=6),
             Column("RAN", lambda it: progress_view.nodes(it.progress.ran_nodes)),
             Column("SKIPPED", lambda it: progress_view.nodes(node_names(it.checkpoint.skipped_nodes)), rank=5),
             Column("UPDATED", lambda it: names(it.checkpoint.updated_channels), rank=3),
@@ -119,4 +119,4 @@ def names(of: Iterable[str]) -> str:
 
 def pairs(of: Mapping[str, str]) -> str:
     """Keys and values on one line."""
-    return ", ".join(f"{printable(key)}={words.line(of[key], full=False)}" for key in sorted(of))
+    return ", ".join(f"{printable(key)}={format.line(of[key], full=False)}" for key in sorted(of))

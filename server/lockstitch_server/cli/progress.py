@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lockstitch_server.cli import words
+from lockstitch_server.cli import format
 from lockstitch_server.importers.transfer import Tally
 
 BAR_SECONDS = 0.1
@@ -33,7 +33,7 @@ async def progress(tally: Tally, total: int) -> AsyncIterator[None]:
         task = bar.add_task("", total=total, sessions="")
 
         def draw() -> None:
-            sessions = words.count(tally.sessions, "session")
+            sessions = format.count(tally.sessions, "session")
             bar.update(task, completed=tally.steps, sessions=sessions, refresh=True)
 
         async with _repeated(draw, BAR_SECONDS):
@@ -41,7 +41,7 @@ async def progress(tally: Tally, total: int) -> AsyncIterator[None]:
 
 
 def _line(tally: Tally, total: int) -> None:
-    typer.echo(f"{tally.steps} of {words.count(total, 'step')}, {words.count(tally.sessions, 'session')}", err=True)
+    typer.echo(f"{tally.steps} of {format.count(total, 'step')}, {format.count(tally.sessions, 'session')}", err=True)
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lockstitch.inspect import Interrupt, Problem, Progress, Status, to_json
-from lockstitch_server.cli import pretty, words
+from lockstitch_server.cli import format, pretty
 from lockstitch_server.cli.exact_json import JsonText
 from lockstitch_server.cli.output import printable
 
@@ -70,10 +70,10 @@ def nodes(names: Iterable[str]) -> str:
 def interrupt_lines(interrupts: Sequence[Interrupt], full: bool) -> Iterable[tuple[str, str]]:
     """Node and question of each."""
     for each in interrupts:
-        yield printable(each.node) or words.NOTHING, pretty.block(each.value, full)
+        yield printable(each.node) or format.NOTHING, pretty.block(each.value, full)
 
 
 def problem_lines(problems: Sequence[Problem], full: bool) -> Iterable[tuple[str, str]]:
     """Node and message of each."""
     for each in problems:
-        yield printable(each.node) or words.NOTHING, words.block(each.message, full)
+        yield printable(each.node) or format.NOTHING, format.block(each.message, full)

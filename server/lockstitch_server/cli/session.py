@@ -69,15 +69,15 @@ def delete(
     yes: Yes = False,
 ) -> None:
     """Delete sessions with all they have, whoever holds their leases. Exit code 1 where some were not there."""
-    from lockstitch_server.cli import words
+    from lockstitch_server.cli import format
 
     names = ", ".join(map(printable, sessions))
-    confirm(f"Delete {words.count(len(sessions), 'session')} with all checkpoints ({names})?", yes)
+    confirm(f"Delete {format.count(len(sessions), 'session')} with all checkpoints ({names})?", yes)
     with connected(connection) as client:
         deleted = client.delete_sessions(sessions, tombstone=tombstone)
-    typer.echo(f"{words.count(deleted, 'session')} deleted")
+    typer.echo(f"{format.count(deleted, 'session')} deleted")
     if missing := len(set(sessions)) - deleted:
-        fail(f"{words.count(missing, 'session was', 'sessions were')} not there", FAILED)
+        fail(f"{format.count(missing, 'session was', 'sessions were')} not there", FAILED)
 
 
 @app.command()
@@ -93,13 +93,13 @@ def copy(
     label: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A label. Can be repeated.")] = None,
 ) -> None:
     """Copy a session, or its beginning, into a new one."""
-    from lockstitch_server.cli import words
+    from lockstitch_server.cli import format
 
     labels = dict(map(pair, label or ()))
     with connected(connection) as client:
         last = id_of(client, source, namespace, at) if at else ""
         answer = client.copy_session(source, copied, checkpoint_id=last, namespace=namespace, labels=labels)
-    typer.echo(f"{words.count(answer.checkpoint_count, 'checkpoint')} copied")
+    typer.echo(f"{format.count(answer.checkpoint_count, 'checkpoint')} copied")
 
 
 @app.command()
@@ -144,14 +144,14 @@ def rewind(
     yes: Yes = False,
 ) -> None:
     """Delete all that came after a checkpoint."""
-    from lockstitch_server.cli import words
+    from lockstitch_server.cli import format
 
     with connected(connection) as client:
         checkpoint_id = id_of(client, session, namespace, to)
         last, name = printable(checkpoint_id), printable(session)
         confirm(f"Delete all checkpoints of session {name} that came after {last}?", yes)
         done = client.rewind(session, checkpoint_id, namespace=namespace, lease_token=lease_token)
-    typer.echo(f"{words.count(done.deleted, 'checkpoint')} deleted")
+    typer.echo(f"{format.count(done.deleted, 'checkpoint')} deleted")
 
 
 @app.command()
@@ -204,10 +204,10 @@ def _retention(keep_last: int, max_age: float | None) -> "Retention | None":
 
 
 def _pruned(done: "Pruned") -> str:
-    from lockstitch_server.cli import words
+    from lockstitch_server.cli import format
 
-    sessions = words.count(done.sessions, "session")
-    return f"{words.count(done.checkpoints, 'checkpoint')} of {sessions}, {words.size(done.bytes)}"
+    sessions = format.count(done.sessions, "session")
+    return f"{format.count(done.checkpoints, 'checkpoint')} of {sessions}, {format.size(done.bytes)}"
 
 
 def _print(client: "Client", details: "SessionDetails", *, as_json: bool) -> None:
@@ -226,9 +226,9 @@ def _print(client: "Client", details: "SessionDetails", *, as_json: bool) -> Non
 
 
 def _kept(policy: "Retention") -> str:
-    from lockstitch_server.cli import words
+    from lockstitch_server.cli import format
 
-    kept = f"the last {words.count(policy.keep_last, 'checkpoint')}" if policy.keep_last else "all checkpoints"
+    kept = f"the last {format.count(policy.keep_last, 'checkpoint')}" if policy.keep_last else "all checkpoints"
     return kept + (f" that were saved in the last {policy.max_age}" if policy.max_age is not None else "")
 
 

@@ -24,7 +24,7 @@ app = typer.Typer(help="Bring in what others have kept: other checkpointers, and
 
 
 @app.callback()
-def bring() -> None:
+def imports() -> None:
     """Bring in what others have kept: other checkpointers, and other stores."""
 
 
@@ -150,7 +150,7 @@ async def _transfer(
 def summary(tally: "Tally", kind: str = "session") -> str:
     """What an import has done, in a sentence."""
     from lockstitch import SaveOutcome
-    from lockstitch_server.cli import words
+    from lockstitch_server.cli import format
 
     parts = {
         "created": tally.outcomes[SaveOutcome.CREATED],
@@ -159,7 +159,7 @@ def summary(tally: "Tally", kind: str = "session") -> str:
         "left out": len(tally.failures),
     }
     said = ", ".join(f"{number} {name}" for name, number in parts.items() if number or name in ("created", "unchanged"))
-    return f"{words.count(tally.sessions, kind)}, {words.count(tally.steps, 'step')}: {said}"
+    return f"{format.count(tally.sessions, kind)}, {format.count(tally.steps, 'step')}: {said}"
 
 
 def _tell_failures(failures: list[str]) -> None:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, TypeVar
 import typer
 
 from lockstitch_server.cli import options
-from lockstitch_server.cli.operate import effective
 from lockstitch_server.cli.output import FAILED, UNUSABLE, fail, one_line
+from lockstitch_server.cli.serve import effective
 
 if TYPE_CHECKING:
     from lockstitch_server.engine.exporter import Exported
@@ -101,7 +101,7 @@ def backup(
 
     The copy is a store of its own, as things were when the command began. For Postgres, use pg_dump.
     """
-    from lockstitch_server.cli import words
+    from lockstitch_server.cli import format
     from lockstitch_server.storage.sqlite.backup import backup as copy
     from lockstitch_server.storage.sqlite.store import path_of
     from lockstitch_server.storage.store import StoreError
@@ -113,7 +113,7 @@ def backup(
         copy(path_of(url), destination, lambda left, pages: None)
     except StoreError as error:
         fail(str(error), FAILED)
-    typer.echo(f"{destination}: {words.size(destination.stat().st_size)}")
+    typer.echo(f"{destination}: {format.size(destination.stat().st_size)}")
 
 
 def export(
@@ -155,9 +155,9 @@ def _exported(tally: "Exported") -> str:
 
 
 def _counts(*counts: tuple[int, str]) -> str:
-    from lockstitch_server.cli import words
+    from lockstitch_server.cli import format
 
-    return ", ".join(words.count(number, one) for number, one in counts)
+    return ", ".join(format.count(number, one) for number, one in counts)
 
 
 @contextmanager

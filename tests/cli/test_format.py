@@ -7,7 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockstitch_server.cli import words
+from lockstitch_server.cli import format
 from lockstitch_server.cli.output import one_line, printable
 
 NOW = 1_000_000_000
@@ -30,7 +30,7 @@ NOW = 1_000_000_000
 def test_ago(seconds: float, text: str) -> None:
     when = Timestamp()
     when.FromNanoseconds(int((NOW - seconds) * 1e9))
-    assert words.ago(when, datetime.fromtimestamp(NOW, UTC)) == text
+    assert format.ago(when, datetime.fromtimestamp(NOW, UTC)) == text
 
 
 @pytest.mark.parametrize(
@@ -46,14 +46,14 @@ def test_ago(seconds: float, text: str) -> None:
 def test_elapsed(nanoseconds: int, text: str) -> None:
     start, end = Timestamp(seconds=NOW), Timestamp()
     end.FromNanoseconds(NOW * 10**9 + nanoseconds)
-    assert words.elapsed(start, end) == text
+    assert format.elapsed(start, end) == text
 
 
 @given(st.text())
 def test_nothing_that_is_shown_acts_upon_a_terminal(text: str) -> None:
     assert printable(text).isprintable()
     assert one_line(text).isprintable()
-    assert all(line.isprintable() for line in words.block(text, full=True).split("\n"))
+    assert all(line.isprintable() for line in format.block(text, full=True).split("\n"))
 
 
 def test_control_characters_can_be_seen() -> None:
@@ -63,28 +63,28 @@ def test_control_characters_can_be_seen() -> None:
 
 def test_long_texts_are_cut_unless_they_are_asked_for() -> None:
     text = "x" * 1000
-    assert words.line(text, full=False) == "x" * 400 + "… (1000 characters)"
-    assert words.line(text, full=True) == text
-    assert words.block("a\n" * 10, full=False) == "a\na\na\na\na\na… (20 characters)"
-    assert words.block("a\n" * 10, full=True) == "a\n" * 10
+    assert format.line(text, full=False) == "x" * 400 + "… (1000 characters)"
+    assert format.line(text, full=True) == text
+    assert format.block("a\n" * 10, full=False) == "a\na\na\na\na\na… (20 characters)"
+    assert format.block("a\n" * 10, full=True) == "a\n" * 10
 
 
 def test_a_long_text_is_cut() -> None:
-    assert words.line("x" * 400, False) == "x" * 400
-    assert words.line("x" * 401, False) == f"{'x' * 400}… (401 characters)"
-    assert words.line("x" * 401, True) == "x" * 401
-    assert words.line(f"{'x' * 500}y", False, 490) == f"…{'x' * 10}y (501 characters)"
-    assert words.line("x" * 1000, False, 100) == f"…{'x' * 400}… (1000 characters)"
+    assert format.line("x" * 400, False) == "x" * 400
+    assert format.line("x" * 401, False) == f"{'x' * 400}… (401 characters)"
+    assert format.line("x" * 401, True) == "x" * 401
+    assert format.line(f"{'x' * 500}y", False, 490) == f"…{'x' * 10}y (501 characters)"
+    assert format.line("x" * 1000, False, 100) == f"…{'x' * 400}… (1000 characters)"
 
 
 @given(st.text("ab", max_size=10), st.integers(0, 3000), st.text("ab", max_size=10), st.integers(0, 3000))
 def test_a_change_can_be_seen_in_long_texts(before: str, common: int, after: str, rest: int) -> None:
     old, new = (f"{'-' * common}{text}{'-' * rest}" for text in (before, after))
-    start = words.difference_start(old, new)
-    shown_old, shown_new = (words.line(text, False, start).rpartition(" (")[0] or text for text in (old, new))
+    start = format.difference_start(old, new)
+    shown_old, shown_new = (format.line(text, False, start).rpartition(" (")[0] or text for text in (old, new))
     assert (shown_old == shown_new) <= (old == new)
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0 entries"), (1, "1 entry"), (2, "2 entries")])
 def test_counts(number: int, text: str) -> None:
-    assert words.count(number, "entry", "entries") == text
+    assert format.count(number, "entry", "entries") == text

@@ -11,9 +11,9 @@ import typer
 from lockstitch_server.cli import options
 from lockstitch_server.cli.calls import connected
 from lockstitch_server.cli.connection import Connection, connecting
-from lockstitch_server.cli.operate import effective
 from lockstitch_server.cli.options import Session, pair
 from lockstitch_server.cli.output import UNUSABLE, fail
+from lockstitch_server.cli.serve import effective
 from lockstitch_server.cli.since import point_in_time
 from lockstitch_server.cli.standing import FirstOf, Kind, standing_of, standings, steps
 from lockstitch_server.cli.which import WHICH, load, which
