@@ -5,7 +5,7 @@ from functools import partial
 
 from lockstitch_server.audit import AuditLog
 from lockstitch_server.config import Settings
-from lockstitch_server.core.heads import Heads
+from lockstitch_server.core.planning.session_cache import SessionCache
 from lockstitch_server.core.reading import Totals
 from lockstitch_server.engine.committer import Committer
 from lockstitch_server.engine.damage import DamageLog
@@ -41,8 +41,8 @@ def create_call_telemetry(settings: Settings, telemetry: Telemetry) -> CallTelem
 def create_saves(store: Store, settings: Settings, telemetry: Telemetry) -> Saves:
     """Processes batches of saves, observed."""
     limits = settings.limits
-    heads = Heads(settings.session_cache_bytes)
-    committer = Committer(store, heads, limits.max_message_bytes, limits.max_parts)
+    cache = SessionCache(settings.session_cache_bytes)
+    committer = Committer(store, cache, limits.max_message_bytes, limits.max_parts)
     return Saves(committer, limits, _batch_observer(settings, telemetry))
 
 

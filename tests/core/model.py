@@ -50,6 +50,12 @@ class Model:
         self.entries: dict[Name, Entry] = {}
         self.writes: dict[Name, dict[tuple[str, int], PendingWrite]] = {}
         self.revision = 0
+        self.lease = 0
+        """The token of the live lease; 0: there is none."""
+        self.ttl: int | None = None
+        """In ns."""
+        self.is_over = False
+        """Whether it has expired, and nothing has been saved since."""
 
     def ids(self, namespace: str) -> list[str]:
         """The ids of a namespace, the latest first."""
@@ -61,7 +67,7 @@ class Model:
         known = self.entries.get(name)
         if known is not None and self._is_repetition(request, name, known):
             return self._unchanged(request, name, known)
-        reasons = set() if self._holds(request.expected_latest, name[0]) else {"EXPECTED_LATEST_MISMATCH"}
+        reasons = self._objections(request, name)
         try:
             entry = self._entry(request, name)
         except Mismatch as mismatch:
@@ -82,13 +88,23 @@ class Model:
             self.revision = entry.revision = answer.revision
             entry.saved_at = answer.saved_at.ToNanoseconds()
             self.entries[name] = entry
+            self.is_over = False
         assert (answer.revision, answer.saved_at.ToNanoseconds()) == (entry.revision, entry.saved_at)
+        if prediction.outcome != SAVE_OUTCOME_UNCHANGED or self._may_change(request):
+            self.ttl = request.ttl.ToNanoseconds() if request.HasField("ttl") else self.ttl
         self.write(name, list(request.writes))
+
+    def expire(self) -> None:
+        """Take note that the time of the session is over. Leases go on, and so do revisions."""
+        self.entries.clear()
+        self.writes.clear()
+        self.ttl, self.is_over = None, True
 
     def write(self, name: Name, writes: list[PendingWrite]) -> int:
         """Take note of pending writes. Returns how many of them change something."""
         new = self._new_writes(name, writes)
         self.writes.setdefault(name, {}).update(new)
+        self.is_over = self.is_over and not new
         return len(new)
 
     def pending(self, name: Name) -> list[PendingWrite]:
@@ -136,10 +152,17 @@ class Model:
         return self.entries[base].revision == known.origin[1]
 
     def _unchanged(self, request: SaveRequest, name: Name, known: Entry) -> Prediction:
-        new = self._new_writes(name, list(request.writes))
-        if new and not self._holds(request.expected_latest, name[0]):
-            return Prediction(reasons={"EXPECTED_LATEST_MISMATCH"})
+        if self._new_writes(name, list(request.writes)) and (reasons := self._objections(request, name)):
+            return Prediction(reasons=reasons)
         return Prediction(SAVE_OUTCOME_UNCHANGED, entry=known)
+
+    def _objections(self, request: SaveRequest, name: Name) -> set[str]:
+        """What stands against a change."""
+        reasons = set() if self._holds(request.expected_latest, name[0]) else {"EXPECTED_LATEST_MISMATCH"}
+        return reasons if self._may_change(request) else reasons | {"LEASE_LOST"}
+
+    def _may_change(self, request: SaveRequest) -> bool:
+        return request.lease_token == self.lease
 
     def _new_writes(self, name: Name, writes: list[PendingWrite]) -> dict[tuple[str, int], PendingWrite]:
         stored, new = self.writes.get(name, {}), dict[tuple[str, int], PendingWrite]()

@@ -1,10 +1,8 @@
 """Any sequence of saves, against the model: a state machine for hypothesis."""
 
-import asyncio
 import itertools
 import random
-from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar
+from typing import Protocol
 
 from hypothesis import event
 from hypothesis import strategies as st
@@ -12,22 +10,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, MessagesDelta, PendingWrite, StateDelta
 from lockstitch.v1.checkpoint_service_pb2 import (
-    CHECKPOINT_VIEW_HEADER,
     ExpectedLatest,
-    ListCheckpointsRequest,
-    ListSessionsRequest,
-    LoadLatestRequest,
-    LoadRequest,
     SaveRequest,
     SaveResponse,
     SaveWritesRequest,
-    WalkAncestorsRequest,
+    SaveWritesResponse,
 )
-from tests.core.model import Model, Name, Prediction, exact, name_of
+from tests.core.model import Model, Name, Prediction
 from tests.support import strategies
-from tests.support.api import Api, ApiError
-
-T = TypeVar("T")
 
 NUMBERS = itertools.count()
 STEPS = st.sampled_from([0, 1, 2, 3, 10, 2**63 - 1])
@@ -36,24 +26,47 @@ WRITES = st.lists(strategies.writes, min_size=1, max_size=3)
 MORE = st.lists(strategies.messages, min_size=1, max_size=2)
 SELDOM = st.sampled_from([False, False, False, False, True])
 NAMESPACES = st.sampled_from(["", "", "n"])
+HOUR = 3600
 
 
-class Engine:
-    """An API, or several over one store, and the loop that they run on."""
+class Engine(Protocol):
+    """What saves. A refused request has the reason in place of an answer."""
 
-    def __init__(self, apis: Sequence[Api], loop: asyncio.Runner) -> None:
-        self.apis = apis
-        self._loop = loop
+    def save(self, requests: list[SaveRequest]) -> list[SaveResponse | str]:
+        """Save at once, in this order."""
+        ...
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return self._loop.run(work)
+    def save_writes(self, request: SaveWritesRequest) -> SaveWritesResponse | str: ...
+
+    def revision(self, session: str) -> int:
+        """The revision of a session; 0: there is none."""
+        ...
+
+    def acquire_lease(self, session: str) -> int: ...
+
+    def release_lease(self, session: str, token: int) -> None: ...
+
+    @property
+    def least_ttl(self) -> int:
+        """In ns."""
+        ...
+
+    @property
+    def expiries(self) -> float:
+        """How often, out of all saves that could let the session expire, it does: where that takes its time, seldom."""
+        ...
+
+    def let_time_pass(self) -> None:
+        """Wait until a session with the least ttl has expired."""
+        ...
+
+    def look_through(self, session: str, model: Model) -> None:
+        """See that the session holds what the model does, and nothing else."""
+        ...
 
 
 class Sessions(RuleBasedStateMachine):
-    """Saves of every kind in one session, which is looked through at the end.
-
-    Where there are several APIs, what each of them remembers of the session is mostly out of date.
-    """
+    """Saves of every kind in one session, which is looked through at the end."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__()
@@ -62,11 +75,6 @@ class Sessions(RuleBasedStateMachine):
         self.session = f"session-{next(NUMBERS)}."
         self.model = Model()
         self.sent: list[SaveRequest] = []
-
-    @property
-    def api(self) -> Api:
-        """Any of them."""
-        return self.rng.choice(self.engine.apis)
 
     @initialize(seed=st.integers(0, 2**32 - 1))
     def begin(self, seed: int) -> None:
@@ -97,7 +105,8 @@ class Sessions(RuleBasedStateMachine):
         for name in data.draw(st.permutations(["a", "b", "B"]))[: data.draw(st.integers(2, 3))]:
             checkpoint = Checkpoint(session_id=self.session, namespace=namespace, checkpoint_id=name, parent_id=base)
             delta = StateDelta(messages=MessagesDelta(append=data.draw(MORE)))
-            requests.append(SaveRequest(checkpoint=checkpoint, base_checkpoint_id=base, delta=delta))
+            token = self.draw_token(data)
+            requests.append(SaveRequest(checkpoint=checkpoint, base_checkpoint_id=base, delta=delta, lease_token=token))
         self.send(requests)
 
     @precondition(lambda self: any(request.HasField("delta") for request in self.sent))
@@ -107,14 +116,14 @@ class Sessions(RuleBasedStateMachine):
         again = data.draw(st.sampled_from([request for request in self.sent if request.HasField("delta")]))
         base = Checkpoint(session_id=self.session, namespace=again.checkpoint.namespace)
         base.checkpoint_id, base.state.messages.version = again.base_checkpoint_id, data.draw(strategies.u32)
-        self.send([SaveRequest(checkpoint=base), again])
+        self.send([SaveRequest(checkpoint=base, lease_token=self.model.lease), again])
 
     @precondition(lambda self: self.model.entries)
     @rule(data=st.data())
     def save_whole_what_is_there(self, data: st.DataObject) -> None:
         """However it came to be: nothing changes."""
         entry = self.model.entries[self.draw_name(data)]
-        self.send([SaveRequest(checkpoint=entry.checkpoint)])
+        self.send([SaveRequest(checkpoint=entry.checkpoint, lease_token=self.draw_token(data))])
 
     @rule(data=st.data(), writes=WRITES)
     def save_writes(self, data: st.DataObject, writes: list[PendingWrite]) -> None:
@@ -122,14 +131,48 @@ class Sessions(RuleBasedStateMachine):
         request = SaveWritesRequest(
             session_id=self.session, namespace=namespace, checkpoint_id=checkpoint_id, writes=writes
         )
-        answer = self.engine.run(self.api.save_writes(request))
-        assert answer.stored == self.model.write((namespace, checkpoint_id), writes)
-        assert answer.revision > self.model.revision if answer.stored else answer.revision == self.model.revision
+        lease_token = request.lease_token = self.draw_token(data)
+        answer = self.engine.save_writes(request)
+        name = (namespace, checkpoint_id)
+        if isinstance(answer, str):
+            assert (answer, lease_token == self.model.lease) == ("LEASE_LOST", False)
+            return
+        stored = self.model.write(name, writes)
+        assert answer.stored == stored
+        assert lease_token == self.model.lease or not stored
+        assert answer.revision > self.model.revision if stored else answer.revision == self.model.revision
         self.model.revision = answer.revision
+
+    @precondition(lambda self: not self.model.is_over)
+    @rule()
+    def acquire_lease(self) -> None:
+        """The same holder takes it again, too: then the token before is void."""
+        self.model.lease = self.engine.acquire_lease(self.session)
+        self.note_revision()
+
+    @precondition(lambda self: self.model.lease and not self.model.is_over)
+    @rule()
+    def release_lease(self) -> None:
+        self.engine.release_lease(self.session, self.model.lease)
+        self.model.lease = 0
+        self.note_revision()
+
+    @rule(data=st.data())
+    def save_and_expire(self, data: st.DataObject) -> None:
+        """The last of some saves gives the session so short a time that it is over soon."""
+        if self.rng.random() >= self.engine.expiries:
+            return
+        requests = [self.draw_save(data) for _ in range(data.draw(st.integers(1, 2)))]
+        ttl = self.engine.least_ttl
+        self.send(requests, last_ttl=ttl)
+        if self.model.ttl == ttl:
+            self.engine.let_time_pass()
+            self.model.expire()
+            self.note_revision()
 
     def teardown(self) -> None:
         event(f"checkpoints: {len(self.model.entries)}")
-        self.engine.run(self.look_through())
+        self.engine.look_through(self.session, self.model)
 
     # What is sent
 
@@ -141,6 +184,9 @@ class Sessions(RuleBasedStateMachine):
         known = self.model.ids(checkpoint.namespace)
         checkpoint.parent_id = data.draw(st.sampled_from(["", "missing", *known]))
         request = SaveRequest(checkpoint=checkpoint, writes=data.draw(st.just([]) | WRITES))
+        request.lease_token = self.draw_token(data)
+        if data.draw(SELDOM, label="with a ttl"):
+            request.ttl.seconds = HOUR
         if data.draw(SELDOM, label="with a precondition"):
             request.expected_latest.CopyFrom(data.draw(self.expectations(known)))
         if data.draw(st.booleans(), label="delta") and (known or data.draw(SELDOM)):
@@ -148,6 +194,10 @@ class Sessions(RuleBasedStateMachine):
         else:
             self.add_state(request.checkpoint, data)
         return request
+
+    def draw_token(self, data: st.DataObject) -> int:
+        """Mostly the right one."""
+        return self.model.lease if not data.draw(SELDOM, label="without the lease") else 0
 
     def expectations(self, ids: list[str]) -> st.SearchStrategy[ExpectedLatest]:
         """Mostly such that hold."""
@@ -184,83 +234,34 @@ class Sessions(RuleBasedStateMachine):
 
     # What comes of it
 
-    def send(self, requests: list[SaveRequest]) -> None:
-        """Send requests at once; they are applied in this order."""
+    def send(self, requests: list[SaveRequest], last_ttl: int = 0) -> None:
+        """Send requests at once; they are applied in this order. last_ttl: of the last one, in ns."""
         self.sent.extend(requests)
-        for request, answer in zip(requests, self.engine.run(self.answers(requests)), strict=True):
+        if last_ttl:
+            last = SaveRequest()
+            last.CopyFrom(requests[-1])
+            last.ttl.FromNanoseconds(last_ttl)
+            requests = [*requests[:-1], last]
+        for request, answer in zip(requests, self.engine.save(requests), strict=True):
             prediction = self.model.predict(request)
             event(self.describe(request, prediction))
-            if isinstance(answer, ApiError):
+            if isinstance(answer, str):
                 assert prediction.outcome is None, f"{answer} instead of {prediction.outcome}"
-                assert answer.reason in prediction.reasons
+                assert answer in prediction.reasons
             else:
                 assert prediction.outcome is not None, f"saved, and not refused for {prediction.reasons}"
                 self.model.saved(request, prediction, answer)
-        revision = self.engine.run(self.api.load_latest(LoadLatestRequest(session_id=self.session))).revision
+        if self.model.ttl != last_ttl:  # else it may be over already
+            self.note_revision()
+
+    def note_revision(self) -> None:
+        revision = self.engine.revision(self.session)
+        if self.model.is_over:
+            assert revision == 0
+            return
         assert revision >= self.model.revision
         self.model.revision = revision
-
-    async def answers(self, requests: list[SaveRequest]) -> list[SaveResponse | ApiError]:
-        results = await asyncio.gather(*map(self.api.save, requests), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException) and not isinstance(result, ApiError):
-                raise result
-        return results  # type: ignore[return-value]  # nothing else is left
 
     def describe(self, request: SaveRequest, prediction: Prediction) -> str:
         kind = "delta" if request.HasField("delta") else "full"
         return f"{kind}: {prediction.outcome or sorted(prediction.reasons)}"
-
-    # What is there in the end
-
-    async def look_through(self) -> None:
-        for name in self.model.entries:
-            await self.look_at(name)
-        for namespace in ("", "n", "other"):
-            await self.look_at_latest(namespace)
-        await self.look_at_lists()
-
-    async def look_at(self, name: Name) -> None:
-        namespace, checkpoint_id = name
-        answer = await self.api.load(
-            LoadRequest(session_id=self.session, namespace=namespace, checkpoint_id=checkpoint_id)
-        )
-        assert exact(answer.checkpoint) == exact(self.model.loaded(name))
-        assert list(answer.pending_writes) == self.model.pending(name)
-        step = self.model.entries[name].checkpoint.step
-        by_step = await self.api.load(
-            LoadRequest(session_id=self.session, namespace=namespace, step=step, view=CHECKPOINT_VIEW_HEADER)
-        )
-        entries = self.model.entries
-        same_step = [each for each in self.model.ids(namespace) if entries[namespace, each].checkpoint.step == step]
-        assert by_step.checkpoint.checkpoint_id == same_step[0]
-        request = WalkAncestorsRequest(session_id=self.session, namespace=namespace, checkpoint_id=checkpoint_id)
-        walked = [each.checkpoint async for each in self.api.walk_ancestors(request)]
-        assert [each.checkpoint_id for each in walked] == self.model.ancestors(name)
-        assert list(map(exact, walked)) == [exact(self.model.loaded(name_of(each))) for each in walked]
-
-    async def look_at_latest(self, namespace: str) -> None:
-        answer = await self.api.load_latest(LoadLatestRequest(session_id=self.session, namespace=namespace))
-        ids = self.model.ids(namespace)
-        assert answer.checkpoint.checkpoint_id == (ids[0] if ids else "")
-        if ids:
-            assert exact(answer.checkpoint) == exact(self.model.loaded((namespace, ids[0])))
-
-    async def look_at_lists(self) -> None:
-        request = ListCheckpointsRequest(session_id=self.session, include_total=True, include_writes=True)
-        page = await self.api.list_checkpoints(request)
-        in_order = sorted(self.model.entries, key=lambda name: (name[1].encode(), name[0].encode()), reverse=True)
-        assert page.total_size == len(in_order)
-        assert [name_of(each) for each in page.checkpoints] == in_order
-        for name, found, details in zip(in_order, page.checkpoints, page.details, strict=True):
-            assert exact(found) == exact(self.model.loaded(name))
-            assert details.revision == self.model.entries[name].revision
-            assert list(details.pending_writes) == self.model.pending(name)
-        sessions = (await self.api.list_sessions(ListSessionsRequest(session_id_prefix=self.session))).sessions
-        if not in_order:
-            assert not sessions
-            return
-        (summary,) = sessions
-        latest = self.model.ids("")
-        assert (summary.latest_checkpoint_id, summary.checkpoint_count) == (latest[0] if latest else "", len(in_order))
-        assert summary.revision == self.model.revision

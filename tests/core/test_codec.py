@@ -24,7 +24,7 @@ def exact(message: Message) -> bytes:
 def stored(state: VersionedState) -> tuple[Manifest, dict[tuple[int, str], bytes]]:
     """A state as it is stored: a manifest, and bytes by the names of parts."""
     draft = split_state(VersionedState.FromString(state.SerializeToString()))
-    manifest = draft.manifest()
+    manifest = Manifest(**draft.skeleton._asdict())
     manifest.parts.extend(Part(kind=part.kind, key=part.key, shell=part.shell) for part in draft.parts)
     return manifest, {part.name: part.data for part in draft.parts}
 

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from lockstitch_server.config import Settings
+from tests.core.api_engine import ApiEngine
 from tests.core.sessions import Engine, Sessions
 from tests.support.api import raw_api
 
@@ -25,7 +26,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
             apis = [
                 loop.run(stack.enter_async_context(raw_api(Settings(store=url, migrate=True)))) for _ in range(count)
             ]
-            yield Engine(apis, loop)
+            yield ApiEngine(apis, loop)
         finally:
             loop.run(stack.aclose())
 
@@ -33,11 +34,11 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
 @pytest.mark.parametrize(
     ("engine", "examples"),
     [
-        (("memory", 1), 60),
-        (("sqlite", 1), 20),
-        (("postgres", 1), 12),
-        (("sqlite", 2), 30),
-        (("postgres", 2), 20),
+        (("memory", 1), 8),
+        pytest.param(("sqlite", 1), 20, marks=pytest.mark.slow),
+        pytest.param(("postgres", 1), 12, marks=pytest.mark.slow),
+        pytest.param(("sqlite", 2), 30, marks=pytest.mark.slow),
+        pytest.param(("postgres", 2), 20, marks=pytest.mark.slow),
     ],
     indirect=["engine"],
     ids=["memory", "sqlite", "postgres", "two on sqlite", "two on postgres"],

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.engine.batcher import Batcher, Bounds
 
 BOUNDS = Bounds(queue_items=1000, queue_bytes=1000, batch_items=10, batch_bytes=10)
@@ -48,3 +49,16 @@ async def test_few_do_not_get_a_lane_beside_a_busy_one() -> None:
     rest = [asyncio.ensure_future(one.submit(number)) for number in range(1, 4)]
     await asyncio.gather(first, *rest)
     assert batches == [[0], [1, 2, 3]]
+
+
+async def test_a_batch_that_breaks_is_answered_and_the_next_one_is_done() -> None:
+    async def work(items: Sequence[int]) -> Sequence[int]:
+        if 1 in items:
+            raise RuntimeError("broken")
+        return items
+
+    one: Batcher[int, int] = Batcher(work, lambda _: 1, BOUNDS)
+    async with asyncio.timeout(30):
+        broken = await asyncio.gather(one.submit(1), one.submit(2), return_exceptions=True)
+        assert await one.submit(3) == 3
+    assert [isinstance(failure, Failure) and failure.reason for failure in broken] == [Reason.INTERNAL] * 2

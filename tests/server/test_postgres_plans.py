@@ -9,12 +9,12 @@ import asyncpg
 import pytest
 
 from lockstitch_server.config import Settings
-from lockstitch_server.core.reading import Catalog
 from lockstitch_server.startup import open_store
 from lockstitch_server.storage.libpq.address import read_address
 from lockstitch_server.storage.libpq.connector import Connector
 from lockstitch_server.storage.migrations.postgres import migrate_postgres
 from lockstitch_server.storage.postgres.catalog import SQL, PostgresCatalog
+from lockstitch_server.storage.reading import Catalog
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A checkpoint message taken apart into header, shells and parts, and put together again."""
+"""A checkpoint message taken apart into header, skeleton and parts, and put together again."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -13,8 +13,8 @@ from lockstitch.v1.checkpoint_pb2 import (
     VersionedState,
 )
 from lockstitch_server.core import wire
+from lockstitch_server.core.format.manifest import Skeleton
 from lockstitch_server.core.parts import CUSTOM, DraftPart
-from lockstitch_server.core.stored import Shells
 from lockstitch_server.records.v1.record_pb2 import Manifest, Part, PartKind
 
 NS_PER_SECOND = 1_000_000_000
@@ -22,14 +22,10 @@ MESSAGES, ERRORS, EXTRA = PartKind.PART_KIND_MESSAGES, PartKind.PART_KIND_ERRORS
 
 
 class DraftState(NamedTuple):
-    """A state as a save brings it: shells, and the parts with their bytes."""
+    """A state as a save brings it: the skeleton, and the parts with their bytes."""
 
-    shells: Shells
+    skeleton: Skeleton
     parts: Sequence[DraftPart]
-
-    def manifest(self) -> Manifest:
-        """A manifest that has no parts yet."""
-        return Manifest(**self.shells._asdict())
 
 
 def split_state(state: VersionedState) -> DraftState:
@@ -56,7 +52,7 @@ def split_state(state: VersionedState) -> DraftState:
     if state.custom:
         parts.extend(split_custom(name, state.custom[name]) for name in sorted(state.custom))
         state.ClearField("custom")
-    return DraftState(Shells(state.SerializeToString(), messages, extra, errors), parts)
+    return DraftState(Skeleton(state.SerializeToString(), messages, extra, errors), parts)
 
 
 def split_custom(name: str, channel: CustomChannel) -> DraftPart:

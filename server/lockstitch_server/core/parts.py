@@ -6,12 +6,12 @@ log hold its bytes in order; only the last of them, the tail, still grows.
 
 import struct
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from lockstitch_server.core import checksum
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.ids import digest
-from lockstitch_server.records.v1.record_pb2 import Part, PartKind
+from lockstitch_server.records.v1.record_pb2 import Manifest, Part, PartKind
 
 INLINE_BYTES = 64
 """Parts up to this size stand in the manifest itself."""
@@ -136,12 +136,31 @@ def grow(tail: Tail, data: bytes, sizes: RowSizes) -> Growth:
     return Growth(update, rows)
 
 
+class PartBytes(Protocol):
+    """Where the bytes of a part are."""
+
+    @property
+    def log(self) -> int: ...
+    @property
+    def length(self) -> int: ...
+    @property
+    def digest(self) -> bytes: ...
+    @property
+    def inline(self) -> bytes: ...
+
+
 def part_size(part: Part) -> int:
     """How many bytes a part has."""
     return part.length if part.log else len(part.inline)
 
 
-def read_part(part: Part, segments: Sequence[Segment]) -> bytes:
+def state_size(manifest: Manifest) -> int:
+    """How many bytes the state of a manifest has."""
+    size = len(manifest.shell) + len(manifest.messages) + len(manifest.extra) + len(manifest.errors)
+    return size + sum(part_size(part) + len(part.key) + len(part.shell) for part in manifest.parts)
+
+
+def read_part(part: PartBytes, segments: Sequence[Segment]) -> bytes:
     """The bytes of a part out of the rows of its log, checked. Fails with DATA_LOSS."""
     if not part.log:
         return part.inline

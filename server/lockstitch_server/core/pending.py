@@ -16,9 +16,8 @@ from lockstitch.v1.checkpoint_pb2 import PendingWrite
 from lockstitch_server.core import checksum
 from lockstitch_server.core.packing import PackingError, pack, unpack
 from lockstitch_server.core.parts import damaged
-from lockstitch_server.core.records import NewWrite, WriteRow
+from lockstitch_server.core.records import NewWrite, WriteRow, WriteSize
 from lockstitch_server.core.wire import MOST_IN_A_BYTE, VARINT, tag, text, varint
-from lockstitch_server.core.written import WriteSize
 
 MARK = b"\0"
 """No protobuf message begins so."""

@@ -9,10 +9,9 @@ from google.protobuf.message import DecodeError
 from lockstitch_server.core import checksum
 from lockstitch_server.core.content import EMPTY
 from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.core.format.manifest import Record, decode
 from lockstitch_server.core.packing import PackingError, unpack
-from lockstitch_server.core.parts import Segment, Tail, damaged
-from lockstitch_server.core.stored import Stored, stored
-from lockstitch_server.core.written import UNKNOWN, Written
+from lockstitch_server.core.parts import Segment, damaged
 from lockstitch_server.records.v1.record_pb2 import CheckpointRecord
 
 NS_PER_MICROSECOND = 1000
@@ -145,17 +144,6 @@ class Basis(NamedTuple):
     """The token of the lease that is live when the plan is carried out; 0: there is none."""
 
 
-class Head(NamedTuple):
-    """What the next save of a session is likely to need. Nothing of it is ever changed."""
-
-    row: SessionRow
-    latest: "Mapping[str, CheckpointRow | None]"
-    """The latest checkpoint by namespace; None: there is none."""
-    tails: Mapping[int, Tail]
-    """Of logs that a save may append to."""
-    written: Written = UNKNOWN
-
-
 @dataclass(slots=True)
 class CheckpointRow:
     """A checkpoint without the bytes of its parts."""
@@ -173,7 +161,7 @@ class CheckpointRow:
     record: bytes
     crc: int = 0
     _decoded: CheckpointRecord | None = field(default=None, repr=False, compare=False)
-    _state: Stored | None = field(default=None, repr=False, compare=False)
+    _parsed: Record | None = field(default=None, repr=False, compare=False)
 
     @property
     def saved_at(self) -> int:
@@ -191,23 +179,22 @@ class CheckpointRow:
                 raise damaged() from error
         return self._decoded
 
-    def state(self) -> Stored | None:
-        """The state in the record; None where there is none, or the record is damaged or of a newer server."""
-        if self._state is None:
+    def parsed(self) -> Record | None:
+        """The record as tuples; None if it is damaged, or has fields that this server does not know."""
+        if self._parsed is None:
             try:
-                record = self.decoded()
+                self._parsed = decode(self.decoded())
             except Failure:
                 return None
-            self._state = stored(record.manifest) if record.HasField("manifest") else None
-        return self._state
+        return self._parsed
 
     def remember(self, record: CheckpointRecord) -> None:
         """Spare `decoded` its work."""
         self._decoded = record
 
-    def remember_state(self, state: Stored) -> None:
-        """Spare `state` its work."""
-        self._state = state
+    def remember_parsed(self, record: Record) -> None:
+        """Spare `parsed` its work."""
+        self._parsed = record
 
     @property
     def intact(self) -> bool:
@@ -223,7 +210,7 @@ class CheckpointRow:
         # A CRC is linear: what the keys differ in changes it by what depends on their place alone.
         rest = bytes(len(self._columns()) + len(self.record))
         moved = checksum.crc(self.key + rest) ^ checksum.crc(key + rest)
-        row = replace(self, key=key, crc=self.crc ^ moved, _decoded=None, _state=None)
+        row = replace(self, key=key, crc=self.crc ^ moved, _decoded=None, _parsed=None)
         if self._decoded is not None:
             row.remember(self._decoded)
         return row
@@ -261,6 +248,19 @@ class WriteRow(NamedTuple):
     channel: str
     data: bytes
     crc: int
+
+
+class WriteSize(NamedTuple):
+    """How large a pending write is."""
+
+    task_id: str
+    task_index: int
+    size: int
+    """Bytes of its message."""
+    stored: int
+    """Bytes of its row; 0: another write of the same row counts them."""
+    crc: int
+    """The checksum of its row; 0: another write of the same row counts it, or it is not known yet."""
 
 
 class CheckpointRef(NamedTuple):

@@ -6,13 +6,12 @@ from typing import NamedTuple
 from lockstitch_server.core.checkpoint import join_state
 from lockstitch_server.core.content import latest_in, xor_of
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.core.parts import Segment, read_part
+from lockstitch_server.core.parts import Segment, read_part, state_size
 from lockstitch_server.core.pending import in_order
-from lockstitch_server.core.reading import Catalog
 from lockstitch_server.core.records import CheckpointRef, CheckpointRow, LogRef, NewWrite, SessionRow, WriteRow
 from lockstitch_server.core.selection import ChannelSize, Selection, channel_sizes, join_checkpoint, selected
-from lockstitch_server.core.view import state_size
 from lockstitch_server.records.v1.record_pb2 import Part
+from lockstitch_server.storage.reading import Catalog
 
 Segments = Mapping[LogRef, Sequence[Segment]]
 Writes = Mapping[CheckpointRef, Sequence[WriteRow]]

@@ -182,9 +182,11 @@ class Batcher(Generic[T, R]):
         self._observer.done(sum(self._count_of(item) for item, _ in batch), began - came, monotonic() - began)
 
     async def _run_safely(self, batch: Sequence[tuple[T, Waiter[R]]]) -> None:
-        """Whatever goes wrong, everyone is answered and the lane goes on."""
+        """Whatever goes wrong, every item gets a result and the lane goes on."""
         try:
             await self._run(batch)
+        except Exception:
+            log.exception("batch_failed", items=len(batch))
         finally:
             for _, waiter in batch:
                 _answer(waiter, Failure(Reason.INTERNAL, "the server failed to do this"))
@@ -207,27 +209,13 @@ class Batcher(Generic[T, R]):
         return batch
 
     async def _run(self, batch: Sequence[tuple[T, Waiter[R]]]) -> None:
+        results: Sequence[R | Failure]
         try:
             results = await self._work([item for item, _ in batch])
         except Failure as failure:
-            if failure.reason is Reason.DATA_LOSS and len(batch) > 1:
-                await self._run_each(batch)
-                return
             results = [failure] * len(batch)
-        except Exception:
-            await self._run_each(batch)
-            return
         for (_, waiter), result in zip(batch, results, strict=True):
             _answer(waiter, result)
-
-    async def _run_each(self, batch: Sequence[tuple[T, Waiter[R]]]) -> None:
-        """An item that breaks its batch must not break its neighbours: work on each alone."""
-        if len(batch) == 1:
-            log.error("item_failed", exc_info=True)
-            return
-        log.warning("batch_failed", items=len(batch), exc_info=True)
-        for entry in batch:
-            await self._run_safely([entry])
 
 
 def _answer(waiter: Waiter[R], result: R | Failure) -> None:

@@ -1,92 +1,74 @@
 """The commit path: one transaction a batch.
 
-Most batches are planned from what is known of their sessions, without asking the store; it then takes the changes only
-if the sessions are still as they were. Where something is not known, or has changed, the batch is planned within the
-transaction, with the sessions locked.
+Most batches are planned from the cache, without reading; the database applies the plan if the sessions are unchanged.
+If a fact is missing, or a session has changed, the batch is planned within a transaction that locks its sessions.
 """
 
 from collections.abc import Sequence
 
-import structlog
-
-from lockstitch_server.core.driving import drive
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.core.heads import Heads
-from lockstitch_server.core.lean import plan_lean_ones, with_lean_ones
 from lockstitch_server.core.operations import Operation, Result
-from lockstitch_server.core.plan import Plan, PlanSettings, plan_batch
-from lockstitch_server.core.prefetch import NotKnown, views_from_heads, views_from_store
-from lockstitch_server.core.reading import Reader
+from lockstitch_server.core.planning.facts import Facts, Missing, learn
+from lockstitch_server.core.planning.limits import PlanSettings
+from lockstitch_server.core.planning.planner import Plan, plan
+from lockstitch_server.core.planning.session_cache import SessionCache
 from lockstitch_server.core.records import SessionChange
+from lockstitch_server.engine.fact_reader import MOST_ROUNDS, Reading, lock_sessions, read_missing
+from lockstitch_server.engine.isolation import BatchTooLarge, run_isolated
+from lockstitch_server.storage.reading import Reader
 from lockstitch_server.storage.store import Store
-
-log = structlog.get_logger(__name__)
 
 
 class Committer:
     """Makes operations durable, a batch at a time."""
 
-    def __init__(self, store: Store, heads: Heads, max_bytes: int, max_parts: int) -> None:
+    def __init__(self, store: Store, cache: SessionCache, max_bytes: int, max_parts: int) -> None:
         self._store = store
-        self._heads = heads
+        self._cache = cache
         self._settings = PlanSettings(store.row_sizes, max_bytes, max_parts)
 
     async def commit(self, operations: Sequence[Operation]) -> Sequence[Result | Failure]:
-        """Commit operations; on return they are durable, but for those that fail with what stands against them.
+        """Commit operations, in their order. On return those that have not failed are durable.
 
-        One batch at a time. Fails where none can be done. One that breaks its batch must not break its neighbours: then
-        each is committed alone, still in their order, before the next batch.
+        One batch at a time. Fails with what concerns all operations, such as STORE_UNAVAILABLE.
         """
-        try:
-            return await self._commit(operations)
-        except Failure as failure:
-            if failure.reason is not Reason.DATA_LOSS or len(operations) == 1:
-                raise
-        except Exception:
-            log.warning("batch_failed", items=len(operations), exc_info=True)
-        return [await self._commit_alone(operation) for operation in operations]
-
-    async def _commit_alone(self, operation: Operation) -> Result | Failure:
-        try:
-            return (await self._commit([operation]))[0]
-        except Failure as failure:
-            return failure
-        except Exception:
-            log.exception("item_failed")
-            return Failure(Reason.INTERNAL, "the server failed to do this")
+        return await run_isolated(self._commit, operations)
 
     async def _commit(self, operations: Sequence[Operation]) -> Sequence[Result | Failure]:
-        now = self._store.clock()
-        plan = self._plan_from_heads(operations, now)
-        if plan is None or not await self._store.commit(plan.basis, plan.changes, now):
-            plan = await self._commit_locked_or_forget(operations)
-        self._heads.update(plan.heads)
-        return plan.results
-
-    async def _commit_locked_or_forget(self, operations: Sequence[Operation]) -> Plan:
-        """What does not work with these heads, which damage can belie, may without them."""
         try:
-            return await self._commit_locked(operations)
-        except Exception:
-            for operation in operations:
-                self._heads.drop(operation.key)
+            done = await self._planned_and_applied(operations)
+        except Exception as error:
+            if not isinstance(error, Failure) or error.reason is Reason.DATA_LOSS:
+                # What fails with the cache, which damage in the database can make wrong, may succeed without it.
+                for operation in operations:
+                    self._cache.drop(operation.key)
             raise
+        self._cache.update(done.sessions)
+        return done.results
 
-    def _plan_from_heads(self, operations: Sequence[Operation], now: int) -> Plan | None:
-        lean = plan_lean_ones(operations, self._heads, self._settings, now)
-        rest = [operation for operation, done in zip(operations, lean, strict=True) if done is None]
-        views = views_from_heads(rest, self._heads, now)
-        if views is None:
-            return None
-        try:
-            return with_lean_ones(drive(plan_batch(rest, views, self._settings, now)), lean)
-        except NotKnown:
-            return None
+    async def _planned_and_applied(self, operations: Sequence[Operation]) -> Plan:
+        now = self._store.clock()
+        planned = plan(operations, self._cache.facts(operations), self._settings, now)
+        if isinstance(planned, Plan) and await self._store.commit(planned.expected, planned.changes, now):
+            return planned
+        unusable = planned.sessions if isinstance(planned, Missing) else set[bytes]()
 
-    async def _commit_locked(self, operations: Sequence[Operation]) -> Plan:
         async def unit(reader: Reader) -> tuple[Sequence[SessionChange], Plan]:
-            views = await views_from_store(operations, reader, self._heads)
-            plan = await plan_batch(operations, views, self._settings, reader.now)
-            return plan.changes, plan
+            facts = await lock_sessions(operations, reader, self._cache, unusable)
+            done = await self._plan_locked(operations, facts, reader)
+            return done.changes, done
 
         return await self._store.write(unit)
+
+    async def _plan_locked(self, operations: Sequence[Operation], facts: Facts, reader: Reader) -> Plan:
+        reading = Reading()
+        while isinstance(planned := plan(operations, facts, self._settings, reader.now), Missing):
+            if planned.sessions:
+                raise RuntimeError("the plan asks again for sessions that have been read")
+            reading.add(planned)
+            if len(operations) > 1 and reading.is_too_much:
+                raise BatchTooLarge
+            if reading.rounds > MOST_ROUNDS:
+                raise RuntimeError("the plan of an operation asks for facts again and again")
+            learn(facts, planned, await read_missing(reader, planned))
+        return planned

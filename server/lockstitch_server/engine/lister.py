@@ -7,13 +7,20 @@ from typing import NamedTuple
 from lockstitch_server.core.ancestry import depends_on
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.ids import session_key
-from lockstitch_server.core.reading import Catalog, CheckpointQuery, ListedCheckpoint, SessionCursor, SessionQuery
-from lockstitch_server.core.records import CheckpointRef, CheckpointRow, Seek, SessionSummary, session_damaged
+from lockstitch_server.core.parts import state_size
+from lockstitch_server.core.reading import CheckpointQuery, ListedCheckpoint, SessionCursor, SessionQuery
+from lockstitch_server.core.records import (
+    CheckpointRef,
+    CheckpointRow,
+    Seek,
+    SessionSummary,
+    WriteSize,
+    session_damaged,
+)
 from lockstitch_server.core.selection import Selection, selected
-from lockstitch_server.core.view import state_size
-from lockstitch_server.core.written import WriteSize
 from lockstitch_server.engine.assembling import Loaded, Wanted, assemble, checkpoints_lost, ref_of
 from lockstitch_server.engine.damage import DamageLog
+from lockstitch_server.storage.reading import Catalog
 from lockstitch_server.storage.store import Store
 
 WALK_CHUNK = 32

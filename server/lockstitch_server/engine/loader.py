@@ -11,7 +11,7 @@ from lockstitch_server.core import terms
 from lockstitch_server.core.content import has_names
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.ids import default_checkpoint_id
-from lockstitch_server.core.reading import Catalog, CheckpointQuery, Found
+from lockstitch_server.core.reading import CheckpointQuery, Found
 from lockstitch_server.core.records import CheckpointRow, Seek, session_damaged
 from lockstitch_server.core.selection import ALL, Selection
 from lockstitch_server.engine.assembling import (
@@ -29,6 +29,8 @@ from lockstitch_server.engine.assembling import (
     ref_of,
 )
 from lockstitch_server.engine.batcher import Batcher, BatchObserver, Bounds
+from lockstitch_server.engine.isolation import run_isolated
+from lockstitch_server.storage.reading import Catalog
 from lockstitch_server.storage.store import Store
 
 MANY = 16
@@ -85,7 +87,7 @@ class Loader:
         self._store = store
         # Loads that come while one is under way share the next trip; only many of them get a connection more.
         self._batcher: Batcher[LoadQuery, Loaded | Absent | TooBig] = Batcher(
-            self._load,
+            self._load_isolated,
             lambda _: 1,
             bounds,
             group_of=attrgetter("tenant"),
@@ -106,6 +108,9 @@ class Loader:
     async def close(self) -> None:
         """Take no more, and answer all that was taken."""
         await self._batcher.close()
+
+    async def _load_isolated(self, queries: Sequence[LoadQuery]) -> Sequence[Answer]:
+        return await run_isolated(self._load, queries)
 
     async def _load(self, queries: Sequence[LoadQuery]) -> Sequence[Answer]:
         if all(query.by != "step" for query in queries):

@@ -14,10 +14,10 @@ from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.packing import pack
 from lockstitch_server.core.parts import NO_TAIL, RowSizes
 from lockstitch_server.core.pending import new_write, rows_of
+from lockstitch_server.core.planning.changes import grow_log
 from lockstitch_server.core.records import CheckpointChange, CheckpointRow, NewWrite, SessionChange, SessionRow
 from lockstitch_server.core.session import Retention, Session
 from lockstitch_server.core.terms import stored_terms
-from lockstitch_server.core.view import grow_log
 from lockstitch_server.records.v1.archive_pb2 import (
     ArchivedCheckpoint,
     ArchivedLog,

@@ -7,9 +7,11 @@ Nothing here knows of calls.
 import asyncio
 from collections.abc import Iterator, Sequence
 
+import structlog
+
 from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch_server.config import Limits
-from lockstitch_server.core.errors import Failure
+from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.intake import save_operation, save_writes_operation
 from lockstitch_server.core.operations import Operation, Result, Saved
 from lockstitch_server.engine.committer import Committer
@@ -18,6 +20,8 @@ from lockstitch_server.rpc.requests import Requests
 from lockstitch_server.rpc.save_observer import BatchObserver, ObserveBatch, unobserved
 from lockstitch_server.rpc.save_requests import Item, Kind, ParsedRequest, RawRequest, Undecodable
 from lockstitch_server.rpc.stream_batches import items_of, request_id
+
+log = structlog.get_logger(__name__)
 
 STREAM_OVERHEAD = 16 * 1024 + 64
 """Most bytes that a SaveStreamRequest has beside its SaveRequest: its number, and the trace it is a part of."""
@@ -59,6 +63,8 @@ class Saves:
             parsed = self._operations(request, observer)
         except Failure as failure:
             parsed = [(0, failure)]
+        except Exception:
+            parsed = [(0, _broken())]
         observer.parsed(request, parsed)
         return parsed
 
@@ -103,6 +109,14 @@ class Saves:
             return save_operation(save, request.tenant, trace_id)
         except Failure as failure:
             return failure
+        except Exception:
+            return _broken()
+
+
+def _broken() -> Failure:
+    """What a request is answered that the server fails to read: the rest of its batch goes on."""
+    log.exception("item_failed")
+    return Failure(Reason.INTERNAL, "the server failed to do this")
 
 
 def _result(wanted: Operation | Failure, done: Iterator[Result | Failure]) -> Result | Failure:

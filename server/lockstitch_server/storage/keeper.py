@@ -13,7 +13,6 @@ from lockstitch_server.core.ids import session_key, tenant_hash
 from lockstitch_server.core.leases import DELETED, Holder
 from lockstitch_server.core.parts import moved_crc
 from lockstitch_server.core.pending import moved_write_checksum
-from lockstitch_server.core.reading import Catalog
 from lockstitch_server.core.records import (
     NS_PER_MICROSECOND,
     CheckpointRef,
@@ -27,6 +26,7 @@ from lockstitch_server.core.records import (
 from lockstitch_server.core.session import Retention, Session
 from lockstitch_server.storage import statements
 from lockstitch_server.storage.columns import saved_session, settings_checksum
+from lockstitch_server.storage.reading import Catalog
 from lockstitch_server.storage.tables import SAVED_SESSION, SEGMENT, SESSION, SETTINGS, WRITE
 
 T = TypeVar("T")

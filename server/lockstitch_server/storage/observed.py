@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 from lockstitch_server.core.parts import RowSizes
-from lockstitch_server.core.reading import Reader
 from lockstitch_server.core.records import Basis, SessionChange
+from lockstitch_server.storage.reading import Reader
 from lockstitch_server.storage.store import Connections, KeepUnit, ReadUnit, Store, WriteUnit
 
 T = TypeVar("T")

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from lockstitch_server.core.parts import RowSizes
-from lockstitch_server.core.reading import Catalog, Reader
 from lockstitch_server.core.records import Basis, SessionChange
 from lockstitch_server.storage.keeper import Keeper
+from lockstitch_server.storage.reading import Catalog, Reader
 
 T = TypeVar("T")
 

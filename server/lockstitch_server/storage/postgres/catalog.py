@@ -26,8 +26,8 @@ from lockstitch_server.core.records import (
     SessionRow,
     SessionSummary,
     WriteRow,
+    WriteSize,
 )
-from lockstitch_server.core.written import WriteSize
 from lockstitch_server.storage import listing
 from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.columns import segments, session_row, tail

@@ -5,7 +5,6 @@ from typing import Any, TypeVar
 
 from lockstitch_server.core.ids import tenant_hash
 from lockstitch_server.core.parts import damaged
-from lockstitch_server.core.reading import Catalog
 from lockstitch_server.core.records import CheckpointRow, SessionChange
 from lockstitch_server.core.terms import stored_terms
 from lockstitch_server.storage import keeper
@@ -15,6 +14,7 @@ from lockstitch_server.storage.postgres.apply import apply
 from lockstitch_server.storage.postgres.catalog import CLOCK, PostgresCatalog
 from lockstitch_server.storage.postgres.catalog import SQL as STATEMENTS
 from lockstitch_server.storage.postgres.checking import DAMAGE, TABLES, database_faults
+from lockstitch_server.storage.reading import Catalog
 
 T = TypeVar("T")
 

@@ -28,8 +28,8 @@ from lockstitch_server.core.records import (
     SessionRow,
     SessionSummary,
     WriteRow,
+    WriteSize,
 )
-from lockstitch_server.core.written import WriteSize
 from lockstitch_server.storage import listing
 from lockstitch_server.storage.columns import segments, session_row, tail
 from lockstitch_server.storage.statements import load

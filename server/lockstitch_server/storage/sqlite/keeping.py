@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 
 from lockstitch_server.core.ids import tenant_hash
 from lockstitch_server.core.parts import damaged
-from lockstitch_server.core.reading import Catalog
 from lockstitch_server.core.records import CheckpointRow, SessionChange
 from lockstitch_server.core.terms import stored_terms
 from lockstitch_server.storage import keeper
 from lockstitch_server.storage.keeper import DatabaseFault
+from lockstitch_server.storage.reading import Catalog
 from lockstitch_server.storage.sqlite.apply import apply, delete_terms
 from lockstitch_server.storage.sqlite.catalog import CLOCK, SqliteCatalog
 from lockstitch_server.storage.sqlite.catalog import SQL as STATEMENTS

@@ -11,14 +11,14 @@ import aiosqlite
 import structlog
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
-from lockstitch_server.core.driving import drive
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.parts import RowSizes
-from lockstitch_server.core.reading import Catalog
 from lockstitch_server.core.records import Basis, SessionChange
 from lockstitch_server.storage.detached import detached
+from lockstitch_server.storage.driving import drive
 from lockstitch_server.storage.keeper import Keeper
 from lockstitch_server.storage.migrations import check_owner, migrate_sqlite
+from lockstitch_server.storage.reading import Catalog
 from lockstitch_server.storage.sqlite.apply import TailMoved, apply, holds
 from lockstitch_server.storage.sqlite.catalog import SqliteCatalog, host_clock
 from lockstitch_server.storage.sqlite.errors import cannot_write, code_of, failure_of

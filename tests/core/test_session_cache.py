@@ -1,4 +1,4 @@
-"""Heads of sessions: they keep within their bounds, and one that is out of date does no harm."""
+"""The cache of sessions: it keeps within its bounds, and facts that are out of date do no harm."""
 
 import random
 from collections import OrderedDict
@@ -18,9 +18,10 @@ from lockstitch.v1.checkpoint_service_pb2 import (
     SaveWritesRequest,
 )
 from lockstitch_server.config import Settings
-from lockstitch_server.core.heads import HEAD_BYTES, RECORD_FACTOR, TAIL_BYTES, Heads
 from lockstitch_server.core.parts import Tail
-from lockstitch_server.core.records import Basis, CheckpointRow, Head, SessionChange, SessionRow
+from lockstitch_server.core.planning.facts import SessionFacts
+from lockstitch_server.core.planning.session_cache import RECORD_FACTOR, SESSION_BYTES, TAIL_BYTES, SessionCache
+from lockstitch_server.core.records import Basis, CheckpointRow, SessionChange, SessionRow
 from tests.support.api import RawApi, raw_api
 
 KEYS = st.sampled_from([b"a", b"b", b"c", b"d", b"e"])
@@ -28,11 +29,12 @@ SIZES = st.integers(0, 3000)
 PUTS = st.lists(st.tuples(KEYS, st.lists(SIZES, max_size=3), SIZES), max_size=30)
 
 
-def head(key: bytes, tails: Sequence[int], record: int) -> Head:
-    """A head with tails and a record of these sizes."""
+def facts(key: bytes, tails: Sequence[int], record: int) -> SessionFacts:
+    """Facts with tails and a record of these sizes."""
     latest = {"": CheckpointRow(key, "", "1", "", 1, 1, bytes(record)), "other": None}
-    return Head(
+    return SessionFacts(
         SessionRow(key, "", key.decode(), 1, 1),
+        False,
         latest,
         {n: Tail(0, size, 0, bytes(size)) for n, size in enumerate(tails)},
     )
@@ -40,38 +42,38 @@ def head(key: bytes, tails: Sequence[int], record: int) -> Head:
 
 @given(PUTS, st.integers(0, 50_000))
 def test_the_newest_are_kept_within_bounds(puts: list[tuple[bytes, list[int], int]], most: int) -> None:
-    heads, model = Heads(most), OrderedDict[bytes, tuple[Head, int]]()
+    cache, model = SessionCache(most), OrderedDict[bytes, tuple[SessionFacts, int]]()
     for key, tails, record in puts:
-        put = head(key, tails, record)
-        heads.put(key, put)
+        put = facts(key, tails, record)
+        cache.put(key, put)
         model.pop(key, None)
-        model[key] = put, HEAD_BYTES + sum(TAIL_BYTES + size for size in tails) + RECORD_FACTOR * record
+        model[key] = put, SESSION_BYTES + sum(TAIL_BYTES + size for size in tails) + RECORD_FACTOR * record
         while sum(size for _, size in model.values()) > most:
             model.popitem(last=False)
-        assert {key: heads.get(key) for key in model} == {key: kept for key, (kept, _) in model.items()}
-        assert not [key for key, _, _ in puts if key not in model and heads.get(key) is not None]
+        assert {key: cache.get(key) for key in model} == {key: kept for key, (kept, _) in model.items()}
+        assert not [key for key, _, _ in puts if key not in model and cache.get(key) is not None]
 
 
 @given(PUTS)
 def test_all_are_kept_where_there_is_room(puts: list[tuple[bytes, list[int], int]]) -> None:
-    heads = Heads(10_000_000)
-    latest = {key: head(key, tails, record) for key, tails, record in puts}
-    heads.update({key: head(key, [], 0) for key in latest})
-    heads.update(latest)
-    assert {key: heads.get(key) for key in latest} == latest
+    cache = SessionCache(10_000_000)
+    latest = {key: facts(key, tails, record) for key, tails, record in puts}
+    cache.update({key: facts(key, [], 0) for key in latest})
+    cache.update(latest)
+    assert {key: cache.get(key) for key in latest} == latest
     for key in latest:
-        heads.drop(key)
-        heads.drop(key)
-        assert heads.get(key) is None
+        cache.drop(key)
+        cache.drop(key)
+        assert cache.get(key) is None
 
 
 def test_one_that_is_too_large_is_not_kept() -> None:
-    heads = Heads(HEAD_BYTES)
-    heads.put(b"a", head(b"a", [], 0))
-    heads.put(b"a", head(b"a", [1], 0))
-    assert heads.get(b"a") is None
-    heads.put(b"b", head(b"b", [], 0))
-    assert heads.get(b"b") is not None
+    cache = SessionCache(SESSION_BYTES)
+    cache.put(b"a", facts(b"a", [], 0))
+    cache.put(b"a", facts(b"a", [1], 0))
+    assert cache.get(b"a") is None
+    cache.put(b"b", facts(b"b", [], 0))
+    assert cache.get(b"b") is not None
 
 
 # Two that do not know of each other
@@ -91,7 +93,7 @@ async def apis(settings: Settings) -> AsyncIterator[list[RawApi]]:
 
 
 async def test_what_another_has_changed_is_planned_again(apis: list[RawApi], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Saves of one session, by turns: from the second on, each one's head is out of date."""
+    """Saves of one session, by turns: from the second on, each one's cache is out of date."""
     held = [_watched(api, monkeypatch) for api in apis]
     for step in range(12):
         await apis[step % 2].save(_save(step))
@@ -169,7 +171,7 @@ def _writes(step: int, *tasks: str) -> SaveWritesRequest:
 
 
 def _watched(api: RawApi, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether the plans that were made from heads held, one after the other."""
+    """Whether the plans that were made from the cache held, one after the other."""
     held: list[bool] = []
     commit = api.store.commit
 

@@ -1,30 +1,19 @@
-"""What is known of a session's pending writes without asking for them.
+"""What is known of a session's pending writes without reading them.
 
-Checkpoints are new more often than not, and nothing has been written to new ones: it is enough to know up to which id
-there are any, and those of the few checkpoints that come after it.
+Most checkpoints are new, and a new checkpoint has no pending writes. So it is enough to know the greatest id that has
+any, and the pending writes of the few checkpoints above that id.
 """
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from lockstitch_server.core.records import WriteSize
+
 CheckpointName = tuple[str, str]
 """(namespace, checkpoint_id)."""
 WriteName = tuple[str, int]
 """(task_id, index)."""
-
-
-class WriteSize(NamedTuple):
-    """How large a pending write is."""
-
-    task_id: str
-    task_index: int
-    size: int
-    """Of its message."""
-    stored: int
-    """Of its row; 0 where that counts for another one."""
-    crc: int
-    """The checksum of its row; 0 where that counts for another one, or is not known yet."""
 
 
 Sizes = Mapping[WriteName, WriteSize]
@@ -34,18 +23,18 @@ MOST_WRITES = 256
 NOTHING: Sizes = MappingProxyType({})
 
 
-class Written(NamedTuple):
-    """Which pending writes a session has, as far as that is known. Nothing of it is ever changed."""
+class KnownWrites(NamedTuple):
+    """Which pending writes a session has. Immutable."""
 
     sizes: Mapping[CheckpointName, Sizes]
-    """Those of some checkpoints, all of them each."""
+    """For some checkpoints: all pending writes of the checkpoint."""
     greatest: Mapping[str, str]
-    """By namespace, an id above which no checkpoint has any but those in `sizes`."""
+    """By namespace: above this id, only checkpoints in `sizes` have pending writes."""
     only: bool
-    """Whether other namespaces have none but those in `sizes`."""
+    """Whether in all other namespaces only checkpoints in `sizes` have pending writes."""
 
     def of(self, namespace: str, checkpoint_id: str) -> Sizes | None:
-        """Those of a checkpoint; None where they are not known."""
+        """The pending writes of a checkpoint; None: not known."""
         found = self.sizes.get((namespace, checkpoint_id))
         if found is not None:
             return found
@@ -53,15 +42,15 @@ class Written(NamedTuple):
         return NOTHING if greatest is not None and checkpoint_id > greatest else None
 
     def greatest_in(self, namespace: str) -> str | None:
-        """An id above which no checkpoint of a namespace has any but those in `sizes`; None where none is known."""
+        """The id above which only checkpoints in `sizes` have pending writes; None: not known."""
         return self.greatest.get(namespace, "" if self.only else None)
 
-    def and_greatest(self, namespace: str, checkpoint_id: str) -> "Written":
-        """This, and the greatest id of a namespace that has any; "" for none."""
+    def and_greatest(self, namespace: str, checkpoint_id: str) -> "KnownWrites":
+        """This, and the greatest id of a namespace that has pending writes; "": no checkpoint has any."""
         return self._replace(greatest={**self.greatest, namespace: checkpoint_id})
 
-    def and_sizes(self, found: Mapping[CheckpointName, Sizes]) -> "Written":
-        """This, and all that some checkpoints have. What was told first is forgotten where it gets too much."""
+    def and_sizes(self, found: Mapping[CheckpointName, Sizes]) -> "KnownWrites":
+        """This, and all pending writes of some checkpoints. Keeps the newest MOST_WRITES; forgets the others."""
         told = {name: sizes for name, sizes in found.items() if sizes}
         if not told:
             return self
@@ -72,19 +61,19 @@ class Written(NamedTuple):
                 break
             count -= len(kept.pop(name))
             self._raise_to(greatest, *name)
-        return Written(kept, greatest, self.only)
+        return KnownWrites(kept, greatest, self.only)
 
     def _raise_to(self, greatest: dict[str, str], namespace: str, checkpoint_id: str) -> None:
-        """Take note that a checkpoint has some, if anything is known of its namespace."""
+        """Note that a checkpoint has pending writes, if anything is known of its namespace."""
         before = greatest.get(namespace, "" if self.only else None)
         if before is not None:
             greatest[namespace] = max(before, checkpoint_id)
 
 
 def by_name(sizes: Iterable[WriteSize]) -> dict[WriteName, WriteSize]:
-    """Pending writes of a checkpoint by what tells them apart."""
+    """Pending writes of a checkpoint by (task_id, index)."""
     return {(write.task_id, write.task_index): write for write in sizes}
 
 
-UNKNOWN = Written({}, {}, only=False)
-NONE = Written({}, {}, only=True)
+UNKNOWN = KnownWrites({}, {}, only=False)
+NONE = KnownWrites({}, {}, only=True)

@@ -1,0 +1,1 @@
+"""How checkpoints are stored: rows, manifests and parts."""

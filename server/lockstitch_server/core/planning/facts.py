@@ -1,0 +1,229 @@
+"""What is known of the sessions of a batch as the database has them, and what is missing to plan the batch.
+
+The planner changes no facts. `learn` adds what was read. What is not in a mapping is not known.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from lockstitch_server.core.errors import Failure
+from lockstitch_server.core.operations import DraftDelta, Operation, Save
+from lockstitch_server.core.parts import LISTS, NO_TAIL, Segment, Tail
+from lockstitch_server.core.pending import writes_of
+from lockstitch_server.core.planning.known_writes import (
+    NONE,
+    UNKNOWN,
+    CheckpointName,
+    KnownWrites,
+    Sizes,
+    WriteName,
+    by_name,
+)
+from lockstitch_server.core.reading import LogName, NamespaceName
+from lockstitch_server.core.records import CheckpointRef, CheckpointRow, LogRef, Seek, SessionRow, WriteRow, WriteSize
+
+EMPTY: Mapping[Any, Any] = MappingProxyType({})
+
+
+class NotKnown(Exception):
+    """The plan needs a fact that is not known. `Missing` names the fact."""
+
+
+@dataclass(slots=True)
+class Missing:
+    """All facts that a batch needs and that are not known."""
+
+    sessions: set[bytes] = field(default_factory=set)
+    """Keys of sessions whose rows must be read under their locks; what the cache says of them cannot be used."""
+    checkpoints: dict[Seek, None] = field(default_factory=dict)
+    greatest_written: dict[NamespaceName, None] = field(default_factory=dict)
+    tails: dict[LogName, None] = field(default_factory=dict)
+    segments: dict[LogRef, None] = field(default_factory=dict)
+    write_sizes: dict[CheckpointRef, None] = field(default_factory=dict)
+    writes: dict[CheckpointRef, None] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """How many facts are missing."""
+        return (
+            len(self.sessions)
+            + len(self.checkpoints)
+            + len(self.greatest_written)
+            + len(self.tails)
+            + len(self.segments)
+            + len(self.write_sizes)
+            + len(self.writes)
+        )
+
+
+class Found(NamedTuple):
+    """What a database answers to `Missing`, but for sessions. What is not there is missing from a mapping."""
+
+    checkpoints: Mapping[Seek, CheckpointRow] = EMPTY
+    greatest_written: Mapping[NamespaceName, str] = EMPTY
+    tails: Mapping[LogName, Tail] = EMPTY
+    segments: Mapping[LogRef, Sequence[Segment]] = EMPTY
+    write_sizes: Mapping[CheckpointRef, Sequence[WriteSize]] = EMPTY
+    writes: Mapping[CheckpointRef, Sequence[WriteRow]] = EMPTY
+
+
+@dataclass(slots=True)
+class SessionFacts:
+    """What is known of one session. Those that come from the cache never change."""
+
+    row: SessionRow | None
+    """None: there is no such session."""
+    is_locked: bool = True
+    """Whether the row was read under its lock. If not, it comes from the cache, and may be out of date."""
+    latest: dict[str, CheckpointRow | None] = field(default_factory=dict)
+    """The latest checkpoint by namespace; None: the namespace has none."""
+    tails: dict[int, Tail] = field(default_factory=dict)
+    """The last rows of logs."""
+    written: KnownWrites = UNKNOWN
+    checkpoints: dict[CheckpointName, CheckpointRow | None] = field(default_factory=dict)
+    below: dict[CheckpointName, str | None] = field(default_factory=dict)
+    """By the name of a checkpoint: the greatest id below it."""
+    segments: dict[tuple[int, int], Sequence[Segment]] = field(default_factory=dict)
+    """By (log, length): the rows that hold the first `length` bytes of the log."""
+    write_sizes: dict[CheckpointName, Sizes] = field(default_factory=dict)
+    messages: dict[CheckpointName, Mapping[WriteName, bytes]] = field(default_factory=dict)
+    """Messages of pending writes; damaged ones are left out."""
+
+    def under_lock(self, row: SessionRow) -> "SessionFacts":
+        """The facts of the cache, for the row that was read under its lock. The session must not have changed."""
+        return SessionFacts(row, True, dict(self.latest), dict(self.tails), self.written)
+
+    def allows(self, operation: Operation, now: int) -> bool:
+        """Whether facts that come from the cache can be used for an operation.
+
+        A save whose id may be taken needs what the database really holds: a damaged checkpoint must be replaced.
+        """
+        row = self.row
+        if row is None or row.expired(now):
+            return False
+        if not isinstance(operation, Save):
+            return True
+        latest = self.latest.get(operation.namespace)
+        return latest is None or latest.checkpoint_id < operation.checkpoint_id
+
+    @property
+    def known_writes(self) -> KnownWrites:
+        """Which pending writes are known."""
+        return self.written if self.row is not None and self.row.write_bytes > 0 else NONE
+
+    def knows(self, seek: Seek) -> bool:
+        """Whether the answer to a seek is known."""
+        namespace, checkpoint_id = seek.namespace, seek.checkpoint_id
+        if namespace in self.latest:
+            latest = self.latest[namespace]
+            if checkpoint_id is None or latest is None or latest.checkpoint_id < checkpoint_id:
+                return True
+        if checkpoint_id is None:
+            return False
+        name = (namespace, checkpoint_id)
+        if seek.how == "below":
+            return name in self.below
+        row = self.checkpoint(name)
+        if seek.how == "at":
+            return row is not None or name in self.checkpoints
+        return row is not None or (name in self.checkpoints and name in self.below)
+
+    def checkpoint(self, name: CheckpointName) -> CheckpointRow | None:
+        """The checkpoint of this name, if it is known and there."""
+        latest = self.latest.get(name[0])
+        return latest if latest is not None and latest.checkpoint_id == name[1] else self.checkpoints.get(name)
+
+    # Learning
+
+    def learn_checkpoint(self, seek: Seek, row: CheckpointRow | None) -> None:
+        """Add the answer to a seek."""
+        namespace, wanted = seek.namespace, seek.checkpoint_id
+        if row is not None:
+            self.checkpoints[namespace, row.checkpoint_id] = row
+        if wanted is None:
+            self.latest[namespace] = row
+            return
+        found = row.checkpoint_id if row is not None else None
+        if seek.how != "below" and found != wanted:
+            self.checkpoints[namespace, wanted] = None
+        if seek.how == "below" or (seek.how == "upto" and found != wanted):
+            self.below[namespace, wanted] = found
+
+    def learn_greatest_written(self, namespace: str, greatest: str) -> None:
+        """Add the greatest checkpoint of a namespace that has pending writes; "": none has."""
+        self.written = self.written.and_greatest(namespace, greatest)
+
+
+Facts = Mapping[bytes, SessionFacts]
+"""By the key of the session."""
+
+
+def learn(facts: Facts, missing: Missing, found: Found) -> None:
+    """Add to the facts what was found of the missing ones."""
+    for seek in missing.checkpoints:
+        facts[seek.key].learn_checkpoint(seek, found.checkpoints.get(seek))
+    for key, namespace in missing.greatest_written:
+        facts[key].learn_greatest_written(namespace, found.greatest_written.get((key, namespace), ""))
+    for key, log in missing.tails:
+        facts[key].tails[log] = found.tails.get((key, log), NO_TAIL)
+    for ref in missing.segments:
+        facts[ref.key].segments[ref.log, ref.length] = found.segments.get(ref, ())
+    for name in missing.write_sizes:
+        facts[name.key].write_sizes[name[1:]] = by_name(found.write_sizes.get(name, ()))
+    for name in missing.writes:
+        facts[name.key].messages[name[1:]] = dict(_intact(found.writes.get(name, ())))
+
+
+def ask_for_all(operation: Operation, facts: SessionFacts, missing: Missing) -> None:
+    """Add to `missing` what an operation is likely to need, and what the session's next save is likely to need."""
+    assert facts.row is not None
+    key, namespace = operation.key, operation.namespace
+    seeks = list(_seeks(operation))
+    missing.checkpoints.update((seek, None) for seek in seeks if not facts.knows(seek))
+    if facts.known_writes.greatest_in(namespace) is None:
+        missing.greatest_written[key, namespace] = None
+    for row in _known_rows(seeks, facts):
+        missing.tails.update(((key, log), None) for log in appendable_logs(row) if log not in facts.tails)
+
+
+def appendable_logs(row: CheckpointRow) -> list[int]:
+    """The logs of a checkpoint that a later save may append to; none if the checkpoint is damaged."""
+    record = row.parsed()
+    if record is None or record.manifest is None:
+        return []
+    return [part.log for part in record.manifest.parts if part.log and part.kind in LISTS]
+
+
+def _seeks(operation: Operation) -> Iterator[Seek]:
+    key, namespace = operation.key, operation.namespace
+    # The latest checkpoint answers most questions of this batch and of the batches to come.
+    yield Seek(key, namespace, "below", None)
+    yield Seek(key, namespace, "upto", operation.checkpoint_id)
+    if not isinstance(operation, Save):
+        return
+    if isinstance(operation.state, DraftDelta):
+        yield Seek(key, namespace, "at", operation.state.base_id)
+    elif operation.parent_id:
+        yield Seek(key, namespace, "at", operation.parent_id)
+
+
+def _known_rows(seeks: Iterable[Seek], facts: SessionFacts) -> Iterator[CheckpointRow]:
+    for seek in seeks:
+        if seek.checkpoint_id is None:
+            row = facts.latest.get(seek.namespace)
+        else:
+            row = facts.checkpoint((seek.namespace, seek.checkpoint_id))
+            if row is None and (below := facts.below.get((seek.namespace, seek.checkpoint_id))) is not None:
+                row = facts.checkpoint((seek.namespace, below))
+        if row is not None:
+            yield row
+
+
+def _intact(rows: Iterable[WriteRow]) -> Iterator[tuple[WriteName, bytes]]:
+    """The messages of pending writes that are not damaged."""
+    for row in rows:
+        with suppress(Failure):
+            yield from (((write.task_id, write.task_index), write.message) for write in writes_of(row))

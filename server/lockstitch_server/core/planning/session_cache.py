@@ -1,0 +1,68 @@
+"""Facts of sessions, kept from one batch to the next so that the next need not read them."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+
+from lockstitch_server.core.operations import Operation
+from lockstitch_server.core.planning.facts import SessionFacts
+
+SESSION_BYTES = 2048
+"""Memory of a session besides its records, about."""
+RECORD_FACTOR = 6
+"""Memory of a decoded record divided by its packed bytes, about."""
+TAIL_BYTES = 200
+WRITE_BYTES = 200
+NAMESPACE_BYTES = 200
+
+
+class SessionCache:
+    """The facts that were put last, within a bound of memory.
+
+    Only speed depends on the cache: a plan made from it is applied only if its sessions are unchanged in the database.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._sessions: OrderedDict[bytes, tuple[SessionFacts, int]] = OrderedDict()
+
+    def get(self, key: bytes) -> SessionFacts | None:
+        """The facts of a session, if they are known."""
+        found = self._sessions.get(key)
+        return found[0] if found is not None else None
+
+    def facts(self, operations: Iterable[Operation]) -> dict[bytes, SessionFacts]:
+        """The facts of those sessions of a batch that are known."""
+        sessions = self._sessions
+        return {operation.key: sessions[operation.key][0] for operation in operations if operation.key in sessions}
+
+    def put(self, key: bytes, facts: SessionFacts) -> None:
+        """Keep facts in place of those before; forget the oldest sessions if there is no room."""
+        self.drop(key)
+        size = _size(facts)
+        self._sessions[key] = (facts, size)
+        self._bytes += size
+        while self._bytes > self._max_bytes:
+            self.drop(next(iter(self._sessions)))
+
+    def update(self, sessions: Mapping[bytes, SessionFacts]) -> None:
+        """Keep the facts of many sessions."""
+        for key, facts in sessions.items():
+            self.put(key, facts)
+
+    def drop(self, key: bytes) -> None:
+        """Forget a session."""
+        _, size = self._sessions.pop(key, (None, 0))
+        self._bytes -= size
+
+
+def _size(facts: SessionFacts) -> int:
+    size = SESSION_BYTES
+    for tail in facts.tails.values():
+        size += TAIL_BYTES + len(tail.data)
+    for row in facts.latest.values():
+        if row is not None:
+            size += RECORD_FACTOR * len(row.record)
+    for sizes in facts.written.sizes.values():
+        size += WRITE_BYTES * len(sizes)
+    return size + NAMESPACE_BYTES * len(facts.written.greatest)
