@@ -5,7 +5,20 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from lockstitch.inspect import Change, ChangeKind, ItemChange, PartChange, Piece, Plain, compare, to_plain, word_diff
+from lockstitch.inspect import (
+    Change,
+    ChangeKind,
+    Instance,
+    ItemChange,
+    PartChange,
+    Piece,
+    Plain,
+    compare,
+    message,
+    read_json,
+    to_plain,
+    word_diff,
+)
 from lockstitch.v1.checkpoint_pb2 import Checkpoint
 from lockstitch_ui.views.paths import readable
 from lockstitch_ui.views.timeline import INTERNAL, short_name
@@ -15,6 +28,8 @@ MAX_CHANGES = 200
 """Changes that are shown of a part."""
 MAX_VALUE = 1000
 """Characters of a value."""
+MAX_CALLS = 5
+"""Tool calls that are named of a message."""
 MAX_WORD_DIFF = 8000
 """Characters of two texts that are compared by words."""
 FIELDS = ("frontier", "versions_seen", "concurrency_limit", "ran_nodes", "skipped_nodes", "updated_channels", "header")
@@ -65,9 +80,10 @@ def compared(old: Checkpoint, new: Checkpoint) -> list[ShownPart]:
 
 def _part(part: PartChange) -> ShownPart:
     before, after = part.versions or (None, None)
-    shown = [change for item in part.changes for change in _item(part.name, item)] if part.changes else []
-    more = max(0, len(shown) - MAX_CHANGES)
-    return ShownPart(part.name, (_text(before), _text(after)), shown[:MAX_CHANGES], more)
+    all_changes = (change for item in part.changes for change in _item(part.name, item))
+    shown = list(islice(all_changes, MAX_CHANGES))
+    more = sum(len(item.changes) or 1 for item in part.changes) - len(shown)
+    return ShownPart(part.name, (_text(before), _text(after)), shown, more)
 
 
 def _item(name: str, item: ItemChange) -> Iterator[ShownChange]:
@@ -75,15 +91,13 @@ def _item(name: str, item: ItemChange) -> Iterator[ShownChange]:
     if item.key is not None:
         path = (*path, *(item.key if isinstance(item.key, tuple) else (item.key,)))
     if item.changes:
-        for change in islice(item.changes, MAX_CHANGES + 1):
+        for change in item.changes:
             yield _within(path, change)
     elif item.kind is ChangeKind.CHANGED:
         note = item.problem or _bytes_differ(item)
         yield _pair(path, item.kind, _plain(name, item.old), _plain(name, item.new), note)
     elif item.kind is ChangeKind.MOVED:
-        yield ShownChange(
-            item.kind, readable(path), new=one_line(_plain(name, item.new), MAX_VALUE), old_index=item.old_index
-        )
+        yield ShownChange(item.kind, readable(path), new=_line(_plain(name, item.new)), old_index=item.old_index)
     else:
         yield _one_side(path, item.kind, _plain(name, item.old), _plain(name, item.new))
 
@@ -93,16 +107,14 @@ def _within(path: tuple[str | int, ...], change: Change) -> ShownChange:
     if change.kind is ChangeKind.CHANGED:
         return _pair(place, change.kind, change.old, change.new)
     if change.kind is ChangeKind.MOVED:
-        return ShownChange(
-            change.kind, readable(place), new=one_line(change.new, MAX_VALUE), old_index=change.old_index
-        )
+        return ShownChange(change.kind, readable(place), new=_line(change.new), old_index=change.old_index)
     return _one_side(place, change.kind, change.old, change.new)
 
 
 def _one_side(path: tuple[str | int, ...], kind: ChangeKind, old: Plain, new: Plain) -> ShownChange:
     if kind is ChangeKind.ADDED:
-        return ShownChange(kind, readable(path), new=one_line(new, MAX_VALUE))
-    return ShownChange(kind, readable(path), old=one_line(old, MAX_VALUE))
+        return ShownChange(kind, readable(path), new=_line(new))
+    return ShownChange(kind, readable(path), old=_line(old))
 
 
 def _pair(path: tuple[str | int, ...], kind: ChangeKind, old: Plain, new: Plain, note: str = "") -> ShownChange:
@@ -111,13 +123,27 @@ def _pair(path: tuple[str | int, ...], kind: ChangeKind, old: Plain, new: Plain,
     return ShownChange(kind, readable(path), one_line(old, MAX_VALUE), one_line(new, MAX_VALUE), note=note)
 
 
+def _line(value: Plain) -> str:
+    """A value in a line; of a message what it says, and which tools it calls."""
+    said = message(value) if isinstance(value, Instance) or _is_plain_message(value) else None
+    if said is None:
+        return one_line(value, MAX_VALUE)
+    calls = [f"{call.name}({one_line(call.arguments, 200)})" for call in said.tool_calls[:MAX_CALLS]]
+    return f"{said.role[:80]}: {said.content}"[:MAX_VALUE] + "".join(f"\n\u2192 {call}" for call in calls)
+
+
+def _is_plain_message(value: Plain) -> bool:
+    return isinstance(value, dict) and value.keys() == {"role", "content"}
+
+
 def _bytes_differ(item: ItemChange) -> str:
     return "" if isinstance(item.old, int | list) else "the stored bytes differ, the value does not"
 
 
 def _plain(name: str, value: Any) -> Plain:
-    """A value of the contract as plain data. Entries of maps are JSON text already."""
-    return value if name in ("extra", "metadata") else to_plain(value, MAX_BYTES)[0]
+    """A value of the contract as plain data. Entries of `extra` and `metadata` are JSON texts."""
+    is_json = name in ("extra", "metadata") and isinstance(value, str)
+    return read_json(value) if is_json else to_plain(value, MAX_BYTES)[0]
 
 
 def _text(version: Any) -> str:
