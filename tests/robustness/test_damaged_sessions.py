@@ -15,6 +15,7 @@ from lockstitch.v1.checkpoint_service_pb2 import (
     ListSessionsRequest,
     LoadLatestRequest,
     LoadRequest,
+    SaveStreamRequest,
 )
 from lockstitch.v1.session_service_pb2 import (
     CopySessionRequest,
@@ -30,6 +31,7 @@ from lockstitch_server.engine.verifier import verify
 from tests.robustness.workload import full_save, pending_writes
 from tests.sessions.test_sweeper import sweeper
 from tests.support.api import ApiError, RawApi, raw_api
+from tests.support.streams import batch, error_of, flat, sent
 
 NAMES = ("a", "damaged", "z")
 STEPS = 4
@@ -110,12 +112,21 @@ async def test_it_is_told_of_itself(api: RawApi, execute: Execute, kind: str) ->
         api.list_checkpoints(ListCheckpointsRequest(session_id=session)),
     ):
         await _is_data_loss(call)
+    await _is_data_loss(api.save(full_save(session, STEPS)))
     if kind != "key":  # under its key, nothing is there
-        await _is_data_loss(api.save(full_save(session, STEPS)))
         await _is_data_loss(api.unary("GetSession", GetSessionRequest(session_id=session)))
     for name in ("a", "z"):
         await api.save(full_save(name, STEPS))
         assert (await api.load_latest(LoadLatestRequest(session_id=name))).checkpoint.step == STEPS
+
+
+async def test_the_others_of_a_batch_are_saved(api: RawApi, execute: Execute) -> None:
+    """The row of one lies under another key: it can be neither read nor written again under its own."""
+    await execute(DAMAGES["key"])
+    requests = [SaveStreamRequest(request_id=at, save=full_save(name, STEPS)) for at, name in enumerate(NAMES)]
+    answers = [each async for answer in api.save_stream(sent([batch(requests)])) for each in flat(answer)]
+    assert [answer.WhichOneof("result") for answer in answers] == ["saved", "error", "saved"]
+    assert error_of(answers[1]).code is grpc.StatusCode.DATA_LOSS
 
 
 @damaged

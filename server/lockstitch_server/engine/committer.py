@@ -15,6 +15,7 @@ from lockstitch_server.core.planning.session_cache import SessionCache
 from lockstitch_server.core.records import SessionChange
 from lockstitch_server.engine.fact_reader import MOST_ROUNDS, Reading, lock_sessions, read_missing
 from lockstitch_server.engine.isolation import BatchTooLarge, run_isolated
+from lockstitch_server.engine.misplaced import misplaced_session
 from lockstitch_server.storage.reading import Reader
 from lockstitch_server.storage.store import Store
 
@@ -42,6 +43,8 @@ class Committer:
                 # What fails with the cache, which damage in the database can make wrong, may succeed without it.
                 for operation in operations:
                     self._cache.drop(operation.key)
+            if damaged := await misplaced_session(self._store, operations, error):
+                raise damaged from error
             raise
         self._cache.update(done.sessions)
         return done.results
