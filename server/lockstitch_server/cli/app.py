@@ -38,16 +38,16 @@ def lockstitch(
 
 _PANELS: dict[str, list[Callable[..., None]]] = {
     "Run a server": [serve.serve, serve.migrate, serve.config, serve.health],
-    "Keep a store": [maintenance.check, maintenance.backup, maintenance.export],
-    "Look at what it keeps": [explorer.ui, inspect.sessions, inspect.checkpoints, inspect.show, inspect.diff],
+    "Maintain a store": [maintenance.check, maintenance.backup, maintenance.export],
+    "Inspect sessions": [explorer.ui, inspect.sessions, inspect.checkpoints, inspect.show, inspect.diff],
 }
 for panel, commands in _PANELS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
-app.add_typer(session.app, name="session", rich_help_panel="Look at what it keeps")
+app.add_typer(session.app, name="session", rich_help_panel="Inspect sessions")
 app.add_typer(keys.app, name="keys", rich_help_panel="Run a server")
 imports.app.command()(maintenance.archive)
-app.add_typer(imports.app, name="import", rich_help_panel="Bring in what others kept")
+app.add_typer(imports.app, name="import", rich_help_panel="Import")
 
 
 def _escape(group: typer.Typer) -> None:

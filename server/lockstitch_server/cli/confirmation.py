@@ -7,7 +7,7 @@ import typer
 
 from lockstitch_server.cli.output import FAILED, UNUSABLE, fail
 
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. Needed where there is no terminal.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation. Needed without a terminal.")]
 
 
 def confirm(question: str, yes: bool) -> None:

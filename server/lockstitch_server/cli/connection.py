@@ -22,14 +22,14 @@ class Connection(NamedTuple):
 
     target: Annotated[str, options.TARGET] = options.DEFAULT_TARGET
     timeout: options.Timeout = 30.0
-    tls: Annotated[bool, typer.Option("--tls", help="Encrypt, and trust what the system trusts.")] = False
+    tls: Annotated[bool, typer.Option("--tls", help="Use TLS, and trust the roots of the system.")] = False
     ca: Annotated[
         str | None,
-        typer.Option("--ca", envvar="LOCKSTITCH_CA", metavar="FILE", help="Encrypt, and trust these roots only."),
+        typer.Option("--ca", envvar="LOCKSTITCH_CA", metavar="FILE", help="Use TLS, and trust only these roots."),
     ] = None
     certificate: Annotated[
         str | None,
-        typer.Option(envvar="LOCKSTITCH_CERTIFICATE", metavar="FILE", help="The certificate to show."),
+        typer.Option(envvar="LOCKSTITCH_CERTIFICATE", metavar="FILE", help="The client certificate, for mTLS."),
     ] = None
     private_key: Annotated[
         str | None, typer.Option(envvar="LOCKSTITCH_PRIVATE_KEY", metavar="FILE", help="Its private key.")
@@ -43,14 +43,14 @@ class Connection(NamedTuple):
         typer.Option(
             envvar="LOCKSTITCH_KEY",
             metavar="KEY",
-            help="The bearer key or token. Better in the variable: others on the machine can see options.",
+            help="The bearer key or token. Prefer the variable: other users of the machine can see options.",
         ),
     ] = None
     tenant: Annotated[
         str | None,
-        typer.Option(envvar="LOCKSTITCH_TENANT", metavar="NAME", help="The tenant, where the key has several."),
+        typer.Option(envvar="LOCKSTITCH_TENANT", metavar="NAME", help="The tenant, if the key has several."),
     ] = None
-    insecure: Annotated[bool, typer.Option("--insecure", help="Send the key unencrypted, even to another machine.")] = (
+    insecure: Annotated[bool, typer.Option("--insecure", help="Send the key without TLS, even to another machine.")] = (
         False
     )
 

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 FAILURES_SHOWN = 10
 READY_SECONDS = 2.0
 
-app = typer.Typer(help="Bring in what others have kept: other checkpointers, and other stores.", no_args_is_help=True)
+app = typer.Typer(help="Import from other checkpointers and from archives.", no_args_is_help=True)
 
 
 @app.callback()
 def imports() -> None:
-    """Bring in what others have kept: other checkpointers, and other stores."""
+    """Import from other checkpointers and from archives."""
 
 
 @app.command()
@@ -35,15 +35,15 @@ def weavegraph(
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="The database: a file, sqlite:///path or postgresql://...")
     ],
-    prefix: Annotated[str, typer.Option(metavar="TEXT", help="Only sessions whose id begins so.")] = "",
+    prefix: Annotated[str, typer.Option(metavar="TEXT", help="Only sessions whose id begins with TEXT.")] = "",
     session: Annotated[
         list[str] | None, typer.Option(metavar="SESSION", help="Only this session. Can be repeated.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Sessions to import at a time.")] = 8,
 ) -> None:
-    """Import every step of every session that weavegraph has kept in SQLite or Postgres.
+    """Import every step of every session from weavegraph, in SQLite or Postgres.
 
-    The database is only read. An import can be repeated: what is there already is left as it is.
+    The database is only read. An import can be repeated: existing checkpoints stay as they are.
     """
     from lockstitch_server.importers.databases import Wanted
 
@@ -57,15 +57,15 @@ def langgraph(
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="The database: a file, sqlite:///path or postgresql://...")
     ],
-    prefix: Annotated[str, typer.Option(metavar="TEXT", help="Only threads whose id begins so.")] = "",
+    prefix: Annotated[str, typer.Option(metavar="TEXT", help="Only threads whose id begins with TEXT.")] = "",
     thread: Annotated[
         list[str] | None, typer.Option(metavar="THREAD", help="Only this thread. Can be repeated.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Threads to import at a time.")] = 8,
 ) -> None:
-    """Import every checkpoint of every thread that LangGraph's savers have kept in SQLite or Postgres.
+    """Import every checkpoint of every thread from LangGraph's savers, in SQLite or Postgres.
 
-    The database is only read. An import can be repeated: what is there already is left as it is. Needs
+    The database is only read. An import can be repeated: existing checkpoints stay as they are. Needs
     `lockstitch[langgraph]`.
     """
     from lockstitch_server.importers.databases import Wanted

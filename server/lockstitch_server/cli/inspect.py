@@ -25,12 +25,12 @@ Item = TypeVar("Item")
 
 LARGEST_PAGE = 1000
 
-Limit = Annotated[int, typer.Option("--limit", "-n", min=0, metavar="N", help="Show at most so many; 0 is all.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=0, metavar="N", help="Show at most N. 0 shows all.")]
 Full = Annotated[bool, typer.Option("--full", help="Do not cut long texts.")]
 Step = Annotated[int | None, typer.Option(min=0, metavar="N", help="The checkpoint of this step.")]
 CheckpointId = Annotated[str | None, typer.Option(metavar="ID", help="The checkpoint with this id.")]
 Old = Annotated[str, typer.Argument(metavar="A", help=f"The old checkpoint. {WHICH}")]
-New = Annotated[str, typer.Argument(metavar="B", help="The new one, named alike.")]
+New = Annotated[str, typer.Argument(metavar="B", help="The new checkpoint, named in the same way.")]
 
 
 class Order(StrEnum):
@@ -54,9 +54,9 @@ def sessions(
         list[Kind] | None, typer.Option(help="Only sessions with this status. Can be repeated.", show_choices=True)
     ] = None,
     scan: Annotated[
-        int, typer.Option(min=0, metavar="N", help="With --status: look at the first N sessions only; 0 is all.")
+        int, typer.Option(min=0, metavar="N", help="With --status: examine only the first N sessions. 0 examines all.")
     ] = 1000,
-    order: Annotated[Order, typer.Option(help="Last changed first, or by id.")] = Order.UPDATED,
+    order: Annotated[Order, typer.Option(help="Most recently changed first, or by id.")] = Order.UPDATED,
     limit: Limit = 50,
     as_json: options.AsJson = False,
 ) -> None:
@@ -89,10 +89,13 @@ def checkpoints(
     connection: Connection,
     session: Session,
     namespace: Annotated[
-        str | None, typer.Option(metavar="PATH", help='Only this namespace\'s; "" is the root. Without it, all.')
+        str | None,
+        typer.Option(
+            metavar="PATH", help='Only checkpoints of this namespace. "" is the root. Default: all namespaces.'
+        ),
     ] = None,
-    min_step: Annotated[int | None, typer.Option(min=0, metavar="N", help="This step and up.")] = None,
-    max_step: Annotated[int | None, typer.Option(min=0, metavar="N", help="This step and down.")] = None,
+    min_step: Annotated[int | None, typer.Option(min=0, metavar="N", help="Only this step and later ones.")] = None,
+    max_step: Annotated[int | None, typer.Option(min=0, metavar="N", help="Only this step and earlier ones.")] = None,
     ran_node: Annotated[
         str | None, typer.Option(metavar="NODE", help="Only where this node ran: Start, End, or any other name.")
     ] = None,
@@ -142,7 +145,7 @@ def show(
     as_json: options.AsJson = False,
     config: options.ConfigFile = None,
 ) -> None:
-    """Show one checkpoint: the latest, unless --step or --checkpoint-id says another."""
+    """Show one checkpoint. Default: the latest."""
     from lockstitch_server.cli import checkpoint_view, console, exact_json
 
     if step is not None and checkpoint_id is not None:

@@ -13,39 +13,39 @@ from lockstitch_server.cli import options
 from lockstitch_server.cli.output import FAILED, UNUSABLE, fail, printable
 from lockstitch_server.cli.serve import effective
 
-app = typer.Typer(help="Make, list and revoke bearer keys.", no_args_is_help=True)
+app = typer.Typer(help="Create, list and revoke bearer keys.", no_args_is_help=True)
 
 File = Annotated[
     str | None,
-    typer.Option("--file", metavar="FILE", help="The file of keys; without it that of the setting auth.keys."),
+    typer.Option("--file", metavar="FILE", help="The file of keys. Default: the setting auth.keys."),
 ]
 
 
 @app.callback()
 def keys() -> None:
-    """Make, list and revoke bearer keys. The file has their hashes only; servers see changes by themselves."""
+    """Create, list and revoke bearer keys. The file has their hashes only; servers see changes by themselves."""
 
 
 @app.command()
 def create(
-    principal: Annotated[str, typer.Argument(metavar="PRINCIPAL", help="Whose key it is: a name for logs.")],
+    principal: Annotated[str, typer.Argument(metavar="PRINCIPAL", help="Name of the caller, as logs show it.")],
     tenant: Annotated[
         list[str] | None,
         typer.Option(metavar="TENANT", help="Whose sessions it opens. Can be repeated; without it: default."),
     ] = None,
     right: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="RIGHT", help="What it allows: read, write or admin. Can be repeated; without it: read and write."
-        ),
+        typer.Option(metavar="RIGHT", help="A right: read, write or admin. Can be repeated. Default: read and write."),
     ] = None,
-    days: Annotated[int | None, typer.Option(min=1, max=36_500, metavar="N", help="How long it is good.")] = None,
+    days: Annotated[
+        int | None, typer.Option(min=1, max=36_500, metavar="N", help="Days until the key expires.")
+    ] = None,
     file: File = None,
     config: options.ConfigFile = None,
 ) -> None:
-    """Make a key, and print it: this once, as the file has its hash only.
+    """Create a key and print it. It cannot be printed again: the file holds only its hash.
 
-    A principal may have several, so that a new one can be in use before the old one is revoked.
+    A principal may have several keys, so that a new key can be in use before the old one is revoked.
     """
     from lockstitch_server.auth import key_file
     from lockstitch_server.auth.key_changes import changed
@@ -69,7 +69,7 @@ def create(
 
 @app.command("list")
 def list_keys(file: File = None, config: options.ConfigFile = None, as_json: options.AsJson = False) -> None:
-    """List the keys, without what is secret of them. With --json: one a line."""
+    """List the keys, without their secrets. With --json: one a line."""
     from lockstitch_server.auth import key_file
 
     with _told(_path(file, config)) as path:
@@ -83,12 +83,15 @@ def list_keys(file: File = None, config: options.ConfigFile = None, as_json: opt
 @app.command()
 def revoke(
     key_id: Annotated[
-        list[str], typer.Argument(metavar="ID", help="Id of the key: what stands after lsk_ in it. Can be repeated.")
+        list[str], typer.Argument(metavar="ID", help="Id of the key: the part after lsk_. Can be repeated.")
     ],
     file: File = None,
     config: options.ConfigFile = None,
 ) -> None:
-    """Take keys out of the file. Running servers refuse them within a second, and end their streams within some."""
+    """Remove keys from the file.
+
+    Running servers refuse them within a second, and end their streams within a few seconds.
+    """
     from lockstitch_server.auth.key_changes import changed
 
     with _told(_path(file, config)) as path, changed(path) as known:

@@ -92,7 +92,7 @@ def _fault_line(fault: "Fault") -> str:
 
 
 def backup(
-    destination: Annotated[Path, typer.Argument(metavar="FILE", help="The copy to make; must not be there yet.")],
+    destination: Annotated[Path, typer.Argument(metavar="FILE", help="Path of the copy. It must not exist.")],
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
     store: options.Store = None,
@@ -125,7 +125,7 @@ def export(
     session: Sessions = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite FILE, if it exists.")] = False,
 ) -> None:
-    """Write all sessions of the store into an archive, which any store can take in.
+    """Write all sessions of the store into an archive, which any store can import.
 
     Servers may go on meanwhile: each session is written as it is at one moment. Deleted and expired ones are left out.
     Damaged checkpoints and pending writes are left out, and named.

@@ -13,9 +13,9 @@ TARGET = typer.Option(
     "--target", "--server", envvar="LOCKSTITCH_TARGET", metavar="ADDRESS", help="The server: host:port or unix:path."
 )
 Timeout = Annotated[
-    float, typer.Option("--timeout", min=0.001, metavar="SECONDS", help="How long to wait for an answer.")
+    float, typer.Option("--timeout", min=0.001, metavar="SECONDS", help="Maximum time to wait for each response.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs, exact and complete.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Namespace = Annotated[str, typer.Option("--namespace", help="Path of a subgraph inside the session.")]
 Session = Annotated[str, typer.Argument(metavar="SESSION", help="Id of the session.", autocompletion=session_ids)]
 
@@ -26,7 +26,7 @@ ConfigFile = Annotated[
         "--config",
         envvar="LOCKSTITCH_CONFIG",
         metavar="FILE",
-        help="TOML file with settings; without it lockstitch.toml, if there is one.",
+        help="TOML file with settings. Default: lockstitch.toml, if it exists.",
     ),
 ]
 Assignments = Annotated[
@@ -37,36 +37,36 @@ Assignments = Annotated[
 ]
 Listen = Annotated[
     str | None,
-    typer.Option(metavar="ADDRESS", help="Where to serve: host:port or unix:path."),
+    typer.Option(metavar="ADDRESS", help="Address to serve: host:port or unix:path."),
 ]
 Store = Annotated[
     str | None,
-    typer.Option(metavar="URL", help="Where checkpoints are kept: memory://, sqlite:///path or postgresql://..."),
+    typer.Option(metavar="URL", help="Database: memory://, sqlite:///path or postgresql://..."),
 ]
 Migrate = Annotated[
     bool | None,
-    typer.Option("--migrate/--no-migrate", help="Whether to create or upgrade a Postgres schema first."),
+    typer.Option("--migrate/--no-migrate", help="Create or upgrade the Postgres schema first."),
 ]
-Workers = Annotated[str | None, typer.Option(metavar="N", help="Processes that serve the address together.")]
-PoolSize = Annotated[str | None, typer.Option(metavar="N", help="Connections to Postgres for reading.")]
+Workers = Annotated[str | None, typer.Option(metavar="N", help="Number of processes that share the address.")]
+PoolSize = Annotated[str | None, typer.Option(metavar="N", help="Connections of a worker to Postgres for reading.")]
 Reflection = Annotated[
     bool | None,
-    typer.Option("--reflection/--no-reflection", help="Whether clients may ask for the contract."),
+    typer.Option("--reflection/--no-reflection", help="Let clients read the contract by gRPC reflection."),
 ]
 Insecure = Annotated[
     bool | None,
-    typer.Option("--insecure", help="Let other machines in without TLS and credentials, as in a mesh that has both."),
+    typer.Option(
+        "--insecure", help="Serve other machines without TLS or authentication, for example where a mesh provides both."
+    ),
 ]
 DrainSeconds = Annotated[
     str | None,
-    typer.Option(metavar="SECONDS", help="How long running calls may take after SIGTERM or SIGINT."),
+    typer.Option(metavar="SECONDS", help="Maximum time for running calls to finish after SIGTERM or SIGINT."),
 ]
 MetricsListen = Annotated[
-    str | None, typer.Option(metavar="ADDRESS", help="Where Prometheus finds the metrics: host:port.")
+    str | None, typer.Option(metavar="ADDRESS", help="Address of the Prometheus endpoint: host:port.")
 ]
-UiListen = Annotated[
-    str | None, typer.Option(metavar="ADDRESS", help="Where browsers reach the session explorer: host:port.")
-]
+UiListen = Annotated[str | None, typer.Option(metavar="ADDRESS", help="Address of the session explorer: host:port.")]
 LogLevel = Annotated[str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")]
 LogFormat = Annotated[str | None, typer.Option(metavar="FORMAT", help="auto, console or json.")]
 

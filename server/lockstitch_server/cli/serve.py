@@ -82,7 +82,7 @@ def migrate(
     assignments: options.Assignments = None,
     store: options.Store = None,
     sql: Annotated[
-        bool, typer.Option("--sql", help="Only print the SQL for Postgres, for somebody else to run. Changes nothing.")
+        bool, typer.Option("--sql", help="Only print the SQL for Postgres, for another role to run. Changes nothing.")
     ] = False,
 ) -> None:
     """Create or upgrade the store's schema.
@@ -108,7 +108,7 @@ def config(
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
     as_json: options.AsJson = False,
-    schema: Annotated[bool, typer.Option("--schema", help="The JSON schema of the configuration file.")] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of the configuration file.")] = False,
 ) -> None:
     """Show the settings in effect and where each comes from. Secrets are hidden."""
     from lockstitch_server.cli import settings_view
@@ -133,13 +133,15 @@ def effective(config: str | None, assignments: Sequence[str] | None, **flags: ob
 @connecting(timeout=3.0)
 def health(
     connection: Connection,
-    service: Annotated[str, typer.Option(help="One service of the server's; without it the server as a whole.")] = "",
+    service: Annotated[str, typer.Option(help="Check one service. Default: the whole server.")] = "",
     local: Annotated[
         bool,
-        typer.Option("--local", help="The server that the settings describe: LOCKSTITCH_* variables, lockstitch.toml."),
+        typer.Option(
+            "--local", help="Check the server that the settings describe: LOCKSTITCH_* variables, lockstitch.toml."
+        ),
     ] = False,
 ) -> None:
-    """Ask a server whether it is serving; exit code 0 if so, else 1.
+    """Check whether a server is serving. Exit code 0 if it is, else 1.
 
     With --local, address and TLS files are those of the server that runs with the same settings on this machine.
     """

@@ -31,7 +31,7 @@ def session() -> None:
 @app.command()
 @connecting(timeout=10.0)
 def show(connection: Connection, session: Session, as_json: options.AsJson = False) -> None:
-    """Show a session with its settings and who holds its lease."""
+    """Show a session with its status, its settings and the holder of its lease."""
     with connected(connection) as client:
         _print(client, client.get_session(session), as_json=as_json)
 
@@ -64,11 +64,15 @@ def delete(
     ],
     tombstone: Annotated[
         float | None,
-        typer.Option(min=0, metavar="SECONDS", help="How long they cannot be begun anew; else as the server says."),
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="Time during which no save can create them again. Default: the setting of the server.",
+        ),
     ] = None,
     yes: Yes = False,
 ) -> None:
-    """Delete sessions with all they have, whoever holds their leases. Exit code 1 where some were not there."""
+    """Delete sessions, even if someone holds their leases. Exit code 1 if any did not exist."""
     from lockstitch_server.cli import format
 
     names = ", ".join(map(printable, sessions))
@@ -85,9 +89,9 @@ def delete(
 def copy(
     connection: Connection,
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="The session to copy.", autocompletion=session_ids)],
-    copied: Annotated[str, typer.Argument(metavar="TARGET", help="The session to make.")],
+    copied: Annotated[str, typer.Argument(metavar="TARGET", help="Id of the copy.")],
     at: Annotated[
-        str, typer.Option("--at", metavar="WHICH", help=f"Copy up to this checkpoint; else everything. {WHICH}")
+        str, typer.Option("--at", metavar="WHICH", help=f"Copy up to this checkpoint. Default: everything. {WHICH}")
     ] = "",
     namespace: options.Namespace = "",
     label: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A label. Can be repeated.")] = None,
@@ -108,18 +112,23 @@ def prune(
     connection: Connection,
     sessions: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SESSION...", help="Ids of sessions; none: all of them.", autocompletion=session_ids),
+        typer.Argument(
+            metavar="SESSION...", help="Ids of sessions. Default: all sessions.", autocompletion=session_ids
+        ),
     ] = None,
     keep_last: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Keep the last N checkpoints of every namespace.")
+        int, typer.Option(min=0, metavar="N", help="Keep the newest N checkpoints of each namespace.")
     ] = 0,
     max_age: Annotated[
-        float | None, typer.Option(min=1, metavar="SECONDS", help="Keep those saved no longer ago.")
+        float | None, typer.Option(min=1, metavar="SECONDS", help="Keep checkpoints that were saved within this time.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be deleted.")] = False,
     yes: Yes = False,
 ) -> None:
-    """Delete old checkpoints. Without --keep-last and --max-age: as each session's policy says, else the server's."""
+    """Delete old checkpoints.
+
+    Without --keep-last and --max-age, the policy of each session applies, or that of the server.
+    """
     with connected(connection) as client:
         for session in sessions or ():
             client.get_session(session)  # which fails where there is no such session, before anything is deleted
@@ -138,12 +147,12 @@ def prune(
 def rewind(
     connection: Connection,
     session: Session,
-    to: Annotated[str, typer.Argument(metavar="WHICH", help=f"The checkpoint that is the latest then. {WHICH}")],
+    to: Annotated[str, typer.Argument(metavar="WHICH", help=f"The checkpoint that becomes the latest. {WHICH}")],
     namespace: options.Namespace = "",
     lease_token: Token = 0,
     yes: Yes = False,
 ) -> None:
-    """Delete all that came after a checkpoint."""
+    """Delete everything that was saved after a checkpoint."""
     from lockstitch_server.cli import format
 
     with connected(connection) as client:
@@ -159,7 +168,7 @@ def rewind(
 def watch(
     connection: Connection,
     session: Session,
-    resume: Annotated[str, typer.Option(metavar="TOKEN", help="Go on after the event with this resume_token.")] = "",
+    resume: Annotated[str, typer.Option(metavar="TOKEN", help="Continue after the event with this resume_token.")] = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=0, metavar="N", help="End after N events.")] = 0,
     as_json: options.AsJson = False,
 ) -> None:
@@ -176,12 +185,15 @@ def watch(
 def lease(
     connection: Connection,
     session: Session,
-    acquire: Annotated[str, typer.Option(metavar="HOLDER", help="Take the lease, and print its token.")] = "",
-    ttl: Annotated[float | None, typer.Option(min=1, metavar="SECONDS", help="For how long.")] = None,
-    renew: Annotated[int, typer.Option(min=0, metavar="TOKEN", help="Prolong the lease with this token.")] = 0,
-    release: Annotated[int, typer.Option(min=0, metavar="TOKEN", help="Give the lease with this token back.")] = 0,
+    acquire: Annotated[str, typer.Option(metavar="HOLDER", help="Acquire the lease, and print its token.")] = "",
+    ttl: Annotated[
+        float | None,
+        typer.Option(min=1, metavar="SECONDS", help="Duration of the lease. Default: the setting of the server."),
+    ] = None,
+    renew: Annotated[int, typer.Option(min=0, metavar="TOKEN", help="Renew the lease with this token.")] = 0,
+    release: Annotated[int, typer.Option(min=0, metavar="TOKEN", help="Release the lease with this token.")] = 0,
 ) -> None:
-    """Show who holds the lease of a session; take, prolong or give it back."""
+    """Show who holds the lease of a session. Acquire, renew or release it."""
     if sum(map(bool, (acquire, renew, release))) > 1:
         fail("--acquire, --renew and --release exclude each other", UNUSABLE)
     with connected(connection) as client:
