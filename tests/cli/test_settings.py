@@ -159,6 +159,7 @@ def test_wrong_values(assignment: str, takes: str) -> None:
         ("max_message_bytes", "did you mean 'limits.max_message_bytes'?"),
         ("stor", "did you mean 'store'?"),
         ("quue.max_loads", "did you mean 'queue'?"),
+        ("writer", "did you mean 'workers'?"),
         ("zzz", "`lockstitch config` shows all there are"),
     ],
 )

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from opentelemetry.sdk.resources import Resource
@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from lockstitch_server.telemetry.propagation import Propagation
 from lockstitch_server.telemetry.sampling import from_environment
+from lockstitch_server.telemetry.span_export import watch_spans
 from lockstitch_server.telemetry.stats import Stats
 from lockstitch_server.telemetry.tracing import CLOSE_SECONDS, Tracing
 
@@ -55,6 +56,14 @@ def tracing(collector: SpanExporter) -> Tracing:
     return Tracing(from_environment(), Propagation(), Resource({}), [collector])
 
 
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for another thread."""
+    last = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < last
+        time.sleep(0.01)
+
+
 def end_spans(tracing: Tracing, count: int) -> None:
     for _ in range(count):
         span = tracing.start("Save", None, dict)
@@ -68,8 +77,9 @@ def test_a_full_batch_leaves_at_once_and_the_rest_at_the_end() -> None:
     end_spans(traced, 5)
     collector.wait(4)
     traced.close()
+    until(lambda: traced.exports[0].exported == 5)
     assert collector.batches == [4, 1]
-    assert (traced.exports[0].exported, traced.exports[0].waiting) == (5, 0)
+    assert traced.exports[0].waiting == 0
 
 
 def test_the_others_leave_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,25 +98,21 @@ def test_those_for_which_there_is_no_room_are_counted(monkeypatch: pytest.Monkey
     traced = tracing(collector)
     export = traced.exports[0]
     end_spans(traced, 6)
-    until = time.monotonic() + SECONDS
-    while export.sending != 6:  # the thread has taken them
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    until(lambda: export.sending == 6)
     end_spans(traced, 9)
     assert (export.dropped, export.waiting) == (3, 6)
     collector.free.set()
     traced.close()
-    assert (export.exported, export.failed) == (12, 0)
+    until(lambda: export.exported == 12)
+    assert export.failed == 0
 
 
 def test_the_metrics_say_what_became_of_them() -> None:
-    from lockstitch_server.telemetry.span_export import watch_spans
-
     collector, stats = Collector(SpanExportResult.FAILURE), Stats()
     traced = tracing(collector)
     watch_spans(stats, traced.exports)
     end_spans(traced, 4)
-    collector.wait(4)
+    until(lambda: traced.exports[0].failed == 4)
     traced.close()
     values = {(name, *attributes): value for name, attributes, value in stats.snapshot()}
     assert values["otel.sdk.exporter.span.exported", "rejected"] == 4
