@@ -29,15 +29,20 @@ PATHS = [
 
 
 @pytest.fixture(scope="module")
-def explorer() -> Iterator[Explorer]:
-    with LockstitchServer("memory://") as server:
-        histories.tell_story(server.target)
-        histories.import_weavegraph(server.target)
-        histories.save_long(server.target, 250, 250_000)
-        with lockstitch.Client(server.target) as client:
+def server() -> Iterator[LockstitchServer]:
+    with LockstitchServer("memory://") as running:
+        histories.tell_story(running.target)
+        histories.import_weavegraph(running.target)
+        histories.save_long(running.target, 250, 250_000)
+        with lockstitch.Client(running.target) as client:
             histories.save_hostile(client)
-        with Explorer(server.target) as running:
-            yield running
+        yield running
+
+
+@pytest.fixture(scope="module")
+def explorer(server: LockstitchServer) -> Iterator[Explorer]:
+    with Explorer(server.target) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +177,17 @@ def test_two_rows_are_compared_with_shift(tab: Tab) -> None:
     query = parse_qs(urlsplit(page.url).query)
     assert (query["old"], query["new"]) == ([f"{246:020}"], [f"{249:020}"])
     assert page.get_by_text("log[249]").count() >= 1
+
+
+def test_a_change_of_the_session_is_told(tab: Tab, server: LockstitchServer) -> None:
+    histories.save_long(server.target, 2, 100, "growing")
+    page = tab.open(session_url("growing"))
+    assert not page.locator("#news").is_visible()
+    histories.save_long(server.target, 3, 150, "growing")
+    page.locator("#news").wait_for()
+    page.locator("#news a").click()
+    wait_for_step(page, 2)
+    assert tab.problems == []
 
 
 def test_it_works_without_scripts(browser: Browser, explorer: Explorer) -> None:

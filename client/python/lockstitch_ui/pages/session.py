@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute
 
 from lockstitch import DataLoss, ListedCheckpoint, SessionDetails
@@ -72,6 +72,12 @@ async def go_to_step(visit: Visit) -> Response:
     if found is None:
         return visit.redirect(session_url(session_id, tab=tab))
     return visit.redirect(checkpoint_url(session_id, found.checkpoint.checkpoint_id, namespace, tab=tab))
+
+
+async def revision(visit: Visit) -> Response:
+    """The revision of a session, which the page of the session asks for from time to time."""
+    details = await visit.client.get_session(visit.path("session_id"))
+    return PlainTextResponse(str(details.summary.revision))
 
 
 async def _show_fragment(visit: Visit, key: Key) -> Response:
@@ -142,5 +148,6 @@ async def _story(visit: Visit, details: SessionDetails) -> Story:
 routes: list[BaseRoute] = [
     page("/sessions/{session_id:id}", show_latest),
     page("/sessions/{session_id:id}/step", go_to_step),
+    page("/sessions/{session_id:id}/revision", revision),
     page("/sessions/{session_id:id}/checkpoints/{checkpoint_id:id}", show_checkpoint),
 ]

@@ -136,6 +136,23 @@
     scope.querySelector("mark[data-found]")?.scrollIntoView({ block: "center" });
   }
 
+  // News of the session
+
+  const SECONDS = 5;
+  const news = document.getElementById("news");
+
+  async function look() {
+    if (document.hidden || !news.hidden) return;
+    try {
+      const answer = await fetch(news.dataset.url, { redirect: "error" });
+      if (answer.ok) news.hidden = (await answer.text()) === news.dataset.revision;
+    } catch {
+      // The explorer may be away for a while.
+    }
+  }
+
+  if (news) setInterval(look, SECONDS * 1000);
+
   // Events
 
   document.addEventListener("keydown", (event) => {
