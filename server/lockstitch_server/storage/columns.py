@@ -33,10 +33,16 @@ def session_row(columns: Iterable[Any]) -> SessionRow:
 
 
 def settings_checksum(key: bytes, settings: Sequence[Any]) -> int | None:
-    """CRC-32 over the columns SETTINGS of a session; None where all are as in a new session."""
+    """CRC-32 over the columns SETTINGS of a session; None where all are as in a new session.
+
+    What is NULL at the end does not count: a column that a later release adds leaves the checksums of rows as they are.
+    """
     if tuple(settings) == NO_SETTINGS:
         return None
-    return checksum.crc("\0".join(map(_text, settings)).encode(), checksum.crc(key))
+    values = list(settings)
+    while values and values[-1] is None:
+        values.pop()
+    return checksum.crc("\0".join(map(_text, values)).encode(), checksum.crc(key))
 
 
 def _text(value: Any) -> str:
