@@ -173,13 +173,13 @@ def _writes(step: int, *tasks: str) -> SaveWritesRequest:
 def _watched(api: RawApi, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether the plans that were made from the cache held, one after the other."""
     held: list[bool] = []
-    commit = api.store.commit
+    commit = api.store.apply_if_unchanged
 
     async def watched(basis: Sequence[Basis], changes: Sequence[SessionChange], now: int) -> bool:
         held.append(await commit(basis, changes, now))
         return held[-1]
 
-    monkeypatch.setattr(api.store, "commit", watched)
+    monkeypatch.setattr(api.store, "apply_if_unchanged", watched)
     return held
 
 

@@ -95,7 +95,7 @@ async def test_the_others_go_on(api: RawApi, execute: Execute, kind: str) -> Non
     assert not any(by_id[name].HasField("error") for name in ("a", "z"))
     told = [line["met_by"] for line in logs if line["event"] == "session_damaged"]
     assert sorted(told) == ["list", "sweep"]
-    await api.store.read(lambda catalog: catalog.totals())
+    await api.store.snapshot(lambda repository: repository.catalog.totals())
 
 
 @damaged
@@ -135,7 +135,8 @@ async def test_nothing_of_it_is_swept_away(api: RawApi, execute: Execute, kind: 
     assert await sweeper(api, Retention(keep_last=1)).sweep()
     faults = [fault async for _, found in verify(api.store) for fault in found]
     assert "log_missing" not in {fault.kind for fault in faults}
-    counts = await api.store.read(lambda catalog: catalog.checkpoint_counts([session_key("default", "damaged")]))
+    key = session_key("default", "damaged")
+    counts = await api.store.snapshot(lambda repository: repository.catalog.checkpoint_counts([key]))
     assert list(counts.values()) == [STEPS]
 
 

@@ -29,7 +29,7 @@ from lockstitch_server.core.content import MOST
 from lockstitch_server.core.ids import session_key
 from lockstitch_server.engine.repairer import repair
 from lockstitch_server.engine.verifier import verify
-from lockstitch_server.storage.keeper import Keeper
+from lockstitch_server.storage.session_repository import SessionRepository
 from tests.robustness.workload import checkpoint_id, delta_save, full_save, pending_writes, writes_save
 from tests.support.api import ApiError, RawApi, raw_api
 
@@ -184,13 +184,13 @@ async def test_a_list_leaves_out_what_has_no_checkpoints_any_more(api: RawApi, e
     for name in emptied:
         await api.save(full_save(name, 0))
 
-    async def empty(keeper: Keeper) -> None:
+    async def empty(repository: SessionRepository) -> None:
         for name in emptied:
-            session = await keeper.lock("default", name)
-            await keeper.delete_checkpoints(session, await keeper.all_checkpoints(session))
-            await keeper.put(session)
+            session = await repository.lock("default", name)
+            await repository.delete_checkpoints(session, await repository.all_checkpoints(session))
+            await repository.put(session)
 
-    await api.store.keep(empty)
+    await api.store.transaction(empty)
     page = await api.list_sessions(ListSessionsRequest(page_size=1))
     rest = await api.list_sessions(ListSessionsRequest(page_size=1, page_token=page.next_page_token))
     assert sorted(each.session_id for each in [*page.sessions, *rest.sessions]) == ["damaged", "sound"]

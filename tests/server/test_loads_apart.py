@@ -68,13 +68,13 @@ def happens(monkeypatch: pytest.MonkeyPatch, between: Between) -> list[bool]:
 def snapshots(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """One entry for each transaction that is read in."""
     taken: list[bool] = []
-    read = PostgresStore.read
+    read = PostgresStore.snapshot
 
     async def counted(store: PostgresStore, unit: Any) -> Any:
         taken.append(True)
         return await read(store, unit)
 
-    monkeypatch.setattr(PostgresStore, "read", counted)
+    monkeypatch.setattr(PostgresStore, "snapshot", counted)
     return taken
 
 

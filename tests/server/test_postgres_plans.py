@@ -48,8 +48,8 @@ async def test_rows_are_looked_up_by_their_keys(name: str, postgres_url: str) ->
 async def test_saves_and_loads_are_planned_once_and_lists_are_not(postgres_url: str) -> None:
     async with open_store(Settings(store=postgres_url, migrate=True)) as store:
         for _ in range(2):
-            assert await store.ask(_plan_cache_mode) == "force_generic_plan"
-            assert await store.read(_plan_cache_mode) == "auto"
+            assert await store.point_reads(_plan_cache_mode) == "force_generic_plan"
+            assert await store.snapshot(lambda repository: _plan_cache_mode(repository.catalog)) == "auto"
 
 
 async def _plan_cache_mode(catalog: Catalog) -> str:

@@ -10,6 +10,7 @@ from lockstitch_server.engine import sessions as engine_sessions
 from lockstitch_server.engine.pruner import Pruner
 from lockstitch_server.engine.sessions import Sessions
 from lockstitch_server.engine.sweeper import Sweeper, SweepSettings
+from lockstitch_server.storage.session_scan import sessions_after
 from tests.conformance.builders import checkpoint, ids, save, summary
 from tests.conformance.session_builders import SECOND, acquire, delete, get, lapsed, refused_as, update
 from tests.support.api import RawApi
@@ -24,7 +25,7 @@ def sweeper(api: RawApi, retention: Retention = ALL, batch: int = 2, **fields: A
 
 async def rows(api: RawApi) -> int:
     """How many sessions the database has a row of."""
-    return len(await api.store.look(lambda keeper: keeper.sessions_after(b"", 1000)))
+    return len(await api.store.snapshot(lambda repository: sessions_after(repository, b"", 1000)))
 
 
 async def test_policies_are_kept_to(replicas: list[RawApi]) -> None:
@@ -52,7 +53,7 @@ async def test_what_has_expired_goes(replicas: list[RawApi], monkeypatch: pytest
     sweeping = sweeper(api)
     assert await sweeping.sweep()
     assert (sweeping.stats.cleared, sweeping.stats.forgotten) == (1, 0)
-    assert not await api.store.look(lambda keeper: _has_content(keeper, "expired"))
+    assert not await api.store.snapshot(lambda repository: _has_content(repository, "expired"))
     monkeypatch.setattr(engine_sessions, "GRACE_NS", 0)
     assert await sweeping.sweep()
     assert (sweeping.stats.cleared, sweeping.stats.forgotten) == (1, 1)
@@ -60,8 +61,8 @@ async def test_what_has_expired_goes(replicas: list[RawApi], monkeypatch: pytest
     assert (await summary(api, "stays")).checkpoint_count == 1
 
 
-async def _has_content(keeper: Any, session: str) -> bool:
-    return bool(await keeper.has_content(await keeper.get("default", session)))
+async def _has_content(repository: Any, session: str) -> bool:
+    return bool(await repository.has_content(await repository.get("default", session)))
 
 
 async def test_tombstones_stay_for_their_time(replicas: list[RawApi], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from lockstitch_server.config import Settings
-from lockstitch_server.storage.keeper import Keeper
+from lockstitch_server.storage.session_repository import SessionRepository
 from tests.conformance.builders import checkpoint, contents, latest, load, page, save, state
 from tests.conformance.session_builders import ask
 from tests.support.api import ApiError, RawApi, raw_api
@@ -219,10 +219,10 @@ def _expected(model: Model, action: str, worker: int, token: int) -> str:
 async def _run_out(api: RawApi) -> None:
     """As if an hour had gone by for the lease."""
 
-    async def unit(keeper: Keeper) -> None:
-        session = await keeper.lock("default", "s")
+    async def unit(repository: SessionRepository) -> None:
+        session = await repository.lock("default", "s")
         if not session.is_new:
             session.lease_expire_at = session.lease_acquired_at
-            await keeper.put(session)
+            await repository.put(session)
 
-    await api.store.keep(unit)
+    await api.store.transaction(unit)

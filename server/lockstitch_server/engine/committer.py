@@ -12,11 +12,11 @@ from lockstitch_server.core.planning.facts import Facts, Missing, learn
 from lockstitch_server.core.planning.limits import PlanSettings
 from lockstitch_server.core.planning.planner import Plan, plan
 from lockstitch_server.core.planning.session_cache import SessionCache
-from lockstitch_server.core.records import SessionChange
 from lockstitch_server.engine.fact_reader import MOST_ROUNDS, Reading, lock_sessions, read_missing
 from lockstitch_server.engine.isolation import BatchTooLarge, run_isolated
 from lockstitch_server.engine.misplaced import misplaced_session
 from lockstitch_server.storage.reading import Reader
+from lockstitch_server.storage.session_repository import SessionRepository
 from lockstitch_server.storage.store import Store
 
 
@@ -52,16 +52,18 @@ class Committer:
     async def _planned_and_applied(self, operations: Sequence[Operation]) -> Plan:
         now = self._store.clock()
         planned = plan(operations, self._cache.facts(operations), self._settings, now)
-        if isinstance(planned, Plan) and await self._store.commit(planned.expected, planned.changes, now):
+        if isinstance(planned, Plan) and await self._store.apply_if_unchanged(planned.expected, planned.changes, now):
             return planned
         unusable = planned.sessions if isinstance(planned, Missing) else set[bytes]()
 
-        async def unit(reader: Reader) -> tuple[Sequence[SessionChange], Plan]:
+        async def unit(repository: SessionRepository) -> Plan:
+            reader = repository.locking
             facts = await lock_sessions(operations, reader, self._cache, unusable)
             done = await self._plan_locked(operations, facts, reader)
-            return done.changes, done
+            await repository.apply(done.changes)
+            return done
 
-        return await self._store.write(unit)
+        return await self._store.transaction(unit, by_key=True)
 
     async def _plan_locked(self, operations: Sequence[Operation], facts: Facts, reader: Reader) -> Plan:
         reading = Reading()

@@ -16,7 +16,8 @@ from lockstitch_server.core.records import (
 from lockstitch_server.core.session import Session, held, session_not_found
 from lockstitch_server.core.terms import stored_terms
 from lockstitch_server.engine.lister import not_found
-from lockstitch_server.storage.keeper import Keeper
+from lockstitch_server.storage.copies import copy_content
+from lockstitch_server.storage.session_repository import SessionRepository
 from lockstitch_server.storage.store import Store
 
 REVISION_BYTES = 8
@@ -49,24 +50,24 @@ class Copier:
         Fails with SESSION_NOT_FOUND, CHECKPOINT_NOT_FOUND, SESSION_ALREADY_EXISTS, SESSION_DELETED, LEASE_HELD,
         DATA_LOSS.
         """
-        return await self._store.keep(lambda keeper: _copy(keeper, copy), snapshot=True)
+        return await self._store.transaction(lambda repository: _copy(repository, copy), snapshot=True)
 
 
-async def _copy(keeper: Keeper, copy: Copy) -> SessionRow:
-    target = await keeper.lock(copy.tenant, copy.target)
+async def _copy(repository: SessionRepository, copy: Copy) -> SessionRow:
+    target = await repository.lock(copy.tenant, copy.target)
     if target.alive and target.origin == copy.origin + _revision(target):
         return target.row
     _check_target(target)
-    source = await keeper.get(copy.tenant, copy.source)
+    source = await repository.get(copy.tenant, copy.source)
     if not source.alive:
         raise session_not_found(copy.source)
-    rows = await _rows(keeper, source, copy)
-    change = _prepare(source, target, copy, rows, await keeper.newest(target))
+    rows = await _rows(repository, source, copy)
+    change = _prepare(source, target, copy, rows, await repository.newest(target))
     logs = named_logs(row for row in rows if row.intact)
-    await keeper.copy_content(source, target, change, logs, whole=copy.at is None)
+    await copy_content(repository, source, target, change, logs, whole=copy.at is None)
     target.origin = copy.origin + _revision(target)
     target.is_new = False
-    await keeper.put(target)
+    await repository.put(target)
     return target.row
 
 
@@ -85,22 +86,22 @@ def _check_target(target: Session) -> None:
         )
 
 
-async def _rows(keeper: Keeper, source: Session, copy: Copy) -> list[CheckpointRow]:
+async def _rows(repository: SessionRepository, source: Session, copy: Copy) -> list[CheckpointRow]:
     """The checkpoints to copy."""
-    end = await _end(keeper, source, copy)
+    end = await _end(repository, source, copy)
     found: list[CheckpointRow] = []
     last: CheckpointRow | None = None
-    while rows := await keeper.page(source, last):
+    while rows := await repository.page(source, last):
         found.extend(row for row in rows if end is None or _is_up_to(row, end))
         last = rows[-1]
     return found
 
 
-async def _end(keeper: Keeper, source: Session, copy: Copy) -> CheckpointRow | None:
+async def _end(repository: SessionRepository, source: Session, copy: Copy) -> CheckpointRow | None:
     if copy.at is None:
         return None
     seek = Seek(source.row.key, copy.at[0], "at", copy.at[1])
-    row = (await keeper.catalog.checkpoints([seek])).get(seek)
+    row = (await repository.catalog.checkpoints([seek])).get(seek)
     if row is None:
         raise not_found(copy.source)
     return row

@@ -25,7 +25,8 @@ from lockstitch_server.records.v1.archive_pb2 import (
     ArchiveFrame,
     ArchiveHeader,
 )
-from lockstitch_server.storage.keeper import Keeper, SweptSession
+from lockstitch_server.storage.session_repository import SessionRepository
+from lockstitch_server.storage.session_scan import SweptSession
 from lockstitch_server.storage.store import Store
 
 SESSIONS = 500
@@ -70,7 +71,7 @@ async def export(
         missing.discard(found.session_id)
         whose = f"session {found.session_id!r} of {found.tenant!r}"
         try:
-            content = await store.look(partial(read_session, found=found))
+            content = await store.snapshot(partial(read_session, found=found))
         except Failure as failure:
             tally.failures = (*tally.failures, f"{whose}: {failure.message}")
             continue
@@ -98,22 +99,22 @@ async def all_sessions(store: Store) -> AsyncIterator[SweptSession]:
         after = found[-1].key
 
 
-async def read_session(keeper: Keeper, found: SweptSession) -> Content | None:
+async def read_session(repository: SessionRepository, found: SweptSession) -> Content | None:
     """All of a session that is whole; None where it has ended. Fails with DATA_LOSS where its row is damaged."""
-    session = await keeper.get(found.tenant, found.session_id)
+    session = await repository.get(found.tenant, found.session_id)
     if not session.alive:
         return None
     logs = {
-        log: await _log(keeper, LogRef(session.row.key, log, size))
-        for log, size in (await keeper.logs(session)).items()
+        log: await _log(repository, LogRef(session.row.key, log, size))
+        for log, size in (await repository.logs(session)).items()
     }
     content = Content(session, [], logs, [], [])
-    for row in await keeper.all_checkpoints(session):
+    for row in await repository.all_checkpoints(session):
         if _is_whole(row, logs):
             content.checkpoints.append(row)
         else:
             content.problems.append(f"checkpoint {row.checkpoint_id!r} of namespace {row.namespace!r} is damaged")
-    for write in await keeper.all_writes(session):
+    for write in await repository.all_writes(session):
         try:
             content.writes.extend(map(_write, writes_of(write)))
         except Failure:
@@ -125,10 +126,10 @@ async def read_session(keeper: Keeper, found: SweptSession) -> Content | None:
     return content
 
 
-async def _log(keeper: Keeper, ref: LogRef) -> bytes:
+async def _log(repository: SessionRepository, ref: LogRef) -> bytes:
     """The bytes of a log, as far as they can be read and are right."""
     try:
-        rows = (await keeper.executor.guarded(keeper.catalog.segments([ref]))).get(ref, ())
+        rows = (await repository.executor.guarded(repository.catalog.segments([ref]))).get(ref, ())
     except Failure as failure:
         if failure.reason is not Reason.DATA_LOSS:
             raise

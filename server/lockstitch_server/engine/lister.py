@@ -21,6 +21,7 @@ from lockstitch_server.core.selection import Selection, selected
 from lockstitch_server.engine.assembling import Loaded, Wanted, assemble, checkpoints_lost, ref_of
 from lockstitch_server.engine.damage import DamageLog
 from lockstitch_server.storage.reading import Catalog
+from lockstitch_server.storage.session_repository import SessionRepository
 from lockstitch_server.storage.store import Store
 
 WALK_CHUNK = 32
@@ -78,7 +79,7 @@ class Lister:
 
     async def sessions(self, query: SessionQuery) -> SessionPage:
         """A page of sessions. Those whose rows are damaged are marked so."""
-        found = await self._store.read(lambda catalog: _shown_sessions(catalog, query, query.limit + 1))
+        found = await self._store.snapshot(lambda repository: _shown_sessions(repository, query, query.limit + 1))
         for summary in found:
             if summary.row.damaged:
                 self._damage.note(summary.row.key, "list", "the row of the session fails its checksum")
@@ -87,7 +88,8 @@ class Lister:
     async def checkpoints(self, query: CheckpointQuery, selection: Selection, *, total: bool) -> CheckpointPage:
         """A page of checkpoints, ended by count or by size."""
 
-        async def unit(catalog: Catalog) -> CheckpointPage:
+        async def unit(repository: SessionRepository) -> CheckpointPage:
+            catalog = repository.catalog
             found = await catalog.list_checkpoints(replace(query, limit=query.limit + 1))
             writes = await catalog.write_sizes([ref_of(row) for _, row in found]) if selection.writes and found else {}
             rows = found[: min(query.limit, self._fitting([row for _, row in found], selection, writes))]
@@ -101,7 +103,7 @@ class Lister:
             whole = [item for item in loaded if not isinstance(item, Failure)]
             return CheckpointPage(rows, whole, damaged, count, more)
 
-        page = await self._store.read(unit)
+        page = await self._store.snapshot(unit)
         for each in page.damaged:
             self._damage.note(session_key(query.tenant, each.session_id), "list", each.failure.message)
         return page
@@ -132,12 +134,13 @@ class Lister:
     async def _start(self, walk: Walk) -> CheckpointRow:
         seek = Seek(walk.key, walk.namespace, "at" if walk.checkpoint_id else "below", walk.checkpoint_id or None)
 
-        async def unit(catalog: Catalog) -> CheckpointRow | None:
+        async def unit(repository: SessionRepository) -> CheckpointRow | None:
+            catalog = repository.catalog
             session = (await catalog.sessions([walk.key])).get(walk.key)
             alive = session is not None and not session.had_expired
             return (await catalog.checkpoints([seek])).get(seek) if alive else None
 
-        row = await self._store.read(unit)
+        row = await self._store.snapshot(unit)
         if row is None:
             raise not_found(walk.session_id)
         return row
@@ -147,7 +150,10 @@ class Lister:
     ) -> tuple[Sequence[CheckpointRow], Sequence[Loaded | Failure], bool]:
         """Some ancestors, and whether there are no more."""
 
-        async def unit(catalog: Catalog) -> tuple[Sequence[CheckpointRow], Sequence[Loaded | Failure], bool]:
+        async def unit(
+            repository: SessionRepository,
+        ) -> tuple[Sequence[CheckpointRow], Sequence[Loaded | Failure], bool]:
+            catalog = repository.catalog
             session = (await catalog.sessions([walk.key]))[walk.key]
             found = await catalog.ancestors(CheckpointRef(walk.key, walk.namespace, start), limit)
             may_be_large = walk.selection.writes and session.write_bytes > self._max_page_bytes
@@ -156,7 +162,7 @@ class Lister:
             loaded = await assemble([Wanted(session, row, walk.selection) for row in rows], catalog)
             return rows, loaded, len(found) < limit and len(rows) == len(found)
 
-        return await self._store.read(unit)
+        return await self._store.snapshot(unit)
 
     def _fitting(
         self, found: Sequence[CheckpointRow], selection: Selection, writes: Mapping[CheckpointRef, Sequence[WriteSize]]
@@ -171,12 +177,12 @@ class Lister:
         return len(found)
 
 
-async def _shown_sessions(catalog: Catalog, query: SessionQuery, count: int) -> list[SessionSummary]:
+async def _shown_sessions(repository: SessionRepository, query: SessionQuery, count: int) -> list[SessionSummary]:
     """Up to so many sessions, without those that are not to be shown."""
     shown, more = list[SessionSummary](), True
     while more and len(shown) < count:
         asked = count - len(shown)
-        found = await catalog.list_sessions(replace(query, limit=asked))
+        found = await repository.catalog.list_sessions(replace(query, limit=asked))
         shown += [summary for summary in found if summary.is_shown]
         more = len(found) == asked
         if found:

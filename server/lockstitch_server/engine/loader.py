@@ -115,8 +115,8 @@ class Loader:
     async def _load(self, queries: Sequence[LoadQuery]) -> Sequence[Answer]:
         if all(query.by != "step" for query in queries):
             with suppress(Unsure):
-                return await self._store.ask(lambda catalog: load_apart(queries, catalog))
-        return await self._store.read(lambda catalog: load_all(queries, catalog))
+                return await self._store.point_reads(lambda catalog: load_apart(queries, catalog))
+        return await self._store.snapshot(lambda repository: load_all(queries, repository.catalog))
 
 
 class Unsure(Exception):

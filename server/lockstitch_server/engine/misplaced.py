@@ -10,7 +10,7 @@ from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.operations import Operation
 from lockstitch_server.core.records import session_damaged
 from lockstitch_server.engine.isolation import BatchTooLarge
-from lockstitch_server.storage.keeper import LostRace
+from lockstitch_server.storage.executor import LostRace
 from lockstitch_server.storage.store import Store
 
 
@@ -19,5 +19,5 @@ async def misplaced_session(store: Store, operations: Sequence[Operation], error
     if isinstance(error, BatchTooLarge) or (isinstance(error, Failure) and not isinstance(error.__cause__, LostRace)):
         return None
     names = {operation.key: (operation.key, operation.tenant, operation.session_id) for operation in operations}
-    found = await store.read(lambda catalog: catalog.misplaced(list(names.values())))
+    found = await store.snapshot(lambda repository: repository.catalog.misplaced(list(names.values())))
     return next((session_damaged(names[key][2]) for key in found), None)

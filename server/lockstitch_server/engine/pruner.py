@@ -12,6 +12,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from lockstitch_server.core.ancestry import Ancestry
@@ -23,7 +24,7 @@ from lockstitch_server.core.reading import CheckpointQuery
 from lockstitch_server.core.records import CheckpointRow, Seek
 from lockstitch_server.core.session import Retention, Session, held
 from lockstitch_server.engine.lister import not_found
-from lockstitch_server.storage.keeper import PAGE, CheckpointName, Keeper
+from lockstitch_server.storage.session_repository import PAGE, CheckpointName, SessionRepository
 from lockstitch_server.storage.store import Store
 
 BATCH = 200
@@ -79,12 +80,13 @@ class Pruner:
         self, tenant: str, session_id: str, retention: Retention | None, *, dry_run: bool, pause: Pause = _no_pause
     ) -> Pruned:
         """Delete what need not stay. retention: instead of the session's own, or the server's."""
+        name = (tenant, session_id)
         if dry_run:
-            return await self._store.look(lambda keeper: self._would_go(keeper, tenant, session_id, retention))
+            return await self._store.snapshot(partial(self._would_go, name, retention))
         checkpoints = size = 0
         again = True
         while again:
-            outdated = await self._store.look(lambda keeper: self._outdated(keeper, tenant, session_id, retention))
+            outdated = await self._store.snapshot(partial(self._outdated, name, retention))
             again = False
             for some in chunks(outdated.names, BATCH):
                 await pause()
@@ -102,52 +104,54 @@ class Pruner:
             return asked
         return session.retention if session.retention is not None else self.retention
 
-    async def _outdated(self, keeper: Keeper, tenant: str, session_id: str, asked: Retention | None) -> _Outdated:
-        session, ancestry = await keeper.get(tenant, session_id), Ancestry()
+    async def _outdated(
+        self, name: tuple[str, str], asked: Retention | None, repository: SessionRepository
+    ) -> _Outdated:
+        session, ancestry = await repository.get(*name), Ancestry()
         policy = self._policy(session, asked)
-        names = await keeper.outdated(session, policy) if policy and session.alive else []
+        names = await repository.outdated(session, policy) if policy and session.alive else []
         if names:
             leaving = {name[:2] for name in names}
-            async for rows in _pages(keeper, session):
+            async for rows in _pages(repository, session):
                 ancestry.add(rows, leaving=leaving)
             needed = ancestry.needed()
             names = [name for name in names if name[:2] not in needed]
         return _Outdated(session, names, ancestry)
 
-    async def _would_go(self, keeper: Keeper, tenant: str, session_id: str, asked: Retention | None) -> Pruned:
-        session, names, _ = await self._outdated(keeper, tenant, session_id, asked)
+    async def _would_go(self, name: tuple[str, str], asked: Retention | None, repository: SessionRepository) -> Pruned:
+        session, names, _ = await self._outdated(name, asked, repository)
         if not names:
             return Pruned()
         leaving = set(names)
-        size = await keeper.write_bytes_of(session, names)
+        size = await repository.write_bytes_of(session, names)
         named: dict[int, int] = {}
         staying_is_whole = True
-        async for rows in _pages(keeper, session):
+        async for rows in _pages(repository, session):
             size += sum(len(row.record) for row in rows if _name(row) in leaving)
             staying = [row for row in rows if _name(row) not in leaving]
             staying_is_whole = staying_is_whole and all(row.intact for row in staying)
             named |= named_logs(row for row in staying if row.intact)
         if staying_is_whole:  # else no log goes: it is not known which of them the damaged checkpoints need
-            size += sum(length for log, length in (await keeper.logs(session)).items() if log not in named)
+            size += sum(length for log, length in (await repository.logs(session)).items() if log not in named)
         return Pruned(len(names), size)
 
     async def _delete_some(self, outdated: _Outdated, names: Sequence[CheckpointName]) -> Pruned | None:
         """Delete checkpoints. None: meanwhile others have deleted some, or have saved what depends on these."""
         seen = outdated.session
 
-        async def unit(keeper: Keeper) -> tuple[Pruned, int] | None:
-            session = await keeper.lock(seen.row.tenant, seen.row.session_id)
+        async def unit(repository: SessionRepository) -> tuple[Pruned, int] | None:
+            session = await repository.lock(seen.row.tenant, seen.row.session_id)
             if not session.alive or session.deletion_revision != seen.deletion_revision:
                 return None
-            if not await _still_unneeded(keeper, session, outdated, names):
+            if not await _still_unneeded(repository, session, outdated, names):
                 return None
             before = session.row.stored_bytes
-            rows = await keeper.rows(session, names)
-            await keeper.delete_checkpoints(session, rows)
-            await keeper.put(session)
+            rows = await repository.rows(session, names)
+            await repository.delete_checkpoints(session, rows)
+            await repository.put(session)
             return Pruned(len(rows), before - session.row.stored_bytes), session.deletion_revision
 
-        done = await self._store.keep(unit)
+        done = await self._store.transaction(unit)
         if done is None:
             return None
         pruned, seen.deletion_revision = done
@@ -157,7 +161,7 @@ class Pruner:
 
     async def collect(self, tenant: str, session_id: str, pause: Pause = _no_pause) -> int:
         """Delete logs that no checkpoint names. Gives how many bytes they had."""
-        orphans = await self._store.look(lambda keeper: _orphans(keeper, tenant, session_id))
+        orphans = await self._store.snapshot(lambda repository: _orphans(repository, tenant, session_id))
         size = 0
         for some in chunks(list(orphans.logs.items()), BATCH):
             await pause()
@@ -165,46 +169,47 @@ class Pruner:
         return size
 
     async def _delete_logs(self, tenant: str, session_id: str, created_at: int, logs: dict[int, int]) -> int:
-        async def unit(keeper: Keeper) -> int:
-            session = await keeper.lock(tenant, session_id)
+        async def unit(repository: SessionRepository) -> int:
+            session = await repository.lock(tenant, session_id)
             if not session.alive or session.row.created_at != created_at:
                 return 0
-            await keeper.delete_logs(session, logs)
+            await repository.delete_logs(session, logs)
             session.touch()
-            await keeper.put(session)
+            await repository.put(session)
             return sum(logs.values())
 
-        return await self._store.keep(unit)
+        return await self._store.transaction(unit)
 
     # What callers name
 
     async def rewind(self, tenant: str, session_id: str, namespace: str, checkpoint_id: str, token: int) -> Deleted:
         """Delete all that came after a checkpoint, at once. Fails with CHECKPOINT_NOT_FOUND, LEASE_LOST."""
 
-        async def unit(keeper: Keeper) -> Deleted:
-            session = await keeper.lock(tenant, session_id)
+        async def unit(repository: SessionRepository) -> Deleted:
+            session = await repository.lock(tenant, session_id)
             seek = Seek(session.row.key, namespace, "at", checkpoint_id)
-            row = (await keeper.catalog.checkpoints([seek])).get(seek) if session.alive else None
+            row = (await repository.catalog.checkpoints([seek])).get(seek) if session.alive else None
             if row is None:
                 raise not_found(session_id)
             session.check_lease(token)
             before = session.row.stored_bytes
-            rows = await keeper.rows(session, await keeper.later(row))
-            await keeper.delete_checkpoints(session, rows)
+            rows = await repository.rows(session, await repository.later(row))
+            await repository.delete_checkpoints(session, rows)
             if session.row.write_bytes:
-                await keeper.delete_later_writes(session, row)
+                await repository.delete_later_writes(session, row)
             if rows or session.row.stored_bytes != before:
                 session.changed()
-                await keeper.put(session)
+                await repository.put(session)
             return Deleted(len(rows), session.row.revision)
 
-        return await self._then_collect(tenant, session_id, await self._store.keep(unit))
+        return await self._then_collect(tenant, session_id, await self._store.transaction(unit))
 
     async def delete_found(self, query: CheckpointQuery, session_id: str, token: int) -> Deleted:
         """Delete what a search finds, in one session or in all of the tenant. Fails with LEASE_LOST, LEASE_HELD."""
         deleted, idle = 0, 0
+        query = replace(query, limit=BATCH)
         while idle < 2:
-            found = await self._store.read(lambda catalog: catalog.list_checkpoints(replace(query, limit=BATCH)))
+            found = await self._store.snapshot(lambda repository: repository.catalog.list_checkpoints(query))
             if not found:
                 break
             by_session: dict[str, list[CheckpointName]] = defaultdict(list)
@@ -218,15 +223,15 @@ class Pruner:
             idle = 0 if any(gone) else idle + 1  # they were saved anew meanwhile
         revision = 0
         if session_id:
-            session = await self._store.look(lambda keeper: keeper.get(query.tenant, session_id))
+            session = await self._store.snapshot(lambda repository: repository.get(query.tenant, session_id))
             revision = session.row.revision if session.alive else 0
         return Deleted(deleted, revision)
 
     async def _delete_named(
         self, tenant: str, session_id: str, names: Sequence[CheckpointName], token: int, *, alone: bool
     ) -> int:
-        async def unit(keeper: Keeper) -> int:
-            session = await keeper.lock(tenant, session_id)
+        async def unit(repository: SessionRepository) -> int:
+            session = await repository.lock(tenant, session_id)
             if not session.alive:
                 return 0
             lease = session.lease
@@ -234,14 +239,14 @@ class Pruner:
                 raise held(session_id, lease)
             if alone:
                 session.check_lease(token)
-            rows = await keeper.rows(session, names)
+            rows = await repository.rows(session, names)
             if rows:
-                await keeper.delete_checkpoints(session, rows)
+                await repository.delete_checkpoints(session, rows)
                 session.changed()
-                await keeper.put(session)
+                await repository.put(session)
             return len(rows)
 
-        gone = await self._store.keep(unit)
+        gone = await self._store.transaction(unit)
         if gone:
             await self.collect(tenant, session_id)
         return gone
@@ -254,38 +259,38 @@ class Pruner:
 
 
 async def _still_unneeded(
-    keeper: Keeper, session: Session, outdated: _Outdated, names: Sequence[CheckpointName]
+    repository: SessionRepository, session: Session, outdated: _Outdated, names: Sequence[CheckpointName]
 ) -> bool:
     """Whether nothing that was saved since `outdated` was read depends on these checkpoints."""
     if session.row.revision == outdated.session.row.revision:
         return True
-    saved = await keeper.saved_since(session, outdated.session.row.revision, PAGE + 1, lately=False)
+    saved = await repository.saved_since(session, outdated.session.row.revision, PAGE + 1, lately=False)
     if len(saved) > PAGE:
         return False
     outdated.ancestry.add(
-        await keeper.rows(session, [CheckpointName(s.namespace, s.checkpoint_id, s.revision) for s in saved])
+        await repository.rows(session, [CheckpointName(s.namespace, s.checkpoint_id, s.revision) for s in saved])
     )
     return outdated.ancestry.needed().isdisjoint(name[:2] for name in names)
 
 
-async def _pages(keeper: Keeper, session: Session) -> AsyncIterator[list[CheckpointRow]]:
+async def _pages(repository: SessionRepository, session: Session) -> AsyncIterator[list[CheckpointRow]]:
     last: CheckpointRow | None = None
-    while rows := await keeper.page(session, last):
+    while rows := await repository.page(session, last):
         yield rows
         last = rows[-1]
 
 
-async def _orphans(keeper: Keeper, tenant: str, session_id: str) -> _Orphans:
-    session = await keeper.get(tenant, session_id)
+async def _orphans(repository: SessionRepository, tenant: str, session_id: str) -> _Orphans:
+    session = await repository.get(tenant, session_id)
     named: dict[int, int] = {}
     try:
-        async for rows in _pages(keeper, session):
+        async for rows in _pages(repository, session):
             named |= named_logs(rows)
     except Failure as failure:
         if failure.reason is not Reason.DATA_LOSS:
             raise
         return _Orphans(0, {})  # what a damaged checkpoint needs is not known
-    logs = await keeper.logs(session) if session.alive else {}
+    logs = await repository.logs(session) if session.alive else {}
     return _Orphans(session.row.created_at, {log: size for log, size in logs.items() if log not in named})
 
 

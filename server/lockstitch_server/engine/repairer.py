@@ -10,8 +10,8 @@ from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.session import Retention
 from lockstitch_server.engine.pruner import Pruner
 from lockstitch_server.engine.verifier import MOVED, ORPHAN, Fault
-from lockstitch_server.storage.keeper import Keeper
 from lockstitch_server.storage.repairs import delete_strays, move, put_terms, recount
+from lockstitch_server.storage.session_repository import SessionRepository
 from lockstitch_server.storage.store import Store
 
 INDEXES = frozenset({"database_damaged", "table_unreadable"})
@@ -20,14 +20,14 @@ COUNTERS = LOST | {"counter_wrong", "revision_wrong", "session_damaged"}
 LOST_SESSIONS = frozenset({"session_unreadable", "key_wrong", "table_unreadable"})
 """Where there are such, rows without a session may be theirs, and stay."""
 
-Step = Callable[[Keeper], Awaitable[str]]
+Step = Callable[[SessionRepository], Awaitable[str]]
 
 
 async def repair(store: Store, faults: list[Fault]) -> AsyncIterator[str]:
     """Repair what can be repaired. Gives a sentence for each step, whether it was done or failed."""
     for what, step in _steps(faults):
         try:
-            yield f"{what} {await store.keep(step)}"
+            yield f"{what} {await store.transaction(step)}"
         except Failure as failure:
             yield f"{what} cannot be repaired: {failure.message}"
     pruner = Pruner(store, Retention())
@@ -63,6 +63,6 @@ def _whose(tenant: str, session_id: str) -> str:
     return f"session {session_id!r} of {tenant!r}"
 
 
-async def _reindex(keeper: Keeper) -> str:
-    await keeper.executor.reindex()
+async def _reindex(repository: SessionRepository) -> str:
+    await repository.executor.reindex()
     return "has built its indexes again"

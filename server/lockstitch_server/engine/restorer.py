@@ -25,7 +25,7 @@ from lockstitch_server.records.v1.archive_pb2 import (
     ArchivedWrite,
     ArchiveFrame,
 )
-from lockstitch_server.storage.keeper import Keeper
+from lockstitch_server.storage.session_repository import SessionRepository
 from lockstitch_server.storage.store import Store
 
 
@@ -74,7 +74,7 @@ async def restore(
         missing.discard(gathered.session.session_id)
         unit = partial(_put, gathered=gathered, sizes=store.row_sizes, replace=replace)
         try:
-            problem = await store.keep(unit)
+            problem = await store.transaction(unit)
         except Failure as failure:
             if failure.reason is not Reason.DATA_LOSS:
                 raise
@@ -135,12 +135,12 @@ def _check_end(gathered: Gathered, frame: ArchiveFrame) -> None:
         raise ArchiveInvalid(f"{gathered.name} is not whole")
 
 
-async def _put(keeper: Keeper, gathered: Gathered, sizes: RowSizes, *, replace: bool) -> str | None:
+async def _put(repository: SessionRepository, gathered: Gathered, sizes: RowSizes, *, replace: bool) -> str | None:
     """Write a session. Gives "" where it is there already, another text where it cannot be written."""
     archived = gathered.session
-    session = await keeper.lock_damaged(archived.tenant, archived.session_id)
+    session = await repository.lock_damaged(archived.tenant, archived.session_id)
     if session is None:
-        session = await keeper.lock(archived.tenant, archived.session_id)
+        session = await repository.lock(archived.tenant, archived.session_id)
         problem = _problem(session, archived.revision, replace=replace)
         if problem is not None:
             return problem
@@ -148,15 +148,15 @@ async def _put(keeper: Keeper, gathered: Gathered, sizes: RowSizes, *, replace: 
         return "its row here is damaged; replace it with --session and --replace"
     was_there = not session.is_new
     if replace and was_there:
-        session.end(await keeper.newest(session))
+        session.end(await repository.newest(session))
     _settle(session, archived)
     if session.is_new:
-        await keeper.put(session)
+        await repository.put(session)
     change = _change(gathered, session.row, sizes)
     change.wipe = was_there
-    await keeper.add(change)
+    await repository.apply([change])
     session.is_new = False
-    await keeper.put(session)
+    await repository.put(session)
     return None
 
 

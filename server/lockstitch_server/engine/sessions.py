@@ -8,7 +8,8 @@ from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.ids import session_key
 from lockstitch_server.core.leases import DELETED, NS_PER_SECOND, Holder, check_not_deleted
 from lockstitch_server.core.session import Lease, Retention, Session, session_not_found
-from lockstitch_server.storage.keeper import Keeper
+from lockstitch_server.storage.session_repository import SessionRepository
+from lockstitch_server.storage.session_scan import ids_of_tenant
 from lockstitch_server.storage.store import Store
 
 AT_ONCE = 16
@@ -44,24 +45,24 @@ class Sessions:
 
     async def get(self, tenant: str, session_id: str) -> Session:
         """A session. Fails with SESSION_NOT_FOUND."""
-        session = await self._store.look(lambda keeper: keeper.get(tenant, session_id))
+        session = await self._store.snapshot(lambda repository: repository.get(tenant, session_id))
         return _existing(session)
 
     async def ids(self, tenant: str, after: str, limit: int) -> list[str]:
         """Ids of sessions that have checkpoints, in order."""
-        return await self._store.look(lambda keeper: keeper.sessions_of_tenant(tenant, after, limit))
+        return await self._store.snapshot(lambda repository: ids_of_tenant(repository, tenant, after, limit))
 
     async def update(self, tenant: str, session_id: str, update: Update) -> Session:
         """Change settings. Fails with SESSION_NOT_FOUND, LEASE_LOST, INVALID_FIELD."""
 
-        async def unit(keeper: Keeper) -> Session:
-            session = _existing(await keeper.lock(tenant, session_id))
+        async def unit(repository: SessionRepository) -> Session:
+            session = _existing(await repository.lock(tenant, session_id))
             session.check_lease(update.lease_token)
             self._change(session, update)
-            await keeper.put(session)
+            await repository.put(session)
             return session
 
-        return await self._store.keep(unit)
+        return await self._store.transaction(unit)
 
     def _change(self, session: Session, update: Update) -> None:
         removed = frozenset(update.remove_labels)
@@ -85,51 +86,51 @@ class Sessions:
     async def acquire(self, tenant: str, session_id: str, holder: Holder, ttl: int) -> Lease:
         """Take the lease of a session, be there one or not. Fails with LEASE_HELD, SESSION_DELETED."""
 
-        async def unit(keeper: Keeper) -> Lease:
-            session = await keeper.lock(tenant, session_id)
+        async def unit(repository: SessionRepository) -> Lease:
+            session = await repository.lock(tenant, session_id)
             check_not_deleted(session.row)
             lease = session.acquire(holder, ttl)
-            await keeper.put(session)
+            await repository.put(session)
             return lease
 
-        return await self._store.keep(unit)
+        return await self._store.transaction(unit)
 
     async def renew(self, tenant: str, session_id: str, token: int, ttl: int) -> Lease:
         """Prolong a live lease. Fails with LEASE_LOST."""
 
-        async def unit(keeper: Keeper) -> Lease:
-            session = await keeper.lock(tenant, session_id)
+        async def unit(repository: SessionRepository) -> Lease:
+            session = await repository.lock(tenant, session_id)
             lease = session.renew(token, ttl)
-            await keeper.put(session)
+            await repository.put(session)
             return lease
 
-        return await self._store.keep(unit)
+        return await self._store.transaction(unit)
 
     async def release(self, tenant: str, session_id: str, token: int) -> bool:
         """Give a lease back. Gives whether it was held under this token."""
 
-        async def unit(keeper: Keeper) -> bool:
-            session = await keeper.lock(tenant, session_id)
+        async def unit(repository: SessionRepository) -> bool:
+            session = await repository.lock(tenant, session_id)
             released = session.release(token)
             if released:
-                await keeper.put(session)
+                await repository.put(session)
             return released
 
-        return await self._store.keep(unit)
+        return await self._store.transaction(unit)
 
     async def break_lease(self, tenant: str, session_id: str, acquired_at: int | None) -> bool:
         """End a live lease, whoever holds it; of a given time of acquisition only that one. Gives whether it did."""
 
-        async def unit(keeper: Keeper) -> bool:
-            session = await keeper.lock(tenant, session_id)
+        async def unit(repository: SessionRepository) -> bool:
+            session = await repository.lock(tenant, session_id)
             lease = session.lease
             if lease is None or acquired_at not in (None, lease.acquired_at):
                 return False
             session.release(lease.token)
-            await keeper.put(session)
+            await repository.put(session)
             return True
 
-        return await self._store.keep(unit)
+        return await self._store.transaction(unit)
 
     # Deletion
 
@@ -157,13 +158,13 @@ class Sessions:
     async def clear_if_needed(self, tenant: str, session_id: str) -> bool:
         """Clear a session that is over, if it leaves anything. Gives whether it did."""
 
-        async def unit(keeper: Keeper) -> bool:
-            session = await keeper.get(tenant, session_id)
+        async def unit(repository: SessionRepository) -> bool:
+            session = await repository.get(tenant, session_id)
             if session.is_new or session.alive:
                 return False
-            return session.row.expire_at != DELETED or await keeper.has_content(session)
+            return session.row.expire_at != DELETED or await repository.has_content(session)
 
-        return await self._store.look(unit) and await self.clear(tenant, session_id)
+        return await self._store.snapshot(unit) and await self.clear(tenant, session_id)
 
     async def forget_if_possible(self, tenant: str, session_id: str) -> bool:
         """Delete the row of a session that was cleared a while ago, or that never was more than a lease.
@@ -171,53 +172,53 @@ class Sessions:
         Gives whether it went.
         """
 
-        async def is_forgotten(keeper: Keeper, session: Session) -> bool:
+        async def is_forgotten(repository: SessionRepository, session: Session) -> bool:
             old = session.is_forgotten(GRACE_NS) or session.is_blank(BLANK_NS)
-            return old and not await keeper.has_content(session)
+            return old and not await repository.has_content(session)
 
-        async def look(keeper: Keeper) -> bool:
-            return await is_forgotten(keeper, await keeper.get(tenant, session_id))
+        async def look(repository: SessionRepository) -> bool:
+            return await is_forgotten(repository, await repository.get(tenant, session_id))
 
-        async def unit(keeper: Keeper) -> bool:
-            session = await keeper.lock(tenant, session_id)
-            if not await is_forgotten(keeper, session):
+        async def unit(repository: SessionRepository) -> bool:
+            session = await repository.lock(tenant, session_id)
+            if not await is_forgotten(repository, session):
                 return False
-            await keeper.delete(session)
+            await repository.delete(session)
             return True
 
-        return await self._store.look(look) and await self._store.keep(unit)
+        return await self._store.snapshot(look) and await self._store.transaction(unit)
 
     async def _bury(self, tenant: str, session_ids: Sequence[str], tombstone: int) -> list[str]:
-        async def unit(keeper: Keeper) -> list[str]:
+        async def unit(repository: SessionRepository) -> list[str]:
             buried = []
             for session_id in session_ids:
-                session = await keeper.lock_damaged(tenant, session_id) or await keeper.lock(tenant, session_id)
+                session = await repository.lock_damaged(tenant, session_id) or await repository.lock(tenant, session_id)
                 if session.alive:
-                    session.bury(tombstone, await keeper.newest(session))
-                    await keeper.put(session)
+                    session.bury(tombstone, await repository.newest(session))
+                    await repository.put(session)
                     buried.append(session_id)
             return buried
 
-        return await self._store.keep(unit)
+        return await self._store.transaction(unit)
 
     async def _clear_some(self, tenant: str, session_id: str) -> bool | None:
         """None: there is more to clear."""
 
-        async def unit(keeper: Keeper) -> bool | None:
-            session = await keeper.lock(tenant, session_id)
+        async def unit(repository: SessionRepository) -> bool | None:
+            session = await repository.lock(tenant, session_id)
             if session.is_new or session.alive:
                 return False
             if session.row.expire_at != DELETED:
-                session.end(await keeper.newest(session))
-                await keeper.put(session)
-            rows = await keeper.rows(session, await keeper.some(session, MANY))
-            await keeper.clear_checkpoints(session, rows)
+                session.end(await repository.newest(session))
+                await repository.put(session)
+            rows = await repository.rows(session, await repository.some(session, MANY))
+            await repository.clear_checkpoints(session, rows)
             if len(rows) == MANY:
                 return None
-            await keeper.delete_rest(session)
+            await repository.delete_rest(session)
             return True
 
-        return await self._store.keep(unit)
+        return await self._store.transaction(unit)
 
 
 def _existing(session: Session) -> Session:

@@ -21,11 +21,12 @@ from lockstitch_server.engine.damage import DamageLog
 from lockstitch_server.engine.pruner import Pruner
 from lockstitch_server.engine.sessions import Sessions
 from lockstitch_server.engine.walking import sessions_after
-from lockstitch_server.storage.keeper import SweptSession
+from lockstitch_server.storage.leadership import acquire_leadership, put_position, resign
+from lockstitch_server.storage.session_scan import SweptSession
 from lockstitch_server.storage.store import Store
 
-OFFICE = "sweeper"
-TERM_SECONDS = 60
+ROLE = "sweeper"
+LEASE_SECONDS = 60
 """How long one that has died keeps the office."""
 MOST_PATIENCE = 10.0
 """Seconds that a sweep waits for a busy server before it does a little all the same."""
@@ -103,7 +104,7 @@ class Sweeper:
 
     async def sweep(self) -> bool:
         """Go through all sessions, from where the last sweep ended. Gives whether it came to the end, elected."""
-        while (position := await self._stand()) is not None:
+        while (position := await self._acquire_leadership()) is not None:
             found = await sessions_after(self._store, position, self._settings.batch)
             for session in found:
                 await self._sweep_past_damage(session)
@@ -119,7 +120,7 @@ class Sweeper:
         """Leave the office to others at once, if the database answers at once; else its term runs out."""
         with suppress(Failure, TimeoutError):
             async with asyncio.timeout(RETIRE_SECONDS):
-                await self._store.keep(lambda keeper: keeper.retire(OFFICE, self._holder))
+                await self._store.transaction(lambda repository: resign(repository, ROLE, self._holder))
 
     async def _sweep_past_damage(self, session: SweptSession) -> None:
         """Sweep a session; one that is damaged is left as it is, and does not stop the others."""
@@ -147,11 +148,14 @@ class Sweeper:
     def _policy(self, session: SweptSession) -> Retention:
         return session.retention if session.retention is not None else self._pruner.retention
 
-    async def _stand(self) -> bytes | None:
-        return await self._store.keep(lambda keeper: keeper.stand(OFFICE, self._holder, TERM_SECONDS * NS_PER_SECOND))
+    async def _acquire_leadership(self) -> bytes | None:
+        lease = LEASE_SECONDS * NS_PER_SECOND
+        return await self._store.transaction(
+            lambda repository: acquire_leadership(repository, ROLE, self._holder, lease)
+        )
 
     async def _move(self, position: bytes) -> None:
-        await self._store.keep(lambda keeper: keeper.put_position(OFFICE, self._holder, position))
+        await self._store.transaction(lambda repository: put_position(repository, ROLE, self._holder, position))
 
     async def _pause(self) -> None:
         """Let others go first, for a while; those whose saves wait, for longer."""

@@ -28,7 +28,7 @@ async def counting(store: Store, tell: Callable[[Totals], None] | None, seconds:
 async def _count(store: Store, tell: Callable[[Totals], None], seconds: float) -> None:
     while True:
         try:
-            tell(await store.read(lambda catalog: catalog.totals()))
+            tell(await store.snapshot(lambda repository: repository.catalog.totals()))
         except Failure as failure:
             log.debug("not_counted", reason=failure.message)
         await asyncio.sleep(seconds)

@@ -4,7 +4,7 @@ Each part is read on its own: what cannot be read is a fault, and the check goes
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -16,7 +16,9 @@ from lockstitch_server.core.pending import writes_of
 from lockstitch_server.core.records import CheckpointRow, LogRef, SessionRow, WriteRow
 from lockstitch_server.core.session import Session
 from lockstitch_server.engine.exporter import all_sessions
-from lockstitch_server.storage.keeper import Keeper, SweptSession
+from lockstitch_server.storage.executor import DatabaseFault
+from lockstitch_server.storage.session_repository import SessionRepository
+from lockstitch_server.storage.session_scan import SweptSession, orphan_keys
 from lockstitch_server.storage.store import Store
 
 T = TypeVar("T")
@@ -63,7 +65,7 @@ async def verify(store: Store) -> AsyncIterator[tuple[SweptSession | None, list[
     try:
         async for found in all_sessions(store):
             if found.damaged or not found.over:
-                yield found, await store.look(partial(_verify, found=found))
+                yield found, await store.snapshot(partial(_verify, found=found))
     except Failure as failure:
         yield None, [_unreadable(failure, "sessions")]
     yield None, await _strays(store)
@@ -71,10 +73,14 @@ async def verify(store: Store) -> AsyncIterator[tuple[SweptSession | None, list[
 
 async def _of_database(store: Store) -> list[Fault]:
     try:
-        found = await store.look(lambda keeper: keeper.executor.guarded(keeper.executor.database_faults()))
+        found = await store.snapshot(_database_faults)
     except Failure as failure:
         return [_unreadable(failure, "")]
     return [Fault("", "", "database_damaged", fault.table, fault.what, REINDEXED) for fault in found]
+
+
+async def _database_faults(repository: SessionRepository) -> Sequence[DatabaseFault]:
+    return await repository.executor.guarded(repository.executor.database_faults())
 
 
 def _unreadable(failure: Failure, table: str) -> Fault:
@@ -85,7 +91,7 @@ def _unreadable(failure: Failure, table: str) -> Fault:
 
 async def _strays(store: Store) -> list[Fault]:
     try:
-        keys = await store.look(lambda keeper: keeper.strays())
+        keys = await store.snapshot(lambda repository: orphan_keys(repository))
     except Failure as failure:
         return [_unreadable(failure, "checkpoints, segments or writes")]
     return [_stray(key) for key in keys]
@@ -96,7 +102,7 @@ def _stray(key: bytes) -> Fault:
     return Fault("", "", "stray", "", what, DELETED, key.hex())
 
 
-async def _verify(keeper: Keeper, found: SweptSession) -> list[Fault]:
+async def _verify(repository: SessionRepository, found: SweptSession) -> list[Fault]:
     key = found.key.hex()
     if not found.session_id:
         what = f"the row of the session with the key {key} cannot be read"
@@ -105,20 +111,20 @@ async def _verify(keeper: Keeper, found: SweptSession) -> list[Fault]:
         mend = MOVED if found.misplaced else NOTHING
         return [Fault(found.tenant, found.session_id, "key_wrong", "sessions", "its key is not its name's", mend, key)]
     if not found.damaged:
-        session = await keeper.get(found.tenant, found.session_id)
-        return [fault async for fault in _Session(keeper, session).faults()] if session.alive else []
+        session = await repository.get(found.tenant, found.session_id)
+        return [fault async for fault in _Session(repository, session).faults()] if session.alive else []
     what = "the row of the session fails its checksum"
     damaged = Fault(found.tenant, found.session_id, "session_damaged", "sessions", what, REBUILT, key)
     row = SessionRow(found.key, found.tenant, found.session_id, 0, 0)
-    checked = _Session(keeper, Session(row, 0), counted=False)
+    checked = _Session(repository, Session(row, 0), counted=False)
     return [damaged, *[fault async for fault in checked.faults()]]
 
 
 class _Session:
     """One session, on one snapshot. counted: whether its row can be trusted."""
 
-    def __init__(self, keeper: Keeper, session: Session, *, counted: bool = True) -> None:
-        self._keeper = keeper
+    def __init__(self, repository: SessionRepository, session: Session, *, counted: bool = True) -> None:
+        self._repository = repository
         self._session = session
         self._counted = counted
         self._all_is_known = True
@@ -134,11 +140,11 @@ class _Session:
                 yield fault
         async for fault in self._found_by_searches(checkpoints):
             yield fault
-        sizes = await self._read(self._keeper.logs(self._session))
+        sizes = await self._read(self._repository.logs(self._session))
         for log in sorted(digests.keys() | (sizes or {}).keys()):
             async for fault in self._log(log, sizes, digests.get(log, [])):
                 yield fault
-        writes = await self._read(self._keeper.all_writes(self._session))
+        writes = await self._read(self._repository.all_writes(self._session))
         if sizes is None:
             yield self._fault("logs_unreadable", "segments", "the list of its logs cannot be read", NOTHING)
         if writes is None:
@@ -156,7 +162,7 @@ class _Session:
     async def _read(self, work: Awaitable[T]) -> T | None:
         """What is read; None where that fails because of damage."""
         try:
-            return await self._keeper.executor.guarded(work)
+            return await self._repository.executor.guarded(work)
         except Failure as failure:
             if failure.reason is not Reason.DATA_LOSS:
                 raise
@@ -164,17 +170,17 @@ class _Session:
 
     async def _checkpoints(self) -> tuple[list[CheckpointRow], list[Fault]]:
         """All that can be read, one by one where not all can, and a fault for each of the others."""
-        found = await self._read(self._keeper.all_checkpoints(self._session))
+        found = await self._read(self._repository.all_checkpoints(self._session))
         if found is not None:
             return found, []
         self._all_is_known = False
-        names = await self._read(self._keeper.names(self._session))
+        names = await self._read(self._repository.names(self._session))
         if names is None:
             what = "the list of its checkpoints cannot be read"
             return [], [self._fault("checkpoints_unreadable", "checkpoints", what, NOTHING)]
         rows, faults = list[CheckpointRow](), list[Fault]()
         for namespace, checkpoint_id in names:
-            row = await self._read(self._keeper.checkpoint(self._session, namespace, checkpoint_id))
+            row = await self._read(self._repository.checkpoint(self._session, namespace, checkpoint_id))
             if row is not None:
                 rows.append(row)
                 continue
@@ -200,7 +206,7 @@ class _Session:
 
     async def _found_by_searches(self, checkpoints: list[CheckpointRow]) -> AsyncIterator[Fault]:
         intact = [row for row in checkpoints if row.intact]
-        wrong = await self._read(self._keeper.executor.not_found_by_searches(self._session.row.tenant, intact))
+        wrong = await self._read(self._repository.executor.not_found_by_searches(self._session.row.tenant, intact))
         for row in wrong or ():
             what = f"searches do not find checkpoint {_name(row)} by all that it has"
             yield self._fault("terms_wrong", "checkpoints", what, FOUND_AGAIN)
@@ -227,7 +233,7 @@ class _Session:
             yield self._fault("log_missing", "segments", what, NOTHING)
             return
         ref = LogRef(self._session.row.key, log, max(size, longest))
-        rows = await self._read(self._keeper.catalog.segments([ref]))
+        rows = await self._read(self._repository.catalog.segments([ref]))
         if rows is None:
             yield self._fault("log_unreadable", "segments", f"log {log} cannot be read", NOTHING)
             return

@@ -3,33 +3,26 @@
 from functools import partial
 
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.storage.keeper import Keeper, SweptSession
+from lockstitch_server.storage.session_scan import SweptSession, keys_after, session_at
+from lockstitch_server.storage.session_scan import sessions_after as scan
 from lockstitch_server.storage.store import Store
 
 
 async def sessions_after(store: Store, after: bytes, limit: int) -> list[SweptSession]:
     """At most `limit` sessions of all tenants, by key. Fails with DATA_LOSS where the index of keys is damaged."""
     try:
-        return await store.look(partial(_sessions_after, after=after, limit=limit))
+        return await store.snapshot(partial(scan, after=after, limit=limit))
     except Failure as failure:
         if failure.reason is not Reason.DATA_LOSS:
             raise
-    keys = await store.look(partial(_keys_after, after=after, limit=limit))
+    keys = await store.snapshot(partial(keys_after, after=after, limit=limit))
     return [await _session(store, key) for key in keys]
 
 
 async def _session(store: Store, key: bytes) -> SweptSession:
     try:
-        return await store.look(lambda keeper: keeper.swept(key))
+        return await store.snapshot(lambda repository: session_at(repository, key))
     except Failure as failure:
         if failure.reason is not Reason.DATA_LOSS:
             raise
         return SweptSession(key, "", "", 0, None, over=False, damaged=True)
-
-
-async def _sessions_after(keeper: Keeper, after: bytes, limit: int) -> list[SweptSession]:
-    return await keeper.sessions_after(after, limit)
-
-
-async def _keys_after(keeper: Keeper, after: bytes, limit: int) -> list[bytes]:
-    return await keeper.keys_after(after, limit)

@@ -14,7 +14,7 @@ from lockstitch_server.core.happenings import Event, News, Seen, news, seen_now
 from lockstitch_server.core.ids import session_key
 from lockstitch_server.core.records import SessionRow
 from lockstitch_server.core.session import Session
-from lockstitch_server.storage.keeper import Keeper
+from lockstitch_server.storage.session_repository import SessionRepository
 from lockstitch_server.storage.store import Store
 
 PAGE = 100
@@ -72,7 +72,7 @@ class Watcher:
         self._subscribe(subscription)
         try:
             if seen is None:
-                seen = seen_now(await self._store.look(lambda keeper: keeper.get(tenant, session_id)))
+                seen = seen_now(await self._store.snapshot(lambda repository: repository.get(tenant, session_id)))
             yield Told(None, seen)
             quiet = _Quiet(heartbeat)
             while True:
@@ -97,13 +97,13 @@ class Watcher:
                 await self._polling
 
     async def _news(self, tenant: str, session_id: str, seen: Seen, *, complete: bool) -> tuple[News, bool]:
-        async def unit(keeper: Keeper) -> tuple[News, bool]:
-            session = await keeper.get(tenant, session_id)
-            saved = await keeper.saved_since(session, seen.revision, PAGE + 1, lately=_is_large(session))
+        async def unit(repository: SessionRepository) -> tuple[News, bool]:
+            session = await repository.get(tenant, session_id)
+            saved = await repository.saved_since(session, seen.revision, PAGE + 1, lately=_is_large(session))
             more = len(saved) > PAGE
             return news(session, saved[:PAGE], seen, more=more, complete=complete), more
 
-        return await self._store.look(unit)
+        return await self._store.snapshot(unit)
 
     def _subscribe(self, subscription: _Subscription) -> None:
         self._subscriptions.add(subscription)
@@ -115,7 +115,7 @@ class Watcher:
             await asyncio.sleep(self._poll_seconds)
             keys = sorted({subscription.key for subscription in self._subscriptions})
             try:
-                rows = await self._store.read(lambda catalog, keys=keys: catalog.sessions(keys))  # type: ignore[misc]
+                rows = await self._store.snapshot(lambda repository, keys=keys: repository.catalog.sessions(keys))  # type: ignore[misc]
             except Exception as error:  # told by whoever looks for himself
                 if not isinstance(error, Failure):
                     log.warning("watch_failed", exc_info=True)

@@ -6,8 +6,8 @@ from typing import Protocol, TypeVar
 
 from lockstitch_server.core.parts import RowSizes
 from lockstitch_server.core.records import Basis, SessionChange
-from lockstitch_server.storage.reading import Reader
-from lockstitch_server.storage.store import Connections, KeepUnit, ReadUnit, Store, WriteUnit
+from lockstitch_server.storage.session_repository import SessionRepository
+from lockstitch_server.storage.store import Connections, PointUnit, SessionUnit, Store
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ class StoreObserver(Protocol):
     """Watches uses of a database."""
 
     def using(self, operation: str, sessions: int = 0) -> AbstractContextManager[Use]:
-        """Watch one: read, write, commit, keep, look. sessions: how many it changes, where that is known before."""
+        """Watch one: read, commit, write. sessions: how many it changes, where that is known before."""
         ...
 
 
@@ -60,50 +60,36 @@ class ObservedStore:
     async def try_write(self, free_bytes: int) -> None:
         await self._store.try_write(free_bytes)
 
-    async def read(self, unit: ReadUnit[T]) -> T:
+    async def snapshot(self, unit: SessionUnit[T]) -> T:
         with self._observer.using("read"):
-            return await self._store.read(unit)
+            return await self._store.snapshot(unit)
 
-    async def ask(self, unit: ReadUnit[T]) -> T:
+    async def point_reads(self, unit: PointUnit[T]) -> T:
         with self._observer.using("read"):
-            return await self._store.ask(unit)
+            return await self._store.point_reads(unit)
 
     def clock(self) -> int:
         return self._store.clock()
 
-    async def commit(self, basis: Sequence[Basis], changes: Sequence[SessionChange], now: int) -> bool:
+    async def apply_if_unchanged(self, expected: Sequence[Basis], changes: Sequence[SessionChange], now: int) -> bool:
         with self._observer.using("commit", len(changes)) as use:
-            done = await self._store.commit(basis, changes, now)
+            done = await self._store.apply_if_unchanged(expected, changes, now)
             if done and use.is_told:
                 use.stored = written_bytes(changes)
         return done
 
-    async def write(self, unit: WriteUnit[T]) -> T:
-        kept: list[Sequence[SessionChange]] = []
+    async def transaction(self, unit: SessionUnit[T], *, snapshot: bool = False, by_key: bool = False) -> T:
+        done: list[SessionRepository] = []
+
+        async def noting(repository: SessionRepository) -> T:
+            done.append(repository)
+            return await unit(repository)
+
         with self._observer.using("write") as use:
-            result = await self._store.write(_noting(unit, kept))
-            if use.is_told:
-                use.stored = written_bytes(kept[-1])
+            result = await self._store.transaction(noting, snapshot=snapshot, by_key=by_key)
+            if use.is_told:  # a unit may run more than once, and only its last changes count
+                use.stored = written_bytes(done[-1].applied)
         return result
-
-    async def keep(self, unit: KeepUnit[T], *, snapshot: bool = False) -> T:
-        with self._observer.using("keep"):
-            return await self._store.keep(unit, snapshot=snapshot)
-
-    async def look(self, unit: KeepUnit[T]) -> T:
-        with self._observer.using("look"):
-            return await self._store.look(unit)
-
-
-def _noting(unit: WriteUnit[T], kept: list[Sequence[SessionChange]]) -> WriteUnit[T]:
-    """The same unit; what it changes is kept. It may run more than once, and only its last changes count."""
-
-    async def noting(reader: Reader) -> tuple[Sequence[SessionChange], T]:
-        changes, result = await unit(reader)
-        kept.append(changes)
-        return changes, result
-
-    return noting
 
 
 def written_bytes(changes: Sequence[SessionChange]) -> int:

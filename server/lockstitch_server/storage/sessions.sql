@@ -5,12 +5,11 @@ SELECT 1 FROM {schema}sessions WHERE key = :key {lock}
 
 -- name: details
 -- One row, whether there is such a session or not: the database's time is in it.
-SELECT {clock}, {s.session}, {s.settings},
+SELECT {clock} AS now, {s.session}, {s.stored_settings}, s.crc,
        (SELECT c.checkpoint_id FROM {schema}checkpoints c WHERE c.key = s.key AND c.namespace = ''
-        ORDER BY c.checkpoint_id DESC LIMIT 1),
+        ORDER BY c.checkpoint_id DESC LIMIT 1) AS latest_checkpoint_id,
        (SELECT c.step FROM {schema}checkpoints c WHERE c.key = s.key AND c.namespace = ''
-        ORDER BY c.checkpoint_id DESC LIMIT 1),
-       s.crc, s.settings_crc
+        ORDER BY c.checkpoint_id DESC LIMIT 1) AS latest_step
 FROM (SELECT 1) AS one LEFT JOIN {schema}sessions s ON s.key = :key
 
 -- name: insert_session
@@ -105,7 +104,7 @@ SELECT CAST(coalesce(sum(size), 0) AS BIGINT) FROM {schema}segments WHERE key = 
 SELECT {write} FROM {schema}writes
 WHERE key = :key ORDER BY namespace, checkpoint_id, task_path, task_id, task_index
 
--- name: strays
+-- name: orphan_keys
 -- Keys under which there are rows, and no session.
 SELECT DISTINCT key FROM {schema}checkpoints c
 WHERE NOT EXISTS (SELECT 1 FROM {schema}sessions s WHERE s.key = c.key)
@@ -135,26 +134,26 @@ INSERT INTO {schema}writes ({write})
 SELECT {copied_write} FROM {schema}writes
 WHERE key = :source
 
--- name: sessions_of_tenant
+-- name: ids_of_tenant
 SELECT session_id FROM {schema}sessions
 WHERE tenant = :tenant AND session_id > :after AND checkpoint_count > 0 AND (expire_at IS NULL OR expire_at > {clock})
 ORDER BY session_id LIMIT CAST(:limit AS BIGINT)
 
 -- name: sessions_after
-SELECT s.expire_at <= {clock}, s.crc, s.settings_crc, {s.session}, {s.settings}
+SELECT s.expire_at <= {clock} AS is_over, {s.session}, {s.stored_settings}, s.crc
 FROM {schema}sessions s WHERE s.key > :after ORDER BY s.key LIMIT CAST(:limit AS BIGINT)
 
 -- name: keys_after
 SELECT key FROM {schema}sessions WHERE key > :after ORDER BY key LIMIT CAST(:limit AS BIGINT)
 
 -- name: session_of_key
-SELECT s.expire_at <= {clock}, s.crc, s.settings_crc, {s.session}, {s.settings}
+SELECT s.expire_at <= {clock} AS is_over, {s.session}, {s.stored_settings}, s.crc
 FROM {schema}sessions s WHERE s.key = :key
 
--- name: stand
--- Take, keep or take over an office. No row: another holds it.
+-- name: acquire_leadership
+-- Take, keep or take over a role. No row: another server has it.
 INSERT INTO {schema}elections AS e (name, holder, expire_at, position)
-VALUES (:name, :holder, {clock} + CAST(:term AS BIGINT), :position)
+VALUES (:name, :holder, {clock} + CAST(:lease AS BIGINT), :position)
 ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expire_at = excluded.expire_at
 WHERE e.holder = excluded.holder OR e.expire_at <= {clock}
 RETURNING position
@@ -162,5 +161,5 @@ RETURNING position
 -- name: put_position
 UPDATE {schema}elections SET position = :position WHERE name = :name AND holder = :holder
 
--- name: retire
+-- name: resign
 UPDATE {schema}elections SET expire_at = 0 WHERE name = :name AND holder = :holder

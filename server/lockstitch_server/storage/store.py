@@ -5,14 +5,13 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from lockstitch_server.core.parts import RowSizes
 from lockstitch_server.core.records import Basis, SessionChange
-from lockstitch_server.storage.keeper import Keeper
-from lockstitch_server.storage.reading import Catalog, Reader
+from lockstitch_server.storage.reading import Catalog
+from lockstitch_server.storage.session_repository import SessionRepository
 
 T = TypeVar("T")
 
-ReadUnit = Callable[[Catalog], Awaitable[T]]
-WriteUnit = Callable[[Reader], Awaitable[tuple[Sequence[SessionChange], T]]]
-KeepUnit = Callable[[Keeper], Awaitable[T]]
+PointUnit = Callable[[Catalog], Awaitable[T]]
+SessionUnit = Callable[[SessionRepository], Awaitable[T]]
 
 
 class StoreError(Exception):
@@ -74,40 +73,36 @@ class Store(Protocol):
         """
         ...
 
-    async def read(self, unit: ReadUnit[T]) -> T:
-        """Run a unit on one snapshot of the database."""
+    async def snapshot(self, unit: SessionUnit[T]) -> T:
+        """Run a unit that changes nothing, on one snapshot of the database."""
         ...
 
-    async def ask(self, unit: ReadUnit[T]) -> T:
-        """Run a unit whose questions may each be answered as of a moment of its own, which takes fewer trips.
+    async def point_reads(self, unit: PointUnit[T]) -> T:
+        """Run a unit whose questions may each be answered as of a moment of its own, which takes fewer round trips.
 
         It asks for nothing but rows whose keys it names.
         """
         ...
 
     def clock(self) -> int:
-        """The database's time in ns, known without asking it: behind by milliseconds, or wrong, as `commit` finds."""
-        ...
+        """The database's time in ns, known without a round trip: behind by milliseconds, or wrong.
 
-    async def commit(self, basis: Sequence[Basis], changes: Sequence[SessionChange], now: int) -> bool:
-        """Apply changes, all or none, durable on return, if the sessions of `basis` exist and are as it says.
-
-        Gives whether they were, have not expired, and `now`, which the changes were planned for, is about the
-        database's time. The changes must be about these sessions, and wipe none.
+        `apply_if_unchanged` finds a wrong time.
         """
         ...
 
-    async def write(self, unit: WriteUnit[T]) -> T:
-        """Run a unit and apply its changes, all or none, durable on return. Sessions that it reads stay locked."""
-        ...
+    async def apply_if_unchanged(self, expected: Sequence[Basis], changes: Sequence[SessionChange], now: int) -> bool:
+        """Apply changes, all or none, durable on return, if the sessions are as expected.
 
-    async def keep(self, unit: KeepUnit[T], *, snapshot: bool = False) -> T:
-        """Run a unit that changes whole sessions, all or nothing, durable on return.
-
-        snapshot: whether all of it must see the database as it was at one moment, as what it locks does otherwise.
+        Gives whether they were, have not expired, and `now`, for which the changes were planned, is about the time of
+        the database. The changes must be about these sessions, which exist, and wipe none.
         """
         ...
 
-    async def look(self, unit: KeepUnit[T]) -> T:
-        """Run a unit that changes nothing, on one snapshot of the database."""
+    async def transaction(self, unit: SessionUnit[T], *, snapshot: bool = False, by_key: bool = False) -> T:
+        """Run a unit that changes sessions, all or nothing, durable on return.
+
+        snapshot: all of it sees the database as it was at one moment; else what the unit locks is read as it is then.
+        by_key: the unit asks for nothing but rows whose keys it names, with statements that are planned once.
+        """
         ...

@@ -6,20 +6,20 @@ from typing import Any
 from lockstitch_server.core.records import Basis, SessionChange, SessionRow
 from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.columns import grown_rows, new_row, saved_checkpoint, saved_session, settings_checksum
-from lockstitch_server.storage.keeper import LostRace
+from lockstitch_server.storage.executor import LostRace
 from lockstitch_server.storage.postgres.catalog import SQL
 
 Rows = Sequence[tuple[Any, ...]]
 
 
-async def commit(
-    connection: AnyConnection, basis: Sequence[Basis], changes: Sequence[SessionChange], now: int | None
+async def apply_if_unchanged(
+    connection: AnyConnection, expected: Sequence[Basis], changes: Sequence[SessionChange], now: int | None
 ) -> tuple[bool, int]:
-    """Write the changes of sessions that exist, if they are as the basis says; gives whether they were, and the time.
+    """Write the changes of sessions that exist, if they are as expected; gives whether they were, and the time.
 
     now: the time that the changes were planned for, to be compared with the database's; None: it is the database's.
     """
-    ((holds, clock),) = await connection.fetch(SQL["apply"], basis, *_tables(changes), now)
+    ((holds, clock),) = await connection.fetch(SQL["apply"], expected, *_tables(changes), now)
     return holds, clock
 
 
@@ -27,7 +27,7 @@ async def apply(connection: AnyConnection, changes: Sequence[SessionChange]) -> 
     """Write all changes of a transaction that has locked its sessions. Raises LostRace."""
     await _wipe(connection, [change.row.key for change in changes if change.wipe])
     await _put_new_sessions(connection, [change.row for change in changes if change.is_new])
-    if changes and not (await commit(connection, (), changes, None))[0]:
+    if changes and not (await apply_if_unchanged(connection, (), changes, None))[0]:
         raise RuntimeError("the tail of a log is not where its session says")
 
 

@@ -7,7 +7,7 @@ import asyncpg
 
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.storage.asyncpg_types import AnyConnection
-from lockstitch_server.storage.keeper import DatabaseFault
+from lockstitch_server.storage.executor import DatabaseFault
 from lockstitch_server.storage.postgres.catalog import SQL
 
 DAMAGE = (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError, asyncpg.InternalServerError)

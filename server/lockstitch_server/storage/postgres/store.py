@@ -15,17 +15,18 @@ from lockstitch_server.core.parts import RowSizes, damaged
 from lockstitch_server.core.records import Basis, SessionChange
 from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.detached import detached
-from lockstitch_server.storage.keeper import Keeper, LostRace
+from lockstitch_server.storage.executor import LostRace
 from lockstitch_server.storage.libpq.address import AddressInvalid, read_address
 from lockstitch_server.storage.libpq.connector import STATEMENT_LOST, Connector, NamedConnection
 from lockstitch_server.storage.migrations.postgres import READING, SERVING, check_schema, migrate_postgres
-from lockstitch_server.storage.postgres.apply import apply, commit
+from lockstitch_server.storage.postgres.apply import apply_if_unchanged
 from lockstitch_server.storage.postgres.catalog import PostgresCatalog
 from lockstitch_server.storage.postgres.clock import DatabaseClock
 from lockstitch_server.storage.postgres.errors import failure_of
-from lockstitch_server.storage.postgres.keeping import PostgresExecutor
+from lockstitch_server.storage.postgres.executor import PostgresExecutor
 from lockstitch_server.storage.postgres.pinger import Pinger
-from lockstitch_server.storage.store import Connections, KeepUnit, ReadUnit, StoreError, WriteUnit
+from lockstitch_server.storage.session_repository import SessionRepository
+from lockstitch_server.storage.store import Connections, PointUnit, SessionUnit, StoreError
 
 T = TypeVar("T")
 Work = Callable[[AnyConnection], Awaitable[T]]
@@ -157,39 +158,34 @@ class PostgresStore:
         """Run single statements, in a transaction only behind a pooler: it may send each message to another server."""
         return await (_transacted(connection, begin, work) if self._connector.is_pooled else work(connection))
 
-    async def read(self, unit: ReadUnit[T]) -> T:
-        begin = self._begin(BEGIN_SNAPSHOT)
-        return await detached(self._run(lambda connection: _transacted(connection, begin, partial(_asked, unit))))
+    async def snapshot(self, unit: SessionUnit[T]) -> T:
+        return await self._transacted(unit, self._begin(BEGIN_SNAPSHOT))
 
-    async def ask(self, unit: ReadUnit[T]) -> T:
+    async def point_reads(self, unit: PointUnit[T]) -> T:
         return await detached(
             self._run(lambda connection: self._without_transaction(connection, BEGIN_LONE, partial(_asked, unit)))
         )
 
-    async def write(self, unit: WriteUnit[T]) -> T:
-        work = partial(_written, unit, self._clock)
-        return await detached(self._run(lambda connection: _transacted(connection, BEGIN, work)))
-
     def clock(self) -> int:
         return self._clock.now()
 
-    async def commit(self, basis: Sequence[Basis], changes: Sequence[SessionChange], now: int) -> bool:
+    async def apply_if_unchanged(self, expected: Sequence[Basis], changes: Sequence[SessionChange], now: int) -> bool:
         def work(connection: AnyConnection) -> Awaitable[tuple[bool, int]]:
-            return commit(connection, basis, changes, now)
+            return apply_if_unchanged(connection, expected, changes, now)
 
         holds, clock = await detached(self._run(lambda connection: self._without_transaction(connection, BEGIN, work)))
         self._clock.saw(clock)
         return holds
 
-    async def keep(self, unit: KeepUnit[T], *, snapshot: bool = False) -> T:
-        return await self._kept(unit, BEGIN.replace(READ_COMMITTED, "REPEATABLE READ") if snapshot else BEGIN)
+    async def transaction(self, unit: SessionUnit[T], *, snapshot: bool = False, by_key: bool = False) -> T:
+        how = BEGIN.replace(READ_COMMITTED, "REPEATABLE READ") if snapshot else BEGIN
+        return await self._transacted(unit, how if by_key else self._begin(how))
 
-    async def look(self, unit: KeepUnit[T]) -> T:
-        return await self._kept(unit, BEGIN_SNAPSHOT)
+    async def _transacted(self, unit: SessionUnit[T], begin: str) -> T:
+        async def work(connection: AnyConnection) -> T:
+            return await unit(SessionRepository(PostgresExecutor(connection, self._clock)))
 
-    async def _kept(self, unit: KeepUnit[T], how: str) -> T:
-        begin = self._begin(how)
-        return await detached(self._run(lambda connection: _transacted(connection, begin, partial(_changed, unit))))
+        return await detached(self._run(lambda connection: _transacted(connection, begin, work)))
 
     async def _run(self, function: Work[T]) -> T:
         if self._pool is None:
@@ -245,15 +241,5 @@ async def _transacted(connection: AnyConnection, begin: str, work: Work[T]) -> T
     return result
 
 
-async def _asked(unit: ReadUnit[T], connection: AnyConnection) -> T:
+async def _asked(unit: PointUnit[T], connection: AnyConnection) -> T:
     return await unit(PostgresCatalog(connection, lock=False))
-
-
-async def _written(unit: WriteUnit[T], clock: DatabaseClock, connection: AnyConnection) -> T:
-    changes, result = await unit(PostgresCatalog(connection, lock=True, clock=clock))
-    await apply(connection, changes)
-    return result
-
-
-async def _changed(unit: KeepUnit[T], connection: AnyConnection) -> T:
-    return await unit(Keeper(PostgresExecutor(connection)))

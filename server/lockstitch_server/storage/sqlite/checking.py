@@ -5,7 +5,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 
-from lockstitch_server.storage.keeper import DatabaseFault
+from lockstitch_server.storage.executor import DatabaseFault
 from lockstitch_server.storage.sqlite.errors import DAMAGED, code_of
 
 SHOWN_PER_TABLE = 20

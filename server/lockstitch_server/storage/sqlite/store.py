@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -16,18 +16,17 @@ from lockstitch_server.core.parts import RowSizes
 from lockstitch_server.core.records import Basis, SessionChange
 from lockstitch_server.storage.detached import detached
 from lockstitch_server.storage.driving import drive
-from lockstitch_server.storage.keeper import Keeper
 from lockstitch_server.storage.migrations import check_owner, migrate_sqlite
-from lockstitch_server.storage.reading import Catalog
+from lockstitch_server.storage.session_repository import SessionRepository
 from lockstitch_server.storage.sqlite.apply import TailMoved, apply, holds
-from lockstitch_server.storage.sqlite.catalog import SqliteCatalog, host_clock
+from lockstitch_server.storage.sqlite.catalog import host_clock
 from lockstitch_server.storage.sqlite.errors import cannot_write, code_of, failure_of
+from lockstitch_server.storage.sqlite.executor import SqliteExecutor
 from lockstitch_server.storage.sqlite.files import OpenFiles, identity
-from lockstitch_server.storage.sqlite.keeping import SqliteExecutor
 from lockstitch_server.storage.sqlite.pinger import ping, try_write, write_and_roll_back
 from lockstitch_server.storage.sqlite.read_only import DAMAGED_TEXT_TOO, connect_read_only
 from lockstitch_server.storage.sqlite.wal import MOST_PAGES, WalKeeper
-from lockstitch_server.storage.store import Connections, KeepUnit, ReadUnit, StoreError, WriteUnit
+from lockstitch_server.storage.store import Connections, PointUnit, SessionUnit, StoreError
 
 T = TypeVar("T")
 
@@ -135,37 +134,28 @@ class SqliteStore:
         if self._files is not None:
             await asyncio.to_thread(try_write, self._path, free_bytes)
 
-    async def read(self, unit: ReadUnit[T]) -> T:
+    async def snapshot(self, unit: SessionUnit[T]) -> T:
         return await self._read(lambda connection: _in_snapshot(connection, unit))
 
-    async def ask(self, unit: ReadUnit[T]) -> T:
-        return await self.read(unit)
-
-    async def write(self, unit: WriteUnit[T]) -> T:
-        changes, result = await self._change(lambda connection: _planned(connection, unit))
-        self._wrote(changes)
-        return result
+    async def point_reads(self, unit: PointUnit[T]) -> T:
+        return await self.snapshot(lambda repository: unit(repository.catalog))
 
     def clock(self) -> int:
         return host_clock()
 
-    async def commit(self, basis: Sequence[Basis], changes: Sequence[SessionChange], now: int) -> bool:
-        done = await self._change(lambda connection: _committed(connection, basis, changes))
-        self._wrote(changes)
+    async def apply_if_unchanged(self, expected: Sequence[Basis], changes: Sequence[SessionChange], now: int) -> bool:
+        done = await self._change(lambda connection: _applied(connection, expected, changes))
+        self._wrote(len(changes))
         return done
 
-    async def keep(self, unit: KeepUnit[T], *, snapshot: bool = False) -> T:
-        result = await self._change(lambda connection: _kept(connection, unit))
-        if self._wal is not None:
-            self._wal.wrote(1)
+    async def transaction(self, unit: SessionUnit[T], *, snapshot: bool = False, by_key: bool = False) -> T:
+        result, sessions = await self._change(lambda connection: _in_transaction(connection, unit))
+        self._wrote(sessions)
         return result
 
-    async def look(self, unit: KeepUnit[T]) -> T:
-        return await self._read(lambda connection: _looked_at(connection, unit))
-
-    def _wrote(self, changes: Sequence[SessionChange]) -> None:
+    def _wrote(self, sessions: int) -> None:
         if self._wal is not None:
-            self._wal.wrote(len(changes))
+            self._wal.wrote(sessions)
 
     async def _connect(self) -> ThreadConnection:
         connection = ThreadConnection(self._open_connection, iter_chunk_size=64)
@@ -247,38 +237,26 @@ def _is_busy(error: BaseException) -> bool:
     return code_of(error) == sqlite3.SQLITE_BUSY
 
 
-def _in_snapshot(connection: sqlite3.Connection, unit: Callable[[Catalog], Awaitable[T]]) -> T:
+def _in_snapshot(connection: sqlite3.Connection, unit: SessionUnit[T]) -> T:
     connection.execute("BEGIN")
     try:
-        return drive(unit(SqliteCatalog(connection)))
+        return drive(unit(SessionRepository(SqliteExecutor(connection))))
     finally:
         connection.execute("ROLLBACK")
 
 
-def _looked_at(connection: sqlite3.Connection, unit: KeepUnit[T]) -> T:
-    connection.execute("BEGIN")
-    try:
-        return drive(unit(Keeper(SqliteExecutor(connection))))
-    finally:
-        connection.execute("ROLLBACK")
-
-
-def _kept(connection: sqlite3.Connection, unit: KeepUnit[T]) -> T:
+def _in_transaction(connection: sqlite3.Connection, unit: SessionUnit[T]) -> tuple[T, int]:
+    """The unit's result, and how many sessions it has changed."""
+    repository = SessionRepository(SqliteExecutor(connection))
     with _transaction(connection):
-        return drive(unit(Keeper(SqliteExecutor(connection))))
+        result = drive(unit(repository))
+    return result, max(1, len(repository.applied))
 
 
-def _planned(connection: sqlite3.Connection, unit: WriteUnit[T]) -> tuple[Sequence[SessionChange], T]:
-    with _transaction(connection):
-        changes, result = drive(unit(SqliteCatalog(connection)))
-        apply(connection, changes)
-    return changes, result
-
-
-def _committed(connection: sqlite3.Connection, basis: Sequence[Basis], changes: Sequence[SessionChange]) -> bool:
+def _applied(connection: sqlite3.Connection, expected: Sequence[Basis], changes: Sequence[SessionChange]) -> bool:
     try:
         with _transaction(connection):
-            if not holds(connection, basis):
+            if not holds(connection, expected):
                 return False
             apply(connection, changes)
     except TailMoved:

@@ -1,18 +1,14 @@
-"""Whole sessions in a database: read, written, thinned out, copied. Alike on every backend, over an `Executor`."""
+"""Whole sessions in a database, alike on every backend, over an `Executor`."""
 
 import json
-import re
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple, Protocol, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from lockstitch_server.core import content
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.happenings import SavedCheckpoint
 from lockstitch_server.core.ids import session_key, tenant_hash
 from lockstitch_server.core.leases import DELETED, Holder
-from lockstitch_server.core.parts import moved_crc
-from lockstitch_server.core.pending import moved_write_checksum
 from lockstitch_server.core.records import (
     NS_PER_MICROSECOND,
     CheckpointRef,
@@ -24,10 +20,9 @@ from lockstitch_server.core.records import (
     session_damaged,
 )
 from lockstitch_server.core.session import Retention, Session
-from lockstitch_server.storage import statements
 from lockstitch_server.storage.columns import saved_session, settings_checksum
-from lockstitch_server.storage.reading import Catalog
-from lockstitch_server.storage.tables import SAVED_SESSION, SEGMENT, SESSION, SETTINGS, WRITE
+from lockstitch_server.storage.executor import Executor, LostRace
+from lockstitch_server.storage.tables import SAVED_SESSION, SESSION, SETTINGS, Row
 
 T = TypeVar("T")
 
@@ -44,86 +39,17 @@ class CheckpointName(NamedTuple):
     revision: int
 
 
-class SweptSession(NamedTuple):
-    """A session, as far as a sweep needs to know it."""
-
-    key: bytes
-    tenant: str
-    session_id: str
-    checkpoint_count: int
-    retention: Retention | None
-    over: bool
-    """Whether it is deleted or has expired."""
-    damaged: bool = False
-    """Whether its row fails its checksum, or cannot be read."""
-    misplaced: bool = False
-    """Whether the row passes its checksum under the key of its name, under which it does not stand."""
-
-
-class DatabaseFault(NamedTuple):
-    """What a database's own check has found."""
-
-    table: str
-    """Empty: not known."""
-    what: str
-
-
-class LostRace(Exception):
-    """Another replica created the session meanwhile: read and plan again."""
-
-
-class Executor(Protocol):
-    """Runs statements of `sessions.sql` in a transaction."""
-
-    catalog: Catalog
-
-    async def fetch(self, name: str, values: Mapping[str, Any]) -> Sequence[Any]:
-        """Run a statement once."""
-        ...
-
-    async def run_all(self, name: str, values: Sequence[Mapping[str, Any]]) -> None:
-        """Run a statement many times."""
-        ...
-
-    async def apply(self, changes: Sequence[SessionChange]) -> None:
-        """Write checkpoints of sessions."""
-        ...
-
-    async def forget_terms(self, tenant: str, rows: Sequence[CheckpointRow]) -> None:
-        """Take checkpoints, which are about to be deleted, out of what they are searched by."""
-        ...
-
-    async def forget_stray_terms(self) -> None:
-        """Delete search terms of checkpoints that are not there."""
-        ...
-
-    async def put_terms(self, tenant: str, rows: Sequence[CheckpointRow]) -> None:
-        """Write again what checkpoints are searched by."""
-        ...
-
-    async def not_found_by_searches(self, tenant: str, rows: Sequence[CheckpointRow]) -> Sequence[CheckpointRow]:
-        """The checkpoints that have not all the search terms that they should have."""
-        ...
-
-    async def guarded(self, work: Awaitable[T]) -> T:
-        """Do a part of a unit that may fail with DATA_LOSS, so that the unit can go on all the same."""
-        ...
-
-    async def database_faults(self) -> Sequence[DatabaseFault]:
-        """What the database's own check finds."""
-        ...
-
-    async def reindex(self) -> None:
-        """Build all indexes again."""
-        ...
-
-
-class Keeper:
-    """What can be done to whole sessions within one transaction."""
+class SessionRepository:
+    """Reads and changes whole sessions within one transaction."""
 
     def __init__(self, executor: Executor) -> None:
         self.executor = executor
         self.catalog = executor.catalog
+        """Reads without locks."""
+        self.locking = executor.locking
+        """Reads that lock the sessions they give."""
+        self.applied: list[SessionChange] = []
+        """What `apply` has written."""
 
     # Sessions
 
@@ -135,10 +61,11 @@ class Keeper:
     async def get(self, tenant: str, session_id: str) -> Session:
         """The same without a lock."""
         key = session_key(tenant, session_id)
-        ((now, *columns),) = await self.executor.fetch("details", {"key": key})
-        if columns[0] is None:
+        (columns,) = await self.executor.fetch("details", {"key": key})
+        if columns["key"] is None:
+            now = columns["now"]
             return Session(SessionRow(key, tenant, session_id, now, now), now, is_new=True)
-        return _session(now, columns)
+        return _session(columns)
 
     async def lock_damaged(self, tenant: str, session_id: str) -> Session | None:
         """A session whose row fails its checksum, as if it had nothing; None where the row is sound, or not there.
@@ -149,7 +76,8 @@ class Keeper:
             await self.lock(tenant, session_id)
         except Failure:
             key = session_key(tenant, session_id)
-            ((now, *_),) = await self.executor.fetch("details", {"key": key})
+            (columns,) = await self.executor.fetch("details", {"key": key})
+            now = columns["now"]
             return Session(SessionRow(key, tenant, session_id, now, now, now // NS_PER_MICROSECOND), now)
         return None
 
@@ -236,13 +164,10 @@ class Keeper:
         seek = Seek(session.row.key, namespace, "at", checkpoint_id)
         return (await self.catalog.checkpoints([seek])).get(seek)
 
-    async def strays(self) -> list[bytes]:
-        """Keys under which there are rows, and no session. Goes through the whole store."""
-        return [row[0] for row in await self.executor.fetch("strays", {})]
-
-    async def add(self, change: SessionChange) -> None:
-        """Write checkpoints, rows of logs and pending writes of a session that is there."""
-        await self.executor.apply([change])
+    async def apply(self, changes: Sequence[SessionChange]) -> None:
+        """Write checkpoints, rows of logs and pending writes of sessions. The transaction must have locked these."""
+        await self.executor.apply(changes)
+        self.applied.extend(changes)
 
     async def delete_checkpoints(self, session: Session, rows: Sequence[CheckpointRow]) -> None:
         """Delete checkpoints with their pending writes, and take note of it in the session."""
@@ -327,113 +252,23 @@ class Keeper:
         await self.executor.run_all("delete_log", [{"key": session.row.key, "log": log} for log in logs])
         session.row.stored_bytes -= sum(logs.values())
 
-    # Copies
 
-    async def copy_content(
-        self, source: Session, target: Session, change: SessionChange, logs: Mapping[int, int], *, whole: bool
-    ) -> None:
-        """Copy checkpoints, which `change` holds, with the named beginnings of logs and all pending writes."""
-        keys: dict[str, Any] = {"source": source.row.key, "target": target.row.key}
-        moved = moved_crc(source.row.key, target.row.key)
-        await self.executor.apply([change])
-        await self.executor.run_all(
-            "copy_log", [{**keys, "moved": moved, "log": log, "length": end} for log, end in logs.items()]
-        )
-        keys["moved"] = moved_write_checksum(source.row.key, target.row.key)
-        if source.row.write_bytes and whole:
-            await self.executor.run_all("copy_all_writes", [keys])
-        elif source.row.write_bytes:
-            names = [{**keys, "namespace": name[0], "checkpoint_id": name[1]} for name in change.checkpoints]
-            await self.executor.run_all("copy_writes", names)
-        key = {"key": target.row.key}
-        ((segments,),) = await self.executor.fetch("segment_bytes", key)
-        ((writes,),) = await self.executor.fetch("write_bytes", key)
-        target.row.content = await self.content_of([checkpoint.row for checkpoint in change.checkpoints.values()])
-        target.row.write_bytes = writes
-        target.row.stored_bytes += segments + writes
-
-    # Many sessions
-
-    async def sessions_of_tenant(self, tenant: str, after: str, limit: int) -> list[str]:
-        """Ids of sessions that have checkpoints, in order."""
-        values = {"tenant": tenant, "after": after, "limit": limit}
-        return [row[0] for row in await self.executor.fetch("sessions_of_tenant", values)]
-
-    async def sessions_after(self, after: bytes, limit: int) -> list[SweptSession]:
-        """Sessions of all tenants by key."""
-        rows = await self.executor.fetch("sessions_after", {"after": after, "limit": limit})
-        return [_swept(row) for row in rows]
-
-    async def keys_after(self, after: bytes, limit: int) -> list[bytes]:
-        """Keys of sessions of all tenants, in order, out of the index alone."""
-        return [row[0] for row in await self.executor.fetch("keys_after", {"after": after, "limit": limit})]
-
-    async def swept(self, key: bytes) -> SweptSession:
-        """The session under a key that `keys_after` gave."""
-        rows = await self.executor.fetch("session_of_key", {"key": key})
-        return _swept(rows[0]) if rows else SweptSession(key, "", "", 0, None, over=False, damaged=True)
-
-    # Elections
-
-    async def stand(self, office: str, holder: str, term: int) -> bytes | None:
-        """Take or keep an office for a time in ns. Gives how far it has come; None where another holds it."""
-        values = {"name": office, "holder": holder, "term": term, "position": b""}
-        rows = await self.executor.fetch("stand", values)
-        return rows[0][0] if rows else None
-
-    async def put_position(self, office: str, holder: str, position: bytes) -> None:
-        """Remember how far one has come."""
-        await self.executor.run_all("put_position", [{"name": office, "holder": holder, "position": position}])
-
-    async def retire(self, office: str, holder: str) -> None:
-        """Leave an office to others."""
-        await self.executor.run_all("retire", [{"name": office, "holder": holder}])
-
-
-class Positional(NamedTuple):
-    """A statement whose parameters are numbered, and their names in that order."""
-
-    sql: str
-    names: tuple[str, ...]
-
-    def values(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
-        """The values of the parameters."""
-        return tuple(values[name] for name in self.names)
-
-
-def load(**words: str) -> Mapping[str, str]:
-    """The statements of `sessions.sql`, with named parameters. words: those in braces."""
-    copied = {"key": ":target", "crc": words["crc_of_copy"]}
-    words["copied_segment"] = ", ".join(copied.get(name, name) for name in SEGMENT)
-    words["copied_write"] = ", ".join(copied.get(name, name) for name in WRITE)
-    return statements.load(__package__, "sessions.sql", **words)
-
-
-def positional(sql: str) -> Positional:
-    """A statement as databases want it that know no names."""
-    names: list[str] = []
-
-    def number(found: re.Match[str]) -> str:
-        if found[1] not in names:
-            names.append(found[1])
-        return f"${names.index(found[1]) + 1}"
-
-    return Positional(re.sub(r"(?<!:):(\w+)", number, sql), tuple(names))
-
-
-def _session(now: int, columns: Sequence[Any]) -> Session:
-    row, settings, (latest_id, latest_step, crc, settings_crc) = split(columns)
-    if row.checksum() != crc or settings_checksum(row.key, settings) != settings_crc:
+def _session(columns: Row) -> Session:
+    row, settings = row_and_settings(columns)
+    if row.damaged:
         raise session_damaged(row.session_id)
-    session = session_of(now, row, settings)
-    session.latest_checkpoint_id, session.latest_step = latest_id or "", latest_step or 0
+    session = session_of(columns["now"], row, settings)
+    session.latest_checkpoint_id = columns["latest_checkpoint_id"] or ""
+    session.latest_step = columns["latest_step"] or 0
     return session
 
 
-def split(columns: Sequence[Any]) -> tuple[SessionRow, Sequence[Any], Sequence[Any]]:
-    """A session's row out of its columns SESSION, its columns SETTINGS, and what stands behind them."""
-    settings_end = len(SESSION) + len(SETTINGS)
-    return SessionRow(*columns[: len(SESSION)]), columns[len(SESSION) : settings_end], columns[settings_end:]
+def row_and_settings(columns: Row) -> tuple[SessionRow, Sequence[Any]]:
+    """A session's row, with whether any of its columns are damaged, and its columns SETTINGS."""
+    row, settings = SessionRow(*[columns[name] for name in SESSION]), [columns[name] for name in SETTINGS]
+    sound = row.checksum() == columns["crc"] and settings_checksum(row.key, settings) == columns["settings_crc"]
+    row.damaged = not sound
+    return row, settings
 
 
 def session_of(now: int, row: SessionRow, settings: Sequence[Any]) -> Session:
@@ -454,23 +289,11 @@ def session_of(now: int, row: SessionRow, settings: Sequence[Any]) -> Session:
         lease_expire_at or 0,
         lease_revision or 0,
         tombstone_until,
-        _retention(keep_last, max_age),
+        retention_of(keep_last, max_age),
         deletion or 0,
         deleted or 0,
         origin or b"",
     )
-
-
-def _swept(columns: Sequence[Any]) -> SweptSession:
-    over, crc, settings_crc = columns[:3]
-    row, settings, _ = split(columns[3:])
-    damaged = row.checksum() != crc or settings_checksum(row.key, settings) != settings_crc
-    named = replace(row, key=session_key(row.tenant, row.session_id))
-    misplaced = named.key != row.key and named.checksum() == crc
-    keep_last, max_age = (settings[SETTINGS.index(name)] for name in ("keep_last", "max_age"))
-    retention = None if damaged else _retention(keep_last, max_age)
-    names = (row.key, row.tenant, row.session_id)
-    return SweptSession(*names, row.checkpoint_count, retention, bool(over), damaged or misplaced, misplaced)
 
 
 def _is_latest(session: SessionRow, row: CheckpointRow) -> bool:
@@ -483,7 +306,7 @@ def _name(row: CheckpointRow) -> dict[str, Any]:
     return {"key": row.key, "namespace": row.namespace, "checkpoint_id": row.checkpoint_id}
 
 
-def _retention(keep_last: int | None, max_age: int | None) -> Retention | None:
+def retention_of(keep_last: int | None, max_age: int | None) -> Retention | None:
     return None if keep_last is None and max_age is None else Retention(keep_last or 0, max_age or 0)
 
 

@@ -7,21 +7,22 @@ from lockstitch_server.core.ids import tenant_hash
 from lockstitch_server.core.parts import damaged
 from lockstitch_server.core.records import CheckpointRow, SessionChange
 from lockstitch_server.core.terms import stored_terms
-from lockstitch_server.storage import keeper
+from lockstitch_server.storage import executor
 from lockstitch_server.storage.asyncpg_types import AnyConnection
-from lockstitch_server.storage.keeper import DatabaseFault
+from lockstitch_server.storage.executor import DatabaseFault
 from lockstitch_server.storage.postgres.apply import apply
 from lockstitch_server.storage.postgres.catalog import CLOCK, PostgresCatalog
 from lockstitch_server.storage.postgres.catalog import SQL as STATEMENTS
 from lockstitch_server.storage.postgres.checking import DAMAGE, TABLES, database_faults
-from lockstitch_server.storage.reading import Catalog
+from lockstitch_server.storage.postgres.clock import DatabaseClock
+from lockstitch_server.storage.reading import Catalog, Reader
 
 T = TypeVar("T")
 
-NAMED = keeper.load(
+NAMED = executor.load(
     schema="lockstitch.", clock=CLOCK, by_time="", lock="FOR UPDATE", crc_of_copy="crc # CAST(:moved AS INTEGER)"
 )
-SQL = {name: keeper.positional(sql) for name, sql in NAMED.items()}
+SQL = {name: executor.positional(sql) for name, sql in NAMED.items()}
 SECONDS = 300.0
 """How long a statement may take: a copy may be of gigabytes."""
 
@@ -29,9 +30,10 @@ SECONDS = 300.0
 class PostgresExecutor:
     """Runs statements over a connection."""
 
-    def __init__(self, connection: AnyConnection) -> None:
+    def __init__(self, connection: AnyConnection, clock: DatabaseClock) -> None:
         self._connection = connection
         self.catalog: Catalog = PostgresCatalog(connection, lock=False)
+        self.locking: Reader = PostgresCatalog(connection, lock=True, clock=clock)
 
     async def fetch(self, name: str, values: Mapping[str, Any]) -> Sequence[Any]:
         statement = SQL[name]

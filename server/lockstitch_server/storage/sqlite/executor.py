@@ -8,9 +8,9 @@ from lockstitch_server.core.ids import tenant_hash
 from lockstitch_server.core.parts import damaged
 from lockstitch_server.core.records import CheckpointRow, SessionChange
 from lockstitch_server.core.terms import stored_terms
-from lockstitch_server.storage import keeper
-from lockstitch_server.storage.keeper import DatabaseFault
-from lockstitch_server.storage.reading import Catalog
+from lockstitch_server.storage import executor
+from lockstitch_server.storage.executor import DatabaseFault
+from lockstitch_server.storage.reading import Catalog, Reader
 from lockstitch_server.storage.sqlite.apply import apply, delete_terms
 from lockstitch_server.storage.sqlite.catalog import CLOCK, SqliteCatalog
 from lockstitch_server.storage.sqlite.catalog import SQL as STATEMENTS
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 CRC_OF_COPY = "(crc | :moved) - (crc & :moved)"
 """XOR, for which SQLite has no operator."""
-SQL = keeper.load(schema="", clock=CLOCK, by_time="INDEXED BY checkpoints_by_time", lock="", crc_of_copy=CRC_OF_COPY)
+SQL = executor.load(schema="", clock=CLOCK, by_time="INDEXED BY checkpoints_by_time", lock="", crc_of_copy=CRC_OF_COPY)
 
 
 class SqliteExecutor:
@@ -29,9 +29,12 @@ class SqliteExecutor:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self.catalog: Catalog = SqliteCatalog(connection)
+        self.locking: Reader = self.catalog  # a transaction that writes has the whole file
 
     async def fetch(self, name: str, values: Mapping[str, Any]) -> Sequence[Any]:
-        return self._connection.execute(SQL[name], values).fetchall()
+        cursor = self._connection.cursor()
+        cursor.row_factory = sqlite3.Row
+        return cursor.execute(SQL[name], values).fetchall()
 
     async def run_all(self, name: str, values: Sequence[Mapping[str, Any]]) -> None:
         self._connection.executemany(SQL[name], values)
