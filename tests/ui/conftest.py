@@ -6,7 +6,7 @@ import pytest
 
 import lockstitch
 from tests.support.server import LockstitchServer
-from tests.ui import stores
+from tests.ui import histories, stores
 from tests.ui.explorer import Explorer, Visitor
 
 
@@ -23,6 +23,7 @@ def filled(server: LockstitchServer) -> LockstitchServer:
         stores.fill_hostile(client)
         stores.fill_statuses(client)
     stores.fill_langgraph(server.target)
+    histories.import_weavegraph(server.target)
     return server
 
 

@@ -267,6 +267,12 @@ class TestExposure:
         assert done.returncode == 2
         assert "no address to listen on" in done.stderr
 
+    @pytest.mark.parametrize("url", ["https://jaeger.example", "javascript:alert('{trace_id}')"])
+    def test_a_link_to_traces_that_is_none(self, url: str) -> None:
+        done = _ui("--trace-url", url)
+        assert done.returncode == 2
+        assert "{trace_id} in it" in done.stderr
+
     def test_a_port_that_is_taken(self, explorer: Explorer) -> None:
         done = _ui("--listen", f"127.0.0.1:{explorer.port}")
         assert done.returncode == 2

@@ -22,7 +22,7 @@ from tests.ui.explorer import Visitor
 PATIENCE = 60.0
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_both_serve_and_both_end(workers: int) -> None:
     port = free_port()
     with LockstitchServer(arguments=["--ui-listen", f"127.0.0.1:{port}", "--workers", str(workers)]) as server:

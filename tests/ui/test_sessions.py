@@ -125,6 +125,7 @@ def test_an_empty_server_says_what_to_do() -> None:
     assert server.target in page
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_is_told() -> None:
     with LockstitchServer() as server, Explorer(server.target) as running:
         server.stop()

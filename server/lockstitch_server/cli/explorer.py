@@ -46,6 +46,8 @@ def ui(
         fail(INSTALL, UNUSABLE)
     from lockstitch_ui.settings import ExplorerSettings
 
+    if trace_url and (trace_url.count("{trace_id}") != 1 or not trace_url.startswith(("http://", "https://"))):
+        fail("--trace-url takes a URL with {trace_id} in it, such as https://jaeger.example/trace/{trace_id}", UNUSABLE)
     arguments = connection.arguments()
     address = Listen(listen, listen_certificate, listen_private_key)
     public = not address.is_loopback or bool(host_name)
