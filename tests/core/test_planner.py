@@ -66,7 +66,7 @@ def test_any_sequence_of_saves(limits: PlanSettings, examples: int) -> None:
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         ),
     )
-    assert from_cache > examples
+    assert from_cache > examples / 4
 
 
 # From the cache

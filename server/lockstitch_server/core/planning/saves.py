@@ -97,9 +97,8 @@ def _is_repetition(save: Save, existing: CheckpointRow, session: SessionChanges)
     record, delta = existing.parsed(), save.state
     if not isinstance(delta, DraftDelta) or record is None or record.request_digest != delta.digest:
         return False
-    if (
-        delta.base_id == save.checkpoint_id
-    ):  # it has replaced its base: a caller who names the new base means a new save
+    if delta.base_id == save.checkpoint_id:
+        # The save has replaced its base. A request that names the revision of the new base is another save.
         return delta.base_revision in (0, record.base_revision)
     base = session.checkpoint(save.namespace, delta.base_id)
     return base is None or base.revision == record.base_revision
