@@ -15,7 +15,7 @@ from tests.ui import stores
 from tests.ui.browser import TIMEOUT, Tab, chromium
 from tests.ui.explorer import Explorer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # many pages, perhaps on a busy machine
 
 FIRST = f"{1:020}"
 HOSTILE = stores.HOSTILE_SCRIPT
