@@ -14,7 +14,7 @@ from tests.ui.browser import TIMEOUT, Tab, chromium, unnamed, unreadable
 from tests.ui.explorer import Explorer
 from tests.ui.histories import HOSTILE, LONG, STORY
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 TABS = ("state", "changes", "writes", "errors", "run", "metadata", "json")
 PATHS = [

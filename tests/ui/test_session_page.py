@@ -21,6 +21,8 @@ from tests.ui import histories
 from tests.ui.explorer import Explorer, Visitor
 from tests.ui.histories import HOSTILE, LONG, STORY
 
+pytestmark = pytest.mark.timeout(600)  # the machine may be busy
+
 TABS = ("state", "changes", "writes", "errors", "run", "metadata", "json")
 TAG = re.compile(r"<[^>]*>")
 
