@@ -75,6 +75,8 @@ class Sessions(RuleBasedStateMachine):
         self.session = f"session-{next(NUMBERS)}."
         self.model = Model()
         self.sent: list[SaveRequest] = []
+        self.newest = 0
+        """Of ids that are greater than all others."""
 
     @initialize(seed=st.integers(0, 2**32 - 1))
     def begin(self, seed: int) -> None:
@@ -83,6 +85,21 @@ class Sessions(RuleBasedStateMachine):
     @rule(data=st.data())
     def save(self, data: st.DataObject) -> None:
         self.send([self.draw_save(data)])
+
+    @rule(data=st.data())
+    def go_on(self, data: st.DataObject) -> None:
+        """As sessions mostly do: new latest checkpoints, each of which builds on the one before."""
+        requests: list[SaveRequest] = []
+        for _ in range(data.draw(st.integers(1, 3))):
+            request = self.draw_save(data, namespace="")
+            self.newest += 1
+            request.checkpoint.checkpoint_id = f"🧵{self.newest:04d}"
+            latest = requests[-1].checkpoint.checkpoint_id if requests else (self.model.ids("") or [""])[0]
+            request.checkpoint.parent_id = latest
+            if request.HasField("delta"):
+                request.base_checkpoint_id, request.base_revision = latest or "missing", 0
+            requests.append(request)
+        self.send(requests)
 
     @rule(data=st.data())
     def save_many_at_once(self, data: st.DataObject) -> None:
@@ -176,10 +193,10 @@ class Sessions(RuleBasedStateMachine):
 
     # What is sent
 
-    def draw_save(self, data: st.DataObject) -> SaveRequest:
+    def draw_save(self, data: st.DataObject, namespace: str | None = None) -> SaveRequest:
         checkpoint = data.draw(strategies.headers, label="header")
         checkpoint.session_id = self.session
-        checkpoint.namespace = data.draw(NAMESPACES)
+        checkpoint.namespace = data.draw(NAMESPACES) if namespace is None else namespace
         checkpoint.checkpoint_id, checkpoint.step = data.draw(IDS), data.draw(STEPS)
         known = self.model.ids(checkpoint.namespace)
         checkpoint.parent_id = data.draw(st.sampled_from(["", "missing", *known]))
