@@ -213,12 +213,12 @@ def repair(message: Message) -> None:
         REPAIRS[message.DESCRIPTOR.full_name](message)
 
 
-def messages(kind: Descriptor, limits: Limits) -> st.SearchStrategy[Message]:
-    """Messages of a type, of which five in six have no flaw, if drawn evenly."""
+def messages(kind: Descriptor, limits: Limits, *, flawed: bool) -> st.SearchStrategy[Message]:
+    """Messages of a type. flawed: whether some of their values may break a rule."""
 
     @st.composite
     def build(draw: Draw) -> Message:
-        return Maker(draw, limits, flawed=draw(st.sampled_from([False] * 5 + [True]))).message(kind)
+        return Maker(draw, limits, flawed=flawed).message(kind)
 
     return build()
 
