@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from lockstitch_server.config import Limits, Settings
-from lockstitch_server.startup import open_store
+from lockstitch_server.runtime.startup import open_store
 from lockstitch_server.storage import Store
 from lockstitch_server.storage.sqlite import SqliteStore
 from tests.support.api import Api, RawApi, grpc_api, raw_api

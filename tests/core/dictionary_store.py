@@ -6,11 +6,10 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from lockstitch_server.core.packing import unpack_row
-from lockstitch_server.core.parts import Segment, Tail
-from lockstitch_server.core.pending import sizes_of
-from lockstitch_server.core.planning.facts import Found, Missing, SessionFacts
-from lockstitch_server.core.records import (
+from lockstitch_server.core.format.compression import unpack_row
+from lockstitch_server.core.format.parts import Segment, Tail
+from lockstitch_server.core.format.pending_writes import sizes_of
+from lockstitch_server.core.format.rows import (
     Basis,
     CheckpointRow,
     LogRef,
@@ -20,6 +19,7 @@ from lockstitch_server.core.records import (
     SessionRow,
     WriteRow,
 )
+from lockstitch_server.core.planning.facts import Found, Missing, SessionFacts
 
 T = TypeVar("T")
 

@@ -16,18 +16,18 @@ from lockstitch.v1.checkpoint_service_pb2 import (
     SaveWritesRequest,
     SaveWritesResponse,
 )
-from lockstitch_server.core.content import has_names, wrong_namespaces
 from lockstitch_server.core.errors import Failure
+from lockstitch_server.core.format.content import has_names, wrong_namespaces
+from lockstitch_server.core.format.rows import CheckpointRef, SessionRow
+from lockstitch_server.core.format.selection import ALL
 from lockstitch_server.core.ids import session_key
-from lockstitch_server.core.intake import save_operation, save_writes_operation
-from lockstitch_server.core.operations import Operation, Result, Saved, WritesSaved
 from lockstitch_server.core.planning.facts import Facts, Missing, SessionFacts, learn
 from lockstitch_server.core.planning.limits import PlanSettings
+from lockstitch_server.core.planning.operations import Operation, Result, Saved, WritesSaved
 from lockstitch_server.core.planning.planner import Plan, plan
 from lockstitch_server.core.planning.session_cache import SessionCache
-from lockstitch_server.core.records import CheckpointRef, SessionRow
-from lockstitch_server.core.selection import ALL
-from lockstitch_server.engine.assembling import Loaded, Wanted, logs_of, put_together
+from lockstitch_server.engine.reads.assembler import Loaded, Wanted, logs_of, put_together
+from lockstitch_server.saving.intake import save_operation, save_writes_operation
 from tests.core.dictionary_store import DictionaryStore, locked, some_of
 from tests.core.model import Model, exact
 

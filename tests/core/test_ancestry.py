@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockstitch.v1.checkpoint_pb2 import Checkpoint
-from lockstitch_server.core.ancestry import Ancestry, Name
-from lockstitch_server.core.records import CheckpointRow
+from lockstitch_server.core.format.ancestry import Ancestry, Name
+from lockstitch_server.core.format.rows import CheckpointRow
 from lockstitch_server.records.v1.record_pb2 import CheckpointRecord
 
 NAMES = ["0", "1", "2", "3", "4", "5", "nobody"]

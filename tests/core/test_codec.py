@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, VersionedState
-from lockstitch_server.core import wire
-from lockstitch_server.core.checkpoint import join_state, split_header, split_state, timestamp
-from lockstitch_server.core.packing import pack
-from lockstitch_server.core.parts import CUSTOM, DraftPart
-from lockstitch_server.core.records import CheckpointRow
-from lockstitch_server.core.selection import Selection, join_checkpoint, selected
+from lockstitch_server.core.format.checkpoint import join_state, split_header, split_state, timestamp
+from lockstitch_server.core.format.compression import pack
+from lockstitch_server.core.format.parts import CUSTOM, DraftPart
+from lockstitch_server.core.format.rows import CheckpointRow
+from lockstitch_server.core.format.selection import Selection, join_checkpoint, selected
+from lockstitch_server.core.wire import encode
 from lockstitch_server.records.v1.record_pb2 import CheckpointRecord, Manifest, Part, PartKind
 from tests.support import strategies
 
@@ -116,12 +116,12 @@ class TestWire:
 
     @given(st.integers(0, 2**64 - 1), st.text(max_size=300), st.text(max_size=5))
     def test_fields(self, number: int, text: str, role: str) -> None:
-        by_hand = wire.text(1, text) + wire.unsigned(5, number) + wire.delimited(9, b"") + wire.text(4, role)
+        by_hand = encode.text(1, text) + encode.unsigned(5, number) + encode.delimited(9, b"") + encode.text(4, role)
         message = Checkpoint.FromString(by_hand)
         assert (message.session_id, message.step, message.parent_id) == (text, number, role)
         message.ClearField("concurrency_limit")
         expected = Checkpoint(session_id=text, step=number, parent_id=role).SerializeToString()
-        assert wire.text(1, text) + wire.text(4, role) + wire.unsigned(5, number) == expected
+        assert encode.text(1, text) + encode.text(4, role) + encode.unsigned(5, number) == expected
 
     @given(st.integers(0, 253_402_300_799 * 10**9))
     def test_times(self, ns: int) -> None:
@@ -132,7 +132,7 @@ class TestWire:
     @settings(max_examples=20)
     @given(st.lists(st.binary(max_size=200), max_size=5))
     def test_chunks(self, chunks: list[bytes]) -> None:
-        assert wire.delimited(6, *chunks) == wire.delimited(6, b"".join(chunks))
+        assert encode.delimited(6, *chunks) == encode.delimited(6, b"".join(chunks))
 
 
 def test_a_draft_part_is_named_by_kind_and_key() -> None:

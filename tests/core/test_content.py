@@ -5,8 +5,8 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockstitch_server.core import content
-from lockstitch_server.core.content import EMPTY, MOST, Latest
+from lockstitch_server.core.format import content
+from lockstitch_server.core.format.content import EMPTY, MOST, Latest
 
 NAMESPACES = ["", *[f"sub-{number}" for number in range(MOST + 3)]]
 IDS = ["a", "b", "c", "é", "z" * 40]

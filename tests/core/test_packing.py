@@ -7,18 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockstitch_server.core import checksum, words
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.core.packing import (
-    MARK,
-    SMALLEST,
-    PackingError,
-    pack,
-    pack_row,
-    unpack,
-    unpack_row,
-)
-from lockstitch_server.core.parts import named_crc, read_part
+from lockstitch_server.core.format import checksum, dictionaries
+from lockstitch_server.core.format.compression import MARK, SMALLEST, PackingError, pack, pack_row, unpack, unpack_row
+from lockstitch_server.core.format.parts import named_crc, read_part
 from lockstitch_server.records.v1.record_pb2 import Part
 from lockstitch_server.storage.columns import segments
 
@@ -51,7 +43,7 @@ def test_damage_is_noticed() -> None:
 
 def test_the_dictionary_never_changes() -> None:
     """It is part of the format: with another one, nothing stored before could be read."""
-    assert (len(words.DICTIONARY), zlib.crc32(words.DICTIONARY)) == (1747, 1347412838)
+    assert (len(dictionaries.DICTIONARY), zlib.crc32(dictionaries.DICTIONARY)) == (1747, 1347412838)
 
 
 def test_a_row_that_was_packed_without_the_dictionary_is_unpacked() -> None:

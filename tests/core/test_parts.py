@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockstitch_server.core import checksum
 from lockstitch_server.core.errors import Failure
+from lockstitch_server.core.format import checksum
+from lockstitch_server.core.format.parts import NO_TAIL, Growth, RowSizes, Segment, Tail, grow, read_part
 from lockstitch_server.core.ids import digest
-from lockstitch_server.core.parts import NO_TAIL, Growth, RowSizes, Segment, Tail, grow, read_part
 from lockstitch_server.records.v1.record_pb2 import Part
 
 SIZES = st.builds(

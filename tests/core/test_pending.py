@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockstitch.v1.checkpoint_pb2 import PendingWrite, TypedBlob
-from lockstitch_server.core import checksum
-from lockstitch_server.core.content import xor_of
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.core.pending import (
+from lockstitch_server.core.format import checksum
+from lockstitch_server.core.format.content import xor_of
+from lockstitch_server.core.format.pending_writes import (
     HEAD_BYTES,
     MARK,
     MOST_WRITES,
@@ -23,7 +23,7 @@ from lockstitch_server.core.pending import (
     write_checksum,
     writes_of,
 )
-from lockstitch_server.core.records import NewWrite, WriteRow
+from lockstitch_server.core.format.rows import NewWrite, WriteRow
 
 KEY = bytes(16)
 NEWER = b"\xfa\x3e\x03new"

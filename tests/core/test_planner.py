@@ -10,13 +10,13 @@ from hypothesis.stateful import run_state_machine_as_test
 import lockstitch_server.core
 from lockstitch.v1.checkpoint_pb2 import Checkpoint
 from lockstitch.v1.checkpoint_service_pb2 import SaveRequest, SaveWritesRequest
-from lockstitch_server.core.intake import save_operation, save_writes_operation
-from lockstitch_server.core.operations import Operation, Outcome, Saved
-from lockstitch_server.core.parts import RowSizes
+from lockstitch_server.core.format.parts import RowSizes
 from lockstitch_server.core.planning.facts import Missing, SessionFacts
 from lockstitch_server.core.planning.limits import PlanSettings
+from lockstitch_server.core.planning.operations import Operation, Outcome, Saved
 from lockstitch_server.core.planning.planner import Plan, plan
 from lockstitch_server.core.planning.session_cache import SessionCache
+from lockstitch_server.saving.intake import save_operation, save_writes_operation
 from lockstitch_server.storage.postgres.store import ROW_SIZES as POSTGRES
 from lockstitch_server.storage.sqlite.store import ROW_SIZES as SQLITE
 from tests.core.planner_engine import PlannerEngine

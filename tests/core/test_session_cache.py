@@ -18,10 +18,10 @@ from lockstitch.v1.checkpoint_service_pb2 import (
     SaveWritesRequest,
 )
 from lockstitch_server.config import Settings
-from lockstitch_server.core.parts import Tail
+from lockstitch_server.core.format.parts import Tail
+from lockstitch_server.core.format.rows import Basis, CheckpointRow, SessionChange, SessionRow
 from lockstitch_server.core.planning.facts import SessionFacts
 from lockstitch_server.core.planning.session_cache import RECORD_FACTOR, SESSION_BYTES, TAIL_BYTES, SessionCache
-from lockstitch_server.core.records import Basis, CheckpointRow, SessionChange, SessionRow
 from tests.support.api import RawApi, raw_api
 
 KEYS = st.sampled_from([b"a", b"b", b"c", b"d", b"e"])

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, NodeKind
-from lockstitch_server.core.terms import MAX_DEPTH, canonical_json, terms
+from lockstitch_server.core.format.search_terms import MAX_DEPTH, canonical_json, terms
 
 Json = Any
 

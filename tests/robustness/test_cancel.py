@@ -19,11 +19,11 @@ from lockstitch.v1.checkpoint_service_pb2 import (
     LoadLatestStreamRequest,
 )
 from lockstitch.v1.checkpoint_service_pb2_grpc import CheckpointServiceStub
-from lockstitch_server.app import Engine, create_engine
 from lockstitch_server.config import Settings
-from lockstitch_server.rpc.context import CallContext
-from lockstitch_server.rpc.dispatch import CHECKPOINT_SERVICE
-from lockstitch_server.startup import open_store
+from lockstitch_server.rpc.call_context import CallContext
+from lockstitch_server.rpc.dispatcher import CHECKPOINT_SERVICE
+from lockstitch_server.runtime.server import Engine, create_engine
+from lockstitch_server.runtime.startup import open_store
 from tests.robustness.ledger import Ledger, Sent
 from tests.robustness.workload import full_save, pending_writes, writes_save
 from tests.support.api import grpc_api

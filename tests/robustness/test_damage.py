@@ -23,7 +23,7 @@ from lockstitch.v1.checkpoint_service_pb2 import (
     WalkAncestorsRequest,
 )
 from lockstitch_server.config import Settings
-from lockstitch_server.core.packing import unpack_row
+from lockstitch_server.core.format.compression import unpack_row
 from tests.robustness.ledger import fingerprint
 from tests.robustness.workload import MakeSave, checkpoint, delta_save, full_save, pending_writes
 from tests.support.api import Api, ApiError, raw_api

@@ -26,8 +26,8 @@ from lockstitch.v1.session_service_pb2 import (
 )
 from lockstitch_server.config import Settings
 from lockstitch_server.core.ids import session_key
-from lockstitch_server.core.session import Retention
-from lockstitch_server.engine.verifier import verify
+from lockstitch_server.core.sessions.session import Retention
+from lockstitch_server.engine.maintenance.verifier import verify
 from tests.robustness.workload import full_save, pending_writes
 from tests.sessions.test_sweeper import sweeper
 from tests.support.api import ApiError, RawApi, raw_api

@@ -25,7 +25,7 @@ from lockstitch.v1.checkpoint_service_pb2 import (
 )
 from lockstitch.v1.session_service_pb2 import UpdateSessionRequest
 from lockstitch_server.config import Settings
-from lockstitch_server.engine.verifier import verify
+from lockstitch_server.engine.maintenance.verifier import verify
 from tests.robustness.workload import delta_save, full_save, pending_writes
 from tests.support.api import ApiError, RawApi, raw_api
 

@@ -25,10 +25,10 @@ from lockstitch.v1.session_service_pb2 import (
     RetentionPolicy,
 )
 from lockstitch_server.config import Settings
-from lockstitch_server.core.content import MOST
+from lockstitch_server.core.format.content import MOST
 from lockstitch_server.core.ids import session_key
-from lockstitch_server.engine.repairer import repair
-from lockstitch_server.engine.verifier import verify
+from lockstitch_server.engine.maintenance.repairer import repair
+from lockstitch_server.engine.maintenance.verifier import verify
 from lockstitch_server.storage.session_repository import SessionRepository
 from tests.robustness.workload import checkpoint_id, delta_save, full_save, pending_writes, writes_save
 from tests.support.api import ApiError, RawApi, raw_api

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch.v1 import session_service_pb2 as sessions_pb
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, NodeKind, StateDelta
-from lockstitch_server.core import terms
+from lockstitch_server.core.format import search_terms
 from lockstitch_server.validation.contract import CONTRACT
 from lockstitch_server.validation.rules import Count
 from tests.security.attackers import CLOSED_WINDOW, MIB, Growth, call, connection
@@ -155,8 +155,8 @@ def test_terms_of_long_texts_are_not_remembered() -> None:
 def _terms(number: int, node: bytes) -> None:
     checkpoint = Checkpoint(metadata={"a": f'"{number}{"x" * 20_000}"'})
     checkpoint.ran_nodes.append(NodeKind.FromString(node + b"\x70" + bytes([number & 127])))
-    terms.header_terms("tenant", checkpoint)
-    terms.term(b"tenant", terms.metadata("a", f'"{number}{"y" * 20_000}"'))
+    search_terms.header_terms("tenant", checkpoint)
+    search_terms.term(b"tenant", search_terms.metadata("a", f'"{number}{"y" * 20_000}"'))
 
 
 async def test_a_stream_of_loads_holds_one_large_answer_at_a_time(server: LockstitchServer) -> None:

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.engine import answer_memory
-from lockstitch_server.engine.answer_memory import AnswerMemory, Holder
+from lockstitch_server.engine.reads import answer_memory
+from lockstitch_server.engine.reads.answer_memory import AnswerMemory, Holder
 
 ONE, TWO, OTHER = Holder("a", "1"), Holder("a", "2"), Holder("b", "3")
 

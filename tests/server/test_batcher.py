@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.engine.batcher import Batcher, Bounds
+from lockstitch_server.engine.batching_queue import Batcher, Bounds
 
 BOUNDS = Bounds(queue_items=1000, queue_bytes=1000, batch_items=10, batch_bytes=10)
 

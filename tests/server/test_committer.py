@@ -9,11 +9,11 @@ from lockstitch.v1.checkpoint_pb2 import Checkpoint
 from lockstitch.v1.checkpoint_service_pb2 import SaveRequest, SaveResponse
 from lockstitch_server.config import Settings
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.core.intake import save_operation
-from lockstitch_server.core.operations import Operation, Outcome, Save, Saved
+from lockstitch_server.core.planning.operations import Operation, Outcome, Save, Saved
 from lockstitch_server.core.planning.saves import plan_save
 from lockstitch_server.core.planning.session_cache import SessionCache
 from lockstitch_server.engine.committer import Committer
+from lockstitch_server.saving.intake import save_operation
 from lockstitch_server.storage.sqlite import SqliteStore
 from tests.support.api import ApiError, raw_api
 
@@ -52,7 +52,7 @@ async def test_a_request_that_cannot_be_read_fails_alone(monkeypatch: pytest.Mon
             raise RuntimeError("broken")
         return save_operation(request, *rest)  # type: ignore[arg-type]  # what it was called with
 
-    monkeypatch.setattr("lockstitch_server.rpc.saves.save_operation", break_some)
+    monkeypatch.setattr("lockstitch_server.saving.save_worker.save_operation", break_some)
     async with raw_api(Settings(store="memory://")) as api:
         requests = [SaveRequest(checkpoint=Checkpoint(session_id=name, step=1)) for name in ("a", "bad", "b")]
         results = await asyncio.gather(*map(api.save, requests), return_exceptions=True)

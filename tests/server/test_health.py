@@ -11,7 +11,7 @@ import asyncpg
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from lockstitch_server.engine.probe import Verdict
+from lockstitch_server.engine.maintenance.health_probe import Verdict
 from tests.robustness.crowd import lines
 from tests.robustness.faults import frozen, process_of
 from tests.robustness.workload import full_save

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 from google.protobuf.descriptor import MethodDescriptor
 
-from lockstitch_server.app import create_interceptors
-from lockstitch_server.callers import create_identification
 from lockstitch_server.config import Auth, Settings, Tenants
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.rpc.context import NO_TRANSPORT, CallContext, Metadata, Transport
-from lockstitch_server.rpc.gate import Gate
-from lockstitch_server.rpc.handlers import StreamHandler, UnaryHandler
+from lockstitch_server.rpc.admission_gate import Gate
+from lockstitch_server.rpc.call_context import NO_TRANSPORT, CallContext, Metadata, Transport
+from lockstitch_server.rpc.handler_types import StreamHandler, UnaryHandler
 from lockstitch_server.rpc.interceptors import order, wrap_unary
+from lockstitch_server.runtime.identification import create_identification
+from lockstitch_server.runtime.server import create_interceptors
 from tests.security.callers import make_key
 from tests.support.api import METHODS
 

@@ -10,9 +10,9 @@ from google.protobuf.descriptor import MethodDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from lockstitch_server.config import Limits
-from lockstitch_server.rpc.context import CallContext, Transport
-from lockstitch_server.rpc.dispatch import CHECKPOINT_SERVICE
-from lockstitch_server.rpc.receiving import Preparation, Receiver
+from lockstitch_server.rpc.call_context import CallContext, Transport
+from lockstitch_server.rpc.dispatcher import CHECKPOINT_SERVICE
+from lockstitch_server.rpc.transport.receiving import Preparation, Receiver
 from tests.robustness.crowd import lines, until
 from tests.support.server import LockstitchServer
 

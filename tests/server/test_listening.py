@@ -3,8 +3,8 @@
 import pytest
 
 from lockstitch_server.config import Auth, Settings, Tls
-from lockstitch_server.listening import check_exposure, connection_options, is_local
-from lockstitch_server.startup import StartupError
+from lockstitch_server.runtime.listener import check_exposure, connection_options, is_local
+from lockstitch_server.runtime.startup import StartupError
 
 LOCAL = ["127.0.0.1:50051", "localhost:0", "[::1]:1", "127.8.8.8:1", "unix:/run/lockstitch.sock"]
 EXPOSED = ["0.0.0.0:50051", "[::]:1", "10.0.0.1:1", "lockstitch.example:1", "[2001:db8::1]:1"]

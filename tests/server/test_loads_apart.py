@@ -11,8 +11,8 @@ from lockstitch.v1.checkpoint_pb2 import Checkpoint, PendingWrite, TypedBlob
 from lockstitch.v1.checkpoint_service_pb2 import LoadLatestRequest, LoadLatestResponse, SaveRequest, SaveWritesRequest
 from lockstitch.v1.session_service_pb2 import DeleteSessionsRequest, PruneSessionsRequest, RetentionPolicy
 from lockstitch_server.config import Settings
-from lockstitch_server.core.parts import Segment
-from lockstitch_server.core.records import LogRef
+from lockstitch_server.core.format.parts import Segment
+from lockstitch_server.core.format.rows import LogRef
 from lockstitch_server.storage.postgres.catalog import SMALL_WRITES, PostgresCatalog
 from lockstitch_server.storage.postgres.store import PostgresStore
 from tests.support.api import Api, raw_api

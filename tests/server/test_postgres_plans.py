@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from lockstitch_server.config import Settings
-from lockstitch_server.startup import open_store
+from lockstitch_server.runtime.startup import open_store
 from lockstitch_server.storage.libpq.address import read_address
 from lockstitch_server.storage.libpq.connector import Connector
 from lockstitch_server.storage.migrations.postgres import migrate_postgres

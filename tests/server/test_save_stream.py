@@ -24,9 +24,9 @@ from lockstitch.v1.checkpoint_service_pb2 import (
     SaveStreamRequest,
     SaveStreamResponse,
 )
-from lockstitch_server.app import serve_until
 from lockstitch_server.config import Settings
 from lockstitch_server.rpc.save_stream import SaveStream
+from lockstitch_server.runtime.server import serve_until
 from tests.robustness.crowd import until
 from tests.robustness.faults import locked, process_of
 from tests.robustness.ledger import Ledger, Sent

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from lockstitch.v1.checkpoint_pb2 import Checkpoint
 from lockstitch.v1.checkpoint_service_pb2 import SaveRequest, SaveStreamRequest, SaveStreamResponse
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.rpc import responses
 from lockstitch_server.rpc.stream_batches import TAKES_BATCHES, Chunk, chunks, join, request_id
+from lockstitch_server.saving import responses
 from tests.support import wire_bytes
 from tests.support.shares import Shares
 

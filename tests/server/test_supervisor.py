@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from lockstitch_server.config import Settings
-from lockstitch_server.startup import StartupError
-from lockstitch_server.workers import supervisor
+from lockstitch_server.runtime.startup import StartupError
+from lockstitch_server.runtime.workers import supervisor
 
 
 @pytest.mark.parametrize(

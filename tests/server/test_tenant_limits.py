@@ -9,9 +9,9 @@ from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch.v1.checkpoint_pb2 import Checkpoint
 from lockstitch_server.config import Tenants
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.rpc.context import CallContext
+from lockstitch_server.rpc.call_context import CallContext
 from lockstitch_server.rpc.errors import status_of
-from lockstitch_server.rpc.handlers import Incoming, UnaryHandler
+from lockstitch_server.rpc.handler_types import Incoming, UnaryHandler
 from lockstitch_server.rpc.interceptors.tenant_limits import Pace, TenantLimits, limits_tenants
 from lockstitch_server.rpc.stream_batches import chunks
 from tests.support.api import METHODS, ApiError, grpc_api

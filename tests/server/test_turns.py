@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.engine.batcher import Batcher, Bounds
-from lockstitch_server.engine.turns import Entry, Turns
+from lockstitch_server.engine.batching_queue import Batcher, Bounds
+from lockstitch_server.engine.fair_queue import Entry, Turns
 
 Item = tuple[str, int]
 

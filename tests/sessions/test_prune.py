@@ -12,10 +12,10 @@ import pytest
 from benchmarks.stored import stored_bytes
 from lockstitch.v1.checkpoint_pb2 import Checkpoint
 from lockstitch_server.config import Settings
-from lockstitch_server.core.session import Retention
-from lockstitch_server.engine.pruner import Pruner
-from lockstitch_server.rpc.context import DEFAULT_TENANT
-from lockstitch_server.startup import open_store
+from lockstitch_server.core.sessions.session import Retention
+from lockstitch_server.engine.maintenance.pruner import Pruner
+from lockstitch_server.rpc.call_context import DEFAULT_TENANT
+from lockstitch_server.runtime.startup import open_store
 from tests.conformance.builders import blob, contents, page, save, state, summary
 from tests.conformance.session_builders import prune
 from tests.support.api import RawApi, raw_api

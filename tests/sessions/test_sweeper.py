@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from lockstitch_server.core.session import Retention
-from lockstitch_server.engine import sessions as engine_sessions
-from lockstitch_server.engine.pruner import Pruner
-from lockstitch_server.engine.sessions import Sessions
-from lockstitch_server.engine.sweeper import Sweeper, SweepSettings
+from lockstitch_server.core.sessions.session import Retention
+from lockstitch_server.engine.maintenance import sessions as engine_sessions
+from lockstitch_server.engine.maintenance.pruner import Pruner
+from lockstitch_server.engine.maintenance.sessions import Sessions
+from lockstitch_server.engine.maintenance.sweeper import Sweeper, SweepSettings
 from lockstitch_server.storage.session_scan import sessions_after
 from tests.conformance.builders import checkpoint, ids, save, summary
 from tests.conformance.session_builders import SECOND, acquire, delete, get, lapsed, refused_as, update

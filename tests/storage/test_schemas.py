@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from lockstitch_server.config import Settings
-from lockstitch_server.startup import StartupError, open_store
+from lockstitch_server.runtime.startup import StartupError, open_store
 from lockstitch_server.storage import tables
 from lockstitch_server.storage.migrations import APPLICATION_ID, head, revisions
 from lockstitch_server.storage.migrations.columns import Column, expected

@@ -13,13 +13,13 @@ from google.rpc.status_pb2 import Status
 
 from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch.v1 import session_service_pb2
-from lockstitch_server.app import create_engine
 from lockstitch_server.config import Settings
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.rpc.context import CallContext
-from lockstitch_server.rpc.dispatch import CHECKPOINT_SERVICE, Dispatcher
+from lockstitch_server.rpc.call_context import CallContext
+from lockstitch_server.rpc.dispatcher import CHECKPOINT_SERVICE, Dispatcher
 from lockstitch_server.rpc.errors import status_of
-from lockstitch_server.startup import open_store
+from lockstitch_server.runtime.server import create_engine
+from lockstitch_server.runtime.startup import open_store
 from lockstitch_server.storage import Store
 
 DETAILS_KEY = "grpc-status-details-bin"

@@ -14,10 +14,10 @@ from lockstitch.v1.checkpoint_service_pb2 import (
 )
 from lockstitch.v1.session_service_pb2 import AcquireLeaseRequest, RetentionPolicy, UpdateSessionRequest
 from lockstitch_server.config import Settings
-from lockstitch_server.core.archive import FIRST_LINE, encode
-from lockstitch_server.engine.exporter import Exported, export
-from lockstitch_server.engine.verifier import Fault, verify
-from lockstitch_server.startup import open_store
+from lockstitch_server.core.format.archive import FIRST_LINE, encode
+from lockstitch_server.engine.maintenance.exporter import Exported, export
+from lockstitch_server.engine.maintenance.verifier import Fault, verify
+from lockstitch_server.runtime.startup import open_store
 from lockstitch_server.storage import Store
 from tests.conformance.builders import full_checkpoint, write
 from tests.robustness.workload import delta_save, full_save, pending_writes, writes_save

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from lockstitch_server.core.archive import FIRST_LINE, encode
-from lockstitch_server.core.checkpoint import NS_PER_SECOND
+from lockstitch_server.core.format.archive import FIRST_LINE, encode
+from lockstitch_server.core.format.checkpoint import NS_PER_SECOND
 from lockstitch_server.records.v1.archive_pb2 import (
     ArchivedCheckpoint,
     ArchivedSession,

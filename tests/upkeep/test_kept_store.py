@@ -14,11 +14,11 @@ from google.protobuf.duration_pb2 import Duration
 
 from lockstitch.v1.checkpoint_service_pb2 import LoadLatestRequest, SaveOutcome
 from lockstitch.v1.session_service_pb2 import AcquireLeaseRequest
-from lockstitch_server.core.archive import frames
-from lockstitch_server.core.packing import MARK as PACKED
-from lockstitch_server.core.pending import MARK as SEVERAL
-from lockstitch_server.core.pending import MOST_WRITES
-from lockstitch_server.engine.restorer import Restored, restore
+from lockstitch_server.core.format.archive import frames
+from lockstitch_server.core.format.compression import MARK as PACKED
+from lockstitch_server.core.format.pending_writes import MARK as SEVERAL
+from lockstitch_server.core.format.pending_writes import MOST_WRITES
+from lockstitch_server.engine.maintenance.restorer import Restored, restore
 from tests.fixtures.store.make import CENTURY, HERE, answers, expected, opened
 from tests.robustness.ledger import fingerprint
 from tests.robustness.workload import checkpoint, delta_save, full_save

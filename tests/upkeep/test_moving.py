@@ -11,8 +11,8 @@ import pytest
 
 from lockstitch.v1.checkpoint_service_pb2 import LoadLatestRequest, SaveOutcome
 from lockstitch.v1.session_service_pb2 import AcquireLeaseRequest, GetSessionRequest
-from lockstitch_server.core.archive import ArchiveInvalid, frames
-from lockstitch_server.engine.restorer import Restored, restore
+from lockstitch_server.core.format.archive import ArchiveInvalid, frames
+from lockstitch_server.engine.maintenance.restorer import Restored, restore
 from lockstitch_server.storage import Store
 from tests.robustness.workload import delta_save, full_save
 from tests.support.api import RawApi

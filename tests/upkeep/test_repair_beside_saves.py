@@ -6,9 +6,9 @@ import asyncpg
 import pytest
 
 from lockstitch_server.config import Settings
-from lockstitch_server.engine.repairer import repair
-from lockstitch_server.engine.verifier import Fault
-from lockstitch_server.startup import open_store
+from lockstitch_server.engine.maintenance.repairer import repair
+from lockstitch_server.engine.maintenance.verifier import Fault
+from lockstitch_server.runtime.startup import open_store
 from lockstitch_server.storage import Store
 from tests.support.postgres import Postgres
 from tests.upkeep.stores import SESSIONS, faults_in, fill, opened

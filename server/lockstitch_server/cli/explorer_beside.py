@@ -16,7 +16,7 @@ import structlog
 from lockstitch_server.cli.connection import Connection
 from lockstitch_server.cli.explorer_process import READY, Order
 from lockstitch_server.cli.local import to_this_server
-from lockstitch_server.startup import StartupError
+from lockstitch_server.runtime.startup import StartupError
 
 if TYPE_CHECKING:
     from lockstitch_server.config import Settings

@@ -80,7 +80,8 @@ def langgraph(
 def _bring(work: "Coroutine[None, None, Tally]", source: str, connection: Connection, kind: str) -> None:
     """Run an import and tell what it has done."""
     from lockstitch_server.importers.databases import SourceUnusable
-    from lockstitch_server.storage import StoreError, warnings_about
+    from lockstitch_server.storage import StoreError
+    from lockstitch_server.storage.factory import warnings_about
 
     with suppress(StoreError):  # the import itself says what is wrong
         for warning in warnings_about(source):

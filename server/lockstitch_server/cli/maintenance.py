@@ -16,9 +16,9 @@ from lockstitch_server.cli.output import FAILED, UNUSABLE, fail, one_line
 from lockstitch_server.cli.serve import effective
 
 if TYPE_CHECKING:
-    from lockstitch_server.engine.exporter import Exported
-    from lockstitch_server.engine.restorer import Restored
-    from lockstitch_server.engine.verifier import Fault
+    from lockstitch_server.engine.maintenance.exporter import Exported
+    from lockstitch_server.engine.maintenance.restorer import Restored
+    from lockstitch_server.engine.maintenance.verifier import Fault
     from lockstitch_server.storage import Store
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ def check(
 
 
 async def _check(url: str, as_json: bool) -> "list[Fault]":
-    from lockstitch_server.engine.verifier import Fault, verify
+    from lockstitch_server.engine.maintenance.verifier import Fault, verify
 
     sessions, faults = 0, list[Fault]()
     async with _opened(url) as opened:
@@ -73,7 +73,7 @@ async def _check(url: str, as_json: bool) -> "list[Fault]":
 
 
 async def _repair(url: str, faults: "list[Fault]") -> None:
-    from lockstitch_server.engine.repairer import repair
+    from lockstitch_server.engine.maintenance.repairer import repair
 
     async with _opened(url, read_only=False) as opened:
         async for line in repair(opened, faults):
@@ -139,8 +139,8 @@ def export(
 
 async def _export(url: str, out: BinaryIO, tenant: str | None, sessions: list[str]) -> "Exported":
     from lockstitch_server import __version__
-    from lockstitch_server.core.archive import FIRST_LINE, encode
-    from lockstitch_server.engine.exporter import Exported, export
+    from lockstitch_server.core.format.archive import FIRST_LINE, encode
+    from lockstitch_server.engine.maintenance.exporter import Exported, export
 
     tally = Exported()
     async with _opened(url) as opened, _progress(lambda: _exported(tally)):
@@ -214,8 +214,8 @@ def archive(
 
 
 async def _import(url: str, source: BinaryIO, sessions: list[str], replace: bool) -> "Restored":
-    from lockstitch_server.core.archive import check_header, frames
-    from lockstitch_server.engine.restorer import Restored, restore
+    from lockstitch_server.core.format.archive import check_header, frames
+    from lockstitch_server.engine.maintenance.restorer import Restored, restore
 
     found = frames(source)
     header = next(found)
@@ -240,7 +240,7 @@ def _url(config: str | None, assignments: list[str] | None, store: str | None) -
 
 @asynccontextmanager
 async def _opened(url: str, *, read_only: bool = True) -> "AsyncIterator[Store]":
-    from lockstitch_server.storage import create_store
+    from lockstitch_server.storage.factory import create_store
 
     store = create_store(url, pool_size=1, read_only=read_only)
     await store.open()
@@ -251,8 +251,8 @@ async def _opened(url: str, *, read_only: bool = True) -> "AsyncIterator[Store]"
 
 
 def _run(work: Coroutine[None, None, T]) -> T:
-    from lockstitch_server.core.archive import ArchiveInvalid
     from lockstitch_server.core.errors import Failure
+    from lockstitch_server.core.format.archive import ArchiveInvalid
     from lockstitch_server.storage import StoreError
 
     try:

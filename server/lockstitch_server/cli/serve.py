@@ -53,7 +53,7 @@ def serve(
     ).settings
     # What gRPC's core would write past our log says nothing that is not told in a better way.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from lockstitch_server.startup import StartupError
+    from lockstitch_server.runtime.startup import StartupError
     from lockstitch_server.telemetry import logging
 
     logging.configure(settings.log_level, settings.log_format)
@@ -68,13 +68,13 @@ def serve(
 
 def _serve(settings: "Settings") -> None:
     if settings.workers > 1:
-        from lockstitch_server.workers import supervisor
+        from lockstitch_server.runtime.workers import supervisor
 
         supervisor.serve(settings)
     else:
-        from lockstitch_server import app
+        from lockstitch_server.runtime import server
 
-        app.serve(settings)
+        server.serve(settings)
 
 
 def migrate(
@@ -91,16 +91,16 @@ def migrate(
     `lockstitch`, or be allowed to create it.
     """
     settings = effective(config, assignments, store=store).settings
-    from lockstitch_server import storage
+    from lockstitch_server.storage import StoreError, factory
 
     try:
         if sql:
-            typer.echo(storage.migration_script(settings.store), nl=False)
+            typer.echo(factory.migration_script(settings.store), nl=False)
             return
-        for warning in storage.warnings_about(settings.store):
+        for warning in factory.warnings_about(settings.store):
             typer.echo(f"lockstitch: {warning}", err=True)
-        typer.echo(storage.migrate(settings.store))
-    except storage.StoreError as error:
+        typer.echo(factory.migrate(settings.store))
+    except StoreError as error:
         fail(str(error), UNUSABLE)
 
 

@@ -7,9 +7,9 @@ If a fact is missing, or a session has changed, the batch is planned within a tr
 from collections.abc import Sequence
 
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.core.operations import Operation, Result
 from lockstitch_server.core.planning.facts import Facts, Missing, learn
 from lockstitch_server.core.planning.limits import PlanSettings
+from lockstitch_server.core.planning.operations import Operation, Result
 from lockstitch_server.core.planning.planner import Plan, plan
 from lockstitch_server.core.planning.session_cache import SessionCache
 from lockstitch_server.engine.fact_reader import MOST_ROUNDS, Reading, lock_sessions, read_missing

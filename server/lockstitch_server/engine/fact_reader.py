@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Sequence
 
-from lockstitch_server.core.operations import Operation
+from lockstitch_server.core.format.rows import SessionRow
 from lockstitch_server.core.planning.facts import Found, Missing, SessionFacts
+from lockstitch_server.core.planning.operations import Operation
 from lockstitch_server.core.planning.session_cache import SessionCache
-from lockstitch_server.core.records import SessionRow
 from lockstitch_server.storage.reading import Reader
 
 MOST_ROUNDS = 16

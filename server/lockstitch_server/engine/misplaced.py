@@ -7,8 +7,8 @@ Postgres it looks like a race with another server. Only when a batch has failed 
 from collections.abc import Sequence
 
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.core.operations import Operation
-from lockstitch_server.core.records import session_damaged
+from lockstitch_server.core.format.rows import session_damaged
+from lockstitch_server.core.planning.operations import Operation
 from lockstitch_server.engine.isolation import BatchTooLarge
 from lockstitch_server.storage.executor import LostRace
 from lockstitch_server.storage.store import Store

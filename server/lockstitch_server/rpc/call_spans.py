@@ -11,7 +11,7 @@ from opentelemetry.trace import StatusCode
 
 from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.rpc.context import CallContext
+from lockstitch_server.rpc.call_context import CallContext
 from lockstitch_server.rpc.request_subject import RequestSubject, request_of, subject_of
 from lockstitch_server.telemetry.session_ids import SessionIds
 from lockstitch_server.telemetry.trace_context import ID_BYTES

@@ -3,7 +3,7 @@
 import structlog
 from google.protobuf.descriptor import MethodDescriptor
 
-from lockstitch_server.rpc.context import CallContext
+from lockstitch_server.rpc.call_context import CallContext
 from lockstitch_server.rpc.request_subject import request_of, subject_of
 from lockstitch_server.telemetry.session_ids import SessionIds
 from lockstitch_server.telemetry.stats import Histogram, Stats

@@ -12,8 +12,8 @@ import struct
 from google.protobuf.message import DecodeError, Message
 
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.core.happenings import Seen
 from lockstitch_server.core.ids import DIGEST_BYTES, digest
+from lockstitch_server.core.sessions.events import Seen
 from lockstitch_server.records.v1.record_pb2 import PageToken
 from lockstitch_server.validation.explain import is_id
 

@@ -6,7 +6,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.rpc.context import CallContext
+from lockstitch_server.rpc.call_context import CallContext
 from lockstitch_server.rpc.named_sessions import subject_projection
 
 

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any
 
-from lockstitch_server.core import checksum
-from lockstitch_server.core.checkpoint import NS_PER_SECOND
+from lockstitch_server.core.format import checksum
+from lockstitch_server.core.format.checkpoint import NS_PER_SECOND
+from lockstitch_server.core.format.compression import PackingError, unpack_row
+from lockstitch_server.core.format.parts import Segment, Tail, named_crc
+from lockstitch_server.core.format.rows import CheckpointRow, NewRow, SessionChange, SessionRow
 from lockstitch_server.core.ids import tenant_hash
-from lockstitch_server.core.packing import PackingError, unpack_row
-from lockstitch_server.core.parts import Segment, Tail, named_crc
-from lockstitch_server.core.records import CheckpointRow, NewRow, SessionChange, SessionRow
 from lockstitch_server.storage.tables import CHECKPOINT, SESSION, SETTINGS
 
 NO_SETTINGS = ("{}", *[None] * (len(SETTINGS) - 1))

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lockstitch_server.core.parts import moved_crc
-from lockstitch_server.core.pending import moved_write_checksum
-from lockstitch_server.core.records import SessionChange
-from lockstitch_server.core.session import Session
+from lockstitch_server.core.format.parts import moved_crc
+from lockstitch_server.core.format.pending_writes import moved_write_checksum
+from lockstitch_server.core.format.rows import SessionChange
+from lockstitch_server.core.sessions.session import Session
 from lockstitch_server.storage.session_repository import SessionRepository
 
 

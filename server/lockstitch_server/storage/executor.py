@@ -4,8 +4,8 @@ import re
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from lockstitch_server.core.records import CheckpointRow, SessionChange
-from lockstitch_server.storage import statements
+from lockstitch_server.core.format.rows import CheckpointRow, SessionChange
+from lockstitch_server.storage import sql_files
 from lockstitch_server.storage.reading import Catalog, Reader
 from lockstitch_server.storage.tables import SEGMENT, WRITE
 
@@ -88,7 +88,7 @@ def load(**words: str) -> Mapping[str, str]:
     copied = {"key": ":target", "crc": words["crc_of_copy"]}
     words["copied_segment"] = ", ".join(copied.get(name, name) for name in SEGMENT)
     words["copied_write"] = ", ".join(copied.get(name, name) for name in WRITE)
-    return statements.load(__package__, "sessions.sql", **words)
+    return sql_files.load(__package__, "sessions.sql", **words)
 
 
 def positional(sql: str) -> Positional:

@@ -3,8 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from lockstitch_server.core.parts import Segment, Tail
-from lockstitch_server.core.reading import (
+from lockstitch_server.core.format.parts import Segment, Tail
+from lockstitch_server.core.format.reading import (
     CheckpointQuery,
     Found,
     ListedCheckpoint,
@@ -14,7 +14,7 @@ from lockstitch_server.core.reading import (
     SessionQuery,
     Totals,
 )
-from lockstitch_server.core.records import (
+from lockstitch_server.core.format.rows import (
     CheckpointRef,
     CheckpointRow,
     LogRef,

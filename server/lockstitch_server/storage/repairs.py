@@ -1,8 +1,8 @@
 """Puts right what damage has left wrong in a database, over a `SessionRepository`, within its transaction."""
 
+from lockstitch_server.core.format.rows import SessionRow
 from lockstitch_server.core.ids import session_key
-from lockstitch_server.core.records import SessionRow
-from lockstitch_server.core.session import Session
+from lockstitch_server.core.sessions.session import Session
 from lockstitch_server.storage.columns import NO_SETTINGS, settings_checksum
 from lockstitch_server.storage.session_repository import SessionRepository, row_and_settings, session_of
 from lockstitch_server.storage.tables import Row

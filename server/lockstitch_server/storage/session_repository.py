@@ -4,12 +4,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from lockstitch_server.core import content
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.core.happenings import SavedCheckpoint
-from lockstitch_server.core.ids import session_key, tenant_hash
-from lockstitch_server.core.leases import DELETED, Holder
-from lockstitch_server.core.records import (
+from lockstitch_server.core.format import content
+from lockstitch_server.core.format.rows import (
     NS_PER_MICROSECOND,
     CheckpointRef,
     CheckpointRow,
@@ -19,7 +16,10 @@ from lockstitch_server.core.records import (
     WriteRow,
     session_damaged,
 )
-from lockstitch_server.core.session import Retention, Session
+from lockstitch_server.core.ids import session_key, tenant_hash
+from lockstitch_server.core.sessions.events import SavedCheckpoint
+from lockstitch_server.core.sessions.leases import DELETED, Holder
+from lockstitch_server.core.sessions.session import Retention, Session
 from lockstitch_server.storage.columns import saved_session, settings_checksum
 from lockstitch_server.storage.executor import Executor, LostRace
 from lockstitch_server.storage.tables import SAVED_SESSION, SESSION, SETTINGS, Row

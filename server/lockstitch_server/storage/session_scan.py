@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from lockstitch_server.core.ids import session_key
-from lockstitch_server.core.session import Retention
+from lockstitch_server.core.sessions.session import Retention
 from lockstitch_server.storage.session_repository import SessionRepository, retention_of, row_and_settings
 from lockstitch_server.storage.tables import Row
 

@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
-from lockstitch_server.core.parts import RowSizes
-from lockstitch_server.core.records import Basis, SessionChange
+from lockstitch_server.core.format.parts import RowSizes
+from lockstitch_server.core.format.rows import Basis, SessionChange
 from lockstitch_server.storage.reading import Catalog
 from lockstitch_server.storage.session_repository import SessionRepository
 

@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from lockstitch_server.core.records import Basis, CheckpointRow, SessionRow, WriteRow
+from lockstitch_server.core.format.rows import Basis, CheckpointRow, SessionRow, WriteRow
 
 SESSION = SessionRow.STORED
 """Of a session: what a save reads and changes."""

@@ -14,7 +14,7 @@ from lockstitch.v1.checkpoint_service_pb2 import (
     ListSessionsRequest,
 )
 from lockstitch_server.records.v1.record_pb2 import PageToken
-from lockstitch_server.rpc.context import DEFAULT_TENANT
+from lockstitch_server.rpc.call_context import DEFAULT_TENANT
 from lockstitch_server.rpc.paging import fingerprint, write_token
 from tests.conformance.builders import checkpoint, list_request, refused, save, sessions_request
 from tests.support.api import Api

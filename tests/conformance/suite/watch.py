@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from lockstitch.v1 import session_service_pb2 as pb
-from lockstitch_server.core.happenings import Seen
 from lockstitch_server.core.ids import digest, session_key
-from lockstitch_server.rpc.context import DEFAULT_TENANT
+from lockstitch_server.core.sessions.events import Seen
+from lockstitch_server.rpc.call_context import DEFAULT_TENANT
 from lockstitch_server.rpc.paging import write_resume_token
 from tests.conformance.builders import checkpoint, refused, save
 from tests.conformance.session_builders import (

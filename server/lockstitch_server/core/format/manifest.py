@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from lockstitch_server.core.wire import VARINT, delimited, tag, unsigned, varint
+from lockstitch_server.core.wire.encode import VARINT, delimited, tag, unsigned, varint
 from lockstitch_server.records.v1 import record_pb2 as pb
 
 LOG = tag(pb.Part.LOG_FIELD_NUMBER, VARINT)

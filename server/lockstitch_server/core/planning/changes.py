@@ -3,15 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from lockstitch_server.core import checksum, content
+from lockstitch_server.core.format import checksum, content
+from lockstitch_server.core.format.compression import pack_row
+from lockstitch_server.core.format.known_writes import NOTHING, CheckpointName, Sizes, WriteName, by_name
 from lockstitch_server.core.format.manifest import ManifestPart
-from lockstitch_server.core.operations import Operation
-from lockstitch_server.core.packing import pack_row
-from lockstitch_server.core.parts import NO_TAIL, RowSizes, Segment, Tail, grow, read_part
-from lockstitch_server.core.pending import rows_of, sizes_of
-from lockstitch_server.core.planning.facts import Missing, NotKnown, SessionFacts, appendable_logs, ask_for_all
-from lockstitch_server.core.planning.known_writes import NOTHING, CheckpointName, Sizes, WriteName, by_name
-from lockstitch_server.core.records import (
+from lockstitch_server.core.format.parts import NO_TAIL, RowSizes, Segment, Tail, grow, read_part
+from lockstitch_server.core.format.pending_writes import rows_of, sizes_of
+from lockstitch_server.core.format.rows import (
     NS_PER_MICROSECOND,
     Basis,
     CheckpointChange,
@@ -26,6 +24,8 @@ from lockstitch_server.core.records import (
     WriteRow,
     WriteSize,
 )
+from lockstitch_server.core.planning.facts import Missing, NotKnown, SessionFacts, appendable_logs, ask_for_all
+from lockstitch_server.core.planning.operations import Operation
 
 NOTHING_KNOWN = SessionFacts(None)
 """Of sessions that are new, or begin again."""

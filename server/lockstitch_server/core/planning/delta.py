@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from lockstitch_server.core.delta import merged_shell
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.format.manifest import ManifestPart
-from lockstitch_server.core.operations import CustomDelta, DraftDelta
-from lockstitch_server.core.parts import CUSTOM, PartName
+from lockstitch_server.core.format.parts import CUSTOM, PartName
+from lockstitch_server.core.planning.operations import CustomDelta, DraftDelta
+from lockstitch_server.core.planning.state_delta import merged_shell
 from lockstitch_server.records.v1.record_pb2 import PartKind
 
 MESSAGES: PartName = (PartKind.PART_KIND_MESSAGES, "")

@@ -10,10 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.core.operations import DraftDelta, Operation, Save
-from lockstitch_server.core.parts import LISTS, NO_TAIL, Segment, Tail
-from lockstitch_server.core.pending import writes_of
-from lockstitch_server.core.planning.known_writes import (
+from lockstitch_server.core.format.known_writes import (
     NONE,
     UNKNOWN,
     CheckpointName,
@@ -22,8 +19,19 @@ from lockstitch_server.core.planning.known_writes import (
     WriteName,
     by_name,
 )
-from lockstitch_server.core.reading import LogName, NamespaceName
-from lockstitch_server.core.records import CheckpointRef, CheckpointRow, LogRef, Seek, SessionRow, WriteRow, WriteSize
+from lockstitch_server.core.format.parts import LISTS, NO_TAIL, Segment, Tail
+from lockstitch_server.core.format.pending_writes import writes_of
+from lockstitch_server.core.format.reading import LogName, NamespaceName
+from lockstitch_server.core.format.rows import (
+    CheckpointRef,
+    CheckpointRow,
+    LogRef,
+    Seek,
+    SessionRow,
+    WriteRow,
+    WriteSize,
+)
+from lockstitch_server.core.planning.operations import DraftDelta, Operation, Save
 
 EMPTY: Mapping[Any, Any] = MappingProxyType({})
 

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.core.format.known_writes import Sizes
 from lockstitch_server.core.format.manifest import ManifestPart
-from lockstitch_server.core.operations import Operation, Save
-from lockstitch_server.core.parts import NAMED, RowSizes
+from lockstitch_server.core.format.parts import NAMED, RowSizes
+from lockstitch_server.core.format.rows import NewWrite
 from lockstitch_server.core.planning.changes import SessionChanges
-from lockstitch_server.core.planning.known_writes import Sizes
-from lockstitch_server.core.records import NewWrite
+from lockstitch_server.core.planning.operations import Operation, Save
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from blake3 import blake3
 
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.format.manifest import ManifestPart, inline_part, logged_part
+from lockstitch_server.core.format.parts import INLINE_BYTES, LISTS, DraftPart, PartName
 from lockstitch_server.core.ids import DIGEST_BYTES, digest
-from lockstitch_server.core.parts import INLINE_BYTES, LISTS, DraftPart, PartName
 from lockstitch_server.core.planning.changes import SessionChanges
 from lockstitch_server.core.planning.delta import Edit
 from lockstitch_server.core.planning.facts import NotKnown

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.core.leases import check_not_deleted
-from lockstitch_server.core.operations import Operation, Result, Save
+from lockstitch_server.core.format.rows import Basis, SessionChange
 from lockstitch_server.core.planning.changes import SessionChanges
 from lockstitch_server.core.planning.facts import Facts, Missing, NotKnown, SessionFacts
 from lockstitch_server.core.planning.limits import PlanSettings
+from lockstitch_server.core.planning.operations import Operation, Result, Save
 from lockstitch_server.core.planning.saves import plan_save
 from lockstitch_server.core.planning.writes import plan_writes
-from lockstitch_server.core.records import Basis, SessionChange
+from lockstitch_server.core.sessions.leases import check_not_deleted
 
 
 @dataclass(frozen=True, slots=True)

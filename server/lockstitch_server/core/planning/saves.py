@@ -2,19 +2,19 @@
 
 from collections.abc import Sequence
 
-from lockstitch_server.core.checkpoint import DraftState
-from lockstitch_server.core.delta import merge_skeleton
 from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.core.format.checkpoint import DraftState
+from lockstitch_server.core.format.compression import pack
 from lockstitch_server.core.format.manifest import Manifest, ManifestPart, Record, Skeleton, encode
-from lockstitch_server.core.leases import check_lease
-from lockstitch_server.core.operations import DraftDelta, Outcome, Save, Saved
-from lockstitch_server.core.packing import pack
+from lockstitch_server.core.format.rows import CheckpointRow, NewWrite
 from lockstitch_server.core.planning.changes import SessionChanges
 from lockstitch_server.core.planning.delta import merge_parts
 from lockstitch_server.core.planning.limits import PlanSettings, check_parts, check_size
+from lockstitch_server.core.planning.operations import DraftDelta, Outcome, Save, Saved
 from lockstitch_server.core.planning.placement import PartIndex, Placement, holds, index, materialize
+from lockstitch_server.core.planning.state_delta import merge_skeleton
 from lockstitch_server.core.planning.writes import new_writes, stored_size
-from lockstitch_server.core.records import CheckpointRow, NewWrite
+from lockstitch_server.core.sessions.leases import check_lease
 
 NO_STATE = Manifest(Skeleton(b"", None, None, None), ())
 """What a delta is applied to if its base has no state."""

@@ -3,8 +3,8 @@
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 
-from lockstitch_server.core.operations import Operation
 from lockstitch_server.core.planning.facts import SessionFacts
+from lockstitch_server.core.planning.operations import Operation
 
 SESSION_BYTES = 2048
 """Memory of a session besides its records, about."""

@@ -1,10 +1,10 @@
 """Plans a SaveWrites, and the pending writes that come with a Save."""
 
-from lockstitch_server.core.leases import check_lease
-from lockstitch_server.core.operations import Operation, SaveWrites, WritesSaved
+from lockstitch_server.core.format.rows import CheckpointRow, NewWrite
 from lockstitch_server.core.planning.changes import SessionChanges
 from lockstitch_server.core.planning.limits import PlanSettings, check_size
-from lockstitch_server.core.records import CheckpointRow, NewWrite
+from lockstitch_server.core.planning.operations import Operation, SaveWrites, WritesSaved
+from lockstitch_server.core.sessions.leases import check_lease
 
 
 def plan_writes(save: SaveWrites, session: SessionChanges, settings: PlanSettings, now: int) -> WritesSaved:

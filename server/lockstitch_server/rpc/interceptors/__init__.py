@@ -9,7 +9,7 @@ from typing import Protocol
 
 from google.protobuf.descriptor import MethodDescriptor
 
-from lockstitch_server.rpc.handlers import StreamHandler, UnaryHandler
+from lockstitch_server.rpc.handler_types import StreamHandler, UnaryHandler
 
 
 class Interceptor(Protocol):

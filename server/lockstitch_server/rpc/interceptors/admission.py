@@ -5,9 +5,9 @@ from contextlib import aclosing
 
 from google.protobuf.descriptor import MethodDescriptor
 
-from lockstitch_server.rpc.context import CallContext
-from lockstitch_server.rpc.gate import Gate
-from lockstitch_server.rpc.handlers import Incoming, StreamHandler, UnaryHandler
+from lockstitch_server.rpc.admission_gate import Gate
+from lockstitch_server.rpc.call_context import CallContext
+from lockstitch_server.rpc.handler_types import Incoming, StreamHandler, UnaryHandler
 
 ENDLESS = frozenset({"SaveStream", "WatchSession"})
 """Methods whose calls have no end of their own."""

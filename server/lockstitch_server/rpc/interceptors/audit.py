@@ -12,13 +12,13 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch_server.audit import AuditLog, AuditUnavailable, Record
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.rpc import responses
-from lockstitch_server.rpc.context import CallContext
+from lockstitch_server.rpc.call_context import CallContext
 from lockstitch_server.rpc.errors import code_of
-from lockstitch_server.rpc.handlers import Incoming, StreamHandler, UnaryHandler
+from lockstitch_server.rpc.handler_types import Incoming, StreamHandler, UnaryHandler
 from lockstitch_server.rpc.named_sessions import sessions_of, subject_projection
 from lockstitch_server.rpc.request_subject import request_of
 from lockstitch_server.rpc.stream_batches import Chunk
+from lockstitch_server.saving import responses
 
 TOGETHER = 100
 """Most sessions in one record; a call that is about more has several."""

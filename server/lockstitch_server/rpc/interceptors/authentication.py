@@ -10,8 +10,8 @@ from google.protobuf.descriptor import MethodDescriptor
 
 from lockstitch_server.auth import Identification, Principal, Right
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.rpc.context import DEFAULT_TENANT, CallContext
-from lockstitch_server.rpc.handlers import Incoming, StreamHandler, UnaryHandler
+from lockstitch_server.rpc.call_context import DEFAULT_TENANT, CallContext
+from lockstitch_server.rpc.handler_types import Incoming, StreamHandler, UnaryHandler
 from lockstitch_server.rpc.interceptors.admission import ENDLESS
 from lockstitch_server.rpc.rights import RIGHTS
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from google.protobuf.descriptor import MethodDescriptor
 
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.rpc.context import CallContext
+from lockstitch_server.rpc.call_context import CallContext
 from lockstitch_server.rpc.errors import code_of
-from lockstitch_server.rpc.handlers import Incoming, StreamHandler, UnaryHandler
+from lockstitch_server.rpc.handler_types import Incoming, StreamHandler, UnaryHandler
 from lockstitch_server.rpc.interceptors.admission import ENDLESS
 from lockstitch_server.rpc.observers import CallLog, CallStats
 

@@ -9,8 +9,8 @@ from google.protobuf.descriptor import MethodDescriptor
 
 from lockstitch_server.config import Tenants
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.rpc.context import CallContext
-from lockstitch_server.rpc.handlers import Incoming, StreamHandler, UnaryHandler
+from lockstitch_server.rpc.call_context import CallContext
+from lockstitch_server.rpc.handler_types import Incoming, StreamHandler, UnaryHandler
 
 CALLS_RETRY_SECONDS = 0.1
 """What to wait where nobody can know when one of the tenant's own calls will end."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from lockstitch_server.core.records import Basis, SessionChange, SessionRow
+from lockstitch_server.core.format.rows import Basis, SessionChange, SessionRow
 from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.columns import grown_rows, new_row, saved_checkpoint, saved_session, settings_checksum
 from lockstitch_server.storage.executor import LostRace

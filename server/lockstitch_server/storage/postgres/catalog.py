@@ -6,9 +6,9 @@ from typing import Any
 
 from asyncpg import Record
 
-from lockstitch_server.core.parts import Segment, Tail
-from lockstitch_server.core.pending import HEAD_BYTES, sizes_of
-from lockstitch_server.core.reading import (
+from lockstitch_server.core.format.parts import Segment, Tail
+from lockstitch_server.core.format.pending_writes import HEAD_BYTES, sizes_of
+from lockstitch_server.core.format.reading import (
     CheckpointQuery,
     Found,
     ListedCheckpoint,
@@ -18,7 +18,7 @@ from lockstitch_server.core.reading import (
     SessionQuery,
     Totals,
 )
-from lockstitch_server.core.records import (
+from lockstitch_server.core.format.rows import (
     CheckpointRef,
     CheckpointRow,
     LogRef,
@@ -28,11 +28,11 @@ from lockstitch_server.core.records import (
     WriteRow,
     WriteSize,
 )
-from lockstitch_server.storage import listing
+from lockstitch_server.storage import list_queries
 from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.columns import segments, session_row, tail
 from lockstitch_server.storage.postgres.clock import DatabaseClock
-from lockstitch_server.storage.statements import load
+from lockstitch_server.storage.sql_files import load
 from lockstitch_server.storage.tables import CHECKPOINT, SESSION, WRITE
 
 CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000"
@@ -61,10 +61,10 @@ SQL = load(
 )
 CURRENT_SESSION_WIDTH = len(SESSION) + 5
 
-GREATEST_ID = listing.MAX_ID_END
+GREATEST_ID = list_queries.MAX_ID_END
 """No id is greater."""
 
-DIALECT = listing.Dialect(
+DIALECT = list_queries.Dialect(
     schema="lockstitch.",
     placeholder=lambda number: f"${number}",
     terms_join="",
@@ -133,17 +133,17 @@ class PostgresCatalog:
         return {row[0]: row[1] for row in await self._connection.fetch(SQL["count_checkpoints"], keys)}
 
     async def list_sessions(self, query: SessionQuery) -> Sequence[SessionSummary]:
-        sql, parameters = listing.sessions(query, DIALECT)
+        sql, parameters = list_queries.sessions(query, DIALECT)
         rows = await self._connection.fetch(sql, *parameters)
-        return [listing.session_summary(row) for row in rows]
+        return [list_queries.session_summary(row) for row in rows]
 
     async def list_checkpoints(self, query: CheckpointQuery) -> Sequence[ListedCheckpoint]:
-        sql, parameters = listing.checkpoints(query, DIALECT)
+        sql, parameters = list_queries.checkpoints(query, DIALECT)
         rows = await self._connection.fetch(sql, *parameters)
-        return [listing.listed_checkpoint(row) for row in rows]
+        return [list_queries.listed_checkpoint(row) for row in rows]
 
     async def count_checkpoints(self, query: CheckpointQuery) -> int:
-        sql, parameters = listing.checkpoint_count(query, DIALECT)
+        sql, parameters = list_queries.checkpoint_count(query, DIALECT)
         count: int = await self._connection.fetchval(sql, *parameters)
         return count
 

@@ -11,10 +11,9 @@ from asyncpg import Pool, Record
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.core.parts import RowSizes, damaged
-from lockstitch_server.core.records import Basis, SessionChange
+from lockstitch_server.core.format.parts import RowSizes, damaged
+from lockstitch_server.core.format.rows import Basis, SessionChange
 from lockstitch_server.storage.asyncpg_types import AnyConnection
-from lockstitch_server.storage.detached import detached
 from lockstitch_server.storage.executor import LostRace
 from lockstitch_server.storage.libpq.address import AddressInvalid, read_address
 from lockstitch_server.storage.libpq.connector import STATEMENT_LOST, Connector, NamedConnection
@@ -26,6 +25,7 @@ from lockstitch_server.storage.postgres.errors import failure_of
 from lockstitch_server.storage.postgres.executor import PostgresExecutor
 from lockstitch_server.storage.postgres.pinger import Pinger
 from lockstitch_server.storage.session_repository import SessionRepository
+from lockstitch_server.storage.shielded import detached
 from lockstitch_server.storage.store import Connections, PointUnit, SessionUnit, StoreError
 
 T = TypeVar("T")

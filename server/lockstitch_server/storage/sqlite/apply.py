@@ -12,8 +12,8 @@ from itertools import chain, count
 from typing import Any
 
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.core.records import Basis, CheckpointRow, SessionChange, SessionRow
-from lockstitch_server.core.terms import stored_terms
+from lockstitch_server.core.format.rows import Basis, CheckpointRow, SessionChange, SessionRow
+from lockstitch_server.core.format.search_terms import stored_terms
 from lockstitch_server.storage.columns import (
     grown_rows,
     new_row,

@@ -8,9 +8,9 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from lockstitch_server.core.parts import Segment, Tail
-from lockstitch_server.core.pending import HEAD_BYTES, sizes_of
-from lockstitch_server.core.reading import (
+from lockstitch_server.core.format.parts import Segment, Tail
+from lockstitch_server.core.format.pending_writes import HEAD_BYTES, sizes_of
+from lockstitch_server.core.format.reading import (
     CheckpointQuery,
     Found,
     ListedCheckpoint,
@@ -20,7 +20,7 @@ from lockstitch_server.core.reading import (
     SessionQuery,
     Totals,
 )
-from lockstitch_server.core.records import (
+from lockstitch_server.core.format.rows import (
     CheckpointRef,
     CheckpointRow,
     LogRef,
@@ -30,9 +30,9 @@ from lockstitch_server.core.records import (
     WriteRow,
     WriteSize,
 )
-from lockstitch_server.storage import listing
+from lockstitch_server.storage import list_queries
 from lockstitch_server.storage.columns import segments, session_row, tail
-from lockstitch_server.storage.statements import load
+from lockstitch_server.storage.sql_files import load
 
 CLOCK = "(CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000000)"
 """The time in ns, to the millisecond: of this host, like `host_clock`."""
@@ -43,7 +43,7 @@ host_clock = time.time_ns
 
 SEEKS = {"at": SQL["get_checkpoint"], "below": SQL["get_below"], "upto": SQL["get_upto"]}
 
-DIALECT = listing.Dialect(
+DIALECT = list_queries.Dialect(
     schema="",
     placeholder=lambda number: f"?{number}",
     # CROSS JOIN: keeps SQLite from beginning with the tenant or the session.
@@ -117,13 +117,13 @@ class SqliteCatalog:
         return {key: self._connection.execute(SQL["count_checkpoints"], (key,)).fetchone()[0] for key in keys}
 
     async def list_sessions(self, query: SessionQuery) -> Sequence[SessionSummary]:
-        return [listing.session_summary(row) for row in self._named(*listing.sessions(query, DIALECT))]
+        return [list_queries.session_summary(row) for row in self._named(*list_queries.sessions(query, DIALECT))]
 
     async def list_checkpoints(self, query: CheckpointQuery) -> Sequence[ListedCheckpoint]:
-        return [listing.listed_checkpoint(row) for row in self._named(*listing.checkpoints(query, DIALECT))]
+        return [list_queries.listed_checkpoint(row) for row in self._named(*list_queries.checkpoints(query, DIALECT))]
 
     async def count_checkpoints(self, query: CheckpointQuery) -> int:
-        count: int = self._connection.execute(*listing.checkpoint_count(query, DIALECT)).fetchone()[0]
+        count: int = self._connection.execute(*list_queries.checkpoint_count(query, DIALECT)).fetchone()[0]
         return count
 
     async def totals(self) -> Totals:

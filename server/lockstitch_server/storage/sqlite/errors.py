@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.core.parts import damaged
+from lockstitch_server.core.format.parts import damaged
 from lockstitch_server.storage.store import StoreError
 
 READ_ONLY = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH})

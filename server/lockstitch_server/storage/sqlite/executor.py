@@ -4,10 +4,10 @@ import sqlite3
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from lockstitch_server.core.format.parts import damaged
+from lockstitch_server.core.format.rows import CheckpointRow, SessionChange
+from lockstitch_server.core.format.search_terms import stored_terms
 from lockstitch_server.core.ids import tenant_hash
-from lockstitch_server.core.parts import damaged
-from lockstitch_server.core.records import CheckpointRow, SessionChange
-from lockstitch_server.core.terms import stored_terms
 from lockstitch_server.storage import executor
 from lockstitch_server.storage.executor import DatabaseFault
 from lockstitch_server.storage.reading import Catalog, Reader

@@ -12,12 +12,12 @@ import structlog
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.core.parts import RowSizes
-from lockstitch_server.core.records import Basis, SessionChange
-from lockstitch_server.storage.detached import detached
+from lockstitch_server.core.format.parts import RowSizes
+from lockstitch_server.core.format.rows import Basis, SessionChange
 from lockstitch_server.storage.driving import drive
 from lockstitch_server.storage.migrations import check_owner, migrate_sqlite
 from lockstitch_server.storage.session_repository import SessionRepository
+from lockstitch_server.storage.shielded import detached
 from lockstitch_server.storage.sqlite.apply import TailMoved, apply, holds
 from lockstitch_server.storage.sqlite.catalog import host_clock
 from lockstitch_server.storage.sqlite.errors import cannot_write, code_of, failure_of

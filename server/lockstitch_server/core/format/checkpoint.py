@@ -1,0 +1,161 @@
+"""A checkpoint message taken apart into header, skeleton and parts, and put together again."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from google.protobuf.message import Message as ProtobufMessage
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from lockstitch.v1.checkpoint_pb2 import (
+    Checkpoint,
+    CustomChannel,
+    ExtrasChannel,
+    VersionedState,
+)
+from lockstitch_server.core.format.manifest import Skeleton
+from lockstitch_server.core.format.parts import CUSTOM, DraftPart
+from lockstitch_server.core.wire import encode
+from lockstitch_server.records.v1.record_pb2 import Manifest, Part, PartKind
+
+NS_PER_SECOND = 1_000_000_000
+MESSAGES, ERRORS, EXTRA = PartKind.PART_KIND_MESSAGES, PartKind.PART_KIND_ERRORS, PartKind.PART_KIND_EXTRA
+
+
+class DraftState(NamedTuple):
+    """A state as a save brings it: the skeleton, and the parts with their bytes."""
+
+    skeleton: Skeleton
+    parts: Sequence[DraftPart]
+
+
+def split_state(state: VersionedState) -> DraftState:
+    """Take a state apart. Empties `state`."""
+    messages = extra = errors = None
+    parts: list[DraftPart] = []
+    if state.HasField("messages"):
+        messages, items = detach_items(state.messages)
+        if items:
+            parts.append(DraftPart(MESSAGES, "", items))
+        state.ClearField("messages")
+    if state.HasField("errors"):
+        errors, items = detach_items(state.errors)
+        if items:
+            parts.append(DraftPart(ERRORS, "", items))
+        state.ClearField("errors")
+    if state.HasField("extra"):
+        channel = state.extra
+        for key, text in sorted(channel.entries.items()):
+            parts.append(DraftPart(EXTRA, key, text.encode()))
+        channel.ClearField("entries")
+        extra = channel.SerializeToString()
+        state.ClearField("extra")
+    if state.custom:
+        parts.extend(split_custom(name, state.custom[name]) for name in sorted(state.custom))
+        state.ClearField("custom")
+    return DraftState(Skeleton(state.SerializeToString(), messages, extra, errors), parts)
+
+
+def split_custom(name: str, channel: CustomChannel) -> DraftPart:
+    """Take a custom channel apart. Empties `channel`."""
+    value = channel.WhichOneof("value")
+    if value == "blob":
+        data = channel.blob.SerializeToString()
+        channel.ClearField("blob")
+        return DraftPart(PartKind.PART_KIND_CUSTOM_BLOB, name, data, channel.SerializeToString())
+    if value == "list":
+        list_shell, data = detach_items(channel.list)
+        if not list_shell:
+            channel.ClearField("list")
+        return DraftPart(PartKind.PART_KIND_CUSTOM_LIST, name, data, channel.SerializeToString())
+    return DraftPart(PartKind.PART_KIND_CUSTOM_EMPTY, name, b"", channel.SerializeToString())
+
+
+def detach_items(channel: ProtobufMessage) -> tuple[bytes, bytes]:
+    """Separate the `items` of a message from the rest of it: (shell, serialized items). Empties `items`."""
+    whole = channel.SerializeToString()
+    simple = not has_unknown_fields(channel)  # which would stand behind the items
+    channel.ClearField("items")
+    shell = channel.SerializeToString()
+    if simple and whole.startswith(shell):  # fields are written by number, but nobody has promised it
+        return shell, whole[len(shell) :]
+    only = type(channel)()
+    only.items.MergeFrom(type(channel).FromString(whole).items)  # type: ignore[attr-defined]  # lists have this field
+    return shell, only.SerializeToString()
+
+
+def split_header(checkpoint: Checkpoint) -> bytes:
+    """Serialize what is neither state nor in columns of its own. Empties these fields."""
+    for field in ("session_id", "namespace", "checkpoint_id", "parent_id", "step", "state"):
+        checkpoint.ClearField(field)
+    return checkpoint.SerializeToString(deterministic=True)
+
+
+def has_unknown_fields(message: ProtobufMessage) -> bool:
+    """Whether a message, not those inside it, holds fields that this server does not know."""
+    return len(UnknownFieldSet(message)) > 0
+
+
+def join_state(manifest: Manifest, data_of: Callable[[Part], bytes]) -> bytes:
+    """Put a serialized VersionedState together out of stored bytes, each singular field once."""
+    by_kind = _by_kind(manifest.parts)
+    chunks = [manifest.shell]
+    if manifest.HasField("messages"):
+        chunks.append(
+            encode.delimited(
+                VersionedState.MESSAGES_FIELD_NUMBER,
+                manifest.messages,
+                *map(data_of, by_kind(PartKind.PART_KIND_MESSAGES)),
+            )
+        )
+    if manifest.HasField("extra"):
+        chunks.append(
+            encode.delimited(
+                VersionedState.EXTRA_FIELD_NUMBER, manifest.extra, *_entries(by_kind(PartKind.PART_KIND_EXTRA), data_of)
+            )
+        )
+    if manifest.HasField("errors"):
+        chunks.append(
+            encode.delimited(
+                VersionedState.ERRORS_FIELD_NUMBER, manifest.errors, *map(data_of, by_kind(PartKind.PART_KIND_ERRORS))
+            )
+        )
+    chunks.extend(
+        _entry(VersionedState.CUSTOM_FIELD_NUMBER, part.key, _join_custom(part, data_of(part)))
+        for part in by_kind(*CUSTOM)
+    )
+    return b"".join(chunks)
+
+
+def timestamp(ns: int) -> bytes:
+    """A serialized google.protobuf.Timestamp. `ns` since 1970, not negative."""
+    seconds, nanos = divmod(ns, NS_PER_SECOND)
+    return encode.unsigned(1, seconds) + encode.unsigned(2, nanos)
+
+
+def _by_kind(parts: Iterable[Part]) -> Callable[..., list[Part]]:
+    grouped: dict[int, list[Part]] = {}
+    for part in parts:
+        grouped.setdefault(part.kind, []).append(part)
+    return lambda *kinds: [part for kind in kinds for part in grouped.get(kind, ())]
+
+
+def _entries(parts: Iterable[Part], data_of: Callable[[Part], bytes]) -> Iterator[bytes]:
+    for part in parts:
+        yield _entry(ExtrasChannel.ENTRIES_FIELD_NUMBER, part.key, data_of(part))
+
+
+def _entry(number: int, key: str, value: bytes) -> bytes:
+    """An entry of a map field, which is a message of key (1) and value (2)."""
+    return encode.delimited(number, encode.text(1, key), encode.delimited(2, value))
+
+
+def _join_custom(part: Part, data: bytes) -> bytes:
+    if part.kind == PartKind.PART_KIND_CUSTOM_BLOB:
+        return part.shell + encode.delimited(CustomChannel.BLOB_FIELD_NUMBER, data)
+    if part.kind == PartKind.PART_KIND_CUSTOM_LIST:
+        channel = CustomChannel.FromString(part.shell)
+        if not channel.HasField("list"):
+            return part.shell + encode.delimited(CustomChannel.LIST_FIELD_NUMBER, data)
+        channel.list.MergeFromString(data)
+        return channel.SerializeToString()
+    return part.shell

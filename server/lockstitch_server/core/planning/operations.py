@@ -1,0 +1,128 @@
+"""What callers ask the store to change, in the terms of the store."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal, NamedTuple
+
+from lockstitch_server.core.format.checkpoint import DraftState
+from lockstitch_server.core.format.parts import DraftPart
+from lockstitch_server.core.format.rows import NewWrite
+
+
+class Outcome(Enum):
+    """What a save did."""
+
+    CREATED = 1
+    REPLACED = 2
+    UNCHANGED = 3
+
+
+class Expected(NamedTuple):
+    """What the latest checkpoint must be before a save."""
+
+    kind: Literal["checkpoint_id", "step", "none"]
+    value: str | int | None = None
+
+    def is_met_by(self, checkpoint_id: str, step: int) -> bool:
+        """Whether a latest checkpoint is as expected."""
+        return self.kind != "none" and self.value == (checkpoint_id if self.kind == "checkpoint_id" else step)
+
+
+class ListDelta(NamedTuple):
+    """A list channel's new version and the serialized items to append."""
+
+    version: int
+    appended: bytes
+
+
+class ExtraDelta(NamedTuple):
+    """The extra channel's new version and what became of its entries."""
+
+    version: int
+    put: Sequence[DraftPart]
+    removed: frozenset[str]
+
+
+class CustomDelta(NamedTuple):
+    """A custom channel's new version and value."""
+
+    name: str
+    version: str
+    change: Literal["version", "put", "append"]
+    part: DraftPart
+    """For "append": only the new items."""
+
+
+@dataclass(frozen=True, slots=True)
+class DraftDelta:
+    """The difference to a base's state, taken apart."""
+
+    base_id: str
+    base_revision: int
+    """The revision the base must have; 0: any."""
+    digest: bytes
+    """Of the request's content, to know its repetition."""
+    messages: ListDelta | None = None
+    errors: ListDelta | None = None
+    extra: ExtraDelta | None = None
+    custom: Sequence[CustomDelta] = ()
+    removed_custom: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)  # not frozen, which would make it twice as dear to make
+class Save:
+    """One checkpoint to store."""
+
+    key: bytes
+    tenant: str
+    session_id: str
+    namespace: str
+    checkpoint_id: str
+    parent_id: str
+    step: int
+    header: bytes
+    server_time: bool
+    state: DraftState | DraftDelta | None
+    terms: tuple[int, ...] = ()
+    expected: Expected | None = None
+    lease_token: int = 0
+    writes: Sequence[NewWrite] = ()
+    ttl: int | None = None
+    trace_id: bytes = b""
+    """Of the trace that the call belongs to, 16 bytes; empty: none."""
+
+
+@dataclass(frozen=True, slots=True)
+class SaveWrites:
+    """Pending writes to store."""
+
+    key: bytes
+    tenant: str
+    session_id: str
+    namespace: str
+    checkpoint_id: str
+    writes: Sequence[NewWrite]
+    lease_token: int = 0
+
+
+Operation = Save | SaveWrites
+
+
+class Saved(NamedTuple):
+    """What came of a Save."""
+
+    checkpoint_id: str
+    revision: int
+    outcome: Outcome
+    saved_at: int
+
+
+class WritesSaved(NamedTuple):
+    """What came of a SaveWrites."""
+
+    revision: int
+    stored: int
+
+
+Result = Saved | WritesSaved

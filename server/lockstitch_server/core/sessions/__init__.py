@@ -1,0 +1,1 @@
+"""Sessions: their rows, leases, and the events that a watch sends."""

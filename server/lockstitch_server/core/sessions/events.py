@@ -1,0 +1,133 @@
+"""What has happened to a session since somebody looked, out of what it is now."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.core.format.rows import NS_PER_MICROSECOND
+from lockstitch_server.core.sessions.session import Lease, Session
+
+
+class Seen(NamedTuple):
+    """How much of a session its watcher has been told."""
+
+    revision: int = 0
+    """Everything up to this."""
+    created_at: int = 0
+    """When the session was begun that it knows of; 0: none."""
+    lease: int = 0
+    """The revision in which the lease was taken that it knows of; 0: nobody holds it."""
+
+
+class SavedCheckpoint(NamedTuple):
+    """A checkpoint, as far as an event tells of it."""
+
+    revision: int
+    namespace: str
+    checkpoint_id: str
+    parent_id: str
+    step: int
+
+    @property
+    def saved_at(self) -> int:
+        return self.revision * NS_PER_MICROSECOND
+
+
+class Event(NamedTuple):
+    """Something that happened, and what has been seen with it."""
+
+    kind: Literal["saved", "checkpoints_deleted", "session_deleted", "lease_changed"]
+    seen: Seen
+    saved: SavedCheckpoint | None = None
+    lease: Lease | None = None
+
+
+class News(NamedTuple):
+    """What has happened, and what has been seen after it."""
+
+    events: Sequence[Event]
+    seen: Seen
+
+
+def seen_now(session: Session) -> Seen:
+    """All that there is of a session."""
+    if not session.alive:
+        return Seen(0 if session.is_new else session.row.revision, 0, _lease(session))
+    return Seen(session.row.revision, session.row.created_at, _lease(session))
+
+
+def news(session: Session, saved: Sequence[SavedCheckpoint], seen: Seen, *, more: bool, complete: bool = True) -> News:
+    """What has happened since.
+
+    saved: its checkpoints of later revisions, in order; `more`: there are others after them.
+    complete: fail with RESUME_TOO_OLD where some of it cannot be told any more. Otherwise deletions are told, and
+    what was saved and deleted since is not.
+    """
+    if complete and session.deleted_revision > seen.revision:
+        raise _too_old(session)
+    if session.is_new and seen.created_at:  # nothing is left that could tell of its end
+        if complete:
+            raise _too_old(session)
+        return News([Event("session_deleted", seen := Seen(seen.revision))], seen)
+    if not session.alive:
+        return _gone(session, saved, seen)
+    events: list[Event] = []
+    if seen.created_at not in (0, session.row.created_at):
+        if complete and not session.deletion_revision:  # nothing was left of the session that was watched
+            raise _too_old(session)
+        seen = Seen(max(seen.revision, min(session.deletion_revision, session.row.revision)), 0, seen.lease)
+        events.append(Event("session_deleted", seen))
+    seen = seen._replace(created_at=session.row.created_at)
+    return _living(session, saved, seen, events, more=more)
+
+
+def _living(session: Session, saved: Sequence[SavedCheckpoint], seen: Seen, events: list[Event], *, more: bool) -> News:
+    found: list[tuple[int, Event]] = [(each.revision, Event("saved", seen, each)) for each in saved]
+    if session.deletion_revision > seen.revision:
+        found.append((session.deletion_revision, Event("checkpoints_deleted", seen)))
+    if _lease(session) != seen.lease:
+        revision = session.lease_revision if session.lease_revision > seen.revision else session.row.revision
+        found.append((revision, Event("lease_changed", seen, lease=session.lease)))
+    last = saved[-1].revision if more else session.row.revision
+    for revision, event in sorted(found, key=lambda item: item[0]):
+        if revision > last:
+            break
+        lease = _lease(session) if event.kind == "lease_changed" else seen.lease
+        seen = Seen(max(revision, seen.revision), seen.created_at, lease)
+        events.append(event._replace(seen=seen))
+    return News(events, seen._replace(revision=max(last, seen.revision)))
+
+
+def _gone(session: Session, saved: Sequence[SavedCheckpoint], seen: Seen) -> News:
+    """Of a session that is not there any more, or not yet."""
+    if not seen.created_at:
+        return _lease_only(session, seen)
+    events = []
+    for each in saved:
+        seen = seen._replace(revision=each.revision)
+        events.append(Event("saved", seen, each))
+    seen = Seen(max(seen.revision, session.row.revision), 0, _lease(session))
+    return News([*events, Event("session_deleted", seen)], seen)
+
+
+def _lease_only(session: Session, seen: Seen) -> News:
+    """A session that is over can be under a lease, of who is about to begin it anew."""
+    lease = _lease(session)
+    revision = seen.revision if session.is_new else max(seen.revision, session.row.revision)
+    if lease == seen.lease:
+        return News((), seen._replace(revision=revision))
+    seen = Seen(revision, 0, lease)
+    return News([Event("lease_changed", seen, lease=session.lease)], seen)
+
+
+def _lease(session: Session) -> int:
+    return session.lease_revision if session.lease is not None else 0
+
+
+def _too_old(session: Session) -> Failure:
+    session_id = session.row.session_id
+    return Failure(
+        Reason.RESUME_TOO_OLD,
+        "resume_token: checkpoints that were saved since have been deleted; load the session and watch without a token",
+        session_id=session_id,
+    )

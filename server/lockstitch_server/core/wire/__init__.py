@@ -1,0 +1,1 @@
+"""Writing the wire format of protobuf, where a message object would cost too much."""

@@ -1,0 +1,1 @@
+"""Retention, sweeps, copies, exports, imports, checks, repairs and health."""

@@ -1,0 +1,68 @@
+"""Repairs what `verifier` finds, where nothing is lost by it.
+
+These are indexes, keys and counters of sessions, search terms, orphaned logs and rows without a session.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
+
+from lockstitch_server.core.errors import Failure
+from lockstitch_server.core.sessions.session import Retention
+from lockstitch_server.engine.maintenance.pruner import Pruner
+from lockstitch_server.engine.maintenance.verifier import MOVED, ORPHAN, Fault
+from lockstitch_server.storage.repairs import delete_strays, move, put_terms, recount
+from lockstitch_server.storage.session_repository import SessionRepository
+from lockstitch_server.storage.store import Store
+
+INDEXES = frozenset({"database_damaged", "table_unreadable"})
+LOST = frozenset({"checkpoints_lost", "latest_lost", "writes_lost"})
+COUNTERS = LOST | {"counter_wrong", "revision_wrong", "session_damaged"}
+LOST_SESSIONS = frozenset({"session_unreadable", "key_wrong", "table_unreadable"})
+"""Where there are such, rows without a session may be theirs, and stay."""
+
+Step = Callable[[SessionRepository], Awaitable[str]]
+
+
+async def repair(store: Store, faults: list[Fault]) -> AsyncIterator[str]:
+    """Repair what can be repaired. Gives a sentence for each step, whether it was done or failed."""
+    for what, step in _steps(faults):
+        try:
+            yield f"{what} {await store.transaction(step)}"
+        except Failure as failure:
+            yield f"{what} cannot be repaired: {failure.message}"
+    pruner = Pruner(store, Retention())
+    for tenant, session_id in _sessions(faults, frozenset({ORPHAN})):
+        size = await pruner.collect(tenant, session_id)
+        yield f"session {session_id!r} of {tenant!r} has {size} bytes of orphaned logs less"
+
+
+def _steps(faults: list[Fault]) -> Iterator[tuple[str, Step]]:
+    kinds = {fault.kind for fault in faults}
+    if kinds & INDEXES:
+        yield "the database", _reindex
+    for fault in faults:
+        if fault.kind == "key_wrong" and fault.mend == MOVED:
+            key = bytes.fromhex(fault.key)
+            step = partial(move, key=key, tenant=fault.tenant, session_id=fault.session_id)
+            yield _whose(fault.tenant, fault.session_id), step
+    for name in _sessions(faults, COUNTERS):
+        yield _whose(*name), partial(recount, tenant=name[0], session_id=name[1])
+    for name in _sessions(faults, frozenset({"terms_wrong"})):
+        yield _whose(*name), partial(put_terms, tenant=name[0], session_id=name[1])
+    if not kinds & LOST_SESSIONS:
+        for fault in faults:
+            if fault.kind == "stray":
+                yield f"the rows under the key {fault.key}", partial(delete_strays, key=bytes.fromhex(fault.key))
+
+
+def _sessions(faults: list[Fault], kinds: frozenset[str]) -> list[tuple[str, str]]:
+    return list(dict.fromkeys((fault.tenant, fault.session_id) for fault in faults if fault.kind in kinds))
+
+
+def _whose(tenant: str, session_id: str) -> str:
+    return f"session {session_id!r} of {tenant!r}"
+
+
+async def _reindex(repository: SessionRepository) -> str:
+    await repository.executor.reindex()
+    return "has built its indexes again"

@@ -1,0 +1,1 @@
+"""Loads, lists, walks and watches."""

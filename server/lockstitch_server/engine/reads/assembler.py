@@ -1,0 +1,181 @@
+"""Checkpoints put together from stored bytes."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.core.format.checkpoint import join_state
+from lockstitch_server.core.format.content import latest_in, xor_of
+from lockstitch_server.core.format.parts import Segment, read_part, state_size
+from lockstitch_server.core.format.pending_writes import in_order
+from lockstitch_server.core.format.rows import CheckpointRef, CheckpointRow, LogRef, NewWrite, SessionRow, WriteRow
+from lockstitch_server.core.format.selection import ChannelSize, Selection, channel_sizes, join_checkpoint, selected
+from lockstitch_server.records.v1.record_pb2 import Part
+from lockstitch_server.storage.reading import Catalog
+
+Segments = Mapping[LogRef, Sequence[Segment]]
+Writes = Mapping[CheckpointRef, Sequence[WriteRow]]
+
+
+class Wanted(NamedTuple):
+    """A checkpoint that was found, and what of it is wanted."""
+
+    session: SessionRow
+    row: CheckpointRow
+    selection: Selection
+
+    @property
+    def ref(self) -> CheckpointRef:
+        """Its name."""
+        return ref_of(self.row)
+
+    @property
+    def wants_writes(self) -> bool:
+        """Whether there may be pending writes that are wanted."""
+        return self.selection.writes and bool(self.session.write_bytes)
+
+
+class Loaded(NamedTuple):
+    """A checkpoint, put together from stored bytes."""
+
+    checkpoint: bytes
+    """The Checkpoint message, serialized."""
+    writes: Sequence[bytes]
+    """PendingWrite messages, serialized, by (task_path, task_id, index)."""
+    revision: int
+    """The revision that the content was written in."""
+    session_revision: int
+    checkpoint_id: str
+    saved_at: int
+    state_bytes: int
+    write_channels: Sequence[str]
+    trace_id: bytes
+    """Of the trace in which the content was written, 16 bytes; empty: none."""
+    channel_sizes: Sequence[ChannelSize] = ()
+
+
+async def assemble(wanted: Sequence[Wanted], catalog: Catalog, known: Writes | None = None) -> list[Loaded | Failure]:
+    """Put checkpoints together out of rows, logs and pending writes, on one snapshot.
+
+    known: pending writes that need not be asked for.
+    """
+    known = known or {}
+    logs = logs_of(wanted)
+    refs = {each.ref for each in wanted if each.wants_writes and each.ref not in known}
+    segments = await catalog.segments(logs) if logs else {}
+    writes = await catalog.writes(sorted(refs)) if refs else {}
+    return [put_together(each, segments, {**known, **writes}) for each in wanted]
+
+
+def answer_size(wanted: Wanted) -> int:
+    """About how many bytes an answer will have: its pending writes may be fewer, as those of the session count."""
+    try:
+        record = wanted.row.decoded()
+    except Failure:
+        return 0  # told when it is put together
+    size = len(record.header) + state_size(selected(record.manifest, wanted.selection))
+    return size + (wanted.session.write_bytes if wanted.selection.writes else 0)
+
+
+def ref_of(row: CheckpointRow) -> CheckpointRef:
+    """The name of a checkpoint."""
+    return CheckpointRef(row.key, row.namespace, row.checkpoint_id)
+
+
+def logs_of(wanted: Iterable[Wanted]) -> list[LogRef]:
+    """The logs that hold what is wanted, sorted."""
+    return sorted({ref for each in wanted for ref in _logs(each.row, each.selection)})
+
+
+def put_together(wanted: Wanted, segments: Segments, writes: Writes) -> Loaded | Failure:
+    """A checkpoint; what stands against it where bytes are missing or damaged."""
+    session, row, selection = wanted
+
+    def data_of(part: Part) -> bytes:
+        return read_part(part, segments.get(LogRef(row.key, part.log, part.length), ()))
+
+    try:
+        session.check()
+        record = row.decoded()
+        has_state = selection.state and record.HasField("manifest")
+        state = join_state(selected(record.manifest, selection), data_of) if has_state else None
+        pending = _pending(wanted, writes.get(wanted.ref, ())) if wanted.wants_writes else []
+        return Loaded(
+            join_checkpoint(session.session_id, row, state),
+            [write.message for write in pending],
+            row.revision,
+            session.revision,
+            row.checkpoint_id,
+            row.saved_at,
+            state_size(record.manifest),
+            [write.channel for write in pending],
+            record.trace_id,
+            channel_sizes(record.manifest) if selection.channel_sizes else (),
+        )
+    except Failure as failure:
+        return failure
+
+
+def _pending(wanted: Wanted, rows: Sequence[WriteRow]) -> list[NewWrite]:
+    """The pending writes. Fails with DATA_LOSS, also where the session knows of others."""
+    session, row, _ = wanted
+    known = latest_in(session.content, row.namespace)
+    if known is not None and known.checkpoint == row.crc and known.writes != xor_of(write.crc for write in rows):
+        raise writes_lost(session.session_id, row)
+    return in_order(rows)
+
+
+def writes_lost(session_id: str, row: CheckpointRow) -> Failure:
+    """The error of a checkpoint whose pending writes are not those that were saved."""
+    return Failure(
+        Reason.DATA_LOSS,
+        f"session {session_id!r}: pending writes of checkpoint {row.checkpoint_id!r} in namespace {row.namespace!r} "
+        "are missing; `lockstitch check` names the damage",
+        session_id=session_id,
+        namespace=row.namespace,
+        checkpoint_id=row.checkpoint_id,
+    )
+
+
+def latest_lost(session_id: str, namespace: str) -> Failure:
+    """The error of a namespace whose latest checkpoint is not the one that was saved."""
+    return Failure(
+        Reason.DATA_LOSS,
+        f"session {session_id!r}: the latest checkpoint in namespace {namespace!r} is missing; `lockstitch check` "
+        "names the damage",
+        session_id=session_id,
+        namespace=namespace,
+    )
+
+
+def is_latest_lost(session: SessionRow, namespace: str, row: CheckpointRow | None) -> bool:
+    """Whether this, which was found as the latest checkpoint of a namespace, is another one than was saved."""
+    known = latest_in(session.content, namespace)
+    return known is not None and (row is None or row.crc != known.checkpoint)
+
+
+def checkpoints_lost(session_id: str, expected: int, found: int) -> Failure:
+    """The error of a session whose checkpoints are not all found."""
+    return Failure(
+        Reason.DATA_LOSS,
+        f"session {session_id!r} has {expected} checkpoints, of which {found} are found; `lockstitch check` names what "
+        "is wrong with it",
+        session_id=session_id,
+    )
+
+
+def names_lost(session_id: str) -> Failure:
+    """The error of a session some of whose checkpoints stand under other names."""
+    return Failure(
+        Reason.DATA_LOSS,
+        f"session {session_id!r}: its checkpoints are not those that were saved; `lockstitch check` names the damage",
+        session_id=session_id,
+    )
+
+
+def _logs(row: CheckpointRow, selection: Selection) -> list[LogRef]:
+    try:
+        parts = selected(row.decoded().manifest, selection).parts
+    except Failure:
+        return []  # told when the checkpoint is put together
+    return [LogRef(row.key, part.log, part.length) for part in parts if part.log]

@@ -1,0 +1,166 @@
+"""Follows sessions: what is in the database is looked at again and again, in one question for all that are watched."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import structlog
+
+from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.core.format.rows import SessionRow
+from lockstitch_server.core.ids import session_key
+from lockstitch_server.core.sessions.events import Event, News, Seen, news, seen_now
+from lockstitch_server.core.sessions.session import Session
+from lockstitch_server.storage.session_repository import SessionRepository
+from lockstitch_server.storage.store import Store
+
+PAGE = 100
+"""Events that a watcher holds at once, about."""
+FEW = 1000
+"""Up to so many checkpoints of a session are looked through; of more, those that the tenant saved lately."""
+
+log = structlog.get_logger(__name__)
+
+
+class Told(NamedTuple):
+    """What a watcher is told: an event, or none, to show that it is still watched; and what has been seen then."""
+
+    event: Event | None
+    seen: Seen
+
+
+@dataclass(eq=False, slots=True)
+class _Subscription:
+    key: bytes
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    mark: object = None
+    """What the session looked like when `changed` was last set."""
+
+
+class Watcher:
+    """Tells any number of callers what happens to sessions, whoever changes them."""
+
+    def __init__(self, store: Store, poll_seconds: float) -> None:
+        self._store = store
+        self._poll_seconds = poll_seconds
+        self._subscriptions: set[_Subscription] = set()
+        self._polling: asyncio.Task[None] | None = None
+
+    @property
+    def callers(self) -> int:
+        """How many are told."""
+        return len(self._subscriptions)
+
+    async def watch(
+        self,
+        tenant: str,
+        session_id: str,
+        seen: Seen | None,
+        heartbeat: float,
+        closing: "asyncio.Future[None]",
+    ) -> AsyncGenerator[Told, None]:
+        """What happens after what was seen (None: from now on). Fails with DRAINING.
+
+        Fails with RESUME_TOO_OLD only at the first look: a watch that has begun goes on, and tells of checkpoints that
+        were saved and deleted between two looks as deleted.
+        """
+        complete = seen is not None
+        subscription = _Subscription(session_key(tenant, session_id))
+        self._subscribe(subscription)
+        try:
+            if seen is None:
+                seen = seen_now(await self._store.snapshot(lambda repository: repository.get(tenant, session_id)))
+            yield Told(None, seen)
+            quiet = _Quiet(heartbeat)
+            while True:
+                subscription.changed.clear()
+                found, more = await self._news(tenant, session_id, seen, complete=complete)
+                complete = False
+                for event in found.events:
+                    yield Told(event, event.seen)
+                    quiet.over()
+                seen = found.seen
+                if not more and not await _wait(subscription.changed, closing, quiet.left):
+                    yield Told(None, seen)
+                    quiet.over()
+        finally:
+            self._subscriptions.discard(subscription)
+
+    async def close(self) -> None:
+        """Look at nothing any more."""
+        if self._polling is not None:
+            self._polling.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._polling
+
+    async def _news(self, tenant: str, session_id: str, seen: Seen, *, complete: bool) -> tuple[News, bool]:
+        async def unit(repository: SessionRepository) -> tuple[News, bool]:
+            session = await repository.get(tenant, session_id)
+            saved = await repository.saved_since(session, seen.revision, PAGE + 1, lately=_is_large(session))
+            more = len(saved) > PAGE
+            return news(session, saved[:PAGE], seen, more=more, complete=complete), more
+
+        return await self._store.snapshot(unit)
+
+    def _subscribe(self, subscription: _Subscription) -> None:
+        self._subscriptions.add(subscription)
+        if self._polling is None or self._polling.done():
+            self._polling = asyncio.create_task(self._poll())
+
+    async def _poll(self) -> None:
+        while self._subscriptions:
+            await asyncio.sleep(self._poll_seconds)
+            keys = sorted({subscription.key for subscription in self._subscriptions})
+            try:
+                rows = await self._store.snapshot(lambda repository, keys=keys: repository.catalog.sessions(keys))  # type: ignore[misc]
+            except Exception as error:  # told by whoever looks for himself
+                if not isinstance(error, Failure):
+                    log.warning("watch_failed", exc_info=True)
+                self._wake(self._subscriptions)
+                continue
+            self._wake(each for each in self._subscriptions if each.mark != _mark(rows.get(each.key)))
+            for subscription in self._subscriptions:
+                subscription.mark = _mark(rows.get(subscription.key))
+
+    def _wake(self, subscriptions: Iterable[_Subscription]) -> None:
+        for subscription in list(subscriptions):
+            subscription.changed.set()
+
+
+class _Quiet:
+    """How long a watcher may still be told nothing."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.over()
+
+    def over(self) -> None:
+        self._end = time.monotonic() + self._seconds
+
+    @property
+    def left(self) -> float:
+        return max(0.0, self._end - time.monotonic())
+
+
+async def _wait(changed: asyncio.Event, closing: "asyncio.Future[None]", seconds: float) -> bool:
+    """Whether something changed within this time. Fails with DRAINING when the call should end."""
+    waiting = asyncio.create_task(changed.wait())
+    both: set[asyncio.Future[Any]] = {waiting, closing}
+    try:
+        await asyncio.wait(both, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if closing.done():
+            raise Failure(Reason.DRAINING, "the server is stopping; watch again with the last resume_token")
+        return waiting.done()
+    finally:
+        waiting.cancel()
+
+
+def _is_large(session: Session) -> bool:
+    return session.row.checkpoint_count > FEW
+
+
+def _mark(row: SessionRow | None) -> object:
+    return (row.revision, row.created_at, row.lease, row.had_expired) if row is not None else ()

@@ -1,0 +1,1 @@
+"""The methods of the services, by their names in the contract."""

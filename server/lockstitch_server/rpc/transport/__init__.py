@@ -1,0 +1,1 @@
+"""The door of grpc.aio: receiving, unpacking and dispatching of calls."""

@@ -1,0 +1,145 @@
+"""Reads the messages of calls. Nothing of a call is read before it is known who calls."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeAlias, TypeVar
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor
+
+from lockstitch_server.config import Limits
+from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.rpc.call_context import CallContext
+from lockstitch_server.rpc.dispatcher import READ_BY_THE_BATCH
+from lockstitch_server.rpc.field_count import FieldCounter
+from lockstitch_server.rpc.requests import too_large
+from lockstitch_server.rpc.stream_batches import StreamMessage, within_limit
+from lockstitch_server.rpc.transport.unpacking import GZIP, INLINE_BYTES, unpack
+
+T = TypeVar("T")
+Identify: TypeAlias = Callable[[MethodDescriptor, CallContext], Awaitable[None]]
+"""Finds out who calls; what stands against the call is `refusal` in its context then."""
+FEW_FIELDS_BYTES = 256 * 1024
+"""Messages up to this size cannot have too many fields."""
+LEAVING_SECONDS = 1.0
+"""How long a call without a message is kept until it is refused: clients send none only when they leave."""
+THREADS = 2
+"""How many messages are unpacked at once: they hold at most so many times the limit of memory."""
+
+
+class Source(Protocol):
+    """Where messages come from; `grpc.aio.ServicerContext` is one."""
+
+    async def read(self) -> object:
+        """The next message, as bytes; `grpc.aio.EOF` where there is none."""
+        ...
+
+
+class Preparation:
+    """Makes sure that messages can be parsed at little cost: within limits of bytes and of fields, which it counts.
+
+    receivable: bytes of a message that gRPC takes in, which may hold many saves. Long work runs in threads.
+    """
+
+    def __init__(self, limits: Limits, receivable: int) -> None:
+        self._limits = limits
+        self._receivable = receivable
+        self._fields = FieldCounter(limits.max_fields, "limits.max_fields")
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="lockstitch-prepare")
+
+    async def request(self, method: MethodDescriptor, data: bytes) -> bytes:
+        """A request as it is to be parsed. Fails with TOO_LARGE, INVALID_FIELD."""
+        return await self._run(self._request, method, data) if _is_long(data) else self._request(method, data)
+
+    async def stream_message(self, method: MethodDescriptor, data: bytes) -> Sequence[StreamMessage]:
+        """A message of a SaveStream as messages that are to be parsed. Fails with TOO_LARGE, INVALID_FIELD."""
+        if not _is_long(data):
+            return [self._request(method, data)]
+        return await self._run(self._stream_message, method, data)
+
+    async def _run(self, prepare: Callable[[MethodDescriptor, bytes], T], method: MethodDescriptor, data: bytes) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, prepare, method, data)
+
+    def _request(self, method: MethodDescriptor, data: bytes) -> bytes:
+        data = self._unpacked(method, data)
+        if len(data) > FEW_FIELDS_BYTES:
+            self._fields.check(method.input_type, data)
+        return data
+
+    def _stream_message(self, method: MethodDescriptor, data: bytes) -> Sequence[StreamMessage]:
+        data = self._unpacked(method, data)
+        try:
+            return [self._request(method, data)]
+        except Failure:
+            return within_limit(data, self._fields)
+
+    def _unpacked(self, method: MethodDescriptor, data: bytes) -> bytes:
+        most, name = self._limit(method)
+        if data.startswith(GZIP):
+            data = unpack(data, most, name)
+        if len(data) > most:
+            raise too_large(len(data), most, name)
+        return data
+
+    def _limit(self, method: MethodDescriptor) -> tuple[int, str]:
+        """Bytes that a request may have, and the setting that says so."""
+        if method.client_streaming:
+            return self._receivable, "max_message_bytes"
+        if method.name in READ_BY_THE_BATCH:
+            return self._limits.max_message_bytes, "max_message_bytes"
+        return self._limits.query
+
+
+class Receiver:
+    """Reads what callers who are let in have sent. gRPC holds back a few KB of each call that is not read."""
+
+    def __init__(self, identify: Identify, preparation: Preparation) -> None:
+        self._identify = identify
+        self._preparation = preparation
+
+    async def request(self, method: MethodDescriptor, context: CallContext, source: Source) -> bytes:
+        """The request of a method that has one. Nothing where it is not known who calls, or the client has left."""
+        context.peer()  # which gRPC forgets when the client leaves
+        try:
+            await self._identify(method, context)
+            return await self._read(method, source) if context.is_identified else b""
+        except (Failure, asyncio.CancelledError) as error:
+            # Its traceback would hold the message until the call ends.
+            context.refusal = context.refusal or error.with_traceback(None)
+            return b""
+
+    async def requests(
+        self, method: MethodDescriptor, context: CallContext, source: Source
+    ) -> AsyncIterator[StreamMessage]:
+        """The requests of a method that has many, which are read as they are taken."""
+        context.peer()  # which gRPC forgets when the client leaves
+        await self._identify(method, context)
+        return self._all(method, source)
+
+    async def _all(self, method: MethodDescriptor, source: Source) -> AsyncIterator[StreamMessage]:
+        while isinstance(data := await source.read(), bytes):
+            for message in await self._preparation.stream_message(method, data):
+                yield message
+
+    async def _read(self, method: MethodDescriptor, source: Source) -> bytes:
+        data = await source.read()
+        if not isinstance(data, bytes):
+            # Where the client has left, gRPC says first that there are no more messages, and cancels this task then.
+            await asyncio.sleep(LEAVING_SECONDS)
+            raise Failure(Reason.INVALID_FIELD, "request: the call ended without a message", field="request")
+        return await self._preparation.request(method, data)
+
+
+def _is_long(data: bytes) -> bool:
+    """Whether it may take long to prepare a message."""
+    return len(data) > (INLINE_BYTES if data.startswith(GZIP) else FEW_FIELDS_BYTES)
+
+
+def compression_options() -> list[tuple[str, int]]:
+    """gRPC's options: it takes messages as they come, plain or gzip, and refuses other ways to compress them."""
+    algorithms = (grpc.Compression.NoCompression, grpc.Compression.Gzip)
+    return [
+        ("grpc.per_message_decompression", 0),
+        ("grpc.compression_enabled_algorithms_bitset", sum(1 << algorithm.value for algorithm in algorithms)),
+    ]

@@ -1,0 +1,1 @@
+"""The process: start, listening, identification of callers, metrics, shutdown."""

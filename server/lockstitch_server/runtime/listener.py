@@ -1,0 +1,169 @@
+"""Where a server listens, and how: addresses, TLS, and what keeps connections alive."""
+
+import ipaddress
+import ssl
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import grpc
+import structlog
+
+from lockstitch_server.auth.watched_file import identity
+from lockstitch_server.config import Settings, Tls
+from lockstitch_server.runtime.startup import StartupError
+
+LARGEST = 2**31 - 1
+
+log = structlog.get_logger(__name__)
+
+
+def check_exposure(settings: Settings) -> None:
+    """Raises StartupError for a server that strangers could use or overhear."""
+    if settings.insecure or is_local(settings.listen):
+        return
+    missing = []
+    if not settings.tls.certificate:
+        missing.append("TLS (tls.certificate, tls.private_key)")
+    if not asks_who_calls(settings):
+        missing.append("a way to know who calls (auth.keys, auth.jwt_issuer or tls.client_ca)")
+    if missing:
+        raise StartupError(
+            f"{settings.listen} can be reached from other machines: set {' and '.join(missing)}; or listen on loopback "
+            "or a unix socket; or set insecure, where something else sees to it"
+        )
+
+
+def asks_who_calls(settings: Settings) -> bool:
+    """Whether there are strangers that cannot call."""
+    auth = settings.auth
+    return bool(auth.keys or auth.jwt_issuer or auth.certificates or settings.tls.client_ca)
+
+
+def is_local(listen: str) -> bool:
+    """Whether only this machine reaches an address."""
+    if listen.startswith("unix:"):
+        return True
+    host = listen.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def bind(server: grpc.aio.Server, settings: Settings) -> int:
+    """Have a server listen; returns the port. Raises StartupError."""
+    listen = settings.listen
+    credentials = server_credentials(settings.tls)
+    try:
+        port = server.add_secure_port(listen, credentials) if credentials else server.add_insecure_port(listen)
+    except RuntimeError as error:
+        raise StartupError(f"cannot listen on {listen}: the port is in use or may not be used") from error
+    if port == 0:
+        raise StartupError(f"cannot listen on {listen}")
+    return port
+
+
+def connection_options(settings: Settings) -> list[tuple[str, int]]:
+    """gRPC's options for how long connections last."""
+    options = [
+        ("grpc.keepalive_time_ms", milliseconds(settings.keepalive_seconds)),
+        ("grpc.keepalive_timeout_ms", milliseconds(settings.keepalive_timeout_seconds)),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+        # Clients that ping more often than this are told to calm down, and their connections closed.
+        ("grpc.http2.min_ping_interval_without_data_ms", milliseconds(settings.min_ping_seconds)),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", milliseconds(settings.min_ping_seconds)),
+    ]
+    if settings.max_connection_age_seconds:
+        options.append(("grpc.max_connection_age_ms", milliseconds(settings.max_connection_age_seconds)))
+        options.append(("grpc.max_connection_age_grace_ms", milliseconds(settings.max_connection_age_grace_seconds)))
+    return options
+
+
+def milliseconds(seconds: float) -> int:
+    """As gRPC has times: 1 and above."""
+    return min(LARGEST, max(1, round(seconds * 1000)))
+
+
+def server_credentials(tls: Tls) -> grpc.ServerCredentials | None:
+    """TLS as the settings have it, with files that are read again when they change; None: without. Raises StartupError.
+
+    A client that has no certificate is turned away while it connects, if clients need one.
+    """
+    if not tls.certificate:
+        if tls.private_key or tls.client_ca:
+            raise StartupError("tls.private_key and tls.client_ca are of no use without tls.certificate")
+        return None
+    if not tls.private_key:
+        raise StartupError("tls.certificate needs tls.private_key")
+    files = _Files(Path(tls.certificate), Path(tls.private_key), Path(tls.client_ca) if tls.client_ca else None)
+    try:
+        first = files.read()
+    except (OSError, ValueError) as error:
+        raise StartupError(f"TLS cannot be used: {error}") from error
+    # The fetcher may give None for "no change", which the types have forgotten.
+    fetch = cast("Callable[[], grpc.ServerCertificateConfiguration]", _Newer(files))
+    return grpc.dynamic_ssl_server_credentials(first, fetch, require_client_authentication=bool(tls.client_ca))
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What TLS needs, as PEM files."""
+
+    certificate: Path
+    private_key: Path
+    client_ca: Path | None
+
+    def identities(self) -> tuple[object, ...]:
+        """What differs when any of them has changed."""
+        return tuple(identity(path) for path in (self.certificate, self.private_key, self.client_ca) if path)
+
+    def read(self) -> grpc.ServerCertificateConfiguration:
+        """What they hold, which fits together. Raises OSError, ValueError."""
+        certificate, key = self.certificate.read_bytes(), self.private_key.read_bytes()
+        roots = self.client_ca.read_bytes() if self.client_ca else None
+        self._check(certificate, key)
+        return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=roots)
+
+    def _check(self, certificate: bytes, key: bytes) -> None:
+        """gRPC says nothing of files that it cannot use, and every connection fails then."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            with tempfile.TemporaryDirectory(prefix="lockstitch-tls-") as directory:
+                # As they were read: by now there may be others under their names.
+                paths = Path(directory, "certificate"), Path(directory, "key")
+                for path, data in zip(paths, (certificate, key), strict=True):
+                    path.touch(mode=0o600)
+                    path.write_bytes(data)
+                context.load_cert_chain(*paths, password=lambda: "")
+            if self.client_ca:
+                context.load_verify_locations(self.client_ca)
+        except ssl.SSLError as error:
+            raise ValueError(f"{self.certificate} and {self.private_key}: {error.reason or error}") from error
+
+
+class _Newer:
+    """Gives gRPC, which asks for every new connection, what has changed; None: nothing. Called in gRPC's threads."""
+
+    def __init__(self, files: _Files) -> None:
+        self._files = files
+        self._seen = files.identities()
+
+    def __call__(self) -> grpc.ServerCertificateConfiguration | None:
+        identities = self._files.identities()
+        if identities == self._seen:
+            return None
+        try:
+            newer = self._files.read()
+        except (OSError, ValueError) as error:
+            # Certificate and key are not replaced in one step: it may fit together in a moment.
+            log.warning("certificate_reload_failed", reason=str(error))
+            return None
+        self._seen = identities
+        log.info("certificates_reloaded", path=str(self._files.certificate))
+        return newer

@@ -1,0 +1,306 @@
+"""Puts the server together, runs it and takes it down again. The one module that knows all the others."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from operator import attrgetter
+
+import grpc
+import structlog
+
+from lockstitch_server.audit import AuditLog
+from lockstitch_server.auth import Identification
+from lockstitch_server.config import Settings
+from lockstitch_server.core.sessions.leases import NS_PER_SECOND
+from lockstitch_server.core.sessions.session import Retention
+from lockstitch_server.engine.batching_queue import Batcher, Bounds
+from lockstitch_server.engine.damage import DamageLog
+from lockstitch_server.engine.maintenance.copier import Copier
+from lockstitch_server.engine.maintenance.health_probe import Looks, Pace, probing
+from lockstitch_server.engine.maintenance.pruner import Pruner
+from lockstitch_server.engine.maintenance.sessions import Sessions
+from lockstitch_server.engine.maintenance.sweeper import Sweeper, SweepSettings, sweeping
+from lockstitch_server.engine.maintenance.totals import counting
+from lockstitch_server.engine.reads.answer_memory import AnswerMemory
+from lockstitch_server.engine.reads.lister import Lister
+from lockstitch_server.engine.reads.loader import Loader
+from lockstitch_server.engine.reads.watcher import Watcher
+from lockstitch_server.rpc.admission_gate import Gate
+from lockstitch_server.rpc.dispatcher import CHECKPOINT_SERVICE, SESSION_SERVICE, Dispatcher
+from lockstitch_server.rpc.interceptors import Interceptor
+from lockstitch_server.rpc.interceptors.admission import Admission
+from lockstitch_server.rpc.interceptors.audit import Audit, RequiredAudit
+from lockstitch_server.rpc.interceptors.authentication import Authentication
+from lockstitch_server.rpc.interceptors.order import in_order
+from lockstitch_server.rpc.interceptors.tenant_limits import TenantLimits, limits_tenants
+from lockstitch_server.rpc.save_stream import FlowLimits
+from lockstitch_server.rpc.services.checkpoints import Handlers
+from lockstitch_server.rpc.services.sessions import SessionHandlers
+from lockstitch_server.rpc.transport.grpc_aio import service_handlers
+from lockstitch_server.rpc.transport.health import SERVICE_NAME, Health
+from lockstitch_server.rpc.transport.receiving import Preparation, Receiver, compression_options
+from lockstitch_server.rpc.transport.reflection import reflection_handlers
+from lockstitch_server.runtime.gc import tune_collector
+from lockstitch_server.runtime.identification import audit_log, create_identification
+from lockstitch_server.runtime.instruments import (
+    create_call_telemetry,
+    create_saves,
+    queue_stats,
+    totals_teller,
+    watch_audit,
+    watch_damage,
+    watch_queues,
+    watch_sessions,
+)
+from lockstitch_server.runtime.listener import LARGEST, asks_who_calls, bind, check_exposure, connection_options
+from lockstitch_server.runtime.metrics_report import metrics_report
+from lockstitch_server.runtime.startup import observed, open_store
+from lockstitch_server.saving.save_requests import RawRequest
+from lockstitch_server.storage import Store
+from lockstitch_server.telemetry.identity import Identity
+from lockstitch_server.telemetry.telemetry import NO_TELEMETRY, Telemetry, create_telemetry
+
+log = structlog.get_logger(__name__)
+
+STOP_SECONDS = 0.5
+"""For the last answers to leave, after the calls have ended or run out of time."""
+LEAST_PENDING = 10_000
+"""How many calls may at least wait to begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """All that answers calls."""
+
+    saves: Batcher[RawRequest, bytes]
+    loader: Loader
+    watcher: Watcher
+    sweeper: Sweeper | None
+    dispatcher: Dispatcher
+
+    async def close(self) -> None:
+        """Finish what was taken."""
+        await self.watcher.close()
+        await self.saves.close()
+        await self.loader.close()
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises StartupError."""
+
+    def tell(address: str) -> None:
+        log.info("serving", listen=address, store=settings.store.partition(":")[0])
+
+    async def serve_here() -> None:
+        await serve_until(stop_on_signals(), settings, tell)
+
+    run(serve_here())
+
+
+def run(main: Coroutine[None, None, None]) -> None:
+    """Run a server's coroutine, on the fastest event loop there is."""
+    if sys.platform == "win32":
+        asyncio.run(main)
+        return
+    import uvloop
+
+    uvloop.run(main)
+
+
+def create_engine(store: Store, settings: Settings, telemetry: Telemetry = NO_TELEMETRY) -> Engine:
+    """The engine over an open store."""
+    queue, limits = settings.queue, settings.limits
+    bounds = Bounds(
+        queue.max_operations,
+        queue.max_bytes,
+        queue.batch_operations,
+        queue.batch_bytes,
+        settings.tenants.max_waiting_saves,
+        settings.tenants.max_waiting_bytes,
+    )
+    loads = Bounds(queue.max_loads, queue.max_loads, queue.load_batch, queue.load_batch)
+    saves: Batcher[RawRequest, bytes] = Batcher(
+        create_saves(store, settings, telemetry).work,
+        _size,
+        bounds,
+        count_of=_count,
+        group_of=attrgetter("tenant"),
+        observer=queue_stats(telemetry, "saves"),
+    )
+    loader = Loader(store, loads, queue_stats(telemetry, "loads"))
+    watch_queues(telemetry, saves=lambda: saves.queued, loads=lambda: (loader.queued[0], 0))
+    flow_limits = FlowLimits(queue.stream_operations, queue.stream_bytes)
+    damage, memory = DamageLog(), AnswerMemory(queue.max_answer_bytes, queue.connection_answer_bytes)
+    handlers = Handlers(saves, loader, Lister(store, limits.max_page_bytes, damage), limits, flow_limits, memory)
+    watcher = Watcher(store, settings.sessions.watch_seconds)
+    sessions, pruner = Sessions(store, limits.max_labels), Pruner(store, _retention(settings))
+    session_handlers = SessionHandlers(sessions, pruner, Copier(store), watcher, settings.sessions, limits)
+    services = {CHECKPOINT_SERVICE.full_name: handlers, SESSION_SERVICE.full_name: session_handlers}
+    policy, sweeper = settings.retention, None
+    if policy.sweep_seconds:
+        sweep = SweepSettings(policy.sweep_seconds, policy.sweep_sessions, policy.sweep_pause_seconds)
+        sweeper = Sweeper(store, sessions, pruner, sweep, lambda: saves.waiting > 0, damage)
+    watch_damage(telemetry, damage)
+    return Engine(saves, loader, watcher, sweeper, Dispatcher(services, limits))
+
+
+def _retention(settings: Settings) -> Retention:
+    policy = settings.retention
+    return Retention(policy.keep_last, round(policy.max_age_seconds * NS_PER_SECOND))
+
+
+def _size(request: RawRequest) -> int:
+    return len(request.data)
+
+
+def _count(request: RawRequest) -> int:
+    return request.operations
+
+
+async def serve_until(
+    stop: asyncio.Event,
+    settings: Settings,
+    on_serving: Callable[[str], None],
+    *,
+    worker: int = 0,
+    say: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Serve until `stop` is set. `on_serving` gets the address.
+
+    worker: the number of this process where several serve the same address, else 0.
+    say: tells the supervisor of workers a line. Raises StartupError.
+    """
+    check_exposure(settings)
+    identification = create_identification(settings)
+    telemetry = create_telemetry(settings, Identity(worker))
+    async with (
+        audit_log(settings) as audit,
+        metrics_report(telemetry, settings, say),
+        open_store(settings) as bare,
+    ):
+        store = observed(bare, settings.store, telemetry)
+        engine = create_engine(store, settings, telemetry)
+        watch_sessions(telemetry, engine.watcher, engine.sweeper)
+        watch_audit(telemetry, audit)
+        health = Health((service.full_name for service in engine.dispatcher.services), settings.health.max_watches)
+        gate = Gate(settings.limits.max_calls)
+        interceptors = create_interceptors(gate, settings, identification, audit, telemetry)
+        preparation = Preparation(settings.limits, _receivable(settings))
+        receiver = Receiver(Authentication(identification).identify, preparation)
+        server = _create_server(engine, interceptors, receiver, health, settings, shared=worker > 0)
+        port = bind(server, settings)
+        await server.start()
+        tune_collector()
+        on_serving(_address(settings.listen, port))
+        async with (
+            probing(_looks(store, settings).look, health.set_ready, _pace(settings)),
+            counting(bare, totals_teller(telemetry), settings.metrics_totals_seconds),
+            sweeping(engine.sweeper),
+        ):
+            await stop.wait()
+            health.leave()
+            log.info("stopping", drain_delay_seconds=settings.drain_delay_seconds, drain_seconds=settings.drain_seconds)
+        await asyncio.sleep(settings.drain_delay_seconds)
+        await gate.close(settings.drain_seconds)
+        health.end()
+        await server.stop(STOP_SECONDS)
+        with suppress(TimeoutError):  # nobody waits for it any more, and the database may hang
+            await asyncio.wait_for(engine.close(), STOP_SECONDS)
+    log.info("stopped")
+
+
+def stop_on_signals() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT; the second ends the process at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: signal.Signals) -> None:
+        stop.set()
+        loop.remove_signal_handler(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    return stop
+
+
+def _create_server(
+    engine: Engine,
+    interceptors: Sequence[Interceptor],
+    receiver: Receiver,
+    health: Health,
+    settings: Settings,
+    *,
+    shared: bool,
+) -> grpc.aio.Server:
+    server = grpc.aio.server(options=_options(settings, shared))
+    server.add_generic_rpc_handlers(service_handlers(engine.dispatcher, interceptors, receiver))
+    server.add_generic_rpc_handlers([health.handlers()])
+    if settings.reflection and not asks_who_calls(settings):
+        services = (service.full_name for service in engine.dispatcher.services)
+        server.add_generic_rpc_handlers([reflection_handlers((*services, SERVICE_NAME))])
+    return server
+
+
+def create_interceptors(
+    gate: Gate,
+    settings: Settings,
+    identification: Identification | None = None,
+    audit: AuditLog | None = None,
+    telemetry: Telemetry = NO_TELEMETRY,
+) -> tuple[Interceptor, ...]:
+    """What every call goes through, the outermost first. Around them, the adapter masks what callers may not know."""
+    return in_order(
+        {
+            "telemetry": create_call_telemetry(settings, telemetry),
+            "admission": Admission(gate, _stream_seconds(settings)),
+            "audit": Audit(audit) if audit is not None else None,
+            "authentication": Authentication(identification),
+            "tenant_limits": TenantLimits(settings.tenants) if limits_tenants(settings.tenants) else None,
+            "required_audit": RequiredAudit(audit) if audit is not None and audit.required else None,
+        }
+    )
+
+
+def _looks(store: Store, settings: Settings) -> Looks:
+    health = settings.health
+    return Looks(store.ping, lambda: store.try_write(health.free_bytes), health.write_seconds)
+
+
+def _pace(settings: Settings) -> Pace:
+    health = settings.health
+    return Pace(health.probe_seconds, health.timeout_seconds, health.failures)
+
+
+def _options(settings: Settings, shared: bool) -> list[tuple[str, int]]:
+    pending = max(settings.limits.max_calls, LEAST_PENDING)
+    return [
+        ("grpc.max_receive_message_length", _receivable(settings)),
+        ("grpc.max_send_message_length", -1),
+        # gRPC counts a call until its memory is free, so calls that are reset at once count (HTTP/2 rapid reset).
+        ("grpc.max_concurrent_streams", settings.limits.max_connection_calls),
+        # The gate refuses calls beyond max_calls, and says why. gRPC itself cancels calls that have not begun without a
+        # reason, some beyond the first number and all beyond the second: this bounds the memory of many connections.
+        ("grpc.server.max_pending_requests", pending),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * pending),
+        # Two servers on one port would share its calls without knowing of each other. Workers know.
+        ("grpc.so_reuseport", int(shared)),
+        *connection_options(settings),
+        *compression_options(),
+    ]
+
+
+def _receivable(settings: Settings) -> int:
+    """Bytes of a message that is taken in. Those above the limit are refused with an error that names it."""
+    return min(2 * settings.limits.max_message_bytes + 1024 * 1024, LARGEST)
+
+
+def _stream_seconds(settings: Settings) -> float:
+    """How long a stream may last so that it ends in peace, even if its connection grows too old when it begins."""
+    return settings.max_connection_age_grace_seconds / 2 if settings.max_connection_age_seconds else 0.0
+
+
+def _address(listen: str, port: int) -> str:
+    return listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"

@@ -1,0 +1,71 @@
+"""Reserves an address for the workers of one supervisor."""
+
+import errno
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from lockstitch_server.runtime.startup import StartupError
+
+WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - names them, binds nothing
+NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+"""Errors that say that this machine has no such address, as ::1 without IPv6."""
+
+
+@contextmanager
+def reserved(listen: str) -> Iterator[str]:
+    """Hold `host:port`. Yields the address, with the port that was chosen for port 0. Raises StartupError."""
+    host, _, port = listen.rpartition(":")
+    with ExitStack() as sockets:
+        try:
+            number = _hold(host.strip("[]"), int(port), sockets)
+        except OSError as error:
+            why = "the port is in use" if error.errno == errno.EADDRINUSE else error.strerror
+            raise StartupError(f"cannot listen on {listen}: {why}") from error
+        yield f"{host}:{number}"
+
+
+def _hold(host: str, port: int, sockets: ExitStack) -> int:
+    """Hold a socket on each address of the host, all on one port. Returns the port."""
+    places = _places(host)
+    held = 0
+    for number, (family, address) in enumerate(places, 1):
+        try:
+            taken = sockets.enter_context(_held(family, (address[0], port, *address[2:])))
+        except OSError as error:
+            if error.errno not in NOT_HERE or (number == len(places) and not held):
+                raise
+        else:
+            port, held = taken.getsockname()[1], held + 1
+            if host in WILDCARDS:  # the first of the two stands for both
+                break
+    return port
+
+
+def _places(host: str) -> list[tuple[socket.AddressFamily, tuple[Any, ...]]]:
+    """Families and addresses as gRPC uses them: a wildcard is the one of IPv6, which includes IPv4's."""
+    if host in WILDCARDS:
+        return [(socket.AF_INET6, (WILDCARDS[1], 0)), (socket.AF_INET, (WILDCARDS[0], 0))]
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return [(family, address) for family, _, _, _, address in found]
+
+
+def _held(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:
+    """A socket that is bound and never listens.
+
+    It is bound without SO_REUSEPORT, which fails where another socket has the port; a port whose last connections are
+    in TIME_WAIT is free. Then it shares the port with the user's sockets that have SO_REUSEPORT: the workers'.
+    """
+    held = socket.socket(family)
+    try:
+        if family == socket.AF_INET6 and address[0] == WILDCARDS[1]:
+            held.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(address)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+    except BaseException:
+        held.close()
+        raise
+    return held

@@ -1,0 +1,1 @@
+"""The way of a save from its request to the batch that stores it."""

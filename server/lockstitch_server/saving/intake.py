@@ -1,0 +1,96 @@
+"""From valid requests to operations: the one place where an `Operation` is made. Takes the requests apart."""
+
+from collections.abc import Iterable
+
+from lockstitch.v1 import checkpoint_pb2 as pb
+from lockstitch.v1 import checkpoint_service_pb2 as service_pb
+from lockstitch_server.core.format.checkpoint import DraftState, split_header, split_state
+from lockstitch_server.core.format.pending_writes import new_write
+from lockstitch_server.core.format.rows import NewWrite
+from lockstitch_server.core.format.search_terms import header_terms, with_step
+from lockstitch_server.core.ids import default_checkpoint_id, digest, framed, session_key
+from lockstitch_server.core.planning.operations import DraftDelta, Expected, Save, SaveWrites
+from lockstitch_server.core.planning.state_delta import split_delta
+
+
+def save_operation(request: service_pb.SaveRequest, tenant: str, trace_id: bytes = b"") -> Save:
+    """The operation of a valid SaveRequest. Empties the request.
+
+    trace_id: of the trace that the save belongs to, 16 bytes; empty: none.
+    """
+    checkpoint = request.checkpoint
+    session_id, namespace, parent_id, step = (
+        checkpoint.session_id,
+        checkpoint.namespace,
+        checkpoint.parent_id,
+        checkpoint.step,
+    )
+    key, default_id = session_key(tenant, session_id), default_checkpoint_id(step)
+    checkpoint_id = checkpoint.checkpoint_id or default_id
+    state: DraftState | DraftDelta | None = None
+    if checkpoint.HasField("state"):
+        state = split_state(checkpoint.state)
+    server_time = not checkpoint.HasField("created_at")
+    header = split_header(checkpoint)
+    terms = header_terms(tenant, checkpoint)
+    if request.HasField("delta"):
+        state = draft_delta(request, header, session_id, namespace, checkpoint_id, parent_id, str(step))
+    return Save(
+        key=key,
+        tenant=tenant,
+        session_id=session_id,
+        namespace=namespace,
+        checkpoint_id=checkpoint_id,
+        parent_id=parent_id,
+        step=step,
+        header=header,
+        server_time=server_time,
+        state=state,
+        terms=terms if checkpoint_id == default_id else with_step(terms, key, namespace, step),
+        expected=expected_latest(request),
+        lease_token=request.lease_token,
+        writes=_new_writes(namespace, checkpoint_id, request.writes) if request.writes else (),
+        ttl=request.ttl.ToNanoseconds() if request.HasField("ttl") else None,
+        trace_id=trace_id,
+    )
+
+
+def save_writes_operation(request: service_pb.SaveWritesRequest, tenant: str) -> SaveWrites:
+    """The operation of a valid SaveWritesRequest."""
+    key = session_key(tenant, request.session_id)
+    return SaveWrites(
+        key=key,
+        tenant=tenant,
+        session_id=request.session_id,
+        namespace=request.namespace,
+        checkpoint_id=request.checkpoint_id,
+        writes=_new_writes(request.namespace, request.checkpoint_id, request.writes),
+        lease_token=request.lease_token,
+    )
+
+
+def draft_delta(request: service_pb.SaveRequest, header: bytes, *name: str) -> DraftDelta:
+    """The delta of a request. Empties it.
+
+    name: that of the checkpoint: session, namespace, id, parent, step.
+    """
+    content = request.delta.SerializeToString(deterministic=True)
+    request_digest = digest(framed(*name, request.base_checkpoint_id), len(header).to_bytes(8, "big"), header, content)
+    return split_delta(request.delta, request.base_checkpoint_id, request.base_revision, request_digest)
+
+
+def expected_latest(request: service_pb.SaveRequest) -> Expected | None:
+    """The precondition of a request."""
+    if not request.HasField("expected_latest"):
+        return None
+    expected = request.expected_latest
+    kind = expected.WhichOneof("expected")
+    if kind == "checkpoint_id":
+        return Expected(kind, expected.checkpoint_id)
+    if kind == "step":
+        return Expected(kind, expected.step)
+    return Expected("none")
+
+
+def _new_writes(namespace: str, checkpoint_id: str, writes: Iterable[pb.PendingWrite]) -> list[NewWrite]:
+    return [new_write(namespace, checkpoint_id, write) for write in writes]
