@@ -10,8 +10,8 @@ from lockstitch_server.core.format.compression import unpack_row
 from lockstitch_server.core.format.parts import Segment, Tail
 from lockstitch_server.core.format.pending_writes import sizes_of
 from lockstitch_server.core.format.rows import (
-    Basis,
     CheckpointRow,
+    ExpectedVersion,
     LogRef,
     NewRow,
     Seek,
@@ -105,7 +105,7 @@ class DictionaryStore:
 
     # Writing
 
-    def holds(self, expected: Iterable[Basis]) -> bool:
+    def holds(self, expected: Iterable[ExpectedVersion]) -> bool:
         """Whether all sessions are there in these versions, and have not expired."""
         for version in expected:
             row = self.session(version.key)

@@ -19,7 +19,7 @@ from lockstitch.v1.checkpoint_service_pb2 import (
 )
 from lockstitch_server.config import Settings
 from lockstitch_server.core.format.parts import Tail
-from lockstitch_server.core.format.rows import Basis, CheckpointRow, SessionChange, SessionRow
+from lockstitch_server.core.format.rows import CheckpointRow, ExpectedVersion, SessionChange, SessionRow
 from lockstitch_server.core.planning.facts import SessionFacts
 from lockstitch_server.core.planning.session_cache import RECORD_FACTOR, SESSION_BYTES, TAIL_BYTES, SessionCache
 from tests.support.api import RawApi, raw_api
@@ -175,7 +175,7 @@ def _watched(api: RawApi, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     held: list[bool] = []
     commit = api.store.apply_if_unchanged
 
-    async def watched(basis: Sequence[Basis], changes: Sequence[SessionChange], now: int) -> bool:
+    async def watched(basis: Sequence[ExpectedVersion], changes: Sequence[SessionChange], now: int) -> bool:
         held.append(await commit(basis, changes, now))
         return held[-1]
 

@@ -91,14 +91,14 @@ class Patience:
 
 
 def _impatient(stub: CheckpointServiceStub, rng: random.Random) -> Call:
-    patience = Patience(rng)
+    max_wait = Patience(rng)
 
     async def call(name: str, request: Message) -> None:
         method = getattr(stub, name)
         if rng.random() < 0.5:
-            await patience.of(lambda seconds: _finished(method(request, timeout=seconds)))
+            await max_wait.of(lambda seconds: _finished(method(request, timeout=seconds)))
         else:
-            await patience.of(lambda seconds: _cancelled_after(seconds, method(request)))
+            await max_wait.of(lambda seconds: _cancelled_after(seconds, method(request)))
 
     return call
 
@@ -121,11 +121,11 @@ async def _finished(call: Any) -> None:
 
 
 def _cancelled_task(engine: Engine, rng: random.Random) -> Call:
-    patience = Patience(rng)
+    max_wait = Patience(rng)
 
     async def call(name: str, request: Message) -> None:
         data = request.SerializeToString()
-        await patience.of(
+        await max_wait.of(
             lambda seconds: _cancelled_after(seconds, asyncio.create_task(_dispatched(engine, name, data)))
         )
 

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 import pytest
 
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.engine.batching_queue import Batcher, Bounds
+from lockstitch_server.engine.batching_queue import BatchingQueue, Bounds
 
 BOUNDS = Bounds(queue_items=1000, queue_bytes=1000, batch_items=10, batch_bytes=10)
 
 
-def batcher(batches: list[list[int]], lanes: int, fill: int) -> Batcher[int, int]:
+def batcher(batches: list[list[int]], lanes: int, fill: int) -> BatchingQueue[int, int]:
     async def work(items: Sequence[int]) -> Sequence[int]:
         batches.append(list(items))
         await asyncio.sleep(0)
         return items
 
-    return Batcher(work, lambda _: 1, BOUNDS, lanes=lanes, fill=fill)
+    return BatchingQueue(work, lambda _: 1, BOUNDS, lanes=lanes, fill=fill)
 
 
 @pytest.mark.parametrize(("lanes", "fill"), [(1, 1), (1, 16), (2, 1), (2, 16), (8, 16)])
@@ -57,7 +57,7 @@ async def test_a_batch_that_breaks_is_answered_and_the_next_one_is_done() -> Non
             raise RuntimeError("broken")
         return items
 
-    one: Batcher[int, int] = Batcher(work, lambda _: 1, BOUNDS)
+    one: BatchingQueue[int, int] = BatchingQueue(work, lambda _: 1, BOUNDS)
     async with asyncio.timeout(30):
         broken = await asyncio.gather(one.submit(1), one.submit(2), return_exceptions=True)
         assert await one.submit(3) == 3

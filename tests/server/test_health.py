@@ -11,7 +11,7 @@ import asyncpg
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from lockstitch_server.engine.maintenance.health_probe import Verdict
+from lockstitch_server.engine.maintenance.health_probe import HealthState
 from tests.robustness.crowd import lines
 from tests.robustness.faults import frozen, process_of
 from tests.robustness.workload import full_save
@@ -44,7 +44,7 @@ async def until_status(health: Any, status: int) -> None:
 
 
 def test_one_failure_is_no_outage_and_one_success_ends_one() -> None:
-    verdict = Verdict(2)
+    verdict = HealthState(2)
     seen = [(verdict.saw(success), verdict.well) for success in (True, False, True, False, False, False, True, True)]
     assert seen == [
         *((False, True) for _ in range(4)),

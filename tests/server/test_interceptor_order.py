@@ -7,7 +7,7 @@ from google.protobuf.descriptor import MethodDescriptor
 
 from lockstitch_server.config import Auth, Settings, Tenants
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.rpc.admission_gate import Gate
+from lockstitch_server.rpc.admission_gate import AdmissionGate
 from lockstitch_server.rpc.call_context import NO_TRANSPORT, CallContext, Metadata, Transport
 from lockstitch_server.rpc.handler_types import StreamHandler, UnaryHandler
 from lockstitch_server.rpc.interceptors import order, wrap_unary
@@ -51,7 +51,7 @@ async def test_who_is_turned_away_early_costs_nothing_later(tmp_path: Path) -> N
     keys = tmp_path / "keys.json"
     token = make_key(keys, "p", ["acme"])
     settings = Settings(auth=Auth(keys=str(keys)), tenants=Tenants(calls_per_second=0.01, burst_calls=1))
-    gate = Gate()
+    gate = AdmissionGate()
     interceptors = create_interceptors(gate, settings, create_identification(settings))
     call = wrap_unary(interceptors, METHODS["Save"], echo)
     for _ in range(5):

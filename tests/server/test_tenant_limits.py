@@ -12,7 +12,7 @@ from lockstitch_server.core.errors import Failure
 from lockstitch_server.rpc.call_context import CallContext
 from lockstitch_server.rpc.errors import status_of
 from lockstitch_server.rpc.handler_types import Incoming, UnaryHandler
-from lockstitch_server.rpc.interceptors.tenant_limits import Pace, TenantLimits, limits_tenants
+from lockstitch_server.rpc.interceptors.tenant_limits import TenantLimits, TokenBucket, limits_tenants
 from lockstitch_server.rpc.stream_batches import chunks
 from tests.support.api import METHODS, ApiError, grpc_api
 from tests.support.server import LockstitchServer
@@ -29,12 +29,12 @@ def test_nothing_is_limited_unless_somebody_says_so() -> None:
 
 class TestPace:
     def test_a_burst_and_then_an_even_pace(self) -> None:
-        pace = Pace(per_second=10, burst=3)
+        pace = TokenBucket(per_second=10, burst=3)
         waits = [pace.reserve(100.0, 1, 60) for _ in range(6)]
         assert waits == pytest.approx([0, 0, 0, 0.1, 0.2, 0.3])
 
     def test_it_recovers(self) -> None:
-        pace = Pace(per_second=10, burst=3)
+        pace = TokenBucket(per_second=10, burst=3)
         pace.reserve(100.0, 3, 60)
         assert pace.reserve(100.1, 1, 60) == 0
         assert pace.reserve(100.1, 1, 60) == pytest.approx(0.1)
@@ -43,13 +43,13 @@ class TestPace:
         assert [pace.reserve(200.0, 1, 60) for _ in range(4)] == pytest.approx([0, 0, 0, 0.1])
 
     def test_what_is_refused_takes_nothing(self) -> None:
-        pace = Pace(per_second=10, burst=1)
+        pace = TokenBucket(per_second=10, burst=1)
         assert pace.reserve(100.0, 1, 0) == 0
         assert [pace.reserve(100.0, 1, 0) for _ in range(5)] == pytest.approx([0.1] * 5)
         assert pace.reserve(100.1, 1, 0) == 0
 
     def test_more_than_a_burst_at_once_waits(self) -> None:
-        pace = Pace(per_second=10, burst=2)
+        pace = TokenBucket(per_second=10, burst=2)
         assert pace.reserve(100.0, 12, 60) == pytest.approx(1.0)
 
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.engine.batching_queue import Batcher, Bounds
-from lockstitch_server.engine.fair_queue import Entry, Turns
+from lockstitch_server.engine.batching_queue import BatchingQueue, Bounds
+from lockstitch_server.engine.fair_queue import Entry, FairQueue
 
 Item = tuple[str, int]
 
@@ -17,7 +17,7 @@ Item = tuple[str, int]
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 5)) | st.none(), max_size=60))
 def test_like_a_model(steps: list[Item | None]) -> None:
     """Each group is a list; whichever has waited longest for its turn is next. None takes out."""
-    turns: Turns[Item] = Turns()
+    turns: FairQueue[Item] = FairQueue()
     model: dict[str, list[Item]] = {}
     for step in steps:
         if step is not None:
@@ -43,7 +43,7 @@ class Held:
     def __init__(self, bounds: Bounds) -> None:
         self.batches: list[list[Item]] = []
         self.go = asyncio.Event()
-        self.batcher: Batcher[Item, Item] = Batcher(
+        self.batcher: BatchingQueue[Item, Item] = BatchingQueue(
             self._work, lambda item: item[1], bounds, group_of=lambda item: item[0]
         )
         self._waiting: list[asyncio.Future[Item]] = []

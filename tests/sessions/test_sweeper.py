@@ -100,7 +100,7 @@ async def test_one_at_a_time(replicas: list[RawApi]) -> None:
     assert await one.sweep()
     assert not await two.sweep()
     assert await one.sweep()
-    await one.retire()
+    await one.resign()
     assert await two.sweep()
     assert not await one.sweep()
 

@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.engine.fair_queue import Entry, Turns
+from lockstitch_server.engine.fair_queue import Entry, FairQueue
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -53,7 +53,7 @@ class BatchObserver(Protocol):
         ...
 
 
-class Batcher(Generic[T, R]):
+class BatchingQueue(Generic[T, R]):
     """Collects items while earlier ones are being worked on, and works on all that have come as one batch.
 
     Work runs in tasks of its own: a caller that is cancelled stops waiting, and changes nothing for its batch. An item
@@ -88,7 +88,7 @@ class Batcher(Generic[T, R]):
         self._observer = observer
         self._oldest = 0.0
         """When the first of the batch that was taken last had come, where anybody wants to know."""
-        self._queue: Turns[tuple[T, Waiter[R]]] = Turns()
+        self._queue: FairQueue[tuple[T, Waiter[R]]] = FairQueue()
         self._running: set[asyncio.Task[None]] = set()
         self._closed = False
         self._taken = asyncio.Event()

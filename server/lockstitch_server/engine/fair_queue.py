@@ -36,7 +36,7 @@ class _Line(Usage, Generic[E]):
         self.entries: deque[Entry[E]] = deque()
 
 
-class Turns(Usage, Generic[E]):
+class FairQueue(Usage, Generic[E]):
     """Entries of groups. One of each group in turn comes out, those of a group in the order they went in."""
 
     __slots__ = ("_lines",)

@@ -12,7 +12,7 @@ QUIET_SECONDS = 0.1
 """How long no call must come before the server is taken to be left alone."""
 
 
-class Gate:
+class AdmissionGate:
     """Counts the calls that are being answered.
 
     gRPC's own stop resets calls that have arrived and were not begun, which clients see as CANCELLED. So before it, the
@@ -67,11 +67,11 @@ class Gate:
         """A call has been answered."""
         self._inside -= 1
 
-    async def close(self, patience: float) -> None:
-        """Let no call in; wait until those inside have left and no more come, at most `patience` seconds."""
+    async def close(self, max_wait: float) -> None:
+        """Let no call in; wait until those inside have left and no more come, at most `max_wait` seconds."""
         _finish(self._closing)
         loop = asyncio.get_running_loop()
-        end = loop.time() + patience
+        end = loop.time() + max_wait
         self._last_seen = loop.time()
         # Polled, since time itself is waited for.
         while loop.time() < end and (self._inside or loop.time() - self._last_seen < QUIET_SECONDS):  # noqa: ASYNC110

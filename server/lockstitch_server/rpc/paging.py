@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError, Message
 
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.ids import DIGEST_BYTES, digest
-from lockstitch_server.core.sessions.events import Seen
+from lockstitch_server.core.sessions.events import WatchCursor
 from lockstitch_server.records.v1.record_pb2 import PageToken
 from lockstitch_server.validation.explain import is_id
 
@@ -67,11 +67,11 @@ def write_token(token: PageToken) -> str:
     return base64.urlsafe_b64encode(token.SerializeToString()).decode()
 
 
-def read_resume_token(text: str, bound_to: bytes) -> Seen | None:
+def read_resume_token(text: str, bound_to: bytes) -> WatchCursor | None:
     """What the watcher of a session has seen; None without a token. Fails with INVALID_FIELD."""
     try:
         token = read_token(text, bound_to)
-        seen = Seen(token.time, *SEEN.unpack(token.key)) if token is not None else None
+        seen = WatchCursor(token.time, *SEEN.unpack(token.key)) if token is not None else None
         if seen is not None and min(seen) < 0:
             raise ValueError("a time below 0")
         return seen
@@ -80,7 +80,7 @@ def read_resume_token(text: str, bound_to: bytes) -> Seen | None:
         raise Failure(Reason.INVALID_FIELD, f"resume_token: {problem}", field="resume_token") from error
 
 
-def write_resume_token(seen: Seen, bound_to: bytes) -> str:
+def write_resume_token(seen: WatchCursor, bound_to: bytes) -> str:
     """The same as clients hold it."""
     return write_token(PageToken(request_digest=bound_to, time=seen.revision, key=SEEN.pack(*seen[1:])))
 

@@ -16,10 +16,10 @@ from lockstitch_server.auth import Identification
 from lockstitch_server.config import Settings
 from lockstitch_server.core.sessions.leases import NS_PER_SECOND
 from lockstitch_server.core.sessions.session import Retention
-from lockstitch_server.engine.batching_queue import Batcher, Bounds
+from lockstitch_server.engine.batching_queue import BatchingQueue, Bounds
 from lockstitch_server.engine.damage import DamageLog
 from lockstitch_server.engine.maintenance.copier import Copier
-from lockstitch_server.engine.maintenance.health_probe import Looks, Pace, probing
+from lockstitch_server.engine.maintenance.health_probe import Looks, TokenBucket, probing
 from lockstitch_server.engine.maintenance.pruner import Pruner
 from lockstitch_server.engine.maintenance.sessions import Sessions
 from lockstitch_server.engine.maintenance.sweeper import Sweeper, SweepSettings, sweeping
@@ -28,7 +28,7 @@ from lockstitch_server.engine.reads.answer_memory import AnswerMemory
 from lockstitch_server.engine.reads.lister import Lister
 from lockstitch_server.engine.reads.loader import Loader
 from lockstitch_server.engine.reads.watcher import Watcher
-from lockstitch_server.rpc.admission_gate import Gate
+from lockstitch_server.rpc.admission_gate import AdmissionGate
 from lockstitch_server.rpc.dispatcher import CHECKPOINT_SERVICE, SESSION_SERVICE, Dispatcher
 from lockstitch_server.rpc.interceptors import Interceptor
 from lockstitch_server.rpc.interceptors.admission import Admission
@@ -75,7 +75,7 @@ LEAST_PENDING = 10_000
 class Engine:
     """All that answers calls."""
 
-    saves: Batcher[RawRequest, bytes]
+    saves: BatchingQueue[RawRequest, bytes]
     loader: Loader
     watcher: Watcher
     sweeper: Sweeper | None
@@ -122,7 +122,7 @@ def create_engine(store: Store, settings: Settings, telemetry: Telemetry = NO_TE
         settings.tenants.max_waiting_bytes,
     )
     loads = Bounds(queue.max_loads, queue.max_loads, queue.load_batch, queue.load_batch)
-    saves: Batcher[RawRequest, bytes] = Batcher(
+    saves: BatchingQueue[RawRequest, bytes] = BatchingQueue(
         create_saves(store, settings, telemetry).work,
         _size,
         bounds,
@@ -186,7 +186,7 @@ async def serve_until(
         watch_sessions(telemetry, engine.watcher, engine.sweeper)
         watch_audit(telemetry, audit)
         health = Health((service.full_name for service in engine.dispatcher.services), settings.health.max_watches)
-        gate = Gate(settings.limits.max_calls)
+        gate = AdmissionGate(settings.limits.max_calls)
         interceptors = create_interceptors(gate, settings, identification, audit, telemetry)
         preparation = Preparation(settings.limits, _receivable(settings))
         receiver = Receiver(Authentication(identification).identify, preparation)
@@ -245,7 +245,7 @@ def _create_server(
 
 
 def create_interceptors(
-    gate: Gate,
+    gate: AdmissionGate,
     settings: Settings,
     identification: Identification | None = None,
     audit: AuditLog | None = None,
@@ -269,9 +269,9 @@ def _looks(store: Store, settings: Settings) -> Looks:
     return Looks(store.ping, lambda: store.try_write(health.free_bytes), health.write_seconds)
 
 
-def _pace(settings: Settings) -> Pace:
+def _pace(settings: Settings) -> TokenBucket:
     health = settings.health
-    return Pace(health.probe_seconds, health.timeout_seconds, health.failures)
+    return TokenBucket(health.probe_seconds, health.timeout_seconds, health.failures)
 
 
 def _options(settings: Settings, shared: bool) -> list[tuple[str, int]]:

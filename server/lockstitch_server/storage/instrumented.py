@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 from lockstitch_server.core.format.parts import RowSizes
-from lockstitch_server.core.format.rows import Basis, SessionChange
+from lockstitch_server.core.format.rows import ExpectedVersion, SessionChange
 from lockstitch_server.storage.session_repository import SessionRepository
 from lockstitch_server.storage.store import Connections, PointUnit, SessionUnit, Store
 
@@ -71,7 +71,9 @@ class ObservedStore:
     def clock(self) -> int:
         return self._store.clock()
 
-    async def apply_if_unchanged(self, expected: Sequence[Basis], changes: Sequence[SessionChange], now: int) -> bool:
+    async def apply_if_unchanged(
+        self, expected: Sequence[ExpectedVersion], changes: Sequence[SessionChange], now: int
+    ) -> bool:
         with self._observer.using("commit", len(changes)) as use:
             done = await self._store.apply_if_unchanged(expected, changes, now)
             if done and use.is_told:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def detached(work: Coroutine[Any, Any, T]) -> T:
+async def shielded(work: Coroutine[Any, Any, T]) -> T:
     """Wait for work in a task of its own, which goes on to its end whatever becomes of the caller."""
     task = asyncio.create_task(work)
     task.add_done_callback(_retrieve)

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from lockstitch_server.core.format.parts import RowSizes
-from lockstitch_server.core.format.rows import Basis, SessionChange
+from lockstitch_server.core.format.rows import ExpectedVersion, SessionChange
 from lockstitch_server.storage.reading import Catalog
 from lockstitch_server.storage.session_repository import SessionRepository
 
@@ -91,7 +91,9 @@ class Store(Protocol):
         """
         ...
 
-    async def apply_if_unchanged(self, expected: Sequence[Basis], changes: Sequence[SessionChange], now: int) -> bool:
+    async def apply_if_unchanged(
+        self, expected: Sequence[ExpectedVersion], changes: Sequence[SessionChange], now: int
+    ) -> bool:
         """Apply changes, all or none, durable on return, if the sessions are as expected.
 
         Gives whether they were, have not expired, and `now`, for which the changes were planned, is about the time of

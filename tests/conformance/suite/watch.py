@@ -6,7 +6,7 @@ import pytest
 
 from lockstitch.v1 import session_service_pb2 as pb
 from lockstitch_server.core.ids import digest, session_key
-from lockstitch_server.core.sessions.events import Seen
+from lockstitch_server.core.sessions.events import WatchCursor
 from lockstitch_server.rpc.call_context import DEFAULT_TENANT
 from lockstitch_server.rpc.paging import write_resume_token
 from tests.conformance.builders import checkpoint, refused, save
@@ -212,7 +212,7 @@ class TestWatchSession:
     @pytest.mark.parametrize("position", [(-1, 0, 0), (0, -1, 0), (0, 0, -1), (-(2**63), 0, 0)], ids=str)
     async def test_forged_tokens_are_checked(self, api: Api, session: str, position: tuple[int, int, int]) -> None:
         bound_to = digest(b"watch", session_key(DEFAULT_TENANT, session))
-        token = write_resume_token(Seen(*position), bound_to)
+        token = write_resume_token(WatchCursor(*position), bound_to)
         async with watching(api, session, resume_token=token) as watch:
             error = await refused(watch.next())
         assert (error.reason, error.metadata["field"]) == ("INVALID_FIELD", "resume_token")
@@ -221,7 +221,7 @@ class TestWatchSession:
         """Whoever may watch a session may say what of it has been seen."""
         await save(api, checkpoint(session, 1))
         await save(api, checkpoint(f"{session}!", 1))
-        token = write_resume_token(Seen(), digest(b"watch", session_key(DEFAULT_TENANT, session)))
+        token = write_resume_token(WatchCursor(), digest(b"watch", session_key(DEFAULT_TENANT, session)))
         async with watching(api, session, resume_token=token) as watch:
             assert (await watch.event()).saved.step == 1
 

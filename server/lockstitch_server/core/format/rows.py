@@ -130,7 +130,7 @@ def session_damaged(session_id: str) -> Failure:
     )
 
 
-class Basis(NamedTuple):
+class ExpectedVersion(NamedTuple):
     """The state of a session that a plan was made for: it holds as long as these columns are the same.
 
     Whatever changes a session changes its revision, but for a sliding expiry that is moved, and a lease that runs out.

@@ -11,10 +11,10 @@ from lockstitch_server.core.format.parts import NO_TAIL, RowSizes, Segment, Tail
 from lockstitch_server.core.format.pending_writes import rows_of, sizes_of
 from lockstitch_server.core.format.rows import (
     NS_PER_MICROSECOND,
-    Basis,
     CheckpointChange,
     CheckpointRef,
     CheckpointRow,
+    ExpectedVersion,
     LogRef,
     NewRow,
     NewWrite,
@@ -70,7 +70,7 @@ class SessionChanges:
         else:
             self.row = row.copy()
             self.is_empty = False
-        self.expected = Basis(operation.key, 0, None) if row is None else _expected(row)
+        self.expected = ExpectedVersion(operation.key, 0, None) if row is None else _expected(row)
         self.changed = False
         self._facts = NOTHING_KNOWN if self.is_empty else facts
         self._missing = missing
@@ -348,8 +348,8 @@ def _packed(log: int, row: Segment, sizes: RowSizes) -> NewRow:
     return NewRow(log, start, len(data), pack_row(data) if len(data) >= sizes.full else data, crc)
 
 
-def _expected(row: SessionRow) -> Basis:
-    return Basis(row.key, row.revision, row.expire_at, row.lease)
+def _expected(row: SessionRow) -> ExpectedVersion:
+    return ExpectedVersion(row.key, row.revision, row.expire_at, row.lease)
 
 
 def _restarted(row: SessionRow, now: int) -> SessionRow:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.core.format.rows import Basis, SessionChange
+from lockstitch_server.core.format.rows import ExpectedVersion, SessionChange
 from lockstitch_server.core.planning.changes import SessionChanges
 from lockstitch_server.core.planning.facts import Facts, Missing, NotKnown, SessionFacts
 from lockstitch_server.core.planning.limits import PlanSettings
@@ -22,7 +22,7 @@ from lockstitch_server.core.sessions.leases import check_not_deleted
 class Plan:
     """What a batch does to the database, and the results of its operations."""
 
-    expected: list[Basis]
+    expected: list[ExpectedVersion]
     """The versions of the sessions that the plan is made for."""
     changes: list[SessionChange]
     results: list[Result | Failure]

@@ -8,7 +8,7 @@ from lockstitch_server.core.format.rows import NS_PER_MICROSECOND
 from lockstitch_server.core.sessions.session import Lease, Session
 
 
-class Seen(NamedTuple):
+class WatchCursor(NamedTuple):
     """How much of a session its watcher has been told."""
 
     revision: int = 0
@@ -37,26 +37,28 @@ class Event(NamedTuple):
     """Something that happened, and what has been seen with it."""
 
     kind: Literal["saved", "checkpoints_deleted", "session_deleted", "lease_changed"]
-    seen: Seen
+    seen: WatchCursor
     saved: SavedCheckpoint | None = None
     lease: Lease | None = None
 
 
-class News(NamedTuple):
+class Changes(NamedTuple):
     """What has happened, and what has been seen after it."""
 
     events: Sequence[Event]
-    seen: Seen
+    seen: WatchCursor
 
 
-def seen_now(session: Session) -> Seen:
+def seen_now(session: Session) -> WatchCursor:
     """All that there is of a session."""
     if not session.alive:
-        return Seen(0 if session.is_new else session.row.revision, 0, _lease(session))
-    return Seen(session.row.revision, session.row.created_at, _lease(session))
+        return WatchCursor(0 if session.is_new else session.row.revision, 0, _lease(session))
+    return WatchCursor(session.row.revision, session.row.created_at, _lease(session))
 
 
-def news(session: Session, saved: Sequence[SavedCheckpoint], seen: Seen, *, more: bool, complete: bool = True) -> News:
+def news(
+    session: Session, saved: Sequence[SavedCheckpoint], seen: WatchCursor, *, more: bool, complete: bool = True
+) -> Changes:
     """What has happened since.
 
     saved: its checkpoints of later revisions, in order; `more`: there are others after them.
@@ -68,20 +70,22 @@ def news(session: Session, saved: Sequence[SavedCheckpoint], seen: Seen, *, more
     if session.is_new and seen.created_at:  # nothing is left that could tell of its end
         if complete:
             raise _too_old(session)
-        return News([Event("session_deleted", seen := Seen(seen.revision))], seen)
+        return Changes([Event("session_deleted", seen := WatchCursor(seen.revision))], seen)
     if not session.alive:
         return _gone(session, saved, seen)
     events: list[Event] = []
     if seen.created_at not in (0, session.row.created_at):
         if complete and not session.deletion_revision:  # nothing was left of the session that was watched
             raise _too_old(session)
-        seen = Seen(max(seen.revision, min(session.deletion_revision, session.row.revision)), 0, seen.lease)
+        seen = WatchCursor(max(seen.revision, min(session.deletion_revision, session.row.revision)), 0, seen.lease)
         events.append(Event("session_deleted", seen))
     seen = seen._replace(created_at=session.row.created_at)
     return _living(session, saved, seen, events, more=more)
 
 
-def _living(session: Session, saved: Sequence[SavedCheckpoint], seen: Seen, events: list[Event], *, more: bool) -> News:
+def _living(
+    session: Session, saved: Sequence[SavedCheckpoint], seen: WatchCursor, events: list[Event], *, more: bool
+) -> Changes:
     found: list[tuple[int, Event]] = [(each.revision, Event("saved", seen, each)) for each in saved]
     if session.deletion_revision > seen.revision:
         found.append((session.deletion_revision, Event("checkpoints_deleted", seen)))
@@ -93,12 +97,12 @@ def _living(session: Session, saved: Sequence[SavedCheckpoint], seen: Seen, even
         if revision > last:
             break
         lease = _lease(session) if event.kind == "lease_changed" else seen.lease
-        seen = Seen(max(revision, seen.revision), seen.created_at, lease)
+        seen = WatchCursor(max(revision, seen.revision), seen.created_at, lease)
         events.append(event._replace(seen=seen))
-    return News(events, seen._replace(revision=max(last, seen.revision)))
+    return Changes(events, seen._replace(revision=max(last, seen.revision)))
 
 
-def _gone(session: Session, saved: Sequence[SavedCheckpoint], seen: Seen) -> News:
+def _gone(session: Session, saved: Sequence[SavedCheckpoint], seen: WatchCursor) -> Changes:
     """Of a session that is not there any more, or not yet."""
     if not seen.created_at:
         return _lease_only(session, seen)
@@ -106,18 +110,18 @@ def _gone(session: Session, saved: Sequence[SavedCheckpoint], seen: Seen) -> New
     for each in saved:
         seen = seen._replace(revision=each.revision)
         events.append(Event("saved", seen, each))
-    seen = Seen(max(seen.revision, session.row.revision), 0, _lease(session))
-    return News([*events, Event("session_deleted", seen)], seen)
+    seen = WatchCursor(max(seen.revision, session.row.revision), 0, _lease(session))
+    return Changes([*events, Event("session_deleted", seen)], seen)
 
 
-def _lease_only(session: Session, seen: Seen) -> News:
+def _lease_only(session: Session, seen: WatchCursor) -> Changes:
     """A session that is over can be under a lease, of who is about to begin it anew."""
     lease = _lease(session)
     revision = seen.revision if session.is_new else max(seen.revision, session.row.revision)
     if lease == seen.lease:
-        return News((), seen._replace(revision=revision))
-    seen = Seen(revision, 0, lease)
-    return News([Event("lease_changed", seen, lease=session.lease)], seen)
+        return Changes((), seen._replace(revision=revision))
+    seen = WatchCursor(revision, 0, lease)
+    return Changes([Event("lease_changed", seen, lease=session.lease)], seen)
 
 
 def _lease(session: Session) -> int:

@@ -89,7 +89,7 @@ class Session:
         over = self.row.expire_at == DELETED and self._is_unchanged_for(grace)
         return over and self.lease is None and not self.row.tombstone_until
 
-    def is_blank(self, grace: int) -> bool:
+    def is_empty(self, grace: int) -> bool:
         """Whether the session has nothing, not even a live lease, and had nothing for so long."""
         row, settings = self.row, (self.labels, self.retention, self.row.ttl)
         if self.is_new or not self.alive or row.checkpoint_count or row.write_bytes or any(settings):
@@ -132,7 +132,7 @@ class Session:
 
     # Deletion
 
-    def bury(self, tombstone: int, newest: int) -> None:
+    def mark_deleted(self, tombstone: int, newest: int) -> None:
         """Delete the session, but for rows that are no longer seen, whoever holds its lease."""
         self.end(newest)
         if self.lease is not None:

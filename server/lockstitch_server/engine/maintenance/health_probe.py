@@ -19,15 +19,15 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class TokenBucket:
     """How often to ask, how long to wait for an answer, and how many failures in a row make an outage."""
 
     seconds: float
-    patience: float
+    max_wait: float
     failures: int
 
 
-class Verdict:
+class HealthState:
     """Well until so many failures in a row, of which the first look needs one; well again at the first success."""
 
     def __init__(self, failures: int) -> None:
@@ -61,7 +61,7 @@ class Looks:
 
 
 @asynccontextmanager
-async def probing(ping: Ask, tell: Callable[[bool], None], pace: Pace) -> AsyncIterator[None]:
+async def probing(ping: Ask, tell: Callable[[bool], None], pace: TokenBucket) -> AsyncIterator[None]:
     """Ask while the block runs. `tell` hears whether the database is well, whenever that has changed."""
     task = asyncio.create_task(_probe(ping, tell, pace))
     try:
@@ -72,23 +72,23 @@ async def probing(ping: Ask, tell: Callable[[bool], None], pace: Pace) -> AsyncI
             await task
 
 
-async def _probe(ping: Ask, tell: Callable[[bool], None], pace: Pace) -> None:
-    verdict = Verdict(pace.failures)
+async def _probe(ping: Ask, tell: Callable[[bool], None], pace: TokenBucket) -> None:
+    verdict = HealthState(pace.failures)
     while True:
-        problem = await _problem(ping, pace.patience)
+        problem = await _problem(ping, pace.max_wait)
         if verdict.saw(problem is None):
             log.warning("database_available" if verdict.well else "database_unavailable", reason=problem)
             tell(verdict.well)
         await asyncio.sleep(pace.seconds if problem is None else pace.seconds / RETRY_FACTOR)
 
 
-async def _problem(ping: Ask, patience: float) -> str | None:
+async def _problem(ping: Ask, max_wait: float) -> str | None:
     """Why the database does not answer; None: it does."""
     try:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(max_wait):
             await ping()
     except TimeoutError:
-        return f"no answer within {patience} s"
+        return f"no answer within {max_wait} s"
     except Failure as failure:
         return failure.message
     return None

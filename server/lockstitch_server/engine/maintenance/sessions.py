@@ -173,7 +173,7 @@ class Sessions:
         """
 
         async def is_forgotten(repository: SessionRepository, session: Session) -> bool:
-            old = session.is_forgotten(GRACE_NS) or session.is_blank(BLANK_NS)
+            old = session.is_forgotten(GRACE_NS) or session.is_empty(BLANK_NS)
             return old and not await repository.has_content(session)
 
         async def look(repository: SessionRepository) -> bool:
@@ -194,7 +194,7 @@ class Sessions:
             for session_id in session_ids:
                 session = await repository.lock_damaged(tenant, session_id) or await repository.lock(tenant, session_id)
                 if session.alive:
-                    session.bury(tombstone, await repository.newest(session))
+                    session.mark_deleted(tombstone, await repository.newest(session))
                     await repository.put(session)
                     buried.append(session_id)
             return buried

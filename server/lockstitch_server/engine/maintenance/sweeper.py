@@ -116,7 +116,7 @@ class Sweeper:
             await self._pause()
         return False
 
-    async def retire(self) -> None:
+    async def resign(self) -> None:
         """Leave the office to others at once, if the database answers at once; else its term runs out."""
         with suppress(Failure, TimeoutError):
             async with asyncio.timeout(RETIRE_SECONDS):
@@ -178,4 +178,4 @@ async def sweeping(sweeper: Sweeper | None) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.wait([task])
-        await sweeper.retire()
+        await sweeper.resign()

@@ -14,7 +14,7 @@ from lockstitch_server.core.format.reading import CheckpointQuery, Found
 from lockstitch_server.core.format.rows import CheckpointRow, Seek, session_damaged
 from lockstitch_server.core.format.selection import ALL, Selection
 from lockstitch_server.core.ids import default_checkpoint_id
-from lockstitch_server.engine.batching_queue import Batcher, BatchObserver, Bounds
+from lockstitch_server.engine.batching_queue import BatchingQueue, BatchObserver, Bounds
 from lockstitch_server.engine.isolation import run_isolated
 from lockstitch_server.engine.reads.assembler import (
     Loaded,
@@ -86,7 +86,7 @@ class Loader:
     def __init__(self, store: Store, bounds: Bounds, observer: BatchObserver | None = None) -> None:
         self._store = store
         # Loads that come while one is under way share the next trip; only many of them get a connection more.
-        self._batcher: Batcher[LoadQuery, Loaded | Absent | TooBig] = Batcher(
+        self._batcher: BatchingQueue[LoadQuery, Loaded | Absent | TooBig] = BatchingQueue(
             self._load_isolated,
             lambda _: 1,
             bounds,
@@ -114,16 +114,16 @@ class Loader:
 
     async def _load(self, queries: Sequence[LoadQuery]) -> Sequence[Answer]:
         if all(query.by != "step" for query in queries):
-            with suppress(Unsure):
-                return await self._store.point_reads(lambda catalog: load_apart(queries, catalog))
+            with suppress(InconsistentRead):
+                return await self._store.point_reads(lambda catalog: load_without_snapshot(queries, catalog))
         return await self._store.snapshot(lambda repository: load_all(queries, repository.catalog))
 
 
-class Unsure(Exception):
+class InconsistentRead(Exception):
     """What was found may not belong together."""
 
 
-async def load_apart(queries: Sequence[LoadQuery], catalog: Catalog) -> list[Answer]:
+async def load_without_snapshot(queries: Sequence[LoadQuery], catalog: Catalog) -> list[Answer]:
     """Answer queries by two questions at most, each of which sees its own moment. Raises Unsure.
 
     The second is for logs, which only grow as long as their session is the same. It fails, and so does this, where the
@@ -132,17 +132,17 @@ async def load_apart(queries: Sequence[LoadQuery], catalog: Catalog) -> list[Ans
     found = await _find(queries, catalog)
     lost = await lost_sessions(queries, found, catalog)
     if lost:
-        raise Unsure
+        raise InconsistentRead
     wanted, too_big = _fitting(_wanted(found))
     known = _known_writes(found)
     if any(each.wants_writes and each.ref not in known for each in wanted.values()):
-        raise Unsure
+        raise InconsistentRead
     logs = logs_of(wanted.values())
     revisions = {each.session.key: each.session.revision for each in wanted.values()}
     segments = await catalog.segments_as_of(logs, revisions) if logs else {}
     loaded = {query: put_together(each, segments, known) for query, each in wanted.items()}
     if any(isinstance(each, Failure) for each in loaded.values()):
-        raise Unsure
+        raise InconsistentRead
     return _answers(queries, found, {**loaded, **too_big})
 
 

@@ -12,7 +12,7 @@ import structlog
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.format.rows import SessionRow
 from lockstitch_server.core.ids import session_key
-from lockstitch_server.core.sessions.events import Event, News, Seen, news, seen_now
+from lockstitch_server.core.sessions.events import Changes, Event, WatchCursor, news, seen_now
 from lockstitch_server.core.sessions.session import Session
 from lockstitch_server.storage.session_repository import SessionRepository
 from lockstitch_server.storage.store import Store
@@ -25,11 +25,11 @@ FEW = 1000
 log = structlog.get_logger(__name__)
 
 
-class Told(NamedTuple):
+class WatchItem(NamedTuple):
     """What a watcher is told: an event, or none, to show that it is still watched; and what has been seen then."""
 
     event: Event | None
-    seen: Seen
+    seen: WatchCursor
 
 
 @dataclass(eq=False, slots=True)
@@ -58,10 +58,10 @@ class Watcher:
         self,
         tenant: str,
         session_id: str,
-        seen: Seen | None,
+        seen: WatchCursor | None,
         heartbeat: float,
         closing: "asyncio.Future[None]",
-    ) -> AsyncGenerator[Told, None]:
+    ) -> AsyncGenerator[WatchItem, None]:
         """What happens after what was seen (None: from now on). Fails with DRAINING.
 
         Fails with RESUME_TOO_OLD only at the first look: a watch that has begun goes on, and tells of checkpoints that
@@ -73,18 +73,18 @@ class Watcher:
         try:
             if seen is None:
                 seen = seen_now(await self._store.snapshot(lambda repository: repository.get(tenant, session_id)))
-            yield Told(None, seen)
+            yield WatchItem(None, seen)
             quiet = _Quiet(heartbeat)
             while True:
                 subscription.changed.clear()
                 found, more = await self._news(tenant, session_id, seen, complete=complete)
                 complete = False
                 for event in found.events:
-                    yield Told(event, event.seen)
+                    yield WatchItem(event, event.seen)
                     quiet.over()
                 seen = found.seen
                 if not more and not await _wait(subscription.changed, closing, quiet.left):
-                    yield Told(None, seen)
+                    yield WatchItem(None, seen)
                     quiet.over()
         finally:
             self._subscriptions.discard(subscription)
@@ -96,8 +96,8 @@ class Watcher:
             with suppress(asyncio.CancelledError):
                 await self._polling
 
-    async def _news(self, tenant: str, session_id: str, seen: Seen, *, complete: bool) -> tuple[News, bool]:
-        async def unit(repository: SessionRepository) -> tuple[News, bool]:
+    async def _news(self, tenant: str, session_id: str, seen: WatchCursor, *, complete: bool) -> tuple[Changes, bool]:
+        async def unit(repository: SessionRepository) -> tuple[Changes, bool]:
             session = await repository.get(tenant, session_id)
             saved = await repository.saved_since(session, seen.revision, PAGE + 1, lately=_is_large(session))
             more = len(saved) > PAGE

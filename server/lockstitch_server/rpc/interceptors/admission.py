@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from google.protobuf.descriptor import MethodDescriptor
 
-from lockstitch_server.rpc.admission_gate import Gate
+from lockstitch_server.rpc.admission_gate import AdmissionGate
 from lockstitch_server.rpc.call_context import CallContext
 from lockstitch_server.rpc.handler_types import Incoming, StreamHandler, UnaryHandler
 
@@ -19,7 +19,7 @@ class Admission:
     long_seconds: how long a call without an end of its own may last; 0 for as long as it likes.
     """
 
-    def __init__(self, gate: Gate, long_seconds: float = 0) -> None:
+    def __init__(self, gate: AdmissionGate, long_seconds: float = 0) -> None:
         self._gate = gate
         self._long_seconds = long_seconds
 

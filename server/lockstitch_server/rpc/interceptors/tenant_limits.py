@@ -19,7 +19,7 @@ MOST_LINGERING = 1000
 """So many calls of a tenant may wait only to be refused."""
 
 
-class Pace:
+class TokenBucket:
     """Spreads calls over time: so many in a second, and a burst after a pause.
 
     It is known when the next call may begin if all of them come at the even pace; a burst is how far ahead of that a
@@ -31,11 +31,11 @@ class Pace:
         self._ahead = burst * self._interval
         self._even = 0.0
 
-    def reserve(self, now: float, calls: int, patience: float) -> float:
-        """Seconds until so many calls may begin. If those are more than `patience`, nothing is reserved."""
+    def reserve(self, now: float, calls: int, max_wait: float) -> float:
+        """Seconds until so many calls may begin. If those are more than `max_wait`, nothing is reserved."""
         even = max(self._even, now) + calls * self._interval
         wait = max(0.0, even - self._ahead - now)
-        if wait <= patience:
+        if wait <= max_wait:
             self._even = even
         return wait
 
@@ -49,7 +49,7 @@ class _Tenant:
 
     def __init__(self, settings: Tenants) -> None:
         self.calls = 0
-        self.pace = Pace(settings.calls_per_second, settings.burst_calls) if settings.calls_per_second else None
+        self.pace = TokenBucket(settings.calls_per_second, settings.burst_calls) if settings.calls_per_second else None
 
     def is_idle(self, now: float) -> bool:
         return not self.calls and (self.pace is None or self.pace.is_idle(now))
@@ -123,7 +123,7 @@ class TenantLimits:
         self._tenants = {name: tenant for name, tenant in self._tenants.items() if not tenant.is_idle(now)}
 
 
-async def _paced(pace: Pace, saves: int) -> None:
+async def _paced(pace: TokenBucket, saves: int) -> None:
     """Wait until so many saves of a stream may begin; until then no more of it is read."""
     if wait := pace.reserve(asyncio.get_running_loop().time(), saves, float("inf")):
         await asyncio.sleep(wait)

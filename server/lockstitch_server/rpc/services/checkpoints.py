@@ -24,7 +24,7 @@ from lockstitch_server.core.format.rows import SessionSummary, session_damaged
 from lockstitch_server.core.format.selection import ChannelSize, Selection
 from lockstitch_server.core.ids import session_key
 from lockstitch_server.core.wire import encode
-from lockstitch_server.engine.batching_queue import Batcher
+from lockstitch_server.engine.batching_queue import BatchingQueue
 from lockstitch_server.engine.reads.answer_memory import AnswerMemory, Holder, Reservation
 from lockstitch_server.engine.reads.assembler import Loaded
 from lockstitch_server.engine.reads.lister import CheckpointPage, Lister, Walk, not_found
@@ -52,7 +52,7 @@ class Handlers:
 
     def __init__(
         self,
-        saves: Batcher[RawRequest, bytes],
+        saves: BatchingQueue[RawRequest, bytes],
         loader: Loader,
         lister: Lister,
         limits: Limits,

@@ -18,7 +18,7 @@ from lockstitch_server.core.sessions.session import Lease, Retention, Session
 from lockstitch_server.engine.maintenance.copier import Copier, Copy
 from lockstitch_server.engine.maintenance.pruner import Deleted, Pruned, Pruner
 from lockstitch_server.engine.maintenance.sessions import Sessions, Update
-from lockstitch_server.engine.reads.watcher import Told, Watcher
+from lockstitch_server.engine.reads.watcher import Watcher, WatchItem
 from lockstitch_server.records.v1.record_pb2 import PageToken
 from lockstitch_server.rpc.call_context import CallContext
 from lockstitch_server.rpc.paging import (
@@ -159,7 +159,7 @@ class SessionHandlers:
         return pb.BreakLeaseResponse(broken=broken)
 
 
-def _event(told: Told, bound_to: bytes) -> pb.WatchSessionResponse:
+def _event(told: WatchItem, bound_to: bytes) -> pb.WatchSessionResponse:
     response = pb.WatchSessionResponse(
         resume_token=write_resume_token(told.seen, bound_to), revision=told.seen.revision
     )

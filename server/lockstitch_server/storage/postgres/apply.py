@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from lockstitch_server.core.format.rows import Basis, SessionChange, SessionRow
+from lockstitch_server.core.format.rows import ExpectedVersion, SessionChange, SessionRow
 from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.columns import grown_rows, new_row, saved_checkpoint, saved_session, settings_checksum
 from lockstitch_server.storage.executor import LostRace
@@ -13,7 +13,7 @@ Rows = Sequence[tuple[Any, ...]]
 
 
 async def apply_if_unchanged(
-    connection: AnyConnection, expected: Sequence[Basis], changes: Sequence[SessionChange], now: int | None
+    connection: AnyConnection, expected: Sequence[ExpectedVersion], changes: Sequence[SessionChange], now: int | None
 ) -> tuple[bool, int]:
     """Write the changes of sessions that exist, if they are as expected; gives whether they were, and the time.
 

@@ -12,7 +12,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.format.parts import RowSizes, damaged
-from lockstitch_server.core.format.rows import Basis, SessionChange
+from lockstitch_server.core.format.rows import ExpectedVersion, SessionChange
 from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.executor import LostRace
 from lockstitch_server.storage.libpq.address import AddressInvalid, read_address
@@ -25,7 +25,7 @@ from lockstitch_server.storage.postgres.errors import failure_of
 from lockstitch_server.storage.postgres.executor import PostgresExecutor
 from lockstitch_server.storage.postgres.pinger import Pinger
 from lockstitch_server.storage.session_repository import SessionRepository
-from lockstitch_server.storage.shielded import detached
+from lockstitch_server.storage.shielded import shielded
 from lockstitch_server.storage.store import Connections, PointUnit, SessionUnit, StoreError
 
 T = TypeVar("T")
@@ -162,18 +162,20 @@ class PostgresStore:
         return await self._transacted(unit, self._begin(BEGIN_SNAPSHOT))
 
     async def point_reads(self, unit: PointUnit[T]) -> T:
-        return await detached(
+        return await shielded(
             self._run(lambda connection: self._without_transaction(connection, BEGIN_LONE, partial(_asked, unit)))
         )
 
     def clock(self) -> int:
         return self._clock.now()
 
-    async def apply_if_unchanged(self, expected: Sequence[Basis], changes: Sequence[SessionChange], now: int) -> bool:
+    async def apply_if_unchanged(
+        self, expected: Sequence[ExpectedVersion], changes: Sequence[SessionChange], now: int
+    ) -> bool:
         def work(connection: AnyConnection) -> Awaitable[tuple[bool, int]]:
             return apply_if_unchanged(connection, expected, changes, now)
 
-        holds, clock = await detached(self._run(lambda connection: self._without_transaction(connection, BEGIN, work)))
+        holds, clock = await shielded(self._run(lambda connection: self._without_transaction(connection, BEGIN, work)))
         self._clock.saw(clock)
         return holds
 
@@ -185,7 +187,7 @@ class PostgresStore:
         async def work(connection: AnyConnection) -> T:
             return await unit(SessionRepository(PostgresExecutor(connection, self._clock)))
 
-        return await detached(self._run(lambda connection: _transacted(connection, begin, work)))
+        return await shielded(self._run(lambda connection: _transacted(connection, begin, work)))
 
     async def _run(self, function: Work[T]) -> T:
         if self._pool is None:

@@ -12,7 +12,7 @@ from itertools import chain, count
 from typing import Any
 
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.core.format.rows import Basis, CheckpointRow, SessionChange, SessionRow
+from lockstitch_server.core.format.rows import CheckpointRow, ExpectedVersion, SessionChange, SessionRow
 from lockstitch_server.core.format.search_terms import stored_terms
 from lockstitch_server.storage.columns import (
     grown_rows,
@@ -32,7 +32,7 @@ class TailMoved(RuntimeError):
     """The end of a log is not where a plan has it."""
 
 
-def holds(connection: sqlite3.Connection, basis: Sequence[Basis]) -> bool:
+def holds(connection: sqlite3.Connection, basis: Sequence[ExpectedVersion]) -> bool:
     """Whether all sessions are as they were."""
     counts: Iterator[int] = (cursor.fetchone()[0] for cursor in _execute(connection, "count_unchanged", basis))
     return sum(counts) == len(basis)

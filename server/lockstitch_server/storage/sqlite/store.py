@@ -13,11 +13,11 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.format.parts import RowSizes
-from lockstitch_server.core.format.rows import Basis, SessionChange
+from lockstitch_server.core.format.rows import ExpectedVersion, SessionChange
 from lockstitch_server.storage.driving import drive
 from lockstitch_server.storage.migrations import check_owner, migrate_sqlite
 from lockstitch_server.storage.session_repository import SessionRepository
-from lockstitch_server.storage.shielded import detached
+from lockstitch_server.storage.shielded import shielded
 from lockstitch_server.storage.sqlite.apply import TailMoved, apply, holds
 from lockstitch_server.storage.sqlite.catalog import host_clock
 from lockstitch_server.storage.sqlite.errors import cannot_write, code_of, failure_of
@@ -59,7 +59,7 @@ class ThreadConnection(aiosqlite.Connection):
     async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run a function with the connection, and wait for it even if the caller is cancelled meanwhile."""
         running = self._execute(function, self._conn)  # type: ignore[no-untyped-call]  # aiosqlite leaves it untyped
-        result: T = await detached(running)
+        result: T = await shielded(running)
         return result
 
     def join(self) -> None:
@@ -143,7 +143,9 @@ class SqliteStore:
     def clock(self) -> int:
         return host_clock()
 
-    async def apply_if_unchanged(self, expected: Sequence[Basis], changes: Sequence[SessionChange], now: int) -> bool:
+    async def apply_if_unchanged(
+        self, expected: Sequence[ExpectedVersion], changes: Sequence[SessionChange], now: int
+    ) -> bool:
         done = await self._change(lambda connection: _applied(connection, expected, changes))
         self._wrote(len(changes))
         return done
@@ -253,7 +255,9 @@ def _in_transaction(connection: sqlite3.Connection, unit: SessionUnit[T]) -> tup
     return result, max(1, len(repository.applied))
 
 
-def _applied(connection: sqlite3.Connection, expected: Sequence[Basis], changes: Sequence[SessionChange]) -> bool:
+def _applied(
+    connection: sqlite3.Connection, expected: Sequence[ExpectedVersion], changes: Sequence[SessionChange]
+) -> bool:
     try:
         with _transaction(connection):
             if not holds(connection, expected):
