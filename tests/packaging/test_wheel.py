@@ -1,4 +1,4 @@
-"""The wheel holds both packages, typed, and nothing else."""
+"""The wheel holds the client, the explorer and the server, typed, and nothing else."""
 
 import subprocess
 import sys
@@ -18,16 +18,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> ZipFile:
     return ZipFile(next(directory.glob("*.whl")))
 
 
-def test_both_packages_are_complete(wheel: ZipFile) -> None:
+def test_all_packages_are_complete(wheel: ZipFile) -> None:
     packaged = {name for name in wheel.namelist() if ".dist-info/" not in name}
     sources = {
         path.relative_to(parent).as_posix()
-        for parent, package in ((CLIENT, "lockstitch"), (SERVER, "lockstitch_server"))
+        for parent, package in ((CLIENT, "lockstitch"), (CLIENT, "lockstitch_ui"), (SERVER, "lockstitch_server"))
         for path in (parent / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert packaged == sources
-    assert {"lockstitch/py.typed", "lockstitch_server/py.typed"} <= packaged
+    assert {"lockstitch/py.typed", "lockstitch_ui/py.typed", "lockstitch_server/py.typed"} <= packaged
 
 
 def test_every_directory_of_code_is_a_package(wheel: ZipFile) -> None:
