@@ -23,6 +23,7 @@ class ExplorerSettings:
     login_seconds: a login ends after this time without a request.
     max_logins: logins at a time. One more ends the login that was used least recently.
     login_attempts, login_window: refused attempts to log in, within this many seconds, before more are refused unseen.
+    form_seconds: time for the body of a form to arrive.
     """
 
     target: str = "127.0.0.1:50051"
@@ -43,6 +44,7 @@ class ExplorerSettings:
     max_logins: int = 1000
     login_attempts: int = 20
     login_window: float = 60.0
+    form_seconds: float = 30.0
 
     @property
     def has_identity(self) -> bool:

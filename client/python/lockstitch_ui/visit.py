@@ -7,7 +7,9 @@ async def show(visit: Visit) -> Response:
 routes = [page("/sessions/{session_id:id}", show)]
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, quote
@@ -116,11 +118,7 @@ class Visit:
     async def form(self, limit: int = MAX_FORM_BYTES) -> dict[str, str]:
         """The fields of a form that was posted. Raises HTTPException: it is too large, or no form of ours."""
         if self._form is None:
-            body = b""
-            async for chunk in self.request.stream():
-                body += chunk
-                if len(body) > limit:
-                    raise HTTPException(413, f"The form has more than {limit} bytes.")
+            body = await self._body(limit)
             try:
                 pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS)
             except ValueError:
@@ -129,6 +127,29 @@ class Visit:
         if not self.explorer.visitors.is_form_token(self.visitor, self._form.get("form_token", "")):
             raise HTTPException(403, "This form is out of date. Go back, reload the page and try again.")
         return self._form
+
+    async def check_credentials(self) -> None:
+        """Raises LoginNeeded or LockstitchError: nobody has logged in, and the server wants credentials.
+
+        The server has accepted those of a login already.
+        """
+        client = self.client
+        if self.credentials is None:
+            async with aclosing(client.list_sessions(page_size=1).pages()) as pages:
+                await anext(pages)
+
+    async def _body(self, limit: int) -> bytearray:
+        """What was posted. Raises HTTPException: it is too large, or takes too long."""
+        body, seconds = bytearray(), self.settings.form_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                async for chunk in self.request.stream():
+                    body += chunk
+                    if len(body) > limit:
+                        raise HTTPException(413, f"The form has more than {limit} bytes.")
+        except TimeoutError:
+            raise HTTPException(408, f"The form has not arrived within {seconds:g} seconds.") from None
+        return body
 
     def render(self, template: str, status: int = 200, /, **values: Any) -> Response:
         """A page. Templates have `visit` and `asset(name)`, too."""
@@ -173,10 +194,16 @@ def page(path: str, handler: Handler) -> Route:
     return Route(path, _endpoint(handler), methods=["GET"])
 
 
-def action(path: str, handler: Handler, limit: int = MAX_FORM_BYTES) -> Route:
-    """What a form of at most `limit` bytes is sent to. Its token is checked before `handler` runs."""
+def action(path: str, handler: Handler, limit: int = MAX_FORM_BYTES, *, for_strangers: bool = False) -> Route:
+    """What a form of at most `limit` bytes is sent to. Its token is checked before `handler` runs.
+
+    for_strangers: whether it takes forms without credentials that the server accepts. Others are refused before their
+    body is read.
+    """
 
     async def checked(visit: Visit) -> Response:
+        if not for_strangers:
+            await visit.check_credentials()
         await visit.form(limit)
         return await handler(visit)
 

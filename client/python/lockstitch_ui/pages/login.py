@@ -9,7 +9,8 @@ from lockstitch import LockstitchError, PermissionDenied, Unauthenticated
 from lockstitch_ui.backend import Backend, Credentials
 from lockstitch_ui.visit import Visit, action, cookie_name, page
 
-MAX_LOGIN_BYTES = 64 * 1024
+MAX_LOGIN_BYTES = 16 * 1024
+MAX_LOGOUT_BYTES = 4 * 1024
 NO_KEY_NEEDED = (
     "The server needs no key, so a key does not say who you are. Start the explorer with --insecure to show this "
     "server to everybody who can reach the explorer."
@@ -113,7 +114,7 @@ def _local(path: str) -> str:
 
 routes = [
     page("/login", form),
-    action("/login", log_in, MAX_LOGIN_BYTES),
+    action("/login", log_in, MAX_LOGIN_BYTES, for_strangers=True),
     page("/open/{ticket}", open_link),
-    action("/logout", log_out),
+    action("/logout", log_out, MAX_LOGOUT_BYTES, for_strangers=True),
 ]
