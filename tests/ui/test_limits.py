@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.server import LockstitchServer
+from tests.ui.explorer import Visitor
 from tests.ui.local import head, send, serving, status
 from tests.ui.test_safety import create_key
 
@@ -33,9 +34,11 @@ class TestBodies:
 
     @pytest.mark.parametrize("public", [False, True])
     def test_a_change_without_a_login_is_refused_before_its_body(self, keyed: LockstitchServer, public: bool) -> None:
-        with serving(keyed.target, allow_changes=True, public=public) as port:
-            with send(port, head(CHANGE, 4 * MIB)) as connection:
-                assert status(connection) == 303
+        with (
+            serving(keyed.target, allow_changes=True, public=public) as port,
+            send(port, head(CHANGE, 4 * MIB)) as connection,
+        ):
+            assert status(connection) == 303
 
     def test_a_change_of_a_read_only_explorer_is_refused_before_its_body(self) -> None:
         with serving() as port, send(port, head(CHANGE, 4 * MIB)) as connection:
@@ -44,3 +47,11 @@ class TestBodies:
     def test_a_body_has_to_come_in_time(self) -> None:
         with serving(form_seconds=0.2) as port, send(port, head("/login", 100) + b"a") as connection:
             assert status(connection) == 408
+
+    def test_a_body_that_is_cut_off_is_no_failure(self, capfd: pytest.CaptureFixture[str]) -> None:
+        with serving() as port:
+            for _ in range(5):
+                send(port, head("/login", 100) + b"a").close()
+            assert Visitor(port).get("/login").status == 200
+        # The explorer has ended, so it has written all that it had to say.
+        assert capfd.readouterr().err == ""

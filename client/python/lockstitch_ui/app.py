@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Route
 
 from lockstitch import LockstitchError
@@ -42,6 +43,7 @@ def create_app(settings: ExplorerSettings) -> Starlette:
             LockstitchError: failures.on_server_error,
             LoginNeeded: failures.on_login_needed,
             HTTPException: failures.on_http_error,
+            ClientDisconnect: failures.on_disconnect,
             ValueError: failures.on_bad_request,
             Exception: failures.on_crash,
         },

@@ -65,6 +65,11 @@ async def on_bad_request(request: Request, error: Exception) -> Response:
     return visit_of(request).render("failure.html", 400, title="Bad address", message=str(error), reason="")
 
 
+async def on_disconnect(request: Request, error: Exception) -> Response:
+    """The visitor has gone before the form was whole. Nobody receives this."""
+    return Response(status_code=400)
+
+
 async def on_crash(request: Request, error: Exception) -> Response:
     """Something that no page expects. The log has it; this is outside of what adds the headers of other answers."""
     message = "The explorer has failed. Its log says why."
