@@ -1,12 +1,15 @@
 """What differs between two values, and between two texts."""
 
+import random
+from difflib import SequenceMatcher
 from typing import Any
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lockstitch.inspect import Change, ChangeKind, Instance, diff, word_diff
-from lockstitch.inspect._diff import MAX_ITEMS, MAX_WORDS
+from lockstitch.inspect import Change, ChangeKind, Instance, Work, diff, word_diff
+from lockstitch.inspect._diff import MAX_ITEMS, MAX_WORDS, MAX_WORK
 
 KEYS = st.sampled_from("abc")
 VALUES = st.recursive(
@@ -114,6 +117,53 @@ def test_very_many_words() -> None:
         (ChangeKind.REMOVED, old),
         (ChangeKind.ADDED, f"{old}b"),
     ]
+
+
+def test_texts_share_the_work_of_a_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words of few kinds stand at many places, and the matcher looks at each of them, again and again."""
+    looked_at = 0
+    search = SequenceMatcher.find_longest_match
+
+    def counting(self: Any, *bounds: int) -> Any:
+        nonlocal looked_at
+        looked_at += sum(len(self.b2j.get(item, ())) for item in self.a[bounds[0] : bounds[1]])
+        return search(self, *bounds)
+
+    monkeypatch.setattr(SequenceMatcher, "find_longest_match", counting)
+    source, work = random.Random(1), Work()
+    texts = [" ".join(source.choices("ab", k=400)) for _ in range(60)]
+    found = [word_diff(old, new, work) for old, new in zip(texts[::2], texts[1::2], strict=True)]
+    assert any(len(pieces) > 2 for pieces in found)
+    assert 0 < looked_at <= MAX_WORK
+    assert work.refused > 0
+    assert [(piece.kind, piece.text) for piece in found[-1]] == [
+        (ChangeKind.REMOVED, texts[-2]),
+        (ChangeKind.ADDED, texts[-1]),
+    ]
+
+
+def test_lists_beyond_the_work_are_compared_item_by_item() -> None:
+    source, work = random.Random(1), Work(left=100_000)
+    old, new = (source.choices([0, 1], k=1000) for _ in range(2))
+    changes = diff(old, new, work)
+    assert work.refused == 1
+    for change in changes:
+        (index,) = change.path
+        old[int(index)] = change.new
+    assert old == new
+
+
+def test_lists_within_lists_are_written_as_text_at_each_level_only_while_work_is_left() -> None:
+    def nested(end: int) -> Any:
+        value: Any = [end] * 1000
+        for _ in range(90):
+            value = [[], value]
+        return value
+
+    work = Work(left=50_000)
+    (change,) = diff(nested(1), nested(2), work)
+    assert (change.kind, work.refused) == (ChangeKind.CHANGED, 1)
+    assert 1 < len(change.path) < 90
 
 
 def test_an_item_that_moved_beside_others_that_changed() -> None:

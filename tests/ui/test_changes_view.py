@@ -1,10 +1,12 @@
 """What differs, as people read it."""
 
+import random
+
 import ormsgpack
 from langchain_core.messages import AIMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from lockstitch.inspect import ChangeKind
+from lockstitch.inspect import ChangeKind, Work
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, NodeKind, TypedBlob
 from lockstitch_ui.views.changes import MAX_CHANGES, MAX_VALUE, ShownPart, compared
 
@@ -100,3 +102,15 @@ def test_many_changes_are_counted() -> None:
     found = part(old, new)
     assert len(found.changes) == MAX_CHANGES
     assert found.more == 999 - MAX_CHANGES
+
+
+def test_messages_that_cost_too_much_are_compared_as_a_whole() -> None:
+    source, work = random.Random(1), Work()
+    sides = Checkpoint(), Checkpoint()
+    for side in sides:
+        for number in range(30):
+            side.state.messages.items.add(role="user", content=f"{number} " + " ".join(source.choices("ab", k=1900)))
+    (found,) = compared(*sides, work)
+    assert len(found.changes) == 30
+    assert work.refused == 30
+    assert all(len(change.pieces) == 2 for change in found.changes)

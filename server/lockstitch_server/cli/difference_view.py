@@ -14,6 +14,7 @@ from lockstitch.inspect import (
     ItemChange,
     PartChange,
     Plain,
+    Work,
     decode,
     message,
     names,
@@ -100,8 +101,10 @@ def _sides(kind: ChangeKind, old: Any, new: Any) -> Iterator[tuple[str, Any]]:
         yield "new", new
 
 
-def lines(old: Checkpoint, new: Checkpoint, parts: Sequence[PartChange], full: bool) -> Iterator[RenderableType]:
-    """What to print."""
+def lines(
+    old: Checkpoint, new: Checkpoint, parts: Sequence[PartChange], full: bool, work: Work
+) -> Iterator[RenderableType]:
+    """What to print. work: what is left of the comparison's, for its texts."""
     title = f"{printable(new.session_id)}  step {old.step} → step {new.step}"
     yield heading(title, format.elapsed(old.created_at, new.created_at))
     if not parts:
@@ -110,7 +113,9 @@ def lines(old: Checkpoint, new: Checkpoint, parts: Sequence[PartChange], full: b
         yield Text()
         yield heading(_title(part.name), _versions(part))
         for change in part.changes:
-            yield from _item_lines(part.name, change, full)
+            yield from _item_lines(part.name, change, full, work)
+    if work.refused:
+        yield Text(f"\nSo much differs that texts and lists were compared as a whole: {work.refused}", "dim")
 
 
 def _title(name: str) -> str:
@@ -125,7 +130,7 @@ def _versions(part: PartChange) -> str:
     return f"version {new}" if old == new else f"version {old} → {new}"
 
 
-def _item_lines(name: str, change: ItemChange, full: bool) -> Iterator[Text]:
+def _item_lines(name: str, change: ItemChange, full: bool, work: Work) -> Iterator[Text]:
     if change.kind is not ChangeKind.CHANGED:
         place = f" from [{change.old_index}]" if change.kind is ChangeKind.MOVED else ""
         value = change.old if change.kind is ChangeKind.REMOVED else change.new
@@ -133,7 +138,7 @@ def _item_lines(name: str, change: ItemChange, full: bool) -> Iterator[Text]:
         yield _start(change.kind, _item_path(change.key) + place, colon).append_text(_value(name, value, full))
     elif change.changes and name not in _LISTS:
         for each in change.changes:
-            yield _change_line(_item_path(change.key), each, full)
+            yield _change_line(_item_path(change.key), each, full, work)
     else:
         text = _start(change.kind, _item_path(change.key))
         before, after = (_value(name, each, full) for each in (change.old, change.new))
@@ -168,20 +173,20 @@ def _path(path: Sequence[str | int]) -> str:
     return printable(found)
 
 
-def _change_line(item: str, change: Change, full: bool) -> Text:
+def _change_line(item: str, change: Change, full: bool, work: Work) -> Text:
     path = _path(change.path)
     separator = "." if item and path and not path.startswith("[") else ""
     place = f" from [{change.old_index}]" if change.kind is ChangeKind.MOVED else ""
     text = _start(change.kind, f"{item}{separator}{path}{place}")
     if change.kind is ChangeKind.CHANGED:
-        return text.append_text(_both(change.old, change.new, full))
+        return text.append_text(_both(change.old, change.new, full, work))
     return text.append(pretty.line(change.old if change.kind is ChangeKind.REMOVED else change.new, full))
 
 
-def _both(old: Plain, new: Plain, full: bool) -> Text:
+def _both(old: Plain, new: Plain, full: bool, work: Work) -> Text:
     """A value before and after: long texts by words."""
     if isinstance(old, str) and isinstance(new, str) and max(len(old), len(new)) > SHORT_TEXT:
-        return _by_words(old, new, full) or _old_and_new_text(old, new, full)
+        return _by_words(old, new, full, work) or _old_and_new_text(old, new, full)
     return Text.assemble(pretty.line(old, full), (" → ", "dim"), pretty.line(new, full))
 
 
@@ -192,9 +197,9 @@ def _old_and_new_text(old: str, new: str, full: bool) -> Text:
     return Text.assemble(before, (" → ", "dim"), after)
 
 
-def _by_words(old: str, new: str, full: bool) -> Text | None:
+def _by_words(old: str, new: str, full: bool, work: Work) -> Text | None:
     """Two texts in one: [-what was removed-]{+what was added+}. None: they have too little in common."""
-    pieces = word_diff(old, new)
+    pieces = word_diff(old, new, work)
     common = sum(len(piece.text) for piece in pieces if piece.kind is None)
     if common < LEAST_COMMON * max(len(old), len(new)):
         return None

@@ -172,16 +172,17 @@ def diff(
     as_json: options.AsJson = False,
 ) -> None:
     """Show what differs between two checkpoints of a session."""
-    from lockstitch.inspect import compare
+    from lockstitch.inspect import Work, compare
     from lockstitch_server.cli import blob_view, console, difference_view, exact_json
 
     with connected(connection) as client:
         before, after = (load(client, session, namespace, *which(text)).checkpoint for text in (old, new))
-    found = compare(before, after, max_bytes=blob_view.MAX_BYTES)
+    work = Work()
+    found = compare(before, after, max_bytes=blob_view.MAX_BYTES, work=work)
     if as_json:
         typer.echo(exact_json.encode(difference_view.data(before, after, found)))
     else:
-        console.emit(*difference_view.lines(before, after, found, full))
+        console.emit(*difference_view.lines(before, after, found, full, work))
 
 
 def _metadata(text: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ made, and what is read of a value is bounded.
 
 from lockstitch.inspect._chat import ChatMessage, ToolCall, chat, chat_of, message
 from lockstitch.inspect._compare import ItemChange, PartChange, compare
-from lockstitch.inspect._diff import Change, ChangeKind, Piece, diff, word_diff
+from lockstitch.inspect._diff import Change, ChangeKind, Piece, Work, diff, word_diff
 from lockstitch.inspect._instance import Instance
 from lockstitch.inspect._plain import plain_state, to_plain
 from lockstitch.inspect._progress import (
@@ -44,6 +44,7 @@ __all__ = [
     "Status",
     "StatusKind",
     "ToolCall",
+    "Work",
     "chat",
     "chat_of",
     "chunk_size",

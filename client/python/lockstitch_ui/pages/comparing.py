@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lockstitch import AsyncClient, ListedCheckpoint
+from lockstitch.inspect import Work
 from lockstitch_ui.pages.checkpoints import load_state, with_state
 from lockstitch_ui.views.changes import ShownPart, compared
 from lockstitch_ui.views.state import MAX_STATE_BYTES
+from lockstitch_ui.workers import apart
 
 EVERYTHING = "*"
 """Asks for all channels, whatever their size."""
@@ -23,10 +25,15 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What differs. skipped: channels that differ, or may, and are too large to be compared unasked."""
+    """What differs.
+
+    skipped: channels that differ, or may, and are too large to be compared unasked. refused: how many texts and lists
+    were compared as a whole, since comparing them by words or items would take too long.
+    """
 
     parts: Sequence[ShownPart]
     skipped: Sequence[str] = field(default=())
+    refused: int = 0
 
 
 async def compare(client: AsyncClient, old: Side, new: Side, asked: str = "") -> Comparison:
@@ -35,8 +42,9 @@ async def compare(client: AsyncClient, old: Side, new: Side, asked: str = "") ->
     old_state, new_state = await asyncio.gather(
         load_state(client, old.session_id, old.listed, before), load_state(client, new.session_id, new.listed, after)
     )
-    parts = await asyncio.to_thread(compared, with_state(old.listed, old_state), with_state(new.listed, new_state))
-    return Comparison(parts, skipped)
+    work = Work()
+    parts = await apart(compared, with_state(old.listed, old_state), with_state(new.listed, new_state), work)
+    return Comparison(parts, skipped, work.refused)
 
 
 def _channels(old: Side, new: Side, asked: str) -> tuple[Sequence[str] | None, Sequence[str] | None, list[str]]:

@@ -13,6 +13,7 @@ from lockstitch.inspect import (
     PartChange,
     Piece,
     Plain,
+    Work,
     compare,
     message,
     read_json,
@@ -72,40 +73,44 @@ class ShownPart:
         return self.name in FIELDS or (self.name.startswith("custom/") and self.label.startswith(INTERNAL))
 
 
-def compared(old: Checkpoint, new: Checkpoint) -> list[ShownPart]:
-    """The differences: data first. Of channels that were loaded of neither, there are none."""
-    parts = [_part(part) for part in compare(old, new, max_bytes=MAX_BYTES)]
+def compared(old: Checkpoint, new: Checkpoint, work: Work | None = None) -> list[ShownPart]:
+    """The differences: data first. Of channels that were loaded of neither, there are none.
+
+    work: what the comparison may cost; None: `Work()`.
+    """
+    work = Work() if work is None else work
+    parts = [_part(part, work) for part in compare(old, new, max_bytes=MAX_BYTES, work=work)]
     return sorted(parts, key=lambda part: part.is_internal)
 
 
-def _part(part: PartChange) -> ShownPart:
+def _part(part: PartChange, work: Work) -> ShownPart:
     before, after = part.versions or (None, None)
-    all_changes = (change for item in part.changes for change in _item(part.name, item))
+    all_changes = (change for item in part.changes for change in _item(part.name, item, work))
     shown = list(islice(all_changes, MAX_CHANGES))
     more = sum(len(item.changes) or 1 for item in part.changes) - len(shown)
     return ShownPart(part.name, (_text(before), _text(after)), shown, more)
 
 
-def _item(name: str, item: ItemChange) -> Iterator[ShownChange]:
+def _item(name: str, item: ItemChange, work: Work) -> Iterator[ShownChange]:
     path: tuple[str | int, ...] = (short_name(name),)
     if item.key is not None:
         path = (*path, *(item.key if isinstance(item.key, tuple) else (item.key,)))
     if item.changes:
         for change in item.changes:
-            yield _within(path, change)
+            yield _within(path, change, work)
     elif item.kind is ChangeKind.CHANGED:
         note = item.problem or _bytes_differ(item)
-        yield _pair(path, item.kind, _plain(name, item.old), _plain(name, item.new), note)
+        yield _pair(path, item.kind, _plain(name, item.old), _plain(name, item.new), work, note)
     elif item.kind is ChangeKind.MOVED:
         yield ShownChange(item.kind, readable(path), new=_line(_plain(name, item.new)), old_index=item.old_index)
     else:
         yield _one_side(path, item.kind, _plain(name, item.old), _plain(name, item.new))
 
 
-def _within(path: tuple[str | int, ...], change: Change) -> ShownChange:
+def _within(path: tuple[str | int, ...], change: Change, work: Work) -> ShownChange:
     place = (*path, *change.path)
     if change.kind is ChangeKind.CHANGED:
-        return _pair(place, change.kind, change.old, change.new)
+        return _pair(place, change.kind, change.old, change.new, work)
     if change.kind is ChangeKind.MOVED:
         return ShownChange(change.kind, readable(place), new=_line(change.new), old_index=change.old_index)
     return _one_side(place, change.kind, change.old, change.new)
@@ -117,9 +122,11 @@ def _one_side(path: tuple[str | int, ...], kind: ChangeKind, old: Plain, new: Pl
     return ShownChange(kind, readable(path), old=_line(old))
 
 
-def _pair(path: tuple[str | int, ...], kind: ChangeKind, old: Plain, new: Plain, note: str = "") -> ShownChange:
+def _pair(
+    path: tuple[str | int, ...], kind: ChangeKind, old: Plain, new: Plain, work: Work, note: str = ""
+) -> ShownChange:
     if isinstance(old, str) and isinstance(new, str) and len(old) + len(new) <= MAX_WORD_DIFF:
-        return ShownChange(kind, readable(path), pieces=word_diff(old, new), note=note)
+        return ShownChange(kind, readable(path), pieces=word_diff(old, new, work), note=note)
     return ShownChange(kind, readable(path), one_line(old, MAX_VALUE), one_line(new, MAX_VALUE), note=note)
 
 
