@@ -1,13 +1,16 @@
 """What a page may cost, whatever is stored: heavy pages are refused or cut, and others are served meanwhile."""
 
 import http.client
+import json
 import random
 from collections.abc import Iterator
 
 import pytest
 
 import lockstitch
-from lockstitch_ui.urls import checkpoint_url
+from lockstitch.v1.checkpoint_pb2 import PendingWrite, TypedBlob, WeaveError
+from lockstitch_ui.pages.detail import TABS
+from lockstitch_ui.urls import change_url, checkpoint_url, download_url, session_url, value_url
 from tests.support.server import LockstitchServer
 from tests.ui.explorer import Explorer, Visitor
 
@@ -56,3 +59,64 @@ def test_pages_are_served_while_many_texts_are_compared(client: lockstitch.Clien
     answer = visitor.get(page)
     assert answer.status == 200
     assert "compared as a whole" in answer.text
+
+
+HALF = '{"\\ud800": {"\\udfff": "\\ud800", "many": ' + json.dumps(["x" * 700, *[0] * 250]) + "}}"
+"""JSON with halves of surrogate pairs, which UTF-8 does not have, above what links lead to."""
+
+
+@pytest.fixture(scope="module")
+def half_pairs(target: str) -> str:
+    """A session with such JSON wherever JSON can stand."""
+    call = {"id": "\ud800", "name": "\ud800", "args": {"\ud800": 1}}
+    messages = [{"role": "assistant", "content": "\ud800", "tool_calls": [call]}]
+    blob = TypedBlob(type="json", data=HALF.encode())
+    made = lockstitch.Checkpoint(session_id="half pairs", step=1, metadata={"m": HALF})
+    made.state.extra.entries["x"] = HALF
+    made.state.custom["x"].blob.CopyFrom(blob)
+    made.state.custom["messages"].blob.CopyFrom(TypedBlob(type="json", data=json.dumps(messages).encode()))
+    made.state.errors.items.add(error=WeaveError(message="m", details=HALF), context=HALF)
+    write = PendingWrite(task_id="t", task_path="~__pregel_pull, n", index=-3, channel="__interrupt__", value=blob)
+    with lockstitch.Client(target) as client:
+        client.save(made, writes=[write])
+        made.step, made.state.extra.entries["x"] = 2, "{}"
+        made.state.custom["x"].blob.data = b"{}"
+        client.save(made)
+    return made.session_id
+
+
+@pytest.mark.parametrize("tab", TABS)
+@pytest.mark.parametrize("step", [FIRST, SECOND])
+def test_halves_of_surrogate_pairs_are_shown(visitor: Visitor, half_pairs: str, step: str, tab: str) -> None:
+    answer = visitor.get(checkpoint_url(half_pairs, step, tab=tab))
+    assert answer.status == 200, answer.text
+    if tab not in ("run", "json") and (step, tab) not in ((FIRST, "changes"), (SECOND, "writes")):
+        assert "\u27e8U+D800\u27e9" in answer.text
+    assert "%3F" not in answer.text  # no link leads elsewhere
+
+
+def test_values_with_halves_of_surrogate_pairs(visitor: Visitor, half_pairs: str) -> None:
+    checkpoint = lockstitch.Checkpoint(checkpoint_id=FIRST)
+    for path in ("/sessions", "/overview", session_url(half_pairs), f"{session_url(half_pairs)}/plots"):
+        assert visitor.get(path).status == 200
+    for channel in ("custom/x", "extra/x", "errors", "custom/messages"):
+        answer = visitor.get(value_url(half_pairs, checkpoint, channel))
+        assert answer.status == 200, answer.text
+        assert "\u27e8U+D800\u27e9" in answer.text
+    assert visitor.get(download_url(half_pairs, checkpoint, "custom/x")).body == HALF.encode()
+    assert visitor.get(download_url(half_pairs, checkpoint, "custom/messages", "/0/content")).body == b"\xed\xa0\x80"
+    assert visitor.get(download_url(half_pairs, checkpoint, "")).status == 200
+
+
+def test_halves_of_surrogate_pairs_are_not_edited(visitor: Visitor, half_pairs: str, client: lockstitch.Client) -> None:
+    for channel in ("custom/x", "extra/x"):
+        query = {"checkpoint": FIRST, "channel": channel}
+        refused = visitor.get(change_url(half_pairs, "edit", **query))
+        assert refused.status == 400
+        assert "half of a surrogate pair, U+D800" in refused.text
+        form = change_url(half_pairs, "edit", checkpoint=SECOND, channel=channel)
+        fields = {"checkpoint": SECOND, "channel": channel, "value": '"\\ud800"', "target": "half edited"}
+        refused = visitor.submit(form, change_url(half_pairs, "edit"), fields)
+        assert refused.status == 400
+        assert "half of a surrogate pair, U+D800" in refused.text
+    assert list(client.list_sessions(session_id_prefix="half edited")) == []

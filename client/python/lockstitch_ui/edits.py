@@ -119,20 +119,36 @@ def _encoded(blob: TypedBlob, text: str) -> bytes:
 
 def _parsed(text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        value = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise EditInvalid(f"The text is not JSON: {error}") from None
+    _refuse_half_pairs(value)
+    return value
 
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
+def _refuse_half_pairs(value: Any) -> None:
+    """Raises EditInvalid for texts that UTF-8, and so a form, cannot hold."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = ord(error.object[error.start])
+        raise EditInvalid(
+            f"The value has half of a surrogate pair, U+{half:04X}, which a form cannot hold. Change it by a program."
+        ) from None
+
+
 def _pretty(text: str) -> str:
-    """JSON text over several lines, where that keeps every number as it is."""
+    """JSON text over several lines, where that keeps every number as it is. Raises EditInvalid."""
     try:
         value = json.loads(text)
+        _refuse_half_pairs(value)
         shown = json.dumps(value, ensure_ascii=False, indent=2)
+    except EditInvalid:
+        raise
     except (ValueError, RecursionError):
         return text
     return shown if json.loads(shown) == value and "." not in text and "e" not in text.lower() else text

@@ -78,7 +78,7 @@ def change_url(session_id: str, action: str, **query: object) -> str:
 
 def with_query(path: str, query: Mapping[str, object]) -> str:
     """A path with the parameters that are not empty."""
-    text = urlencode([(name, str(value)) for name, value in query.items() if value not in ("", None)])
+    text = urlencode([(name, str(value)) for name, value in query.items() if value not in ("", None)], errors="replace")
     return f"{path}?{text}" if text else path
 
 

@@ -160,7 +160,7 @@ class Visit:
             asset=self.explorer.assets.__getitem__,
             **values,
         )
-        response = HTMLResponse(text, status)
+        response = HTMLResponse(text.encode(errors="replace"), status)  # UTF-8 has no halves of surrogate pairs
         if self.is_new:
             self.set_cookie(response, self.visitor)
         return response

@@ -130,7 +130,9 @@ def _bytes(state: VersionedState, channel: str, pointer: str) -> tuple[bytes, st
     found = paths.find(value, rest if blob is not None else pointer)[1]
     if isinstance(found, bytes):
         return found, ".bin"
-    return (found.encode(), ".txt") if isinstance(found, str) else (to_json(found).encode(), ".json")
+    if isinstance(found, str):
+        return found.encode(errors="surrogatepass"), ".txt"
+    return to_json(found).encode(), ".json"
 
 
 def _blob(state: VersionedState, channel: str, pointer: str) -> tuple[TypedBlob | None, str]:

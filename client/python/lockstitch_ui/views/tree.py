@@ -1,6 +1,7 @@
 """A value as a tree that can be opened and closed, of a bounded size."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -23,6 +24,7 @@ MAX_INNER_TEXT = 600
 """The same within an object or a list."""
 MAX_DEPTH = 24
 _LINE = 120
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 _OPEN_ITEMS = 12
 
 
@@ -66,6 +68,11 @@ class Node:
     @property
     def is_container(self) -> bool:
         return self.kind in ("object", "list")
+
+    @property
+    def has_address(self) -> bool:
+        """Whether a URL can lead to it: keys of JSON may have halves of surrogate pairs, which UTF-8 does not have."""
+        return self.pointer.isascii() or not _HALF_PAIR.search(self.pointer)
 
     @property
     def is_block(self) -> bool:
