@@ -1,12 +1,15 @@
 """What strangers can make the explorer hold: bodies, connections, clients."""
 
+import http.client
+import socket
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.server import LockstitchServer
 from tests.ui.explorer import Visitor
-from tests.ui.local import head, send, serving, status
+from tests.ui.local import PATIENCE, head, send, serving, status
 from tests.ui.test_safety import create_key
 
 MIB = 1024 * 1024
@@ -55,3 +58,79 @@ class TestBodies:
             assert Visitor(port).get("/login").status == 200
         # The explorer has ended, so it has written all that it had to say.
         assert capfd.readouterr().err == ""
+
+
+class TestConnections:
+    @pytest.mark.parametrize("begun", [b"", b"GET / HT", b"GET /login HTTP/1.1\r\nHost: localhost\r\nX: "])
+    def test_one_without_a_whole_head_ends(self, begun: bytes) -> None:
+        with serving(head_seconds=0.5) as port, send(port, begun) as connection:
+            assert _is_end(connection)
+
+    def test_bytes_that_trickle_in_do_not_prolong_it(self) -> None:
+        with serving(head_seconds=1.0) as port, send(port, b"GET /login HTTP/1.1\r\nX: ") as connection:
+            _trickle_until_end(connection)
+
+    def test_one_that_is_kept_ends_without_a_further_head(self) -> None:
+        with serving(head_seconds=3.0) as port:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+            connection.request("GET", "/static/app.css")
+            assert connection.getresponse().read() != b""
+            _trickle_until_end(connection.sock)
+            connection.close()
+
+    def test_one_with_a_whole_head_does_not_end(self) -> None:
+        with serving(head_seconds=1.0) as port:
+            # A busy machine may delay a head. If whole heads did not count, no attempt would get an answer.
+            assert any(_answer_to_a_late_body(port) == 403 for _ in range(5))
+
+    def test_one_address_has_a_share_of_them(self) -> None:
+        with serving(head_seconds=1000.0, max_connections_per_address=3) as port:
+            held = [send(port, b"GET / HT") for _ in range(3)]
+            with send(port, b"") as refused:
+                assert status(refused) == 503
+            for connection in held:
+                connection.close()
+            deadline = time.monotonic() + PATIENCE
+            while not _is_served(port):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+
+
+def _is_end(connection: socket.socket) -> bool:
+    """Whether the other side closes, and sends nothing before."""
+    try:
+        return connection.recv(1) == b""
+    except ConnectionError:
+        return True
+
+
+def _trickle_until_end(connection: socket.socket) -> None:
+    connection.settimeout(0.1)
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            connection.sendall(b"x")
+            assert connection.recv(1) == b""
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            pass
+        return
+    raise AssertionError("the explorer still waits")
+
+
+def _answer_to_a_late_body(port: int) -> int:
+    with send(port, head("/login", 4)) as connection:
+        time.sleep(2.0)
+        try:
+            connection.sendall(b"form")
+            return status(connection)
+        except ConnectionError:
+            return 0
+
+
+def _is_served(port: int) -> bool:
+    try:
+        return Visitor(port).get("/login").status == 200
+    except (ConnectionError, http.client.HTTPException):
+        return False

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 
 import uvicorn
 
+from lockstitch_ui import connections
 from lockstitch_ui.app import create_app
 from lockstitch_ui.settings import ExplorerSettings
 
 DEFAULT_LISTEN = "127.0.0.1:8233"
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
-MAX_CONNECTIONS = 500
-"""One more connection gets 503."""
 STOP_SECONDS = 3
 """For answers that are under way when the explorer stops."""
 
@@ -104,12 +103,13 @@ def create_server(settings: ExplorerSettings, listen: Listen, on_serving: Callab
     """A server for the explorer. `run(sockets=[...])` serves until SIGTERM, SIGINT or `stop`."""
     config = uvicorn.Config(
         create_app(settings),
+        http=connections.protocol(settings),
         ws="none",
         log_level="warning",
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=MAX_CONNECTIONS,
+        limit_concurrency=settings.max_connections,
         timeout_graceful_shutdown=STOP_SECONDS,
         ssl_certfile=listen.certificate or None,
         ssl_keyfile=listen.private_key or None,

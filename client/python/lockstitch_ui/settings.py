@@ -24,6 +24,9 @@ class ExplorerSettings:
     max_logins: logins at a time. One more ends the login that was used least recently.
     login_attempts, login_window: refused attempts to log in, within this many seconds, before more are refused unseen.
     form_seconds: time for the body of a form to arrive.
+    head_seconds: time for the head of a request to arrive, on a new connection and after an answer.
+    max_connections: connections at a time. One more gets 503.
+    max_connections_per_address: the same for one address, or for one IPv6 network of 64 bits.
     """
 
     target: str = "127.0.0.1:50051"
@@ -45,6 +48,9 @@ class ExplorerSettings:
     login_attempts: int = 20
     login_window: float = 60.0
     form_seconds: float = 30.0
+    head_seconds: float = 10.0
+    max_connections: int = 500
+    max_connections_per_address: int = 100
 
     @property
     def has_identity(self) -> bool:

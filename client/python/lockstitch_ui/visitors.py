@@ -81,8 +81,8 @@ class LoginAttempts:
     def begin(self, address: str) -> float:
         """Count an attempt. Returns 0, or the seconds after which to try again: then it must not be made."""
         now = self._clock()
-        attempts = self._attempts.setdefault(_network(address), deque())
-        self._attempts.move_to_end(_network(address))
+        attempts = self._attempts.setdefault(network(address), deque())
+        self._attempts.move_to_end(network(address))
         while attempts and now - attempts[0] > self._settings.login_window:
             attempts.popleft()
         if len(attempts) >= self._settings.login_attempts:
@@ -94,12 +94,12 @@ class LoginAttempts:
 
     def succeeded(self, address: str) -> None:
         """Take back the last attempt."""
-        attempts = self._attempts.get(_network(address))
+        attempts = self._attempts.get(network(address))
         if attempts:
             attempts.pop()
 
 
-def _network(address: str) -> str:
+def network(address: str) -> str:
     """An address, without the half of an IPv6 address that one host chooses freely."""
     try:
         found = ipaddress.ip_address(address)
