@@ -9,11 +9,13 @@ import pytest
 
 import lockstitch
 from lockstitch.v1.checkpoint_pb2 import PendingWrite, TypedBlob, WeaveError
+from lockstitch_ui.edits import MAX_EDITED_BYTES
 from lockstitch_ui.pages.detail import TABS
 from lockstitch_ui.urls import change_url, checkpoint_url, download_url, session_url, value_url
 from tests.support.server import LockstitchServer
 from tests.ui.explorer import Explorer, Visitor
 
+MANY = 300_000
 FIRST, SECOND = (f"{step:020}" for step in (1, 2))
 
 
@@ -120,3 +122,49 @@ def test_halves_of_surrogate_pairs_are_not_edited(visitor: Visitor, half_pairs: 
         assert refused.status == 400
         assert "half of a surrogate pair, U+D800" in refused.text
     assert list(client.list_sessions(session_id_prefix="half edited")) == []
+
+
+@pytest.fixture(scope="module")
+def large(target: str) -> str:
+    """A session with values that are large, or that are as text."""
+    made = lockstitch.Checkpoint(session_id="large", step=1)
+    deep = "[" * 190 + "1," * 200_000 + "1" + "]" * 190
+    made.state.extra.entries.update(deep=deep, large="[" + "1," * 600_000 + "1]")
+    packed = b"\xdd" + MANY.to_bytes(4, "big") + b"\x90" * MANY
+    blobs = {
+        "deep": ("json", deep.encode()),
+        "packed": ("msgpack", packed),
+        "large": ("text", b"x" * MAX_EDITED_BYTES + b"x"),
+    }
+    for name, (kind, data) in blobs.items():
+        made.state.custom[name].blob.CopyFrom(TypedBlob(type=kind, data=data))
+    made.state.messages.items.add(role="user", content="x" * (MAX_EDITED_BYTES + 1))
+    with lockstitch.Client(target) as client:
+        client.save(made)
+    return made.session_id
+
+
+@pytest.mark.parametrize("channel", ["custom/deep", "extra/deep"])
+def test_values_that_indentation_would_multiply_are_edited_as_they_are(
+    visitor: Visitor, large: str, channel: str
+) -> None:
+    answer = visitor.get(change_url(large, "edit", checkpoint=FIRST, channel=channel))
+    assert answer.status == 200, answer.text
+    assert "[" * 190 + "1,1,1" in answer.text
+    assert len(answer.body) < MAX_EDITED_BYTES
+
+
+@pytest.mark.parametrize(
+    ("channel", "size"),
+    [
+        ("extra/large", 1_200_003),
+        ("custom/large", MAX_EDITED_BYTES + 1),
+        ("custom/packed", 4 * MANY),
+        ("messages", MAX_EDITED_BYTES + 1),
+    ],
+)
+def test_values_that_are_too_large_are_not_edited(visitor: Visitor, large: str, channel: str, size: int) -> None:
+    query = {"item": 0} if channel == "messages" else {}
+    answer = visitor.get(change_url(large, "edit", checkpoint=FIRST, channel=channel, **query))
+    assert answer.status == 400
+    assert f"has {size} bytes, and up to {MAX_EDITED_BYTES} can be edited here" in answer.text

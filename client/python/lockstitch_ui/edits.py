@@ -10,6 +10,7 @@ from lockstitch.inspect import Encoding, decode
 
 EXTRA, CUSTOM, MESSAGES = "extra/", "custom/", "messages"
 MAX_EDITED_BYTES = 1024 * 1024
+"""Of a value: as it is stored, as the form shows it, and as the form sends it back."""
 
 
 class EditInvalid(ValueError):
@@ -41,12 +42,12 @@ def read(checkpoint: Checkpoint, place: Place) -> Editable:
     """The value at a place. Raises EditInvalid."""
     state = checkpoint.state
     if place.channel == MESSAGES:
-        return Editable(_item(state.messages.items, place).content, Encoding.TEXT)
+        return Editable(_bounded(_item(state.messages.items, place).content), Encoding.TEXT)
     if place.channel.startswith(EXTRA):
         key = place.channel.removeprefix(EXTRA)
         if key not in state.extra.entries:
             raise EditInvalid(f'There is no extra "{key}" in this checkpoint.')
-        return Editable(_pretty(state.extra.entries[key]), Encoding.JSON)
+        return Editable(_pretty(_bounded(state.extra.entries[key])), Encoding.JSON)
     return _readable(_blob(checkpoint, place))
 
 
@@ -86,7 +87,21 @@ def _item(items: Sequence[Any], place: Place) -> Any:
     return items[place.item]
 
 
+def _bounded(text: str) -> str:
+    """A text that is not too large. Raises EditInvalid."""
+    _refuse_large(len(text.encode()))
+    return text
+
+
+def _refuse_large(size: int) -> None:
+    if size > MAX_EDITED_BYTES:
+        raise EditInvalid(
+            f"The value has {size} bytes, and up to {MAX_EDITED_BYTES} can be edited here. Change it by a program."
+        )
+
+
 def _readable(blob: TypedBlob) -> Editable:
+    _refuse_large(len(blob.data))
     found = decode(blob)
     if found.problem or found.encoding not in (Encoding.JSON, Encoding.TEXT, Encoding.MSGPACK, Encoding.NULL):
         raise EditInvalid(f'A value of type "{blob.type}" cannot be edited as text. {found.problem}'.strip())
@@ -99,7 +114,8 @@ def _readable(blob: TypedBlob) -> Editable:
             "The value has objects of a program in it, which only that program can make. Change it by the program, "
             "such as with LangGraph's update_state."
         )
-    return Editable(json.dumps(found.value, ensure_ascii=False, indent=2), Encoding.JSON)
+    text = _indented(found.value) or json.dumps(found.value, ensure_ascii=False)
+    return Editable(_bounded(text), Encoding.JSON)  # MessagePack is shorter than JSON
 
 
 def _encoded(blob: TypedBlob, text: str) -> bytes:
@@ -134,6 +150,8 @@ def _refuse_half_pairs(value: Any) -> None:
     """Raises EditInvalid for texts that UTF-8, and so a form, cannot hold."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        raise EditInvalid("The value is nested too deep to be edited here. Change it by a program.") from None
     except UnicodeEncodeError as error:
         half = ord(error.object[error.start])
         raise EditInvalid(
@@ -145,13 +163,28 @@ def _pretty(text: str) -> str:
     """JSON text over several lines, where that keeps every number as it is. Raises EditInvalid."""
     try:
         value = json.loads(text)
-        _refuse_half_pairs(value)
-        shown = json.dumps(value, ensure_ascii=False, indent=2)
-    except EditInvalid:
-        raise
     except (ValueError, RecursionError):
         return text
-    return shown if json.loads(shown) == value and "." not in text and "e" not in text.lower() else text
+    _refuse_half_pairs(value)
+    if "." in text or "e" in text.lower():
+        return text
+    shown = _indented(value)
+    return shown if shown is not None and json.loads(shown) == value else text
+
+
+def _indented(value: Any) -> str | None:
+    """JSON text over several lines; None: it would be too large, such as that of lists that are nested deep."""
+    parts: list[str] = []
+    size = 0
+    try:
+        for part in json.JSONEncoder(ensure_ascii=False, indent=2).iterencode(value):
+            size += len(part.encode())
+            if size > MAX_EDITED_BYTES:
+                return None
+            parts.append(part)
+    except RecursionError:
+        return None
+    return "".join(parts)
 
 
 def _is_plain(value: Any) -> bool:

@@ -19,6 +19,7 @@ from lockstitch_ui.counts import taken_by_rewind
 from lockstitch_ui.urls import change_url, checkpoint_url, session_url, with_query
 from lockstitch_ui.views.sessions import FORKED_AT, FORKED_FROM
 from lockstitch_ui.visit import Visit, action, page
+from lockstitch_ui.workers import apart
 
 MAX_NAME = 255
 
@@ -44,7 +45,7 @@ async def edit_form(visit: Visit) -> Response:
     loaded = await visit.client.load(
         session_id, checkpoint_id=checkpoint_id, namespace=namespace, channels=[place.channel]
     )
-    value = edits.read(loaded.checkpoint, place)
+    value = await apart(edits.read, loaded.checkpoint, place)
     return _form(visit, "edit", place=place, value=value, channels=(), target=f"{session_id[: MAX_NAME - 5]}-edit")
 
 
@@ -54,7 +55,8 @@ async def edit(visit: Visit) -> Response:
     checkpoint_id, namespace = fields.get("checkpoint", ""), fields.get("namespace", "")
     place, value = _place(fields), fields.get("value", "").replace("\r\n", "\n")
     loaded = await visit.client.load(visit.path("session_id"), checkpoint_id=checkpoint_id, namespace=namespace)
-    changed = edits.edited(loaded.checkpoint, place, value)  # before anything is copied: it may not be possible
+    # before anything is copied: it may not be possible
+    changed = await apart(edits.edited, loaded.checkpoint, place, value)
     target = await _copy(visit, fields)
     changed.session_id = target
     await visit.client.save(changed, expected_latest=checkpoint_id)
