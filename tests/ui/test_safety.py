@@ -244,6 +244,43 @@ class TestVisitors:
         third = visitors.login(Credentials("3"))
         assert [visitors.find(each) is not None for each in (first, second, third)] == [True, False, True]
 
+    def test_logins_end_after_a_day_of_use(self) -> None:
+        now = 0.0
+        visitors = Visitors(ExplorerSettings(), lambda: now)
+        visitor = visitors.login(Credentials("k"))
+        for hour in range(25):  # a tab that is open asks for news all the time
+            now = hour * 3600.0
+            assert visitors.find(visitor) is not None, hour
+        now = 24 * 3600.0 + 1
+        assert visitors.find(visitor) is None
+
+    def test_one_key_does_not_end_the_logins_of_others(self) -> None:
+        visitors = Visitors(ExplorerSettings(max_logins=5, max_logins_per_key=3))
+        other = visitors.login(Credentials("other"))
+        # A key of all tenants logs in with any name.
+        own = [visitors.login(Credentials("own", tenant=f"t{number}")) for number in range(20)]
+        assert visitors.find(other) is not None
+        assert [visitors.find(each) is not None for each in own] == [False] * 17 + [True] * 3
+
+    def test_the_oldest_login_of_a_key_ends_first(self) -> None:
+        visitors = Visitors(ExplorerSettings(max_logins_per_key=2))
+        first, second = visitors.login(Credentials("k")), visitors.login(Credentials("k"))
+        visitors.find(first)
+        third = visitors.login(Credentials("k"))
+        assert [visitors.find(each) is not None for each in (first, second, third)] == [False, True, True]
+
+    def test_successful_logins_are_bounded_too(self) -> None:
+        now = 0.0
+        attempts = LoginAttempts(ExplorerSettings(login_attempts=2, login_successes=5, login_window=60.0), lambda: now)
+        waits = []
+        for _ in range(7):
+            waits.append(attempts.begin("192.0.2.1"))
+            attempts.succeeded("192.0.2.1")
+        assert [wait > 0 for wait in waits] == [False] * 5 + [True] * 2
+        assert attempts.begin("192.0.2.2") == 0
+        now = 61.0
+        assert attempts.begin("192.0.2.1") == 0
+
     def test_attempts_are_counted_by_network(self) -> None:
         attempts = LoginAttempts(ExplorerSettings(login_attempts=2), lambda: 0.0)
         assert [attempts.begin(f"2001:db8::{number}") > 0 for number in range(3)] == [False, False, True]

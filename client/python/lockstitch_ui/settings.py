@@ -21,8 +21,11 @@ class ExplorerSettings:
     allow_changes: whether the explorer may change sessions. Without it, every such request is refused.
     trace_url: a link to a trace, with `{trace_id}` in it, such as "https://jaeger.example/trace/{trace_id}"; "": none.
     login_seconds: a login ends after this time without a request.
+    max_login_seconds: a login ends after this time.
     max_logins: logins at a time. One more ends the login that was used least recently.
-    login_attempts, login_window: refused attempts to log in, within this many seconds, before more are refused unseen.
+    max_logins_per_key: logins with one key at a time. One more ends the oldest of them.
+    login_attempts, login_successes, login_window: refused and successful attempts of an address to log in, within this
+        many seconds, before more are refused unseen.
     form_seconds: time for the body of a form to arrive.
     head_seconds: time for the head of a request to arrive, on a new connection and after an answer.
     max_connections: connections at a time. One more gets 503.
@@ -44,8 +47,11 @@ class ExplorerSettings:
     allow_changes: bool = False
     trace_url: str = ""
     login_seconds: float = 12 * 3600.0
+    max_login_seconds: float = 24 * 3600.0
     max_logins: int = 1000
+    max_logins_per_key: int = 20
     login_attempts: int = 20
+    login_successes: int = 100
     login_window: float = 60.0
     form_seconds: float = 30.0
     head_seconds: float = 10.0

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lockstitch_ui.backend import Credentials
 from lockstitch_ui.settings import ExplorerSettings
@@ -19,7 +19,12 @@ MAX_ADDRESSES = 10_000
 @dataclass(slots=True)
 class _Login:
     credentials: Credentials
+    began_at: float
     used_at: float
+
+    def has_ended(self, now: float, settings: ExplorerSettings) -> bool:
+        """Pages that stay open use it all the time, so it has an end of its own."""
+        return now - self.used_at > settings.login_seconds or now - self.began_at > settings.max_login_seconds
 
 
 class Visitors:
@@ -32,9 +37,13 @@ class Visitors:
         self._logins: OrderedDict[str, _Login] = OrderedDict()
 
     def login(self, credentials: Credentials) -> str:
-        """The id of a new login."""
-        visitor = new_visitor()
-        self._logins[visitor] = _Login(credentials, self._clock())
+        """The id of a new login. It ends the oldest of the same key, or the least recently used of all, if it must."""
+        visitor, now = new_visitor(), self._clock()
+        # Not of the same credentials: a key of all tenants can log in with any tenant's name.
+        same = [each for each, login in self._logins.items() if login.credentials.key == credentials.key]
+        if len(same) >= self._settings.max_logins_per_key:
+            del self._logins[min(same, key=lambda each: self._logins[each].began_at)]
+        self._logins[visitor] = _Login(credentials, now, now)
         while len(self._logins) > self._settings.max_logins:
             self._logins.popitem(last=False)
         return visitor
@@ -45,7 +54,7 @@ class Visitors:
         if login is None:
             return None
         now = self._clock()
-        if now - login.used_at > self._settings.login_seconds:
+        if login.has_ended(now, self._settings):
             del self._logins[visitor]
             return None
         login.used_at = now
@@ -70,33 +79,49 @@ def new_visitor() -> str:
     return secrets.token_urlsafe(32)
 
 
+@dataclass(slots=True)
+class _Attempts:
+    """When one address has tried to log in. An attempt counts as refused until it succeeds."""
+
+    refused: deque[float] = field(default_factory=deque)
+    succeeded: deque[float] = field(default_factory=deque)
+
+
 class LoginAttempts:
-    """Bounds the attempts to log in, for each address. A successful one is not counted."""
+    """Bounds the attempts to log in, for each address: those that were refused, and those that succeeded."""
 
     def __init__(self, settings: ExplorerSettings, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._clock = clock
-        self._attempts: OrderedDict[str, deque[float]] = OrderedDict()
+        self._attempts: OrderedDict[str, _Attempts] = OrderedDict()
 
     def begin(self, address: str) -> float:
         """Count an attempt. Returns 0, or the seconds after which to try again: then it must not be made."""
-        now = self._clock()
-        attempts = self._attempts.setdefault(network(address), deque())
+        attempts = self._attempts.setdefault(network(address), _Attempts())
         self._attempts.move_to_end(network(address))
-        while attempts and now - attempts[0] > self._settings.login_window:
-            attempts.popleft()
-        if len(attempts) >= self._settings.login_attempts:
-            return max(1.0, self._settings.login_window - (now - attempts[0]))
-        attempts.append(now)
+        wait = max(
+            self._wait(attempts.refused, self._settings.login_attempts),
+            self._wait(attempts.succeeded, self._settings.login_successes),
+        )
+        if wait:
+            return wait
+        attempts.refused.append(self._clock())
         if len(self._attempts) > MAX_ADDRESSES:
             self._attempts.popitem(last=False)
         return 0.0
 
     def succeeded(self, address: str) -> None:
-        """Take back the last attempt."""
+        """The last attempt of the address was not refused."""
         attempts = self._attempts.get(network(address))
-        if attempts:
-            attempts.pop()
+        if attempts and attempts.refused:
+            attempts.succeeded.append(attempts.refused.pop())
+
+    def _wait(self, times: deque[float], limit: int) -> float:
+        """The seconds until there are fewer than `limit` in the window; forgets those before it."""
+        now, window = self._clock(), self._settings.login_window
+        while times and now - times[0] > window:
+            times.popleft()
+        return max(1.0, window - (now - times[0])) if len(times) >= limit else 0.0
 
 
 def network(address: str) -> str:
