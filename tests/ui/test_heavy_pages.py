@@ -12,6 +12,7 @@ from lockstitch.v1.checkpoint_pb2 import PendingWrite, TypedBlob, WeaveError
 from lockstitch_ui.edits import MAX_EDITED_BYTES
 from lockstitch_ui.pages.detail import TABS
 from lockstitch_ui.urls import change_url, checkpoint_url, download_url, session_url, value_url
+from lockstitch_ui.views.tree import MAX_DECODED_BYTES
 from tests.support.server import LockstitchServer
 from tests.ui.explorer import Explorer, Visitor
 
@@ -139,8 +140,13 @@ def large(target: str) -> str:
     for name, (kind, data) in blobs.items():
         made.state.custom[name].blob.CopyFrom(TypedBlob(type=kind, data=data))
     made.state.messages.items.add(role="user", content="x" * (MAX_EDITED_BYTES + 1))
+    write = b"\xdc" + (60_000).to_bytes(2, "big") + b"\x90" * 60_000
+    writes = [
+        PendingWrite(task_id="t", index=number, channel="c", value=TypedBlob(type="msgpack", data=write))
+        for number in range(50)
+    ]
     with lockstitch.Client(target) as client:
-        client.save(made)
+        client.save(made, writes=writes)
     return made.session_id
 
 
@@ -168,3 +174,36 @@ def test_values_that_are_too_large_are_not_edited(visitor: Visitor, large: str, 
     answer = visitor.get(change_url(large, "edit", checkpoint=FIRST, channel=channel, **query))
     assert answer.status == 400
     assert f"has {size} bytes, and up to {MAX_EDITED_BYTES} can be edited here" in answer.text
+
+
+def test_pending_writes_are_decoded_within_the_budget_of_a_page(visitor: Visitor, large: str) -> None:
+    answer = visitor.get(checkpoint_url(large, FIRST, tab="writes"))
+    assert answer.status == 200
+    assert answer.text.count("60000 items") == MAX_DECODED_BYTES // 60_003
+    assert answer.text.count("Not decoded: the page has decoded other values") == 50 - MAX_DECODED_BYTES // 60_003
+
+
+def test_json_up_to_a_size(visitor: Visitor, large: str) -> None:
+    answer = visitor.get(checkpoint_url(large, FIRST, tab="json"))
+    assert answer.status == 200
+    assert "Left out, since they are large" in answer.text
+    assert "session_id" in answer.text
+    answer = visitor.get(checkpoint_url(large, FIRST, tab="json", channel="custom/deep"))
+    assert "up to 256 KiB are shown" in answer.text
+    assert "session_id" not in answer.text
+
+
+def test_packed_values_by_themselves_up_to_a_size(visitor: Visitor, client: lockstitch.Client) -> None:
+    made = lockstitch.Checkpoint(session_id="packed", step=1)
+    for name, count in (("less", 1024 * 1024 - 5), ("more", 1024 * 1024 - 4)):
+        made.state.custom[name].blob.type = "msgpack"
+        made.state.custom[name].blob.data = b"\xdd" + count.to_bytes(4, "big") + b"\x90" * count
+        made.state.custom["list"].list.items.append(made.state.custom[name].blob)
+    client.save(made)
+    checkpoint = lockstitch.Checkpoint(checkpoint_id=FIRST)
+    shown = {name: visitor.get(value_url("packed", checkpoint, f"custom/{name}")).text for name in ("less", "more")}
+    assert "1048571 items" in shown["less"]
+    assert "Not decoded: it has 1048577 bytes; up to 1048576 are decoded" in shown["more"]
+    items = visitor.get(value_url("packed", checkpoint, "custom/list")).text
+    assert "2 items" in items
+    assert "1048571 items" not in items

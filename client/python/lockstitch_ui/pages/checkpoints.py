@@ -163,10 +163,10 @@ async def load_state(
     return loaded.checkpoint.state
 
 
-def chosen(listed: ListedCheckpoint, asked: str = "") -> Sequence[str] | None:
+def chosen(listed: ListedCheckpoint, asked: str = "", limit: int = MAX_STATE_BYTES) -> Sequence[str] | None:
     """The channels of a checkpoint that a page shows; None: all. asked: one that it shows whatever its size."""
-    found = to_load(listed, asked)
-    if found is None and not asked and listed.state_bytes > MAX_STATE_BYTES:
+    found = to_load(listed, asked, limit)
+    if found is None and not asked and listed.state_bytes > limit:
         return []
     return found
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToJson
 
-from lockstitch import DataLoss, ListedCheckpoint
+from lockstitch import Checkpoint, DataLoss, ListedCheckpoint
 from lockstitch.inspect import Progress, names, progress
 from lockstitch_ui.pages import checkpoints
 from lockstitch_ui.pages.comparing import Side, compare
@@ -16,6 +16,7 @@ from lockstitch_ui.views.state import MAX_STATE_BYTES
 from lockstitch_ui.views.timeline import Row, timeline
 from lockstitch_ui.views.tree import Budget
 from lockstitch_ui.visit import Visit
+from lockstitch_ui.workers import apart
 
 TABS = {
     "state": "State",
@@ -26,6 +27,8 @@ TABS = {
     "metadata": "Metadata",
     "json": "JSON",
 }
+MAX_JSON_BYTES = 256 * 1024
+"""Of a checkpoint that is shown as JSON. The download has larger ones."""
 MAX_JSON = 200_000
 """Characters of JSON that are shown. The download has all of them."""
 
@@ -121,15 +124,23 @@ async def _metadata(visit: Visit, listed: ListedCheckpoint, parent: ListedCheckp
 
 
 async def _json(visit: Visit, listed: ListedCheckpoint, parent: ListedCheckpoint | None) -> dict[str, Any]:
-    loaded = checkpoints.chosen(listed, visit.query("channel"))
+    loaded = checkpoints.chosen(listed, visit.query("channel"), MAX_JSON_BYTES)
     own = await checkpoints.load_state(visit.client, visit.path("session_id"), listed, loaded)
-    text = await asyncio.to_thread(_as_json, listed, own)
+    whole = checkpoints.with_state(listed, own)
+    size = whole.ByteSize()
+    text = await apart(_as_json, whole) if size <= MAX_JSON_BYTES else ""
     left_out = [] if loaded is None else [size.channel for size in listed.channels if size.channel not in loaded]
-    return {"json": text[:MAX_JSON], "cut": max(0, len(text) - MAX_JSON), "left_out": left_out}
+    return {
+        "json": text[:MAX_JSON],
+        "cut": max(0, len(text) - MAX_JSON),
+        "left_out": left_out,
+        "size": size,
+        "is_shown": bool(text),
+    }
 
 
-def _as_json(listed: ListedCheckpoint, own: Any) -> str:
-    return MessageToJson(checkpoints.with_state(listed, own), preserving_proto_field_name=True, ensure_ascii=False)
+def _as_json(checkpoint: Checkpoint) -> str:
+    return MessageToJson(checkpoint, preserving_proto_field_name=True, ensure_ascii=False)
 
 
 def _if_there(channel: str, listed: ListedCheckpoint) -> Sequence[str]:

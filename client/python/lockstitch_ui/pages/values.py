@@ -1,7 +1,6 @@
 """One value of a state: the whole of it, and its bytes to keep."""
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +17,12 @@ from lockstitch_ui.views import blobs, paths
 from lockstitch_ui.views.timeline import short_name
 from lockstitch_ui.views.tree import Budget, Node, tree
 from lockstitch_ui.visit import Visit, download, page
+from lockstitch_ui.workers import apart
 
 MAX_VALUE_BYTES = 4 * 1024 * 1024
-"""Of a value that somebody asks for by itself. Larger ones are shown as text or bytes, page by page."""
+"""Of a text, or JSON, that somebody asks for by itself. Larger ones are shown as text, page by page."""
+MAX_PACKED_BYTES = 1024 * 1024
+"""The same of other encodings, of which a byte can stand for a whole list. Larger ones are shown as bytes."""
 TEXT_PAGE = 100_000
 """Characters of a text that a page shows."""
 HEX_PAGE = 8192
@@ -49,7 +51,7 @@ async def show(visit: Visit) -> Response:
     """A value of a channel, from its own page."""
     state, channel = await _channel(visit)
     start, pointer = _number(visit, "start"), visit.query("at")
-    found = await _apart(_shown, state, channel, pointer, start)
+    found = await _found(_shown, state, channel, pointer, start)
     session_id = visit.path("session_id")
     checkpoint = Checkpoint(checkpoint_id=visit.path("checkpoint_id"), namespace=visit.query("namespace"))
     return visit.render(
@@ -71,10 +73,10 @@ async def keep(visit: Visit) -> Response:
         loaded = await visit.client.load(
             visit.path("session_id"), checkpoint_id=visit.path("checkpoint_id"), namespace=visit.query("namespace")
         )
-        text = await asyncio.to_thread(MessageToJson, loaded.checkpoint, preserving_proto_field_name=True)
+        text = await apart(MessageToJson, loaded.checkpoint, preserving_proto_field_name=True)
         return download(text.encode(), f"{visit.path('checkpoint_id')}.json")
     state, channel = await _channel(visit)
-    data, suffix = await _apart(_bytes, state, channel, visit.query("at"))
+    data, suffix = await _found(_bytes, state, channel, visit.query("at"))
     return download(data, f"{name}{suffix}")
 
 
@@ -85,10 +87,10 @@ async def _channel(visit: Visit) -> tuple[VersionedState, str]:
     return await checkpoints.load_state(visit.client, visit.path("session_id"), listed, [channel]), channel
 
 
-async def _apart(work: Callable[..., Any], *arguments: Any) -> Any:
+async def _found(work: Callable[..., Any], *arguments: Any) -> Any:
     """Do some work beside the event loop. Raises HTTPException: there is no such value."""
     try:
-        return await asyncio.to_thread(work, *arguments)
+        return await apart(work, *arguments)
     except LookupError as error:
         raise HTTPException(404, f"There is no such value. {error.args[0]}") from None
 
@@ -98,7 +100,7 @@ def _shown(state: VersionedState, channel: str, pointer: str, start: int) -> Sho
     label = short_name(channel)
     where = paths.readable((label, *(_step(part) for part in paths.parts(pointer))))
     if blob is not None:
-        found = decode(blob, max_bytes=MAX_VALUE_BYTES)
+        found = decode(blob, max_bytes=_limit([blob]))
         if found.problem and not rest and is_text(blob):
             text = blob.data.decode(errors="replace")
             return ShownValue(where, blob.type, text=text[start : start + TEXT_PAGE], start=start, size=len(text))
@@ -117,6 +119,11 @@ def _shown(state: VersionedState, channel: str, pointer: str, start: int) -> Sho
     return ShownValue(where, encoding, node=tree(value, Budget(), base=base, first=start), start=start)
 
 
+def _limit(stored: Iterable[TypedBlob]) -> int:
+    """How many bytes of all these values are decoded."""
+    return MAX_VALUE_BYTES if all(map(is_text, stored)) else MAX_PACKED_BYTES
+
+
 def is_text(blob: TypedBlob) -> bool:
     """Whether a value can be read without decoding it."""
     return blob.type in ("json", "text", "str") or blob.type.startswith("text/")
@@ -126,7 +133,7 @@ def _bytes(state: VersionedState, channel: str, pointer: str) -> tuple[bytes, st
     blob, rest = _blob(state, channel, pointer)
     if blob is not None and not rest:
         return blob.data, {"json": ".json", "str": ".txt", "text": ".txt"}.get(blob.type, ".bin")
-    value = decode(blob, max_bytes=MAX_VALUE_BYTES).value if blob is not None else _plain(state, channel)
+    value = decode(blob, max_bytes=_limit([blob])).value if blob is not None else _plain(state, channel)
     found = paths.find(value, rest if blob is not None else pointer)[1]
     if isinstance(found, bytes):
         return found, ".bin"
@@ -157,7 +164,9 @@ def _blob(state: VersionedState, channel: str, pointer: str) -> tuple[TypedBlob 
 def _plain(state: VersionedState, channel: str) -> Plain:
     """The whole of a channel that is no single blob."""
     if channel.startswith("custom/"):
-        return [found.value for found in items(_custom(state, channel))]
+        stored = _custom(state, channel)
+        blobs_ = stored.list.items
+        return [found.value for found in items(stored, max_bytes=blobs.max_item_bytes(blobs_, _limit(blobs_)))]
     found = plain_state(Checkpoint(state=state))
     if channel not in found:
         raise LookupError("The checkpoint has no such channel.")

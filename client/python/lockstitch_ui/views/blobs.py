@@ -1,9 +1,11 @@
 """Stored bytes as people read them: decoded, or in hexadecimal."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from lockstitch.inspect import Decoded, Encoding
+from lockstitch.v1.checkpoint_pb2 import TypedBlob
 
 MAX_HEX_BYTES = 512
 _PER_LINE = 16
@@ -30,6 +32,15 @@ class Hex:
 def is_opaque(found: Decoded) -> bool:
     """Whether a value stayed bytes, which plain data such as a msgpack string of bytes is not."""
     return found.encoding is Encoding.BYTES
+
+
+def max_item_bytes(items: Sequence[TypedBlob], total: int) -> int:
+    """How large an item may be to be decoded, so that all of them together are at most `total` bytes.
+
+    >>> max_item_bytes([TypedBlob(data=b"1234"), TypedBlob(data=b"1")], 4)
+    2
+    """
+    return total if sum(len(item.data) for item in items) <= total else total // len(items)
 
 
 def hexadecimal(data: bytes, limit: int = MAX_HEX_BYTES, first: int = 0, problem: str = "") -> Hex:

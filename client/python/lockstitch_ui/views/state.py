@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from lockstitch import ListedCheckpoint
-from lockstitch.inspect import Decoded, Encoding, chunk_size, decode, is_chunk, items
+from lockstitch.inspect import Decoded, Encoding, chunk_size, is_chunk, items
 from lockstitch.v1.checkpoint_pb2 import CustomChannel, TypedBlob, VersionedState
 from lockstitch_ui.views import chats
-from lockstitch_ui.views.blobs import Hex, hexadecimal, is_opaque
+from lockstitch_ui.views.blobs import Hex, hexadecimal, is_opaque, max_item_bytes
 from lockstitch_ui.views.timeline import INTERNAL, Chip, channel_chips, short_name
-from lockstitch_ui.views.tree import MAX_BYTES, Budget, Node, tree
+from lockstitch_ui.views.tree import Budget, Node, tree
 
 MAX_STATE_BYTES = 2 * 1024 * 1024
 """Channels of a page, together. Links lead to the others."""
@@ -137,9 +137,7 @@ def _content(
     if name.startswith("extra/"):
         blob = TypedBlob(type="json", data=state.extra.entries[channel.label.removeprefix("extra/")].encode())
         label = channel.label.removeprefix("extra/")
-        return _value(
-            replace(channel, version=str(state.extra.version)), decode(blob, max_bytes=MAX_BYTES), label, budget
-        )
+        return _value(replace(channel, version=str(state.extra.version)), budget.decode(blob), label, budget)
     key = chats.MESSAGES if name == "messages" else channel.label
     source = chats.source(_only(state, name), key)
     if source is not None:
@@ -167,7 +165,7 @@ def _only(state: VersionedState | None, name: str) -> VersionedState | None:
 def _custom(channel: Channel, stored: CustomChannel, before: VersionedState | None, budget: Budget) -> Channel:
     channel = replace(channel, version=stored.version)
     if stored.HasField("blob"):
-        found = decode(stored.blob, max_bytes=MAX_BYTES)
+        found = budget.decode(stored.blob)
         return _value(replace(channel, encoding=stored.blob.type), found, channel.label, budget, stored.blob.data)
     if not stored.HasField("list"):
         return channel
@@ -180,7 +178,9 @@ def _list(channel: Channel, blobs: Sequence[TypedBlob], old: Sequence[TypedBlob]
     has_chunks = any(map(is_chunk, blobs))
     tail = CustomChannel()
     tail.list.items.extend(blobs[-MAX_ITEMS:])
-    values = [found.value for found in items(tail)]
+    limit = max_item_bytes(tail.list.items, budget.bytes)
+    values = [found.value for found in items(tail, max_bytes=limit)]
+    budget.bytes -= min(budget.bytes, sum(len(blob.data) for blob in tail.list.items))
     before_tail = blobs[: max(0, len(blobs) - MAX_ITEMS)]
     hidden = sum(chunk_size(blob) if is_chunk(blob) else 1 for blob in before_tail)
     count = hidden + len(values)

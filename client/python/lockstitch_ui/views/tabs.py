@@ -19,7 +19,7 @@ from lockstitch.v1.checkpoint_pb2 import (
     WeaveError,
 )
 from lockstitch_ui.views.blobs import Hex, hexadecimal
-from lockstitch_ui.views.tree import MAX_BYTES, Budget, Node, tree
+from lockstitch_ui.views.tree import Budget, Node, tree
 
 MAX_WRITES = 200
 MAX_ERRORS = 100
@@ -82,7 +82,7 @@ class Version:
 
 def value_of(blob: TypedBlob, budget: Budget, label: str = "") -> Value:
     """A stored value."""
-    found = decode(blob, max_bytes=MAX_BYTES)
+    found = budget.decode(blob)
     return Value(blob.type, len(blob.data), *_shown(found, blob.data, budget, label))
 
 
@@ -154,7 +154,7 @@ def metadata(checkpoint: Checkpoint) -> list[tuple[str, Node]]:
     found = []
     for key in sorted(checkpoint.metadata):
         text = checkpoint.metadata[key]
-        decoded = decode(TypedBlob(type="json", data=text.encode()))
+        decoded = budget.decode(TypedBlob(type="json", data=text.encode()))
         value = text if decoded.encoding is Encoding.BYTES else decoded.value
         found.append((key, tree(value, budget, base=(key,))))
     return found
@@ -201,5 +201,5 @@ def _causes(error: WeaveError) -> Iterator[WeaveError]:
 def _json(text: str, budget: Budget) -> Node | None:
     if text in ("", "null"):
         return None
-    found = decode(TypedBlob(type="json", data=text.encode()))
+    found = budget.decode(TypedBlob(type="json", data=text.encode()))
     return tree(text if found.encoding is Encoding.BYTES else found.value, budget)

@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from lockstitch.inspect import Instance, Plain
+from lockstitch.inspect import Decoded, Encoding, Instance, Plain, decode
+from lockstitch.v1.checkpoint_pb2 import TypedBlob
 from lockstitch_ui.views.paths import Path, pointer, readable
 
 MAX_BYTES = 256 * 1024
 """Larger values are not decoded unasked: a third of a second may go into one, if it is made for that."""
+MAX_DECODED_BYTES = 2 * 1024 * 1024
+"""Of all values of a page."""
 MAX_NODES = 1500
 """Nodes of all trees of a page."""
 MAX_CHARACTERS = 200_000
@@ -34,6 +37,18 @@ class Budget:
 
     nodes: int = MAX_NODES
     characters: int = MAX_CHARACTERS
+    bytes: int = MAX_DECODED_BYTES
+
+    def decode(self, blob: TypedBlob) -> Decoded:
+        """A value; as bytes, with the problem, where it or what the page has decoded is too large."""
+        size = len(blob.data)
+        if self.bytes < size <= MAX_BYTES:
+            problem = f"the page has decoded other values, and decodes {MAX_DECODED_BYTES} bytes"
+            return Decoded(Encoding.BYTES, blob.data, problem)
+        found = decode(blob, max_bytes=MAX_BYTES)
+        if size <= MAX_BYTES and (found.encoding is not Encoding.BYTES or found.problem):
+            self.bytes -= size
+        return found
 
     def take_text(self, text: str, limit: int = MAX_TEXT) -> str:
         """As much of a text as is shown."""
