@@ -1,6 +1,7 @@
 """Who may see and change what: logins, cookies, forms, other sites, and an explorer that is read-only."""
 
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,8 +12,10 @@ import pytest
 from starlette.routing import Route
 
 import lockstitch
+from lockstitch_server.cli.explorer import host_names
 from lockstitch_ui import ExplorerSettings, create_app
 from lockstitch_ui.backend import Credentials
+from lockstitch_ui.security import is_served
 from lockstitch_ui.visitors import LoginAttempts, Visitors
 from tests.support.server import LockstitchServer
 from tests.ui.explorer import Explorer, Visitor
@@ -135,6 +138,22 @@ class TestOtherSites:
     @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:9999", "[::1]:80", "LOCALHOST:8233"])
     def test_names_of_this_machine_are_served(self, visitor: Visitor, host: str) -> None:
         assert visitor.get("/sessions", {"host": host}).status == 200
+
+    def test_a_public_explorer_without_names_is_not_bound_again(self, filled: LockstitchServer) -> None:
+        machine = socket.gethostname()
+        with Explorer(filled.target, "--allow-changes", "--insecure", listen="0.0.0.0:0") as running:
+            visitor = Visitor(running.port)
+            for host in ("192.0.2.7:8233", "[2001:db8::1]:8233", "localhost", machine, machine.upper()):
+                assert visitor.get("/sessions", {"host": host}).status == 200, host
+            for host in ("rebound.evil.example", "127.0.0.1.evil.example", "[evil.example]", f"{machine}.evil.example"):
+                assert visitor.get("/sessions", {"host": host}).status == 421, host
+
+    @pytest.mark.parametrize(
+        ("secure", "further", "served"), [(False, (), False), (True, (), True), (True, ("other.example",), False)]
+    )
+    def test_a_certificate_stops_names_of_others(self, secure: bool, further: tuple[str, ...], served: bool) -> None:
+        names = host_names("0.0.0.0", True, further, secure=secure)
+        assert is_served("explorer.example", ExplorerSettings(host_names=names)) is served
 
     def test_every_answer_forbids_scripts_of_others_and_frames(self, visitor: Visitor) -> None:
         for path in ("/sessions", "/login", "/overview", "/nowhere", "/static/app.css", "/sessions/nobody"):

@@ -39,6 +39,16 @@ def test_both_serve_and_both_end(workers: int) -> None:
             visitor.get("/sessions")
 
 
+def test_names_that_browsers_reach_it_by() -> None:
+    port = free_port()
+    names = "ui_host_names=explorer.example, Second.example"
+    with LockstitchServer(arguments=["--ui-listen", f"127.0.0.1:{port}", "--set", names]):
+        visitor = Visitor(port)
+        for host in ("explorer.example", "second.example:8233"):
+            assert visitor.get("/sessions", {"host": host}).headers["location"] == "/login?next=%2Fsessions"
+        assert visitor.get("/sessions", {"host": "rebound.example"}).status == 421
+
+
 def test_the_explorer_ends_with_a_server_that_is_killed() -> None:
     port = free_port()
     with LockstitchServer(arguments=["--ui-listen", f"127.0.0.1:{port}"]) as server:

@@ -1,5 +1,6 @@
 """What protects visitors: response headers, the Host check, and a gate that keeps a read-only explorer read-only."""
 
+import ipaddress
 from collections.abc import Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -60,9 +61,11 @@ def refusal(scope: Scope, settings: ExplorerSettings) -> PlainTextResponse | Non
     """The answer to a request that is not served at all; None: it is served."""
     headers = Headers(scope=scope)
     host = headers.get("host", "")
-    if settings.host_names and host_name(host) not in settings.host_names:
+    if not is_served(host_name(host), settings):
         return PlainTextResponse(
-            f'The explorer does not serve the host "{host[:100]}". Open it by the address that it listens on.\n', 421
+            f'The explorer does not serve the host "{host[:100]}". Open it by an IP address, or start it with '
+            "--host-name (ui_host_names of the server).\n",
+            421,
         )
     if scope["method"] in SAFE_METHODS:
         return None
@@ -83,6 +86,17 @@ def host_name(host: str) -> str:
     """
     name, separator, port = host.rpartition(":")
     return (name if separator and port.isdecimal() else host).lower()
+
+
+def is_served(name: str, settings: ExplorerSettings) -> bool:
+    """Whether requests to this host are answered. DNS rebinding needs a name, so IP addresses always are."""
+    if not settings.host_names or name in settings.host_names:
+        return True
+    try:
+        ipaddress.ip_address(name[1:-1] if name.startswith("[") and name.endswith("]") else name)
+    except ValueError:
+        return False
+    return True
 
 
 def is_same_origin(headers: Headers) -> bool:

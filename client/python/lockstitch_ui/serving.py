@@ -13,7 +13,6 @@ from lockstitch_ui.app import create_app
 from lockstitch_ui.settings import ExplorerSettings
 
 DEFAULT_LISTEN = "127.0.0.1:8233"
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 STOP_SECONDS = 3
 """For answers that are under way when the explorer stops."""
 

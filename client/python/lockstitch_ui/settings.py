@@ -16,7 +16,8 @@ class ExplorerSettings:
         unless `open_to_all`.
     open_to_all: whether a public explorer may show a server that asks for no credentials.
     secure: whether browsers reach the explorer over TLS, so that cookies are marked Secure.
-    host_names: the Host headers that are answered, without ports; empty: all. On loopback this stops DNS rebinding.
+    host_names: the names in Host headers that are answered, without ports, besides IP addresses; empty: all. This stops
+        DNS rebinding.
     port: part of the cookie's name, so that explorers on several ports of one host do not share cookies.
     allow_changes: whether the explorer may change sessions. Without it, every such request is refused.
     trace_url: a link to a trace, with `{trace_id}` in it, such as "https://jaeger.example/trace/{trace_id}"; "": none.

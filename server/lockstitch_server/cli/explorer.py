@@ -1,6 +1,7 @@
 """The command `ui`: the session explorer."""
 
 import secrets
+import socket
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -63,7 +64,7 @@ def ui(
         public=public,
         open_to_all=connection.insecure,
         secure=bool(listen_certificate),
-        host_names=host_names(address.host, public, host_name or ()),
+        host_names=host_names(address.host, public, host_name or (), secure=bool(listen_certificate)),
         port=port,
         allow_changes=allow_changes,
         trace_url=trace_url,
@@ -73,9 +74,15 @@ def ui(
     create_server(settings, address, lambda: typer.echo(lines)).run(sockets=[listening])
 
 
-def host_names(host: str, public: bool, further: Sequence[str]) -> frozenset[str]:
-    """The names in Host headers that are answered; none: all. On loopback these stop DNS rebinding."""
-    if public and not further:
+def host_names(host: str, public: bool, further: Sequence[str], *, secure: bool) -> frozenset[str]:
+    """The names in Host headers that are answered, besides IP addresses; none: all. These stop DNS rebinding.
+
+    Over TLS the certificate does: it is for no name of another site.
+    """
+    if public and secure and not further:
         return frozenset()
-    own = f"[{host}]" if ":" in host else host
-    return frozenset({"localhost", "127.0.0.1", "[::1]", own.lower(), *(name.lower() for name in further)})
+    own = {"localhost", host, *further}
+    if public:
+        machine = socket.gethostname()
+        own |= {machine, machine.partition(".")[0]}
+    return frozenset(name.lower() for name in own if name)

@@ -58,6 +58,7 @@ def _order(settings: "Settings") -> Order:
         insecure=settings.insecure,
         allow_changes=settings.ui_allow_changes,
         trace_url=settings.trace_url_template,
+        host_names=list(settings.ui_names),
     )
 
 

@@ -31,6 +31,7 @@ class Order(TypedDict):
     insecure: bool
     allow_changes: bool
     trace_url: str
+    host_names: list[str]
 
 
 def main() -> None:
@@ -69,7 +70,7 @@ def _serve(order: Order) -> None:
     if order["ca"]:
         shown = (order["certificate"] or None, order["private_key"] or None)
         encryption = Tls(order["ca"], *shown, order["server_name"])
-    public = not address.is_loopback
+    public = not address.is_loopback or bool(order["host_names"])
     settings = ExplorerSettings(
         target=order["target"],
         credentials=encryption,
@@ -77,7 +78,7 @@ def _serve(order: Order) -> None:
         public=public,
         open_to_all=order["insecure"],
         secure=bool(order["listen_certificate"]),
-        host_names=host_names(address.host, public, ()),
+        host_names=host_names(address.host, public, order["host_names"], secure=bool(order["listen_certificate"])),
         port=listening.getsockname()[1],
         allow_changes=order["allow_changes"],
         trace_url=order["trace_url"],

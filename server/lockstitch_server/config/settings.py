@@ -134,6 +134,11 @@ class Settings(Group):
     ui_allow_changes: bool = Field(
         default=False, description="Whether the session explorer may change sessions. Otherwise it is read-only."
     )
+    ui_host_names: str = Field(
+        default="",
+        description="Names that browsers reach the session explorer by, as behind a proxy, separated by commas. IP "
+        "addresses, `localhost` and the machine's own name need none, nor do names over TLS.",
+    )
     metrics_listen: Annotated[str, AfterValidator(check_metrics_listen)] = Field(
         default="",
         description="Address of the metrics for Prometheus: `host:port`, path `/metrics`. Empty: off.",
@@ -178,4 +183,14 @@ class Settings(Group):
     @property
     def baggage_keys(self) -> tuple[str, ...]:
         """The names in `trace_baggage`."""
-        return tuple(filter(None, (name.strip() for name in self.trace_baggage.split(","))))
+        return _names(self.trace_baggage)
+
+    @property
+    def ui_names(self) -> tuple[str, ...]:
+        """The names in `ui_host_names`."""
+        return _names(self.ui_host_names)
+
+
+def _names(value: str) -> tuple[str, ...]:
+    """The names in a list with commas."""
+    return tuple(filter(None, (name.strip() for name in value.split(","))))
