@@ -14,11 +14,12 @@ from starlette.routing import Route
 import lockstitch
 from lockstitch_server.cli.explorer import host_names
 from lockstitch_ui import ExplorerSettings, create_app
-from lockstitch_ui.backend import Credentials
+from lockstitch_ui.backend import Backend, Credentials
 from lockstitch_ui.security import is_served
 from lockstitch_ui.visitors import LoginAttempts, Visitors
 from tests.support.server import LockstitchServer
 from tests.ui.explorer import Explorer, Visitor
+from tests.ui.local import serving
 
 METHODS = ("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND")
 
@@ -164,6 +165,22 @@ class TestOtherSites:
             assert "frame-ancestors 'none'" in policy
             assert headers["x-content-type-options"] == "nosniff"
         assert visitor.get("/sessions").headers["cache-control"] == "no-store"
+
+    @pytest.mark.parametrize("secure", [False, True])
+    def test_the_answer_to_a_failure_has_the_headers_of_others(
+        self, monkeypatch: pytest.MonkeyPatch, secure: bool
+    ) -> None:
+        def fails(*given: object) -> None:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(Backend, "client", fails)
+        with serving(secure=secure) as port:
+            failure, other = Visitor(port).get("/sessions"), Visitor(port).get("/login")
+        assert (failure.status, other.status) == (500, 200)
+        for headers in (failure.headers, other.headers):
+            assert headers["cache-control"] == "no-store"
+            assert "frame-ancestors 'none'" in headers["content-security-policy"]
+            assert ("strict-transport-security" in headers) is secure
 
     def test_pages_hold_no_inline_script_and_no_inline_style(self, visitor: Visitor) -> None:
         for path in ("/sessions", "/login", "/overview"):

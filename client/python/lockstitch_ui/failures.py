@@ -15,7 +15,7 @@ from lockstitch import (
     Unauthenticated,
     Unavailable,
 )
-from lockstitch_ui.security import HEADERS
+from lockstitch_ui.security import common_headers
 from lockstitch_ui.urls import with_query
 from lockstitch_ui.visit import visit_of
 
@@ -73,6 +73,7 @@ async def on_disconnect(request: Request, error: Exception) -> Response:
 async def on_crash(request: Request, error: Exception) -> Response:
     """Something that no page expects. The log has it; this is outside of what adds the headers of other answers."""
     message = "The explorer has failed. Its log says why."
-    response = visit_of(request).render("failure.html", 500, title="Failed", message=message, reason="")
-    response.headers.update(HEADERS)
+    visit = visit_of(request)
+    response = visit.render("failure.html", 500, title="Failed", message=message, reason="")
+    response.headers.update(common_headers(visit.settings.secure))
     return response

@@ -22,6 +22,8 @@ CONTENT_SECURITY_POLICY = "; ".join(
     ]
 )
 HEADERS: Mapping[str, str] = {
+    # What changes with its content only, such as the style sheet, says otherwise.
+    "cache-control": "no-store",
     "content-security-policy": CONTENT_SECURITY_POLICY,
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
@@ -30,6 +32,7 @@ HEADERS: Mapping[str, str] = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
+STRICT_TRANSPORT: Mapping[str, str] = {"strict-transport-security": "max-age=31536000"}
 SAFE_METHODS = ("GET", "HEAD")
 ALWAYS_POSTED = ("/login", "/logout")
 """What a read-only explorer takes, too: it changes nothing that the server keeps."""
@@ -110,15 +113,17 @@ def is_same_origin(headers: Headers) -> bool:
     return headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none")
 
 
+def common_headers(secure: bool) -> Mapping[str, str]:
+    """The headers of all answers. secure: whether browsers reach the explorer over TLS."""
+    return {**HEADERS, **STRICT_TRANSPORT} if secure else HEADERS
+
+
 def _with_headers(send: Send, secure: bool) -> Send:
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in HEADERS.items():
+            for name, value in common_headers(secure).items():
                 headers.setdefault(name, value)
-            headers.setdefault("cache-control", "no-store")
-            if secure:
-                headers.setdefault("strict-transport-security", "max-age=31536000")
         await send(message)
 
     return send_with_headers
