@@ -1,5 +1,6 @@
 """What strangers can make the explorer hold: bodies, connections, clients."""
 
+import asyncio
 import http.client
 import socket
 import time
@@ -7,12 +8,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from lockstitch import AsyncClient, LockstitchError
+from lockstitch_ui import ExplorerSettings
+from lockstitch_ui.backend import MAX_CLIENTS, Backend, Credentials
 from tests.support.server import LockstitchServer
 from tests.ui.explorer import Visitor
 from tests.ui.local import PATIENCE, head, send, serving, status
 from tests.ui.test_safety import create_key
 
 MIB = 1024 * 1024
+NOBODY = "127.0.0.1:1"
 CHANGE = "/sessions/waiting-1/change/delete"
 
 
@@ -94,6 +99,44 @@ class TestConnections:
             while not _is_served(port):
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
+
+
+class TestClients:
+    """Connections to the server, of which one is kept for each set of credentials."""
+
+    def test_those_that_others_replace_are_closed(self) -> None:
+        async def replaced() -> None:
+            backend = Backend(ExplorerSettings(target=NOBODY, insecure=True, timeout=0.2))
+            first = backend.client(Credentials("first"))
+            assert not await _is_closed(first)
+            rest = [backend.client(Credentials(f"key-{number}")) for number in range(MAX_CLIENTS)]
+            async with asyncio.timeout(PATIENCE):
+                while not await _is_closed(first):
+                    await asyncio.sleep(0.05)
+            assert not await _is_closed(rest[0])
+            await backend.close()
+
+        asyncio.run(replaced())
+
+    def test_the_end_of_the_explorer_does_not_wait_for_their_calls(self) -> None:
+        async def ended() -> None:
+            backend = Backend(ExplorerSettings(target=NOBODY, insecure=True, timeout=1000.0))
+            clients = [backend.client(Credentials(f"key-{number}")) for number in range(MAX_CLIENTS + 2)]
+            async with asyncio.timeout(PATIENCE):
+                await backend.close()
+            assert [await _is_closed(clients[index]) for index in (0, 1, 2, -1)] == [True] * 4
+
+        asyncio.run(ended())
+
+
+async def _is_closed(client: AsyncClient) -> bool:
+    try:
+        await client.get_session("any")
+    except RuntimeError:
+        return True
+    except LockstitchError:
+        return False
+    raise AssertionError("nobody is there to answer")
 
 
 def _is_end(connection: socket.socket) -> bool:

@@ -1,5 +1,6 @@
 """Connections to the server: one client for each set of credentials."""
 
+import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
@@ -27,7 +28,7 @@ class Backend:
     def __init__(self, settings: ExplorerSettings) -> None:
         self.settings = settings
         self._clients: OrderedDict[Credentials, AsyncClient] = OrderedDict()
-        self._replaced: list[AsyncClient] = []
+        self._closing: set[asyncio.Task[None]] = set()
 
     def client(self, credentials: Credentials) -> AsyncClient:
         """The client that shows these credentials. Raises ValueError for a key that cannot be sent."""
@@ -37,7 +38,7 @@ class Backend:
         client = self.connect(credentials)
         self._clients[credentials] = client
         if len(self._clients) > MAX_CLIENTS:
-            self._replaced.append(self._clients.popitem(last=False)[1])
+            self._close_later(self._clients.popitem(last=False)[1])
         return client
 
     def connect(self, credentials: Credentials) -> AsyncClient:
@@ -55,16 +56,29 @@ class Backend:
             stream=False,
         )
 
-    async def close_replaced(self) -> None:
-        """Close the connections that others took the place of."""
-        while self._replaced:
-            await self._replaced.pop().close()
-
     async def close(self) -> None:
         """Close all connections."""
-        self._replaced.extend(self._clients.values())
+        for client in self._clients.values():
+            self._close_later(client)
         self._clients.clear()
-        await self.close_replaced()
+        closing = list(self._closing)
+        await asyncio.sleep(0)  # a task that has not begun would not close its client
+        for task in closing:
+            task.cancel()
+        await asyncio.gather(*closing, return_exceptions=True)
+
+    def _close_later(self, client: AsyncClient) -> None:
+        """Close it when the calls that are under way have ended, or when the explorer ends."""
+
+        async def close() -> None:
+            try:
+                await asyncio.sleep(self.settings.timeout)
+            finally:
+                await client.close()
+
+        task = asyncio.get_running_loop().create_task(close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     def _encryption(self, with_certificate: bool) -> Tls | None:
         own = self.settings.credentials
