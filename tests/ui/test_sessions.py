@@ -69,6 +69,9 @@ def test_filters_by_label_prefix_and_time(visitor: Visitor) -> None:
     ("query", "problem"),
     [
         ("since=yesterday", "neither an age"),
+        ("since=999999d", "neither an age"),
+        ("before=0001-01-01T00:00%2B23:59", "neither an age"),
+        ("since=9999-12-31T23:59-23:59", "neither an age"),
         ("label=prod", "not name=value"),
         ("status=lost", "is none of"),
         ("order=size", "The order is"),

@@ -85,12 +85,13 @@ def moment_of(text: str, now: datetime) -> datetime | None:
     """
     if not text:
         return None
-    if match := _AGE.match(text):
-        return now - timedelta(seconds=int(match[1]) * _UNITS[match[2]])
     try:
+        if match := _AGE.match(text):
+            return now - timedelta(seconds=int(match[1]) * _UNITS[match[2]])
         found = datetime.fromisoformat(text)
-    except ValueError:
+        return found.astimezone(UTC) if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # years are those from 1 to 9999, in UTC too
         raise FilterInvalid(
-            f'The time "{text}" is neither an age, such as 15m, 6h or 7d, nor a time, such as 2026-01-31T12:00.'
+            f'The time "{text}" is neither an age, such as 15m, 6h or 7d, nor a time, such as 2026-01-31T12:00, '
+            "in the years 1 to 9999."
         ) from None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
