@@ -19,6 +19,7 @@ MAX_DEPTH = 100
 """What is nested deeper is compared as a whole."""
 MAX_WORK = 4_000_000
 """Steps of a comparison, about a second: a place that the matcher looks at, or a character of an item as text."""
+_SIMPLE = frozenset({str, int, bool, type(None)})
 _PREPARING = 6
 """Steps that the matcher needs for each item before it searches."""
 
@@ -262,6 +263,8 @@ def _common(one: Sequence[Hashable], other: Sequence[Hashable]) -> int:
 
 def _key(value: Plain) -> str:
     """Equal for equal values, and only for them."""
+    if type(value) in _SIMPLE:  # lists have very many of these
+        return f"{type(value).__name__} {value}"
     return f"{type(value).__name__} {to_json(value, sort_keys=True)}"
 
 
