@@ -11,8 +11,8 @@ from lockstitch_server.storage.tables import Row
 async def recount(repository: SessionRepository, tenant: str, session_id: str) -> str:
     """Count what a session holds, and write its row again. Settings that fail their checksum are dropped."""
     key = session_key(tenant, session_id)
-    await repository.executor.fetch("lock", {"key": key})
-    (columns,) = await repository.executor.fetch("details", {"key": key})
+    await repository.lock_row(key)
+    columns = await repository.details(key)
     if columns["key"] is None:
         return "is not there any more"
     session = _sound(columns, SessionRow(key, tenant, session_id, columns["now"], columns["now"]))

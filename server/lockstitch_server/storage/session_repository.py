@@ -50,18 +50,34 @@ class SessionRepository:
         """Reads that lock the sessions they give."""
         self.applied: list[SessionChange] = []
         """What `apply` has written."""
+        self._locked: dict[bytes, bool] = {}
+        """By key: whether a row was there to be locked."""
 
     # Sessions
 
     async def lock(self, tenant: str, session_id: str) -> Session:
-        """A session that stays as it is until the transaction ends; a new one, not yet stored, where there is none."""
-        await self.executor.fetch("lock", {"key": session_key(tenant, session_id)})
+        """A session that stays as it is until the transaction ends; a new one, not yet stored, where there is none.
+
+        Raises LostRace where another transaction has made it between the lock and the reading: it is not locked then.
+        """
+        await self.lock_row(session_key(tenant, session_id))
         return await self.get(tenant, session_id)
+
+    async def lock_row(self, key: bytes) -> None:
+        """Lock the row of a session; see `lock`. What is read of the session afterwards is read under this lock."""
+        self._locked[key] = bool(await self.executor.fetch("lock", {"key": key}))
+
+    async def details(self, key: bytes) -> Row:
+        """The columns of a session, all null where there is none. Raises LostRace, see `lock`."""
+        columns: Row = (await self.executor.fetch("details", {"key": key}))[0]
+        if columns["key"] is not None and self._locked.get(key) is False:
+            raise LostRace
+        return columns
 
     async def get(self, tenant: str, session_id: str) -> Session:
         """The same without a lock."""
         key = session_key(tenant, session_id)
-        (columns,) = await self.executor.fetch("details", {"key": key})
+        columns = await self.details(key)
         if columns["key"] is None:
             now = columns["now"]
             return Session(SessionRow(key, tenant, session_id, now, now), now, is_new=True)
@@ -76,8 +92,7 @@ class SessionRepository:
             await self.lock(tenant, session_id)
         except Failure:
             key = session_key(tenant, session_id)
-            (columns,) = await self.executor.fetch("details", {"key": key})
-            now = columns["now"]
+            now = (await self.details(key))["now"]
             return Session(SessionRow(key, tenant, session_id, now, now, now // NS_PER_MICROSECOND), now)
         return None
 
@@ -86,6 +101,7 @@ class SessionRepository:
         values = _values(session)
         if session.is_new and not await self.executor.fetch("insert_session", values):
             raise LostRace
+        self._locked[session.row.key] = True
         await self.executor.run_all("update_session", [values])
 
     async def delete(self, session: Session) -> None:

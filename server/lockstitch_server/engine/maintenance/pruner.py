@@ -56,10 +56,11 @@ class Deleted(NamedTuple):
 
 
 class _Orphans(NamedTuple):
-    """Logs that no checkpoint names, with their sizes, of a session that was begun then."""
+    """Logs that no checkpoint names, as long as the session is the one that it was: saves name new logs only."""
 
     created_at: int
-    logs: dict[int, int]
+    deletion_revision: int
+    logs: frozenset[int]
 
 
 async def _no_pause() -> None:
@@ -163,15 +164,20 @@ class Pruner:
         """Delete logs that no checkpoint names. Gives how many bytes they had."""
         orphans = await self._store.snapshot(lambda repository: _orphans(repository, tenant, session_id))
         size = 0
-        for some in chunks(list(orphans.logs.items()), BATCH):
+        for some in chunks(sorted(orphans.logs), BATCH):
             await pause()
-            size += await self._delete_logs(tenant, session_id, orphans.created_at, dict(some))
+            size += await self._delete_logs(tenant, session_id, orphans._replace(logs=frozenset(some)))
         return size
 
-    async def _delete_logs(self, tenant: str, session_id: str, created_at: int, logs: dict[int, int]) -> int:
+    async def _delete_logs(self, tenant: str, session_id: str, orphans: _Orphans) -> int:
         async def unit(repository: SessionRepository) -> int:
             session = await repository.lock(tenant, session_id)
-            if not session.alive or session.row.created_at != created_at:
+            known = (session.row.created_at, session.deletion_revision)
+            if not session.alive or known != (orphans.created_at, orphans.deletion_revision):
+                return 0  # an import may have named them; what a deletion has left is collected after it
+            # Another collection may have deleted some of them.
+            logs = {log: size for log, size in (await repository.logs(session)).items() if log in orphans.logs}
+            if not logs:
                 return 0
             await repository.delete_logs(session, logs)
             session.touch()
@@ -289,9 +295,9 @@ async def _orphans(repository: SessionRepository, tenant: str, session_id: str) 
     except Failure as failure:
         if failure.reason is not Reason.DATA_LOSS:
             raise
-        return _Orphans(0, {})  # what a damaged checkpoint needs is not known
+        return _Orphans(0, 0, frozenset())  # what a damaged checkpoint needs is not known
     logs = await repository.logs(session) if session.alive else {}
-    return _Orphans(session.row.created_at, {log: size for log, size in logs.items() if log not in named})
+    return _Orphans(session.row.created_at, session.deletion_revision, frozenset(logs.keys() - named.keys()))
 
 
 def _name(row: CheckpointRow) -> CheckpointName:

@@ -147,10 +147,13 @@ async def _put(repository: SessionRepository, gathered: Gathered, sizes: RowSize
     elif not replace:
         return "its row here is damaged; replace it with --session and --replace"
     was_there = not session.is_new
-    if replace and was_there:
+    if was_there and (replace or session.row.revision >= archived.revision):
+        # The revision must move: servers plan saves on what they know of the session at its revision.
         session.end(await repository.newest(session))
     _settle(session, archived)
-    if session.is_new:
+    if was_there:
+        session.deletion_revision = session.row.revision  # tells a collection of logs that began before
+    else:
         await repository.put(session)
     change = _change(gathered, session.row, sizes)
     change.wipe = was_there
