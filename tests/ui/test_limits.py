@@ -88,6 +88,14 @@ class TestConnections:
             # A busy machine may delay a head. If whole heads did not count, no attempt would get an answer.
             assert any(_answer_to_a_late_body(port) == 403 for _ in range(5))
 
+    def test_those_that_wait_longest_make_place_for_others(self) -> None:
+        with serving(head_seconds=1000.0, max_connections=5) as port:
+            held = [send(port, b"GET / HT") for _ in range(5)]
+            assert Visitor(port).get("/login").status == 200
+            assert _is_end(held[0])
+            for connection in held:
+                connection.close()
+
     def test_one_address_has_a_share_of_them(self) -> None:
         with serving(head_seconds=1000.0, max_connections_per_address=3) as port:
             held = [send(port, b"GET / HT") for _ in range(3)]

@@ -1,7 +1,8 @@
 """Browsers' connections, with a bound on how long and how many: uvicorn waits for the head of a request for ever."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, OrderedDict
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -16,34 +17,47 @@ REFUSED = (
 )
 
 
-class Connection(H11Protocol):
-    """Ends when no whole head of a request comes in time. settings: with the limits. open_connections: by network."""
+@dataclass(slots=True)
+class OpenConnections:
+    """What the connections of one explorer share. waiting: those without a request, the longest first."""
 
-    def __init__(self, *given: Any, settings: ExplorerSettings, open_connections: Counter[str], **named: Any) -> None:
+    by_network: Counter[str] = field(default_factory=Counter)
+    waiting: "OrderedDict[Connection, None]" = field(default_factory=OrderedDict)
+
+
+class Connection(H11Protocol):
+    """Ends when no whole head of a request comes in time, or when others need its place before that."""
+
+    def __init__(self, *given: Any, settings: ExplorerSettings, shared: OpenConnections, **named: Any) -> None:
         super().__init__(*given, **named)
         self._settings = settings
-        self._open_connections = open_connections
+        self._shared = shared
         self._network = ""
+        self._has_answered = False
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count it, and wait for the first request."""
         super().connection_made(transport)
         self._network = network(self.client[0] if self.client else "")
-        self._open_connections[self._network] += 1
-        if self._open_connections[self._network] > self._settings.max_connections_per_address:
+        self._shared.by_network[self._network] += 1
+        if self._shared.by_network[self._network] > self._settings.max_connections_per_address:
             transport.write(REFUSED)
             transport.close()
             return
+        if len(self.connections) >= self._settings.max_connections and self._shared.waiting:
+            longest = next(iter(self._shared.waiting))
+            longest._end()
+            self.connections.discard(longest)  # uvicorn counts it until the event loop has closed it
         self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop counting it."""
         super().connection_lost(exc)
         self._stop_waiting()
-        self._open_connections[self._network] -= 1
-        if not self._open_connections[self._network]:
-            del self._open_connections[self._network]
+        self._shared.by_network[self._network] -= 1
+        if not self._shared.by_network[self._network]:
+            del self._shared.by_network[self._network]
 
     def data_received(self, data: bytes) -> None:
         """Nothing is read from a connection that is about to close."""
@@ -59,23 +73,29 @@ class Connection(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Wait for the next request."""
+        self._has_answered = True
         self._wait_for_head()
         super().on_response_complete()
 
     def _wait_for_head(self) -> None:
         self._stop_waiting()
+        self._shared.waiting[self] = None
         self._head_timer = self.loop.call_later(self._settings.head_seconds, self._end)
 
     def _stop_waiting(self) -> None:
+        self._shared.waiting.pop(self, None)
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
 
     def _end(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.close()
+        self._stop_waiting()
+        if self._has_answered:
+            self.transport.close()  # after what is left of the answer
+        else:
+            self.transport.abort()  # over TLS, `close` would wait for the other side
 
 
 def protocol(settings: ExplorerSettings) -> Any:
     """What uvicorn makes connections of: `uvicorn.Config(http=...)`."""
-    return partial(Connection, settings=settings, open_connections=Counter())
+    return partial(Connection, settings=settings, shared=OpenConnections())
