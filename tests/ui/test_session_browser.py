@@ -120,7 +120,7 @@ def test_keys_move_and_all_else_follows(tab: Tab) -> None:
 def test_a_tab_stays_open_from_step_to_step(tab: Tab) -> None:
     page = tab.open(session_url(LONG))
     page.locator("#detail [data-tab=changes]").click()
-    page.wait_for_function("document.querySelector('.tabs [aria-current]').dataset.tab === 'changes'")
+    page.wait_for_function("() => document.querySelector('.tabs [aria-current]').dataset.tab === 'changes'")
     page.keyboard.press("j")
     wait_for_step(page, 248)
     assert parse_qs(urlsplit(page.url).query)["tab"] == ["changes"]
@@ -156,7 +156,7 @@ def test_find_in_the_state_opens_what_it_finds(tab: Tab) -> None:
     page.locator(".channel[data-channel='custom/order'] > .tree > details > summary").click()
     assert not page.get_by_text("12 Harbour St", exact=False).last.is_visible()
     page.locator("#find").fill("harbour")
-    page.wait_for_function("document.querySelectorAll('mark[data-found]').length >= 2")
+    page.wait_for_function("() => document.querySelectorAll('mark[data-found]').length >= 2")
     assert all(mark.is_visible() for mark in page.locator("mark[data-found]").all())
 
 
@@ -166,7 +166,9 @@ def test_paths_can_be_copied(tab: Tab, explorer: Explorer) -> None:
     button = page.locator(".channel[data-channel='custom/order'] [data-copy='order.address.street']")
     button.hover()
     button.click()
-    page.wait_for_function("document.querySelector(\"[data-copy='order.address.street']\").textContent.includes('✓')")
+    page.wait_for_function(
+        "() => document.querySelector(\"[data-copy='order.address.street']\").textContent.includes('✓')"
+    )
     assert page.evaluate("navigator.clipboard.readText()") == "order.address.street"
 
 
