@@ -12,6 +12,8 @@ from lockstitch import Checkpoint, Client, json_text
 from tests.support.paths import ROOT
 from tests.support.server import LockstitchServer
 
+pytestmark = pytest.mark.slow
+
 DEMO = ROOT / "examples" / "resume" / "demo.py"
 
 

@@ -17,6 +17,8 @@ from tests.packaging.test_dockerfile import instructions
 from tests.support.certificates import Authority
 from tests.support.ports import free_port
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 60
 NAMES = (x509.DNSName("*.agents.example"),)
 

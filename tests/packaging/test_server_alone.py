@@ -14,6 +14,8 @@ from tests.support.installed import link_requirements
 from tests.support.paths import CLIENT, SERVER
 from tests.support.server import LockstitchServer
 
+pytestmark = pytest.mark.slow
+
 TRACES = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
 
 

@@ -18,6 +18,8 @@ from tests.robustness.writers import Writer
 from tests.support.api import Api, grpc_api
 from tests.support.server import LockstitchServer
 
+pytestmark = pytest.mark.slow
+
 HANG_SECONDS = 20.0
 SAVES = 30
 

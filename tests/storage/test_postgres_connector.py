@@ -14,6 +14,8 @@ from tests.support.certificates import Authority
 from tests.support.postgres import Postgres
 from tests.support.requirements import missing
 
+pytestmark = pytest.mark.slow
+
 TLS_BINARIES = Path("/usr/lib/postgresql/15/bin")
 
 
