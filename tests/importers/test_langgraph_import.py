@@ -26,6 +26,8 @@ from tests.cli.commands import Command as Lockstitch
 from tests.cli.commands import Done
 from tests.support.server import LockstitchServer
 
+pytestmark = pytest.mark.slow
+
 Saver = BaseCheckpointSaver[Any]
 Open = Callable[[], AbstractAsyncContextManager[Saver]]
 

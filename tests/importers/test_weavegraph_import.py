@@ -25,6 +25,8 @@ from tests.importers.reference import (
 )
 from tests.support.server import LockstitchServer
 
+pytestmark = pytest.mark.slow
+
 SESSIONS = len(EXPECTED["sessions"])
 
 

@@ -14,6 +14,8 @@ from lockstitch_ui.urls import change_url, encode_id
 from tests.support.server import LockstitchServer
 from tests.ui.explorer import Answer, Explorer, Visitor
 
+pytestmark = pytest.mark.slow
+
 IDS = [f"{step:020}" for step in range(1, 6)]
 
 

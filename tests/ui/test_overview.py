@@ -10,6 +10,8 @@ from lockstitch_ui.views.overview import rate
 from tests.support.server import LockstitchServer
 from tests.ui.explorer import Explorer, Visitor
 
+pytestmark = pytest.mark.slow
+
 
 def words(text: str) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", text)).split())

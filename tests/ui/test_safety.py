@@ -21,6 +21,8 @@ from tests.support.server import LockstitchServer
 from tests.ui.explorer import Explorer, Visitor
 from tests.ui.local import serving
 
+pytestmark = pytest.mark.slow
+
 METHODS = ("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND")
 
 

@@ -21,7 +21,7 @@ from tests.ui import histories
 from tests.ui.explorer import Explorer, Visitor
 from tests.ui.histories import HOSTILE, LONG, STORY
 
-pytestmark = pytest.mark.timeout(600)  # the machine may be busy
+pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]  # the machine may be busy
 
 TABS = ("state", "changes", "writes", "errors", "run", "metadata", "json")
 TAG = re.compile(r"<[^>]*>")
