@@ -4,11 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.paths import ROOT
 
 DEMO = ROOT / "examples" / "langgraph" / "demo.py"
 
 
+@pytest.mark.slow
 def test_the_demo(tmp_path: Path) -> None:
     result = subprocess.run([sys.executable, str(DEMO)], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr

@@ -79,6 +79,7 @@ def test_a_process_that_died_is_followed_by_another(server: LockstitchServer, th
         take_over(saver, thread_id)
 
 
+@pytest.mark.slow
 def test_a_process_that_stood_still_is_told(server: LockstitchServer, thread_id: str, other: Process) -> None:
     other.send_signal(signal.SIGSTOP)
     with leasing(server.target) as saver:

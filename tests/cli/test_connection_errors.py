@@ -74,11 +74,13 @@ def test_a_server_with_tls_that_is_called_without(encrypted: str) -> None:
     assert "the server speaks TLS: use --tls, or --ca FILE" in said(encrypted)
 
 
+@pytest.mark.slow
 def test_a_server_without_tls_that_is_called_with_it(target: str, files: Files) -> None:
     assert "speaks no TLS: leave out --tls" in said(target, "--tls")
     assert "speaks no TLS: leave out --tls" in said(target, "--ca", str(files.ca))
 
 
+@pytest.mark.slow
 def test_roots_that_the_certificate_does_not_come_from(encrypted: str, files: Files) -> None:
     assert "this system does not trust: use --ca FILE" in said(encrypted, "--tls")
     other = said(encrypted, "--ca", str(files.other_ca))
@@ -92,6 +94,7 @@ def test_a_name_that_is_not_in_the_certificate(encrypted: str, files: Files) -> 
     assert (done.code, done.out) == (0, "SERVING\n")
 
 
+@pytest.mark.slow
 def test_a_certificate_of_the_client(mutual: str, files: Files) -> None:
     root = ("--ca", str(files.ca))
     wanted = "wants a certificate of the client: use --certificate FILE and --private-key FILE"

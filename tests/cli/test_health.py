@@ -28,6 +28,7 @@ def test_no_server() -> None:
     assert "no server can be reached at 127.0.0.1:1 (Connection refused)" in done.err
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs() -> None:
     with LockstitchServer("memory://") as server:
         server.freeze()

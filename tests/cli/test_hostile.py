@@ -82,6 +82,7 @@ COMMANDS: list[list[str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command).encode("ascii", "replace").decode())
 def test_nothing_acts_upon_a_terminal(target: str, command: list[str]) -> None:
     done = Command(*command).in_process(target)

@@ -29,6 +29,7 @@ def test_loopback_is_reached_directly(server: LockstitchServer, host: str) -> No
     subprocess.run([sys.executable, "-c", USE, target], check=True, env=os.environ | ENVIRONMENT, timeout=60)
 
 
+@pytest.mark.slow
 def test_a_unix_socket_is_reached_directly(tmp_path: Path) -> None:
     server = LockstitchServer("memory://")
     server.target = f"unix:{tmp_path}/lockstitch.sock"

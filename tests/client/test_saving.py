@@ -199,6 +199,7 @@ def test_what_is_larger_than_all_the_room_is_not_remembered_and_makes_none(serve
     assert kinds(server) == ["full", "full", "full", "delta"]
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(st.data())
 def test_two_clients_and_a_forgetful_server_never_corrupt_a_state(data: st.DataObject) -> None:

@@ -168,6 +168,7 @@ async def test_a_runner_saves_under_its_lease(server: LockstitchServer, session_
         await save(other, session_id, 3)
 
 
+@pytest.mark.slow
 async def test_a_runner_outlives_its_first_lease(server: LockstitchServer, session_id: str) -> None:
     async with AsyncClient(server.target) as client, client.session(session_id).runner(ttl=5) as runner:
         for step in range(14):

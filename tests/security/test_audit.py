@@ -318,6 +318,7 @@ def test_a_long_id_is_cut(world: World) -> None:
     world.wait(1, method="LoadLatest", sessions=["x" * 1024], code="INVALID_ARGUMENT")
 
 
+@pytest.mark.slow
 def test_several_workers_write_whole_lines(tmp_path: Path) -> None:
     file = tmp_path / "audit.jsonl"
     arguments = ["--workers", "2", "--set", f"audit.file={file}"]

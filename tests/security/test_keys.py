@@ -195,6 +195,7 @@ async def eventually_saves(api: Api) -> None:
             return
 
 
+@pytest.mark.slow
 async def test_a_stream_ends_when_its_key_is_revoked(world: World) -> None:
     """What was read is answered; whoever opens the next stream has to show a key that is good."""
     token = make_key(world.file, "streaming", ["acme"])

@@ -73,6 +73,7 @@ async def test_calls_that_are_opened_and_reset_at_once(
     assert growth.most < most
 
 
+@pytest.mark.slow
 async def test_calls_beyond_those_of_a_connection_are_answered_too() -> None:
     """They wait in the client, which repeats the few that the server refuses."""
     with LockstitchServer("memory://", ["--set", "limits.max_connection_calls=10"]) as server:

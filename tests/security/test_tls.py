@@ -109,6 +109,7 @@ def test_who_does_not_trust_the_server_and_who_speaks_no_tls_cannot_connect(plac
         assert health(server.target, None) is grpc.StatusCode.UNAVAILABLE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_new_certificate_is_used_without_a_restart(place: Place, workers: int, tmp_path: Path) -> None:
     old = place.channel_credentials()

@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 import grpc
+import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from lockstitch_server.engine.maintenance.health_probe import HealthState
@@ -55,6 +56,7 @@ def test_one_failure_is_no_outage_and_one_success_ends_one() -> None:
     ]
 
 
+@pytest.mark.slow
 async def test_a_database_that_hangs_and_comes_back(start_postgres: Callable[..., Postgres]) -> None:
     postgres = start_postgres()
     with LockstitchServer(postgres.url(), ["--migrate"]) as server:
@@ -77,6 +79,7 @@ async def test_a_database_that_is_killed_and_comes_back(start_postgres: Callable
         assert postgres.url().rpartition("@")[2] not in server.log.read_text()
 
 
+@pytest.mark.slow
 async def test_a_pool_that_is_busy_is_no_outage(start_postgres: Callable[..., Postgres]) -> None:
     """Readers hold every connection of the pool; health has its own."""
     postgres = start_postgres()
@@ -106,6 +109,7 @@ async def test_a_file_that_is_taken_away(tmp_path: Path) -> None:
             await until_status(health, SERVING)
 
 
+@pytest.mark.slow
 async def test_watchers_are_told(start_postgres: Callable[..., Postgres]) -> None:
     postgres = start_postgres()
     with LockstitchServer(postgres.url(), ["--migrate"]) as server:
@@ -132,6 +136,7 @@ async def test_all_services_are_listed() -> None:
             assert {answer.status for answer in listed.statuses.values()} == {SERVING}
 
 
+@pytest.mark.slow
 async def test_while_it_says_that_it_leaves_it_serves_on() -> None:
     with LockstitchServer(arguments=["--set=drain_delay_seconds=4"]) as server:
         process = process_of(server)

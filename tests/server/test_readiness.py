@@ -125,6 +125,7 @@ def as_owner() -> Sequence[str]:
     return ("setpriv", "--bounding-set=-dac_override", "--inh-caps=-all")
 
 
+@pytest.mark.slow
 def test_starting_with_a_file_that_is_read_only(tmp_path: Path) -> None:
     path = tmp_path / "lockstitch.db"
     assert run("migrate", "--store", f"sqlite:///{path}").returncode == 0

@@ -36,6 +36,7 @@ def _channel(step: int, value: bytes) -> object:
     return {"version": f"{step}", "blob": blob(value)}
 
 
+@pytest.mark.slow
 async def test_space_is_given_back(settings: Settings, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """The last 10 of 1,000 steps take what they take in a store that never held more."""
     async with raw_api(settings) as api:
@@ -56,6 +57,7 @@ async def test_space_is_given_back(settings: Settings, tmp_path: Path, request: 
     assert pruned <= 1.5 * await stored_bytes(other)
 
 
+@pytest.mark.slow
 async def test_nobody_sees_a_hole(replicas: list[RawApi]) -> None:
     """Saves on one server, prunes on another, loads on both."""
     done = asyncio.Event()

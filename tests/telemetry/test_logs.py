@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 import lockstitch
 from lockstitch import Checkpoint, message
 from tests.robustness.crowd import lines
@@ -61,6 +63,7 @@ def test_a_slow_call_is_a_warning(start: Start) -> None:
     assert (line["level"], line["session"], line["trace_id"]) == ("warning", "agent", TRACE)
 
 
+@pytest.mark.slow
 def test_other_calls_are_no_lines(start: Start) -> None:
     server = start("--set=slow_call_seconds=600")
     save(server)

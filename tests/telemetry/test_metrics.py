@@ -103,6 +103,7 @@ class TestThePage:
 
 
 class TestSeveralProcesses:
+    @pytest.mark.slow
     def test_workers_are_on_one_page(self, start: Start, postgres_url: str) -> None:
         server = start(
             "--migrate", "--workers", "2", "--log-format", "json", "--metrics-listen", "127.0.0.1:0", store=postgres_url

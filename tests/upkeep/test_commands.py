@@ -44,6 +44,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 LOCKSTITCH = [sys.executable, "-m", "lockstitch_server"]
 
 
+@pytest.mark.slow
 async def test_while_a_server_works(tmp_path: Path) -> None:
     """What was acknowledged before is in the archive and in the backup; each session is whole in both."""
     with LockstitchServer() as server:
@@ -103,6 +104,7 @@ def _peak(*command: str) -> int:
     return int(done.stdout) * 1024
 
 
+@pytest.mark.slow
 def test_memory_is_flat(tmp_path: Path) -> None:
     peaks = []
     for sessions in (SESSIONS // 20, SESSIONS):
@@ -115,6 +117,7 @@ def test_memory_is_flat(tmp_path: Path) -> None:
     assert peaks[1][1] - peaks[0][1] < MOST_GROWTH
 
 
+@pytest.mark.slow
 async def test_an_import_that_is_killed_goes_on(tmp_path: Path) -> None:
     archive, store = tmp_path / "archive", f"sqlite:///{tmp_path}/lockstitch.db"
     archive.write_bytes(archive_of(SESSIONS))
@@ -140,6 +143,7 @@ async def _count(path: Path) -> int:
     return 0
 
 
+@pytest.mark.slow
 async def test_through_a_pipe(tmp_path: Path) -> None:
     """From SQLite to SQLite without a file between them."""
     one, two = f"sqlite:///{tmp_path}/one.db", f"sqlite:///{tmp_path}/two.db"
