@@ -15,10 +15,12 @@ import pytest
 from scripts.newcomer import blocks, commands
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
+from tests.support.requirements import missing
 from tests.support.server import LockstitchServer
 from tests.upkeep.stores import exported, fill, opened
 
 README = (ROOT / "README.md").read_text()
+PYRIGHT = "pyright@1.1.407"
 ADDRESS = "127.0.0.1:50051"
 LOCKSTITCH = Path(sys.executable).with_name("lockstitch")
 
@@ -60,7 +62,7 @@ def test_python_blocks_run_in_order_and_once_more(server: LockstitchServer, tmp_
         "1 ['question 1']",
         "another runner was faster; the latest step is 2",
         "heard 1",
-        "3 ['question 1', 'question 3']",
+        "3 ['question 1', 'answer', 'question 3']",
         "another runner was faster; the latest step is 4",
         "heard 3",
     ]
@@ -73,6 +75,28 @@ def test_the_first_block_runs_again_and_again(tmp_path: Path) -> None:
             "1 ['question 1']",
             "2 ['question 1', 'question 2']",
         ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "checker", [["{python}", "-m", "mypy", "--strict"], ["npx", "--yes", PYRIGHT, "--pythonpath", "{python}"]]
+)
+def test_python_blocks_are_typed(checker: list[str], tmp_path: Path) -> None:
+    """The client's blocks, as strict type checkers read them."""
+    if shutil.which(checker[0]) is None and checker[0] == "npx":
+        missing("npx (npm), which runs pyright")
+    for number, block in enumerate(block for block in of_language("python") if "langgraph" not in block):
+        (tmp_path / f"block_{number}.py").write_text("# pyright: strict\n" + block)
+    command = [part.format(python=sys.executable) for part in checker]
+    done = subprocess.run(
+        [*command, *sorted(tmp_path.glob("*.py"))],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def run_block(block: str, server: LockstitchServer, directory: Path) -> str:
