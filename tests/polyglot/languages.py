@@ -5,9 +5,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,7 @@ class Language:
     build: commands that run one after the other before the executor is started for the first time.
     run: the command that starts the executor.
     keeps_unknown_fields: whether what a newer client has put into a checkpoint survives loading, changing and saving.
+    plain_state: whether the client has threads of plain state.
 
     In commands, `{out}` is a directory for what is built, empty at first, and `{cache}` one that stays from run to run
     and that several builds may use at once. Both are outside of the repository.
@@ -38,6 +40,7 @@ class Language:
     run: Sequence[str]
     build: Sequence[Sequence[str]] = ()
     keeps_unknown_fields: bool = True
+    plain_state: bool = False
 
 
 LANGUAGES = (
@@ -46,6 +49,7 @@ LANGUAGES = (
         tools=(),
         directory=".",
         run=(sys.executable, "-m", "tests.polyglot.executors.python"),
+        plain_state=True,
     ),
     Language(
         name="rust",
@@ -92,8 +96,15 @@ LANGUAGES = (
     ),
 )
 
-NAMES = [pytest.param(language.name, marks=[pytest.mark.slow] if language.build else []) for language in LANGUAGES]
+
+def _names(languages: Iterable[Language]) -> list[Any]:
+    return [pytest.param(language.name, marks=[pytest.mark.slow] if language.build else []) for language in languages]
+
+
+NAMES = _names(LANGUAGES)
 """Of all languages, as parameters of tests."""
+PLAIN_NAMES = _names(language for language in LANGUAGES if language.plain_state)
+"""Of those whose client has plain state."""
 
 
 class Executables:

@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace import TracerProvider
 import lockstitch
 from lockstitch import Checkpoint, LockstitchError, NodeKind, PendingWrite, TypedBlob, message, node
 from lockstitch.v1.checkpoint_pb2 import Endpoint
+from tests.polyglot.executors.python_plain import PlainOperations
 from tests.polyglot.executors.python_sessions import SessionOperations, encoded, saved
 
 Args = dict[str, Any]
@@ -28,11 +29,12 @@ Ok = dict[str, Any]
 OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
 
 
-class Operations(SessionOperations):
+class Operations(SessionOperations, PlainOperations):
     """One method for each operation: from arguments to the content of `ok`."""
 
     def __init__(self) -> None:
-        super().__init__()
+        SessionOperations.__init__(self)
+        PlainOperations.__init__(self)
         self._client: lockstitch.AsyncClient | None = None
 
     @property
@@ -42,6 +44,7 @@ class Operations(SessionOperations):
 
     async def connect(self, args: Args) -> Ok:
         await self.close()
+        self.threads.clear()
         options: Args = {"options": OWN_CONNECTION}
         if (timeout := args.get("timeout_ms")) is not None:
             options["timeout"] = timeout / 1000
