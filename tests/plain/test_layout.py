@@ -76,10 +76,18 @@ def test_appending_to_what_is_no_list_raises(value: object) -> None:
     assert written == _layout.write({"log": value}, JSON)
 
 
-def test_channels_of_others_are_refused() -> None:
-    written = _layout.write({"a": 1, "b": {"c": 1}}, JSON)
-    written.custom["b/c/d"].blob.CopyFrom(written.custom["a"].blob)
-    with pytest.raises(ValueError, match="channel 'b/c/d' is not one of a plain state"):
+@pytest.mark.parametrize("name", ["b/c/d", "a/x", "b~", "b~2/c"])
+def test_channels_of_others_are_refused(name: str) -> None:
+    written = _layout.write({"a": {}, "b": {"c": 1}}, JSON)
+    written.custom[name].blob.CopyFrom(written.custom["a"].blob)
+    with pytest.raises(ValueError, match=f"channel '{name}' is not one of a plain state"):
+        _layout.read(written, JSON)
+
+
+def test_a_state_with_the_contracts_own_channels_is_refused() -> None:
+    written = _layout.write({"a": 1}, JSON)
+    written.messages.SetInParent()
+    with pytest.raises(ValueError, match="messages, extra and errors"):
         _layout.read(written, JSON)
 
 

@@ -171,7 +171,8 @@ def test_a_lease_keeps_others_out(client: Client, thread: Thread[dict[str, Any]]
         with pytest.raises(LeaseLost):
             other.save({"turn": 2})
         thread.append("log", 1)
-    assert other.load() == {"turn": 1, "log": [1]}
+        assert thread.rewind(1) == {"turn": 1}
+    assert other.load() == {"turn": 1}
     other.save({"turn": 2})
 
 
@@ -209,6 +210,13 @@ def test_what_is_no_plain_state_is_refused(client: Client, thread: Thread[dict[s
         thread.load()
     with pytest.raises(TypeError, match="a state is a dict, a dataclass or a model"):
         thread.save([1])  # type: ignore[arg-type]
+
+
+def test_a_newer_layout_is_refused(client: Client, thread: Thread[dict[str, Any]]) -> None:
+    header = TypedBlob(type="lockstitch.plain", data=b"2")
+    client.save(Checkpoint(session_id=thread.thread_id, step=1, header=header))
+    with pytest.raises(ValueError, match="layout '2', and this client reads layout '1'"):
+        thread.load()
 
 
 def test_appending_stores_what_is_appended(client: Client, thread: Thread[dict[str, Any]]) -> None:

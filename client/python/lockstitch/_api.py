@@ -130,6 +130,11 @@ class Api(SessionApi):
         request = _latest_request(session_id, namespace, view, channels)
         return latest(await self._caller.call(_rpcs.LOAD_LATEST, request, self._deadline(timeout)))
 
+    def _remember(self, loaded: Latest) -> None:
+        """Have the next save of this session send what changed since this checkpoint."""
+        if loaded.checkpoint is not None:
+            _saving.remember(self._memory, loaded.checkpoint, loaded.checkpoint_revision)
+
     async def load(
         self,
         session_id: str,

@@ -26,6 +26,13 @@ async def save(
         return await _save_in_turn(caller, memory, checkpoint, conditions, deadline)
 
 
+def remember(memory: Memory | None, checkpoint: Checkpoint, revision: int) -> None:
+    """Make a checkpoint that was loaded the base of the next delta. revision: its `checkpoint_revision`."""
+    draft = Draft(checkpoint, b"")
+    if memory is not None and revision and (snapshot := draft.snapshot(checkpoint, None)):
+        memory.put(draft.key, Base(draft.checkpoint_id, revision, snapshot))
+
+
 async def _save_in_turn(
     caller: Caller, memory: Memory | None, checkpoint: Checkpoint, conditions: bytes, deadline: Deadline
 ) -> SaveResponse:

@@ -32,14 +32,20 @@ def write(state: Mapping[str, object], codec: Codec) -> VersionedState:
 
 def read(state: VersionedState, codec: Codec) -> dict[str, object]:
     """The state of channels that `write` made; keys in the order of their names. Raises ValueError, with the path."""
+    if state.HasField("messages") or state.HasField("extra") or state.HasField("errors"):
+        raise ValueError("the channels messages, extra and errors are not those of a plain state")
     found: dict[str, object] = {}
-    for name in sorted(state.custom):
+    split: dict[str, dict[str, object]] = {}
+    for name in sorted(state.custom):  # "a" stands before "a/b"
         path = _path(name)
-        value = _get(state.custom[name], path, codec)
-        inside = found if len(path) == 1 else found.setdefault(path[0], {})
-        if len(path) > 2 or not isinstance(inside, dict) or path[-1] in inside:
+        inside = found
+        if len(path) > 1:
+            inside = split.setdefault(path[0], {})
+            found.setdefault(path[0], inside)
+        taken = path[-1] in inside or (inside is not found and found[path[0]] is not inside)
+        if len(path) > 2 or _name(path) != name or taken:
             raise ValueError(f"channel {name!r} is not one of a plain state")
-        inside[path[-1]] = value
+        inside[path[-1]] = _get(state.custom[name], path, codec)
     return found
 
 

@@ -54,13 +54,15 @@ class Core(Generic[S]):
         self.state = VersionedState()
         self.save_with: Save | None = None
         """Saves under a lease, while one is held."""
+        self.lease_token = 0
 
     async def load(self) -> S | None:
-        found = (await self.api.load_latest(self.thread_id)).checkpoint
-        if found is None:
+        latest = await self.api.load_latest(self.thread_id)
+        if (found := latest.checkpoint) is None:
             self.step, self.latest, self.state = 0, NONE, VersionedState()
             return None
         state = self._read(found)
+        self.api._remember(latest)  # what another client has saved is the base now
         self.step, self.latest, self.state = found.step, found.checkpoint_id, found.state
         return state
 
@@ -94,7 +96,7 @@ class Core(Generic[S]):
         return other
 
     async def rewind(self, step: int) -> S:
-        await self.api.rewind(self.thread_id, _id(step))
+        await self.api.rewind(self.thread_id, _id(step), lease_token=self.lease_token)
         state = await self.load()
         assert state is not None, "the checkpoint that was rewound to is there"
         return state
@@ -118,6 +120,12 @@ class Core(Generic[S]):
             raise ValueError(
                 f"checkpoint {checkpoint.checkpoint_id!r} of session {self.thread_id!r} holds no plain state; load it "
                 "with the client's load_latest or load"
+            )
+        if checkpoint.header.data != _layout.PLAIN_STATE.data:
+            raise ValueError(
+                f"checkpoint {checkpoint.checkpoint_id!r} of session {self.thread_id!r} is a plain state of layout "
+                f"{checkpoint.header.data.decode(errors='replace')!r}, and this client reads layout "
+                f"{_layout.PLAIN_STATE.data.decode()!r}: update the client"
             )
         state: S = from_plain(self.kind, _layout.read(checkpoint.state, self.codec))
         return state
@@ -174,11 +182,11 @@ class AsyncThread(Generic[S]):
         """As `Thread.lease`; the statement's body is cancelled when the lease is lost."""
         session = AsyncSession(self._core.api, self.thread_id)
         async with session.runner(ttl=ttl, wait=wait) as runner:
-            self._core.save_with = runner.save
+            self._core.save_with, self._core.lease_token = runner.save, runner.lease_token
             try:
                 yield self
             finally:
-                self._core.save_with = None
+                self._core.save_with, self._core.lease_token = None, 0
 
 
 class Thread(Generic[S]):
@@ -268,11 +276,11 @@ class Thread(Generic[S]):
                 state = thread.load()
         """
         with Session(self._core.api, self.thread_id).runner(ttl=ttl, wait=wait) as runner:
-            self._core.save_with = _awaitable(runner.save)
+            self._core.save_with, self._core.lease_token = _awaitable(runner.save), runner.lease_token
             try:
                 yield self
             finally:
-                self._core.save_with = None
+                self._core.save_with, self._core.lease_token = None, 0
 
 
 def _awaitable(save: Callable[..., Saved]) -> Save:
