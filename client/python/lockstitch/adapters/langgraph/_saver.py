@@ -18,7 +18,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from lockstitch._client import DEFAULT_TARGET
 from lockstitch._transport import iterate, run
-from lockstitch.adapters.langgraph._connections import Connections
+from lockstitch.adapters._connections import Connections
 from lockstitch.adapters.langgraph._dumped import Dumped
 from lockstitch.adapters.langgraph._json import JsonSerializer
 from lockstitch.adapters.langgraph._leases import LeasePolicy, Leases

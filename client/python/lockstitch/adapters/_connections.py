@@ -1,4 +1,4 @@
-"""The clients of a saver: one that blocks, for all threads, and one for each event loop it is used in."""
+"""The clients of an adapter: one that blocks, for all threads, and one for each event loop it is used in."""
 
 import asyncio
 import threading
@@ -9,7 +9,7 @@ from lockstitch._client import AsyncClient, Client
 
 
 class Connections:
-    """Opens clients as they are needed. Copies of a saver share them, and threads may.
+    """Opens clients as they are needed. Copies of an adapter share them, and threads may.
 
     options: what a Client and an AsyncClient are made with, beside the target.
     """
