@@ -73,6 +73,7 @@ LANGUAGES = (
         directory=".",
         build=(("make", "--silent", "typescript-build"),),
         run=("node", "client/typescript/build/test/executor.js"),
+        plain_state=True,
     ),
     Language(
         name="go",

@@ -23,6 +23,7 @@ import {
 } from "./gen/lockstitch/v1/checkpoint_service_pb.js";
 import { type DeltaPolicy, memory } from "./memory.js";
 import { type Page, Pager } from "./paging.js";
+import { type PlainState, Thread, type ThreadOptions } from "./plain/thread.js";
 import { waitReady } from "./readiness.js";
 import { type RetryPolicy, retryPolicy } from "./retry.js";
 import { type CheckpointInit, type SaveOptions, Saver } from "./saver.js";
@@ -274,6 +275,15 @@ export class Client extends SessionCalls implements Disposable {
       const request = { ...query, pageToken };
       return listed(await this.caller.call(CheckpointService.method.listCheckpoints, request, options));
     }, options.pageToken ?? "");
+  }
+
+  /**
+   * A session that holds one plain state, which `save` and `load` store and give back. Makes no call.
+   *
+   *     const thread = client.thread<{ messages: string[] }>("order-42");
+   */
+  thread<S extends object = PlainState>(threadId: string, options?: ThreadOptions<S>): Thread<S> {
+    return new Thread<S>(this, (loaded, revision) => this.saver.remember(loaded, revision), threadId, options);
   }
 
   /** Wait until the server says that it is ready to work. Throws DeadlineExceeded if it does not in time. */

@@ -79,6 +79,18 @@ export type {
 } from "./gen/lockstitch/v1/session_service_pb.js";
 export type { DeltaPolicy } from "./memory.js";
 export { type Page, Pager } from "./paging.js";
+export { type Codec, JSON_CODEC } from "./plain/codec.js";
+export type { Path } from "./plain/json.js";
+export type {
+  ItemOf,
+  PlainState,
+  Thread,
+  ThreadLease,
+  ThreadLeaseOptions,
+  ThreadOptions,
+  ThreadSaveOptions,
+  Version,
+} from "./plain/thread.js";
 export type { RetryPolicy } from "./retry.js";
 export { type HeldLease, Runner } from "./runner.js";
 export type { CheckpointInit, SaveOptions } from "./saver.js";

@@ -5,7 +5,7 @@ import type { Budget, CallOptions } from "./budget.js";
 import type { Caller } from "./caller.js";
 import { Draft, type SaveConditions } from "./draft.js";
 import { type DeadlineExceeded, DeltaRefused, type LockstitchError } from "./errors.js";
-import type { CheckpointSchema } from "./gen/lockstitch/v1/checkpoint_pb.js";
+import type { Checkpoint, CheckpointSchema } from "./gen/lockstitch/v1/checkpoint_pb.js";
 import { CheckpointService, type SaveResponse } from "./gen/lockstitch/v1/checkpoint_service_pb.js";
 import { Lane, type LaneCalls } from "./lane.js";
 import type { Memory } from "./memory.js";
@@ -50,6 +50,14 @@ export class Saver implements LaneCalls {
       return await this.#save(draft, budget);
     } finally {
       this.#underWay -= 1;
+    }
+  }
+
+  /** Make a checkpoint that was loaded, in this revision, the base of the next delta. */
+  remember(checkpoint: Checkpoint, revision: bigint): void {
+    const { key, checkpointId, snapshot } = new Draft(checkpoint, {});
+    if (snapshot && revision) {
+      this.#memory?.put(key, { checkpointId, revision, snapshot });
     }
   }
 

@@ -40,6 +40,7 @@ import {
   VersionedStateSchema,
   WatchSessionResponseSchema,
 } from "../src/v1.js";
+import { PlainOperations } from "./executor_plain.js";
 
 // biome-ignore lint/suspicious/noExplicitAny: arguments are what the harness sends
 type Args = any;
@@ -55,13 +56,18 @@ function client(): Client {
   return connected;
 }
 
+const plain = new PlainOperations(client);
+
 async function save(args: Args): Promise<Ok> {
   return saved(await traced(args, () => client().save(checkpointOf(args), saveOptions(args))));
 }
 
 const operations: Record<string, (args: Args) => Promise<Ok>> = {
+  ...plain.operations,
+
   async connect({ target, timeout_ms, connect_timeout_ms, api_key, tls, delta, retry }) {
     connected?.close();
+    plain.clear();
     const given = {
       timeoutMs: timeout_ms,
       connectTimeoutMs: connect_timeout_ms,
