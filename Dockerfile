@@ -12,6 +12,7 @@ RUN python -m venv --without-pip /opt/lockstitch \
 
 COPY LICENSE README.md pyproject.toml ./
 COPY client/python/lockstitch client/python/lockstitch
+COPY client/python/lockstitch_ui client/python/lockstitch_ui
 COPY server/lockstitch_server server/lockstitch_server
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
     && pip --python /opt/lockstitch install --no-deps --no-index dist/*.whl \

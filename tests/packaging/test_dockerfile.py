@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,12 @@ def copied() -> list[str]:
 def test_what_it_copies_exists_and_is_not_ignored(source: str) -> None:
     assert (ROOT / source).exists()
     assert f"!{source}" in (ROOT / ".dockerignore").read_text().splitlines()
+
+
+def test_all_packages_are_copied() -> None:
+    """The session explorer, too: the image runs `lockstitch ui`."""
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert set(wheel["packages"]) <= set(copied())
 
 
 def test_the_server_runs_as_an_ordinary_user_without_a_shell() -> None:
