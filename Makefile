@@ -35,9 +35,9 @@ bench: $(VENV)/.bench ## Measure everything beside its peers, and write docs/ben
 	$(BIN)/python -m benchmarks --write docs $(ARGS)
 
 .PHONY: image
-image: ## Build the container image (IMAGE=, ENGINE=docker|podman|buildah)
+image: ## Build the container image (IMAGE=, ENGINE=docker|podman|buildah, PLATFORM=linux/arm64)
 	@test -n "$(ENGINE)" || { echo "Building an image needs docker, podman or buildah, and there is none." >&2; exit 1; }
-	$(ENGINE) build --tag $(IMAGE) .
+	$(ENGINE) build $(if $(PLATFORM),--platform $(PLATFORM)) --tag $(IMAGE) .
 
 ##@ Check
 
@@ -81,7 +81,7 @@ rust: $(VENV)/.dev ## The Rust client: style, generated code, tests, package, gu
 .PHONY: ci
 ci: export LOCKSTITCH_REQUIRE_ALL := 1
 ci: OR_STEADY = || { [ "$$?" = 1 ] && $(BIN)/python scripts/steady.py; }
-ci: $(VENV)/.bench lint types drift breaking test-all typescript java ## What CI runs: all checks and tests; a missing tool is a failure
+ci: $(VENV)/.bench $(VENV)/.deploy lint types drift breaking test-all typescript java ## What CI runs: all checks and tests; a missing tool is a failure
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Style of Python, protobuf, Go, Rust, the Dockerfile and pages
@@ -153,6 +153,7 @@ lock: $(VENV)/.python ## Write the lock files from pyproject.toml (UPGRADE=--upg
 	$(LOCK) pyproject.toml --all-extras --group dev --constraint requirements.lock --output-file requirements-dev.lock
 	$(LOCK) --group build --constraint requirements-dev.lock --output-file requirements-build.lock
 	$(LOCK) --group bench --constraint requirements-dev.lock --output-file requirements-bench.lock
+	$(LOCK) --group deploy --constraint requirements-dev.lock --output-file requirements-deploy.lock
 	$(LOCK) --group generate --output-file requirements-generate.lock
 	$(LOCK) pyproject.toml --group langgraph-oldest --output-file requirements-langgraph-oldest.lock
 
@@ -172,7 +173,7 @@ help: ## Show this
 	  /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # The virtual environment. One file in it per stage that is done: python is there; what serving needs is installed;
-# what developing needs is installed (the same versions, and more); what the benchmarks need is installed; the code
+# what developing needs is installed (the same versions, and more); what the benchmarks need, and the tests of deploy/; the code
 # generator's own environment is there.
 
 $(VENV)/.python:
@@ -194,6 +195,10 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 
 $(VENV)/.bench: $(VENV)/.dev requirements-bench.lock
 	$(BIN)/python $(INSTALL) --require-hashes -r requirements-bench.lock
+	touch $@
+
+$(VENV)/.deploy: $(VENV)/.dev requirements-deploy.lock
+	$(BIN)/python $(INSTALL) --require-hashes -r requirements-deploy.lock
 	touch $@
 
 $(VENV)/.generate: $(VENV)/.dev requirements-generate.lock

@@ -36,6 +36,7 @@ DECLARED = {
     "requirements-dev.lock": extras(*PROJECT["project"]["optional-dependencies"]) + group("dev"),
     "requirements-build.lock": group("build"),
     "requirements-bench.lock": group("bench"),
+    "requirements-deploy.lock": group("deploy"),
     "requirements-generate.lock": group("generate"),
     "requirements-langgraph-oldest.lock": extras() + group("langgraph-oldest"),
 }
