@@ -1,0 +1,63 @@
+"""The demos share this: a Lockstitch server, worker processes that can be killed, and a report of the checks."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import lockstitch
+
+
+def tell(who: str, text: str) -> None:
+    """Print a line of the demo."""
+    print(f"{who:>7} | {text}", flush=True)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def server(directory: Path) -> Iterator[str]:
+    """A Lockstitch server with SQLite that is ready to work. Gives its address."""
+    target = f"127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "lockstitch_server", "serve"]
+    options = ["--listen", target, "--store", f"sqlite:///{directory}/lockstitch.db"]
+    with (directory / "server.log").open("wb") as log:
+        process = subprocess.Popen([*command, *options], cwd=directory, stdout=log, stderr=log)
+    try:
+        with lockstitch.Client(target) as client:
+            client.wait_ready(timeout=30)
+        yield target
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def run(who: str, *command: str, kill_at: str | None = None, environment: Mapping[str, str] | None = None) -> list[str]:
+    """Run a Python program in a process; kill it with SIGKILL when it prints `kill_at`. Gives the lines it printed."""
+    said = []
+    settings = {**os.environ, **(environment or {})}
+    with subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True, env=settings) as process:
+        assert process.stdout is not None
+        for line in map(str.rstrip, process.stdout):
+            said.append(line)
+            tell(who, line)
+            if line == kill_at:
+                process.kill()
+                tell("fault", f"kill -9: the {who} process is gone")
+    return said
+
+
+def report(checks: Mapping[str, bool]) -> int:
+    """Print each check. Gives 0 if all are true."""
+    for name, good in checks.items():
+        tell("demo", f"{'ok' if good else 'WRONG'}: {name}")
+    return 0 if all(checks.values()) else 1
