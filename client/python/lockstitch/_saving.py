@@ -33,6 +33,17 @@ def remember(memory: Memory | None, checkpoint: Checkpoint, revision: int) -> No
         memory.put(draft.key, Base(draft.checkpoint_id, revision, snapshot))
 
 
+async def send(caller: Caller, request: SaveRequest, deadline: Deadline) -> SaveResponse:
+    """Send a save whose delta the caller has made itself, as soon as there is room for it."""
+    data, room = request.SerializeToString(), caller.transport.room
+    with call_span(SAVE.path, caller.target) as span, within(span):
+        await room.enter(len(data), deadline.remaining)
+        try:
+            return await caller.save(data, request.checkpoint.session_id, deadline)
+        finally:
+            room.leave(len(data))
+
+
 async def _save_in_turn(
     caller: Caller, memory: Memory | None, checkpoint: Checkpoint, conditions: bytes, deadline: Deadline
 ) -> SaveResponse:

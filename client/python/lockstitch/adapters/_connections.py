@@ -53,3 +53,28 @@ class Connections:
         if client is not None:
             await client.close()
         self.close()
+
+
+class Borrowed:
+    """A client that belongs to the caller, who closes it."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    def asynchronous(self) -> Api:
+        """Calls on the client's event loop."""
+        return self._client
+
+    async def aclose(self) -> None:
+        """Does nothing."""
+
+
+def connections(server: str | AsyncClient, options: dict[str, Any]) -> Connections | Borrowed:
+    """The clients of an adapter, made with options, or the one that the caller has. Raises TypeError."""
+    if isinstance(server, str):
+        return Connections(server, options)
+    if not isinstance(server, AsyncClient):
+        raise TypeError(f"the server is an address or a lockstitch.AsyncClient, not a {type(server).__name__}")
+    if options:
+        raise TypeError(f"{', '.join(options)}: options of a client; the client that was given has its own")
+    return Borrowed(server)

@@ -1,0 +1,270 @@
+"""Appends to lists of a session, whichever checkpoint is its latest: the server is sent the new items and nothing else.
+
+An append is a delta on the latest checkpoint, and names the checkpoint that it expects there. If another program has
+saved in between, the server says which checkpoint is the latest now, and the append is sent again on top of that: no
+state is loaded. So programs that append to one list at the same time lose nothing.
+
+Nothing is appended twice either. Each save has a random version of its channels, so a repeated request is the same as
+its first attempt (UNCHANGED) and never the same as an append of equal items by another program.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from random import uniform
+from typing import NamedTuple
+
+from lockstitch import _saving
+from lockstitch._api import Api
+from lockstitch._convert import to_duration, to_expected_latest
+from lockstitch._deadline import Deadline
+from lockstitch._errors import DeltaRefused, ExpectedLatestMismatch, LockstitchError
+from lockstitch._types import NONE, View
+from lockstitch.v1.checkpoint_pb2 import BlobList, Checkpoint, CustomDelta, StateDelta, TypedBlob, VersionedState
+from lockstitch.v1.checkpoint_service_pb2 import SaveRequest
+
+PAUSE_SECONDS = 0.002
+MOST_PAUSE_SECONDS = 0.25
+LEAST_SECONDS = 0.001
+
+Values = Mapping[str, TypedBlob]
+"""Channels that hold one value, by name."""
+
+Fold = Callable[[Values], Values]
+"""From the values before an append to those that it changes."""
+
+Change = Callable[[VersionedState], StateDelta | None]
+"""From a state to what shall change in it; None: nothing."""
+
+
+class Head(NamedTuple):
+    """The latest checkpoint: "" and 0 where there is none. revision: 0 if it is not known."""
+
+    checkpoint_id: str
+    step: int
+    revision: int
+    values: Values
+
+
+NO_HEAD = Head("", 0, 0, {})
+
+
+class Unsettled(NamedTuple):
+    """An append whose answer has not arrived."""
+
+    channel: str
+    items: tuple[TypedBlob, ...]
+    request: SaveRequest
+
+
+class Appender:
+    """Appends to the lists of one (session, namespace). Belongs to the event loop of its client.
+
+    Appends of one object are stored in the order of the calls. If an append has failed and left open whether it was
+    stored, the same append again is a retry: it stores the items if they are not stored yet.
+
+    header: of the checkpoints that this program saves. A session whose latest checkpoint has a header of another type
+        belongs to another program: ValueError.
+    values: the channels that `fold` is given.
+    ttl: the session ends this long after its last save; a number means seconds. None leaves it as it is.
+
+        appender = Appender(api, "chat-1", header=TypedBlob(type="chat"))
+        await appender.append("lines", [TypedBlob(type="json", data=b'"hello"')])
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        session_id: str,
+        namespace: str = "",
+        *,
+        header: TypedBlob,
+        values: Sequence[str] = (),
+        ttl: timedelta | float | None = None,
+    ) -> None:
+        self._api = api
+        self._session_id = session_id
+        self._namespace = namespace
+        self._header = header
+        self._values = tuple(values)
+        self._ttl = ttl
+        self._lock = asyncio.Lock()
+        self._head: Head | None = None
+        self._unsettled: Unsettled | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call is under way."""
+        return self._lock.locked()
+
+    async def append(self, channel: str, items: Sequence[TypedBlob], fold: Fold | None = None) -> None:
+        """Append items to a list, which begins with the first of them. When this returns, they are durable.
+
+        fold: what changes in the other channels, by what they hold. It may be called several times.
+
+        Raises ValueError for a session of another program, and what `Api.save` may raise.
+        """
+        deadline = self._api._deadline(None)
+        async with self._lock:
+            if not await self._settle(channel, tuple(items), deadline):
+                await self._append(channel, tuple(items), fold, deadline)
+
+    async def load(self, channels: Sequence[str]) -> VersionedState:
+        """These channels of the latest state. It is empty if there is no checkpoint. Raises what `append` may raise."""
+        return (await self._load(channels, self._api._deadline(None)))[1]
+
+    async def change(self, channels: Sequence[str], change: Change, *, header: TypedBlob | None = None) -> None:
+        """Load channels of the latest state and save what shall change in them, as one step: again if another saved.
+
+        channels: as `Api.load_latest` takes them.
+        header: of this checkpoint.
+
+        Raises what `append` may raise.
+        """
+        deadline = self._api._deadline(None)
+        async with self._lock:
+            attempt = 0
+            while True:
+                head, state = await self._load(channels, deadline)
+                delta = change(state)
+                if delta is None:
+                    return
+                request = self._request(head, delta, header or self._header)
+                self._head = None  # its values may change
+                try:
+                    await _saving.send(self._api._caller, request, deadline)
+                    return
+                except (ExpectedLatestMismatch, DeltaRefused) as error:
+                    attempt += 1
+                    await self._pause(attempt, deadline, error)
+
+    async def forget(self) -> None:
+        """Forget what is known of the session, because it was deleted."""
+        async with self._lock:
+            self._head = self._unsettled = None
+
+    async def _settle(self, channel: str, items: tuple[TypedBlob, ...], deadline: Deadline) -> bool:
+        """Repeat an append whose answer was lost. False: that was another append, or it is certainly not stored."""
+        unsettled = self._unsettled
+        if unsettled is None or (unsettled.channel, unsettled.items) != (channel, items):
+            return False
+        self._head = None
+        try:
+            await _saving.send(self._api._caller, unsettled.request, deadline)
+        except (ExpectedLatestMismatch, DeltaRefused):
+            return False
+        self._unsettled = None
+        return True
+
+    async def _append(self, channel: str, items: tuple[TypedBlob, ...], fold: Fold | None, deadline: Deadline) -> None:
+        attempt = 0
+        while True:
+            head = self._head or await self._load_head(deadline)
+            changed = fold(head.values) if fold else {}
+            request = self._request(head, _delta(channel, items, changed), self._header)
+            self._head, self._unsettled = None, Unsettled(channel, items, request)
+            try:
+                saved = await _saving.send(self._api._caller, request, deadline)
+            except (ExpectedLatestMismatch, DeltaRefused) as error:
+                attempt += 1
+                await self._pause(attempt, deadline, error)
+                self._head = await self._next_head(head, error, deadline)
+            else:
+                values = {**head.values, **changed}
+                self._head = Head(saved.checkpoint_id, request.checkpoint.step, saved.revision, values)
+                self._unsettled = None
+                return
+
+    async def _pause(self, attempt: int, deadline: Deadline, error: LockstitchError) -> None:
+        """Before another attempt. Raises the error of the last one if there is no time for another."""
+        seconds = uniform(0, min(MOST_PAUSE_SECONDS, PAUSE_SECONDS * 2 ** min(attempt, 10)))  # noqa: S311 - no secret
+        if deadline.remaining <= seconds:
+            raise error
+        if attempt > 1:
+            await self._api._pause(seconds)
+
+    async def _next_head(self, head: Head, error: LockstitchError, deadline: Deadline) -> Head:
+        """The latest checkpoint, after a save on top of another one was refused."""
+        if isinstance(error, ExpectedLatestMismatch) and not self._values:
+            return Head(error.latest_checkpoint_id or "", error.latest_step or 0, 0, {})
+        fresh = await self._load_head(deadline)
+        if isinstance(error, DeltaRefused) and fresh.revision == head.revision:
+            raise error  # the base is the latest checkpoint, and the delta does not fit
+        return fresh
+
+    async def _load_head(self, deadline: Deadline) -> Head:
+        if not self._values:
+            return (await self._load((), deadline))[0]
+        head, state = await self._load([f"custom/{name}" for name in self._values], deadline)
+        values = {name: state.custom[name].blob for name in self._values if name in state.custom}
+        return head._replace(values=values)
+
+    async def _load(self, channels: Sequence[str], deadline: Deadline) -> tuple[Head, VersionedState]:
+        latest = await self._api.load_latest(
+            self._session_id,
+            self._namespace,
+            view=View.FULL if channels else View.HEADER,
+            channels=channels,
+            timeout=max(deadline.remaining, LEAST_SECONDS),
+        )
+        found = latest.checkpoint
+        if found is None:
+            return NO_HEAD, VersionedState()
+        if found.header.type != self._header.type:
+            raise ValueError(
+                f"session {self._session_id!r} belongs to another program: the header of its latest checkpoint is of "
+                f"type {found.header.type!r}, not {self._header.type!r}; choose another session"
+            )
+        return Head(found.checkpoint_id, found.step, latest.checkpoint_revision, {}), found.state
+
+    def _request(self, head: Head, delta: StateDelta, header: TypedBlob) -> SaveRequest:
+        step = head.step + 1
+        if (checkpoint_id := f"{step:020d}") <= head.checkpoint_id:
+            raise ValueError(
+                f"session {self._session_id!r} belongs to another program: its latest checkpoint is "
+                f"{head.checkpoint_id!r}, and {checkpoint_id!r} would not be later; choose another session"
+            )
+        version = secrets.token_hex(8)
+        for changed in delta.custom.values():
+            changed.version = version
+        checkpoint = Checkpoint(
+            session_id=self._session_id,
+            namespace=self._namespace,
+            step=step,
+            parent_id=head.checkpoint_id,
+            header=header,
+        )
+        expected = to_expected_latest(head.checkpoint_id or NONE)
+        request = SaveRequest(checkpoint=checkpoint, expected_latest=expected, ttl=to_duration(self._ttl))
+        if head.checkpoint_id:
+            request.base_checkpoint_id, request.base_revision = head.checkpoint_id, head.revision
+            request.delta.CopyFrom(delta)
+        else:
+            request.checkpoint.state.CopyFrom(_first_state(delta))
+        return request
+
+
+def _delta(channel: str, items: Sequence[TypedBlob], changed: Values) -> StateDelta:
+    delta = StateDelta()
+    delta.custom[channel].append.CopyFrom(BlobList(items=items))
+    for name, value in changed.items():
+        delta.custom[name].blob.CopyFrom(value)
+    return delta
+
+
+def _first_state(delta: StateDelta) -> VersionedState:
+    """What a delta makes of no state."""
+    state = VersionedState()
+    for name, changed in delta.custom.items():
+        channel = state.custom[name]
+        channel.version = changed.version
+        if changed.WhichOneof("change") == "blob":
+            channel.blob.CopyFrom(changed.blob)
+        else:
+            channel.list.CopyFrom(_items(changed))
+    return state
+
+
+def _items(changed: CustomDelta) -> BlobList:
+    return changed.append if changed.HasField("append") else changed.list
