@@ -28,6 +28,18 @@ def test_appending_is_writing_the_longer_list(state: dict[str, Any], items: list
     assert written == _layout.write({**state, "log": [1, *items]}, JSON)
 
 
+@given(STATES, STATES)
+def test_what_was_there_before_does_not_change_what_is_saved(before: dict[str, Any], state: dict[str, Any]) -> None:
+    assert same(_layout.read(_layout.write(state, JSON, _layout.write(before, JSON)), JSON), state)
+
+
+def test_equal_values_keep_their_bytes() -> None:
+    before = _layout.write({"a": [{"x": 1, "y": 2}, 1], "b": {"c": 1, "d": {"e": 1, "f": 2}}}, JSON)
+    assert _layout.write({"b": {"d": {"f": 2, "e": 1}, "c": 1}, "a": [{"y": 2, "x": 1}, 1]}, JSON, before) == before
+    after = _layout.write({"a": [{"y": 2, "x": 1}, 1.0, {"x": 1}]}, JSON, before).custom["a"].list.items
+    assert [blob.data for blob in after] == [b'{"x":1,"y":2}', b"1.0", b'{"x":1}']
+
+
 def test_where_values_stand() -> None:
     state = {"messages": [{"role": "user"}], "cart": {"a/b": 1, "items": [1, 2]}, "x~y": "text", "none": {}}
     channels = _layout.write(state, JSON).custom

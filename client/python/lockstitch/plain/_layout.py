@@ -5,10 +5,11 @@ dict of at most SPLIT_KEYS keys, one level below the state, has a channel for ea
 name `~` is written `~0` and `/` is written `~1`, as in JSON Pointer. All other values are one blob.
 """
 
+import json
 from collections.abc import Mapping
 
 from lockstitch import _json
-from lockstitch.plain._codec import Codec, Path
+from lockstitch.plain._codec import Codec, JsonCodec, Path
 from lockstitch.v1.checkpoint_pb2 import CustomChannel, TypedBlob, VersionedState
 
 PLAIN_STATE = TypedBlob(type="lockstitch.plain", data=b"1")
@@ -17,16 +18,20 @@ SPLIT_KEYS = 100
 NAME_BYTES = 512
 
 
-def write(state: Mapping[str, object], codec: Codec) -> VersionedState:
-    """A state as channels. Raises TypeError and ValueError, with the path."""
-    written = VersionedState()
+def write(state: Mapping[str, object], codec: Codec, before: VersionedState | None = None) -> VersionedState:
+    """A state as channels. Raises TypeError and ValueError, with the path.
+
+    before: the channels that were loaded or saved last. Equal values keep their bytes: they are not stored again
+        where another program has written them with another order of keys.
+    """
+    written, before = VersionedState(), before or VersionedState()
     for key, value in state.items():
         path = (_checked_key(key, ()),)
         if isinstance(value, dict) and _is_split(key, value):
             for inner, member in value.items():
-                _put(written, (*path, inner), member, codec)
+                _put(written, (*path, inner), member, codec, before)
         else:
-            _put(written, path, value, codec)
+            _put(written, path, value, codec, before)
     return written
 
 
@@ -63,16 +68,30 @@ def append(state: VersionedState, key: str, items: list[object], codec: Codec) -
     channel.items.extend(blobs)
 
 
-def _put(state: VersionedState, path: Path, value: object, codec: Codec) -> None:
+def _put(state: VersionedState, path: Path, value: object, codec: Codec, before: VersionedState) -> None:
     name = _name(path)
     if len(name.encode()) > NAME_BYTES:
         raise ValueError(f"{_json.at(path)}: the keys have more than {NAME_BYTES} bytes together")
+    known = before.custom[name] if name in before.custom else CustomChannel()
     if not isinstance(value, list):
-        state.custom[name].blob.CopyFrom(codec.encode(value, path))
+        state.custom[name].blob.CopyFrom(_kept(known.blob, codec.encode(value, path)))
         return
+    blobs = [codec.encode(item, (*path, index)) for index, item in enumerate(value)]
     channel = state.custom[name].list
     channel.SetInParent()  # a list without items is a list, too
-    channel.items.extend([codec.encode(item, (*path, index)) for index, item in enumerate(value)])
+    channel.items.extend(map(_kept, known.list.items, blobs))
+    channel.items.extend(blobs[len(channel.items) :])
+
+
+def _kept(known: TypedBlob, blob: TypedBlob) -> TypedBlob:
+    """The known blob if both have the same value."""
+    if known.data == blob.data or not known.type == blob.type == JsonCodec.TYPE:
+        return blob
+    return known if _sorted(known.data) == _sorted(blob.data) else blob
+
+
+def _sorted(data: bytes) -> str:
+    return json.dumps(json.loads(data), sort_keys=True)
 
 
 def _get(channel: CustomChannel, path: Path, codec: Codec) -> object:

@@ -73,7 +73,7 @@ class Core(Generic[S]):
         plain = to_plain(state)
         if not isinstance(plain, dict):
             raise TypeError(f"a state is a dict, a dataclass or a model, not of type {type(state).__name__}")
-        return await self._put(_layout.write(plain, self.codec), metadata, ttl)
+        return await self._put(_layout.write(plain, self.codec, self.state), metadata, ttl)
 
     async def append(self, key: str, items: tuple[object, ...]) -> Saved:
         if not self.step:
