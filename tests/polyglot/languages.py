@@ -81,6 +81,7 @@ LANGUAGES = (
         directory="client/go",
         build=(("go", "build", "-o", "{out}/executor", "./internal/executor"),),
         run=("{out}/executor",),
+        plain_state=True,
     ),
     Language(
         name="java",

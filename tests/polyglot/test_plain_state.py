@@ -1,12 +1,13 @@
 """Plain state: what one language saves, another one loads, changes and appends to. All of them write the same bytes."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from lockstitch import Client, json_text, json_value
-from lockstitch.v1.checkpoint_pb2 import BlobList, CustomChannel, TypedBlob, VersionedState
+from lockstitch.v1.checkpoint_pb2 import BlobList, Checkpoint, CustomChannel, TypedBlob, VersionedState
 from tests.polyglot.conftest import StartExecutor
 from tests.polyglot.executor import Executor
 from tests.polyglot.languages import PLAIN_NAMES
@@ -181,6 +182,62 @@ def test_appending_to_what_is_no_list_is_refused(name: str, programs: Any) -> No
     for key in ("log", "text"):
         assert_names_path(program.ask("plain_append", key=key, items="[1]")["refused"], key)
     assert program.load() == {"log": {"a": 1}, "text": "x"}
+
+
+@pytest.mark.parametrize("name", PLAIN_NAMES)
+def test_a_save_stores_what_changed(name: str, programs: Any, server: LockstitchServer, session_id: str) -> None:
+    """Also where another language has saved before, with other bytes for equal values."""
+    a, b = programs("python", name)
+    entries = [{"z": number, "a": f"{number * 7919 % 1000:03}" * 30, "f": 1.5} for number in range(300)]
+    a.save({"log": entries, "notes": {"a": [1], "b": "x" * 100}})
+    with Client(server.target) as client:
+        before = client.get_session(session_id).summary.stored_bytes
+    state = b.load()
+    for turn in range(3):
+        b.ask("plain_append", key="log", items='[{"z":0,"a":"appended"}]')
+        state["log"].append({"z": 0, "a": "appended"})
+        b.save({**state, "turn": turn})
+        a.load()
+        a.save({**state, "turn": -turn})
+        assert_same({**state, "turn": -turn}, b.load())
+    with Client(server.target) as client:
+        assert client.get_session(session_id).summary.stored_bytes < before + 9 * 600
+
+
+DAMAGES: dict[str, Callable[[Checkpoint], None]] = {
+    "a newer layout": lambda found: setattr(found.header, "data", b"2"),
+    "no plain state": lambda found: found.ClearField("header"),
+    "messages": lambda found: found.state.messages.SetInParent(),
+    "a channel without a value": lambda found: found.state.custom["b"].SetInParent(),
+    "three keys": lambda found: set_blob(found, "b/c/d"),
+    "a value and a dict": lambda found: set_blob(found, "a/x"),
+    "a name that is not escaped": lambda found: set_blob(found, "b~2"),
+    "a key twice": lambda found: set_blob(found, "b", b'{"c": 1, "c": 2}'),
+    "two values": lambda found: set_blob(found, "b", b"[1] 2"),
+    "no JSON": lambda found: set_blob(found, "b", b""),
+    "NaN": lambda found: set_blob(found, "b", b"[NaN]"),
+    "not UTF-8": lambda found: set_blob(found, "b", b'"\xff"'),
+    "another codec": lambda found: set_blob(found, "b", b"1", "msgpack"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", PLAIN_NAMES)
+def test_what_is_no_plain_state_is_refused(
+    name: str, damage: str, programs: Any, server: LockstitchServer, session_id: str
+) -> None:
+    (program,) = programs(name)
+    program.save({"a": {}})
+    with Client(server.target) as client:
+        found = client.load_latest(session_id).checkpoint
+        assert found is not None
+        DAMAGES[damage](found)
+        client.save(found)
+    assert program.ask("plain_load")["refused"]
+
+
+def set_blob(checkpoint: Checkpoint, name: str, data: bytes = b"1", kind: str = "json") -> None:
+    checkpoint.state.custom[name].blob.CopyFrom(TypedBlob(type=kind, data=data))
 
 
 def blob(text: str) -> TypedBlob:

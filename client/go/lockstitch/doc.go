@@ -1,11 +1,18 @@
 // Package lockstitch saves the checkpoints of agent workflows on a Lockstitch
 // server, and loads them again.
 //
-// Save a checkpoint at every barrier; when the runner dies, load the latest one
-// in another and go on:
+// A Thread saves plain state, a struct or a map, and loads it again:
 //
 //	client, err := lockstitch.New("127.0.0.1:50051")
 //	...
+//	thread := lockstitch.NewThread[Order](client, "order-42")
+//	order, err := thread.Load(ctx)
+//	...
+//	saved, err := thread.Save(ctx, order)
+//
+// A runner of graphs saves a checkpoint at every barrier. When it dies, another
+// runner loads the latest one and continues:
+//
 //	saved, err := client.Save(ctx, checkpoint)
 //	...
 //	latest, err := client.LoadLatest(ctx, "order-4711")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -70,6 +71,7 @@ type Runner struct {
 	lose   context.CancelCauseFunc
 	done   sync.WaitGroup
 	once   sync.Once
+	closed atomic.Bool
 }
 
 // RunSession acquires the lease of a session and loads its latest checkpoint.
@@ -77,6 +79,19 @@ type Runner struct {
 func (c *Client) RunSession(
 	ctx context.Context, sessionID, holder string, ttl time.Duration, options ...LoadOption,
 ) (*Runner, error) {
+	runner, err := c.hold(ctx, sessionID, holder, ttl)
+	if err != nil {
+		return nil, err
+	}
+	if runner.Latest, err = c.LoadLatest(ctx, sessionID, options...); err != nil {
+		_, _ = runner.Close()
+		return nil, err
+	}
+	return runner, nil
+}
+
+// hold acquires the lease of a session and begins to renew it.
+func (c *Client) hold(ctx context.Context, sessionID, holder string, ttl time.Duration) (*Runner, error) {
 	asked := time.Now()
 	lease, err := c.AcquireLease(ctx, sessionID, holder, ttl)
 	if err != nil {
@@ -84,10 +99,6 @@ func (c *Client) RunSession(
 	}
 	runner := &Runner{client: c, lease: lease, ttl: ttl}
 	runner.ctx, runner.lose = context.WithCancelCause(context.WithoutCancel(ctx))
-	if runner.Latest, err = c.LoadLatest(ctx, sessionID, options...); err != nil {
-		_, _ = c.ReleaseLease(ctx, lease)
-		return nil, err
-	}
 	runner.done.Add(1)
 	go runner.renew(asked.Add(lease.TTL))
 	return runner, nil
@@ -127,6 +138,7 @@ func (r *Runner) Save(
 // repeated.
 func (r *Runner) Close() (released bool, err error) {
 	r.once.Do(func() {
+		r.closed.Store(true)
 		r.lose(&Error{Code: codes.Canceled, Message: "the runner was closed"})
 		r.done.Wait()
 		released, err = r.client.ReleaseLease(context.WithoutCancel(r.ctx), r.lease)

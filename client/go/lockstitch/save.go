@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"google.golang.org/grpc"
@@ -77,6 +78,20 @@ func WithWrites(writes ...*lockstitchpb.PendingWrite) SaveOption {
 // WithTTL has the session end this long after its last save, 1 second or more.
 func WithTTL(ttl time.Duration) SaveOption {
 	return func(request *lockstitchpb.SaveRequest) { request.Ttl = durationpb.New(ttl) }
+}
+
+// WithMetadata adds metadata to the checkpoint: key to JSON text, for lists to
+// filter by.
+func WithMetadata(metadata map[string]string) SaveOption {
+	return func(request *lockstitchpb.SaveRequest) {
+		checkpoint := shallow(request.Checkpoint) // the caller's stays as it is
+		checkpoint.Metadata = maps.Clone(checkpoint.Metadata)
+		if checkpoint.Metadata == nil {
+			checkpoint.Metadata = map[string]string{}
+		}
+		maps.Copy(checkpoint.Metadata, metadata)
+		request.Checkpoint = checkpoint
+	}
 }
 
 // WithLease saves under a lease, by its token.
@@ -193,8 +208,11 @@ func idOf(checkpoint *lockstitchpb.Checkpoint) string {
 	if checkpoint.CheckpointId != "" {
 		return checkpoint.CheckpointId
 	}
-	return fmt.Sprintf("%020d", checkpoint.Step)
+	return idOfStep(checkpoint.Step)
 }
+
+// idOfStep is the id that the server gives to a checkpoint without one.
+func idOfStep(step uint64) string { return fmt.Sprintf("%020d", step) }
 
 // withoutState is the same checkpoint, sharing all it has, but for its state.
 func withoutState(checkpoint *lockstitchpb.Checkpoint) *lockstitchpb.Checkpoint {

@@ -42,7 +42,7 @@ func (e *executor) connect(_ context.Context, args arguments) (object, error) {
 		options = append(options, lockstitch.WithoutRetry())
 	}
 	client, err := lockstitch.New(args.Target, options...)
-	e.client, e.runner = client, nil
+	e.client, e.runner, e.threads = client, nil, map[string]*thread{}
 	return object{}, err
 }
 

@@ -25,8 +25,9 @@ type object map[string]any
 
 // executor has a method for each operation.
 type executor struct {
-	client *lockstitch.Client
-	runner *lockstitch.Runner
+	client  *lockstitch.Client
+	runner  *lockstitch.Runner
+	threads map[string]*thread
 }
 
 type operation func(context.Context, arguments) (object, error)
@@ -62,23 +63,29 @@ func (e *executor) operations() map[string]operation {
 }
 
 func (e *executor) answer(asked request) object {
-	do, ok := e.operations()[asked.Op]
-	if !ok {
-		return object{"id": asked.ID, "fault": "there is no operation " + asked.Op}
+	result := object{"fault": "there is no operation " + asked.Op}
+	if do, ok := e.operations()[asked.Op]; ok {
+		result = run(asked, do)
+	} else if do, ok := e.threadOperations()[asked.Op]; ok {
+		result = run(asked, do)
 	}
-	var args arguments
-	if err := json.Unmarshal(asked.Args, &args); err != nil {
-		return object{"id": asked.ID, "fault": fmt.Sprintf("arguments of %s: %v", asked.Op, err)}
-	}
-	result := outcome(do(context.Background(), args))
 	result["id"] = asked.ID
 	return result
+}
+
+func run[A any](asked request, do func(context.Context, A) (object, error)) object {
+	var args A
+	if err := json.Unmarshal(asked.Args, &args); err != nil {
+		return object{"fault": fmt.Sprintf("arguments of %s: %v", asked.Op, err)}
+	}
+	return outcome(do(context.Background(), args))
 }
 
 // outcome is an answer with `ok` or `error`; or with `fault`, where the error is
 // not one of the client's.
 func outcome(result object, err error) object {
 	var failure *lockstitch.Error
+	var refused *lockstitch.StateError
 	switch {
 	case err == nil:
 		return object{"ok": result}
@@ -93,18 +100,20 @@ func outcome(result object, err error) object {
 			"metadata": metadata,
 			"message":  failure.Message,
 		}}
+	case errors.As(err, &refused):
+		return object{"ok": object{"refused": refused.Error()}}
 	default:
 		return object{"fault": err.Error()}
 	}
 }
 
 func main() {
-	if err := run(os.Stdin, os.Stdout); err != nil {
+	if err := serve(os.Stdin, os.Stdout); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(in io.Reader, out io.Writer) error {
+func serve(in io.Reader, out io.Writer) error {
 	executor := &executor{}
 	lines := bufio.NewReaderSize(in, 1<<20)
 	encoder := json.NewEncoder(out)
