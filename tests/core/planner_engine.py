@@ -22,8 +22,7 @@ from lockstitch_server.core.format.rows import CheckpointRef, SessionRow
 from lockstitch_server.core.format.selection import ALL
 from lockstitch_server.core.ids import session_key
 from lockstitch_server.core.planning.facts import Facts, Missing, SessionFacts, learn
-from lockstitch_server.core.planning.limits import PlanSettings
-from lockstitch_server.core.planning.operations import Operation, Result, Saved, WritesSaved
+from lockstitch_server.core.planning.operations import Operation, PlanSettings, Result, Saved, WritesSaved
 from lockstitch_server.core.planning.planner import Plan, plan
 from lockstitch_server.core.planning.session_cache import SessionCache
 from lockstitch_server.engine.reads.assembler import Loaded, Wanted, logs_of, put_together
@@ -88,7 +87,7 @@ class PlannerEngine:
         assert_same(bit_by_bit, at_once)
         assert bit_by_bit.sessions == at_once.sessions
         assert bit_by_bit.changes == at_once.changes
-        cached = self.cache.facts(operations)
+        cached = self.cache.facts(operations, self.store.now)
         warm = plan(operations, cached, self.settings, self.store.now)
         if isinstance(warm, Missing):
             warm = self._read_and_planned(operations, self._under_lock(cached, keys, warm))

@@ -12,8 +12,7 @@ from lockstitch.v1.checkpoint_pb2 import Checkpoint
 from lockstitch.v1.checkpoint_service_pb2 import SaveRequest, SaveWritesRequest
 from lockstitch_server.core.format.parts import RowSizes
 from lockstitch_server.core.planning.facts import Missing, SessionFacts
-from lockstitch_server.core.planning.limits import PlanSettings
-from lockstitch_server.core.planning.operations import Operation, Outcome, Saved
+from lockstitch_server.core.planning.operations import Operation, Outcome, PlanSettings, Saved
 from lockstitch_server.core.planning.planner import Plan, plan
 from lockstitch_server.core.planning.session_cache import SessionCache
 from lockstitch_server.saving.intake import save_operation, save_writes_operation
@@ -87,7 +86,7 @@ class Cached:
         self.cache.update(planned.sessions)
 
     def plan(self, operation: Operation) -> Plan | Missing:
-        planned = plan([operation], self.cache.facts([operation]), self.limits, self.now)
+        planned = plan([operation], self.cache.facts([operation], self.now), self.limits, self.now)
         if isinstance(planned, Plan):
             self.cache.update(planned.sessions)
         return planned
@@ -197,7 +196,7 @@ def test_a_batch_asks_for_all_that_it_needs_at_once() -> None:
     assert missing.sessions == {each.key for each in batch}
     sessions = Cached(LIMITS["sqlite"])
     sessions.begin(*batch)
-    rows = {key: SessionFacts(facts.row) for key, facts in sessions.cache.facts(batch).items()}
+    rows = {each.key: SessionFacts(facts.row) for each in batch if (facts := sessions.cache.get(each.key))}
     missing = plan(batch, rows, LIMITS["sqlite"], START)
     assert isinstance(missing, Missing)
     assert {(seek.key, seek.namespace) for seek in missing.checkpoints} == {

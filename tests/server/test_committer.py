@@ -9,8 +9,9 @@ from lockstitch.v1.checkpoint_pb2 import Checkpoint
 from lockstitch.v1.checkpoint_service_pb2 import SaveRequest, SaveResponse
 from lockstitch_server.config import Settings
 from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.core.planning.changes import Decision
 from lockstitch_server.core.planning.operations import Operation, Outcome, Save, Saved
-from lockstitch_server.core.planning.saves import plan_save
+from lockstitch_server.core.planning.planner import decide
 from lockstitch_server.core.planning.session_cache import SessionCache
 from lockstitch_server.engine.committer import Committer
 from lockstitch_server.saving.intake import save_operation
@@ -25,13 +26,13 @@ def save(session: str, step: int) -> Operation:
 async def test_it_fails_alone_and_the_others_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     planned: list[str] = []
 
-    def break_some(save: Save, *rest: object) -> Saved:
-        planned.append(save.session_id)
-        if save.session_id == "bad":
+    def break_some(operation: Operation, *rest: object) -> Decision:
+        planned.append(operation.session_id)
+        if operation.session_id == "bad":
             raise RuntimeError("broken")
-        return plan_save(save, *rest)  # type: ignore[arg-type]  # what it was called with
+        return decide(operation, *rest)  # type: ignore[arg-type]  # what it was called with
 
-    monkeypatch.setattr("lockstitch_server.core.planning.planner.plan_save", break_some)
+    monkeypatch.setattr("lockstitch_server.core.planning.planner.decide", break_some)
     store = SqliteStore(":memory:")
     await store.open()
     try:
@@ -99,7 +100,7 @@ async def test_forks_that_each_build_on_the_one_before_share_no_batch(committer:
 
 
 async def test_a_batch_that_would_read_too_much_is_split(committer: Committer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lockstitch_server.engine.fact_reader.MOST_LOG_BYTES", 500)
+    monkeypatch.setattr("lockstitch_server.engine.committer.MOST_LOG_BYTES", 500)
     await committer.commit(operations(with_channels(0, 8)))
     await committer.commit(operations(*[appended(1 + name, name, name) for name in range(8)]))
     results = await committer.commit(operations(*[appended(101 + name, 0, name) for name in range(8)]))

@@ -4,20 +4,26 @@ Most batches are planned from the cache, without reading; the database applies t
 If a fact is missing, or a session has changed, the batch is planned within a transaction that locks its sessions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.core.planning.facts import Facts, Missing, learn
-from lockstitch_server.core.planning.limits import PlanSettings
-from lockstitch_server.core.planning.operations import Operation, Result
+from lockstitch_server.core.format.rows import SessionRow
+from lockstitch_server.core.planning.facts import Facts, Found, Missing, SessionFacts, learn
+from lockstitch_server.core.planning.operations import Operation, PlanSettings, Result
 from lockstitch_server.core.planning.planner import Plan, plan
 from lockstitch_server.core.planning.session_cache import SessionCache
-from lockstitch_server.engine.fact_reader import MOST_ROUNDS, Reading, lock_sessions, read_missing
 from lockstitch_server.engine.isolation import BatchTooLarge, run_isolated
 from lockstitch_server.engine.misplaced import misplaced_session
 from lockstitch_server.storage.reading import Reader
 from lockstitch_server.storage.session_repository import SessionRepository
 from lockstitch_server.storage.store import Store
+
+MOST_ROUNDS = 16
+"""Rounds of reading and planning for one batch. An operation alone needs fewer."""
+MOST_LOG_BYTES = 64 * 1024 * 1024
+"""Bytes of logs that are read for one batch, and kept until it is planned."""
+MOST_CHECKPOINTS = 64
+"""Checkpoints whose pending writes are read for one batch, and kept until it is planned."""
 
 
 class Committer:
@@ -51,29 +57,68 @@ class Committer:
 
     async def _planned_and_applied(self, operations: Sequence[Operation]) -> Plan:
         now = self._store.clock()
-        planned = plan(operations, self._cache.facts(operations), self._settings, now)
+        planned = plan(operations, self._cache.facts(operations, now), self._settings, now)
         if isinstance(planned, Plan) and await self._store.apply_if_unchanged(planned.expected, planned.changes, now):
             return planned
         unusable = planned.sessions if isinstance(planned, Missing) else set[bytes]()
 
         async def unit(repository: SessionRepository) -> Plan:
-            reader = repository.locking
-            facts = await lock_sessions(operations, reader, self._cache, unusable)
-            done = await self._plan_locked(operations, facts, reader)
+            facts = await self._lock_sessions(operations, repository.locking, unusable)
+            done = await self._plan_locked(operations, facts, repository.locking)
             await repository.apply(done.changes)
             return done
 
         return await self._store.transaction(unit, by_key=True)
 
+    async def _lock_sessions(
+        self, operations: Sequence[Operation], reader: Reader, unusable: Collection[bytes]
+    ) -> dict[bytes, SessionFacts]:
+        """Lock the sessions of a batch and read their rows. Adds cached facts of sessions that have not changed.
+
+        unusable: keys of sessions whose facts in the cache must not be used.
+        """
+        keys = sorted({operation.key for operation in operations})
+        rows = await reader.sessions(keys)
+        facts = {}
+        for key in keys:
+            row, cached = rows.get(key), self._cache.get(key)
+            if row is None or cached is None or key in unusable or not _is_same(row, cached.row):
+                facts[key] = SessionFacts(row)
+            else:
+                facts[key] = cached.under_lock(row)
+        return facts
+
     async def _plan_locked(self, operations: Sequence[Operation], facts: Facts, reader: Reader) -> Plan:
-        reading = Reading()
+        """Plan, read what is missing, and plan again, until nothing is missing."""
+        rounds = log_bytes = checkpoints = 0
         while isinstance(planned := plan(operations, facts, self._settings, reader.now), Missing):
             if planned.sessions:
-                raise RuntimeError("the plan asks again for sessions that have been read")
-            reading.add(planned)
-            if len(operations) > 1 and reading.is_too_much:
+                raise RuntimeError("the plan asks for sessions that have been read already")
+            rounds += 1
+            log_bytes += sum(ref.length for ref in planned.segments)
+            checkpoints += len(planned.writes)
+            is_too_much = rounds > MOST_ROUNDS or log_bytes > MOST_LOG_BYTES or checkpoints > MOST_CHECKPOINTS
+            if is_too_much and len(operations) > 1:
                 raise BatchTooLarge
-            if reading.rounds > MOST_ROUNDS:
-                raise RuntimeError("the plan of an operation asks for facts again and again")
-            learn(facts, planned, await read_missing(reader, planned))
+            if rounds > MOST_ROUNDS:
+                raise RuntimeError(f"the plan of an operation asks for facts more than {MOST_ROUNDS} times")
+            learn(facts, planned, await _read(reader, planned))
         return planned
+
+
+async def _read(reader: Reader, missing: Missing) -> Found:
+    """Ask the database for facts: a question for each kind of fact, however many sessions the facts are of."""
+    return Found(
+        await reader.checkpoints([*missing.checkpoints]) if missing.checkpoints else {},
+        await reader.greatest_written([*missing.greatest_written]) if missing.greatest_written else {},
+        await reader.tails([*missing.tails]) if missing.tails else {},
+        await reader.segments([*missing.segments]) if missing.segments else {},
+        await reader.write_sizes([*missing.write_sizes]) if missing.write_sizes else {},
+        await reader.writes([*missing.writes]) if missing.writes else {},
+    )
+
+
+def _is_same(row: SessionRow, cached: SessionRow | None) -> bool:
+    return (
+        not row.damaged and cached is not None and (row.revision, row.expire_at) == (cached.revision, cached.expire_at)
+    )

@@ -4,13 +4,22 @@ from collections.abc import Iterable
 
 from lockstitch.v1 import checkpoint_pb2 as pb
 from lockstitch.v1 import checkpoint_service_pb2 as service_pb
-from lockstitch_server.core.format.checkpoint import DraftState, split_header, split_state
+from lockstitch_server.core.format.checkpoint import DraftState, detach_items, split_custom, split_header, split_state
+from lockstitch_server.core.format.parts import DraftPart
 from lockstitch_server.core.format.pending_writes import new_write
 from lockstitch_server.core.format.rows import NewWrite
 from lockstitch_server.core.format.search_terms import header_terms, with_step
 from lockstitch_server.core.ids import default_checkpoint_id, digest, framed, session_key
-from lockstitch_server.core.planning.operations import DraftDelta, Expected, Save, SaveWrites
-from lockstitch_server.core.planning.state_delta import split_delta
+from lockstitch_server.core.planning.operations import (
+    CustomDelta,
+    DraftDelta,
+    Expected,
+    ExtraDelta,
+    ListDelta,
+    Save,
+    SaveWrites,
+)
+from lockstitch_server.records.v1.record_pb2 import PartKind
 
 
 def save_operation(request: service_pb.SaveRequest, tenant: str, trace_id: bytes = b"") -> Save:
@@ -76,7 +85,7 @@ def draft_delta(request: service_pb.SaveRequest, header: bytes, *name: str) -> D
     """
     content = request.delta.SerializeToString(deterministic=True)
     request_digest = digest(framed(*name, request.base_checkpoint_id), len(header).to_bytes(8, "big"), header, content)
-    return split_delta(request.delta, request.base_checkpoint_id, request.base_revision, request_digest)
+    return _split_delta(request.delta, request.base_checkpoint_id, request.base_revision, request_digest)
 
 
 def expected_latest(request: service_pb.SaveRequest) -> Expected | None:
@@ -94,3 +103,48 @@ def expected_latest(request: service_pb.SaveRequest) -> Expected | None:
 
 def _new_writes(namespace: str, checkpoint_id: str, writes: Iterable[pb.PendingWrite]) -> list[NewWrite]:
     return [new_write(namespace, checkpoint_id, write) for write in writes]
+
+
+# Deltas
+
+
+def _split_delta(delta: pb.StateDelta, base_id: str, base_revision: int, digest: bytes) -> DraftDelta:
+    """Take a valid delta apart. Empties it."""
+    return DraftDelta(
+        base_id,
+        base_revision,
+        digest,
+        _split_list(delta.messages) if delta.HasField("messages") else None,
+        _split_list(delta.errors) if delta.HasField("errors") else None,
+        _split_extra(delta.extra) if delta.HasField("extra") else None,
+        [_split_custom(name, delta.custom[name]) for name in sorted(delta.custom)],
+        frozenset(delta.removed_custom),
+    )
+
+
+def _split_list(delta: pb.MessagesDelta | pb.ErrorsDelta) -> ListDelta:
+    channel: pb.MessagesChannel | pb.ErrorsChannel
+    if isinstance(delta, pb.MessagesDelta):
+        channel = pb.MessagesChannel(items=delta.append)
+    else:
+        channel = pb.ErrorsChannel(items=delta.append)
+    return ListDelta(delta.version, channel.SerializeToString())
+
+
+def _split_extra(delta: pb.ExtrasDelta) -> ExtraDelta:
+    put = [DraftPart(PartKind.PART_KIND_EXTRA, key, delta.set[key].encode()) for key in sorted(delta.set)]
+    return ExtraDelta(delta.version, put, frozenset(delta.remove))
+
+
+def _split_custom(name: str, delta: pb.CustomDelta) -> CustomDelta:
+    channel = pb.CustomChannel(version=delta.version)
+    change = delta.WhichOneof("change")
+    if change == "append":
+        shell = channel.SerializeToString()
+        _, items = detach_items(delta.append)
+        return CustomDelta(name, delta.version, "append", DraftPart(PartKind.PART_KIND_CUSTOM_LIST, name, items, shell))
+    if change == "blob":
+        channel.blob.CopyFrom(delta.blob)
+    elif change == "list":
+        channel.list.CopyFrom(delta.list)
+    return CustomDelta(name, delta.version, "put" if change else "version", split_custom(name, channel))

@@ -1,13 +1,15 @@
 """What a batch changes in one session, over the facts that are known of the session."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
+from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.format import checksum, content
-from lockstitch_server.core.format.compression import pack_row
+from lockstitch_server.core.format.compression import pack, pack_row
 from lockstitch_server.core.format.known_writes import NOTHING, CheckpointName, Sizes, WriteName, by_name
-from lockstitch_server.core.format.manifest import ManifestPart
-from lockstitch_server.core.format.parts import NO_TAIL, RowSizes, Segment, Tail, grow, read_part
+from lockstitch_server.core.format.manifest import ManifestPart, Record, encode
+from lockstitch_server.core.format.parts import LISTS, NO_TAIL, RowSizes, Segment, Tail, grow, read_part
 from lockstitch_server.core.format.pending_writes import rows_of, sizes_of
 from lockstitch_server.core.format.rows import (
     NS_PER_MICROSECOND,
@@ -24,18 +26,34 @@ from lockstitch_server.core.format.rows import (
     WriteRow,
     WriteSize,
 )
-from lockstitch_server.core.planning.facts import Missing, NotKnown, SessionFacts, appendable_logs, ask_for_all
-from lockstitch_server.core.planning.operations import Operation
+from lockstitch_server.core.planning.facts import EMPTY, Known, Missing, NotKnown, SessionFacts, Unread
+from lockstitch_server.core.planning.operations import DraftDelta, Operation, Outcome, Result, Save, Saved, WritesSaved
 
 NOTHING_KNOWN = SessionFacts(None)
 """Of sessions that are new, or begin again."""
 
 
-class SessionChanges:
-    """Answers questions about the session as the batch has it so far, and collects what is to be written.
+class Decision(NamedTuple):
+    """What an operation does to its session."""
 
-    A question whose answer is not known adds to `missing` and raises NotKnown. The methods that change the session ask
-    nothing and cannot fail, so that an operation that fails leaves nothing behind.
+    outcome: Outcome = Outcome.UNCHANGED
+    existing: CheckpointRow | None = None
+    """The checkpoint that has the name of the operation's."""
+    record: Record | None = None
+    """Of the checkpoint to store, in place of the existing one; None: none is stored."""
+    appended: Mapping[int, bytes] = EMPTY
+    """By log: what is added to its end, which is known. Numbers above the session's last log are new logs."""
+    writes: Sequence[NewWrite] = ()
+    """Pending writes to store, in place of those of the same names."""
+    extends_expiry: bool = False
+    """Whether the session stays for its ttl from now on, though its content does not change."""
+
+
+class SessionChanges:
+    """Knows the session as the batch has it so far, and collects what is to be written.
+
+    `known` and `read` tell what an operation needs to know. If a fact is missing, they add it to `missing` and raise
+    NotKnown. `apply` asks nothing and cannot fail, so that an operation that fails leaves nothing behind.
     """
 
     __slots__ = (
@@ -88,14 +106,46 @@ class SessionChanges:
         self._replaced_crcs: dict[CheckpointName, int] = {}
         """The XOR of their checksums, by checkpoint."""
 
-    # Questions
+    # What an operation needs to know
 
-    def ask_for_all(self, operation: Operation) -> None:
-        """Ask for what an operation is likely to need, unless the facts come from the cache."""
+    def known(self, operation: Operation) -> Known:
+        """What every operation needs to know of the session. Raises NotKnown."""
         if self._facts.is_locked and not self.is_empty:
-            ask_for_all(operation, self._facts, self._missing)
+            self._ask_for_all(operation)
+        namespace, checkpoint_id = operation.namespace, operation.checkpoint_id
+        latest, existing = self._latest_in(namespace), self._checkpoint(namespace, checkpoint_id)
+        base = self._base(operation, latest, existing) if isinstance(operation, Save) else None
+        needs_writes = operation.writes or self.row.write_bytes > 0 or self._new_writes
+        sizes = self._sizes(namespace, checkpoint_id) if needs_writes else NOTHING
+        return Known(self.row, latest, existing, base, sizes, self._facts.tails, self._appended)
 
-    def latest(self, namespace: str) -> CheckpointRow | None:
+    def read(self, operation: Operation, known: Known, unread: Unread) -> Known:
+        """The same, with what few operations need to know. Raises NotKnown."""
+        if not unread.logs and not unread.parts:
+            return known._replace(messages=self._messages((operation.namespace, operation.checkpoint_id)))
+        for log in unread.logs:
+            self._missing.tails[self.row.key, log] = None
+        data, is_unknown = dict(known.data), bool(unread.logs)
+        for part in unread.parts:
+            try:
+                data[part] = self._part_data(part)
+            except NotKnown:
+                is_unknown = True
+        if is_unknown:
+            raise NotKnown
+        return known._replace(data=data)
+
+    def _base(self, save: Save, latest: CheckpointRow | None, existing: CheckpointRow | None) -> CheckpointRow | None:
+        """The base of a delta. The checkpoint that a full save is compared with: its parent, else the one below it,
+        else the latest."""
+        if isinstance(save.state, DraftDelta):
+            return self._checkpoint(save.namespace, save.state.base_id)
+        base = self._checkpoint(save.namespace, save.parent_id) if save.parent_id else None
+        if base is None and existing is None:
+            base = self._below(save.namespace, save.checkpoint_id)
+        return base or latest
+
+    def _latest_in(self, namespace: str) -> CheckpointRow | None:
         """The latest checkpoint of a namespace."""
         if namespace in self._latest:
             return self._latest[namespace]
@@ -104,10 +154,10 @@ class SessionChanges:
             return None
         raise self._unknown_checkpoint(Seek(self.row.key, namespace, "below", None))
 
-    def checkpoint(self, namespace: str, checkpoint_id: str) -> CheckpointRow | None:
+    def _checkpoint(self, namespace: str, checkpoint_id: str) -> CheckpointRow | None:
         """The checkpoint of this name."""
         # Strings compare as their UTF-8 bytes do.
-        latest = self.latest(namespace)
+        latest = self._latest_in(namespace)
         if latest is None or latest.checkpoint_id < checkpoint_id:
             return None
         if latest.checkpoint_id == checkpoint_id:
@@ -123,15 +173,15 @@ class SessionChanges:
             raise self._unknown_checkpoint(seek)
         return row
 
-    def below(self, namespace: str, checkpoint_id: str) -> CheckpointRow | None:
+    def _below(self, namespace: str, checkpoint_id: str) -> CheckpointRow | None:
         """The greatest checkpoint below an id."""
-        latest = self.latest(namespace)
+        latest = self._latest_in(namespace)
         if latest is None or latest.checkpoint_id < checkpoint_id:
             return latest
         found = [name for space, name in self._checkpoints if space == namespace and name < checkpoint_id]
         if not self.is_empty and (stored := self._stored_below(namespace, checkpoint_id)) is not None:
             found.append(stored)
-        return self.checkpoint(namespace, max(found)) if found else None
+        return self._checkpoint(namespace, max(found)) if found else None
 
     def _stored_below(self, namespace: str, checkpoint_id: str) -> str | None:
         latest = self._facts.latest[namespace]
@@ -141,14 +191,8 @@ class SessionChanges:
             raise self._unknown_checkpoint(Seek(self.row.key, namespace, "below", checkpoint_id))
         return self._facts.below[namespace, checkpoint_id]
 
-    def end_of(self, log: int) -> int:
-        """How many bytes a log has after the batch so far."""
-        return self._tail(log).end + len(self._appended.get(log, b""))
-
-    def part_data(self, part: ManifestPart) -> bytes:
-        """All bytes of a part, checked. Fails with DATA_LOSS."""
-        if not part.log:
-            return part.inline
+    def _part_data(self, part: ManifestPart) -> bytes | None:
+        """All bytes of a part, checked; None: they are damaged."""
         tail, segments = self._tail(part.log), list[Segment]()
         if tail.end:
             stored = min(part.length, tail.end)
@@ -159,14 +203,14 @@ class SessionChanges:
             segments.extend(rows)
         if appended := self._appended.get(part.log, b""):
             segments.append(Segment(tail.end, appended, checksum.crc(appended)))
-        return read_part(part, segments)
+        try:
+            return read_part(part, segments)
+        except Failure as failure:
+            if failure.reason is not Reason.DATA_LOSS:
+                raise
+            return None
 
-    @property
-    def has_writes(self) -> bool:
-        """Whether the session has any pending writes."""
-        return self.row.write_bytes > 0 or bool(self._new_writes)
-
-    def write_sizes(self, namespace: str, checkpoint_id: str) -> Sizes:
+    def _sizes(self, namespace: str, checkpoint_id: str) -> Sizes:
         """Sizes of a checkpoint's pending writes."""
         name = (namespace, checkpoint_id)
         if name in self._write_sizes:
@@ -181,29 +225,15 @@ class SessionChanges:
             raise NotKnown
         return sizes
 
-    def intact_write_sizes(self, namespace: str, checkpoint_id: str) -> Sizes:
-        """The same, where a damaged pending write counts as the bytes of its row: its own size may be damaged too."""
-        sizes, name = self.write_sizes(namespace, checkpoint_id), (namespace, checkpoint_id)
-        messages = self._messages(name) if sizes else {}
-        return {
-            task: write if task in messages or (name, task) in self._new_writes else write._replace(size=write.stored)
-            for task, write in sizes.items()
-        }
-
-    def holds_write(self, write: NewWrite) -> bool:
-        """Whether exactly this pending write is there."""
-        name, task = (write.namespace, write.checkpoint_id), (write.task_id, write.task_index)
-        if (name, task) in self._new_writes:
-            return self._new_writes[name, task] == write
-        return self._messages(name).get(task) == write.message
-
     def _messages(self, name: CheckpointName) -> Mapping[WriteName, bytes]:
+        """Messages of a checkpoint's pending writes."""
+        new = {task: write.message for (checkpoint, task), write in self._new_writes.items() if checkpoint == name}
         if self.is_empty:
-            return {}
+            return new
         if name not in self._facts.messages:
             self._missing.writes[CheckpointRef(self.row.key, *name)] = None
             raise NotKnown
-        return self._facts.messages[name]
+        return {**self._facts.messages[name], **new}
 
     def _tail(self, log: int) -> Tail:
         tail = self._facts.tails.get(log)
@@ -218,22 +248,44 @@ class SessionChanges:
         self._missing.checkpoints[seek] = None
         return NotKnown()
 
+    def _ask_for_all(self, operation: Operation) -> None:
+        """Ask for what an operation is likely to need, and what the session's next save is likely to need."""
+        facts, missing, key, namespace = self._facts, self._missing, self.row.key, operation.namespace
+        seeks = list(_seeks(operation))
+        missing.checkpoints.update((seek, None) for seek in seeks if not facts.knows(seek))
+        if facts.known_writes.greatest_in(namespace) is None:
+            missing.greatest_written[key, namespace] = None
+        for row in _known_rows(seeks, facts):
+            missing.tails.update(((key, log), None) for log in appendable_logs(row) if log not in facts.tails)
+
     # Changes
 
-    def touch(self, now: int) -> int:
-        """Begin a change of the session. Returns its new revision."""
-        self.changed = True
-        return self.row.touch(now)
-
-    def extend_expiry(self, ttl: int | None, now: int) -> None:
-        """Move the expiry of a session whose content stays as it is."""
-        ttl = ttl if ttl is not None else self.row.ttl
-        if ttl is not None:
+    def apply(self, operation: Operation, decision: Decision, now: int) -> Result:
+        """Carry out what was decided. Returns the result of the operation."""
+        session, stored, record, ttl = self.row, decision.existing, decision.record, None
+        if isinstance(operation, Save):
+            ttl = operation.ttl if operation.ttl is not None else session.ttl
+        if record is not None or decision.writes:
             self.changed = True
-            self.row.ttl, self.row.expire_at = ttl, now + ttl
+            session.ttl = ttl if ttl is not None else session.ttl
+            session.touch(now)
+        elif decision.extends_expiry and ttl is not None:
+            self.changed = True
+            session.ttl, session.expire_at = ttl, now + ttl
+        for log, data in decision.appended.items():
+            self._append(log, data)
+        if record is not None:
+            assert isinstance(operation, Save)
+            stored = self._put_checkpoint(operation, record, decision.existing)
+        for write in decision.writes:
+            self._put_write(write)
+        if not isinstance(operation, Save):
+            return WritesSaved(session.revision, len(decision.writes))
+        assert stored is not None
+        return Saved(stored.checkpoint_id, stored.revision, decision.outcome, stored.saved_at)
 
-    def append(self, log: int, data: bytes) -> None:
-        """Add bytes to the end of a log whose tail is known, or of a new log: the next number."""
+    def _append(self, log: int, data: bytes) -> None:
+        """Add bytes to the end of a log, or begin a new log: the next number."""
         before = self._appended.get(log)
         self._appended[log] = before + data if before else data
         row = self.row
@@ -241,27 +293,32 @@ class SessionChanges:
         if log > row.last_log:
             row.last_log = log
 
-    def put_checkpoint(self, row: CheckpointRow, terms: tuple[int, ...], old: CheckpointRow | None) -> None:
-        """Store a checkpoint, in place of the `old` one of this name. The latest checkpoint must be known."""
-        namespace, checkpoint_id = name = (row.namespace, row.checkpoint_id)
+    def _put_checkpoint(self, save: Save, record: Record, old: CheckpointRow | None) -> CheckpointRow:
+        """Store a checkpoint in the session's new revision."""
+        session, packed = self.row, pack(encode(record))
+        namespace, checkpoint_id = name = (save.namespace, save.checkpoint_id)
+        row = CheckpointRow(save.key, *name, save.parent_id, save.step, session.revision, packed)
+        row.crc = row.checksum()
+        row.remember_parsed(record)
         before = self._checkpoints.get(name)
-        self._checkpoints[name] = CheckpointChange(row, terms, before.is_new if before is not None else old is None)
+        is_new = before.is_new if before is not None else old is None
+        self._checkpoints[name] = CheckpointChange(row, save.terms, is_new)
         latest = self._latest[namespace]
         if latest is None or latest.checkpoint_id <= checkpoint_id:
             self._latest[namespace] = row
-        session = self.row
-        session.stored_bytes += len(row.record)
+        session.stored_bytes += len(packed)
         if old is None:
             session.checkpoint_count += 1
             session.content = content.with_name(session.content, namespace, checkpoint_id)
         else:
             session.stored_bytes -= len(old.record)
+        return row
 
-    def put_write(self, write: NewWrite) -> None:
-        """Store a pending write, in place of the one of this name. The sizes of its checkpoint must be known."""
+    def _put_write(self, write: NewWrite) -> None:
+        """Store a pending write, in place of the one of this name."""
         name, task = (write.namespace, write.checkpoint_id), (write.task_id, write.task_index)
         if name not in self._write_sizes:
-            self._write_sizes[name] = dict(self.write_sizes(*name))
+            self._write_sizes[name] = dict(self._sizes(*name))
         sizes = self._write_sizes[name]
         if task in sizes and (name, task) not in self._new_writes:
             self._replaced_bytes += sizes[task].stored
@@ -308,7 +365,7 @@ class SessionChanges:
             if known is not None and known.checkpoint == latest.crc:
                 written = known.writes ^ added[name] ^ self._replaced_crcs.get(name, 0)
             else:
-                sizes = self.write_sizes(namespace, checkpoint_id)
+                sizes = self._sizes(namespace, checkpoint_id)
                 written = content.xor_of(write.crc for write in sizes.values()) if sizes else 0
             row.content = content.with_latest(row.content, namespace, content.Latest(latest.crc, written))
 
@@ -327,6 +384,39 @@ class SessionChanges:
         if facts.write_sizes or self._write_sizes:
             written = written.and_sizes({**facts.write_sizes, **self._write_sizes})
         return SessionFacts(self.row, False, latest, tails, written)
+
+
+def appendable_logs(row: CheckpointRow) -> list[int]:
+    """The logs of a checkpoint that a later save may append to; none if the checkpoint is damaged."""
+    record = row.parsed()
+    if record is None or record.manifest is None:
+        return []
+    return [part.log for part in record.manifest.parts if part.log and part.kind in LISTS]
+
+
+def _seeks(operation: Operation) -> Iterator[Seek]:
+    key, namespace = operation.key, operation.namespace
+    # The latest checkpoint answers most questions of this batch and of the batches to come.
+    yield Seek(key, namespace, "below", None)
+    yield Seek(key, namespace, "upto", operation.checkpoint_id)
+    if not isinstance(operation, Save):
+        return
+    if isinstance(operation.state, DraftDelta):
+        yield Seek(key, namespace, "at", operation.state.base_id)
+    elif operation.parent_id:
+        yield Seek(key, namespace, "at", operation.parent_id)
+
+
+def _known_rows(seeks: Iterable[Seek], facts: SessionFacts) -> Iterator[CheckpointRow]:
+    for seek in seeks:
+        if seek.checkpoint_id is None:
+            row = facts.latest.get(seek.namespace)
+        else:
+            row = facts.checkpoint((seek.namespace, seek.checkpoint_id))
+            if row is None and (below := facts.below.get((seek.namespace, seek.checkpoint_id))) is not None:
+                row = facts.checkpoint((seek.namespace, below))
+        if row is not None:
+            yield row
 
 
 def grow_log(change: SessionChange, log: int, tail: Tail, data: bytes, sizes: RowSizes) -> Tail:

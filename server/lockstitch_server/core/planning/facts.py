@@ -3,7 +3,7 @@
 The planner changes no facts. `learn` adds what was read. What is not in a mapping is not known.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -19,7 +19,8 @@ from lockstitch_server.core.format.known_writes import (
     WriteName,
     by_name,
 )
-from lockstitch_server.core.format.parts import LISTS, NO_TAIL, Segment, Tail
+from lockstitch_server.core.format.manifest import ManifestPart
+from lockstitch_server.core.format.parts import NO_TAIL, Segment, Tail
 from lockstitch_server.core.format.pending_writes import writes_of
 from lockstitch_server.core.format.reading import LogName, NamespaceName
 from lockstitch_server.core.format.rows import (
@@ -31,13 +32,43 @@ from lockstitch_server.core.format.rows import (
     WriteRow,
     WriteSize,
 )
-from lockstitch_server.core.planning.operations import DraftDelta, Operation, Save
 
 EMPTY: Mapping[Any, Any] = MappingProxyType({})
 
 
 class NotKnown(Exception):
     """The plan needs a fact that is not known. `Missing` names the fact."""
+
+
+class Known(NamedTuple):
+    """All that is known of a session for one operation: the facts, and what earlier operations of the batch changed."""
+
+    session: SessionRow
+    latest: CheckpointRow | None
+    existing: CheckpointRow | None
+    """The checkpoint that has the name of the operation's."""
+    base: CheckpointRow | None
+    """The base of a delta; the checkpoint that the parts of a full save are compared with."""
+    write_sizes: Sizes
+    """The pending writes of the operation's checkpoint."""
+    tails: Mapping[int, Tail]
+    """The last rows of logs before the batch."""
+    appended: Mapping[int, bytes]
+    """By log: what the batch appends to it."""
+    messages: Mapping[WriteName, bytes] | None = None
+    """Messages of these pending writes, without damaged ones; None: not read yet."""
+    data: Mapping[ManifestPart, bytes | None] = EMPTY
+    """Bytes of parts that have been read; None: they are damaged."""
+
+
+class Unread(Exception):
+    """An operation cannot be decided without facts that few operations need, and that may be large."""
+
+    def __init__(self, logs: Collection[int] = (), parts: Collection[ManifestPart] = ()) -> None:
+        """logs: whose last rows are needed. parts: whose bytes are needed. Neither: the messages of pending writes."""
+        super().__init__()
+        self.logs = logs
+        self.parts = parts
 
 
 @dataclass(slots=True)
@@ -103,19 +134,6 @@ class SessionFacts:
     def under_lock(self, row: SessionRow) -> "SessionFacts":
         """The facts of the cache, for the row that was read under its lock. The session must not have changed."""
         return SessionFacts(row, True, dict(self.latest), dict(self.tails), self.written)
-
-    def allows(self, operation: Operation, now: int) -> bool:
-        """Whether facts that come from the cache can be used for an operation.
-
-        A save whose id may be taken needs what the database really holds: a damaged checkpoint must be replaced.
-        """
-        row = self.row
-        if row is None or row.expired(now):
-            return False
-        if not isinstance(operation, Save):
-            return True
-        latest = self.latest.get(operation.namespace)
-        return latest is None or latest.checkpoint_id < operation.checkpoint_id
 
     @property
     def known_writes(self) -> KnownWrites:
@@ -183,51 +201,6 @@ def learn(facts: Facts, missing: Missing, found: Found) -> None:
         facts[name.key].write_sizes[name[1:]] = by_name(found.write_sizes.get(name, ()))
     for name in missing.writes:
         facts[name.key].messages[name[1:]] = dict(_intact(found.writes.get(name, ())))
-
-
-def ask_for_all(operation: Operation, facts: SessionFacts, missing: Missing) -> None:
-    """Add to `missing` what an operation is likely to need, and what the session's next save is likely to need."""
-    assert facts.row is not None
-    key, namespace = operation.key, operation.namespace
-    seeks = list(_seeks(operation))
-    missing.checkpoints.update((seek, None) for seek in seeks if not facts.knows(seek))
-    if facts.known_writes.greatest_in(namespace) is None:
-        missing.greatest_written[key, namespace] = None
-    for row in _known_rows(seeks, facts):
-        missing.tails.update(((key, log), None) for log in appendable_logs(row) if log not in facts.tails)
-
-
-def appendable_logs(row: CheckpointRow) -> list[int]:
-    """The logs of a checkpoint that a later save may append to; none if the checkpoint is damaged."""
-    record = row.parsed()
-    if record is None or record.manifest is None:
-        return []
-    return [part.log for part in record.manifest.parts if part.log and part.kind in LISTS]
-
-
-def _seeks(operation: Operation) -> Iterator[Seek]:
-    key, namespace = operation.key, operation.namespace
-    # The latest checkpoint answers most questions of this batch and of the batches to come.
-    yield Seek(key, namespace, "below", None)
-    yield Seek(key, namespace, "upto", operation.checkpoint_id)
-    if not isinstance(operation, Save):
-        return
-    if isinstance(operation.state, DraftDelta):
-        yield Seek(key, namespace, "at", operation.state.base_id)
-    elif operation.parent_id:
-        yield Seek(key, namespace, "at", operation.parent_id)
-
-
-def _known_rows(seeks: Iterable[Seek], facts: SessionFacts) -> Iterator[CheckpointRow]:
-    for seek in seeks:
-        if seek.checkpoint_id is None:
-            row = facts.latest.get(seek.namespace)
-        else:
-            row = facts.checkpoint((seek.namespace, seek.checkpoint_id))
-            if row is None and (below := facts.below.get((seek.namespace, seek.checkpoint_id))) is not None:
-                row = facts.checkpoint((seek.namespace, below))
-        if row is not None:
-            yield row
 
 
 def _intact(rows: Iterable[WriteRow]) -> Iterator[tuple[WriteName, bytes]]:

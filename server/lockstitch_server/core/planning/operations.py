@@ -6,8 +6,20 @@ from enum import Enum
 from typing import Literal, NamedTuple
 
 from lockstitch_server.core.format.checkpoint import DraftState
-from lockstitch_server.core.format.parts import DraftPart
+from lockstitch_server.core.format.parts import DraftPart, RowSizes
 from lockstitch_server.core.format.rows import NewWrite
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSettings:
+    """What a plan must obey."""
+
+    row_sizes: RowSizes
+    """How logs are cut into rows."""
+    max_bytes: int
+    """Maximum size of a checkpoint with its pending writes, so that a response can carry it."""
+    max_parts: int
+    """Maximum extra entries and custom channels of a state, so that it can be sent in full as well as by deltas."""
 
 
 class Outcome(Enum):

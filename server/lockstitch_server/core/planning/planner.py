@@ -1,21 +1,31 @@
 """Plans what a batch of operations writes: a pure function of the operations and of what is known of their sessions.
 
-Operations of one session see what the operations before them did. If a fact is not known, the plan asks for all facts
-that the batch needs; the caller reads them and plans again from the start.
+For each operation, all that it needs to know is gathered, a decision is made of it, and the decision is applied to the
+changes of its session. Operations of one session see what the operations before them did. If a fact is not known, the
+plan asks for all facts that the batch needs; the caller reads them and plans again from the start.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from lockstitch_server.core.errors import Failure
-from lockstitch_server.core.format.rows import ExpectedVersion, SessionChange
-from lockstitch_server.core.planning.changes import SessionChanges
-from lockstitch_server.core.planning.facts import Facts, Missing, NotKnown, SessionFacts
-from lockstitch_server.core.planning.limits import PlanSettings
-from lockstitch_server.core.planning.operations import Operation, Result, Save
-from lockstitch_server.core.planning.saves import plan_save
-from lockstitch_server.core.planning.writes import plan_writes
-from lockstitch_server.core.sessions.leases import check_not_deleted
+from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.core.format.known_writes import Sizes, WriteName
+from lockstitch_server.core.format.manifest import Record
+from lockstitch_server.core.format.parts import NAMED
+from lockstitch_server.core.format.rows import CheckpointRow, ExpectedVersion, NewWrite, SessionChange
+from lockstitch_server.core.planning.changes import Decision, SessionChanges
+from lockstitch_server.core.planning.facts import Facts, Known, Missing, NotKnown, SessionFacts, Unread
+from lockstitch_server.core.planning.operations import (
+    DraftDelta,
+    Operation,
+    Outcome,
+    PlanSettings,
+    Result,
+    Save,
+    SaveWrites,
+)
+from lockstitch_server.core.planning.state import NewState, is_same, new_state
+from lockstitch_server.core.sessions.leases import check_lease, check_not_deleted
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +49,14 @@ def plan(operations: Sequence[Operation], facts: Facts, settings: PlanSettings, 
     sessions: dict[bytes, SessionChanges] = {}
     results: list[Result | Failure] = []
     for operation in operations:
-        known = facts.get(operation.key)
-        if known is None or not (known.is_locked or known.allows(operation, now)):
+        if operation.key not in facts:
             missing.sessions.add(operation.key)
             continue
         try:
             session = sessions.get(operation.key)
             if session is None:
-                session = sessions[operation.key] = SessionChanges(known, operation, missing, now)
-            results.append(_planned(operation, session, settings, now))
+                session = sessions[operation.key] = SessionChanges(facts[operation.key], operation, missing, now)
+            results.append(session.apply(operation, _decided(operation, session, settings), now))
         except Failure as failure:
             results.append(failure)
         except NotKnown:  # the operations that follow are planned all the same, for what they ask
@@ -55,12 +64,13 @@ def plan(operations: Sequence[Operation], facts: Facts, settings: PlanSettings, 
     return missing if missing.count else _finished(sessions, results, settings)
 
 
-def _planned(operation: Operation, session: SessionChanges, settings: PlanSettings, now: int) -> Result:
-    session.ask_for_all(operation)
-    check_not_deleted(session.row)
-    if isinstance(operation, Save):
-        return plan_save(operation, session, settings, now)
-    return plan_writes(operation, session, settings, now)
+def _decided(operation: Operation, session: SessionChanges, settings: PlanSettings) -> Decision:
+    known = session.known(operation)
+    while True:
+        try:
+            return decide(operation, known, settings)
+        except Unread as unread:
+            known = session.read(operation, known, unread)
 
 
 def _finished(sessions: dict[bytes, SessionChanges], results: list[Result | Failure], settings: PlanSettings) -> Plan:
@@ -73,3 +83,208 @@ def _finished(sessions: dict[bytes, SessionChanges], results: list[Result | Fail
         if facts is not None:
             known[key] = facts
     return Plan([session.expected for session in sessions.values()], changes, results, known)
+
+
+def decide(operation: Operation, known: Known, settings: PlanSettings) -> Decision:
+    """What an operation does to its session.
+
+    Fails with SESSION_DELETED, LEASE_LOST, EXPECTED_LATEST_MISMATCH, UNKNOWN_BASE, BASE_CHANGED, DELTA_MISMATCH,
+    INVALID_FIELD and TOO_LARGE. Raises Unread.
+    """
+    check_not_deleted(known.session)
+    writes = _new_writes(operation, known) if operation.writes else []
+    if isinstance(operation, Save):
+        return _decide_save(operation, known, writes, settings)
+    return _decide_writes(operation, known, writes, settings)
+
+
+def _decide_writes(save: SaveWrites, known: Known, writes: Sequence[NewWrite], settings: PlanSettings) -> Decision:
+    if writes:
+        check_lease(known.session, save.lease_token)
+        _check_size(save, _stored_size(known.existing), known, writes, settings)
+    return Decision(writes=writes)
+
+
+def _decide_save(save: Save, known: Known, writes: Sequence[NewWrite], settings: PlanSettings) -> Decision:
+    """A checkpoint that is there already stays as it is. Its pending writes are added all the same."""
+    refusal = _refusal(save, known)
+    existing = known.existing
+    if existing is None and refusal is not None:
+        raise refusal
+    if existing is not None and _is_repetition(save, existing, known):
+        return _unchanged(save, existing, known, writes, settings, refusal)
+    state = new_state(save, known)
+    if existing is not None and _is_same(save, state, existing):
+        return _unchanged(save, existing, known, writes, settings, refusal)
+    if refusal is not None:
+        raise refusal
+    record = _record(save, state, known.base)
+    _check_parts(state, settings)
+    _check_size(save, _record_size(record), known, writes, settings)
+    outcome = Outcome.CREATED if existing is None else Outcome.REPLACED
+    return Decision(outcome, existing, record, state.appended, writes)
+
+
+def _record(save: Save, state: NewState, base: CheckpointRow | None) -> Record:
+    delta = save.state if isinstance(save.state, DraftDelta) else None
+    return Record(
+        save.header,
+        state.manifest,
+        delta.digest if delta is not None else b"",
+        base.revision if delta is not None and base is not None else 0,
+        save.server_time,
+        save.trace_id,
+    )
+
+
+# Repetitions
+
+
+def _is_repetition(save: Save, existing: CheckpointRow, known: Known) -> bool:
+    """Whether the save is the delta that wrote the existing checkpoint, on a base that has not been replaced since."""
+    record, delta, base = existing.parsed(), save.state, known.base
+    if not isinstance(delta, DraftDelta) or record is None or record.request_digest != delta.digest:
+        return False
+    if delta.base_id == save.checkpoint_id:
+        # The save has replaced its base. A request that names the revision of the new base is another save.
+        return delta.base_revision in (0, record.base_revision)
+    return base is None or base.revision == record.base_revision
+
+
+def _is_same(save: Save, state: NewState, existing: CheckpointRow) -> bool:
+    """Whether a save brings exactly what the existing checkpoint holds."""
+    record = existing.parsed()
+    return (
+        record is not None
+        and (existing.parent_id, existing.step) == (save.parent_id, save.step)
+        and (record.header, record.server_time) == (save.header, save.server_time)
+        and is_same(state, record.manifest)
+    )
+
+
+def _unchanged(
+    save: Save,
+    existing: CheckpointRow,
+    known: Known,
+    writes: Sequence[NewWrite],
+    settings: PlanSettings,
+    refusal: Failure | None,
+) -> Decision:
+    if writes and refusal is not None:
+        raise refusal
+    if writes:
+        _check_size(save, _stored_size(existing), known, writes, settings)
+    # Without the lease a repetition succeeds too, and changes nothing.
+    extends_expiry = not writes and save.lease_token == known.session.lease
+    return Decision(Outcome.UNCHANGED, existing, writes=writes, extends_expiry=extends_expiry)
+
+
+# Conditions
+
+
+def _refusal(save: Save, known: Known) -> Failure | None:
+    """Why the session must not be changed."""
+    try:
+        check_lease(known.session, save.lease_token)
+    except Failure as failure:
+        return failure
+    latest, expected = known.latest, save.expected
+    if expected is None:
+        return None
+    if expected.is_met_by(latest.checkpoint_id, latest.step) if latest else expected.kind == "none":
+        return None
+    there = f"it is {latest.checkpoint_id!r}, step {latest.step}" if latest else "there is none"
+    metadata = {"latest_checkpoint_id": latest.checkpoint_id, "latest_step": latest.step} if latest else {}
+    return Failure(
+        Reason.EXPECTED_LATEST_MISMATCH, f"expected_latest: the latest checkpoint is another; {there}", **metadata
+    )
+
+
+def _check_parts(state: NewState, settings: PlanSettings) -> None:
+    """Fails with INVALID_FIELD."""
+    parts = state.manifest.parts if state.manifest is not None else ()
+    limit = settings.max_parts
+    if len(parts) <= limit:
+        return
+    count = sum(part.kind in NAMED for part in parts)
+    if count > limit:
+        raise Failure(
+            Reason.INVALID_FIELD,
+            f"delta: the state would have {count} extra entries and custom channels; the limit is {limit}",
+            field="delta",
+            limit=limit,
+        )
+
+
+def _check_size(
+    operation: Operation, size: int, known: Known, writes: Sequence[NewWrite], settings: PlanSettings
+) -> None:
+    """size: of the checkpoint without its pending writes. writes: those to add. Fails with TOO_LARGE."""
+    total = size + _size_of(known.write_sizes, writes)
+    if total > settings.max_bytes and known.write_sizes:
+        total = size + _size_of(_intact_sizes(known), writes)
+    if total > settings.max_bytes:
+        field = "checkpoint" if isinstance(operation, Save) else "writes"
+        raise Failure(
+            Reason.TOO_LARGE,
+            f"{field}: the checkpoint with its pending writes would have {total} bytes; "
+            f"the limit is {settings.max_bytes} bytes (max_message_bytes)",
+            field=field,
+            limit=settings.max_bytes,
+            size=total,
+        )
+
+
+def _size_of(stored: Sizes, writes: Iterable[NewWrite]) -> int:
+    """How many bytes the pending writes of a checkpoint have once these are added."""
+    if not stored and not writes:
+        return 0
+    sizes = {name: write.size for name, write in stored.items()}
+    sizes |= {(write.task_id, write.task_index): len(write.message) for write in writes}
+    return sum(sizes.values())
+
+
+def _intact_sizes(known: Known) -> Sizes:
+    """Sizes of pending writes. A damaged one counts as the bytes of its row: its own size may be damaged too."""
+    if known.messages is None:
+        raise Unread
+    messages = known.messages
+    return {
+        name: write if name in messages else write._replace(size=write.stored)
+        for name, write in known.write_sizes.items()
+    }
+
+
+def _stored_size(row: CheckpointRow | None) -> int:
+    """How many bytes a stored checkpoint has; 0 if it is not there, or damaged."""
+    record = row.parsed() if row is not None else None
+    return _record_size(record) if record is not None else 0
+
+
+def _record_size(record: Record) -> int:
+    return len(record.header) + (record.manifest.state_size if record.manifest is not None else 0)
+
+
+# Pending writes
+
+
+def _new_writes(operation: Operation, known: Known) -> list[NewWrite]:
+    """The writes of an operation that are not there yet, or replace what is there."""
+    named: dict[WriteName, NewWrite] = {}
+    for write in operation.writes:
+        name = (write.task_id, write.task_index)
+        if write.task_index < 0 or name not in named:
+            named[name] = write
+    stored = known.write_sizes
+    return [
+        write
+        for name, write in named.items()
+        if name not in stored or (write.task_index < 0 and not _is_stored(name, write, known))
+    ]
+
+
+def _is_stored(name: WriteName, write: NewWrite, known: Known) -> bool:
+    """Whether exactly this pending write is there."""
+    if known.messages is None:
+        raise Unread
+    return known.messages.get(name) == write.message

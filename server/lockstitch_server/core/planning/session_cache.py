@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 
 from lockstitch_server.core.planning.facts import SessionFacts
-from lockstitch_server.core.planning.operations import Operation
+from lockstitch_server.core.planning.operations import Operation, Save
 
 SESSION_BYTES = 2048
 """Memory of a session besides its records, about."""
@@ -31,10 +31,20 @@ class SessionCache:
         found = self._sessions.get(key)
         return found[0] if found is not None else None
 
-    def facts(self, operations: Iterable[Operation]) -> dict[bytes, SessionFacts]:
-        """The facts of those sessions of a batch that are known."""
-        sessions = self._sessions
-        return {operation.key: sessions[operation.key][0] for operation in operations if operation.key in sessions}
+    def facts(self, operations: Iterable[Operation], now: int) -> dict[bytes, SessionFacts]:
+        """The facts of those sessions of a batch whose operations can be planned from the cache.
+
+        now: the database's time in ns, about.
+        """
+        found, unusable = dict[bytes, SessionFacts](), set[bytes]()
+        for operation in operations:
+            key = operation.key
+            kept = self._sessions.get(key)
+            if kept is not None and _is_usable(kept[0], operation, now):
+                found[key] = kept[0]
+            else:
+                unusable.add(key)
+        return {key: facts for key, facts in found.items() if key not in unusable} if unusable else found
 
     def put(self, key: bytes, facts: SessionFacts) -> None:
         """Keep facts in place of those before; forget the oldest sessions if there is no room."""
@@ -54,6 +64,19 @@ class SessionCache:
         """Forget a session."""
         _, size = self._sessions.pop(key, (None, 0))
         self._bytes -= size
+
+
+def _is_usable(facts: SessionFacts, operation: Operation, now: int) -> bool:
+    """Whether cached facts are enough for an operation.
+
+    A save whose id may be taken needs what the database really holds: a damaged checkpoint must be replaced.
+    """
+    if facts.row is None or facts.row.expired(now):
+        return False
+    if not isinstance(operation, Save):
+        return True
+    latest = facts.latest.get(operation.namespace)
+    return latest is None or latest.checkpoint_id < operation.checkpoint_id
 
 
 def _size(facts: SessionFacts) -> int:
