@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from lockstitch_server.core.format.compression import unpack_row
 from lockstitch_server.core.format.parts import Segment, Tail
-from lockstitch_server.core.format.pending_writes import sizes_of
+from lockstitch_server.core.format.pending_writes import messages_of, sizes_of
 from lockstitch_server.core.format.rows import (
     CheckpointRow,
     ExpectedVersion,
@@ -62,12 +62,12 @@ class DictionaryStore:
             {
                 ref: [
                     size
-                    for row in self._writes_of(ref)
+                    for row in self.writes_of(ref)
                     for size in sizes_of(row.task_id, row.task_index, row.data, len(row.data), row.crc)
                 ]
                 for ref in missing.write_sizes
             },
-            {ref: self._writes_of(ref) for ref in missing.writes},
+            {ref: messages_of(self.writes_of(ref)) for ref in missing.writes},
         )
 
     def segments(self, ref: LogRef) -> list[Segment]:
@@ -99,7 +99,7 @@ class DictionaryStore:
         row = rows[max(rows)]
         return Tail(row.start, row.size, row.crc)
 
-    def _writes_of(self, name: Sequence[object]) -> list[WriteRow]:
+    def writes_of(self, name: Sequence[object]) -> list[WriteRow]:
         found = [row for row in self.writes.values() if row[:3] == tuple(name)]
         return sorted(found, key=lambda row: (row.task_path.encode(), row.task_id.encode(), row.task_index))
 
@@ -183,7 +183,7 @@ def some_of(missing: Missing, rng: random.Random) -> Missing:
             some(missing.write_sizes),
             some(missing.writes),
         )
-        if part.count:
+        if part:
             return part
 
 

@@ -194,7 +194,7 @@ class PlannerEngine:
         row = replace(self.store.checkpoints[key, namespace, checkpoint_id], _decoded=None, _parsed=None)
         wanted, ref = Wanted(session, row, ALL), CheckpointRef(key, namespace, checkpoint_id)
         segments = {log: self.store.segments(log) for log in logs_of([wanted])}
-        writes = self.store.found(Missing(writes={ref: None})).writes
+        writes = {ref: self.store.writes_of(ref)}
         loaded = put_together(wanted, segments, writes)
         assert not isinstance(loaded, Failure), str(loaded)
         return loaded

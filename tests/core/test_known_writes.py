@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockstitch_server.core.format.known_writes import MOST_WRITES, NONE, UNKNOWN, CheckpointName, WriteName, by_name
 from lockstitch_server.core.format.rows import WriteSize
+from lockstitch_server.core.planning.facts import MOST_WRITES, NONE, UNKNOWN, CheckpointName, WriteName, by_name
 
 NAMES = st.tuples(st.sampled_from(["", "n"]), st.sampled_from(["a", "b", "c", "d", "é"]))
 COUNTS = st.sampled_from([0, 1, 2, MOST_WRITES // 2, MOST_WRITES, MOST_WRITES + 1])

@@ -7,6 +7,7 @@ If a fact is missing, or a session has changed, the batch is planned within a tr
 from collections.abc import Collection, Sequence
 
 from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.core.format.pending_writes import messages_of
 from lockstitch_server.core.format.rows import SessionRow
 from lockstitch_server.core.planning.facts import Facts, Found, Missing, SessionFacts, learn
 from lockstitch_server.core.planning.operations import Operation, PlanSettings, Result
@@ -108,13 +109,14 @@ class Committer:
 
 async def _read(reader: Reader, missing: Missing) -> Found:
     """Ask the database for facts: a question for each kind of fact, however many sessions the facts are of."""
+    writes = await reader.writes([*missing.writes]) if missing.writes else {}
     return Found(
         await reader.checkpoints([*missing.checkpoints]) if missing.checkpoints else {},
         await reader.greatest_written([*missing.greatest_written]) if missing.greatest_written else {},
         await reader.tails([*missing.tails]) if missing.tails else {},
         await reader.segments([*missing.segments]) if missing.segments else {},
         await reader.write_sizes([*missing.write_sizes]) if missing.write_sizes else {},
-        await reader.writes([*missing.writes]) if missing.writes else {},
+        {checkpoint: messages_of(rows) for checkpoint, rows in writes.items()},
     )
 
 

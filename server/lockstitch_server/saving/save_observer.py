@@ -22,7 +22,7 @@ class BatchObserver:
         """
         return trace_id_in(item.trace_context) or request.trace_id
 
-    def parsed(self, request: RawRequest, parsed: Sequence[ParsedRequest]) -> None:
+    def request_parsed(self, request: RawRequest, parsed: Sequence[ParsedRequest]) -> None:
         """A request has been parsed and validated."""
 
     @contextmanager

@@ -70,7 +70,7 @@ class TracedBatch(BatchObserver):
         self._started.append(_SampledSave(span, self._requests, place, is_item=True))
         return trace_id_of(span)
 
-    def parsed(self, request: RawRequest, parsed: Sequence[ParsedRequest]) -> None:
+    def request_parsed(self, request: RawRequest, parsed: Sequence[ParsedRequest]) -> None:
         began, self._parsed_at = self._parsed_at, time.time_ns()
         if request.span is not None:
             self._started.append(_SampledSave(request.span, self._requests, 0, is_item=False))

@@ -65,7 +65,7 @@ class Saves:
             parsed = [(0, failure)]
         except Exception:
             parsed = [(0, _broken())]
-        observer.parsed(request, parsed)
+        observer.request_parsed(request, parsed)
         return parsed
 
     def _operations(self, request: RawRequest, observer: BatchObserver) -> list[ParsedRequest]:

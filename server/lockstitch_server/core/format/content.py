@@ -74,17 +74,16 @@ def latest_in(content: bytes, namespace: str) -> Latest | None:
 def with_latest(content: bytes, namespace: str, latest: Latest) -> bytes:
     """The content once a namespace has this latest checkpoint."""
     digest = _digest(namespace)
-    others = [_ENTRY.pack(*entry) for entry in _entries(content) if entry[0] != digest]
-    if len(others) == MOST:
-        del others[1 if others[0].startswith(_digest("")) else 0]
-    return b"".join((content[: _NAMES.size], *others, _ENTRY.pack(digest, *latest)))
+    others = _others(content, digest)
+    if len(others) >= MOST * _ENTRY.size:
+        oldest = _ENTRY.size if others.startswith(_digest("")) else 0
+        others = others[:oldest] + others[oldest + _ENTRY.size :]
+    return content[: _NAMES.size] + others + _ENTRY.pack(digest, *latest)
 
 
 def without_latest(content: bytes, namespace: str) -> bytes:
     """The content without the entry of a namespace."""
-    digest = _digest(namespace)
-    kept = (_ENTRY.pack(*entry) for entry in _entries(content) if entry[0] != digest)
-    return b"".join((content[: _NAMES.size], *kept))
+    return content[: _NAMES.size] + _others(content, _digest(namespace))
 
 
 def with_name(content: bytes, namespace: str, checkpoint_id: str) -> bytes:
@@ -146,6 +145,14 @@ def writes_checksums(writes: Iterable[_Write]) -> Mapping[tuple[str, str], int]:
 def xor_of(checksums: Iterable[int]) -> int:
     """The XOR of checksums."""
     return reduce(xor, checksums, 0)
+
+
+def _others(content: bytes, digest: bytes) -> bytes:
+    """The entries of all other namespaces."""
+    for start in range(_NAMES.size, len(content), _ENTRY.size):
+        if content.startswith(digest, start):
+            return content[_NAMES.size : start] + content[start + _ENTRY.size :]
+    return content[_NAMES.size :]
 
 
 def _entries(content: bytes) -> Iterable[tuple[bytes, int, int]]:

@@ -7,12 +7,14 @@ are in an order of their own.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
 from lockstitch.v1.checkpoint_pb2 import PendingWrite
+from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.format import checksum
 from lockstitch_server.core.format.compression import PackingError, pack, unpack
 from lockstitch_server.core.format.parts import damaged
@@ -76,6 +78,15 @@ def sizes_of(task_id: str, task_index: int, beginning: bytes, stored: int, crc: 
         WriteSize(task_id, *first, stored, crc),
         *[WriteSize(task_id, index, size, 0, 0) for index, size in others],
     ]
+
+
+def messages_of(rows: Iterable[WriteRow]) -> dict[tuple[str, int], bytes]:
+    """The messages of writes by (task_id, index). Damaged rows are left out."""
+    messages = {}
+    for row in rows:
+        with suppress(Failure):
+            messages.update({(write.task_id, write.task_index): write.message for write in writes_of(row)})
+    return messages
 
 
 def in_order(rows: Iterable[WriteRow]) -> list[NewWrite]:

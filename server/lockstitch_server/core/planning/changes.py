@@ -7,7 +7,6 @@ from typing import NamedTuple
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.format import checksum, content
 from lockstitch_server.core.format.compression import pack, pack_row
-from lockstitch_server.core.format.known_writes import NOTHING, CheckpointName, Sizes, WriteName, by_name
 from lockstitch_server.core.format.manifest import ManifestPart, Record, encode
 from lockstitch_server.core.format.parts import LISTS, NO_TAIL, RowSizes, Segment, Tail, grow, read_part
 from lockstitch_server.core.format.pending_writes import rows_of, sizes_of
@@ -26,7 +25,19 @@ from lockstitch_server.core.format.rows import (
     WriteRow,
     WriteSize,
 )
-from lockstitch_server.core.planning.facts import EMPTY, Known, Missing, NotKnown, SessionFacts, Unread
+from lockstitch_server.core.planning.facts import (
+    EMPTY,
+    NOTHING,
+    CheckpointName,
+    Known,
+    Missing,
+    NotKnown,
+    SessionFacts,
+    Sizes,
+    Unread,
+    WriteName,
+    by_name,
+)
 from lockstitch_server.core.planning.operations import DraftDelta, Operation, Outcome, Result, Save, Saved, WritesSaved
 
 NOTHING_KNOWN = SessionFacts(None)
@@ -113,7 +124,10 @@ class SessionChanges:
         if self._facts.is_locked and not self.is_empty:
             self._ask_for_all(operation)
         namespace, checkpoint_id = operation.namespace, operation.checkpoint_id
-        latest, existing = self._latest_in(namespace), self._checkpoint(namespace, checkpoint_id)
+        latest = self._latest_in(namespace)
+        existing = None
+        if latest is not None and latest.checkpoint_id >= checkpoint_id:
+            existing = self._checkpoint(namespace, checkpoint_id)
         base = self._base(operation, latest, existing) if isinstance(operation, Save) else None
         needs_writes = operation.writes or self.row.write_bytes > 0 or self._new_writes
         sizes = self._sizes(namespace, checkpoint_id) if needs_writes else NOTHING
@@ -309,7 +323,6 @@ class SessionChanges:
         session.stored_bytes += len(packed)
         if old is None:
             session.checkpoint_count += 1
-            session.content = content.with_name(session.content, namespace, checkpoint_id)
         else:
             session.stored_bytes -= len(old.record)
         return row
@@ -333,7 +346,7 @@ class SessionChanges:
         change, grown = None, dict[int, Tail]()
         if self.changed:
             writes = self._rows_of_writes() if self._new_writes else []
-            self._note_latest(writes)
+            self._note_checkpoints(writes)
             change = SessionChange(
                 self.row, self.is_new, self.is_empty and not self.is_new, self._checkpoints, writes=writes
             )
@@ -352,10 +365,13 @@ class SessionChanges:
         self.row.stored_bytes += growth
         return rows
 
-    def _note_latest(self, writes: Sequence[WriteRow]) -> None:
-        """Note in the session's row what the latest checkpoints of namespaces are now, and their pending writes."""
+    def _note_checkpoints(self, writes: Sequence[WriteRow]) -> None:
+        """Note in the session's row which checkpoints are new, and what the latest ones of namespaces are now."""
         added = content.writes_checksums(writes) if writes else {}
         row = self.row
+        for name, change in self._checkpoints.items():
+            if change.is_new:
+                row.content = content.with_name(row.content, *name)
         for name in dict.fromkeys((*self._checkpoints, *added)) if added else self._checkpoints:
             namespace, checkpoint_id = name
             latest = self._latest[namespace]
@@ -365,7 +381,7 @@ class SessionChanges:
             if known is not None and known.checkpoint == latest.crc:
                 written = known.writes ^ added[name] ^ self._replaced_crcs.get(name, 0)
             else:
-                sizes = self._sizes(namespace, checkpoint_id)
+                sizes = self._sizes(namespace, checkpoint_id) if row.write_bytes > 0 else NOTHING
                 written = content.xor_of(write.crc for write in sizes.values()) if sizes else 0
             row.content = content.with_latest(row.content, namespace, content.Latest(latest.crc, written))
 

@@ -3,25 +3,13 @@
 The planner changes no facts. `learn` adds what was read. What is not in a mapping is not known.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from lockstitch_server.core.errors import Failure
-from lockstitch_server.core.format.known_writes import (
-    NONE,
-    UNKNOWN,
-    CheckpointName,
-    KnownWrites,
-    Sizes,
-    WriteName,
-    by_name,
-)
 from lockstitch_server.core.format.manifest import ManifestPart
 from lockstitch_server.core.format.parts import NO_TAIL, Segment, Tail
-from lockstitch_server.core.format.pending_writes import writes_of
 from lockstitch_server.core.format.reading import LogName, NamespaceName
 from lockstitch_server.core.format.rows import (
     CheckpointRef,
@@ -29,11 +17,85 @@ from lockstitch_server.core.format.rows import (
     LogRef,
     Seek,
     SessionRow,
-    WriteRow,
     WriteSize,
 )
 
 EMPTY: Mapping[Any, Any] = MappingProxyType({})
+
+CheckpointName = tuple[str, str]
+"""(namespace, checkpoint_id)."""
+WriteName = tuple[str, int]
+"""(task_id, index)."""
+Sizes = Mapping[WriteName, WriteSize]
+"""The pending writes of a checkpoint."""
+
+
+# Pending writes that are known without reading them
+#
+# Most checkpoints are new, and a new checkpoint has no pending writes. So it is enough to know the greatest id that has
+# any, and the pending writes of the few checkpoints above that id.
+
+MOST_WRITES = 256
+NOTHING: Sizes = MappingProxyType({})
+
+
+class KnownWrites(NamedTuple):
+    """Which pending writes a session has. Immutable."""
+
+    sizes: Mapping[CheckpointName, Sizes]
+    """For some checkpoints: all pending writes of the checkpoint."""
+    greatest: Mapping[str, str]
+    """By namespace: above this id, only checkpoints in `sizes` have pending writes."""
+    only: bool
+    """Whether in all other namespaces only checkpoints in `sizes` have pending writes."""
+
+    def of(self, namespace: str, checkpoint_id: str) -> Sizes | None:
+        """The pending writes of a checkpoint; None: not known."""
+        found = self.sizes.get((namespace, checkpoint_id))
+        if found is not None:
+            return found
+        greatest = self.greatest_in(namespace)
+        return NOTHING if greatest is not None and checkpoint_id > greatest else None
+
+    def greatest_in(self, namespace: str) -> str | None:
+        """The id above which only checkpoints in `sizes` have pending writes; None: not known."""
+        return self.greatest.get(namespace, "" if self.only else None)
+
+    def and_greatest(self, namespace: str, checkpoint_id: str) -> "KnownWrites":
+        """This, and the greatest id of a namespace that has pending writes; "": no checkpoint has any."""
+        return self._replace(greatest={**self.greatest, namespace: checkpoint_id})
+
+    def and_sizes(self, found: Mapping[CheckpointName, Sizes]) -> "KnownWrites":
+        """This, and all pending writes of some checkpoints. Keeps the newest MOST_WRITES; forgets the others."""
+        told = {name: sizes for name, sizes in found.items() if sizes}
+        if not told:
+            return self
+        kept = {name: sizes for name, sizes in self.sizes.items() if name not in told} | told
+        greatest, count = dict(self.greatest), sum(map(len, kept.values()))
+        for name in list(kept):
+            if count <= MOST_WRITES:
+                break
+            count -= len(kept.pop(name))
+            self._raise_to(greatest, *name)
+        return KnownWrites(kept, greatest, self.only)
+
+    def _raise_to(self, greatest: dict[str, str], namespace: str, checkpoint_id: str) -> None:
+        """Note that a checkpoint has pending writes, if anything is known of its namespace."""
+        before = greatest.get(namespace, "" if self.only else None)
+        if before is not None:
+            greatest[namespace] = max(before, checkpoint_id)
+
+
+def by_name(sizes: Iterable[WriteSize]) -> dict[WriteName, WriteSize]:
+    """Pending writes of a checkpoint by (task_id, index)."""
+    return {(write.task_id, write.task_index): write for write in sizes}
+
+
+UNKNOWN = KnownWrites({}, {}, only=False)
+NONE = KnownWrites({}, {}, only=True)
+
+
+# Facts
 
 
 class NotKnown(Exception):
@@ -84,17 +146,16 @@ class Missing:
     write_sizes: dict[CheckpointRef, None] = field(default_factory=dict)
     writes: dict[CheckpointRef, None] = field(default_factory=dict)
 
-    @property
-    def count(self) -> int:
-        """How many facts are missing."""
-        return (
-            len(self.sessions)
-            + len(self.checkpoints)
-            + len(self.greatest_written)
-            + len(self.tails)
-            + len(self.segments)
-            + len(self.write_sizes)
-            + len(self.writes)
+    def __bool__(self) -> bool:
+        """Whether any fact is missing."""
+        return bool(
+            self.sessions
+            or self.checkpoints
+            or self.greatest_written
+            or self.tails
+            or self.segments
+            or self.write_sizes
+            or self.writes
         )
 
 
@@ -106,7 +167,7 @@ class Found(NamedTuple):
     tails: Mapping[LogName, Tail] = EMPTY
     segments: Mapping[LogRef, Sequence[Segment]] = EMPTY
     write_sizes: Mapping[CheckpointRef, Sequence[WriteSize]] = EMPTY
-    writes: Mapping[CheckpointRef, Sequence[WriteRow]] = EMPTY
+    messages: Mapping[CheckpointRef, Mapping[WriteName, bytes]] = EMPTY
 
 
 @dataclass(slots=True)
@@ -200,11 +261,4 @@ def learn(facts: Facts, missing: Missing, found: Found) -> None:
     for name in missing.write_sizes:
         facts[name.key].write_sizes[name[1:]] = by_name(found.write_sizes.get(name, ()))
     for name in missing.writes:
-        facts[name.key].messages[name[1:]] = dict(_intact(found.writes.get(name, ())))
-
-
-def _intact(rows: Iterable[WriteRow]) -> Iterator[tuple[WriteName, bytes]]:
-    """The messages of pending writes that are not damaged."""
-    for row in rows:
-        with suppress(Failure):
-            yield from (((write.task_id, write.task_index), write.message) for write in writes_of(row))
+        facts[name.key].messages[name[1:]] = found.messages.get(name, EMPTY)

@@ -9,23 +9,31 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.core.format.known_writes import Sizes, WriteName
-from lockstitch_server.core.format.manifest import Record
+from lockstitch_server.core.format.manifest import ManifestPart, Record
 from lockstitch_server.core.format.parts import NAMED
 from lockstitch_server.core.format.rows import CheckpointRow, ExpectedVersion, NewWrite, SessionChange
 from lockstitch_server.core.planning.changes import Decision, SessionChanges
-from lockstitch_server.core.planning.facts import Facts, Known, Missing, NotKnown, SessionFacts, Unread
+from lockstitch_server.core.planning.facts import (
+    Facts,
+    Known,
+    Missing,
+    NotKnown,
+    SessionFacts,
+    Sizes,
+    Unread,
+    WriteName,
+)
 from lockstitch_server.core.planning.operations import (
     DraftDelta,
+    Expected,
     Operation,
     Outcome,
     PlanSettings,
     Result,
     Save,
-    SaveWrites,
 )
-from lockstitch_server.core.planning.state import NewState, is_same, new_state
-from lockstitch_server.core.sessions.leases import check_lease, check_not_deleted
+from lockstitch_server.core.planning.state import NewState, new_state
+from lockstitch_server.core.sessions.leases import check_not_deleted, lease_refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +64,16 @@ def plan(operations: Sequence[Operation], facts: Facts, settings: PlanSettings, 
             session = sessions.get(operation.key)
             if session is None:
                 session = sessions[operation.key] = SessionChanges(facts[operation.key], operation, missing, now)
-            results.append(session.apply(operation, _decided(operation, session, settings), now))
+            decision = _decided(operation, session, session.known(operation), settings)
+            results.append(session.apply(operation, decision, now))
         except Failure as failure:
             results.append(failure)
         except NotKnown:  # the operations that follow are planned all the same, for what they ask
             pass
-    return missing if missing.count else _finished(sessions, results, settings)
+    return missing if missing else _finished(sessions, results, settings)
 
 
-def _decided(operation: Operation, session: SessionChanges, settings: PlanSettings) -> Decision:
-    known = session.known(operation)
+def _decided(operation: Operation, session: SessionChanges, known: Known, settings: PlanSettings) -> Decision:
     while True:
         try:
             return decide(operation, known, settings)
@@ -92,22 +100,26 @@ def decide(operation: Operation, known: Known, settings: PlanSettings) -> Decisi
     INVALID_FIELD and TOO_LARGE. Raises Unread.
     """
     check_not_deleted(known.session)
+    refusal = lease_refusal(known.session, operation.lease_token)
     writes = _new_writes(operation, known) if operation.writes else []
     if isinstance(operation, Save):
-        return _decide_save(operation, known, writes, settings)
-    return _decide_writes(operation, known, writes, settings)
-
-
-def _decide_writes(save: SaveWrites, known: Known, writes: Sequence[NewWrite], settings: PlanSettings) -> Decision:
+        if refusal is None and operation.expected is not None:
+            refusal = _unexpected_latest(operation.expected, known.latest)
+        return _decide_save(operation, known, writes, refusal, settings)
     if writes:
-        check_lease(known.session, save.lease_token)
-        _check_size(save, _stored_size(known.existing), known, writes, settings)
+        if refusal is not None:
+            raise refusal
+        _check_size(operation, _stored_size(known.existing), known, writes, settings)
     return Decision(writes=writes)
 
 
-def _decide_save(save: Save, known: Known, writes: Sequence[NewWrite], settings: PlanSettings) -> Decision:
-    """A checkpoint that is there already stays as it is. Its pending writes are added all the same."""
-    refusal = _refusal(save, known)
+def _decide_save(
+    save: Save, known: Known, writes: Sequence[NewWrite], refusal: Failure | None, settings: PlanSettings
+) -> Decision:
+    """A checkpoint that is there already stays as it is; its pending writes are added all the same.
+
+    refusal: why the session must not be changed.
+    """
     existing = known.existing
     if existing is None and refusal is not None:
         raise refusal
@@ -153,13 +165,22 @@ def _is_repetition(save: Save, existing: CheckpointRow, known: Known) -> bool:
 
 def _is_same(save: Save, state: NewState, existing: CheckpointRow) -> bool:
     """Whether a save brings exactly what the existing checkpoint holds."""
-    record = existing.parsed()
-    return (
-        record is not None
-        and (existing.parent_id, existing.step) == (save.parent_id, save.step)
-        and (record.header, record.server_time) == (save.header, save.server_time)
-        and is_same(state, record.manifest)
-    )
+    record, new = existing.parsed(), state.manifest
+    if record is None or (existing.parent_id, existing.step) != (save.parent_id, save.step):
+        return False
+    if (record.header, record.server_time) != (save.header, save.server_time):
+        return False
+    old = record.manifest
+    if new is None or old is None:
+        return new is old
+    if state.appended or new.skeleton != old.skeleton or len(new.parts) != len(old.parts):
+        return False
+    return set(map(_without_digest, new.parts)) == set(map(_without_digest, old.parts))
+
+
+def _without_digest(part: ManifestPart) -> tuple[object, ...]:
+    """Where a part is, and its shell. A digest may not be known."""
+    return part.kind, part.key, part.log, part.length, part.inline, part.shell
 
 
 def _unchanged(
@@ -182,15 +203,8 @@ def _unchanged(
 # Conditions
 
 
-def _refusal(save: Save, known: Known) -> Failure | None:
-    """Why the session must not be changed."""
-    try:
-        check_lease(known.session, save.lease_token)
-    except Failure as failure:
-        return failure
-    latest, expected = known.latest, save.expected
-    if expected is None:
-        return None
+def _unexpected_latest(expected: Expected, latest: CheckpointRow | None) -> Failure | None:
+    """The failure of a save that expects another latest checkpoint."""
     if expected.is_met_by(latest.checkpoint_id, latest.step) if latest else expected.kind == "none":
         return None
     there = f"it is {latest.checkpoint_id!r}, step {latest.step}" if latest else "there is none"
@@ -220,7 +234,9 @@ def _check_size(
     operation: Operation, size: int, known: Known, writes: Sequence[NewWrite], settings: PlanSettings
 ) -> None:
     """size: of the checkpoint without its pending writes. writes: those to add. Fails with TOO_LARGE."""
-    total = size + _size_of(known.write_sizes, writes)
+    total = size
+    if writes or known.write_sizes:
+        total += _size_of(known.write_sizes, writes)
     if total > settings.max_bytes and known.write_sizes:
         total = size + _size_of(_intact_sizes(known), writes)
     if total > settings.max_bytes:
@@ -237,8 +253,6 @@ def _check_size(
 
 def _size_of(stored: Sizes, writes: Iterable[NewWrite]) -> int:
     """How many bytes the pending writes of a checkpoint have once these are added."""
-    if not stored and not writes:
-        return 0
     sizes = {name: write.size for name, write in stored.items()}
     sizes |= {(write.task_id, write.task_index): len(write.message) for write in writes}
     return sum(sizes.values())

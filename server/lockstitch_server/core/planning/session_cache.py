@@ -36,15 +36,17 @@ class SessionCache:
 
         now: the database's time in ns, about.
         """
-        found, unusable = dict[bytes, SessionFacts](), set[bytes]()
+        found: dict[bytes, SessionFacts] = {}
+        unusable: list[bytes] = []
         for operation in operations:
-            key = operation.key
-            kept = self._sessions.get(key)
+            kept = self._sessions.get(operation.key)
             if kept is not None and _is_usable(kept[0], operation, now):
-                found[key] = kept[0]
+                found[operation.key] = kept[0]
             else:
-                unusable.add(key)
-        return {key: facts for key, facts in found.items() if key not in unusable} if unusable else found
+                unusable.append(operation.key)
+        for key in unusable:
+            found.pop(key, None)
+        return found
 
     def put(self, key: bytes, facts: SessionFacts) -> None:
         """Keep facts in place of those before; forget the oldest sessions if there is no room."""

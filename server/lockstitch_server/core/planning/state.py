@@ -61,16 +61,6 @@ def new_state(save: Save, known: Known) -> NewState:
     return NewState(Manifest(skeleton, placement.finish()), placement.appended)
 
 
-def is_same(new: NewState, old: Manifest | None) -> bool:
-    """Whether a new state is the one that is stored already."""
-    if new.manifest is None or old is None:
-        return new.manifest is old
-    if new.appended or new.manifest.skeleton != old.skeleton or len(new.manifest.parts) != len(old.parts):
-        return False
-    # Without digests: not all are known.
-    return {part[:4] + part[5:7] for part in new.manifest.parts} == {part[:4] + part[5:7] for part in old.parts}
-
-
 def _base(delta: DraftDelta, known: Known) -> CheckpointRow:
     base = known.base
     if base is None or base.parsed() is None:
@@ -118,7 +108,10 @@ class Edit(NamedTuple):
 
 def _merged(base: Iterable[ManifestPart], delta: DraftDelta) -> list[Edit]:
     """An edit for each part of the new state, by name. Fails with DELTA_MISMATCH."""
-    edits = {(part.kind, part.key): Edit((part.kind, part.key), part.shell, part) for part in base}
+    edits: dict[PartName, Edit] = {}
+    for part in base:
+        name = (part.kind, part.key)
+        edits[name] = Edit(name, part.shell, part)
     if delta.messages is not None:
         _append(edits, MESSAGES, delta.messages.appended)
     if delta.errors is not None:
@@ -126,10 +119,11 @@ def _merged(base: Iterable[ManifestPart], delta: DraftDelta) -> list[Edit]:
     if delta.extra is not None:
         for key in delta.extra.removed:
             edits.pop((PartKind.PART_KIND_EXTRA, key), None)
-        for part in delta.extra.put:
-            edits[part.name] = Edit(part.name, old=edits[part.name].old if part.name in edits else None, put=part.data)
-    for name in delta.removed_custom:
-        _remove_custom(edits, name)
+        for draft in delta.extra.put:
+            before = edits.get(draft.name)
+            edits[draft.name] = Edit(draft.name, b"", before.old if before is not None else None, draft.data)
+    for custom in delta.removed_custom:
+        _remove_custom(edits, custom)
     for change in delta.custom:
         _merge_custom(edits, change)
     return [edits[name] for name in sorted(edits)]
@@ -216,14 +210,11 @@ class _Placement:
     once. `finish` raises Unread then.
     """
 
-    __slots__ = ("_bases", "_known", "_last_log", "appended", "is_damaged", "logs", "parts", "unread")
+    __slots__ = ("_known", "_last_log", "appended", "is_damaged", "logs", "parts", "unread")
 
     def __init__(self, known: Known) -> None:
         self._known = known
         self._last_log = known.session.last_log
-        # The existing checkpoint first: if nothing has changed, its parts stay as they are.
-        manifests = [_manifest_of(row) for row in (known.existing, known.base) if row is not None]
-        self._bases = [_index(manifest.parts) for manifest in manifests if manifest is not None]
         self.parts: list[ManifestPart] = []
         self.appended: dict[int, bytes] = {}
         self.is_damaged = False
@@ -238,9 +229,13 @@ class _Placement:
         return self.parts
 
     def place(self, drafts: Iterable[DraftPart]) -> None:
-        """Place parts whose bytes are all there, by comparing them with the bases' parts of the same names."""
+        """Place parts whose bytes are all there, by comparing them with stored parts of the same names."""
+        known = self._known
+        # The existing checkpoint first: if nothing has changed, its parts stay as they are.
+        rows = (known.base,) if known.existing is None else (known.existing, known.base)
+        bases = [_index(manifest.parts) for row in rows if (manifest := _manifest_of(row)) is not None]
         for kind, key, data, shell in drafts:
-            self._place(kind, key, data, shell, self._bases)
+            self._place(kind, key, data, shell, bases)
 
     def edit(self, edits: Iterable[Edit]) -> None:
         """Place the parts of a delta's result. Appends without comparing bytes."""
@@ -274,10 +269,10 @@ class _Placement:
             self.parts.append(inline_part(kind, key, data, shell))
             return
         log, found_digest, rest = 0, b"", data
-        candidates = [old for base in bases if (old := base.get((kind, key))) is not None and old.log]
-        if len(candidates) > 1:
-            candidates.sort(key=lambda old: -old.length)  # the less is left to append, the better
-        for old in candidates:
+        for base in bases:
+            old = base.get((kind, key))
+            if old is None or not old.log:
+                continue
             if old.length == length or (old.length < length and kind in LISTS):
                 log, found_digest, rest = self._reused(old, data)
                 if log:

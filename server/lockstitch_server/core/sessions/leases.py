@@ -42,16 +42,23 @@ NOBODY = Holder("")
 
 
 def check_lease(row: SessionRow, token: int) -> None:
-    """A change comes with the token of the live lease, or without one where there is none. Fails with LEASE_LOST."""
+    """A change needs the token of the live lease, or none if there is no live lease. Fails with LEASE_LOST."""
+    refusal = lease_refusal(row, token)
+    if refusal is not None:
+        raise refusal
+
+
+def lease_refusal(row: SessionRow, token: int) -> Failure | None:
+    """LEASE_LOST if a change with this token is not allowed, else None."""
     if token == row.lease:
-        return
+        return None
     name = Holder.of(row.lease_holder).name
     if token:
         problem = f"no live lease of this session has the token {token}"
     else:
         problem = f"the session is under a lease, held by {name!r}; only its token may change it"
     holder = {"holder": name} if row.lease else {}
-    raise Failure(Reason.LEASE_LOST, f"lease_token: {problem}", **holder)
+    return Failure(Reason.LEASE_LOST, f"lease_token: {problem}", **holder)
 
 
 def check_not_deleted(row: SessionRow) -> None:

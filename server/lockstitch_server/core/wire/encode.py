@@ -9,6 +9,8 @@ def varint(value: int) -> bytes:
     """A number as a base-128 varint."""
     if value <= MOST_IN_A_BYTE:
         return _SMALL[value]
+    if value < 0x4000:
+        return bytes((value & MOST_IN_A_BYTE | 0x80, value >> 7))
     out = bytearray()
     while value > MOST_IN_A_BYTE:
         out.append(value & MOST_IN_A_BYTE | 0x80)
