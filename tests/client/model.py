@@ -122,6 +122,9 @@ class ModelServer:
             answers.append(WalkAncestorsResponse(checkpoint=Checkpoint(checkpoint_id=place)))
         return answers
 
+    async def renew_if_silent(self, seconds: float) -> None:
+        pass
+
     async def sleep(self, seconds: float) -> None:
         pass
 

@@ -96,6 +96,9 @@ class Health:
     async def save(self, request: bytes, session_id: str, timeout: float, *, wait: bool) -> SaveResponse:
         raise NotImplementedError
 
+    async def renew_if_silent(self, seconds: float) -> None:
+        pass
+
     async def sleep(self, seconds: float) -> None:
         pass
 

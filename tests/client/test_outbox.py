@@ -25,7 +25,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule(session=st.sampled_from(SESSIONS))
     def add(self, session: str) -> None:
         self.number += 1
-        item = Item(self.number, session, bytes(self.number % 3), 0.0, cast("Any", None))
+        item = Item(self.number, session, bytes(self.number % 3), 0.0, 1.0, cast("Any", None))
         self.waiting[self.number] = item
         self.outbox.add(item)
 

@@ -22,6 +22,8 @@ from lockstitch._transport import Transport
 from lockstitch.v1.checkpoint_service_pb2 import SaveResponse
 
 POLL_SECONDS = 0.1
+SILENT_SHARE = 0.5
+"""A call that runs out of time suspects a connection over which nothing came for this share of its timeout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Caller:
                     raise
                 current().retried(error)
             except DeadlineExceeded as error:
-                raise await self.late(error, fault) from error
+                raise await self.late(error, fault, deadline) from error
 
     async def stream(
         self, rpc: Rpc[Request, Answer], request: Request, deadline: Deadline
@@ -96,14 +98,15 @@ class Caller:
         while not await self._is_serving(deadline):
             await self.transport.sleep(min(POLL_SECONDS, deadline.remaining))
 
-    async def late(self, error: DeadlineExceeded, fault: LockstitchError | None) -> LockstitchError:
-        """What to raise for a call that is out of time.
+    async def late(self, error: DeadlineExceeded, fault: LockstitchError | None, deadline: Deadline) -> LockstitchError:
+        """What to raise for a call that is out of time. A connection that has gone silent is replaced.
 
         Unavailable where there is no connection. Else DeadlineExceeded, whose message says what went wrong before it:
         `fault`, or what the error says is its cause.
         """
         try:
             await self.transport.check_connection()
+            await self.transport.renew_if_silent(deadline.seconds * SILENT_SHARE)
         except NoConnection as missing:
             return missing
         if fault is None and isinstance(error.__cause__, LockstitchError):
@@ -120,4 +123,4 @@ class Caller:
         except Unimplemented:  # something without health checks, but it answers
             return True
         except DeadlineExceeded as error:
-            raise await self.late(error, None) from error
+            raise await self.late(error, None, deadline) from error

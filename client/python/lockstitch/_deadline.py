@@ -9,6 +9,7 @@ class Deadline:
     def __init__(self, timeout: float) -> None:
         if timeout <= 0:
             raise ValueError("timeout is in seconds, above 0")
+        self.seconds = timeout
         self._end = time.monotonic() + timeout
 
     @property

@@ -17,20 +17,28 @@ class Item:
 
     number: tells the items of a stream worker apart, and grows from each to the next.
     deadline: by the clock of the event loop.
+    seconds: time from the save's start to its deadline.
     sent: whether it has gone out on the stream that is open now.
     refusals: how often the server has answered it with UNAVAILABLE.
     span: of the call that it is.
     """
 
-    __slots__ = ("answer", "deadline", "number", "refusals", "request", "sent", "session_id", "span")
+    __slots__ = ("answer", "deadline", "number", "refusals", "request", "seconds", "sent", "session_id", "span")
 
     def __init__(
-        self, number: int, session_id: str, request: bytes, deadline: float, answer: "asyncio.Future[SaveResponse]"
+        self,
+        number: int,
+        session_id: str,
+        request: bytes,
+        deadline: float,
+        seconds: float,
+        answer: "asyncio.Future[SaveResponse]",
     ) -> None:
         self.number = number
         self.session_id = session_id
         self.request = request
         self.deadline = deadline
+        self.seconds = seconds
         self.answer = answer
         self.sent = False
         self.refusals = 0

@@ -39,6 +39,12 @@ class SaveStream:
         self._used = False
         self._closing = False
         self._dropped = False
+        self._heard = self._loop.time()
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the last response, or since the beginning."""
+        return self._loop.time() - self._heard
 
     async def run(self) -> None:
         """Return when the call has ended without an error. Raises LockstitchError when it has failed."""
@@ -80,6 +86,7 @@ class SaveStream:
                 raise
 
     def _hand_on(self, answer: SaveStreamResponse) -> None:
+        self._heard = self._loop.time()
         if answer.takes_batches:
             self._most = BATCH_SAVES
         for one in answer.batch or (answer,):

@@ -21,6 +21,7 @@ class SaveStreams:
     """Saves over a few streams, those of one session always over the same, in their order.
 
     open_stream, save_alone: how to make calls.
+    hear: is called when a response comes.
     retry: how saves are repeated; None: not at all.
     """
 
@@ -28,10 +29,12 @@ class SaveStreams:
         self,
         open_stream: "Callable[[], Awaitable[Call]]",
         save_alone: Callable[[bytes, float], Awaitable[SaveResponse]],
+        hear: Callable[[], None],
         retry: RetryPolicy | None,
     ) -> None:
         self.open_stream = open_stream
         self.save_alone = save_alone
+        self.hear = hear
         self.streams_work = False
         self._avoid_until = 0.0
         self._save_streams = [StreamWorker(self, retry) for _ in range(STREAMS)]
@@ -47,6 +50,11 @@ class SaveStreams:
     def avoid_streams(self) -> None:
         """There are no streams here."""
         self._avoid_until = asyncio.get_running_loop().time() + AVOID_SECONDS
+
+    def restart(self) -> None:
+        """Give up all streams, and send what has no response over new ones."""
+        for worker in self._save_streams:
+            worker.restart()
 
     async def close(self) -> None:
         """Fail whatever waits with Cancelled."""

@@ -53,6 +53,10 @@ class Calls(Protocol):
     def avoid_streams(self) -> None:
         """There are no streams here."""
 
+    @property
+    def hear(self) -> Callable[[], None]:
+        """Is called when a response comes."""
+
 
 class StreamWorker:
     """Sends saves in their order, and what has no answer when a stream ends once more on the next.
@@ -69,6 +73,7 @@ class StreamWorker:
         self._running: asyncio.Task[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None  # one for all deadlines, not after the first of them
         self._alarm_at = math.inf
+        self._restarts = 0
         self._failures = 0  # streams in a row that have brought nothing
         self._fault: LockstitchError | None = None  # what has gone wrong since the last answer
 
@@ -76,7 +81,7 @@ class StreamWorker:
         """The answer to a serialized SaveRequest. Raises LockstitchError, DeadlineExceeded after so many seconds."""
         loop = asyncio.get_running_loop()
         self._number += 1
-        item = Item(self._number, session_id, request, loop.time() + seconds, loop.create_future())
+        item = Item(self._number, session_id, request, loop.time() + seconds, seconds, loop.create_future())
         self._outbox.add(item)
         self._wake()
         if item.deadline < self._alarm_at:
@@ -86,6 +91,12 @@ class StreamWorker:
         except asyncio.CancelledError:
             self._outbox.remove(item.number)
             raise
+
+    def restart(self) -> None:
+        """Give up the stream, and send what has no response over a new one."""
+        self._restarts += 1
+        if self._stream is not None:
+            self._stream.drop()
 
     async def close(self) -> None:
         """Fail whatever waits with Cancelled."""
@@ -121,8 +132,11 @@ class StreamWorker:
         self._failures += 1
         self._outbox.restart()
         fault = None
+        restarts = self._restarts
         try:
             self._stream = SaveStream(await self._calls.open_stream(), self._outbox, self._answered)
+            if restarts != self._restarts:  # while it was opened
+                self._stream.drop()
             await self._stream.run()
         except LockstitchError as error:
             fault = self._fault = error
@@ -133,6 +147,7 @@ class StreamWorker:
 
     def _answered(self, answer: SaveStreamResponse) -> None:
         self._failures, self._fault, self._calls.streams_work = 0, None, True
+        self._calls.hear()
         item = self._outbox.waiting.get(answer.request_id)
         if item is None:
             return  # nobody waits for it any more
@@ -210,8 +225,8 @@ class StreamWorker:
         item.fail(DeadlineExceeded("no answer in time", code=grpc.StatusCode.DEADLINE_EXCEEDED), self._fault)
         if item.sent and not self._calls.streams_work:
             self._calls.avoid_streams()  # there may be a proxy that waits for the end of the stream
-        if self._stream is not None and not self._outbox.sent():
-            self._stream.drop()  # it may be stuck, and nobody else is on it
+        if self._stream is not None and (not self._outbox.sent() or self._stream.silence >= item.seconds / 2):
+            self._stream.drop()  # it may be stuck; whoever else is on it gets the next one
 
     def _fail(self, items: Iterable[Item], error: LockstitchError) -> None:
         for item in items:

@@ -7,14 +7,17 @@ Everything above is written once, as coroutines over `Transport`. On `BlockingTr
 # ruff: noqa: ASYNC109 - a timeout here is the deadline that gRPC sends to the server
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncGenerator, Coroutine, Iterator
+from contextlib import suppress
+from contextvars import Context
 from typing import Any, Protocol, TypeVar
 
 import grpc
 from grpc import aio
 
-from lockstitch import _fork, _tracing
+from lockstitch import _fork, _link, _tracing
 from lockstitch._channel import ChannelSettings
 from lockstitch._errors import (
     Cancelled,
@@ -22,9 +25,9 @@ from lockstitch._errors import (
     LockstitchError,
     NoConnection,
     Unavailable,
-    from_rpc_error,
 )
 from lockstitch._limiter import Limiter, SaveLimiter, Unlimited
+from lockstitch._link import Link
 from lockstitch._rpcs import HEALTH_CHECK, SAVE, SAVE_STREAM, Answer, Request, Rpc
 from lockstitch._save_streams import SaveStreams
 from lockstitch._security import Metadata
@@ -56,6 +59,12 @@ class Transport(Protocol):
     async def check_connection(self) -> None:
         """Raises NoConnection if there is no connection at the moment."""
 
+    async def renew_if_silent(self, seconds: float) -> None:
+        """Replace a connection over which nothing has come for this long, and does not come now.
+
+        Calls on it fail with Unavailable; saves on streams are sent again.
+        """
+
     async def unary(self, rpc: Rpc[Request, Answer], request: Request, timeout: float, *, wait: bool) -> Answer:
         """One answer. `wait`: wait for a connection, instead of failing while there is none."""
 
@@ -80,10 +89,14 @@ class AsyncTransport:
     def __init__(self, settings: ChannelSettings) -> None:
         self._settings = settings
         self.room = SaveLimiter(MOST_SAVES, MOST_BYTES)
-        self._channel: aio.Channel | None = None
+        self._link: Link[aio.Channel] | None = None
+        self._opened = 0
+        self._replaced: list[asyncio.Task[None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._save_streams = (
-            SaveStreams(self._open_save_stream, self._save_alone, settings.retry) if settings.stream else None
+            SaveStreams(self._open_save_stream, self._save_alone, self._hear, settings.retry)
+            if settings.stream
+            else None
         )
         self._closed = False
         self._has_connected = False
@@ -100,7 +113,7 @@ class AsyncTransport:
         patient = self._settings.retry is not None
         try:
             async with asyncio.timeout(timeout):
-                self._has_connected |= (connected := await _connected(self._open(), patient))
+                self._has_connected |= (connected := await _connected(self._open().channel, patient))
             return connected
         except TimeoutError:
             return False
@@ -109,29 +122,33 @@ class AsyncTransport:
             raise
 
     async def unary(self, rpc: Rpc[Request, Answer], request: Request, timeout: float, *, wait: bool) -> Answer:
-        method = self._open().unary_unary(rpc.path, rpc.encode, rpc.decode)
+        link = self._open()
+        method = link.channel.unary_unary(rpc.path, rpc.encode, rpc.decode)
         try:
             answer = await method(request, timeout=timeout, metadata=_metadata(self._settings), wait_for_ready=wait)
             self._has_connected = True
+            link.hear()
             return answer
         except grpc.RpcError as error:
-            raise from_rpc_error(error, closed=self._closed) from error
+            raise link.error(error, closed=self._closed) from error
         except asyncio.CancelledError:
-            self._raise_if_closed()
+            self._raise_if_closed(link)
             raise
 
     async def stream(
         self, rpc: Rpc[Request, Answer], request: Request, timeout: float, *, wait: bool
     ) -> AsyncGenerator[Answer, None]:
-        method = self._open().unary_stream(rpc.path, rpc.encode, rpc.decode)
+        link = self._open()
+        method = link.channel.unary_stream(rpc.path, rpc.encode, rpc.decode)
         call = method(request, timeout=timeout, metadata=_metadata(self._settings), wait_for_ready=wait)
         try:
             async for answer in call:
+                link.hear()
                 yield answer
         except grpc.RpcError as error:
-            raise from_rpc_error(error, closed=self._closed) from error
+            raise link.error(error, closed=self._closed) from error
         except asyncio.CancelledError:
-            self._raise_if_closed()
+            self._raise_if_closed(link)
             raise
         finally:
             call.cancel()
@@ -151,38 +168,76 @@ class AsyncTransport:
         self.room.close()
         if self._save_streams is not None:
             await self._save_streams.close()
-        if self._channel is not None:
-            await self._channel.close()
+        for closing in self._replaced:
+            await closing
+        if self._link is not None:
+            await self._link.channel.close()
+
+    async def renew_if_silent(self, seconds: float) -> None:
+        link = self._open()
+        if not link.is_silent(seconds) or await self._answers(link):
+            return
+        if link is not self._link or self._closed:
+            return
+        link.replaced, self._link = True, None
+        if self._save_streams is not None:
+            self._save_streams.restart()
+        closing = asyncio.get_running_loop().create_task(link.channel.close(), context=Context())
+        self._replaced.append(closing)
+        closing.add_done_callback(self._replaced.remove)
+
+    async def _answers(self, link: "Link[aio.Channel]") -> bool:
+        """Whether anything comes over it now."""
+        probe = link.channel.unary_unary(HEALTH_CHECK.path, HEALTH_CHECK.encode, HEALTH_CHECK.decode)
+        try:
+            await probe(b"", timeout=PROBE_SECONDS)
+        except grpc.RpcError as error:
+            return error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED
+        except asyncio.CancelledError:
+            with suppress(Unavailable):  # replaced meanwhile
+                self._raise_if_closed(link)
+                raise
+        return True
+
+    def _hear(self) -> None:
+        if self._link is not None:
+            self._link.hear()
 
     async def _save_alone(self, request: bytes, seconds: float) -> SaveResponse:
         return await self.unary(SAVE, request, seconds, wait=self._settings.retry is not None)
 
     async def _open_save_stream(self) -> "aio.StreamStreamCall[bytes, bytes]":
         await self.first_connection(self._settings.connect_timeout)
-        method: aio.StreamStreamMultiCallable[bytes, bytes] = self._open().stream_stream(SAVE_STREAM)
+        method: aio.StreamStreamMultiCallable[bytes, bytes] = self._open().channel.stream_stream(SAVE_STREAM)
         return method(metadata=self._settings.call_metadata(), wait_for_ready=self._settings.retry is not None)
 
-    def _open(self) -> aio.Channel:
+    def _open(self) -> Link[aio.Channel]:
         if self._closed:
             raise RuntimeError("this client is closed")
         if self._loop not in (None, asyncio.get_running_loop()):
             raise RuntimeError("this client belongs to another event loop: make one client for each")
         _fork.check()
-        if self._channel is None:
+        if self._link is None:
             self._loop = asyncio.get_running_loop()
-            target, options = self._settings.target, self._settings.all_options
+            target, options = self._settings.target, _link.options(self._settings.all_options, self._opened)
             if self._settings.credentials is None:
-                self._channel = aio.insecure_channel(target, options)
+                channel = aio.insecure_channel(target, options)
             else:
-                self._channel = aio.secure_channel(target, self._settings.credentials, options)
-            _fork.opened_async(self._channel)
-        return self._channel
+                channel = aio.secure_channel(target, self._settings.credentials, options)
+            _fork.opened_async(channel)
+            self._link = Link(channel)
+            self._opened += 1
+        return self._link
 
-    def _raise_if_closed(self) -> None:
+    def _raise_if_closed(self, link: Link[aio.Channel] | None = None) -> None:
         # grpc.aio cancels the tasks that wait for a call when its channel closes, as if somebody had cancelled them.
         task = asyncio.current_task()
-        if self._closed and task is not None and not task.cancelling():
+        if task is None or task.cancelling():
+            return
+        if self._closed:
             raise _closed() from None
+        if link is not None and link.replaced:
+            raise _link.silent() from None
 
 
 async def _connected(channel: aio.Channel, patient: bool) -> bool:
@@ -200,11 +255,9 @@ class BlockingTransport:
         self.room = Unlimited()
         self._settings = settings
         self._closed = False
-        if settings.credentials is None:
-            self._channel = grpc.insecure_channel(settings.target, settings.all_options)
-        else:
-            self._channel = grpc.secure_channel(settings.target, settings.credentials, settings.all_options)
-        _fork.opened_blocking(self._channel)
+        self._opened = 0
+        self._link = self._new_link()
+        self._renewing = threading.Lock()
         self._has_connected = False
 
     async def first_connection(self, timeout: float) -> None:
@@ -219,26 +272,33 @@ class BlockingTransport:
         patient = self._settings.retry is not None
         try:
             with _fork.calling():
-                connected = _connects(self._open(), timeout, patient)
+                connected = _connects(self._open().channel, timeout, patient)
         except ValueError:  # gRPC's word for a channel that has been closed
             raise _closed() from None
         self._has_connected |= connected
         return connected
 
     async def unary(self, rpc: Rpc[Request, Answer], request: Request, timeout: float, *, wait: bool) -> Answer:
-        method = self._open().unary_unary(rpc.path, rpc.encode, rpc.decode)
+        link = self._open()
+        method = link.channel.unary_unary(rpc.path, rpc.encode, rpc.decode)
         try:
             with _fork.calling():
                 answer = method(request, timeout=timeout, metadata=_metadata(self._settings), wait_for_ready=wait)
             self._has_connected = True
+            link.hear()
             return answer
         except grpc.RpcError as error:
-            raise from_rpc_error(error, closed=self._closed) from error
+            raise link.error(error, closed=self._closed) from error
+        except ValueError:  # gRPC's word for a channel that has been closed
+            if link.replaced and not self._closed:
+                raise _link.silent() from None
+            raise
 
     async def stream(
         self, rpc: Rpc[Request, Answer], request: Request, timeout: float, *, wait: bool
     ) -> AsyncGenerator[Answer, None]:
-        method = self._open().unary_stream(rpc.path, rpc.encode, rpc.decode)
+        link = self._open()
+        method = link.channel.unary_stream(rpc.path, rpc.encode, rpc.decode)
         call = method(request, timeout=timeout, metadata=_metadata(self._settings), wait_for_ready=wait)
         answers = iter(call)
         try:
@@ -247,9 +307,10 @@ class BlockingTransport:
                     answer = next(answers, None)
                 if answer is None:
                     return
+                link.hear()
                 yield answer
         except grpc.RpcError as error:
-            raise from_rpc_error(error, closed=self._closed) from error
+            raise link.error(error, closed=self._closed) from error
         finally:
             call.cancel()
 
@@ -263,13 +324,45 @@ class BlockingTransport:
 
     async def close(self) -> None:
         self._closed = True
-        self._channel.close()
+        self._link.channel.close()
 
-    def _open(self) -> grpc.Channel:
+    async def renew_if_silent(self, seconds: float) -> None:
+        link = self._open()
+        if not link.is_silent(seconds) or self._answers(link):
+            return
+        with self._renewing:
+            if link is not self._link or self._closed:
+                return
+            link.replaced, self._link = True, self._new_link()
+        link.channel.close()
+
+    def _answers(self, link: Link[grpc.Channel]) -> bool:
+        """Whether anything comes over it now."""
+        probe = link.channel.unary_unary(HEALTH_CHECK.path, HEALTH_CHECK.encode, HEALTH_CHECK.decode)
+        try:
+            with _fork.calling():
+                probe(b"", timeout=PROBE_SECONDS)
+        except grpc.RpcError as error:
+            return error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED
+        except ValueError:  # closed meanwhile
+            pass
+        return True
+
+    def _new_link(self) -> Link[grpc.Channel]:
+        settings, options = self._settings, _link.options(self._settings.all_options, self._opened)
+        if settings.credentials is None:
+            channel = grpc.insecure_channel(settings.target, options)
+        else:
+            channel = grpc.secure_channel(settings.target, settings.credentials, options)
+        _fork.opened_blocking(channel)
+        self._opened += 1
+        return Link(channel)
+
+    def _open(self) -> Link[grpc.Channel]:
         if self._closed:
             raise RuntimeError("this client is closed")
         _fork.check()
-        return self._channel
+        return self._link
 
 
 def _connects(channel: grpc.Channel, timeout: float, patient: bool) -> bool:
