@@ -327,8 +327,13 @@ def test_json_is_for_what_json_holds_exactly() -> None:
         "truth",
         "empty list",
         "list of nothing",
+        "messages",
         "",
     }
+    nested = {"input": {"messages": [HumanMessage("Hi", id="h1")], "size": 1}}
+    kind, data = serde.dumps_typed(nested)
+    assert (kind, serde.loads_typed((kind, data))) == ("json", nested)
+    assert serde.dumps_typed({"messages": [HumanMessage("Hi")], "lc": 1})[0] == "msgpack"
     assert [serde.dumps_typed(message)[0] for message in VALUES["messages"]] == ["json"] * 4
     assert serde.dumps_typed(ToolMessage("seen", tool_call_id="c1", artifact={1}))[0] == "msgpack"
     assert serde.dumps_typed(HumanMessage("Hi", additional_kwargs={"color": Color.RED}))[0] == "msgpack"

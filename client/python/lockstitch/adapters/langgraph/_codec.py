@@ -29,6 +29,7 @@ from lockstitch.adapters.langgraph._dumped import Dump, to_blob
 from lockstitch.adapters.langgraph._metadata import STEP, joined, split, step_of
 from lockstitch.adapters.langgraph._namespaces import stored
 from lockstitch.adapters.langgraph._revived import Load, from_blob
+from lockstitch.adapters.langgraph._shared import incoming, outgoing
 from lockstitch.v1 import checkpoint_pb2 as pb
 
 _ELSEWHERE = ("id", "channel_values")
@@ -106,7 +107,7 @@ def to_message(
             custom={
                 name: unmoved[name]
                 if name in unmoved
-                else to_channel(serde, value, versions.get(name), dump, before.get(name))
+                else to_channel(serde, outgoing(serde, name, value), versions.get(name), dump, before.get(name))
                 for name, value in checkpoint.get("channel_values", {}).items()
             }
         ),
@@ -131,7 +132,8 @@ def from_message(
     header = from_blob(serde, message.header) if message.HasField("header") else {}
     rest = header.get("checkpoint", {})
     rest.setdefault("ts", _text(message.created_at))
-    values = from_channels(serde, channels, rest.get("channel_versions", ()), load)
+    loaded = from_channels(serde, channels, rest.get("channel_versions", ()), load)
+    values = {name: incoming(serde, name, value) for name, value in loaded.items()}
     thread_id, namespace = message.session_id, header.get(_namespaces.KEY, message.namespace)
     return CheckpointTuple(
         config=to_config(thread_id, namespace, message.checkpoint_id),
@@ -157,7 +159,7 @@ def to_writes(
             task_path=task_path,
             index=WRITES_IDX_MAP.get(channel, number),
             channel=channel,
-            value=to_blob(serde, value),
+            value=to_blob(serde, outgoing(serde, channel, value)),
         )
         for number, (channel, value) in enumerate(writes)
     ]
@@ -165,7 +167,7 @@ def to_writes(
 
 def from_write(serde: SerializerProtocol, write: pb.PendingWrite) -> tuple[str, str, Any]:
     """(task_id, channel, value)"""
-    return write.task_id, write.channel, from_blob(serde, write.value)
+    return write.task_id, write.channel, incoming(serde, write.channel, from_blob(serde, write.value))
 
 
 def _text(when: Timestamp) -> str:
