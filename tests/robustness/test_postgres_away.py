@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 
 HANG_SECONDS = 20.0
 """No call of these tests may take this long."""
+WAIT = 0.2
 LESS_SECONDS = 1.5
 """In place of the server's own limits, so that a test need not wait for those."""
 
@@ -30,7 +31,7 @@ LESS_SECONDS = 1.5
 @pytest.mark.parametrize("how", ["stop", "kill"])
 async def test_stopped_and_started(rng: random.Random, own_postgres: Postgres, how: str) -> None:
     ledger = Ledger()
-    with LockstitchServer(own_postgres.url(), ["--migrate"]) as server:
+    with LockstitchServer(own_postgres.url(), ["--migrate", f"--set=postgres.failover_seconds={WAIT}"]) as server:
         async with grpc_api(server.target) as api:
             for number in range(3):
                 await _load_while(api, ledger, rng, f"round-{number}", getattr(own_postgres, how))
@@ -63,7 +64,10 @@ async def test_frozen_and_thawed(own_postgres: Postgres, monkeypatch: pytest.Mon
     """A database that keeps its connections and does not answer: calls end all the same."""
     monkeypatch.setattr(connector, "CONNECT_SECONDS", LESS_SECONDS)
     monkeypatch.setattr(postgres_store, "COMMAND_SECONDS", LESS_SECONDS)
-    async with raw_api(Settings(store=own_postgres.url(), migrate=True)) as api:
+    settings = Settings.model_validate(
+        {"store": own_postgres.url(), "migrate": True, "postgres": {"failover_seconds": WAIT}}
+    )
+    async with raw_api(settings) as api:
         await api.save(full_save("session", 0))
         with frozen(own_postgres):
             await asyncio.wait_for(assert_unavailable(api.save(full_save("session", 1))), HANG_SECONDS)

@@ -14,6 +14,14 @@ class Postgres(Group):
         "the URL, if a pooler in transaction mode is in between, such as PgBouncer. The server turns it "
         "off if a PgBouncer refuses settings of a connection, or a pooler loses statements.",
     )
+    failover_seconds: float = Field(
+        default=10.0,
+        ge=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="How long calls wait for a database that has gone away, in seconds. After that they fail with "
+        "UNAVAILABLE at once, until it is back. Set it to more than a failover takes.",
+    )
 
 
 class Health(Group):

@@ -42,6 +42,7 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
             pool_size=settings.pool_size,
             migrate=settings.migrate,
             statement_cache=settings.postgres.statement_cache,
+            failover_seconds=settings.postgres.failover_seconds,
         )
         await store.open()
     except StoreError as error:

@@ -16,12 +16,14 @@ def create_store(
     migrate: bool = False,
     read_only: bool = False,
     statement_cache: bool = True,
+    failover_seconds: float = 10.0,
 ) -> Store:
     """The store that a URL names, not opened yet. Raises StoreError for a URL that names none.
 
     `migrate`: whether opening may create or upgrade a Postgres schema; SQLite and memory always do.
     `read_only`: opening creates and upgrades nothing, and fails where there is no store; `read`, `ask` and `look` work.
     `statement_cache`: whether connections to Postgres may keep prepared statements; a pooler may forbid it.
+    `failover_seconds`: how long calls wait for a Postgres that has gone away.
     """
     if url == "memory://":
         if read_only:
@@ -40,6 +42,7 @@ def create_store(
             migrate=migrate,
             read_only=read_only,
             statement_cache=statement_cache,
+            failover_seconds=failover_seconds,
         )
     scheme = url.partition(":")[0] if ":" in url else url
     raise StoreError(

@@ -13,13 +13,19 @@ Rows = Sequence[tuple[Any, ...]]
 
 
 async def apply_if_unchanged(
-    connection: AnyConnection, expected: Sequence[ExpectedVersion], changes: Sequence[SessionChange], now: int | None
+    connection: AnyConnection,
+    expected: Sequence[ExpectedVersion],
+    changes: Sequence[SessionChange],
+    now: int | None,
+    writer: str | None = None,
+    number: int | None = None,
 ) -> tuple[bool, int]:
     """Write the changes of sessions that exist, if they are as expected; gives whether they were, and the time.
 
     now: the time that the changes were planned for, to be compared with the database's; None: it is the database's.
+    writer, number: the mark of the transaction; None: it has one already.
     """
-    ((holds, clock),) = await connection.fetch(SQL["apply"], expected, *_tables(changes), now)
+    ((holds, clock),) = await connection.fetch(SQL["apply"], expected, *_tables(changes), now, writer, number)
     return holds, clock
 
 

@@ -1,10 +1,36 @@
-"""Errors of Postgres as failures that callers may know."""
+"""Errors of Postgres, as what they mean here, and as failures that callers may know."""
 
 import asyncpg
 
 from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.storage.executor import LostRace
 
-AWAY = "the database cannot be reached now"
+CONFLICTS = (LostRace, asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+"""What goes away by trying again."""
+AWAY = (
+    OSError,  # TimeoutError and ConnectionError too
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.TooManyConnectionsError,
+)
+"""What a connection says whose server has gone, is going, or takes no writes: another one, now or soon, may do."""
+OUTAGES = (
+    *AWAY,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+)
+"""What means that the database is away, going away, full, no primary, or not for this role."""
+
+CANNOT_REACH = "the database cannot be reached now"
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -15,7 +41,7 @@ def failure_of(error: BaseException) -> Failure:
         return read_only()
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return Failure(Reason.STORE_READ_ONLY, "the role of the server lacks rights in its database; nothing was done")
-    return Failure(Reason.STORE_UNAVAILABLE, AWAY)
+    return Failure(Reason.STORE_UNAVAILABLE, CANNOT_REACH)
 
 
 def read_only() -> Failure:

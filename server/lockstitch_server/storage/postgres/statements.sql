@@ -137,7 +137,8 @@ ON CONFLICT DO NOTHING
 -- name: apply
 -- All else of a batch in one trip. Nothing is written unless the sessions that are expected (1) have this revision, expiry
 -- and live lease, and have not expired, the ends of logs (2) are as expected, and the time of the plan (7) is about the
--- clock's. Sessions are locked in the order of keys and read as their last writer left them.
+-- clock's. Sessions are locked in the order of keys and read as their last writer left them. A transaction of its own
+-- has a mark (8, 9): see commit_marks.py.
 -- LIMIT and ON CONFLICT (the sessions are there): whatever the planner thinks of the tables, it looks rows up by their
 -- keys. It makes its plan when they are empty, and would go through all of them for every batch, until they are analyzed.
 WITH expected AS MATERIALIZED (
@@ -163,32 +164,57 @@ verdict AS MATERIALIZED (
             WHERE s.key = t.key AND s.log = t.log AND s.start = t.start AND s.size = t.size LIMIT 1) found
     ) AS holds
 ),
+mark AS (
+    INSERT INTO lockstitch.elections AS e (name, holder, expire_at, position)
+    SELECT $8::text, '', $9::bigint, '' FROM verdict WHERE holds AND $8 IS NOT NULL
+    ON CONFLICT (name) DO UPDATE SET expire_at = excluded.expire_at WHERE e.expire_at < excluded.expire_at
+    RETURNING true
+),
+decision AS MATERIALIZED (
+    SELECT holds AND ($8 IS NULL OR EXISTS (SELECT FROM mark)) AS holds FROM verdict
+),
 put_sessions AS (
     INSERT INTO lockstitch.sessions ({saved_session})
     SELECT {saved_session} FROM unnest($3::lockstitch.session_row[])
-    WHERE (SELECT holds FROM verdict)
+    WHERE (SELECT holds FROM decision)
     ON CONFLICT (key) DO UPDATE SET {saved_session=}
 ),
 put_checkpoints AS (
     INSERT INTO lockstitch.checkpoints ({searched_checkpoint})
     SELECT {searched_checkpoint} FROM unnest($4::lockstitch.checkpoint_row[])
-    WHERE (SELECT holds FROM verdict)
+    WHERE (SELECT holds FROM decision)
     ON CONFLICT (key, namespace, checkpoint_id) DO UPDATE SET {searched_checkpoint=}
 ),
 put_segments AS (
     INSERT INTO lockstitch.segments AS s ({segment})
     SELECT {segment} FROM unnest($5::lockstitch.segment_row[])
-    WHERE (SELECT holds FROM verdict)
+    WHERE (SELECT holds FROM decision)
     ON CONFLICT (key, log, start) DO UPDATE
     SET size = s.size + excluded.size, data = s.data || excluded.data, crc = excluded.crc
 ),
 put_writes AS (
     INSERT INTO lockstitch.writes ({write})
     SELECT {write} FROM unnest($6::lockstitch.write_row[])
-    WHERE (SELECT holds FROM verdict)
+    WHERE (SELECT holds FROM decision)
     ON CONFLICT (key, namespace, checkpoint_id, task_id, task_index) DO UPDATE SET {write=}
 )
-SELECT holds, {clock} FROM verdict
+SELECT holds, {clock} FROM decision
+
+-- name: was_committed
+-- Whether a writer's last transaction (1) has this number (2). If not, it gets a greater one (3), so that the transaction
+-- fails if it is still under way. This waits for a transaction that has its mark and is not committed yet.
+WITH fence AS (
+    INSERT INTO lockstitch.elections AS e (name, holder, expire_at, position) VALUES ($1::text, '', $3::bigint, '')
+    ON CONFLICT (name) DO UPDATE SET expire_at = excluded.expire_at WHERE e.expire_at <> $2::bigint
+    RETURNING true
+)
+SELECT NOT EXISTS (SELECT FROM fence)
+
+-- name: remove_marks
+WITH removed AS (
+    DELETE FROM lockstitch.elections WHERE name LIKE $1 AND expire_at < {clock}
+)
+SELECT {clock}
 
 -- name: get_misplaced
 -- Keys, tenants and ids of sessions: those that stand under another key.

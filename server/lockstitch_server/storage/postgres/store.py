@@ -8,35 +8,33 @@ from typing import Any, TypeVar, cast
 import asyncpg
 import structlog
 from asyncpg import Pool, Record
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.format.parts import RowSizes, damaged
 from lockstitch_server.core.format.rows import ExpectedVersion, SessionChange
 from lockstitch_server.storage.asyncpg_types import AnyConnection
-from lockstitch_server.storage.executor import LostRace
 from lockstitch_server.storage.libpq.address import AddressInvalid, read_address
 from lockstitch_server.storage.libpq.connector import STATEMENT_LOST, Connector, NamedConnection
 from lockstitch_server.storage.migrations.postgres import READING, SERVING, check_schema, migrate_postgres
 from lockstitch_server.storage.postgres.apply import apply_if_unchanged
 from lockstitch_server.storage.postgres.catalog import PostgresCatalog
 from lockstitch_server.storage.postgres.clock import DatabaseClock
-from lockstitch_server.storage.postgres.errors import failure_of
+from lockstitch_server.storage.postgres.commit_marks import Attempt, begin_marked, remove_old_marks
+from lockstitch_server.storage.postgres.errors import AWAY, CONFLICTS, OUTAGES, failure_of
 from lockstitch_server.storage.postgres.executor import PostgresExecutor
 from lockstitch_server.storage.postgres.pinger import Pinger
+from lockstitch_server.storage.postgres.runner import MarkedWork, Runner, Work
 from lockstitch_server.storage.session_repository import SessionRepository
 from lockstitch_server.storage.shielded import shielded
 from lockstitch_server.storage.store import Connections, PointUnit, SessionUnit, StoreError
 
 T = TypeVar("T")
-Work = Callable[[AnyConnection], Awaitable[T]]
 
 ROW_SIZES = RowSizes(full=400, most=1900)
 """Growing a row leaves its old version behind until the page is pruned, so only small ones grow. Larger values than
 the most would be moved out of their rows."""
 CLOSE_SECONDS = 5.0
 COMMAND_SECONDS = 15.0
-ATTEMPTS = 8
 # READ COMMITTED: what is read after the sessions' rows are locked is what their last writers left. The timeout: a
 # server that freezes, or is cut off, within a transaction must not keep others from the sessions that it has locked.
 READ_COMMITTED = "READ COMMITTED"
@@ -45,35 +43,6 @@ BEGIN = f"BEGIN ISOLATION LEVEL {READ_COMMITTED}; SET LOCAL idle_in_transaction_
 BEGIN_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 BEGIN_LONE = f"BEGIN ISOLATION LEVEL {READ_COMMITTED} READ ONLY"
 PLAN_AGAIN = "SET LOCAL plan_cache_mode = auto"
-
-CONFLICTS = (
-    LostRace,
-    asyncpg.SerializationError,
-    asyncpg.DeadlockDetectedError,
-)
-"""What goes away by trying again."""
-DROPPED = (
-    ConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-)
-"""What a pooled connection says whose server has gone: another connection may do."""
-OUTAGES = (
-    *DROPPED,
-    OSError,
-    TimeoutError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.InsufficientPrivilegeError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-)
-"""What means that the database is away, going away, full, no primary, or not for this role."""
 
 log = structlog.get_logger(__name__)
 
@@ -91,8 +60,12 @@ class PostgresStore:
         migrate: bool,
         read_only: bool = False,
         statement_cache: bool = True,
+        failover_seconds: float = 10.0,
     ) -> None:
-        """Raises StoreError for a URL that cannot be used."""
+        """Raises StoreError for a URL that cannot be used.
+
+        failover_seconds: how long calls wait for a database that is away before they fail.
+        """
         try:
             self.address = read_address(url)
         except AddressInvalid as error:
@@ -101,7 +74,9 @@ class PostgresStore:
         self._rights = READING if read_only else SERVING
         self._migrate = migrate
         self.readers = pool_size
+        self._failover_seconds = failover_seconds
         self._pool: Pool[Record] | None = None
+        self._runner: Runner | None = None
         self._pinger = Pinger(self._connector)
         self._clock = DatabaseClock()
 
@@ -126,6 +101,9 @@ class PostgresStore:
             )
             async with self._pool.acquire() as connection:
                 await _transacted(connection, BEGIN_LONE, partial(check_schema, str(self.address), self._rights))
+                if self._rights is SERVING:
+                    self._clock.saw(await self._without_transaction(connection, BEGIN, remove_old_marks))
+            self._runner = Runner(self._connector, self._pool, self._clock, self._failover_seconds)
         except StoreError:
             await self.close()
             raise
@@ -137,7 +115,10 @@ class PostgresStore:
 
     async def close(self) -> None:
         self._pinger.close()
+        runner, self._runner = self._runner, None
         pool, self._pool = self._pool, None
+        if runner is not None:
+            runner.close()
         if pool is not None:
             try:
                 await asyncio.wait_for(pool.close(), CLOSE_SECONDS)
@@ -146,6 +127,8 @@ class PostgresStore:
 
     async def ping(self) -> None:
         await self._pinger.ping()
+        if self._runner is not None:
+            self._runner.works()
 
     async def try_write(self, free_bytes: int) -> None:
         await self._pinger.try_write()
@@ -159,12 +142,12 @@ class PostgresStore:
         return await (_transacted(connection, begin, work) if self._connector.is_pooled else work(connection))
 
     async def snapshot(self, unit: SessionUnit[T]) -> T:
-        return await self._transacted(unit, self._begin(BEGIN_SNAPSHOT))
+        begin, work = self._begin(BEGIN_SNAPSHOT), partial(self._unit, unit)
+        return await self._read(lambda connection: _transacted(connection, begin, work))
 
     async def point_reads(self, unit: PointUnit[T]) -> T:
-        return await shielded(
-            self._run(lambda connection: self._without_transaction(connection, BEGIN_LONE, partial(_asked, unit)))
-        )
+        work = partial(_asked, unit)
+        return await self._read(lambda connection: self._without_transaction(connection, BEGIN_LONE, work))
 
     def clock(self) -> int:
         return self._clock.now()
@@ -172,28 +155,42 @@ class PostgresStore:
     async def apply_if_unchanged(
         self, expected: Sequence[ExpectedVersion], changes: Sequence[SessionChange], now: int
     ) -> bool:
-        def work(connection: AnyConnection) -> Awaitable[tuple[bool, int]]:
-            return apply_if_unchanged(connection, expected, changes, now)
+        async def work(connection: AnyConnection, attempt: Attempt) -> bool:
+            attempt.result = True
 
-        holds, clock = await shielded(self._run(lambda connection: self._without_transaction(connection, BEGIN, work)))
-        self._clock.saw(clock)
-        return holds
+            def statement(connection: AnyConnection) -> Awaitable[tuple[bool, int]]:
+                return apply_if_unchanged(connection, expected, changes, now, attempt.writer, attempt.number)
+
+            holds, clock = await self._without_transaction(connection, BEGIN, statement)
+            self._clock.saw(clock)
+            return holds
+
+        return await self._write(work)
 
     async def transaction(self, unit: SessionUnit[T], *, snapshot: bool = False, by_key: bool = False) -> T:
         how = BEGIN.replace(READ_COMMITTED, "REPEATABLE READ") if snapshot else BEGIN
-        return await self._transacted(unit, how if by_key else self._begin(how))
+        begin = how if by_key else self._begin(how)
 
-    async def _transacted(self, unit: SessionUnit[T], begin: str) -> T:
-        async def work(connection: AnyConnection) -> T:
-            return await unit(SessionRepository(PostgresExecutor(connection, self._clock)))
+        async def work(connection: AnyConnection, attempt: Attempt) -> T:
+            await begin_marked(connection, begin, attempt)
+            return await _to_the_end(connection, partial(self._unit, unit), attempt)
 
-        return await shielded(self._run(lambda connection: _transacted(connection, begin, work)))
+        return await self._write(work)
 
-    async def _run(self, function: Work[T]) -> T:
-        if self._pool is None:
+    async def _unit(self, unit: SessionUnit[T], connection: AnyConnection) -> T:
+        return await unit(SessionRepository(PostgresExecutor(connection, self._clock)))
+
+    async def _read(self, work: Work[T]) -> T:
+        return await shielded(self._reported(lambda runner: runner.read(work)))
+
+    async def _write(self, work: MarkedWork[T]) -> T:
+        return await shielded(self._reported(lambda runner: runner.write(work)))
+
+    async def _reported(self, run: Callable[[Runner], Awaitable[T]]) -> T:
+        if self._runner is None:
             raise Failure(Reason.STORE_UNAVAILABLE, "the database is closed")
         try:
-            return await self._run_again_at_need(self._pool, function)
+            return await run(self._runner)
         except (*OUTAGES, *CONFLICTS, *STATEMENT_LOST) as error:
             failure = failure_of(error)
             kind = type(error).__name__
@@ -203,29 +200,6 @@ class PostgresStore:
             log.error("postgres_damaged", detail=str(error))
             raise damaged() from error
 
-    async def _run_again_at_need(self, pool: "Pool[Record]", function: Work[T]) -> T:
-        """Running again is safe even where the answer to a commit was lost: the same saves are then found unchanged."""
-        try:
-            return await self._run_once(pool, function)
-        except DROPPED:
-            await pool.expire_connections()
-        except STATEMENT_LOST:
-            self._connector.turn_statements_off("a pooler has lost prepared statements, or mixed them up")
-            await pool.expire_connections()
-        except CONFLICTS:
-            pass
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(CONFLICTS),
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_random_exponential(multiplier=0.005, max=0.5),
-            reraise=True,
-        )
-        return await retrying(self._run_once, pool, function)
-
-    async def _run_once(self, pool: "Pool[Record]", function: Work[T]) -> T:
-        async with pool.acquire(timeout=self._connector.seconds) as connection:
-            return await function(connection)
-
 
 async def _leave_as_it_is(connection: AnyConnection) -> None:
     """In place of asyncpg's own, a trip to the database after every use: nothing here changes a connection's state."""
@@ -234,11 +208,20 @@ async def _leave_as_it_is(connection: AnyConnection) -> None:
 async def _transacted(connection: AnyConnection, begin: str, work: Work[T]) -> T:
     """Do the work within a transaction: all of it or nothing."""
     await connection.execute(begin)
+    return await _to_the_end(connection, work)
+
+
+async def _to_the_end(connection: AnyConnection, work: Work[T], attempt: Attempt | None = None) -> T:
+    """Do the work within the transaction that was begun, and commit. attempt: gets the result before."""
     try:
         result = await work(connection)
+    except AWAY:
+        raise  # there is nobody to roll back
     except BaseException:
         await connection.execute("ROLLBACK")
         raise
+    if attempt is not None:
+        attempt.result = result
     await connection.execute("COMMIT")
     return result
 

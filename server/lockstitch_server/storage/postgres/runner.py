@@ -1,0 +1,117 @@
+"""Runs work on the connections of a pool, over conflicts, lost connections and failovers."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TypeVar
+
+import asyncpg
+from asyncpg import Pool, Record
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from lockstitch_server.storage.asyncpg_types import AnyConnection
+from lockstitch_server.storage.libpq.connector import STATEMENT_LOST, Connector
+from lockstitch_server.storage.postgres.clock import DatabaseClock
+from lockstitch_server.storage.postgres.commit_marks import Attempt, Writers, was_committed
+from lockstitch_server.storage.postgres.errors import AWAY, CONFLICTS
+from lockstitch_server.storage.postgres.outage import Outage, pause
+
+T = TypeVar("T")
+Work = Callable[[AnyConnection], Awaitable[T]]
+MarkedWork = Callable[[AnyConnection, Attempt], Awaitable[T]]
+
+ATTEMPTS = 8
+
+
+class Runner:
+    """Runs work. It may run more than once, but no transaction that was committed runs again.
+
+    seconds: how long work waits for a database that is away.
+    """
+
+    def __init__(self, connector: Connector, pool: "Pool[Record]", clock: DatabaseClock, seconds: float) -> None:
+        self._connector = connector
+        self._pool = pool
+        self._writers = Writers(clock)
+        self._reads, self._writes = Outage(seconds), Outage(seconds)
+        self._closed = False
+
+    def works(self) -> None:
+        """Something else has found that the database works."""
+        self._reads.end()
+        self._writes.end()
+
+    def close(self) -> None:
+        """Let nothing wait any more."""
+        self._closed = True
+
+    async def read(self, work: Work[T]) -> T:
+        """Run what changes nothing."""
+        return await self._run(work, self._reads)
+
+    async def write(self, work: MarkedWork[T]) -> T:
+        """Run one transaction. It marks its attempt, and says what that comes to before it commits."""
+        with self._writers.borrow() as writer:
+            in_doubt: Attempt | None = None
+
+            async def work_once(connection: AnyConnection) -> T:
+                nonlocal in_doubt
+                if in_doubt is not None:
+                    if await was_committed(connection, in_doubt, writer):
+                        result: T = in_doubt.result
+                        return result
+                    in_doubt = None
+                attempt = writer.attempt()
+                try:
+                    return await work(connection, attempt)
+                except AWAY:
+                    in_doubt = attempt
+                    raise
+
+            return await self._run(work_once, self._writes)
+
+    async def _run(self, work: Work[T], outage: Outage) -> T:
+        begun, failures = time.monotonic(), 0
+        while True:
+            try:
+                result = await self._over_conflicts(work)
+            except AWAY as error:
+                failures += 1
+                outage.begin(begun)
+                # A stale connection says nothing about the database; a statement that was too slow will be so again.
+                is_stale = failures == 1 and not isinstance(error, TimeoutError)
+                if self._closed or (outage.left(begun) <= 0 and not is_stale):
+                    raise
+                await self._pool.expire_connections()
+                await asyncio.sleep(pause(failures))
+            except STATEMENT_LOST:
+                if self._connector.is_pooled:
+                    raise
+                self._connector.turn_statements_off("a pooler has lost prepared statements, or mixed them up")
+                await self._pool.expire_connections()
+            else:
+                outage.end()
+                return result
+
+    async def _over_conflicts(self, work: Work[T]) -> T:
+        try:
+            return await self._once(work)
+        except CONFLICTS:
+            pass
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(CONFLICTS),
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=wait_random_exponential(multiplier=0.005, max=0.5),
+            reraise=True,
+        )
+        return await retrying(self._once, work)
+
+    async def _once(self, work: Work[T]) -> T:
+        async with self._pool.acquire(timeout=self._connector.seconds) as connection:
+            try:
+                return await work(connection)
+            except AWAY:
+                with suppress(asyncpg.InterfaceError):  # it has ended
+                    connection.terminate()  # to end it in good order would wait for a server that may hang
+                raise

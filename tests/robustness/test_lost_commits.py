@@ -1,0 +1,142 @@
+"""The response to a commit is lost: the server finds out whether it was committed, and nothing is saved twice."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
+from lockstitch.v1.checkpoint_service_pb2 import (
+    SAVE_OUTCOME_CREATED,
+    SAVE_OUTCOME_REPLACED,
+    LoadLatestRequest,
+    SaveRequest,
+    SaveStreamRequest,
+)
+from lockstitch.v1.session_service_pb2 import AcquireLeaseRequest
+from lockstitch_server.config import Settings
+from tests.conformance.suite.delta import after, more, save_base
+from tests.robustness.workload import full_save
+from tests.support.api import Api, raw_api
+from tests.support.postgres import Postgres
+from tests.support.postgres_proxy import Loss, PostgresProxy
+from tests.support.streams import batch, flat, sent
+
+pytestmark = pytest.mark.slow
+
+APPLY = "put_checkpoints"
+"""In the statement that commits by itself; behind a pooler it is followed by COMMIT."""
+COMMIT = "^COMMIT"
+SECONDS = 30.0
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> Iterator[str]:
+    name = postgres.create_database()
+    yield name
+    postgres.drop_database(name)
+
+
+@asynccontextmanager
+async def served(postgres: Postgres, database: str, *, pooled: bool) -> AsyncIterator[tuple[PostgresProxy, Api]]:
+    async with PostgresProxy.before(postgres) as proxy:
+        url = proxy.url(database) + ("&pgbouncer=true" if pooled else "")
+        async with raw_api(Settings(store=url, migrate=True)) as api:
+            yield proxy, api
+
+
+async def save_together(api: Api, saves: list[SaveRequest]) -> list[int]:
+    """Saves that arrive at once; their outcomes."""
+    message = batch(SaveStreamRequest(request_id=number, save=save) for number, save in enumerate(saves))
+    answers = [one async for answer in api.save_stream(sent([message])) for one in flat(answer)]
+    assert [one.WhichOneof("result") for one in answers] == ["saved"] * len(saves), answers
+    return [one.saved.outcome for one in sorted(answers, key=lambda one: one.request_id)]
+
+
+async def contents(api: Api, session: str) -> list[str]:
+    latest = await api.load_latest(LoadLatestRequest(session_id=session))
+    return [message.content for message in latest.checkpoint.state.messages.items]
+
+
+LOSSES: list[Loss] = ["response", "request", "late request"]
+
+
+def chain(session: str, steps: range) -> list[SaveRequest]:
+    """Saves of which each expects the one before to be the latest."""
+    saves = [full_save(session, step) for step in steps]
+    for save in saves:
+        if save.checkpoint.parent_id:
+            save.expected_latest.checkpoint_id = save.checkpoint.parent_id
+        else:
+            save.expected_latest.none = True
+    return saves
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(
+    ("pooled", "statement", "begin"),
+    [
+        pytest.param(False, APPLY, 2, id="one statement"),
+        pytest.param(False, COMMIT, 0, id="transaction"),
+        pytest.param(True, COMMIT, 2, id="pooled"),
+    ],
+)
+async def test_a_chain_of_expected_checkpoints_holds(
+    postgres: Postgres, database: str, loss: Loss, pooled: bool, statement: str, begin: int
+) -> None:
+    """A second attempt would find the first checkpoint of the batch replaced by the last."""
+    async with served(postgres, database, pooled=pooled) as (proxy, api):
+        for save in chain("session", range(begin)):
+            await api.save(save)
+        proxy.lose(loss, statement)
+        saving = asyncio.create_task(save_together(api, chain("session", range(begin, begin + 3))))
+        await asyncio.wait_for(proxy.lost.wait(), SECONDS)
+        if statement == COMMIT:
+            proxy.deliver.set()  # until then the session is locked
+        assert await asyncio.wait_for(saving, SECONDS) == [SAVE_OUTCOME_CREATED] * 3
+        proxy.deliver.set()
+        if loss == "late request":
+            await asyncio.wait_for(proxy.delivered.wait(), SECONDS)
+        assert await save_together(api, chain("session", range(begin + 3, begin + 5))) == [SAVE_OUTCOME_CREATED] * 2
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+async def test_deltas_in_place_are_applied_once(postgres: Postgres, database: str, loss: Loss) -> None:
+    """Of two deltas in one batch, the second hides from a second attempt that the first was applied."""
+    async with served(postgres, database, pooled=False) as (proxy, api):
+        await save_base(api, "session")
+        proxy.lose(loss, COMMIT)
+        deltas = [after("session", more(word), checkpoint_id="base") for word in ("one", "two")]
+        saving = asyncio.create_task(save_together(api, deltas))
+        await asyncio.wait_for(proxy.lost.wait(), SECONDS)
+        proxy.deliver.set()
+        assert await asyncio.wait_for(saving, SECONDS) == [SAVE_OUTCOME_REPLACED] * 2
+        assert await contents(api, "session") == ["hi", "one", "two"]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+async def test_a_lease_is_acquired_once(postgres: Postgres, database: str, loss: Loss) -> None:
+    async with served(postgres, database, pooled=False) as (proxy, api):
+        await save_base(api, "session")
+        proxy.lose(loss, COMMIT)
+        request = AcquireLeaseRequest(session_id="session", holder="me", ttl=Duration(seconds=60))
+        acquiring = asyncio.create_task(api.unary("AcquireLease", request))
+        await asyncio.wait_for(proxy.lost.wait(), SECONDS)
+        proxy.deliver.set()
+        token = (await asyncio.wait_for(acquiring, SECONDS)).lease.token
+        stored = "SELECT lease_token, lease_acquired_at = lease_expire_at - 60000000000 FROM lockstitch.sessions"
+        assert postgres.execute(stored, database) == f"{token}|t"
+
+
+async def test_marks_of_servers_that_are_gone_are_removed(postgres: Postgres, database: str) -> None:
+    """A mark is kept for a day after its writer's last transaction."""
+    marks = "SELECT count(*) FROM lockstitch.elections WHERE name LIKE 'transaction of %'"
+    settings = Settings(store=postgres.url(database), migrate=True)
+    for _ in range(2):
+        async with raw_api(settings) as api:
+            await save_base(api, "session")
+    assert postgres.execute(marks, database) == "2"
+    postgres.execute(f"UPDATE lockstitch.elections SET expire_at = expire_at - {25 * 3600 * 10**9}", database)
+    async with raw_api(settings):
+        assert postgres.execute(marks, database) == "0"
