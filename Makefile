@@ -81,7 +81,7 @@ rust: $(VENV)/.dev ## The Rust client: style, generated code, tests, package, gu
 .PHONY: ci
 ci: export LOCKSTITCH_REQUIRE_ALL := 1
 ci: OR_STEADY = || { [ "$$?" = 1 ] && $(BIN)/python scripts/steady.py; }
-ci: $(VENV)/.bench $(VENV)/.deploy lint types drift breaking test-all typescript java ## What CI runs: all checks and tests; a missing tool is a failure
+ci: $(VENV)/.bench $(VENV)/.deploy $(VENV)/.docs lint types drift breaking test-all typescript java ## What CI runs: all checks and tests; a missing tool is a failure
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Style of Python, protobuf, Go, Rust, the Dockerfile and pages
@@ -154,8 +154,17 @@ lock: $(VENV)/.python ## Write the lock files from pyproject.toml (UPGRADE=--upg
 	$(LOCK) --group build --constraint requirements-dev.lock --output-file requirements-build.lock
 	$(LOCK) --group bench --constraint requirements-dev.lock --output-file requirements-bench.lock
 	$(LOCK) --group deploy --constraint requirements-dev.lock --output-file requirements-deploy.lock
+	$(LOCK) --group docs --constraint requirements-dev.lock --output-file requirements-docs.lock
 	$(LOCK) --group generate --output-file requirements-generate.lock
 	$(LOCK) pyproject.toml --group langgraph-oldest --output-file requirements-langgraph-oldest.lock
+
+.PHONY: docs
+docs: $(VENV)/.docs ## Build the documentation site into dist/site: strict, no dead link
+	$(BIN)/mkdocs build --quiet
+
+.PHONY: docs-serve
+docs-serve: $(VENV)/.docs ## Serve the documentation site while you write
+	$(BIN)/mkdocs serve
 
 .PHONY: screenshots
 screenshots: $(VENV)/.dev ## Write the pictures of the session explorer into docs/images (needs chromium)
@@ -199,6 +208,10 @@ $(VENV)/.bench: $(VENV)/.dev requirements-bench.lock
 
 $(VENV)/.deploy: $(VENV)/.dev requirements-deploy.lock
 	$(BIN)/python $(INSTALL) --require-hashes -r requirements-deploy.lock
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.dev requirements-docs.lock
+	$(BIN)/python $(INSTALL) --require-hashes -r requirements-docs.lock
 	touch $@
 
 $(VENV)/.generate: $(VENV)/.dev requirements-generate.lock

@@ -37,6 +37,7 @@ DECLARED = {
     "requirements-build.lock": group("build"),
     "requirements-bench.lock": group("bench"),
     "requirements-deploy.lock": group("deploy"),
+    "requirements-docs.lock": group("docs"),
     "requirements-generate.lock": group("generate"),
     "requirements-langgraph-oldest.lock": extras() + group("langgraph-oldest"),
 }

@@ -1,0 +1,1 @@
+"""What `make docs` adds to docs/ for the documentation site."""
