@@ -146,17 +146,21 @@ format: $(VENV)/.dev ## Format Python and protobuf
 # reader's own choice. UPGRADE=--upgrade takes the newest versions.
 LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links $(UPGRADE)
 
+# Every extra but that of Google ADK, which needs older releases of packages that we use.
+DEV_EXTRAS = $(shell sed -n '/^.project.optional-dep/,/^.dependency-groups/s/^\([a-z-]*\) = .*/--extra \1/p' pyproject.toml | grep -v google-adk)
+
 .PHONY: lock
 lock: $(VENV)/.python ## Write the lock files from pyproject.toml (UPGRADE=--upgrade)
 	test -x $(BIN)/uv || $(BIN)/python $(INSTALL) uv
 	$(LOCK) pyproject.toml --extra server --extra postgres --extra otel --extra ui --output-file requirements.lock
-	$(LOCK) pyproject.toml --all-extras --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(LOCK) pyproject.toml $(DEV_EXTRAS) --group dev --constraint requirements.lock --output-file requirements-dev.lock
 	$(LOCK) --group build --constraint requirements-dev.lock --output-file requirements-build.lock
 	$(LOCK) --group bench --constraint requirements-dev.lock --output-file requirements-bench.lock
 	$(LOCK) --group deploy --constraint requirements-dev.lock --output-file requirements-deploy.lock
 	$(LOCK) --group docs --constraint requirements-dev.lock --output-file requirements-docs.lock
 	$(LOCK) --group generate --output-file requirements-generate.lock
-	$(LOCK) pyproject.toml --group langgraph-oldest --output-file requirements-langgraph-oldest.lock
+	$(LOCK) pyproject.toml --group frameworks --output-file requirements-frameworks.lock
+	$(LOCK) pyproject.toml --group frameworks-oldest --output-file requirements-frameworks-oldest.lock
 
 .PHONY: docs
 docs: $(VENV)/.docs ## Build the documentation site into dist/site: strict, no dead link

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import lockstitch
 
+WORKER = os.environ.get("DEMO_PYTHON", sys.executable)
+"""The interpreter of the worker processes, if another one has their packages."""
+
 
 def tell(who: str, text: str) -> None:
     """Print a line of the demo."""
@@ -41,11 +44,10 @@ def server(directory: Path) -> Iterator[str]:
         process.wait()
 
 
-def run(who: str, *command: str, kill_at: str | None = None, environment: Mapping[str, str] | None = None) -> list[str]:
+def run(who: str, *command: str, kill_at: str | None = None) -> list[str]:
     """Run a Python program in a process; kill it with SIGKILL when it prints `kill_at`. Gives the lines it printed."""
     said = []
-    settings = {**os.environ, **(environment or {})}
-    with subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True, env=settings) as process:
+    with subprocess.Popen([WORKER, *command], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in map(str.rstrip, process.stdout):
             said.append(line)

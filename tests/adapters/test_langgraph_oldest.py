@@ -1,11 +1,8 @@
-"""The oldest LangGraph that has the whole interface, in a virtual environment of its own beside that of the tests."""
+"""The oldest LangGraph that has the whole interface."""
 
-import hashlib
 import json
 import os
 import subprocess
-import sys
-import venv
 from pathlib import Path
 
 import pytest
@@ -15,21 +12,6 @@ from tests.support.paths import CLIENT, ROOT
 from tests.support.server import LockstitchServer
 
 pytestmark = pytest.mark.slow  # installs an environment of its own
-
-LOCK = ROOT / "requirements-langgraph-oldest.lock"
-PIP = ("-m", "pip", "--disable-pip-version-check", "install", "--quiet")
-
-
-@pytest.fixture(scope="session")
-def oldest() -> Path:
-    """Its python. Made once for each content of the lock file."""
-    home = Path(sys.prefix) / f"langgraph-oldest-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]}"
-    python, done = home / "bin" / "python", home / "done"
-    if not done.exists():
-        venv.create(home, clear=True, with_pip=True)
-        subprocess.run([python, *PIP, "--require-hashes", "-r", LOCK], check=True)
-        done.touch()
-    return python
 
 
 @pytest.mark.timeout(600)  # the first time it is installed

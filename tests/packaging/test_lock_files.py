@@ -31,15 +31,18 @@ def extras(*names: str) -> list[str]:
     return [*PROJECT["project"]["dependencies"], *(line for name in names for line in optional[name])]
 
 
+APART = {"google-adk"}
+"""Extras that the tests have in an installation of its own."""
 DECLARED = {
     "requirements.lock": extras("server", "postgres", "otel", "ui"),
-    "requirements-dev.lock": extras(*PROJECT["project"]["optional-dependencies"]) + group("dev"),
+    "requirements-dev.lock": extras(*PROJECT["project"]["optional-dependencies"].keys() - APART) + group("dev"),
     "requirements-build.lock": group("build"),
     "requirements-bench.lock": group("bench"),
     "requirements-deploy.lock": group("deploy"),
     "requirements-docs.lock": group("docs"),
     "requirements-generate.lock": group("generate"),
-    "requirements-langgraph-oldest.lock": extras() + group("langgraph-oldest"),
+    "requirements-frameworks.lock": extras() + group("frameworks"),
+    "requirements-frameworks-oldest.lock": extras() + group("frameworks-oldest"),
 }
 
 
