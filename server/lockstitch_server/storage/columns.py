@@ -68,11 +68,19 @@ def tail(key: bytes, log: int, columns: Sequence[Any]) -> Tail:
     return Tail(start, size, named_crc(crc, key, log, start, size))
 
 
-def grown_rows(change: SessionChange) -> Iterator[tuple[int, int, bytes, int]]:
-    """(log, start, bytes to add, checksum then) of the rows of logs that grow."""
+def grown_rows(change: SessionChange) -> Iterator[tuple[int, int, bytes, int, int]]:
+    """(log, start, bytes to add, checksum then, size before) of the rows of logs that grow."""
     sizes = {(log, start): size for log, start, size in change.ends}
     for log, (start, data, crc) in change.tails:
-        yield log, start, data, named_crc(crc, change.row.key, log, start, sizes[log, start] + len(data))
+        size = sizes[log, start]
+        yield log, start, data, named_crc(crc, change.row.key, log, start, size + len(data)), size
+
+
+def sealed_rows(change: SessionChange) -> Iterator[tuple[Any, ...]]:
+    """The columns SEGMENT of rows that are put in place of smaller ones, and the size before."""
+    sizes = {(log, start): size for log, start, size in change.ends}
+    for row in change.seals:
+        yield *new_row(change.row.key, row), sizes[row.log, row.start]
 
 
 def new_row(key: bytes, row: NewRow) -> tuple[Any, ...]:

@@ -34,7 +34,7 @@ async def apply(connection: AnyConnection, changes: Sequence[SessionChange]) -> 
     await _wipe(connection, [change.row.key for change in changes if change.wipe])
     await _put_new_sessions(connection, [change.row for change in changes if change.is_new])
     if changes and not (await apply_if_unchanged(connection, (), changes, None))[0]:
-        raise RuntimeError("the tail of a log is not where its session says")
+        raise RuntimeError("the last row of a log is not where its session says")
 
 
 async def _wipe(connection: AnyConnection, keys: Sequence[bytes]) -> None:
@@ -53,11 +53,12 @@ async def _put_new_sessions(connection: AnyConnection, rows: Sequence[SessionRow
 
 
 def _tables(changes: Sequence[SessionChange]) -> Iterator[Rows]:
-    """The statement's parameters 2 to 6: ends of logs, and rows of each table."""
+    """The statement's parameters 2 to 7: ends of logs, and rows of each table."""
     yield [(change.row.key, *end) for change in changes for end in change.ends]
     yield [saved_session(change.row) for change in changes if not change.is_new]
     yield [row for change in changes for row in _checkpoints(change)]
-    yield [row for change in changes for row in _segments(change)]
+    yield [row for change in changes for row in _grown(change)]
+    yield [new_row(change.row.key, row) for change in changes for row in change.segments]
     yield [write for change in changes for write in change.writes]
 
 
@@ -66,9 +67,6 @@ def _checkpoints(change: SessionChange) -> Iterator[tuple[Any, ...]]:
         yield (*saved_checkpoint(change.row, checkpoint.row), checkpoint.terms or None)
 
 
-def _segments(change: SessionChange) -> Iterator[tuple[Any, ...]]:
-    key = change.row.key
-    for log, start, data, crc in grown_rows(change):
-        yield key, log, start, len(data), data, crc
-    for row in change.segments:
-        yield new_row(key, row)
+def _grown(change: SessionChange) -> Iterator[tuple[Any, ...]]:
+    for log, start, data, crc, _ in grown_rows(change):
+        yield change.row.key, log, start, len(data), data, crc

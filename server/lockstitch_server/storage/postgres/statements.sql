@@ -136,9 +136,10 @@ ON CONFLICT DO NOTHING
 
 -- name: apply
 -- All else of a batch in one trip. Nothing is written unless the sessions that are expected (1) have this revision, expiry
--- and live lease, and have not expired, the ends of logs (2) are as expected, and the time of the plan (7) is about the
+-- and live lease, and have not expired, the ends of logs (2) are as expected, and the time of the plan (8) is about the
 -- clock's. Sessions are locked in the order of keys and read as their last writer left them. A transaction of its own
--- has a mark (8, 9): see commit_marks.py.
+-- has a mark (9, 10): see commit_marks.py. Rows of logs that grow (5) are there; if a new one (6) is there too, the
+-- statement fails: it would take the place of what was acknowledged.
 -- LIMIT and ON CONFLICT (the sessions are there): whatever the planner thinks of the tables, it looks rows up by their
 -- keys. It makes its plan when they are empty, and would go through all of them for every batch, until they are analyzed.
 WITH expected AS MATERIALIZED (
@@ -155,7 +156,7 @@ verdict AS MATERIALIZED (
         WHERE locked.revision = expected.revision AND locked.expire_at IS NOT DISTINCT FROM expected.expire_at
             AND (locked.expire_at IS NULL OR locked.expire_at > {clock})
             AND expected.lease = CASE WHEN locked.lease_expire_at > {clock} THEN locked.lease_token ELSE 0 END
-            AND ($7::bigint IS NULL OR abs({clock} - $7) <= {clock_tolerance})
+            AND ($8::bigint IS NULL OR abs({clock} - $8) <= {clock_tolerance})
     ) AND (
         SELECT count(*) = cardinality($2)
         FROM unnest($2::lockstitch.log_end[]) t
@@ -166,12 +167,12 @@ verdict AS MATERIALIZED (
 ),
 mark AS (
     INSERT INTO lockstitch.elections AS e (name, holder, expire_at, position)
-    SELECT $8::text, '', $9::bigint, '' FROM verdict WHERE holds AND $8 IS NOT NULL
+    SELECT $9::text, '', $10::bigint, '' FROM verdict WHERE holds AND $9 IS NOT NULL
     ON CONFLICT (name) DO UPDATE SET expire_at = excluded.expire_at WHERE e.expire_at < excluded.expire_at
     RETURNING true
 ),
 decision AS MATERIALIZED (
-    SELECT holds AND ($8 IS NULL OR EXISTS (SELECT FROM mark)) AS holds FROM verdict
+    SELECT holds AND ($9 IS NULL OR EXISTS (SELECT FROM mark)) AS holds FROM verdict
 ),
 put_sessions AS (
     INSERT INTO lockstitch.sessions ({saved_session})
@@ -185,16 +186,21 @@ put_checkpoints AS (
     WHERE (SELECT holds FROM decision)
     ON CONFLICT (key, namespace, checkpoint_id) DO UPDATE SET {searched_checkpoint=}
 ),
-put_segments AS (
+grow_segments AS (
     INSERT INTO lockstitch.segments AS s ({segment})
     SELECT {segment} FROM unnest($5::lockstitch.segment_row[])
     WHERE (SELECT holds FROM decision)
     ON CONFLICT (key, log, start) DO UPDATE
     SET size = s.size + excluded.size, data = s.data || excluded.data, crc = excluded.crc
 ),
+put_segments AS (
+    INSERT INTO lockstitch.segments ({segment})
+    SELECT {segment} FROM unnest($6::lockstitch.segment_row[])
+    WHERE (SELECT holds FROM decision)
+),
 put_writes AS (
     INSERT INTO lockstitch.writes ({write})
-    SELECT {write} FROM unnest($6::lockstitch.write_row[])
+    SELECT {write} FROM unnest($7::lockstitch.write_row[])
     WHERE (SELECT holds FROM decision)
     ON CONFLICT (key, namespace, checkpoint_id, task_id, task_index) DO UPDATE SET {write=}
 )

@@ -19,6 +19,7 @@ from lockstitch_server.storage.columns import (
     new_row,
     saved_checkpoint,
     saved_session,
+    sealed_rows,
     settings_checksum,
 )
 from lockstitch_server.storage.sqlite.catalog import SQL
@@ -29,7 +30,10 @@ ROWS = (64, 32, 16, 8, 4, 2, 1)
 
 
 class TailMoved(RuntimeError):
-    """The end of a log is not where a plan has it."""
+    """The last row of a log is not as the plan expects."""
+
+    def __init__(self) -> None:
+        super().__init__("the last row of a log is not where its session says")
 
 
 def holds(connection: sqlite3.Connection, basis: Sequence[ExpectedVersion]) -> bool:
@@ -106,7 +110,7 @@ def _put_segments(connection: sqlite3.Connection, changes: Sequence[SessionChang
     tails = [(change.row.key, *row) for change in changes for row in grown_rows(change)]
     if _run(connection, "grow_segments", tails) != len(tails):
         raise TailMoved
-    seals = [new_row(change.row.key, row) for change in changes for row in change.seals]
+    seals = [row for change in changes for row in sealed_rows(change)]
     if _run(connection, "seal_segments", seals) != len(seals):
         raise TailMoved
     _run(connection, "put_segments", [new_row(change.row.key, row) for change in changes for row in change.segments])

@@ -117,16 +117,17 @@ SELECT start, size, crc FROM segments WHERE key = ? AND log = ? ORDER BY start D
 SELECT start, size, data, crc FROM segments WHERE key = ? AND log = ? AND start < ? ORDER BY start
 
 -- name: grow_segments
--- Key, log, start, bytes to add, and the checksum then.
+-- Key, log, start, bytes to add, the checksum then, and the size before.
 UPDATE segments
 SET size = size + length(column4), data = CAST(segments.data || column4 AS BLOB), crc = column5
-FROM (VALUES (?, ?, ?, ?, ?)) WHERE segments.key = column1 AND segments.log = column2 AND segments.start = column3
+FROM (VALUES (?, ?, ?, ?, ?, ?))
+WHERE segments.key = column1 AND segments.log = column2 AND segments.start = column3 AND size = column6
 
 -- name: seal_segments
--- Key, log, start, size, bytes and checksum of rows to put in place of smaller ones.
+-- Key, log, start, size, bytes and checksum of rows to put in place of smaller ones, and the size before.
 UPDATE segments SET size = column4, data = column5, crc = column6
-FROM (VALUES (?, ?, ?, ?, ?, ?))
-WHERE segments.key = column1 AND segments.log = column2 AND segments.start = column3 AND size < column4
+FROM (VALUES (?, ?, ?, ?, ?, ?, ?))
+WHERE segments.key = column1 AND segments.log = column2 AND segments.start = column3 AND size = column7
 
 -- name: put_segments
 INSERT INTO segments ({segment}) VALUES ({segment?})
