@@ -7,12 +7,12 @@ import {
   type DescMethodUnary,
   type MessageInitShape,
   type MessageShape,
-  toBinary,
 } from "@bufbuild/protobuf";
 import { Budget, type CallOptions, outOfTime } from "./budget.js";
 import { DeadlineExceeded, Unavailable } from "./errors.js";
 import { pauseAfter, type RetryPolicy } from "./retry.js";
 import type { Transport } from "./transport.js";
+import { serialized } from "./validity.js";
 
 export class Caller {
   readonly transport: Transport;
@@ -35,7 +35,7 @@ export class Caller {
     request: MessageInitShape<I>,
     options: CallOptions | undefined,
   ): Promise<MessageShape<O>> {
-    return this.send(method, toBinary(method.input, create(method.input, request)), this.budget(options));
+    return this.send(method, serialized(method.input, create(method.input, request)), this.budget(options));
   }
 
   /** One answer to a serialized request. */
@@ -96,6 +96,6 @@ export class Caller {
     request: MessageInitShape<I>,
     budget: Budget,
   ): AsyncGenerator<MessageShape<O>, void, undefined> {
-    return this.transport.stream(method, toBinary(method.input, create(method.input, request)), budget);
+    return this.transport.stream(method, serialized(method.input, create(method.input, request)), budget);
   }
 }

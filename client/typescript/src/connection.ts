@@ -22,8 +22,10 @@ export interface ConnectionOptions {
   connectTimeoutMs?: number | undefined;
   /** TLS; `true` for the usual kind. Default: an unencrypted connection. */
   tls?: boolean | TlsOptions | undefined;
-  /** Sent as `authorization: Bearer ...` with every call. */
+  /** Sent as `authorization: Bearer ...` with every call: ASCII without spaces. Other hosts get it over TLS only. */
   apiKey?: string | undefined;
+  /** Whether a key may be sent to another host without TLS, because something else encrypts the connection. Default false. */
+  insecure?: boolean | undefined;
   /** Sent with every call. */
   metadata?: Readonly<Record<string, string>> | undefined;
   /** Further options of @grpc/grpc-js for its channel, which override the client's own. */
@@ -31,6 +33,7 @@ export interface ConnectionOptions {
 }
 
 const NO_LIMIT = -1;
+const KEY = /^[\x21-\x7e]+$/;
 
 const DEFAULTS: ChannelOptions = {
   // What the server has accepted can be read back, whatever its limit; what it does not accept it answers clearly.
@@ -74,16 +77,38 @@ export function channelCredentials({ tls }: ConnectionOptions): ChannelCredentia
   return credentials.createSsl(bytes(ca), bytes(key), bytes(cert));
 }
 
-/** What goes with every call. */
+/**
+ * What goes with every call. Throws TypeError, which does not show the value, for a key or an entry that cannot be sent.
+ */
 export function callMetadata({ apiKey, metadata }: ConnectionOptions): Metadata {
   const result = new Metadata();
   for (const [key, value] of Object.entries(metadata ?? {})) {
-    result.set(key, value);
+    try {
+      result.set(key, value);
+    } catch {
+      throw new TypeError(
+        `metadata ${JSON.stringify(key)}: the name or the value has characters that HTTP/2 does not take`,
+      );
+    }
   }
   if (apiKey !== undefined) {
+    if (!KEY.test(apiKey)) {
+      throw new TypeError("apiKey is ASCII without spaces and line breaks, and not empty");
+    }
     result.set("authorization", `Bearer ${apiKey}`);
   }
   return result;
+}
+
+/** Throws TypeError for a key that would be sent to another host for all in between to read. */
+export function checkSecrecy(target: string, { apiKey, metadata = {}, tls, insecure }: ConnectionOptions): void {
+  const isSecret = apiKey !== undefined || Object.keys(metadata).some((name) => name.toLowerCase() === "authorization");
+  if (isSecret && !tls && !insecure && !isLocal(target)) {
+    throw new TypeError(
+      `a key would be sent to ${target} unencrypted: use TLS (tls: true), or insecure: true where something else encrypts ` +
+        "the connection",
+    );
+  }
 }
 
 function bytes(pem: string | Uint8Array | undefined): Buffer | null {

@@ -7,10 +7,12 @@ import {
   type Checkpoint,
   CheckpointSchema,
   type PendingWriteSchema,
+  type VersionedState,
   VersionedStateSchema,
 } from "./gen/lockstitch/v1/checkpoint_pb.js";
 import { type ExpectedLatestSchema, SaveRequestSchema } from "./gen/lockstitch/v1/checkpoint_service_pb.js";
 import type { Base } from "./memory.js";
+import { checked, mayBeIllFormed, serialized } from "./validity.js";
 import { duration, type NONE } from "./values.js";
 
 /** What the latest checkpoint must be before a save: an id, a step, or that there is none. */
@@ -52,10 +54,11 @@ export class Draft {
     this.sessionId = sessionId;
     this.key = `${sessionId}\u0000${namespace}`;
     this.checkpointId = checkpointId || step.toString().padStart(20, "0");
-    this.snapshot = state && snapshot(state);
-    this.#state = state && !this.snapshot ? toBinary(VersionedStateSchema, state) : undefined;
-    this.#head = withoutState(checkpoint);
-    this.#conditions = serialized(conditions);
+    this.#conditions = conditionBytes(conditions);
+    const parts = checked(CheckpointSchema, checkpoint, "checkpoint", () => partsOf(checkpoint, state));
+    this.snapshot = parts.snapshot;
+    this.#state = parts.state;
+    this.#head = parts.head;
   }
 
   /** The request with the full state. */
@@ -84,6 +87,27 @@ export class Draft {
   }
 }
 
+interface Parts {
+  head: Uint8Array;
+  snapshot: Snapshot | undefined;
+  state: Uint8Array | undefined;
+}
+
+/** Serialized, and whether text may have been changed on the way. */
+function partsOf(checkpoint: Checkpoint, state: VersionedState | undefined): [Parts, boolean] {
+  const known = state && snapshot(state);
+  const bytes = state && !known ? toBinary(VersionedStateSchema, state) : undefined;
+  const head = withoutState(checkpoint);
+  const isSuspect = [head, bytes ?? new Uint8Array()].some(mayBeIllFormed);
+  return [{ head, snapshot: known, state: bytes }, isSuspect || (known !== undefined && hasReplacement(known))];
+}
+
+function hasReplacement({ messages, extra, errors, custom }: Snapshot): boolean {
+  const parts = [messages, extra, errors, ...custom.values()];
+  const isSuspect = (part: { bytes: Uint8Array } | undefined) => part !== undefined && mayBeIllFormed(part.bytes);
+  return parts.some(isSuspect) || [...custom.keys()].some((name) => mayBeIllFormed(Buffer.from(name)));
+}
+
 /** Serialized. The checkpoint is the caller's and stays as it is. */
 function withoutState(checkpoint: Checkpoint): Uint8Array {
   const head = Object.assign(create(CheckpointSchema), checkpoint);
@@ -91,14 +115,14 @@ function withoutState(checkpoint: Checkpoint): Uint8Array {
   return toBinary(CheckpointSchema, head);
 }
 
-function serialized({ expectedLatest, writes = [], ttlMs, leaseToken = 0n }: SaveConditions): Uint8Array {
+function conditionBytes({ expectedLatest, writes = [], ttlMs, leaseToken = 0n }: SaveConditions): Uint8Array {
   const request = create(SaveRequestSchema, {
     writes,
     leaseToken,
     ...(expectedLatest === undefined ? {} : { expectedLatest: expected(expectedLatest) }),
     ...(ttlMs === undefined ? {} : { ttl: duration(ttlMs) }),
   });
-  return toBinary(SaveRequestSchema, request);
+  return serialized(SaveRequestSchema, request);
 }
 
 function expected(latest: ExpectedLatest): MessageInitShape<typeof ExpectedLatestSchema> {

@@ -10,7 +10,13 @@ import {
 } from "@bufbuild/protobuf";
 import { type ClientDuplexStream, connectivityState, Client as GrpcClient, Metadata, status } from "@grpc/grpc-js";
 import type { Budget } from "./budget.js";
-import { type ConnectionOptions, callMetadata, channelCredentials, channelOptions } from "./connection.js";
+import {
+  type ConnectionOptions,
+  callMetadata,
+  channelCredentials,
+  channelOptions,
+  checkSecrecy,
+} from "./connection.js";
 import {
   asTheServers,
   Cancelled,
@@ -71,6 +77,8 @@ export class Transport {
       throw new RangeError("connectTimeoutMs must be above 0");
     }
     checkTarget(target);
+    checkSecrecy(target, options);
+    callMetadata(options); // throws for what cannot be sent
     this.#channel = this.#connect();
   }
 

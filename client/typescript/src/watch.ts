@@ -1,6 +1,6 @@
 /** Following a session, over one call after the other. */
 
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { Budget, type CallOptions, outOfTime } from "./budget.js";
 import type { Caller } from "./caller.js";
 import { Cancelled, Unavailable } from "./errors.js";
@@ -9,6 +9,7 @@ import {
   WatchSessionRequestSchema,
   type WatchSessionResponse,
 } from "./gen/lockstitch/v1/session_service_pb.js";
+import { serialized } from "./validity.js";
 import { duration } from "./values.js";
 
 export interface WatchOptions extends CallOptions {
@@ -36,7 +37,7 @@ export function watch(
   request.heartbeat = duration(heartbeatMs);
 
   async function* goOn(budget: Budget): AsyncGenerator<WatchSessionResponse, void, undefined> {
-    const bytes = toBinary(WatchSessionRequestSchema, request);
+    const bytes = serialized(WatchSessionRequestSchema, request);
     const dog = new Watchdog(budget, Math.min(budget.remaining, SILENT_HEARTBEATS * heartbeatMs));
     try {
       for await (const answer of caller.transport.stream(

@@ -5,12 +5,14 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { after, before, describe, test } from "node:test";
 import {
   Cancelled,
+  type CheckpointInit,
   Client,
   ExpectedLatestMismatch,
   InvalidArgument,
   NONE,
   NoConnection,
   NotJson,
+  node,
   SaveOutcome,
 } from "lockstitch";
 import { Server } from "./server.js";
@@ -170,6 +172,61 @@ describe("a client", { timeout: 300_000 }, () => {
     await using local = await Server.start(true);
     using client = new Client(local.target);
     assert.equal((await client.save({ sessionId: "s" })).outcome, SaveOutcome.CREATED);
+  });
+
+  test("refuses text that is not Unicode and numbers out of range, with the field", async () => {
+    const sessionId = randomUUID();
+    const entries = { ok: "1", "\ud83d": "1" };
+    const blob = { value: { case: "blob", value: { type: "x" } } } as const;
+    for (const [checkpoint, field] of [
+      [{ sessionId: `${sessionId}\udc00` }, "checkpoint.session_id"],
+      [
+        { sessionId, state: { messages: { items: [{ role: "a" }, { content: "\ud83d" }] } } },
+        /messages\.items\[1\]\.content$/,
+      ],
+      [{ sessionId, state: { extra: { entries } } }, /^a key of checkpoint\.state\.extra\.entries$/],
+      [{ sessionId, state: { custom: { "x\ud83d": blob } } }, /^a key of checkpoint\.state\.custom$/],
+      [{ sessionId, metadata: { a: '"\ud83d"' } }, 'checkpoint.metadata["a"]'],
+      [{ sessionId, frontier: [node("\ud83d")] }, "checkpoint.frontier[0].custom"],
+      [{ sessionId, step: -1n }, "checkpoint.step"],
+      [{ sessionId, concurrencyLimit: 2n ** 64n }, "checkpoint.concurrency_limit"],
+    ] as [CheckpointInit, string | RegExp][]) {
+      await assert.rejects(client.save(checkpoint), (error: unknown) => {
+        assert(error instanceof InvalidArgument, String(error));
+        assert(typeof field === "string" ? error.field === field : field.test(error.field), error.field);
+        return true;
+      });
+    }
+    await assert.rejects(client.loadLatest("\ud83d"), { name: "InvalidArgument", reason: "INVALID_FIELD" });
+    await assert.rejects(client.load(sessionId, { step: -1n }), { name: "InvalidArgument" });
+    await assert.rejects(client.save({ sessionId }, { leaseToken: 2n ** 64n }), { name: "InvalidArgument" });
+    assert.equal((await client.loadLatest(sessionId)).checkpoint, undefined);
+    await client.save({ sessionId, metadata: { a: '"\ufffd"' } });
+    assert.equal((await client.loadLatest(sessionId)).checkpoint?.metadata.a, '"\ufffd"');
+  });
+
+  test("sends no key to another host without TLS, and shows none", () => {
+    const isSecret = (error: unknown) => error instanceof TypeError && /unencrypted/.test(error.message);
+    for (const options of [{ apiKey: "secret" }, { metadata: { Authorization: "Bearer secret" } }]) {
+      assert.throws(() => new Client("lockstitch.example:50051", options), isSecret);
+      new Client("lockstitch.example:50051", { ...options, tls: true }).close();
+      new Client("lockstitch.example:50051", { ...options, insecure: true }).close();
+      new Client("127.0.0.1:50051", options).close();
+      new Client("unix:/run/lockstitch.sock", options).close();
+    }
+    for (const options of [
+      { apiKey: "secret\n" },
+      { apiKey: "sec ret" },
+      { apiKey: "" },
+      { apiKey: "secrét" },
+      { metadata: { authorization: "Bearer secret\n" } },
+      { metadata: { "na me": "secret" } },
+    ]) {
+      assert.throws(
+        () => new Client("127.0.0.1:50051", options),
+        (error: unknown) => error instanceof TypeError && !/sec/.test(error.message),
+      );
+    }
   });
 
   test("refuses options that make no sense", () => {
