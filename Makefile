@@ -152,7 +152,7 @@ DEV_EXTRAS = $(shell sed -n '/^.project.optional-dep/,/^.dependency-groups/s/^\(
 .PHONY: lock
 lock: $(VENV)/.python ## Write the lock files from pyproject.toml (UPGRADE=--upgrade)
 	test -x $(BIN)/uv || $(BIN)/python $(INSTALL) uv
-	$(LOCK) pyproject.toml --extra server --extra postgres --extra otel --extra ui --output-file requirements.lock
+	$(LOCK) pyproject.toml --extra server --extra postgres --extra otel --extra ui --extra http --output-file requirements.lock
 	$(LOCK) pyproject.toml $(DEV_EXTRAS) --group dev --constraint requirements.lock --output-file requirements-dev.lock
 	$(LOCK) --group build --constraint requirements-dev.lock --output-file requirements-build.lock
 	$(LOCK) --group bench --constraint requirements-dev.lock --output-file requirements-bench.lock

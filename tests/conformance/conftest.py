@@ -137,12 +137,12 @@ def execute(request: pytest.FixtureRequest, api: Api, store_url: str, session: s
 def _open(settings: Settings, transport: str) -> AbstractAsyncContextManager[Api]:
     if transport == "raw":
         return raw_api(settings)
-    return _served(settings) if transport == "grpc" else _meshed(settings)
+    return _meshed(settings) if transport == "envoy" else _served(settings, transport)
 
 
 @asynccontextmanager
-async def _served(settings: Settings) -> AsyncIterator[Api]:
-    with LockstitchServer(settings.store, _arguments(settings)) as server:
+async def _served(settings: Settings, door: str) -> AsyncIterator[Api]:
+    with LockstitchServer(settings.store, _arguments(settings), door=door) as server:
         async with grpc_api(server.target) as opened:
             yield opened
 

@@ -34,7 +34,7 @@ def extras(*names: str) -> list[str]:
 APART = {"google-adk"}
 """Extras that the tests have in an installation of its own."""
 DECLARED = {
-    "requirements.lock": extras("server", "postgres", "otel", "ui"),
+    "requirements.lock": extras("server", "postgres", "otel", "ui", "http"),
     "requirements-dev.lock": extras(*PROJECT["project"]["optional-dependencies"].keys() - APART) + group("dev"),
     "requirements-build.lock": group("build"),
     "requirements-bench.lock": group("bench"),

@@ -37,10 +37,12 @@ ROOMS = (
     "rpc.interceptors",
     "rpc.services",
     "rpc.transport",
+    "rpc.transport.http",
     "runtime",
     "runtime.workers",
     "importers",
     "cli",
+    "asgi",
     "__main__",
 )
 """From the lowest to the highest. A room is a directory; `storage.factory` chooses between the rooms below it."""

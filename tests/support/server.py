@@ -20,6 +20,9 @@ from tests.support.ports import free_port
 
 START_SECONDS = 180.0
 STOP_SECONDS = 30.0
+DOORS = ("grpc", "http")
+DOOR = os.environ.get("TEST_DOOR", "grpc")
+"""How tests reach servers that do not say it themselves: TEST_DOOR=http runs any of them over the HTTP door."""
 
 
 class LockstitchServer:
@@ -30,6 +33,7 @@ class LockstitchServer:
     credentials: for TLS, where the arguments ask for it.
     python: the interpreter of another installation.
     environment: further variables.
+    door: `grpc` or `http`, which `target` is the address of.
     """
 
     def __init__(
@@ -39,10 +43,12 @@ class LockstitchServer:
         credentials: grpc.ChannelCredentials | None = None,
         python: str = sys.executable,
         environment: Mapping[str, str] | None = None,
+        door: str = DOOR,
     ) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="lockstitch-server-")
         self.store = store or f"sqlite:///{self._directory.name}/lockstitch.db"
         self.target = f"127.0.0.1:{free_port()}"
+        self.door = door
         self.log = Path(self._directory.name, "server.log")
         self._arguments = tuple(arguments)
         self._credentials = credentials
@@ -52,7 +58,10 @@ class LockstitchServer:
 
     def start(self, *, wait: bool = True) -> None:
         """Start; with `wait`, return when it is ready to work."""
-        command = [self._python, "-m", "lockstitch_server", "serve", "--listen", self.target, "--store", self.store]
+        listen = ["--listen", self.target]
+        if self.door == "http":
+            listen = ["--listen", "127.0.0.1:0", "--http-listen", self.target]
+        command = [self._python, "-m", "lockstitch_server", "serve", *listen, "--store", self.store]
         # Settings of whoever runs the tests must not reach this server.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("LOCKSTITCH_")}
         with self.log.open("ab") as log:

@@ -66,6 +66,9 @@ DrainSeconds = Annotated[
 MetricsListen = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Address of the Prometheus endpoint: host:port.")
 ]
+HttpListen = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Address of the HTTP door: host:port, or unix:path.")
+]
 UiListen = Annotated[str | None, typer.Option(metavar="ADDRESS", help="Address of the session explorer: host:port.")]
 LogLevel = Annotated[str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")]
 LogFormat = Annotated[str | None, typer.Option(metavar="FORMAT", help="auto, console or json.")]

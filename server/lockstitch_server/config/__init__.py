@@ -14,6 +14,7 @@ from lockstitch_server.config.fields import (
     LogLevel,
     StoreUrl,
 )
+from lockstitch_server.config.http import Http
 from lockstitch_server.config.limits import Limits, Queue, Tenants
 from lockstitch_server.config.security import Audit, Auth, Tls
 from lockstitch_server.config.sessions import RetentionSettings, SessionSettings
@@ -29,6 +30,7 @@ __all__ = [
     "Auth",
     "Bytes",
     "Health",
+    "Http",
     "Limits",
     "Listen",
     "LogFormat",

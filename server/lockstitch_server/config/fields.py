@@ -48,6 +48,19 @@ def check_metrics_listen(value: str) -> str:
     raise ValueError("host:port, such as 127.0.0.1:9464, or nothing")
 
 
+def check_http_listen(value: str) -> str:
+    """An address to listen at, or nothing."""
+    return value and _listen(value)
+
+
+def check_origins(value: str) -> str:
+    """Origins of pages as browsers send them, separated by commas; or `*`; or nothing."""
+    for origin in filter(None, (part.strip() for part in value.split(","))):
+        if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/,\s*]+", origin):
+            raise ValueError("origins such as https://app.example.org, without a path, separated by commas; or *")
+    return value
+
+
 def check_trace_url(value: str) -> str:
     """A URL with a place for a trace id, or nothing."""
     if not value or (value.count("{trace_id}") == 1 and re.match(r"https?://.", value)):

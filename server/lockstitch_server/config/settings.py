@@ -13,11 +13,13 @@ from lockstitch_server.config.fields import (
     LogFormat,
     LogLevel,
     StoreUrl,
+    check_http_listen,
     check_metrics_listen,
     check_trace_url,
     lower,
     size,
 )
+from lockstitch_server.config.http import Http
 from lockstitch_server.config.limits import Limits, Queue, Tenants
 from lockstitch_server.config.security import Audit, Auth, Tls
 from lockstitch_server.config.sessions import RetentionSettings, SessionSettings
@@ -30,6 +32,11 @@ class Settings(Group):
     listen: Listen = Field(
         default="127.0.0.1:50051",
         description="Address to serve: `host:port` or `unix:path`. Port 0 takes a free port.",
+    )
+    http_listen: Annotated[str, AfterValidator(check_http_listen)] = Field(
+        default="",
+        description="Address of the HTTP door (Connect, gRPC-Web, JSON, and gRPC): `host:port` or `unix:path`. Empty: "
+        "off. Needs `lockstitch[http]`.",
     )
     store: StoreUrl = Field(
         default="sqlite:///lockstitch.db",
@@ -173,6 +180,7 @@ class Settings(Group):
     auth: Auth = Field(default=Auth(), description=Auth.__doc__)
     tenants: Tenants = Field(default=Tenants(), description=Tenants.__doc__)
     audit: Audit = Field(default=Audit(), description=Audit.__doc__)
+    http: Http = Field(default=Http(), description=Http.__doc__)
     limits: Limits = Field(default=Limits(), description=Limits.__doc__)
     queue: Queue = Field(default=Queue(), description=Queue.__doc__)
     postgres: Postgres = Field(default=Postgres(), description=Postgres.__doc__)
@@ -189,6 +197,11 @@ class Settings(Group):
     def ui_names(self) -> tuple[str, ...]:
         """The names in `ui_host_names`."""
         return _names(self.ui_host_names)
+
+    @property
+    def cors_origins(self) -> tuple[str, ...]:
+        """The origins in `http.cors_origins`."""
+        return _names(self.http.cors_origins)
 
 
 def _names(value: str) -> tuple[str, ...]:

@@ -22,7 +22,12 @@ log = structlog.get_logger(__name__)
 
 def check_exposure(settings: Settings) -> None:
     """Raises StartupError for a server that strangers could use or overhear."""
-    if settings.insecure or is_local(settings.listen):
+    for listen in filter(None, (settings.listen, settings.http_listen)):
+        _check_exposure(listen, settings)
+
+
+def _check_exposure(listen: str, settings: Settings) -> None:
+    if settings.insecure or is_local(listen):
         return
     missing = []
     if not settings.tls.certificate:
@@ -31,7 +36,7 @@ def check_exposure(settings: Settings) -> None:
         missing.append("a way to know who calls (auth.keys, auth.jwt_issuer or tls.client_ca)")
     if missing:
         raise StartupError(
-            f"{settings.listen} can be reached from other machines: set {' and '.join(missing)}; or listen on loopback "
+            f"{listen} can be reached from other machines: set {' and '.join(missing)}; or listen on loopback "
             "or a unix socket; or set insecure, where something else sees to it"
         )
 
@@ -95,13 +100,9 @@ def server_credentials(tls: Tls) -> grpc.ServerCredentials | None:
 
     A client that has no certificate is turned away while it connects, if clients need one.
     """
-    if not tls.certificate:
-        if tls.private_key or tls.client_ca:
-            raise StartupError("tls.private_key and tls.client_ca are of no use without tls.certificate")
+    files = tls_files(tls)
+    if files is None:
         return None
-    if not tls.private_key:
-        raise StartupError("tls.certificate needs tls.private_key")
-    files = _Files(Path(tls.certificate), Path(tls.private_key), Path(tls.client_ca) if tls.client_ca else None)
     try:
         first = files.read()
     except (OSError, ValueError) as error:
@@ -111,8 +112,19 @@ def server_credentials(tls: Tls) -> grpc.ServerCredentials | None:
     return grpc.dynamic_ssl_server_credentials(first, fetch, require_client_authentication=bool(tls.client_ca))
 
 
+def tls_files(tls: Tls) -> "TlsFiles | None":
+    """The files that the settings name; None: no TLS. Raises StartupError."""
+    if not tls.certificate:
+        if tls.private_key or tls.client_ca:
+            raise StartupError("tls.private_key and tls.client_ca are of no use without tls.certificate")
+        return None
+    if not tls.private_key:
+        raise StartupError("tls.certificate needs tls.private_key")
+    return TlsFiles(Path(tls.certificate), Path(tls.private_key), Path(tls.client_ca) if tls.client_ca else None)
+
+
 @dataclass(frozen=True, slots=True)
-class _Files:
+class TlsFiles:
     """What TLS needs, as PEM files."""
 
     certificate: Path
@@ -150,7 +162,7 @@ class _Files:
 class _Newer:
     """Gives gRPC, which asks for every new connection, what has changed; None: nothing. Called in gRPC's threads."""
 
-    def __init__(self, files: _Files) -> None:
+    def __init__(self, files: TlsFiles) -> None:
         self._files = files
         self._seen = files.identities()
 

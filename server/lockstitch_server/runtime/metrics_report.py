@@ -7,6 +7,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -40,7 +41,7 @@ async def metrics_report(telemetry: Telemetry, settings: Settings, say: Say) -> 
     if settings.metrics_listen and telemetry.identity.worker:
         sending = asyncio.create_task(_send_samples(telemetry, say))
     elif settings.metrics_listen:
-        page = open_page(settings.metrics_listen, lambda: [_source(telemetry)])
+        page = open_page(settings.metrics_listen, lambda: [source_of(telemetry)])
     try:
         yield
     finally:
@@ -65,6 +66,17 @@ def open_page(listen: str, sources: Callable[[], Iterable[Source]]) -> "Promethe
     return page
 
 
+def metrics_page(telemetry: Telemetry, settings: Settings) -> Callable[[], tuple[str, bytes]] | None:
+    """The metrics of this process, for `/metrics` of the HTTP door; None: it has none. Raises StartupError."""
+    if not settings.http.metrics:
+        return None
+    try:
+        from lockstitch_server.telemetry.prometheus_server import metrics_text
+    except ImportError as error:
+        raise StartupError("http.metrics needs prometheus-client: pip install 'lockstitch[otel]'") from error
+    return partial(metrics_text, lambda: [source_of(telemetry)])
+
+
 def from_line(line: str) -> Source:
     """The samples that a worker has sent in a line."""
     identity, samples = json.loads(line.removeprefix(SAMPLES))
@@ -73,10 +85,11 @@ def from_line(line: str) -> Source:
 
 async def _send_samples(telemetry: Telemetry, say: Say) -> None:
     while True:
-        say(SAMPLES + json.dumps(_source(telemetry), separators=(",", ":")))
+        say(SAMPLES + json.dumps(source_of(telemetry), separators=(",", ":")))
         await asyncio.sleep(SAMPLES_SECONDS)
 
 
-def _source(telemetry: Telemetry) -> Source:
+def source_of(telemetry: Telemetry) -> Source:
+    """The samples of this process."""
     assert telemetry.stats is not None
     return Source(telemetry.identity, telemetry.stats.snapshot())

@@ -3,13 +3,16 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from operator import attrgetter
 
 import grpc
 import structlog
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
 
 from lockstitch_server.audit import AuditLog
 from lockstitch_server.auth import Identification
@@ -40,10 +43,15 @@ from lockstitch_server.rpc.save_stream import FlowLimits
 from lockstitch_server.rpc.services.checkpoints import Handlers
 from lockstitch_server.rpc.services.sessions import SessionHandlers
 from lockstitch_server.rpc.transport.grpc_aio import service_handlers
-from lockstitch_server.rpc.transport.health import SERVICE_NAME, Health
-from lockstitch_server.rpc.transport.receiving import Preparation, Receiver, compression_options
+from lockstitch_server.rpc.transport.health import SERVICE_NAME as HEALTH
+from lockstitch_server.rpc.transport.health import Health
+from lockstitch_server.rpc.transport.http.application import HttpApplication
+from lockstitch_server.rpc.transport.receiving import Preparation, Receiver, compression_options, receivable_bytes
+from lockstitch_server.rpc.transport.reflection import SERVICE_NAME as REFLECTION
 from lockstitch_server.rpc.transport.reflection import reflection_handlers
 from lockstitch_server.runtime.gc import tune_collector
+from lockstitch_server.runtime.http_application import ServiceHandlers, create_http_application
+from lockstitch_server.runtime.http_server import serving_http
 from lockstitch_server.runtime.identification import audit_log, create_identification
 from lockstitch_server.runtime.instruments import (
     create_call_telemetry,
@@ -55,7 +63,7 @@ from lockstitch_server.runtime.instruments import (
     watch_queues,
     watch_sessions,
 )
-from lockstitch_server.runtime.listener import LARGEST, asks_who_calls, bind, check_exposure, connection_options
+from lockstitch_server.runtime.listener import asks_who_calls, bind, check_exposure, connection_options
 from lockstitch_server.runtime.metrics_report import metrics_report
 from lockstitch_server.runtime.startup import observed, open_store
 from lockstitch_server.saving.save_requests import RawRequest
@@ -160,20 +168,52 @@ def _count(request: RawRequest) -> int:
     return request.operations
 
 
-async def serve_until(
-    stop: asyncio.Event,
-    settings: Settings,
-    on_serving: Callable[[str], None],
-    *,
-    worker: int = 0,
-    say: Callable[[str], None] = lambda _: None,
-) -> None:
-    """Serve until `stop` is set. `on_serving` gets the address.
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """A server without an address. handlers: what answers, by service."""
 
-    worker: the number of this process where several serve the same address, else 0.
-    say: tells the supervisor of workers a line. Raises StartupError.
+    settings: Settings
+    engine: Engine
+    telemetry: Telemetry
+    health: Health
+    gate: AdmissionGate
+    store: Store
+    bare_store: Store
+    handlers: ServiceHandlers
+
+    def http_application(self, *, watches_clients: bool) -> HttpApplication:
+        """The same handlers as an ASGI application. Raises StartupError."""
+        contract = [service.full_name for service in self.engine.dispatcher.services]
+        return create_http_application(
+            self.handlers, contract, self.health, self.settings, self.telemetry, watches_clients=watches_clients
+        )
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        """Do what is done beside calls: probe the database, count, sweep."""
+        looks, pace = _looks(self.store, self.settings).look, _pace(self.settings)
+        tell = totals_teller(self.telemetry)
+        async with (
+            probing(looks, self.health.set_ready, pace),
+            counting(self.bare_store, tell, self.settings.metrics_totals_seconds),
+            sweeping(self.engine.sweeper),
+        ):
+            yield
+
+    async def drain(self) -> None:
+        """Refuse new calls; wait until those that are under way have ended, at most `drain_seconds`."""
+        await self.gate.close(self.settings.drain_seconds)
+        self.health.end()
+
+
+@asynccontextmanager
+async def open_runtime(
+    settings: Settings, *, worker: int = 0, say: Callable[[str], None] = lambda _: None
+) -> AsyncIterator[Runtime]:
+    """Open the store and put together all that answers calls. Raises StartupError.
+
+    worker, say: as in `serve_until`.
     """
-    check_exposure(settings)
     identification = create_identification(settings)
     telemetry = create_telemetry(settings, Identity(worker))
     async with (
@@ -188,28 +228,74 @@ async def serve_until(
         health = Health((service.full_name for service in engine.dispatcher.services), settings.health.max_watches)
         gate = AdmissionGate(settings.limits.max_calls)
         interceptors = create_interceptors(gate, settings, identification, audit, telemetry)
-        preparation = Preparation(settings.limits, _receivable(settings))
+        preparation = Preparation(settings.limits, receivable_bytes(settings.limits.max_message_bytes))
         receiver = Receiver(Authentication(identification).identify, preparation)
-        server = _create_server(engine, interceptors, receiver, health, settings, shared=worker > 0)
+        handlers = _handlers(engine.dispatcher, interceptors, receiver, health, settings)
+        try:
+            yield Runtime(settings, engine, telemetry, health, gate, store, bare, handlers)
+        finally:
+            with suppress(TimeoutError):  # nobody waits for it any more, and the database may hang
+                await asyncio.wait_for(engine.close(), STOP_SECONDS)
+
+
+def _handlers(
+    dispatcher: Dispatcher,
+    interceptors: Sequence[Interceptor],
+    receiver: Receiver,
+    health: Health,
+    settings: Settings,
+) -> ServiceHandlers:
+    """All services: those of the contract, health, and reflection where everybody may call."""
+    services = list(dispatcher.services)
+    found: dict[str, tuple[ServiceDescriptor, grpc.GenericRpcHandler]] = {
+        service.full_name: (service, handler)
+        for service, handler in zip(services, service_handlers(dispatcher, interceptors, receiver), strict=True)
+    }
+    found[HEALTH] = (health_pb2.DESCRIPTOR.services_by_name["Health"], health.handlers())
+    if settings.reflection and not asks_who_calls(settings):
+        descriptor = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
+        found[REFLECTION] = (descriptor, reflection_handlers(tuple(found)))
+    return found
+
+
+async def serve_until(
+    stop: asyncio.Event,
+    settings: Settings,
+    on_serving: Callable[[str], None],
+    *,
+    worker: int = 0,
+    say: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Serve until `stop` is set. `on_serving` gets the address.
+
+    worker: the number of this process where several serve the same address, else 0.
+    say: tells the supervisor of workers a line. Raises StartupError.
+    """
+    check_exposure(settings)
+    async with open_runtime(settings, worker=worker, say=say) as runtime:
+        shared = worker > 0
+        server = _create_server([handler for _, handler in runtime.handlers.values()], settings, shared=shared)
         port = bind(server, settings)
-        await server.start()
-        tune_collector()
-        on_serving(_address(settings.listen, port))
-        async with (
-            probing(_looks(store, settings).look, health.set_ready, _pace(settings)),
-            counting(bare, totals_teller(telemetry), settings.metrics_totals_seconds),
-            sweeping(engine.sweeper),
-        ):
-            await stop.wait()
-            health.leave()
-            log.info("stopping", drain_delay_seconds=settings.drain_delay_seconds, drain_seconds=settings.drain_seconds)
-        await asyncio.sleep(settings.drain_delay_seconds)
-        await gate.close(settings.drain_seconds)
-        health.end()
-        await server.stop(STOP_SECONDS)
-        with suppress(TimeoutError):  # nobody waits for it any more, and the database may hang
-            await asyncio.wait_for(engine.close(), STOP_SECONDS)
+        application = runtime.http_application(watches_clients=False)
+        async with serving_http(application, settings, shared=shared) as http:
+            await server.start()
+            tune_collector()
+            on_serving(_address(settings.listen, port))
+            async with runtime.at_work():
+                await stop.wait()
+                runtime.health.leave()
+                seconds = {name: getattr(settings, name) for name in ("drain_delay_seconds", "drain_seconds")}
+                log.info("stopping", **seconds)
+            await asyncio.sleep(settings.drain_delay_seconds)
+            if http is not None:
+                http.drain()
+            await runtime.drain()
+            await asyncio.gather(server.stop(STOP_SECONDS), http.stop(STOP_SECONDS) if http is not None else _nothing())
     log.info("stopped")
+
+
+async def _nothing() -> None:
+    return
 
 
 def stop_on_signals() -> asyncio.Event:
@@ -226,21 +312,9 @@ def stop_on_signals() -> asyncio.Event:
     return stop
 
 
-def _create_server(
-    engine: Engine,
-    interceptors: Sequence[Interceptor],
-    receiver: Receiver,
-    health: Health,
-    settings: Settings,
-    *,
-    shared: bool,
-) -> grpc.aio.Server:
+def _create_server(handlers: Sequence[grpc.GenericRpcHandler], settings: Settings, *, shared: bool) -> grpc.aio.Server:
     server = grpc.aio.server(options=_options(settings, shared))
-    server.add_generic_rpc_handlers(service_handlers(engine.dispatcher, interceptors, receiver))
-    server.add_generic_rpc_handlers([health.handlers()])
-    if settings.reflection and not asks_who_calls(settings):
-        services = (service.full_name for service in engine.dispatcher.services)
-        server.add_generic_rpc_handlers([reflection_handlers((*services, SERVICE_NAME))])
+    server.add_generic_rpc_handlers(handlers)
     return server
 
 
@@ -277,7 +351,7 @@ def _pace(settings: Settings) -> TokenBucket:
 def _options(settings: Settings, shared: bool) -> list[tuple[str, int]]:
     pending = max(settings.limits.max_calls, LEAST_PENDING)
     return [
-        ("grpc.max_receive_message_length", _receivable(settings)),
+        ("grpc.max_receive_message_length", receivable_bytes(settings.limits.max_message_bytes)),
         ("grpc.max_send_message_length", -1),
         # gRPC counts a call until its memory is free, so calls that are reset at once count (HTTP/2 rapid reset).
         ("grpc.max_concurrent_streams", settings.limits.max_connection_calls),
@@ -290,11 +364,6 @@ def _options(settings: Settings, shared: bool) -> list[tuple[str, int]]:
         *connection_options(settings),
         *compression_options(),
     ]
-
-
-def _receivable(settings: Settings) -> int:
-    """Bytes of a message that is taken in. Those above the limit are refused with an error that names it."""
-    return min(2 * settings.limits.max_message_bytes + 1024 * 1024, LARGEST)
 
 
 def _stream_seconds(settings: Settings) -> float:

@@ -11,7 +11,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, TypeAlias
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
@@ -35,11 +35,9 @@ class PrometheusServer:
 
     def __init__(self, listen: str, sources: Callable[[], Iterable[Source]]) -> None:
         """Start to serve. Raises OSError."""
-        registry = CollectorRegistry()
-        registry.register(_Sources(sources))
         host, _, port = listen.rpartition(":")
         kind = _ServerV6 if ":" in host else _Server
-        self._server = make_server(host.strip("[]"), int(port), _only_metrics(registry), kind, _SilentHandler)
+        self._server = make_server(host.strip("[]"), int(port), _only_metrics(_registry(sources)), kind, _SilentHandler)
         self._thread = Thread(target=self._server.serve_forever, name="metrics", daemon=True)
         self._thread.start()
         self.address = f"{host}:{self._server.server_port}"
@@ -49,6 +47,17 @@ class PrometheusServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def metrics_text(sources: Callable[[], Iterable[Source]]) -> tuple[str, bytes]:
+    """The metrics of some processes as Prometheus reads them: the media type, and the text."""
+    return CONTENT_TYPE_LATEST, generate_latest(_registry(sources))
+
+
+def _registry(sources: Callable[[], Iterable[Source]]) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(_Sources(sources))
+    return registry
 
 
 class _Server(ThreadingMixIn, WSGIServer):

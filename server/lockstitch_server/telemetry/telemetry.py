@@ -40,7 +40,7 @@ def create_telemetry(settings: Settings, identity: Identity) -> Telemetry:
     """Set up what the settings and the OTEL_* variables ask for. What cannot be set up is logged and left out."""
     tracing = create_tracing(identity, settings.baggage_keys)
     pushed = bool(exporters("metrics"))
-    if not pushed and not settings.metrics_listen:
+    if not (pushed or settings.metrics_listen or settings.http.metrics):
         return Telemetry(identity, tracing)
     stats = Stats()
     watch_process(stats)

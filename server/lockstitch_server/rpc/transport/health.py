@@ -57,6 +57,11 @@ class Health:
         }
         return grpc.method_handlers_generic_handler(SERVICE_NAME, methods)
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the services can do their work, and the server is not about to stop."""
+        return self._able and not self._leaving
+
     def set_ready(self, able: bool) -> None:
         """Say whether the services can do their work."""
         self._able = able
@@ -117,7 +122,7 @@ class Health:
             return SERVING
         if service not in self._services:
             return UNKNOWN
-        return SERVING if self._able and not self._leaving else NOT_SERVING
+        return SERVING if self.is_ready else NOT_SERVING
 
     def _tell(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()

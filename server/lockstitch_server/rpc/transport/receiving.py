@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias, TypeVar
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
 
-from lockstitch_server.config import Limits
+from lockstitch_server.config import LARGEST_MESSAGE, Limits
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.rpc.call_context import CallContext
 from lockstitch_server.rpc.dispatcher import READ_BY_THE_BATCH
@@ -129,6 +129,11 @@ class Receiver:
             await asyncio.sleep(LEAVING_SECONDS)
             raise Failure(Reason.INVALID_FIELD, "request: the call ended without a message", field="request")
         return await self._preparation.request(method, data)
+
+
+def receivable_bytes(max_message_bytes: int) -> int:
+    """Bytes of a message that is taken in. Those above the limit are refused with an error that names it."""
+    return min(2 * max_message_bytes + 1024 * 1024, LARGEST_MESSAGE)
 
 
 def _is_long(data: bytes) -> bool:

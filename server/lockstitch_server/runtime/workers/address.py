@@ -6,11 +6,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from lockstitch_server.runtime.places import NOT_HERE, WILDCARDS, places_of
 from lockstitch_server.runtime.startup import StartupError
-
-WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - names them, binds nothing
-NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-"""Errors that say that this machine has no such address, as ::1 without IPv6."""
 
 
 @contextmanager
@@ -28,7 +25,7 @@ def reserved(listen: str) -> Iterator[str]:
 
 def _hold(host: str, port: int, sockets: ExitStack) -> int:
     """Hold a socket on each address of the host, all on one port. Returns the port."""
-    places = _places(host)
+    places = places_of(host)
     held = 0
     for number, (family, address) in enumerate(places, 1):
         try:
@@ -41,14 +38,6 @@ def _hold(host: str, port: int, sockets: ExitStack) -> int:
             if host in WILDCARDS:  # the first of the two stands for both
                 break
     return port
-
-
-def _places(host: str) -> list[tuple[socket.AddressFamily, tuple[Any, ...]]]:
-    """Families and addresses as gRPC uses them: a wildcard is the one of IPv6, which includes IPv4's."""
-    if host in WILDCARDS:
-        return [(socket.AF_INET6, (WILDCARDS[1], 0)), (socket.AF_INET, (WILDCARDS[0], 0))]
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return [(family, address) for family, _, _, _, address in found]
 
 
 def _held(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:

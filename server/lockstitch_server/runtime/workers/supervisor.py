@@ -4,6 +4,7 @@ import asyncio
 import signal
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 import structlog
 
@@ -27,8 +28,10 @@ log = structlog.get_logger(__name__)
 def serve(settings: Settings) -> None:
     """Serve with several processes until SIGTERM or SIGINT. Raises StartupError."""
     _check(settings)
-    with reserved(settings.listen) as address:
-        asyncio.run(_serve(settings.model_copy(update={"listen": address})))
+    with ExitStack() as stack:
+        names = [name for name in ("listen", "http_listen") if getattr(settings, name)]
+        addresses = {name: stack.enter_context(reserved(getattr(settings, name))) for name in names}
+        asyncio.run(_serve(settings.model_copy(update=addresses)))
 
 
 def _check(settings: Settings) -> None:
@@ -38,8 +41,11 @@ def _check(settings: Settings) -> None:
     several = f"{settings.workers} workers cannot share"
     if settings.store == "memory://":
         raise StartupError(f"{several} memory://, since each would have its own; choose another store")
-    if settings.listen.startswith("unix:"):
-        raise StartupError(f"{several} {settings.listen}; choose host:port")
+    for listen in (settings.listen, settings.http_listen):
+        if listen.startswith("unix:"):
+            raise StartupError(f"{several} {listen}; choose host:port")
+    if settings.http.metrics:
+        raise StartupError(f"{several} /metrics of http_listen, which shows one process; set metrics_listen instead")
     if not hasattr(socket, "SO_REUSEPORT"):
         raise StartupError(f"{several} a port on this system; set workers to 1")
 
@@ -82,7 +88,8 @@ async def _first_start(workers: Sequence[Worker], stopping: "asyncio.Future[None
     await first_of(ready, stopping)
     if ready.done():
         store = settings.store.partition(":")[0]
-        log.info("serving", listen=settings.listen, store=store, workers=settings.workers)
+        http = {"http_listen": settings.http_listen} if settings.http_listen else {}
+        log.info("serving", listen=settings.listen, store=store, workers=settings.workers, **http)
     ready.cancel()
 
 

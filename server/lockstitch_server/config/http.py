@@ -1,0 +1,56 @@
+"""The HTTP door."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from lockstitch_server.config.fields import KIB, LARGEST_MESSAGE, MIB, Bytes, Group, check_origins, size
+
+
+class Http(Group):
+    """What is served on `http_listen`. The limits of calls hold there, too."""
+
+    cors_origins: Annotated[str, AfterValidator(check_origins)] = Field(
+        default="",
+        description="Origins of pages whose scripts may call, separated by commas: `https://app.example.org`. `*`: "
+        "all. Requests with the header `origin` are refused for all other origins.",
+    )
+    metrics: bool = Field(
+        default=False,
+        description="Whether `/metrics` is served to everybody who reaches the address. Needs `lockstitch[otel]`. "
+        "With several `workers`, use `metrics_listen`.",
+    )
+    max_json_bytes: Bytes = size(
+        4 * MIB,
+        at_least=KIB,
+        at_most=LARGEST_MESSAGE,
+        description="Maximum size of a request in JSON. Larger requests need protobuf.",
+    )
+    max_header_bytes: Bytes = size(
+        32 * KIB, at_least=4 * KIB, at_most=MIB, description="Maximum size of all headers of a request."
+    )
+    max_connections: int = Field(
+        default=10_000, ge=1, le=1_000_000, description="Maximum connections of a worker. Further ones are closed."
+    )
+    request_seconds: float = Field(
+        default=10.0,
+        ge=0.1,
+        le=3600,
+        allow_inf_nan=False,
+        description="Maximum time for a TLS handshake, for the headers of a request, and between two parts of a body "
+        "that is not native gRPC.",
+    )
+    idle_seconds: float = Field(
+        default=300.0,
+        ge=1,
+        le=86_400,
+        allow_inf_nan=False,
+        description="Time without calls after which a connection is closed.",
+    )
+    stall_seconds: float = Field(
+        default=60.0,
+        ge=1,
+        le=3600,
+        allow_inf_nan=False,
+        description="Time after which a response that its client does not read is ended.",
+    )

@@ -1,0 +1,195 @@
+"""The ASGI application: finds the method and the protocol of a request, and has the call carried out."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import aclosing
+
+import grpc
+import structlog
+
+from lockstitch_server.core.errors import Failure
+from lockstitch_server.rpc.transport.http.asgi_types import Event, Headers, Receive, Scope, Send
+from lockstitch_server.rpc.transport.http.body import Body
+from lockstitch_server.rpc.transport.http.call import HttpCall
+from lockstitch_server.rpc.transport.http.endpoints import NO_ENDPOINT, Endpoint
+from lockstitch_server.rpc.transport.http.origins import Origins
+from lockstitch_server.rpc.transport.http.pages import Pages, respond
+from lockstitch_server.rpc.transport.http.protocols import GRPC, Protocol, media_type
+from lockstitch_server.rpc.transport.http.status import OK, CallAborted, CallStatus, failed
+
+log = structlog.get_logger(__name__)
+
+TRAILERS = "http.response.trailers"
+NO_TRAILERS = CallStatus(
+    grpc.StatusCode.INTERNAL, "native gRPC needs HTTP/2 and the header 'te: trailers'; use Connect or gRPC-Web"
+)
+
+
+class HttpApplication:
+    """Serves endpoints in all protocols.
+
+    watches_clients: whether the application itself must notice that a client has left; some servers cancel the call.
+    """
+
+    def __init__(
+        self,
+        endpoints: Mapping[str, Endpoint],
+        protocols: Mapping[str, Protocol],
+        pages: Pages,
+        origins: Origins,
+        *,
+        watches_clients: bool = True,
+    ) -> None:
+        self._endpoints = endpoints
+        self._protocols = protocols
+        self._pages = pages
+        self._origins = origins
+        self._watches_clients = watches_clients
+        self._running: set[asyncio.Task[object]] = set()
+
+    def cancel_calls(self) -> None:
+        """Cancel the calls that are under way."""
+        for task in self._running:
+            task.cancel()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            raise NotImplementedError(f"this application serves HTTP only, no {scope['type']}")
+        headers: Headers = scope["headers"]
+        if not self._origins.allows(headers):
+            await respond(send, 403, "Pages of this origin may not call: see http.cors_origins.\n", [])
+            return
+        more = self._origins.headers(headers)
+        endpoint = self._endpoints.get(_path(scope))
+        if scope["method"] == "POST" and endpoint is not None:
+            await self._call(endpoint, scope, receive, _with_headers(send, more) if more else send)
+        elif scope["method"] == "OPTIONS" and more:
+            await respond(send, 200, "", self._origins.preflight(headers))
+        else:
+            await self._refuse(endpoint, scope, receive, send, more)
+
+    async def _refuse(
+        self, endpoint: Endpoint | None, scope: Scope, receive: Receive, send: Send, more: Headers
+    ) -> None:
+        """Answer what is no call of a method."""
+        if endpoint is not None:
+            await respond(send, 405, "Methods are called by POST.\n", [(b"allow", b"POST"), *more])
+        elif scope["method"] in ("GET", "HEAD") and await self._pages.answer(_path(scope), send, more):
+            return
+        elif protocol := self._protocols.get(media_type(scope["headers"])):
+            status = CallStatus(grpc.StatusCode.UNIMPLEMENTED, f"there is no method {_path(scope)[:256]}")
+            await _end(protocol, scope, receive, send, status)
+        else:
+            await respond(send, 404, "There is nothing here. Methods are at /SERVICE/METHOD.\n", more)
+
+    async def _call(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
+        protocol = self._protocols.get(media_type(scope["headers"]))
+        if protocol is None or not protocol.serves(endpoint):
+            accepted = ", ".join(name for name, each in self._protocols.items() if each.serves(endpoint))
+            more = [(b"accept-post", accepted.encode())]
+            await respond(send, 415, f"This method takes requests of the types {accepted}.\n", more)
+        elif protocol.is_duplex(endpoint) and scope["http_version"].startswith("1"):
+            await respond(send, 505, "Requests and responses of this method overlap: it needs HTTP/2.\n", [])
+        elif protocol.family == GRPC and TRAILERS not in scope.get("extensions", {}):
+            await _end(protocol, scope, receive, send, NO_TRAILERS)
+        else:
+            task = asyncio.current_task()
+            assert task is not None
+            self._running.add(task)
+            try:
+                await _Running(task, endpoint, protocol, scope, receive, send).run(self._watches_clients)
+            finally:
+                self._running.discard(task)
+
+
+class _Running:
+    """A call that is carried out."""
+
+    def __init__(
+        self,
+        task: "asyncio.Task[object]",
+        endpoint: Endpoint,
+        protocol: Protocol,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        self._task = task
+        self._endpoint = endpoint
+        self._protocol = protocol
+        self._scope = scope
+        self._left = False
+        self._body = Body(receive, self._leave)
+        self._wire = protocol.wire(self._body, send, endpoint, scope["headers"])
+
+    async def run(self, watches_client: bool) -> None:
+        """Carry it out, and end the response."""
+        self._body.watches_client = watches_client
+        try:
+            await self._wire.end(await self._status())
+        except OSError:  # what servers raise where the client has left before it had the response
+            log.debug("client_left", method=self._endpoint.path)
+        except asyncio.CancelledError:
+            if not self._left:
+                raise
+        finally:
+            self._body.close()
+
+    async def _status(self) -> CallStatus:
+        try:
+            call = HttpCall(self._scope, self._wire, self._protocol.seconds(self._scope["headers"]))
+        except Failure as failure:
+            return failed(failure)
+        try:
+            async with asyncio.timeout_at(call.deadline):
+                await self._answer(call)
+        except CallAborted as error:
+            return error.status
+        except Failure as failure:
+            return failed(failure)
+        except TimeoutError:
+            return CallStatus(grpc.StatusCode.DEADLINE_EXCEEDED, "the call has reached its deadline")
+        except OSError:
+            raise
+        except Exception as error:
+            log.error("call_failed", method=self._endpoint.path, exc_info=error)
+            return CallStatus(grpc.StatusCode.INTERNAL, "the server failed; its log tells more")
+        finally:
+            call.done()
+        return OK
+
+    async def _answer(self, call: HttpCall) -> None:
+        if not self._endpoint.has_many_responses:
+            await self._wire.write(await self._endpoint.handle(call.messages(), call), last=True)
+            return
+        async with aclosing(self._endpoint.handle(call.messages(), call)) as answers:
+            async for answer in answers:
+                await self._wire.write(answer, last=False)
+
+    def _leave(self) -> None:
+        """The client is gone: nobody waits for the response."""
+        self._left = True
+        self._task.cancel()
+
+
+async def _end(protocol: Protocol, scope: Scope, receive: Receive, send: Send, status: CallStatus) -> None:
+    """Answer a call that no method is asked for."""
+    wire = protocol.wire(Body(receive, lambda: None), send, NO_ENDPOINT, scope["headers"])
+    await wire.end(status)
+
+
+def _path(scope: Scope) -> str:
+    """The path below the one that the application is mounted at."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
+def _with_headers(send: Send, more: Headers) -> Send:
+    """Sends further headers with a response."""
+
+    async def sending(event: Event) -> None:
+        is_start = event["type"] == "http.response.start"
+        await send({**event, "headers": [*event["headers"], *more]} if is_start else event)
+
+    return sending

@@ -1,0 +1,153 @@
+"""The body of a request, read as it comes and only when it is asked for."""
+
+import asyncio
+import binascii
+import re
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.rpc.requests import too_large
+from lockstitch_server.rpc.transport.http.asgi_types import Receive
+
+PREFIX_BYTES = 5
+"""Before each message: a byte of flags, and the length in four."""
+SEGMENT = re.compile(rb"[^=]+={0,2}")
+"""Text of base64 up to its padding, which may stand at the end of every part."""
+
+
+@dataclass(frozen=True, slots=True)
+class SizeLimit:
+    """Bytes that a message may have. named: the setting that says so."""
+
+    bytes: int
+    named: str
+
+    def check(self, size: int) -> None:
+        """Fails with TOO_LARGE."""
+        if size > self.bytes:
+            raise too_large(size, self.bytes, self.named)
+
+
+class Chunks(Protocol):
+    """Where the bytes of a body come from."""
+
+    async def chunk(self) -> bytes | None:
+        """The next bytes, which may be none; None at the end."""
+        ...
+
+
+class Body:
+    """The bytes of a request.
+
+    leave: called when the client is gone; it cancels the call. watches_client: whether to wait for that after the body.
+    """
+
+    __slots__ = ("_leave", "_receive", "_watching", "ended", "watches_client")
+
+    def __init__(self, receive: Receive, leave: Callable[[], None]) -> None:
+        self._receive = receive
+        self._leave = leave
+        self._watching: asyncio.Task[None] | None = None
+        self.watches_client = False
+        self.ended = False
+
+    async def chunk(self) -> bytes | None:
+        if self.ended:
+            return None
+        event = await self._receive()
+        if event["type"] == "http.disconnect":
+            self._leave()
+            await asyncio.get_running_loop().create_future()  # until the call is cancelled
+        if not event.get("more_body", False):
+            self.ended = True
+            if self.watches_client:
+                self._watching = asyncio.create_task(self._watch())
+        data: bytes = event.get("body", b"")
+        return data
+
+    def close(self) -> None:
+        """The call has ended."""
+        if self._watching is not None:
+            self._watching.cancel()
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._leave()
+
+    async def whole(self, limit: SizeLimit) -> bytes:
+        """All of it. Fails with TOO_LARGE."""
+        parts, size = [], 0
+        while (part := await self.chunk()) is not None:
+            size += len(part)
+            limit.check(size)
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class Base64Body:
+    """A body in base64, decoded. Each of its parts may end with padding."""
+
+    def __init__(self, body: Chunks) -> None:
+        self._body = body
+        self._rest = b""
+
+    async def chunk(self) -> bytes | None:
+        part = await self._body.chunk()
+        if part is None:
+            if self._rest:
+                raise _broken("its base64 is cut off")
+            return None
+        text = self._rest + part
+        usable = len(text) - len(text) % 4
+        self._rest = text[usable:]
+        try:
+            return b"".join(binascii.a2b_base64(each, strict_mode=True) for each in SEGMENT.findall(text[:usable]))
+        except binascii.Error as error:
+            raise _broken("it is not base64") from error
+
+
+class Envelopes:
+    """The messages of a body, each with flags and a length before it."""
+
+    def __init__(self, body: Chunks, limit: SizeLimit) -> None:
+        self._body = body
+        self._limit = limit
+        self._buffer = bytearray()
+
+    async def next(self) -> tuple[int, bytes] | None:
+        """The flags and the bytes of the next message; None at the end. Fails with TOO_LARGE, INVALID_FIELD."""
+        if not await self._fill(PREFIX_BYTES):
+            if self._buffer:
+                raise _broken("it ends within the prefix of a message")
+            return None
+        flags, size = struct.unpack_from(">BI", self._buffer)
+        self._limit.check(size)
+        end = PREFIX_BYTES + size
+        if not await self._fill(end):
+            raise _broken(f"it ends after {len(self._buffer) - PREFIX_BYTES} of the {size} bytes of a message")
+        with memoryview(self._buffer) as view:
+            message = bytes(view[PREFIX_BYTES:end])
+        del self._buffer[:end]
+        return flags, message
+
+    async def _fill(self, size: int) -> bool:
+        """Have at least so many bytes at hand; False: the body has fewer."""
+        while len(self._buffer) < size:
+            part = await self._body.chunk()
+            if part is None:
+                return False
+            self._buffer += part
+        return True
+
+
+def envelope(flags: int, message: bytes) -> bytes:
+    """A message with its prefix."""
+    return struct.pack(">BI", flags, len(message)) + message
+
+
+def _broken(why: str) -> Failure:
+    return Failure(Reason.INVALID_FIELD, f"request: the body cannot be read: {why}", field="request")

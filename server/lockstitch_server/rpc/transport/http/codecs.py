@@ -1,0 +1,134 @@
+"""Messages as protocols carry them: protobuf, or JSON as protobuf defines it."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
+
+from google.protobuf import json_format
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import EncodeError
+from google.protobuf.message_factory import GetMessageClass
+
+from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.rpc.transport.http.body import SizeLimit
+from lockstitch_server.rpc.transport.unpacking import GZIP, unpack
+
+T = TypeVar("T")
+INLINE_JSON_BYTES = 8 * 1024
+"""JSON up to this size is parsed at once; longer JSON in a thread. So is the JSON of responses."""
+MAX_JSON_DEPTH = 100
+"""How deep objects and lists may be nested, as in protobuf's own parsers."""
+THREADS = 2
+STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+"""A string, or one without an end. Possessive, so that it takes linear time."""
+NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+JSON_SPACE = b" \t\r\n"
+OPENING = frozenset(b"[{")
+PARSE_ERRORS = (json_format.ParseError, ValueError, TypeError, AttributeError, KeyError, RecursionError, EncodeError)
+"""What protobuf's parser raises for JSON that is no such message."""
+MAX_REASON = 300
+"""Characters of the parser's own words in an error."""
+
+
+class Codec(Protocol):
+    """Reads and writes messages in one format. name: the subtype of media types, such as `json`."""
+
+    name: str
+
+    def limit(self, messages: SizeLimit) -> SizeLimit:
+        """Bytes that a message of a request may have here, given what it may have in protobuf."""
+        ...
+
+    async def decode(self, kind: Descriptor, data: bytes) -> bytes:
+        """A message of a request in protobuf, still packed if it is. Fails with INVALID_FIELD, TOO_LARGE."""
+        ...
+
+    async def encode(self, kind: Descriptor, message: bytes) -> bytes:
+        """A message of a response in this format."""
+        ...
+
+
+class ProtoCodec:
+    """Protobuf: messages are passed on as they are."""
+
+    name = "proto"
+
+    def limit(self, messages: SizeLimit) -> SizeLimit:
+        return messages
+
+    async def decode(self, kind: Descriptor, data: bytes) -> bytes:
+        return data
+
+    async def encode(self, kind: Descriptor, message: bytes) -> bytes:
+        return message
+
+
+class JsonCodec:
+    """Protobuf's JSON: names in lowerCamelCase or as in the contract, 64-bit integers as texts, bytes as base64.
+
+    Fields that the contract does not have are refused: a misspelled one must not be dropped without a word.
+    """
+
+    name = "json"
+
+    def __init__(self, limit: SizeLimit, max_values: int) -> None:
+        """max_values: values of all objects and lists that JSON may have."""
+        self._limit = limit
+        self._max_values = max_values
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="lockstitch-json")
+
+    def limit(self, messages: SizeLimit) -> SizeLimit:
+        return min(messages, self._limit, key=lambda limit: limit.bytes)
+
+    async def decode(self, kind: Descriptor, data: bytes) -> bytes:
+        is_short = len(data) <= INLINE_JSON_BYTES and not data.startswith(GZIP)
+        return await self._run(self._decode, kind, data, inline=is_short)
+
+    async def encode(self, kind: Descriptor, message: bytes) -> bytes:
+        return await self._run(_to_json, kind, message, inline=len(message) <= INLINE_JSON_BYTES)
+
+    async def _run(self, work: Callable[[Descriptor, bytes], T], kind: Descriptor, data: bytes, *, inline: bool) -> T:
+        if inline:
+            return work(kind, data)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, kind, data)
+
+    def _decode(self, kind: Descriptor, data: bytes) -> bytes:
+        if data.startswith(GZIP):
+            data = unpack(data, self._limit.bytes, self._limit.named)
+        check_json(data, self._max_values)
+        if not data.lstrip(JSON_SPACE).startswith(b"{"):  # protobuf's parser takes an empty list for an empty message
+            raise _not_json("it is no object")
+        message = GetMessageClass(kind)()
+        try:
+            json_format.Parse(data, message, max_recursion_depth=MAX_JSON_DEPTH)
+            return message.SerializeToString()
+        except PARSE_ERRORS as error:
+            raise _not_json(str(error)[:MAX_REASON]) from None
+
+
+def check_json(data: bytes, max_values: int) -> None:
+    """Make sure that JSON can be parsed at little cost. Fails with INVALID_FIELD."""
+    outline = STRING.sub(b"", data)
+    values = outline.count(b",") + outline.count(b"{") + outline.count(b"[")
+    if values > max_values:
+        raise Failure(
+            Reason.INVALID_FIELD,
+            f"request: the JSON has more than {max_values} values; that is the limit (limits.max_fields)",
+            field="request",
+            limit=max_values,
+        )
+    depth = 0
+    for bracket in outline.translate(None, NOT_BRACKETS):
+        depth += 1 if bracket in OPENING else -1
+        if depth > MAX_JSON_DEPTH:
+            raise _not_json(f"it is nested deeper than {MAX_JSON_DEPTH} levels")
+
+
+def _to_json(kind: Descriptor, message: bytes) -> bytes:
+    return json_format.MessageToJson(GetMessageClass(kind).FromString(message), indent=None).encode()
+
+
+def _not_json(why: str) -> Failure:
+    return Failure(Reason.INVALID_FIELD, f"request: is not the JSON of this message: {why}", field="request")

@@ -1,0 +1,83 @@
+"""Headers of HTTP as metadata of gRPC, and back."""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterable
+from urllib.parse import quote
+
+from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.rpc.transport.http.asgi_types import Headers
+
+BINARY = "-bin"
+UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+GRPC_TIMEOUT = re.compile(r"(\d{1,8})([HMSmun])")
+CONNECT_TIMEOUT = re.compile(r"\d{1,10}")
+UNQUOTED = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
+"""Beside letters and digits, what stands in a grpc-message as it is: all that can be printed, except %."""
+
+
+def first(headers: Headers, name: bytes) -> str:
+    """The first value of a header; empty: it is not there."""
+    return next((value.decode("latin-1") for key, value in headers if key == name), "")
+
+
+def metadata_of(headers: Headers) -> tuple[tuple[str, str | bytes], ...]:
+    """All headers as metadata. Those of binary entries are decoded. Fails with INVALID_FIELD."""
+    entries: list[tuple[str, str | bytes]] = []
+    for key, raw in headers:
+        name, value = key.decode("latin-1").lower(), raw.decode("latin-1")
+        if name.endswith(BINARY):
+            entries.extend((name, _unpacked(name, part)) for part in value.split(","))
+        else:
+            entries.append((name, value))
+    return tuple(entries)
+
+
+def grpc_timeout(value: str) -> float | None:
+    """The seconds that `grpc-timeout` grants; None: no limit. Fails with INVALID_FIELD."""
+    if not value:
+        return None
+    if found := GRPC_TIMEOUT.fullmatch(value):
+        return int(found[1]) * UNITS[found[2]]
+    raise _invalid("grpc-timeout", "1 to 8 digits and one of the units H, M, S, m, u and n")
+
+
+def connect_timeout(value: str) -> float | None:
+    """The seconds that `connect-timeout-ms` grants; None: no limit. Fails with INVALID_FIELD."""
+    if not value:
+        return None
+    if CONNECT_TIMEOUT.fullmatch(value):
+        return int(value) / 1000
+    raise _invalid("connect-timeout-ms", "1 to 10 digits")
+
+
+def percent_encoded(message: str) -> bytes:
+    """A text as `grpc-message` has it."""
+    return quote(message, safe=UNQUOTED, errors="replace").encode("ascii")
+
+
+def binary(value: bytes) -> bytes:
+    """The value of a binary entry, without padding, as gRPC has it."""
+    return base64.b64encode(value).rstrip(b"=")
+
+
+def peer_of(client: Iterable[object] | None) -> str:
+    """The address at the other end, spelled as gRPC does."""
+    if client is None:
+        return "unix:"
+    host, port = client
+    text = str(host)
+    return f"ipv6:%5B{text}%5D:{port}" if ":" in text else f"ipv4:{text}:{port}"
+
+
+def _unpacked(name: str, value: str) -> bytes:
+    value = value.strip()
+    try:
+        return base64.b64decode(value + "=" * (-len(value) % 4), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise _invalid(name, "base64, since its name ends in -bin") from error
+
+
+def _invalid(name: str, rule: str) -> Failure:
+    return Failure(Reason.INVALID_FIELD, f"{name}: this header must be {rule}", field=name)

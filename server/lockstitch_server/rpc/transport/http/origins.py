@@ -1,0 +1,47 @@
+"""Which pages of browsers may call (CORS).
+
+Browsers send the header `origin` with every POST. A request that has one is served only if the operator has listed its
+origin. Without this, any page that a user opens could call a server on the user's machine, by a name that the page's
+owner resolves to 127.0.0.1.
+"""
+
+from collections.abc import Sequence
+
+from lockstitch_server.rpc.transport.http.asgi_types import Headers
+from lockstitch_server.rpc.transport.http.headers import first
+
+ANY = "*"
+EXPOSED = b"grpc-status, grpc-message, grpc-status-details-bin, grpc-accept-encoding, connect-accept-encoding"
+MAX_AGE_SECONDS = b"7200"
+
+
+class Origins:
+    """The origins that are listed. `*` is all of them."""
+
+    def __init__(self, listed: Sequence[str]) -> None:
+        self._listed = frozenset(listed)
+
+    def allows(self, headers: Headers) -> bool:
+        """Whether a request may be served."""
+        origin = first(headers, b"origin")
+        return not origin or ANY in self._listed or origin in self._listed
+
+    def headers(self, request: Headers) -> Headers:
+        """What a response says to a browser."""
+        if not (origin := first(request, b"origin")):
+            return []
+        return [
+            (b"access-control-allow-origin", origin.encode("latin-1")),
+            (b"access-control-expose-headers", EXPOSED),
+            (b"vary", b"origin"),
+        ]
+
+    def preflight(self, request: Headers) -> Headers:
+        """What the answer to a browser's question before a call says."""
+        wanted = first(request, b"access-control-request-headers").encode("latin-1")
+        return [
+            *self.headers(request),
+            (b"access-control-allow-methods", b"POST"),
+            (b"access-control-allow-headers", wanted or b"content-type"),
+            (b"access-control-max-age", MAX_AGE_SECONDS),
+        ]

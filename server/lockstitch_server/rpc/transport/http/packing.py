@@ -1,0 +1,40 @@
+"""How requests may be packed: with gzip or not at all. Whoever prepares messages unpacks them, within bounds."""
+
+import grpc
+
+from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.rpc.transport.http.status import CallAborted, CallStatus
+from lockstitch_server.rpc.transport.unpacking import GZIP
+
+PLAIN, PACKED = 0, 1
+"""Flags of an envelope."""
+ENCODINGS = b"identity,gzip"
+
+
+class Packing:
+    """The encoding that a request names. header: where it does."""
+
+    __slots__ = ("_header", "_name")
+
+    def __init__(self, header: str, name: str) -> None:
+        self._header = header
+        self._name = name or "identity"
+
+    def check(self, data: bytes, *, is_packed: bool) -> None:
+        """Fails for a message that cannot be unpacked."""
+        if not is_packed:
+            return
+        if self._name != "gzip":
+            raise CallAborted(
+                CallStatus(
+                    grpc.StatusCode.UNIMPLEMENTED,
+                    f"{self._header}: {self._name!r} is not supported: use gzip or identity",
+                )
+            )
+        if not data.startswith(GZIP):
+            raise Failure(Reason.INVALID_FIELD, "request: is compressed, but not as gzip has it", field="request")
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the whole body is packed, where a header says so for all of it."""
+        return self._name != "identity"

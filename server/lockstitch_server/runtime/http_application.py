@@ -1,0 +1,54 @@
+"""Puts the application of the HTTP door together."""
+
+from collections.abc import Mapping, Sequence
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+
+from lockstitch_server.config import KIB, Settings
+from lockstitch_server.rpc.transport.health import Health
+from lockstitch_server.rpc.transport.http.application import HttpApplication
+from lockstitch_server.rpc.transport.http.body import SizeLimit
+from lockstitch_server.rpc.transport.http.codecs import JsonCodec, ProtoCodec
+from lockstitch_server.rpc.transport.http.endpoints import Service, endpoints_of
+from lockstitch_server.rpc.transport.http.origins import Origins
+from lockstitch_server.rpc.transport.http.pages import Pages
+from lockstitch_server.rpc.transport.http.protocols import protocols_of
+from lockstitch_server.rpc.transport.receiving import receivable_bytes
+from lockstitch_server.runtime.metrics_report import metrics_page
+from lockstitch_server.telemetry.telemetry import Telemetry
+
+ServiceHandlers = Mapping[str, tuple[ServiceDescriptor, grpc.GenericRpcHandler]]
+"""Services by their names: what they are, and what answers them."""
+MAX_OPEN_REQUEST = SizeLimit(64 * KIB, "of requests without credentials")
+"""For services that everybody may call."""
+
+
+def create_http_application(
+    handlers: ServiceHandlers,
+    contract: Sequence[str],
+    health: Health,
+    settings: Settings,
+    telemetry: Telemetry,
+    *,
+    watches_clients: bool,
+) -> HttpApplication:
+    """The application over the handlers of grpc.aio. Raises StartupError.
+
+    contract: the services that identify their callers before they read requests.
+    watches_clients: False under servers that cancel the calls of clients that have left.
+    """
+    limits = settings.limits
+    message = SizeLimit(receivable_bytes(limits.max_message_bytes), "max_message_bytes")
+    json = SizeLimit(settings.http.max_json_bytes, "http.max_json_bytes")
+    services = (
+        Service(descriptor, handler, message if name in contract else MAX_OPEN_REQUEST)
+        for name, (descriptor, handler) in handlers.items()
+    )
+    return HttpApplication(
+        endpoints_of(services),
+        protocols_of(ProtoCodec(), JsonCodec(json, limits.max_fields)),
+        Pages(lambda: health.is_ready, metrics_page(telemetry, settings)),
+        Origins(settings.cors_origins),
+        watches_clients=watches_clients,
+    )
