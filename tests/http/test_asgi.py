@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -141,5 +142,6 @@ async def test_under_h2corn_itself_with_the_python_client(tmp_path: Path) -> Non
             assert loaded.checkpoint is not None
             assert loaded.checkpoint.step == 5
         async with grpc.aio.insecure_channel(target) as channel:
+            nothing: Any = channel.unary_unary("/nothing.Here/Nothing")
             with pytest.raises(grpc.aio.AioRpcError, match="there is no method"):
-                await channel.unary_unary("/nothing.Here/Nothing")(b"")  # type: ignore[misc]
+                await nothing(b"", timeout=SECONDS)
