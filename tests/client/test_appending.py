@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
-from lockstitch import AsyncClient, Checkpoint, LeaseLost, Retention, Unavailable
+from lockstitch import AsyncClient, Checkpoint, LeaseLost, Retention, Unavailable, _appending
 from lockstitch._appending import Appender
 from lockstitch.v1.checkpoint_pb2 import StateDelta, TypedBlob, VersionedState
 from tests.client.forwarding import forwarding_server
@@ -79,6 +79,40 @@ async def test_two_programs_lose_nothing(server: LockstitchServer, client: Async
     assert checkpoint.state.custom["count"].blob == blob("180")
 
 
+async def test_a_slow_program_gets_its_turn(
+    server: LockstitchServer, client: AsyncClient, appender: Appender, session_id: str
+) -> None:
+    """Others append without a pause, and each attempt of the slow program needs a load and a save."""
+
+    async def write_all_the_time(own: Appender) -> None:
+        while True:
+            await own.append("lines", [blob("fast")])
+
+    async with AsyncClient(server.target) as own:
+        slow = Appender(own, session_id, header=HEADER, values=["count"])
+        fast = [
+            asyncio.create_task(write_all_the_time(each))
+            for each in (appender, Appender(client, session_id, header=HEADER))
+        ]
+        try:
+            for number in range(10):
+                await slow.append("lines", [blob(f"slow {number}")], count_lines)
+        finally:
+            for task in fast:
+                task.cancel()
+        await asyncio.gather(*fast, return_exceptions=True)
+        written = await lines(client, session_id)
+        assert [line for line in written if line != "fast"] == [f"slow {number}" for number in range(10)]
+        assert (await client.get_session(session_id)).lease is None
+
+
+async def test_an_append_waits_for_a_short_lease(client: AsyncClient, appender: Appender, session_id: str) -> None:
+    await appender.append("lines", [blob("a")])
+    await client.acquire_lease(session_id, "a program that was killed", ttl=1)
+    await appender.append("lines", [blob("b")])
+    assert await lines(client, session_id) == ["a", "b"]
+
+
 @pytest.mark.parametrize("begun", [False, True], ids=["first", "later"])
 async def test_a_lost_answer_is_found_out_by_the_client(
     server: LockstitchServer, client: AsyncClient, appender: Appender, session_id: str, begun: bool
@@ -105,10 +139,11 @@ async def test_a_repeated_append_is_a_retry_if_the_first_has_no_answer(
 
 
 async def test_a_repeated_append_stores_what_was_not_stored(
-    client: AsyncClient, appender: Appender, session_id: str
+    client: AsyncClient, appender: Appender, session_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await appender.append("lines", [blob("a")])
     lease = await client.acquire_lease(session_id, "another program")
+    monkeypatch.setattr(_appending, "WAIT_SECONDS", 0.1)
     with pytest.raises(LeaseLost):
         await appender.append("lines", [blob("b")])
     await client.release_lease(session_id, lease.token)

@@ -2,7 +2,8 @@
 
 An append is a delta on the latest checkpoint, and names the checkpoint that it expects there. If another program has
 saved in between, the server says which checkpoint is the latest now, and the append is sent again on top of that: no
-state is loaded. So programs that append to one list at the same time lose nothing.
+state is loaded. So programs that append to one list at the same time lose nothing. A program that is always
+slower takes the session's lease for one save, so that it gets its turn; the others wait.
 
 Nothing is appended twice either. Each save has a random version of its channels, so a repeated request is the same as
 its first attempt (UNCHANGED) and never the same as an append of equal items by another program.
@@ -10,7 +11,8 @@ its first attempt (UNCHANGED) and never the same as an append of equal items by 
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from random import uniform
 from typing import NamedTuple
@@ -19,20 +21,29 @@ from lockstitch import _saving
 from lockstitch._api import Api
 from lockstitch._convert import to_duration, to_expected_latest
 from lockstitch._deadline import Deadline
-from lockstitch._errors import DeltaRefused, ExpectedLatestMismatch, LockstitchError
-from lockstitch._types import NONE, View
+from lockstitch._errors import DeltaRefused, ExpectedLatestMismatch, LeaseHeld, LeaseLost, LockstitchError
+from lockstitch._types import NONE, Lease, View
 from lockstitch.v1.checkpoint_pb2 import BlobList, Checkpoint, CustomDelta, StateDelta, TypedBlob, VersionedState
-from lockstitch.v1.checkpoint_service_pb2 import SaveRequest
+from lockstitch.v1.checkpoint_service_pb2 import SaveRequest, SaveResponse
 
-PAUSE_SECONDS = 0.002
-MOST_PAUSE_SECONDS = 0.25
+FREE_SECONDS = 0.25
+"""How long a save may find again and again that another program was faster, before it takes the session's lease."""
+TURN_SECONDS = 5.0
+"""How long that lease lasts if its holder is killed: a save takes far less."""
+WAIT_SECONDS = 8.0
+"""How long a save waits for the lease of another program: longer than for one of those."""
+PAUSE_SECONDS = 0.02
 LEAST_SECONDS = 0.001
+HOLDER = "append"
 
 Values = Mapping[str, TypedBlob]
 """Channels that hold one value, by name."""
 
 Fold = Callable[[Values], Values]
 """From the values before an append to those that it changes."""
+
+Attempt = Callable[[int], Awaitable[LockstitchError | None]]
+"""A save under a lease's token, 0 for none. Gives the error if another program was faster."""
 
 Change = Callable[[VersionedState], StateDelta | None]
 """From a state to what shall change in it; None: nothing."""
@@ -123,21 +134,21 @@ class Appender:
         Raises what `append` may raise.
         """
         deadline = self._api._deadline(None)
+
+        async def attempt(token: int) -> LockstitchError | None:
+            head, state = await self._load(channels, deadline)
+            delta = change(state)
+            if delta is None:
+                return None
+            self._head = None  # its values may change
+            try:
+                await self._save(self._request(head, delta, header or self._header, token), deadline)
+            except (ExpectedLatestMismatch, DeltaRefused) as error:
+                return error
+            return None
+
         async with self._lock:
-            attempt = 0
-            while True:
-                head, state = await self._load(channels, deadline)
-                delta = change(state)
-                if delta is None:
-                    return
-                request = self._request(head, delta, header or self._header)
-                self._head = None  # its values may change
-                try:
-                    await _saving.send(self._api._caller, request, deadline)
-                    return
-                except (ExpectedLatestMismatch, DeltaRefused) as error:
-                    attempt += 1
-                    await self._pause(attempt, deadline, error)
+            await self._repeat(attempt, deadline)
 
     async def forget(self) -> None:
         """Forget what is known of the session, because it was deleted."""
@@ -151,38 +162,89 @@ class Appender:
             return False
         self._head = None
         try:
-            await _saving.send(self._api._caller, unsettled.request, deadline)
+            await self._save(unsettled.request, deadline)
         except (ExpectedLatestMismatch, DeltaRefused):
             return False
+        except LeaseLost:
+            if not unsettled.request.lease_token:
+                raise
+            return False  # a lease that has ended never comes back
         self._unsettled = None
         return True
 
     async def _append(self, channel: str, items: tuple[TypedBlob, ...], fold: Fold | None, deadline: Deadline) -> None:
-        attempt = 0
-        while True:
+        async def attempt(token: int) -> LockstitchError | None:
             head = self._head or await self._load_head(deadline)
             changed = fold(head.values) if fold else {}
-            request = self._request(head, _delta(channel, items, changed), self._header)
+            request = self._request(head, _delta(channel, items, changed), self._header, token)
             self._head, self._unsettled = None, Unsettled(channel, items, request)
             try:
-                saved = await _saving.send(self._api._caller, request, deadline)
+                saved = await self._save(request, deadline)
             except (ExpectedLatestMismatch, DeltaRefused) as error:
-                attempt += 1
-                await self._pause(attempt, deadline, error)
                 self._head = await self._next_head(head, error, deadline)
-            else:
-                values = {**head.values, **changed}
-                self._head = Head(saved.checkpoint_id, request.checkpoint.step, saved.revision, values)
-                self._unsettled = None
-                return
+                return error
+            values = {**head.values, **changed}
+            self._head = Head(saved.checkpoint_id, request.checkpoint.step, saved.revision, values)
+            self._unsettled = None
+            return None
 
-    async def _pause(self, attempt: int, deadline: Deadline, error: LockstitchError) -> None:
+        await self._repeat(attempt, deadline)
+
+    async def _repeat(self, attempt: Attempt, deadline: Deadline) -> None:
+        """Try until no other program is faster; after a while, under the session's lease."""
+        free = Deadline(FREE_SECONDS)
+        while free.remaining:
+            if (error := await attempt(0)) is None:
+                return
+            if not deadline.remaining:
+                raise error
+        while True:
+            try:
+                async with self._turn(deadline) as token:
+                    while (error := await attempt(token)) is not None:
+                        if not deadline.remaining:
+                            raise error
+                return
+            except LeaseLost:  # it ended before the save arrived
+                if not deadline.remaining:
+                    raise
+
+    @asynccontextmanager
+    async def _turn(self, deadline: Deadline) -> AsyncIterator[int]:
+        """The session's lease, which keeps other programs waiting. Gives its token."""
+        lease = await self._acquire(deadline)
+        try:
+            yield lease.token
+        finally:
+            with suppress(LockstitchError):  # it ends by itself
+                await self._api.release_lease(self._session_id, lease.token)
+
+    async def _acquire(self, deadline: Deadline) -> Lease:
+        while True:
+            try:
+                return await self._api.acquire_lease(
+                    self._session_id, HOLDER, ttl=TURN_SECONDS, timeout=_timeout(deadline)
+                )
+            except LeaseHeld as error:
+                await self._pause(deadline, error)
+
+    async def _save(self, request: SaveRequest, deadline: Deadline) -> SaveResponse:
+        """Send a save. Waits for a while if another program holds the session's lease."""
+        patience = Deadline(min(_timeout(deadline), WAIT_SECONDS))
+        while True:
+            try:
+                return await _saving.send(self._api._caller, request, deadline)
+            except LeaseLost as error:
+                if request.lease_token:
+                    raise
+                await self._pause(patience, error)
+
+    async def _pause(self, deadline: Deadline, error: LockstitchError) -> None:
         """Before another attempt. Raises the error of the last one if there is no time for another."""
-        seconds = uniform(0, min(MOST_PAUSE_SECONDS, PAUSE_SECONDS * 2 ** min(attempt, 10)))  # noqa: S311 - no secret
+        seconds = uniform(0, PAUSE_SECONDS)  # noqa: S311 - no secret
         if deadline.remaining <= seconds:
             raise error
-        if attempt > 1:
-            await self._api._pause(seconds)
+        await self._api._pause(seconds)
 
     async def _next_head(self, head: Head, error: LockstitchError, deadline: Deadline) -> Head:
         """The latest checkpoint, after a save on top of another one was refused."""
@@ -206,7 +268,7 @@ class Appender:
             self._namespace,
             view=View.FULL if channels else View.HEADER,
             channels=channels,
-            timeout=max(deadline.remaining, LEAST_SECONDS),
+            timeout=_timeout(deadline),
         )
         found = latest.checkpoint
         if found is None:
@@ -218,7 +280,7 @@ class Appender:
             )
         return Head(found.checkpoint_id, found.step, latest.checkpoint_revision, {}), found.state
 
-    def _request(self, head: Head, delta: StateDelta, header: TypedBlob) -> SaveRequest:
+    def _request(self, head: Head, delta: StateDelta, header: TypedBlob, token: int) -> SaveRequest:
         step = head.step + 1
         if (checkpoint_id := f"{step:020d}") <= head.checkpoint_id:
             raise ValueError(
@@ -236,13 +298,20 @@ class Appender:
             header=header,
         )
         expected = to_expected_latest(head.checkpoint_id or NONE)
-        request = SaveRequest(checkpoint=checkpoint, expected_latest=expected, ttl=to_duration(self._ttl))
+        request = SaveRequest(
+            checkpoint=checkpoint, expected_latest=expected, ttl=to_duration(self._ttl), lease_token=token
+        )
         if head.checkpoint_id:
             request.base_checkpoint_id, request.base_revision = head.checkpoint_id, head.revision
             request.delta.CopyFrom(delta)
         else:
             request.checkpoint.state.CopyFrom(_first_state(delta))
         return request
+
+
+def _timeout(deadline: Deadline) -> float:
+    """The seconds that are left for a call, above 0."""
+    return max(deadline.remaining, LEAST_SECONDS)
 
 
 def _delta(channel: str, items: Sequence[TypedBlob], changed: Values) -> StateDelta:
