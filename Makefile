@@ -145,6 +145,8 @@ format: $(VENV)/.dev ## Format Python and protobuf
 # uv resolves for every platform and python version at once. Versions and hashes only, no URL: the index stays the
 # reader's own choice. UPGRADE=--upgrade takes the newest versions.
 LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links $(UPGRADE)
+# Its wheels have 180 MB, nearly all of it a command line that tests do not need.
+NO_CLAUDE_CLI = --no-binary claude-agent-sdk --emit-build-options
 
 # Every extra but that of Google ADK, which needs older releases of packages that we use.
 DEV_EXTRAS = $(shell sed -n '/^.project.optional-dep/,/^.dependency-groups/s/^\([a-z-]*\) = .*/--extra \1/p' pyproject.toml | grep -v google-adk)
@@ -153,14 +155,14 @@ DEV_EXTRAS = $(shell sed -n '/^.project.optional-dep/,/^.dependency-groups/s/^\(
 lock: $(VENV)/.python ## Write the lock files from pyproject.toml (UPGRADE=--upgrade)
 	test -x $(BIN)/uv || $(BIN)/python $(INSTALL) uv
 	$(LOCK) pyproject.toml --extra server --extra postgres --extra otel --extra ui --extra http --output-file requirements.lock
-	$(LOCK) pyproject.toml $(DEV_EXTRAS) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(LOCK) $(NO_CLAUDE_CLI) pyproject.toml $(DEV_EXTRAS) --group dev --constraint requirements.lock --output-file requirements-dev.lock
 	$(LOCK) --group build --constraint requirements-dev.lock --output-file requirements-build.lock
 	$(LOCK) --group bench --constraint requirements-dev.lock --output-file requirements-bench.lock
 	$(LOCK) --group deploy --constraint requirements-dev.lock --output-file requirements-deploy.lock
 	$(LOCK) --group docs --constraint requirements-dev.lock --output-file requirements-docs.lock
 	$(LOCK) --group generate --output-file requirements-generate.lock
 	$(LOCK) pyproject.toml --group frameworks --output-file requirements-frameworks.lock
-	$(LOCK) pyproject.toml --group frameworks-oldest --output-file requirements-frameworks-oldest.lock
+	$(LOCK) $(NO_CLAUDE_CLI) pyproject.toml --group frameworks-oldest --output-file requirements-frameworks-oldest.lock
 
 .PHONY: docs
 docs: $(VENV)/.docs ## Build the documentation site into dist/site: strict, no dead link

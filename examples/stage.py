@@ -44,10 +44,14 @@ def server(directory: Path) -> Iterator[str]:
         process.wait()
 
 
-def run(who: str, *command: str, kill_at: str | None = None) -> list[str]:
-    """Run a Python program in a process; kill it with SIGKILL when it prints `kill_at`. Gives the lines it printed."""
+def run(who: str, *command: str, kill_at: str | None = None, environment: Mapping[str, str] | None = None) -> list[str]:
+    """Run a Python program in a process; kill it with SIGKILL when it prints `kill_at`. Gives the lines it printed.
+
+    environment: further variables of the process.
+    """
     said = []
-    with subprocess.Popen([WORKER, *command], stdout=subprocess.PIPE, text=True) as process:
+    settings = {**os.environ, **(environment or {})}
+    with subprocess.Popen([WORKER, *command], stdout=subprocess.PIPE, text=True, env=settings) as process:
         assert process.stdout is not None
         for line in map(str.rstrip, process.stdout):
             said.append(line)

@@ -48,7 +48,7 @@ DECLARED = {
 
 def entries(lock_file: str) -> Iterator[tuple[Requirement, list[str]]]:
     """(requirement, hashes) of every package in it."""
-    text = re.sub(r"(?m)^\s*#.*\n", "", Path(ROOT, lock_file).read_text()).replace("\\\n", " ")
+    text = re.sub(r"(?m)^\s*#.*\n|^--no-binary .*\n", "", Path(ROOT, lock_file).read_text()).replace("\\\n", " ")
     for line in filter(None, text.splitlines()):
         requirement, *hashes = line.split(" --hash=")
         yield Requirement(requirement), [each.strip() for each in hashes]
