@@ -17,6 +17,8 @@ class Pair:
         self.primary = primary
         self.standby = standby
         self.ports = primary.port, standby.port
+        self.on_promotion: Callable[[Postgres], None] | None = None
+        """Is told of each new primary."""
         self._follow()
 
     def url(self, database: str = "postgres", query: str = "") -> str:
@@ -28,6 +30,8 @@ class Pair:
         """Make the standby the primary, whatever has become of the other. On return it takes writes."""
         self.primary, self.standby = self.standby, self.primary
         self.primary.execute("SELECT pg_promote(true, 60)")
+        if self.on_promotion is not None:
+            self.on_promotion(self.primary)
 
     def rejoin(self) -> None:
         """Make the former primary a standby, with a fresh copy of the data."""

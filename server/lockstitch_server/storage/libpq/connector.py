@@ -22,6 +22,7 @@ STATEMENTS = 256
 # Where rows are looked up by their keys, Postgres need not plan that again at every use, which takes longer than a lone
 # look-up. By itself it goes on planning: for given arrays, which are short, a plan looks cheaper than for any.
 PLAN_ONCE = {"plan_cache_mode": "force_generic_plan"}
+SESSION_ATTRIBUTES = "SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')::boolean"
 UNKNOWN_SETTING = (asyncpg.UndefinedObjectError, asyncpg.FeatureNotSupportedError, asyncpg.PostgresSyntaxError)
 STATEMENT_LOST = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
 """What a prepared statement meets behind a pooler that changes connections in between."""
@@ -168,19 +169,43 @@ class Connector:
         settings = {**self.address.settings, **(PLAN_ONCE if self.can_plan_once else {})}
         seconds = self._order.limit(endpoint)
         pinned = {"loop": cast(Any, PinnedLoop(endpoint.ip))} if endpoint.ip else {}
+        is_pooled = self.is_pooled
         try:
-            return await asyncpg.connect(
-                host=endpoint.host,
-                port=endpoint.port,
-                password=password,
-                target_session_attrs=cast(Any, attributes),
-                timeout=seconds,
-                statement_cache_size=0 if self.is_pooled else STATEMENTS,
-                server_settings=settings or None,
-                **{"connection_class": NamedConnection, **options, **_arguments(self.address), **pinned},
-            )
+            async with asyncio.timeout(seconds):
+                connection: Connection = await asyncpg.connect(
+                    host=endpoint.host,
+                    port=endpoint.port,
+                    password=password,
+                    target_session_attrs=None if is_pooled else cast(Any, attributes),
+                    timeout=seconds,
+                    statement_cache_size=0 if is_pooled else STATEMENTS,
+                    server_settings=settings or None,
+                    **{"connection_class": NamedConnection, **options, **_arguments(self.address), **pinned},
+                )
+                return await _checked(connection, attributes) if is_pooled and attributes else connection
         except TimeoutError as error:
             raise TimeoutError(str(error) or f"no response within {seconds:g} s") from error
+
+
+async def _checked(connection: Connection, attributes: str) -> Connection:
+    """What asyncpg checks without a transaction, which a pooler may send to two servers."""
+    try:
+        await connection.execute("BEGIN READ ONLY")
+        ((is_standby, is_read_only),) = await connection.fetch(SESSION_ATTRIBUTES)
+        await connection.execute("ROLLBACK")
+        has = {
+            "any": True,
+            "primary": not is_standby,
+            "standby": is_standby,
+            "read-write": not (is_standby or is_read_only),
+            "read-only": is_standby or is_read_only,
+        }
+        if not has[attributes]:
+            raise asyncpg.TargetServerAttributeNotMatched(attributes)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
 
 
 def _refuses_settings(error: Exception) -> bool:
