@@ -2,6 +2,7 @@
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { Appender, type AppenderOptions } from "./appending.js";
 import type { CallOptions } from "./budget.js";
 import { Caller } from "./caller.js";
 import type { ConnectionOptions } from "./connection.js";
@@ -51,6 +52,8 @@ export interface LoadOptions extends CallOptions {
   namespace?: string | undefined;
   /** Default "full". */
   view?: View | undefined;
+  /** Which parts of the state to give: "messages", "errors", "extra", "extra/<key>", "custom", "custom/<name>". Default: all. */
+  channels?: string[] | undefined;
 }
 
 /** Which checkpoint: by its id or by its step; where several have the step, the one with the greatest id. */
@@ -59,8 +62,6 @@ export type Which = { checkpointId: string } | { step: bigint };
 export interface WalkOptions extends LoadOptions {
   /** Where to start. Default: the latest. */
   checkpointId?: string | undefined;
-  /** Which parts of the state to give: "messages", "errors", "extra", "extra/<key>", "custom", "custom/<name>". Default: all. */
-  channels?: string[] | undefined;
   /** Whether to give pending writes, and those of which channels. Default: none; with `includeWrites` all. */
   includeWrites?: boolean | undefined;
   writeChannels?: string[] | undefined;
@@ -211,11 +212,11 @@ export class Client extends SessionCalls implements Disposable {
    */
   async *loadLatestMany(
     sessions: Iterable<string | { sessionId: string; namespace?: string }>,
-    options: CallOptions & { view?: View | undefined } = {},
+    options: CallOptions & { view?: View | undefined; channels?: string[] | undefined } = {},
   ): AsyncGenerator<LatestOf, void, undefined> {
     const refs = Array.from(sessions, (one) => (typeof one === "string" ? { sessionId: one } : one));
     const requests = refs.map(({ sessionId, namespace }) =>
-      latestRequest(sessionId, { namespace, view: options.view }),
+      latestRequest(sessionId, { namespace, view: options.view, channels: options.channels }),
     );
     for (let start = 0; start < requests.length; start += SESSIONS_PER_CALL) {
       const some = requests.slice(start, start + SESSIONS_PER_CALL);
@@ -227,8 +228,8 @@ export class Client extends SessionCalls implements Disposable {
 
   /** Back along `parentId`, nearest ancestor first, without the checkpoint itself. `timeoutMs` as in `loadLatestMany`. */
   walkAncestors(sessionId: string, options: WalkOptions = {}): AsyncGenerator<WalkAncestorsResponse, void, undefined> {
-    const { checkpointId = "", channels = [], includeWrites = false, writeChannels = [], limit = 0 } = options;
-    const asked = { checkpointId, channels, includeWrites, writeChannels, limit };
+    const { checkpointId = "", includeWrites = false, writeChannels = [], limit = 0 } = options;
+    const asked = { checkpointId, includeWrites, writeChannels, limit };
     return streams.walkAncestors(this.caller, { ...latestRequest(sessionId, options), ...asked }, options);
   }
 
@@ -286,6 +287,14 @@ export class Client extends SessionCalls implements Disposable {
     return new Thread<S>(this, (loaded, revision) => this.saver.remember(loaded, revision), threadId, options);
   }
 
+  /**
+   * Appends to the list channels of a session, whichever checkpoint is the latest, by any number of programs at the same time.
+   * Makes no call. For adapters; `thread.append` serves programs.
+   */
+  appender(sessionId: string, options: AppenderOptions): Appender {
+    return new Appender(this.caller, sessionId, options);
+  }
+
   /** Wait until the server says that it is ready to work. Throws DeadlineExceeded if it does not in time. */
   waitReady(options?: CallOptions): Promise<void> {
     return waitReady(this.#transport, this.caller.budget(options));
@@ -302,8 +311,8 @@ export class Client extends SessionCalls implements Disposable {
   }
 }
 
-function latestRequest(sessionId: string, { namespace = "", view }: LoadOptions) {
-  return { sessionId, namespace, view: viewOf(view) };
+function latestRequest(sessionId: string, { namespace = "", view, channels = [] }: LoadOptions) {
+  return { sessionId, namespace, view: viewOf(view), channels };
 }
 
 function viewOf(view: View | undefined): CheckpointView {

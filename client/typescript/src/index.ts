@@ -4,6 +4,7 @@
  */
 
 export { clone, create, fromBinary, toBinary } from "@bufbuild/protobuf";
+export type { Appender, AppenderOptions, BlobValues, Fold } from "./appending.js";
 export type { CallOptions } from "./budget.js";
 export {
   Client,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
@@ -29,6 +29,24 @@ test("the package holds the module, its types and what a reader looks for", asyn
     assert(paths.includes(path), path);
   }
   assert(!paths.some((path: string) => path.startsWith("test") || path.startsWith("node_modules")));
+});
+
+test("no framework is imported unless its adapter is", async () => {
+  const files = (await readdir(join(PACKAGE, "dist"), { recursive: true })).filter((name) => name.endsWith(".js"));
+  const imports = async (name: string): Promise<string[]> => {
+    const text = await readFile(join(PACKAGE, "dist", name), "utf8");
+    return Array.from(text.matchAll(/^(?:import|export)[^;]* from "([^"]+)"/gm), ([, found]) => found as string);
+  };
+  const of = new Map(await Promise.all(files.map(async (name) => [name, await imports(name)] as const)));
+  assert(of.get("langgraph/saver.js")?.includes("@langchain/langgraph-checkpoint"));
+  for (const [name, found] of of) {
+    const others = found.filter((one) => !/^(\.|node:|@bufbuild\/|@grpc\/|@opentelemetry\/)/.test(one));
+    assert.deepEqual(
+      others.filter((one) => !(name.startsWith("langgraph/") && one.startsWith("@langchain/"))),
+      [],
+      name,
+    );
+  }
 });
 
 test("every reason of the contract has a class of its own kind", async () => {

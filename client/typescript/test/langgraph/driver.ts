@@ -1,6 +1,6 @@
 /**
  * A graph in this language, for tests that share threads with Python's: `node driver.js TARGET`, with one JSON object a line on
- * stdin and one a line on stdout. Python's graph of the same nodes is in tests/adapters/test_langgraph_js.py.
+ * stdin and one a line on stdout. Python's graph of the same nodes is in tests/polyglot/test_langgraph.py.
  */
 
 import { createInterface } from "node:readline";

@@ -2,7 +2,6 @@
 
 import json
 import operator
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
@@ -17,12 +16,12 @@ from typing_extensions import TypedDict
 
 from lockstitch import Client
 from lockstitch.adapters.langgraph import LockstitchSaver
-from tests.polyglot.languages import run_command
+from tests.polyglot.conftest import BY_NAME
+from tests.polyglot.languages import Executables
 from tests.support.paths import ROOT
-from tests.support.requirements import missing
 from tests.support.server import LockstitchServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 
 DRIVER = "client/typescript/build/test/langgraph/driver.js"
 DATA = {"deep": {"er": [1, -2.5, None, True, "ü🧵 "]}, "large": 2**53 + 1, "float": 2.0, "empty": [[], {}]}
@@ -127,14 +126,11 @@ class JsGraph:
 
 
 @pytest.fixture(scope="module")
-def languages(sqlite_server: LockstitchServer) -> Iterator[dict[str, Ask]]:
-    for tool in ("node", "npm", "make"):
-        if shutil.which(tool) is None:
-            missing(f"no LangGraph.js: {tool} is not installed")
-    run_command(("make", "--silent", "typescript-build"), ROOT)
+def languages(executables: Executables, server: LockstitchServer) -> Iterator[dict[str, Ask]]:
+    executables.command(BY_NAME["typescript"])
     graphs: dict[str, PythonGraph | JsGraph] = {
-        "py": PythonGraph(sqlite_server.target),
-        "js": JsGraph(sqlite_server.target),
+        "py": PythonGraph(server.target),
+        "js": JsGraph(server.target),
     }
     try:
         yield {name: graph.ask for name, graph in graphs.items()}
@@ -145,13 +141,13 @@ def languages(sqlite_server: LockstitchServer) -> Iterator[dict[str, Ask]]:
 
 @pytest.mark.parametrize(("one", "other"), [("py", "js"), ("js", "py")])
 def test_each_goes_on_where_the_other_has_stopped(
-    one: str, other: str, languages: dict[str, Ask], thread_id: str
+    one: str, other: str, languages: dict[str, Ask], session_id: str
 ) -> None:
     a, b = languages[one], languages[other]
-    begun = a("invoke", thread_id=thread_id, text="hi 🧵", data=DATA, until="work")
+    begun = a("invoke", thread_id=session_id, text="hi 🧵", data=DATA, until="work")
     assert begun["next"] == ["work", "work"]
 
-    asked = b("invoke", thread_id=thread_id)
+    asked = b("invoke", thread_id=session_id)
     works = [f"work {part} by {other}" for part in (1, 2)]
     assert (asked["next"], asked["interrupts"]) == (["ask"], ["go on?"])
     assert asked["notes"] == [f"plan by {one}", *works]
@@ -164,30 +160,30 @@ def test_each_goes_on_where_the_other_has_stopped(
     assert asked["size"] == 1.5
 
     # Each language has ids of its own for tasks, and shows the interrupts of the tasks that it knows.
-    assert a("state", thread_id=thread_id) == {**asked, "interrupts": []}
+    assert a("state", thread_id=session_id) == {**asked, "interrupts": []}
 
-    done = a("invoke", thread_id=thread_id, resume="yes")
+    done = a("invoke", thread_id=session_id, resume="yes")
     assert (done["next"], done["interrupts"]) == ([], [])
     assert done["notes"] == [*asked["notes"], f"{one} heard yes"]
-    assert b("state", thread_id=thread_id) == done
-    assert a("history", thread_id=thread_id) == b("history", thread_id=thread_id)
+    assert b("state", thread_id=session_id) == done
+    assert a("history", thread_id=session_id) == b("history", thread_id=session_id)
 
-    fork = b("invoke", thread_id=thread_id, checkpoint_id=asked["checkpoint_id"], resume="no")
-    latest = a("state", thread_id=thread_id)
+    fork = b("invoke", thread_id=session_id, checkpoint_id=asked["checkpoint_id"], resume="no")
+    latest = a("state", thread_id=session_id)
     assert latest["notes"] == [*asked["notes"], f"{other} heard no"]
     assert latest["checkpoint_id"] > done["checkpoint_id"]
     assert fork["messages"] == done["messages"]
-    assert a("state", thread_id=thread_id, checkpoint_id=done["checkpoint_id"])["notes"] == done["notes"]
+    assert a("state", thread_id=session_id, checkpoint_id=done["checkpoint_id"])["notes"] == done["notes"]
 
 
 def test_what_the_other_has_only_passed_on_is_unchanged(
-    languages: dict[str, Ask], thread_id: str, sqlite_server: LockstitchServer
+    languages: dict[str, Ask], session_id: str, server: LockstitchServer
 ) -> None:
-    languages["py"]("invoke", thread_id=thread_id, text="hi", data=DATA, until="work")
-    with Client(sqlite_server.target) as client:
-        before = client.load_latest(thread_id).checkpoint
-        languages["js"]("invoke", thread_id=thread_id)
-        after = client.load_latest(thread_id).checkpoint
+    languages["py"]("invoke", thread_id=session_id, text="hi", data=DATA, until="work")
+    with Client(server.target) as client:
+        before = client.load_latest(session_id).checkpoint
+        languages["js"]("invoke", thread_id=session_id)
+        after = client.load_latest(session_id).checkpoint
     assert before is not None
     assert after is not None
     assert after.parent_id == before.checkpoint_id

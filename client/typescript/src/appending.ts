@@ -1,0 +1,428 @@
+/**
+ * Appends to lists of a session, whichever checkpoint is its latest: the server is sent the new items and nothing else.
+ *
+ * An append is a delta on the latest checkpoint, and names the checkpoint that it expects there. If another program has saved
+ * in between, the server says which checkpoint is the latest now, and the append is sent again on top of that. So programs that
+ * append to one list at the same time lose nothing. A program that is always slower takes the session's lease for one save, so
+ * that it gets its turn; the others wait.
+ *
+ * Nothing is appended twice either. Each save has a random version of its channels, so a repeated request is the same as its
+ * first attempt (UNCHANGED) and never the same as an append of equal items by another program.
+ */
+
+import { randomBytes } from "node:crypto";
+import { create } from "@bufbuild/protobuf";
+import { Budget } from "./budget.js";
+import type { Caller } from "./caller.js";
+import { DeltaRefused, ExpectedLatestMismatch, LeaseHeld, LeaseLost, type LockstitchError } from "./errors.js";
+import {
+  type CustomChannel,
+  type CustomDelta,
+  CustomDeltaSchema,
+  type StateDelta,
+  StateDeltaSchema,
+  type TypedBlob,
+  type VersionedState,
+  VersionedStateSchema,
+} from "./gen/lockstitch/v1/checkpoint_pb.js";
+import {
+  CheckpointService,
+  CheckpointView,
+  SaveRequestSchema,
+  type SaveResponse,
+} from "./gen/lockstitch/v1/checkpoint_service_pb.js";
+import { SessionService } from "./gen/lockstitch/v1/session_service_pb.js";
+import { serialized } from "./validity.js";
+import { duration } from "./values.js";
+
+/** How long a save may find again and again that another program was faster, before it takes the session's lease. */
+const FREE_MS = 250;
+/** How long that lease lasts if its holder is killed: a save takes far less. */
+const TURN_MS = 5000;
+/** How long a save waits for the lease of another program: longer than for one of those. */
+const WAIT_MS = 8000;
+const PAUSE_MS = 20;
+const HOLDER = "append";
+
+/** Channels that hold one value, by name. */
+export type BlobValues = Readonly<Record<string, TypedBlob>>;
+
+/** From the values before an append to those that it changes. */
+export type Fold = (values: BlobValues) => BlobValues;
+
+export interface AppenderOptions {
+  /** Default "". */
+  namespace?: string | undefined;
+  /** Of the checkpoints that this program saves. A session whose latest one has another type belongs to another program. */
+  header: TypedBlob;
+  /** The channels that `fold` is given. */
+  values?: readonly string[] | undefined;
+  /** The session ends this long after its last save. */
+  ttlMs?: number | undefined;
+}
+
+/** The latest checkpoint: "" and 0 where there is none. `revision`: 0 if it is not known. */
+interface Head {
+  checkpointId: string;
+  step: bigint;
+  revision: bigint;
+  values: BlobValues;
+}
+
+interface Request {
+  step: bigint;
+  leaseToken: bigint;
+  bytes: Uint8Array;
+}
+
+/** An append whose answer has not arrived. */
+interface Unsettled {
+  channel: string;
+  items: readonly TypedBlob[];
+  request: Request;
+}
+
+/** A save under a lease's token, 0 for none. Gives the error if another program was faster. */
+type Attempt = (leaseToken: bigint) => Promise<LockstitchError | undefined>;
+
+const NO_HEAD: Head = Object.freeze({ checkpointId: "", step: 0n, revision: 0n, values: {} });
+
+/**
+ * Appends to the lists of one (session, namespace).
+ *
+ * Appends of one object are stored in the order of the calls. If an append has failed and left open whether it was stored, the
+ * same append again is a retry: it stores the items if they are not stored yet.
+ */
+export class Appender {
+  readonly #caller: Caller;
+  readonly #sessionId: string;
+  readonly #options: AppenderOptions;
+  #head: Head | undefined;
+  #unsettled: Unsettled | undefined;
+  #last: Promise<unknown> = Promise.resolve();
+  #underWay = 0;
+
+  constructor(caller: Caller, sessionId: string, options: AppenderOptions) {
+    this.#caller = caller;
+    this.#sessionId = sessionId;
+    this.#options = options;
+  }
+
+  /** Whether a call is under way. */
+  get isBusy(): boolean {
+    return this.#underWay > 0;
+  }
+
+  /**
+   * Append items to a list, which begins with the first of them. When this returns, they are durable. `fold`: what changes in
+   * the other channels, by what they hold; it may be called several times.
+   *
+   * Throws TypeError for a session of another program, and what `Client.save` may throw.
+   */
+  append(channel: string, items: readonly TypedBlob[], fold?: Fold): Promise<void> {
+    const budget = this.#caller.budget(undefined);
+    return this.#inTurn(async () => {
+      if (!(await this.#settle(channel, items, budget))) {
+        await this.#repeat((leaseToken) => this.#attempt(channel, items, fold, leaseToken, budget), budget);
+      }
+    });
+  }
+
+  /** These channels of the latest state. It is empty if there is no checkpoint. Throws what `append` may throw. */
+  async load(channels: string[]): Promise<VersionedState> {
+    return (await this.#load(channels, this.#caller.budget(undefined)))[1];
+  }
+
+  /**
+   * Load channels of the latest state and save what shall change in them, as one step: again if another program saved.
+   *
+   * Throws what `append` may throw.
+   */
+  change(
+    channels: string[],
+    change: (state: VersionedState) => StateDelta | undefined,
+    header: TypedBlob = this.#options.header,
+  ): Promise<void> {
+    const budget = this.#caller.budget(undefined);
+    const attempt = async (leaseToken: bigint) => {
+      const [head, state] = await this.#load(channels, budget);
+      const delta = change(state);
+      if (!delta) {
+        return undefined;
+      }
+      this.#head = undefined; // its values may change
+      return faster(this.#save(this.#request(head, delta, header, leaseToken), budget));
+    };
+    return this.#inTurn(() => this.#repeat(attempt, budget));
+  }
+
+  /** Forget what is known of the session, because it was deleted. */
+  forget(): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#head = undefined;
+      this.#unsettled = undefined;
+    });
+  }
+
+  async #attempt(
+    channel: string,
+    items: readonly TypedBlob[],
+    fold: Fold | undefined,
+    leaseToken: bigint,
+    budget: Budget,
+  ): Promise<LockstitchError | undefined> {
+    const head = this.#head ?? (await this.#loadHead(budget));
+    const changed = fold?.(head.values) ?? {};
+    const request = this.#request(head, deltaOf(channel, items, changed), this.#options.header, leaseToken);
+    this.#head = undefined;
+    this.#unsettled = { channel, items, request };
+    let saved: SaveResponse;
+    try {
+      saved = await this.#save(request, budget);
+    } catch (error) {
+      if (!(error instanceof ExpectedLatestMismatch || error instanceof DeltaRefused)) {
+        throw error;
+      }
+      this.#head = await this.#nextHead(head, error, budget);
+      return error;
+    }
+    const { checkpointId, revision } = saved;
+    this.#head = { checkpointId, step: request.step, revision, values: { ...head.values, ...changed } };
+    this.#unsettled = undefined;
+    return undefined;
+  }
+
+  /** Repeat an append whose answer was lost. False: that was another append, or it is certainly not stored. */
+  async #settle(channel: string, items: readonly TypedBlob[], budget: Budget): Promise<boolean> {
+    const unsettled = this.#unsettled;
+    if (!unsettled || unsettled.channel !== channel || !sameItems(unsettled.items, items)) {
+      return false;
+    }
+    this.#head = undefined;
+    try {
+      await this.#save(unsettled.request, budget);
+    } catch (error) {
+      const isOver = error instanceof LeaseLost && unsettled.request.leaseToken; // a lease that has ended never comes back
+      if (isOver || error instanceof ExpectedLatestMismatch || error instanceof DeltaRefused) {
+        return false;
+      }
+      throw error;
+    }
+    this.#unsettled = undefined;
+    return true;
+  }
+
+  /** Try until no other program is faster; after a while, under the session's lease. */
+  async #repeat(attempt: Attempt, budget: Budget): Promise<void> {
+    const free = new Budget(FREE_MS);
+    while (free.remaining > 0) {
+      const error = await attempt(0n);
+      if (!error) {
+        return;
+      }
+      check(budget, error);
+    }
+    for (;;) {
+      try {
+        await this.#inLease(attempt, budget);
+        return;
+      } catch (error) {
+        if (!(error instanceof LeaseLost)) {
+          throw error;
+        }
+        check(budget, error); // it ended before the save arrived
+      }
+    }
+  }
+
+  /** Under the session's lease, which keeps other programs waiting. */
+  async #inLease(attempt: Attempt, budget: Budget): Promise<void> {
+    const leaseToken = await this.#acquire(budget);
+    try {
+      for (let error = await attempt(leaseToken); error; error = await attempt(leaseToken)) {
+        check(budget, error);
+      }
+    } finally {
+      const request = { sessionId: this.#sessionId, leaseToken };
+      // It ends by itself if this fails.
+      await this.#caller.call(SessionService.method.releaseLease, request, undefined).catch(() => {});
+    }
+  }
+
+  async #acquire(budget: Budget): Promise<bigint> {
+    const acquisitionId = randomBytes(16).toString("hex");
+    const request = { sessionId: this.#sessionId, holder: HOLDER, ttl: duration(TURN_MS), acquisitionId };
+    for (;;) {
+      try {
+        const options = { timeoutMs: Math.max(1, budget.remaining) };
+        return (await this.#caller.call(SessionService.method.acquireLease, request, options)).lease?.token ?? 0n;
+      } catch (error) {
+        if (!(error instanceof LeaseHeld)) {
+          throw error;
+        }
+        await pause(budget, error);
+      }
+    }
+  }
+
+  /** Send a save. Waits for a while if another program holds the session's lease. */
+  async #save(request: Request, budget: Budget): Promise<SaveResponse> {
+    const patience = new Budget(Math.max(1, Math.min(budget.remaining, WAIT_MS)));
+    for (;;) {
+      try {
+        return await this.#caller.send(CheckpointService.method.save, request.bytes, budget);
+      } catch (error) {
+        if (!(error instanceof LeaseLost) || request.leaseToken) {
+          throw error;
+        }
+        await pause(patience, error);
+      }
+    }
+  }
+
+  /** The latest checkpoint, after a save on top of another one was refused. */
+  async #nextHead(head: Head, error: LockstitchError, budget: Budget): Promise<Head> {
+    if (error instanceof ExpectedLatestMismatch && !this.#options.values?.length) {
+      const { latestCheckpointId = "", latestStep = 0n } = error;
+      return { checkpointId: latestCheckpointId, step: latestStep, revision: 0n, values: {} };
+    }
+    const fresh = await this.#loadHead(budget);
+    if (error instanceof DeltaRefused && fresh.revision === head.revision) {
+      throw error; // the base is the latest checkpoint, and the delta does not fit
+    }
+    return fresh;
+  }
+
+  async #loadHead(budget: Budget): Promise<Head> {
+    const names = this.#options.values ?? [];
+    const [head, { custom }] = await this.#load(
+      names.map((name) => `custom/${name}`),
+      budget,
+    );
+    const values = names.map((name) => [name, blobOf(custom[name])] as const).filter(([, blob]) => blob);
+    return { ...head, values: Object.fromEntries(values) as BlobValues };
+  }
+
+  async #load(channels: string[], budget: Budget): Promise<[Head, VersionedState]> {
+    const { namespace = "", header } = this.#options;
+    const view = channels.length > 0 ? CheckpointView.FULL : CheckpointView.HEADER;
+    const request = { sessionId: this.#sessionId, namespace, view, channels };
+    const options = { timeoutMs: Math.max(1, budget.remaining) };
+    const latest = await this.#caller.call(CheckpointService.method.loadLatest, request, options);
+    const found = latest.checkpoint;
+    const state = found?.state ?? create(VersionedStateSchema);
+    if (!found) {
+      return [NO_HEAD, state];
+    }
+    if (found.header?.type !== header.type) {
+      throw this.#notOurs(
+        `the header of its latest checkpoint is of type "${found.header?.type ?? ""}", not "${header.type}"`,
+      );
+    }
+    const { checkpointId, step } = found;
+    return [{ checkpointId, step, revision: latest.checkpointRevision, values: {} }, state];
+  }
+
+  #request(head: Head, delta: StateDelta, header: TypedBlob, leaseToken: bigint): Request {
+    const { namespace = "", ttlMs } = this.#options;
+    const step = head.step + 1n;
+    const checkpointId = String(step).padStart(20, "0");
+    if (checkpointId <= head.checkpointId) {
+      throw this.#notOurs(`its latest checkpoint is "${head.checkpointId}", and "${checkpointId}" would not be later`);
+    }
+    const version = randomBytes(8).toString("hex");
+    for (const changed of Object.values(delta.custom)) {
+      changed.version = version;
+    }
+    const checkpoint = { sessionId: this.#sessionId, namespace, step, parentId: head.checkpointId, header };
+    const common = { leaseToken, ...(ttlMs === undefined ? {} : { ttl: duration(ttlMs) }) };
+    const request = head.checkpointId
+      ? create(SaveRequestSchema, {
+          ...common,
+          checkpoint,
+          expectedLatest: { expected: { case: "checkpointId", value: head.checkpointId } },
+          baseCheckpointId: head.checkpointId,
+          baseRevision: head.revision,
+          delta,
+        })
+      : create(SaveRequestSchema, {
+          ...common,
+          checkpoint: { ...checkpoint, state: firstState(delta) },
+          expectedLatest: { expected: { case: "none", value: true } },
+        });
+    return { step, leaseToken, bytes: serialized(SaveRequestSchema, request) };
+  }
+
+  #notOurs(why: string): TypeError {
+    return new TypeError(`session "${this.#sessionId}" belongs to another program: ${why}; choose another session`);
+  }
+
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    this.#underWay += 1;
+    const result = this.#last.then(work);
+    this.#last = result.catch(() => {});
+    try {
+      return await result;
+    } finally {
+      this.#underWay -= 1;
+    }
+  }
+}
+
+/** The error of a save that another program was faster than. */
+async function faster(save: Promise<SaveResponse>): Promise<LockstitchError | undefined> {
+  try {
+    await save;
+    return undefined;
+  } catch (error) {
+    if (error instanceof ExpectedLatestMismatch || error instanceof DeltaRefused) {
+      return error;
+    }
+    throw error;
+  }
+}
+
+/** Throws the error if there is no time for another attempt. */
+function check(budget: Budget, error: LockstitchError): void {
+  if (budget.remaining === 0) {
+    throw error;
+  }
+}
+
+/** Before another attempt. Throws the error of the last one if there is no time for another. */
+async function pause(budget: Budget, error: LockstitchError): Promise<void> {
+  const ms = Math.random() * PAUSE_MS;
+  if (budget.remaining <= ms) {
+    throw error;
+  }
+  await budget.sleep(ms);
+}
+
+function deltaOf(channel: string, items: readonly TypedBlob[], changed: BlobValues): StateDelta {
+  const values = Object.entries(changed).map(([name, value]): [string, CustomDelta] => [
+    name,
+    create(CustomDeltaSchema, { change: { case: "blob", value } }),
+  ]);
+  const grown = create(CustomDeltaSchema, { change: { case: "append", value: { items: [...items] } } });
+  return create(StateDeltaSchema, { custom: Object.fromEntries([...values, [channel, grown]]) });
+}
+
+/** What a delta makes of no state. */
+function firstState(delta: StateDelta): VersionedState {
+  const custom = Object.entries(delta.custom).map(([name, { version, change }]) => {
+    const value =
+      change.case === "blob" ? change : { case: "list" as const, value: change.value ?? { items: [] as TypedBlob[] } };
+    return [name, { version, value }] as const;
+  });
+  return create(VersionedStateSchema, { custom: Object.fromEntries(custom) });
+}
+
+function blobOf(channel: CustomChannel | undefined): TypedBlob | undefined {
+  return channel?.value.case === "blob" ? channel.value.value : undefined;
+}
+
+function sameItems(one: readonly TypedBlob[], other: readonly TypedBlob[]): boolean {
+  const isSame = (item: TypedBlob, index: number) =>
+    item.type === other[index]?.type && Buffer.compare(item.data, other[index].data) === 0;
+  return one.length === other.length && one.every(isSame);
+}
