@@ -1,6 +1,5 @@
 """What all tests share. Fixtures of one area live in the conftest.py of its directory."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,10 +10,6 @@ from hypothesis import settings
 
 from tests.support.postgres import Postgres, PostgresMissing, find_binaries
 from tests.support.requirements import missing
-
-# Tests start programs while gRPC's threads run here. What gRPC does when a process forks is for children that go on
-# with gRPC; ours become other programs at once, and one in twenty died of it. Read when gRPC is imported.
-os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 # An example that takes long says that the machine is busy: whoever else works on it must not fail a property.
 settings.register_profile("patient", deadline=None)

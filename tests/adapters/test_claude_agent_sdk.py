@@ -157,6 +157,18 @@ async def test_without_a_tombstone_it_can_begin_again(client: AsyncClient, key: 
     assert await store.list_subkeys(session(key)) == ["subagents/agent-1"]
 
 
+async def test_subagents_of_a_session_that_another_process_deleted_are_listed(
+    client: AsyncClient, key: SessionKey
+) -> None:
+    prefix, agent = f"{uuid4()}/", subpath(key, "subagents/agent-1")
+    store, other = (LockstitchSessionStore(client, prefix=prefix, tombstone=0) for _ in range(2))
+    await store.append(agent, entries("a"))
+    await other.delete(key)
+    await store.append(agent, entries("b"))
+    assert await other.list_subkeys(session(key)) == ["subagents/agent-1"]
+    assert await other.load(agent) == entries("b")
+
+
 async def test_the_functions_of_the_sdk_work_on_it(
     store: LockstitchSessionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,30 @@ def test_no_server() -> None:
     assert "no server can be reached at 127.0.0.1:1 (Connection refused)" in done.err
 
 
+def test_all_servers_of_a_target(target: str) -> None:
+    """The name of a service with several addresses, or a list of addresses: a line for each."""
+    port = target.rpartition(":")[2]
+    done = Command("health", "--all", "--target", f"ipv4:127.0.0.1:{port},127.0.0.1:1").in_process()
+    assert (done.code, done.err) == (1, "")
+    assert done.out.splitlines() == [
+        f"127.0.0.1:{port}  SERVING",
+        f"127.0.0.1:1{' ' * len(port)} no connection (Connection refused)",
+    ]
+    one = Command("health", "--all", "--target", f"127.0.0.1:{port}").in_process()
+    assert (one.code, one.out) == (0, f"127.0.0.1:{port}  SERVING\n")
+
+
+def test_all_servers_of_a_name(target: str) -> None:
+    """localhost may stand for an address of IPv6 too, where no server listens."""
+    port = target.rpartition(":")[2]
+    done = Command("health", "--all", "--target", f"dns:///localhost:{port}").in_process()
+    assert f"127.0.0.1:{port}" in [line.split()[0] for line in done.out.splitlines()]
+
+
+def test_all_servers_of_a_name_that_does_not_exist() -> None:
+    Command("health", "--all", "--target", "server.invalid:50051").in_process().refused("server.invalid")
+
+
 @pytest.mark.slow
 def test_a_server_that_hangs() -> None:
     with LockstitchServer("memory://") as server:

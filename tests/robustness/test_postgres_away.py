@@ -10,7 +10,7 @@ import lockstitch
 import lockstitch_server.storage.postgres.store as postgres_store
 from lockstitch.v1.checkpoint_service_pb2 import LoadLatestRequest
 from lockstitch_server.config import Settings
-from lockstitch_server.storage.libpq import connector
+from lockstitch_server.storage.libpq import hosts
 from tests.robustness.faults import assert_says, assert_unavailable, calls, error_in_stream, frozen
 from tests.robustness.ledger import Ledger, fingerprint
 from tests.robustness.workload import checkpoint, full_save
@@ -62,7 +62,7 @@ async def _assert_told(api: Api) -> None:
 
 async def test_frozen_and_thawed(own_postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database that keeps its connections and does not answer: calls end all the same."""
-    monkeypatch.setattr(connector, "CONNECT_SECONDS", LESS_SECONDS)
+    monkeypatch.setattr(hosts, "CONNECT_SECONDS", LESS_SECONDS)
     monkeypatch.setattr(postgres_store, "COMMAND_SECONDS", LESS_SECONDS)
     settings = Settings.model_validate(
         {"store": own_postgres.url(), "migrate": True, "postgres": {"failover_seconds": WAIT}}

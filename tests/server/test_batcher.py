@@ -62,3 +62,48 @@ async def test_a_batch_that_breaks_is_answered_and_the_next_one_is_done() -> Non
         broken = await asyncio.gather(one.submit(1), one.submit(2), return_exceptions=True)
         assert await one.submit(3) == 3
     assert [isinstance(failure, Failure) and failure.reason for failure in broken] == [Reason.INTERNAL] * 2
+
+
+class Waiter:
+    """Waits for a result, and may break when it comes."""
+
+    def __init__(self, *, breaks: bool) -> None:
+        self.breaks = breaks
+        self.results: list[object] = []
+
+    def done(self) -> bool:
+        return bool(self.results)
+
+    def set_result(self, result: int) -> None:
+        if self.breaks:
+            raise RuntimeError("broken")
+        self.results.append(result)
+
+    def set_exception(self, failure: Failure) -> None:
+        self.results.append(failure.reason)
+
+
+async def test_a_result_that_cannot_be_taken_fails_alone() -> None:
+    one = batcher([], 1, 1)
+    waiters = [Waiter(breaks=number == 1) for number in range(3)]
+    for number, waiter in enumerate(waiters):
+        one.put(number, waiter)
+    async with asyncio.timeout(30):
+        assert await one.submit(3) == 3
+    assert [waiter.results for waiter in waiters] == [[0], [Reason.INTERNAL], [2]]
+
+
+async def test_an_observer_that_breaks_does_not_stop_the_queue() -> None:
+    class Breaks:
+        def done(self, items: int, waited: float, seconds: float) -> None:
+            raise RuntimeError("broken")
+
+    async def work(items: Sequence[int]) -> Sequence[int]:
+        await asyncio.sleep(0)
+        return items
+
+    one: BatchingQueue[int, int] = BatchingQueue(
+        work, lambda _: 1, Bounds(1000, 1000, batch_items=1, batch_bytes=10), observer=Breaks()
+    )
+    async with asyncio.timeout(30):
+        assert await asyncio.gather(*(one.submit(number) for number in range(5))) == list(range(5))

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import asyncpg
@@ -58,7 +58,7 @@ async def test_a_host_that_does_not_answer_does_not_keep_the_others_from_being_t
             connection = await connector.connect()
             assert await connection.fetchval("SHOW port") == str(postgres.port)
             await connection.close()
-        assert connector._hosts[0] == ("127.0.0.1", postgres.port)
+        assert (await connector._order.endpoints())[0].port == postgres.port
 
 
 async def test_hosts_are_balanced_where_the_address_says_so(
@@ -163,3 +163,54 @@ async def test_a_password_file_and_wrong_passwords(
     with pytest.raises(asyncpg.InvalidPasswordError) as caught:
         await asked(bare.replace("postgres@", "postgres:wr0ng@"), "SELECT 1")
     assert "wr0ng" not in str(caught.value)
+
+
+def resolve_as(monkeypatch: pytest.MonkeyPatch, name: str, ips: Sequence[str], port: int) -> None:
+    """Let a name have these addresses."""
+    resolve = socket.getaddrinfo
+
+    def resolved(host: object, *arguments: object, **options: object) -> object:
+        if host != name:
+            return resolve(host, *arguments, **options)  # type: ignore[arg-type]
+        return [one for ip in ips for one in resolve(ip, port, type=socket.SOCK_STREAM)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+
+
+async def test_every_address_of_a_name_is_tried(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first does not answer."""
+    resolve_as(monkeypatch, "database.test", ["127.0.0.2", "127.0.0.1"], postgres.port)
+    with socket.create_server(("127.0.0.2", postgres.port)):
+        connector = Connector(read_address(f"postgresql://postgres@database.test:{postgres.port}/postgres"))
+        for _ in range(2):
+            connection = await connector.connect()
+            assert await connection.fetchval("SELECT host(inet_server_addr())") == "127.0.0.1"
+            await connection.close()
+
+
+async def test_tls_checks_the_name_of_several_addresses(
+    tmp_path: Path, start_postgres: Callable[..., Postgres], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encrypted = Encrypted(tmp_path, start_postgres, monkeypatch)
+    query = f"sslmode=verify-full&sslrootcert={encrypted.ca}"
+    with monkeypatch.context() as patch:
+        resolve_as(patch, "localhost", ["127.0.0.2", "127.0.0.1"], encrypted.server.port)
+        assert await asked(encrypted.url(query, "localhost"), "SELECT 1") == 1
+    resolve_as(monkeypatch, "database.test", ["127.0.0.2", "127.0.0.1"], encrypted.server.port)
+    with pytest.raises(OSError, match=r"database\.test.*not valid for 'database\.test'"):
+        await asked(encrypted.url(query, "database.test"), "SELECT 1")
+
+
+async def test_an_error_says_which_hosts_were_tried(start_postgres: Callable[..., Postgres]) -> None:
+    reading = start_postgres(settings={"default_transaction_read_only": "on"})
+    with socket.create_server(("127.0.0.1", 0)) as silent, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        ports = [silent.getsockname()[1], closed.getsockname()[1], reading.port]
+        hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
+        with pytest.raises(asyncpg.TargetServerAttributeNotMatched) as caught:
+            await asked(f"postgresql://postgres:secret@{hosts}/postgres?connect_timeout=1", "SELECT 1")
+    text = str(caught.value)
+    assert text.startswith(f"no host of postgresql://postgres@{hosts}/postgres can be used (target_session_attrs=")
+    assert f"127.0.0.1:{ports[0]}: no response within 1 s; 127.0.0.1:{ports[1]}: " in text
+    assert text.endswith(f"127.0.0.1:{ports[2]}: is not read-write")
+    assert "secret" not in text

@@ -5,6 +5,7 @@ keep apart, as Debian's does by default.
 """
 
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -45,11 +46,9 @@ class PgBouncer:
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
         self.log = Path(self._directory.name, "log")
-        lines = [f"{name} = {value}" for name, value in {**SETTINGS, **(settings or {})}.items()]
+        self._settings = {"listen_port": self.port, **SETTINGS, **(settings or {})}
         self._file = Path(self._directory.name, "pgbouncer.ini")
-        databases = f"[databases]\n* = host=127.0.0.1 port={server.port} user=postgres\n"
-        self._file.write_text("\n".join([databases, "[pgbouncer]", f"listen_port = {self.port}", *lines, ""]))
-        self._file.chmod(0o644)
+        self._write(server)
 
     def __enter__(self) -> Self:
         with self.log.open("ab") as log:
@@ -75,6 +74,18 @@ class PgBouncer:
             self._process.wait()
             self._process = None
         self._directory.cleanup()
+
+    def point_at(self, server: Postgres) -> None:
+        """Send clients to another server from now on."""
+        assert self._process is not None
+        self._write(server)
+        self._process.send_signal(signal.SIGHUP)
+
+    def _write(self, server: Postgres) -> None:
+        databases = f"[databases]\n* = host=127.0.0.1 port={server.port} user=postgres\n"
+        lines = [f"{name} = {value}" for name, value in self._settings.items()]
+        self._file.write_text("\n".join([databases, "[pgbouncer]", *lines, ""]))
+        self._file.chmod(0o644)
 
     def url(self, database: str, query: str = "") -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}{query and '?'}{query}"

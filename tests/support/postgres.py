@@ -197,6 +197,24 @@ class Postgres:
         options = ["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]
         return self._run("psql", *options, f"--dbname={self.url(database)}", f"--command={statement}").strip()
 
+    def copy_of(self, primary: "Postgres") -> None:
+        """Have a copy of the data of another server, and follow it as a standby, once this one is started."""
+        source = f"postgresql://postgres@127.0.0.1:{primary.port}/"
+        options = ["--write-recovery-conf", "--checkpoint=fast", "--wal-method=stream", "--no-sync"]
+        self._run("pg_basebackup", *options, f"--dbname={source}", f"--pgdata={self.data}")
+
+    def erase(self) -> None:
+        """Kill the server, if it runs, and remove its data."""
+        self.kill()
+        shutil.rmtree(self.data)
+
+    def freeze(self) -> None:
+        """SIGSTOP, the server and all its processes: connections stay, and new ones are made; nothing answers."""
+        server = psutil.Process(self.pid)
+        server.suspend()
+        for process in server.children(recursive=True):
+            process.suspend()
+
     def create_database(self) -> str:
         """A fresh, empty database; its name."""
         name = f"test_{uuid.uuid4().hex}"

@@ -2,10 +2,12 @@
 
 # ruff: noqa: ASYNC109 - a timeout here is the deadline that gRPC sends to the server
 
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
+from typing import TypeVar
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from lockstitch import _rpcs, _saving, _streams
@@ -40,6 +42,10 @@ from lockstitch._types import (
 )
 from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, NodeKind, PendingWrite
+
+T = TypeVar("T")
+Answer = TypeVar("Answer")
+Query = TypeVar("Query", pb.ListSessionsRequest, pb.ListCheckpointsRequest)
 
 SESSIONS_PER_CALL = 1000
 
@@ -263,13 +269,7 @@ class Api(SessionApi):
             updated_before=to_timestamp(updated_before),
             order_by=pb.SessionOrder.ValueType(order_by),
         )
-
-        async def fetch(token: str) -> Page[pb.SessionSummary]:
-            request = pb.ListSessionsRequest(page_token=token)
-            request.MergeFrom(query)
-            return sessions_page(await self._caller.call(_rpcs.LIST_SESSIONS, request, self._deadline(timeout)))
-
-        return AsyncPager(fetch, page_token)
+        return self._pager(_rpcs.LIST_SESSIONS, query, sessions_page, page_token, timeout)
 
     def list_checkpoints(
         self,
@@ -302,12 +302,10 @@ class Api(SessionApi):
         metadata: entries that they have, each a key and its JSON text, compared as JSON values.
         include_total: whether to count all that match (`Page.total_size`), which costs a pass over them.
         include_writes: whether to give pending writes.
-        include_channel_sizes: whether to give the size of every channel (`ListedCheckpoint.channels`), which costs no
-            reading of the state.
+        include_channel_sizes: whether to give the size of every channel (`ListedCheckpoint.channels`).
         channels: which parts of the state to give, as in `walk_ancestors`; none means all.
         write_channels: pending writes of which channels to give, with include_writes; none means all.
-        page_size: how many to fetch at a time, up to 1000; 0 means 50.
-        page_token: where to go on; see `AsyncPager.pages`.
+        page_size, page_token: how many to fetch at a time (up to 1000; 0: 50), and where to go on: `AsyncPager.pages`.
         timeout: seconds for each page.
 
         Iterating raises InvalidArgument (InvalidPageToken) and what any call may raise. Damaged checkpoints do not stop
@@ -331,11 +329,20 @@ class Api(SessionApi):
             view=pb.CheckpointView.ValueType(view),
             skip_damaged=True,
         )
+        return self._pager(_rpcs.LIST_CHECKPOINTS, query, checkpoints_page, page_token, timeout)
 
-        async def fetch(token: str) -> Page[ListedCheckpoint]:
-            request = pb.ListCheckpointsRequest(page_token=token)
+    def _pager(
+        self,
+        rpc: _rpcs.Rpc[Message, Answer],
+        query: Query,
+        to_page: Callable[[Answer], Page[T]],
+        page_token: str,
+        timeout: float | None,
+    ) -> AsyncPager[T]:
+        async def fetch(token: str) -> Page[T]:
+            request = type(query)(page_token=token)
             request.MergeFrom(query)
-            return checkpoints_page(await self._caller.call(_rpcs.LIST_CHECKPOINTS, request, self._deadline(timeout)))
+            return to_page(await self._caller.call(rpc, request, self._deadline(timeout)))
 
         return AsyncPager(fetch, page_token)
 

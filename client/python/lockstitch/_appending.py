@@ -78,6 +78,7 @@ class Appender:
     header: of the checkpoints that this program saves. A session whose latest checkpoint has a header of another type
         belongs to another program: ValueError.
     values: the channels that `fold` is given.
+    begin: called before the first checkpoint of the namespace is saved.
     ttl: the session ends this long after its last save; a number means seconds. None leaves it as it is.
 
         appender = Appender(api, "chat-1", header=TypedBlob(type="chat"))
@@ -92,6 +93,7 @@ class Appender:
         *,
         header: TypedBlob,
         values: Sequence[str] = (),
+        begin: Callable[[], Awaitable[None]] | None = None,
         ttl: timedelta | float | None = None,
     ) -> None:
         self._api = api
@@ -99,6 +101,7 @@ class Appender:
         self._namespace = namespace
         self._header = header
         self._values = tuple(values)
+        self._begin = begin
         self._ttl = ttl
         self._lock = asyncio.Lock()
         self._head: Head | None = None
@@ -175,6 +178,8 @@ class Appender:
     async def _append(self, channel: str, items: tuple[TypedBlob, ...], fold: Fold | None, deadline: Deadline) -> None:
         async def attempt(token: int) -> LockstitchError | None:
             head = self._head or await self._load_head(deadline)
+            if self._begin and not head.checkpoint_id:
+                await self._begin()
             changed = fold(head.values) if fold else {}
             request = self._request(head, _delta(channel, items, changed), self._header, token)
             self._head, self._unsettled = None, Unsettled(channel, items, request)

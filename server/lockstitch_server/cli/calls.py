@@ -30,15 +30,6 @@ def connected(connection: Connection) -> "Iterator[Client]":
             fail(str(error), UNUSABLE)
 
 
-def check_health(client: "Client", request: bytes, timeout: float) -> bytes:
-    """The answer to a serialized grpc.health.v1.HealthCheckRequest."""
-    from lockstitch._deadline import Deadline
-    from lockstitch._rpcs import HEALTH_CHECK
-    from lockstitch._transport import run
-
-    return run(client._api._caller.call(HEALTH_CHECK, request, Deadline(timeout)))
-
-
 @contextmanager
 def failures_told(connection: Connection) -> Iterator[None]:
     """End the command with a line that says why, when a call fails, and which option mends it."""

@@ -142,26 +142,28 @@ def health(
             "--local", help="Check the server that the settings describe: LOCKSTITCH_* variables, lockstitch.toml."
         ),
     ] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Check the servers at all addresses of the target, and print a line for each.")
+    ] = False,
 ) -> None:
     """Check whether a server is serving. Exit code 0 if it is, else 1.
 
     With --local, address and TLS files are those of the server that runs with the same settings on this machine.
     """
-    from grpc_health.v1 import health_pb2
+    from lockstitch_server.cli import health_check
 
     if local:
         from lockstitch_server.cli.local import to_this_server
 
         connection = to_this_server(connection, effective(None, None).settings)
-
-    from lockstitch_server.cli.calls import check_health, connected
-
-    request = health_pb2.HealthCheckRequest(service=service)
-    with connected(connection._replace(key=None, tenant=None)) as client:  # none is needed, so none is sent
-        answer = health_pb2.HealthCheckResponse.FromString(
-            check_health(client, request.SerializeToString(), connection.timeout)
-        )
-    status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
-    typer.echo(status)
-    if answer.status != health_pb2.HealthCheckResponse.SERVING:
+    connection = connection._replace(key=None, tenant=None)  # none is needed, so none is sent
+    if every:
+        states = health_check.of_all(connection, service)
+        width = max(len(address) for address in states)
+        for address, state in states.items():
+            typer.echo(f"{address:<{width}}  {state}")
+    else:
+        states = {connection.target: health_check.of_one(connection, service)}
+        typer.echo(states[connection.target])
+    if set(states.values()) != {health_check.SERVING}:
         raise typer.Exit(FAILED)

@@ -179,7 +179,10 @@ class BatchingQueue(Generic[T, R]):
             return
         began, came = monotonic(), self._oldest
         await self._run_safely(batch)
-        self._observer.done(sum(self._count_of(item) for item, _ in batch), began - came, monotonic() - began)
+        try:
+            self._observer.done(sum(self._count_of(item) for item, _ in batch), began - came, monotonic() - began)
+        except Exception:
+            log.exception("batch_observer_failed")
 
     async def _run_safely(self, batch: Sequence[tuple[T, Waiter[R]]]) -> None:
         """Whatever goes wrong, every item gets a result and the lane goes on."""
@@ -219,9 +222,13 @@ class BatchingQueue(Generic[T, R]):
 
 
 def _answer(waiter: Waiter[R], result: R | Failure) -> None:
+    """Give a result to one waiter. If that fails, the other waiters still get theirs."""
     if waiter.done():
         return
-    if isinstance(result, Failure):
-        waiter.set_exception(result)
-    else:
-        waiter.set_result(result)
+    try:
+        if isinstance(result, Failure):
+            waiter.set_exception(result)
+        else:
+            waiter.set_result(result)
+    except Exception:
+        log.exception("response_failed")

@@ -4,10 +4,15 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
+
+import structlog
 
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.rpc.stream_batches import TAKES_BATCHES, Chunk, StreamMessage, chunks, join
+
+log = structlog.get_logger(__name__)
 
 MOST_TOGETHER = 128
 """Maximum saves that are carried out together, and maximum responses in one message."""
@@ -85,6 +90,8 @@ class SaveStream:
         """How many requests these answers are for."""
         self._takes_many = False
         """Whether the client has sent a batch, and so takes batches of answers."""
+        self._is_broken = False
+        """Whether the answer to a save can never be sent."""
         self._moved = asyncio.Event()
         self._changed = asyncio.Event()
 
@@ -106,6 +113,8 @@ class SaveStream:
                     self._moved.set()
                     yield answer
                     news = b""
+                if self._is_broken:
+                    raise Failure(Reason.INTERNAL, "the server failed to answer saves of this call; send them again")
                 if closing.done():
                     taking.cancel()
                 if taking.done() and not self._waiting:
@@ -121,12 +130,29 @@ class SaveStream:
         taking.result()
 
     def answered(self, chunk: Chunk, data: bytes) -> None:
-        """Take the answer to saves. It goes out when the observer agrees."""
-        later = self._observer.answered(chunk, data) if self._observer is not None else None
+        """Take the answer to saves. It goes out when the observer agrees; if the observer fails, the call ends."""
+        try:
+            later = self._observer.answered(chunk, data) if self._observer is not None else None
+        except Exception:
+            self._break()
+            return
         if later is None:
             self._answer(chunk, data)
         else:
-            later.add_done_callback(lambda done: self._answer(chunk, done.result()))
+            later.add_done_callback(partial(self._answer_later, chunk))
+
+    def _answer_later(self, chunk: Chunk, later: "asyncio.Future[bytes]") -> None:
+        try:
+            data = later.result()
+        except (Exception, asyncio.CancelledError):
+            self._break()
+        else:
+            self._answer(chunk, data)
+
+    def _break(self) -> None:
+        log.exception("save_stream_observer_failed")
+        self._is_broken = True
+        self._changed.set()
 
     def _answer(self, chunk: Chunk, data: bytes) -> None:
         self._waiting -= chunk.saves

@@ -1,14 +1,18 @@
 """What watches a batch of saves. The base class does nothing, and stands where nothing is measured."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TypeAlias
+
+import structlog
 
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.planning.operations import Outcome, Result, Saved
 from lockstitch_server.saving.save_requests import Item, ParsedRequest, RawRequest
 from lockstitch_server.telemetry.stats import Number, Stats
 from lockstitch_server.telemetry.trace_context import trace_id_in
+
+log = structlog.get_logger(__name__)
 
 
 class BatchObserver:
@@ -46,6 +50,63 @@ UNOBSERVED = BatchObserver()
 def unobserved(batch: Sequence[RawRequest]) -> BatchObserver:
     """Watch nothing."""
     return UNOBSERVED
+
+
+def safe(observe: ObserveBatch) -> ObserveBatch:
+    """Watch by `observe`, whose errors are logged and change nothing for the saves."""
+    return observe if observe is unobserved else lambda batch: _SafeObserver(observe, batch)
+
+
+class _SafeObserver(BatchObserver):
+    """Watches by another observer, which may fail at any step."""
+
+    def __init__(self, observe: ObserveBatch, batch: Sequence[RawRequest]) -> None:
+        self._observer: BatchObserver = UNOBSERVED
+        with _logged():
+            self._observer = observe(batch)
+
+    def trace_id(self, request: RawRequest, place: int, item: Item) -> bytes:
+        with _logged():
+            return self._observer.trace_id(request, place, item)
+        return super().trace_id(request, place, item)
+
+    def request_parsed(self, request: RawRequest, parsed: Sequence[ParsedRequest]) -> None:
+        with _logged():
+            self._observer.request_parsed(request, parsed)
+
+    @contextmanager
+    def committing(self) -> Iterator[None]:
+        watching: AbstractContextManager[None] = nullcontext()
+        with _logged():
+            watching = self._observer.committing()
+            watching.__enter__()
+        error: BaseException | None = None
+        try:
+            yield
+        except BaseException as failure:
+            error = failure
+            raise
+        finally:
+            with _logged(but=error):
+                watching.__exit__(type(error) if error is not None else None, error, None)
+
+    def done(self, results: Sequence[Sequence[Result | Failure]]) -> None:
+        with _logged():
+            self._observer.done(results)
+
+    def failed(self, error: BaseException) -> None:
+        with _logged():
+            self._observer.failed(error)
+
+
+@contextmanager
+def _logged(but: BaseException | None = None) -> Iterator[None]:
+    """Log an error in place of raising it. but: an error that is known already, and passes through the observer."""
+    try:
+        yield
+    except Exception as error:
+        if error is not but:
+            log.exception("save_observer_failed")
 
 
 class SaveCounts:

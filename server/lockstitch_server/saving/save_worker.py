@@ -18,7 +18,7 @@ from lockstitch_server.rpc.requests import Requests
 from lockstitch_server.rpc.stream_batches import items_of, request_id
 from lockstitch_server.saving import responses
 from lockstitch_server.saving.intake import save_operation, save_writes_operation
-from lockstitch_server.saving.save_observer import BatchObserver, ObserveBatch, unobserved
+from lockstitch_server.saving.save_observer import BatchObserver, ObserveBatch, safe, unobserved
 from lockstitch_server.saving.save_requests import Item, Kind, ParsedRequest, RawRequest, Undecodable
 
 log = structlog.get_logger(__name__)
@@ -33,7 +33,7 @@ class Saves:
     def __init__(self, committer: Committer, limits: Limits, observe: ObserveBatch = unobserved) -> None:
         self._committer = committer
         self._requests = Requests(limits)
-        self._observe = observe
+        self._observe = safe(observe)
         self._turn = asyncio.Lock()
         self._largest_item = limits.max_message_bytes + STREAM_OVERHEAD
 
@@ -124,6 +124,16 @@ def _result(wanted: Operation | Failure, done: Iterator[Result | Failure]) -> Re
 
 
 def _response(
+    request: RawRequest, parsed: Sequence[ParsedRequest], results: Sequence[Result | Failure]
+) -> bytes | Failure:
+    """The response to a request. If it cannot be made, only this request fails: the others have been saved too."""
+    try:
+        return _serialized(request, parsed, results)
+    except Exception:
+        return _broken()
+
+
+def _serialized(
     request: RawRequest, parsed: Sequence[ParsedRequest], results: Sequence[Result | Failure]
 ) -> bytes | Failure:
     numbered = [(number, result) for (number, _), result in zip(parsed, results, strict=True)]

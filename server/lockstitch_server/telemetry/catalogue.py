@@ -71,8 +71,8 @@ _ALL = (
         "db.client.operation.duration",
         "histogram",
         "s",
-        "Duration of uses of the database: commit (a planned batch), write (a batch planned within its transaction), "
-        "read, keep (changes whole sessions), look (at whole sessions).",
+        "Duration of uses of the database: commit (a batch planned from the session cache), write (a transaction that "
+        "reads and writes), read.",
         ("db.system.name", "db.operation.name"),
         SECONDS,
     ),

@@ -1,9 +1,10 @@
 """Connects to the database that an address names."""
 
-import random
+import asyncio
 import ssl
 import uuid
-from collections.abc import Mapping
+import weakref
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, cast
 from urllib.parse import urlencode
 
@@ -11,21 +12,29 @@ import asyncpg
 import structlog
 
 from lockstitch_server.storage.libpq.address import Address
+from lockstitch_server.storage.libpq.hosts import Endpoint, HostOrder, PinnedLoop
 from lockstitch_server.storage.libpq.passfile import password_of
 
-CONNECT_SECONDS = 5.0
-"""For all hosts together, where the address says nothing else."""
-LEAST_SECONDS = 1.0
-"""For one host."""
+ONE_PRIMARY = ("read-write", "primary")
+"""target_session_attrs that one host at a time can have."""
 STATEMENTS = 256
 """Prepared statements that a connection keeps."""
 # Where rows are looked up by their keys, Postgres need not plan that again at every use, which takes longer than a lone
 # look-up. By itself it goes on planning: for given arrays, which are short, a plan looks cheaper than for any.
 PLAN_ONCE = {"plan_cache_mode": "force_generic_plan"}
+SESSION_ATTRIBUTES = "SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')::boolean"
 UNKNOWN_SETTING = (asyncpg.UndefinedObjectError, asyncpg.FeatureNotSupportedError, asyncpg.PostgresSyntaxError)
 STATEMENT_LOST = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
 """What a prepared statement meets behind a pooler that changes connections in between."""
-_ELSEWHERE = (OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched)
+_ELSEWHERE = (
+    OSError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+)
 """After which the next host is tried."""
 
 log = structlog.get_logger(__name__)
@@ -39,12 +48,15 @@ class NamedConnection(asyncpg.Connection):
     Behind a pooler, one of another process could be run in place of ours otherwise.
     """
 
+    endpoint: Endpoint | None = None
+    """Where it goes to."""
+
     def _get_unique_id(self, prefix: str) -> str:
         return f"lockstitch_{prefix}_{uuid.uuid4().hex}"
 
 
 class Connector:
-    """Makes connections by an address: host by host, the one that worked last first.
+    """Makes connections by an address: host by host, the one that worked last first, those that hung last.
 
     statement_cache: whether connections keep prepared statements. Behind a pooler in transaction mode they cannot;
         `is_pooled` says so, and then every statement must be part of a transaction.
@@ -55,17 +67,14 @@ class Connector:
         self.address = address
         self.is_pooled = address.has_pooler or not statement_cache
         self.can_plan_once = not self.is_pooled
-        self._hosts = list(address.hosts)
-        self._attributes = address.target_session_attrs or ("read-write" if writes and self._hosts[1:] else None)
+        self._writes = writes
+        self._order = HostOrder(address)
+        self._connections: weakref.WeakSet[NamedConnection] = weakref.WeakSet()
 
     @property
     def seconds(self) -> float:
         """How long to wait for a connection, whether it has to be made or others have to give one back."""
-        return max(self._host_seconds * len(self._hosts), CONNECT_SECONDS)
-
-    @property
-    def _host_seconds(self) -> float:
-        return self.address.connect_timeout or max(CONNECT_SECONDS / len(self._hosts), LEAST_SECONDS)
+        return self._order.seconds
 
     async def connect(self, **options: Any) -> Connection:
         """A new connection. options: asyncpg's. Raises what asyncpg raises, OSError, ValueError for bad TLS files."""
@@ -73,7 +82,7 @@ class Connector:
             return await self._connect(**options)
         except asyncpg.ProtocolViolationError as error:
             # PgBouncer refuses settings that it cannot keep apart for its clients: that tells it from a server.
-            if self.is_pooled or "startup parameter" not in str(error):
+            if self.is_pooled or not _refuses_settings(error):
                 raise
             self.turn_statements_off("the server refuses settings of a connection, as PgBouncer does")
         except UNKNOWN_SETTING:
@@ -92,43 +101,132 @@ class Connector:
             log.warning("postgres_statement_cache_off", reason=why, setting="postgres.statement_cache")
         self.is_pooled, self.can_plan_once = True, False
 
+    def hung(self, connection: object) -> None:
+        """A connection did not answer in time: other hosts are tried before its own."""
+        if isinstance(connection, NamedConnection) and connection.endpoint is not None:
+            self._order.hung(connection.endpoint)
+
+    @property
+    def has_several_hosts(self) -> bool:
+        """By the URL, or by the addresses of a name when it was resolved last."""
+        return self._order.has_several
+
+    async def look_elsewhere(self) -> None:
+        """Connect once, to the host in use only if no other will do. Raises what `connect` does."""
+        self._order.suspect()
+        (await self.connect()).terminate()
+
     async def _connect(self, **options: Any) -> Connection:
-        if self._attributes != "prefer-standby":
-            return await self._first(self._attributes, options)
+        endpoints = await self._order.endpoints()
+        attributes = self.address.target_session_attrs or ("read-write" if self._writes and endpoints[1:] else None)
+        if attributes != "prefer-standby":
+            return await self._first(endpoints, attributes, options)
         try:
-            return await self._first("standby", options)
+            return await self._first(endpoints, "standby", options)
         except asyncpg.TargetServerAttributeNotMatched:
-            return await self._first("any", options)
+            return await self._first(endpoints, "any", options)
 
-    async def _first(self, attributes: str | None, options: Mapping[str, Any]) -> Connection:
+    async def _first(
+        self, endpoints: Sequence[Endpoint], attributes: str | None, options: Mapping[str, Any]
+    ) -> Connection:
         """A connection to the first host that has these attributes."""
-        failure: Exception | None = None
-        hosts = tuple(self._hosts)
-        for host, port in random.sample(hosts, len(hosts)) if self.address.is_balanced else hosts:
+        failures: list[tuple[Endpoint, Exception]] = []
+        for endpoint in endpoints:
             try:
-                connection = await self._connect_to(host, port, attributes, options)
+                connection = await self._connect_to(endpoint, attributes, options)
+            except asyncio.CancelledError:
+                self._order.hung(endpoint)  # whoever asked has waited for it long enough
+                raise
             except _ELSEWHERE as error:
-                failure = error if failure is None or isinstance(failure, OSError) else failure
+                if isinstance(error, TimeoutError):
+                    self._order.hung(endpoint)
+                if _refuses_settings(error):
+                    raise
+                failures.append((endpoint, error))
             else:
-                self._hosts.sort(key=lambda other: other != (host, port))
+                self._landed(connection, endpoint, attributes)
                 return connection
-        assert failure is not None
-        raise failure
+        raise _no_host(self.address, attributes, failures)
 
-    async def _connect_to(self, host: str, port: int, attributes: str | None, options: Mapping[str, Any]) -> Connection:
+    def _landed(self, connection: Connection, endpoint: Endpoint, attributes: str | None) -> None:
+        """A host works. Where only one can, connections to another are those to a former primary, which may hang."""
+        before = self._order.worked(endpoint)
+        if not isinstance(connection, NamedConnection):
+            return
+        connection.endpoint = endpoint
+        self._connections.add(connection)
+        if before not in (None, endpoint) and attributes in ONE_PRIMARY:
+            log.warning("postgres_primary_changed", host=str(endpoint), before=str(before))
+            for other in list(self._connections):
+                if other.endpoint != endpoint:
+                    other.terminate()
+
+    async def _connect_to(self, endpoint: Endpoint, attributes: str | None, options: Mapping[str, Any]) -> Connection:
         where = self.address
-        password = where.password or password_of(where.passfile, host, port, where.database, where.user)
-        settings = {**self.address.settings, **(PLAN_ONCE if self.can_plan_once else {})}
-        return await asyncpg.connect(
-            host=host,
-            port=port,
-            password=password,
-            target_session_attrs=cast(Any, attributes),
-            timeout=self._host_seconds,
-            statement_cache_size=0 if self.is_pooled else STATEMENTS,
-            server_settings=settings or None,
-            **{"connection_class": NamedConnection, **options, **_arguments(self.address)},
+        password = where.password or password_of(
+            where.passfile, endpoint.host, endpoint.port, where.database, where.user
         )
+        settings = {**self.address.settings, **(PLAN_ONCE if self.can_plan_once else {})}
+        seconds = self._order.limit(endpoint)
+        pinned = {"loop": cast(Any, PinnedLoop(endpoint.ip))} if endpoint.ip else {}
+        is_pooled = self.is_pooled
+        try:
+            async with asyncio.timeout(seconds):
+                connection: Connection = await asyncpg.connect(
+                    host=endpoint.host,
+                    port=endpoint.port,
+                    password=password,
+                    target_session_attrs=None if is_pooled else cast(Any, attributes),
+                    timeout=seconds,
+                    statement_cache_size=0 if is_pooled else STATEMENTS,
+                    server_settings=settings or None,
+                    **{"connection_class": NamedConnection, **options, **_arguments(self.address), **pinned},
+                )
+                return await _checked(connection, attributes) if is_pooled and attributes else connection
+        except TimeoutError as error:
+            raise TimeoutError(str(error) or f"no response within {seconds:g} s") from error
+
+
+async def _checked(connection: Connection, attributes: str) -> Connection:
+    """What asyncpg checks without a transaction, which a pooler may send to two servers."""
+    try:
+        await connection.execute("BEGIN READ ONLY")
+        ((is_standby, is_read_only),) = await connection.fetch(SESSION_ATTRIBUTES)
+        await connection.execute("ROLLBACK")
+        has = {
+            "any": True,
+            "primary": not is_standby,
+            "standby": is_standby,
+            "read-write": not (is_standby or is_read_only),
+            "read-only": is_standby or is_read_only,
+        }
+        if not has[attributes]:
+            raise asyncpg.TargetServerAttributeNotMatched(attributes)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+def _refuses_settings(error: Exception) -> bool:
+    return isinstance(error, asyncpg.ProtocolViolationError) and "startup parameter" in str(error)
+
+
+def _no_host(address: Address, attributes: str | None, failures: Sequence[tuple[Endpoint, Exception]]) -> Exception:
+    """The error that says what was tried. If there is one host, its own."""
+    if len(failures) == 1:
+        return failures[0][1]
+    wanted = f"no host of {address} can be used" + (f" (target_session_attrs={attributes})" if attributes else "")
+    told = "; ".join(f"{endpoint}: {_problem(error, attributes)}" for endpoint, error in failures)
+    kind = next((error for _, error in failures if isinstance(error, asyncpg.TargetServerAttributeNotMatched)), None)
+    found = ConnectionError if kind is None else asyncpg.TargetServerAttributeNotMatched
+    return found(f"{wanted}: {told}")
+
+
+def _problem(error: Exception, attributes: str | None) -> str:
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return f"is not {attributes}"
+    return str(error) or type(error).__name__
 
 
 def _arguments(address: Address) -> dict[str, Any]:

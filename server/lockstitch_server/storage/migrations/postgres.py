@@ -15,6 +15,7 @@ from lockstitch_server.storage.store import StoreError
 if TYPE_CHECKING:
     from lockstitch_server.storage.libpq.connector import Connector
 
+_DRIVER = (asyncpg.InterfaceError, asyncpg.InternalClientError)
 LOCK = 0x4C6B5374
 """Keeps replicas that migrate at once from getting in each other's way. Each step is safe to repeat without it."""
 VERSION = f"{POSTGRES_SCHEMA}.{VERSION_TABLE}"
@@ -55,7 +56,7 @@ async def migrate_postgres(connector: "Connector") -> str | None:
     """
     try:
         connection = await connector.connect()
-    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, ValueError, asyncpg.PostgresError, *_DRIVER) as error:
         raise StoreError(f"cannot migrate {connector.address}: {str(error) or type(error).__name__}") from error
     try:
         return await _migrate(str(connector.address), connection)

@@ -1,5 +1,6 @@
 """Asks Postgres whether it would answer, on a connection of its own: those of the pool may all be busy."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import asyncpg
@@ -52,6 +53,10 @@ class Pinger:
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
             self.close()
             raise failure_of(error) from error
+        except asyncio.CancelledError:
+            self._connector.hung(self._connection)  # it was given long enough
+            self.close()
+            raise
         except BaseException:
             self.close()
             raise

@@ -22,6 +22,8 @@ Work = Callable[[AnyConnection], Awaitable[T]]
 MarkedWork = Callable[[AnyConnection, Attempt], Awaitable[T]]
 
 ATTEMPTS = 8
+SLOW_SECONDS = 1.0
+"""Work that takes longer may wait for a host that hangs."""
 
 
 class Runner:
@@ -36,6 +38,9 @@ class Runner:
         self._writers = Writers(clock)
         self._reads, self._writes = Outage(seconds), Outage(seconds)
         self._closed = False
+        self._running: dict[object, float] = {}
+        """When the work began that has a connection, the oldest first."""
+        self._watch = asyncio.create_task(self._watch_slow_work()) if connector.has_several_hosts else None
 
     def works(self) -> None:
         """Something else has found that the database works."""
@@ -45,6 +50,8 @@ class Runner:
     def close(self) -> None:
         """Let nothing wait any more."""
         self._closed = True
+        if self._watch is not None:
+            self._watch.cancel()
 
     async def read(self, work: Work[T]) -> T:
         """Run what changes nothing."""
@@ -109,9 +116,22 @@ class Runner:
 
     async def _once(self, work: Work[T]) -> T:
         async with self._pool.acquire(timeout=self._connector.seconds) as connection:
+            run = object()
+            self._running[run] = time.monotonic()
             try:
                 return await work(connection)
             except AWAY:
                 with suppress(asyncpg.InterfaceError):  # it has ended
                     connection.terminate()  # to end it in good order would wait for a server that may hang
                 raise
+            finally:
+                del self._running[run]
+
+    async def _watch_slow_work(self) -> None:
+        """While work is slow, see whether another host has become the primary. Then the connector ends connections."""
+        while True:
+            await asyncio.sleep(SLOW_SECONDS / 2)
+            oldest = next(iter(self._running.values()), None)
+            if oldest is not None and time.monotonic() - oldest >= SLOW_SECONDS:
+                with suppress(*AWAY, asyncpg.PostgresError, ValueError):
+                    await self._connector.look_elsewhere()

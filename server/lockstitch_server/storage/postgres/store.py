@@ -102,7 +102,8 @@ class PostgresStore:
             async with self._pool.acquire() as connection:
                 await _transacted(connection, BEGIN_LONE, partial(check_schema, str(self.address), self._rights))
                 if self._rights is SERVING:
-                    self._clock.saw(await self._without_transaction(connection, BEGIN, remove_old_marks))
+                    self._clock.saw(await _transacted(connection, BEGIN, remove_old_marks))
+                    await _transacted(connection, BEGIN_LONE, _warn_of_lazy_commits)
             self._runner = Runner(self._connector, self._pool, self._clock, self._failover_seconds)
         except StoreError:
             await self.close()
@@ -126,7 +127,12 @@ class PostgresStore:
                 pool.terminate()
 
     async def ping(self) -> None:
-        await self._pinger.ping()
+        try:
+            await self._pinger.ping()
+        except Failure:
+            if self._pool is not None:  # its connections may be to a server that is no primary any more
+                await self._pool.expire_connections()
+            raise
         if self._runner is not None:
             self._runner.works()
 
@@ -224,6 +230,12 @@ async def _to_the_end(connection: AnyConnection, work: Work[T], attempt: Attempt
         attempt.result = result
     await connection.execute("COMMIT")
     return result
+
+
+async def _warn_of_lazy_commits(connection: AnyConnection) -> None:
+    if await connection.fetchval("SELECT current_setting('synchronous_commit')") == "off":
+        detail = "Postgres acknowledges commits before they are on disk: a crash loses saves that were acknowledged"
+        log.warning("postgres_synchronous_commit_off", detail=detail, setting="synchronous_commit")
 
 
 async def _asked(unit: PointUnit[T], connection: AnyConnection) -> T:

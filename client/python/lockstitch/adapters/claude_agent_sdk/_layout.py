@@ -17,6 +17,7 @@ DELETED = TypedBlob(type=TYPE, data=b"deleted")
 """The header of the last checkpoint of a transcript that was deleted while its session stays."""
 
 ENTRIES, SUMMARY, SUBPATHS = "entries", "summary", "subpaths"
+SUBAGENT = "subagent/"
 INDEX = "subpaths"
 """The namespace of the list of subpaths."""
 
@@ -47,7 +48,12 @@ def namespace(key: Mapping[str, Any]) -> str:
         return ""
     if not key["subpath"]:
         raise ValueError("subpath is empty: leave it out for the main transcript")
-    return f"subagent/{key['subpath']}"
+    return f"{SUBAGENT}{key['subpath']}"
+
+
+def subpath(namespace: str) -> str:
+    """The subpath of a namespace; "" if it is not that of a subagent."""
+    return namespace.removeprefix(SUBAGENT) if namespace.startswith(SUBAGENT) else ""
 
 
 def channel(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -67,8 +68,6 @@ class LockstitchSessionStore(SessionStore):
         self._tombstone = tombstone
         self._connections = connections(server, options)
         self._appenders = Appenders(self._appender)
-        self._registered: dict[tuple[str, str], None] = {}
-        """Sessions and namespaces that are in the lists of subpaths."""
 
     async def append(self, key: "SessionKey", entries: "list[SessionStoreEntry]") -> None:
         """Store entries after those that the transcript has. Raises TypeError for an entry that JSON does not have."""
@@ -76,8 +75,6 @@ class LockstitchSessionStore(SessionStore):
             return
         session_id, namespace = layout.session_name(self._prefix, key), layout.namespace(key)
         items = [to_item(entry) for entry in entries]
-        if namespace:
-            await self._register(session_id, namespace, key["subpath"])
         appender = self._appenders.get(self._api(), session_id, namespace)
         await appender.append(layout.ENTRIES, items, None if namespace else _fold(key, entries))
 
@@ -121,8 +118,6 @@ class LockstitchSessionStore(SessionStore):
             await self._delete_transcript(api, session_id, namespace)
             return
         await api.delete_sessions([session_id], tombstone=self._tombstone)
-        for known in [name for name in self._registered if name[0] == session_id]:
-            del self._registered[known]
         for appender in self._appenders.of_session(api, session_id):
             await appender.forget()
 
@@ -152,10 +147,8 @@ class LockstitchSessionStore(SessionStore):
     ) -> None:
         await self.close()
 
-    async def _register(self, session_id: str, namespace: str, subpath: str) -> None:
+    async def _register(self, api: Api, session_id: str, subpath: str) -> None:
         """Have a subpath in the list of its session before it has its first entry."""
-        if (session_id, namespace) in self._registered:
-            return
 
         def add(state: VersionedState) -> StateDelta | None:
             if subpath in _subpaths(state):
@@ -164,11 +157,7 @@ class LockstitchSessionStore(SessionStore):
             delta.custom[layout.SUBPATHS].append.items.append(to_item(subpath))
             return delta
 
-        index = self._appenders.get(self._api(), session_id, layout.INDEX)
-        await index.change([layout.channel(layout.SUBPATHS)], add)
-        self._registered[session_id, namespace] = None
-        while len(self._registered) > PAGE_SIZE:
-            del self._registered[next(iter(self._registered))]
+        await self._appenders.get(api, session_id, layout.INDEX).change([layout.channel(layout.SUBPATHS)], add)
 
     async def _delete_transcript(self, api: Api, session_id: str, namespace: str) -> None:
         def empty(state: VersionedState) -> StateDelta | None:
@@ -182,8 +171,16 @@ class LockstitchSessionStore(SessionStore):
         return self._connections.asynchronous()
 
     def _appender(self, api: Api, session_id: str, namespace: str) -> Appender:
-        values = () if namespace or FOLD is None else (layout.SUMMARY,)
-        return Appender(api, session_id, namespace, header=layout.TRANSCRIPT, values=values, ttl=self._ttl)
+        subpath = layout.subpath(namespace)
+        return Appender(
+            api,
+            session_id,
+            namespace,
+            header=layout.TRANSCRIPT,
+            values=() if namespace or FOLD is None else (layout.SUMMARY,),
+            begin=partial(self._register, api, session_id, subpath) if subpath else None,
+            ttl=self._ttl,
+        )
 
 
 async def _listed(api: Api, prefix: str, project_key: str) -> Any:

@@ -44,7 +44,7 @@ class Query:
             wanted,
             dict(searched[:MOST_SEARCHED]),
             step_of(wanted.get(STEP)),
-            str(before["configurable"].get("checkpoint_id") or "") if before else "",
+            _checkpoint_id(before) if before else "",
         )
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
@@ -96,3 +96,8 @@ class Query:
             return ""
         only = self.place.checkpoint_id
         return min((bound for bound in (self.before, only and f"{only}!") if bound), default="")
+
+
+def _checkpoint_id(config: Mapping[str, Any]) -> str:
+    """The checkpoint that a config names. LangGraph's Agent Server gives what a config holds as "configurable"."""
+    return str(config.get("configurable", config).get("checkpoint_id") or "")

@@ -1,0 +1,121 @@
+"""What watches saves, and what answers one of them, may fail: what was saved is acknowledged all the same."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+
+import pytest
+
+from lockstitch.v1 import checkpoint_service_pb2 as pb
+from lockstitch.v1.checkpoint_pb2 import Checkpoint
+from lockstitch_server.config import Limits
+from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.core.planning.operations import Result, Saved
+from lockstitch_server.core.planning.session_cache import SessionCache
+from lockstitch_server.engine.committer import Committer
+from lockstitch_server.saving import responses
+from lockstitch_server.saving.save_observer import BatchObserver, ObserveBatch, unobserved
+from lockstitch_server.saving.save_requests import Item, Kind, ParsedRequest, RawRequest
+from lockstitch_server.saving.save_worker import Saves
+from lockstitch_server.storage.sqlite import SqliteStore
+
+
+@pytest.fixture
+async def committer() -> AsyncIterator[Committer]:
+    store = SqliteStore(":memory:")
+    await store.open()
+    yield Committer(store, SessionCache(10**6), 10**6, 100)
+    await store.close()
+
+
+def request(session: str, step: int = 1) -> RawRequest:
+    message = pb.SaveRequest(checkpoint=Checkpoint(session_id=session, step=step))
+    return RawRequest(Kind.SAVE, "tenant", message.SerializeToString(), b"t" * 16)
+
+
+def outcome(response: bytes | Failure) -> "pb.SaveOutcome.ValueType | Reason":
+    return response.reason if isinstance(response, Failure) else pb.SaveResponse.FromString(response).outcome
+
+
+class Breaks(BatchObserver):
+    """Breaks at one step."""
+
+    def __init__(self, step: str) -> None:
+        self.step = step
+        self.errors: list[BaseException] = []
+
+    def _reach(self, step: str) -> None:
+        if step == self.step:
+            raise RuntimeError(f"broken at {step}")
+
+    def trace_id(self, request: RawRequest, place: int, item: Item) -> bytes:
+        self._reach("trace_id")
+        return super().trace_id(request, place, item)
+
+    def request_parsed(self, request: RawRequest, parsed: Sequence[ParsedRequest]) -> None:
+        self._reach("request_parsed")
+
+    @contextmanager
+    def committing(self) -> Iterator[None]:
+        self._reach("commit begins")
+        yield
+        self._reach("commit ends")
+
+    def done(self, results: Sequence[Sequence[Result | Failure]]) -> None:
+        self._reach("done")
+
+    def failed(self, error: BaseException) -> None:
+        self.errors.append(error)
+        self._reach("failed")
+
+
+@pytest.mark.parametrize("step", ["trace_id", "request_parsed", "commit begins", "commit ends", "done"])
+async def test_an_observer_that_breaks_changes_nothing(committer: Committer, step: str) -> None:
+    saves = Saves(committer, Limits(), lambda batch: Breaks(step))
+    for expected in (pb.SAVE_OUTCOME_CREATED, pb.SAVE_OUTCOME_UNCHANGED):
+        answers = await saves.work([request("a"), request("b")])
+        assert list(map(outcome, answers)) == [expected] * 2
+
+
+async def test_an_observer_that_cannot_be_made_changes_nothing(committer: Committer) -> None:
+    def broken(batch: Sequence[RawRequest]) -> BatchObserver:
+        raise RuntimeError("broken")
+
+    answers = await Saves(committer, Limits(), broken).work([request("a")])
+    assert list(map(outcome, answers)) == [pb.SAVE_OUTCOME_CREATED]
+
+
+@pytest.mark.parametrize("step", ["failed", "commit ends"])
+async def test_a_batch_that_fails_keeps_its_error(
+    committer: Committer, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = Failure(Reason.STORE_UNAVAILABLE, "away")
+
+    async def commit(operations: Sequence[object]) -> Sequence[Result | Failure]:
+        raise away
+
+    monkeypatch.setattr(committer, "commit", commit)
+    observer = Breaks(step)
+    with pytest.raises(Failure) as failed:
+        await Saves(committer, Limits(), lambda batch: observer).work([request("a")])
+    assert failed.value is away
+    assert observer.errors == [away]
+
+
+@pytest.mark.parametrize("observe", [unobserved, lambda batch: BatchObserver()], ids=["unobserved", "observed"])
+async def test_a_response_that_cannot_be_made_fails_alone(
+    committer: Committer, observe: ObserveBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = responses.saved
+
+    def break_some(result: Saved) -> bytes:
+        if result.checkpoint_id.endswith("2"):
+            raise RuntimeError("broken")
+        return saved(result)
+
+    monkeypatch.setattr(responses, "saved", break_some)
+    saves = Saves(committer, Limits(), observe)
+    answers = await saves.work([request("a", 1), request("a", 2), request("a", 3)])
+    assert list(map(outcome, answers)) == [pb.SAVE_OUTCOME_CREATED, Reason.INTERNAL, pb.SAVE_OUTCOME_CREATED]
+    monkeypatch.setattr(responses, "saved", saved)
+    (again,) = await saves.work([request("a", 2)])
+    assert outcome(again) == pb.SAVE_OUTCOME_UNCHANGED
