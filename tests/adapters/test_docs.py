@@ -7,7 +7,7 @@ from tests.support.paths import ROOT
 from tests.support.server import LockstitchServer
 
 
-@pytest.mark.parametrize(("page", "lines"), [("langgraph.md", 5), ("agent-framework.md", 2)])
+@pytest.mark.parametrize(("page", "lines"), [("langgraph.md", 7), ("agent-framework.md", 2)])
 def test_the_guide_runs(page: str, lines: int, capsys: pytest.CaptureFixture[str]) -> None:
     with LockstitchServer() as server:
         guide.run(ROOT / "docs" / page, server.target)

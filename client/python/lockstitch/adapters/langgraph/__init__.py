@@ -10,6 +10,7 @@ A thread is a session, `checkpoint_ns` a namespace; checkpoints keep their ids. 
 
 from lockstitch.adapters.langgraph._json import JsonSerializer
 from lockstitch.adapters.langgraph._leases import LeasePolicy
+from lockstitch.adapters.langgraph._memory import LockstitchMemory
 from lockstitch.adapters.langgraph._saver import LockstitchSaver
 
-__all__ = ["JsonSerializer", "LeasePolicy", "LockstitchSaver"]
+__all__ = ["JsonSerializer", "LeasePolicy", "LockstitchMemory", "LockstitchSaver"]
