@@ -15,6 +15,7 @@ from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch.v1 import session_service_pb2
 from lockstitch_server.config import Settings
 from lockstitch_server.core.errors import Failure
+from lockstitch_server.engine.maintenance.merger import Merger
 from lockstitch_server.rpc.call_context import CallContext
 from lockstitch_server.rpc.dispatcher import CHECKPOINT_SERVICE, Dispatcher
 from lockstitch_server.rpc.errors import status_of
@@ -112,8 +113,10 @@ class Api(ABC):
 class RawApi(Api):
     """The engine in this process."""
 
-    def __init__(self, store: Store, dispatcher: Dispatcher) -> None:
+    def __init__(self, store: Store, dispatcher: Dispatcher, merger: Merger | None) -> None:
         self.store = store
+        self.merger = merger
+        """Runs only where a test has it run."""
         self._dispatcher = dispatcher
 
     async def unary(self, name: str, request: Message) -> Any:
@@ -195,7 +198,7 @@ async def raw_api(settings: Settings) -> AsyncIterator[RawApi]:
     async with open_store(settings) as store:
         engine = create_engine(store, settings)
         try:
-            yield RawApi(store, engine.dispatcher)
+            yield RawApi(store, engine.dispatcher, engine.merger)
         finally:
             await engine.close()
 

@@ -23,7 +23,7 @@ from lockstitch_server.config.http import Http
 from lockstitch_server.config.limits import Limits, Queue, Tenants
 from lockstitch_server.config.security import Audit, Auth, Tls
 from lockstitch_server.config.sessions import RetentionSettings, SessionSettings
-from lockstitch_server.config.store import Health, Postgres
+from lockstitch_server.config.store import Health, Merge, Postgres
 
 
 class Settings(Group):
@@ -184,6 +184,7 @@ class Settings(Group):
     limits: Limits = Field(default=Limits(), description=Limits.__doc__)
     queue: Queue = Field(default=Queue(), description=Queue.__doc__)
     postgres: Postgres = Field(default=Postgres(), description=Postgres.__doc__)
+    merge: Merge = Field(default=Merge(), description=Merge.__doc__)
     health: Health = Field(default=Health(), description=Health.__doc__)
     sessions: SessionSettings = Field(default=SessionSettings(), description=SessionSettings.__doc__)
     retention: RetentionSettings = Field(default=RetentionSettings(), description=RetentionSettings.__doc__)

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from lockstitch_server.config.fields import MIB, Bytes, Group, size
+from lockstitch_server.config.fields import KIB, MIB, Bytes, Group, size
 
 
 class Postgres(Group):
@@ -21,6 +21,29 @@ class Postgres(Group):
         allow_inf_nan=False,
         description="How long calls wait for a database that has gone away, in seconds. After that they fail with "
         "UNAVAILABLE at once, until it is back. Set it to more than a failover takes.",
+    )
+
+
+class Merge(Group):
+    """Merging of full rows of logs into larger ones, beside saves."""
+
+    interval_seconds: float = Field(
+        default=0.1,
+        ge=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Pause between two steps that merge rows. It is longer while saves wait, up to 10 s. 0: this "
+        "server merges no rows.",
+    )
+    row_bytes: Bytes = size(
+        64 * KIB,
+        at_least=32 * KIB,
+        at_most=MIB,
+        description="Maximum size of a merged row, uncompressed. Larger rows take less space and make loads of whole "
+        "states faster. A load of an early step reads up to one row more than it needs.",
+    )
+    level: int = Field(
+        default=9, ge=1, le=19, description="Compression level (zstd) of merged rows. A higher one takes longer."
     )
 
 

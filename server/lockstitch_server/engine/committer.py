@@ -4,11 +4,11 @@ Most batches are planned from the cache, without reading; the database applies t
 If a fact is missing, or a session has changed, the batch is planned within a transaction that locks its sessions.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.format.pending_writes import messages_of
-from lockstitch_server.core.format.rows import SessionRow
+from lockstitch_server.core.format.rows import SessionChange, SessionRow
 from lockstitch_server.core.planning.facts import Facts, Found, Missing, SessionFacts, learn
 from lockstitch_server.core.planning.operations import Operation, PlanSettings, Result
 from lockstitch_server.core.planning.planner import Plan, plan
@@ -30,8 +30,17 @@ MOST_CHECKPOINTS = 64
 class Committer:
     """Makes operations durable, a batch at a time."""
 
-    def __init__(self, store: Store, cache: SessionCache, max_bytes: int, max_parts: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        cache: SessionCache,
+        max_bytes: int,
+        max_parts: int,
+        on_commit: Callable[[Sequence[SessionChange]], None] = lambda _: None,
+    ) -> None:
+        """on_commit: gets the changes of each batch that was committed."""
         self._store = store
+        self._on_commit = on_commit
         self._cache = cache
         self._settings = PlanSettings(store.row_sizes, max_bytes, max_parts)
 
@@ -54,6 +63,7 @@ class Committer:
                 raise damaged from error
             raise
         self._cache.update(done.sessions)
+        self._on_commit(done.changes)
         return done.results
 
     async def _planned_and_applied(self, operations: Sequence[Operation]) -> Plan:

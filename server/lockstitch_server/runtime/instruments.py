@@ -9,6 +9,7 @@ from lockstitch_server.core.format.reading import Totals
 from lockstitch_server.core.planning.session_cache import SessionCache
 from lockstitch_server.engine.committer import Committer
 from lockstitch_server.engine.damage import DamageLog
+from lockstitch_server.engine.maintenance.merger import Merger, MergeStats
 from lockstitch_server.engine.maintenance.sweeper import Sweeper, SweepStats
 from lockstitch_server.engine.reads.watcher import Watcher
 from lockstitch_server.rpc.interceptors.telemetry import CallTelemetry
@@ -38,11 +39,12 @@ def create_call_telemetry(settings: Settings, telemetry: Telemetry) -> CallTelem
     return CallTelemetry(CallSpans(telemetry.tracing, session_ids), stats, log if noted else None)
 
 
-def create_saves(store: Store, settings: Settings, telemetry: Telemetry) -> Saves:
+def create_saves(store: Store, settings: Settings, telemetry: Telemetry, merger: Merger | None = None) -> Saves:
     """Processes batches of saves, observed."""
     limits = settings.limits
     cache = SessionCache(settings.session_cache_bytes)
-    committer = Committer(store, cache, limits.max_message_bytes, limits.max_parts)
+    on_commit = merger.note if merger is not None else lambda _: None
+    committer = Committer(store, cache, limits.max_message_bytes, limits.max_parts, on_commit)
     return Saves(committer, limits, _batch_observer(settings, telemetry))
 
 
@@ -87,6 +89,20 @@ def watch_sessions(telemetry: Telemetry, watcher: Watcher, sweeper: Sweeper | No
         stats.set("lockstitch.swept.size", sweeps.bytes)
         stats.set("lockstitch.swept.rows", sweeps.cleared, "cleared")
         stats.set("lockstitch.swept.rows", sweeps.forgotten, "forgotten")
+
+    telemetry.stats.watch(look)
+
+
+def watch_merges(telemetry: Telemetry, merger: Merger | None) -> None:
+    """Report what merges of rows have done."""
+    if telemetry.stats is None:
+        return
+    merges = merger.stats if merger is not None else MergeStats()
+
+    def look(stats: Stats) -> None:
+        stats.set("lockstitch.merged.rows", merges.rows)
+        stats.set("lockstitch.merged.size", merges.bytes)
+        stats.set("lockstitch.merge.failures", merges.failures)
 
     telemetry.stats.watch(look)
 

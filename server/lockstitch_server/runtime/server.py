@@ -23,6 +23,7 @@ from lockstitch_server.engine.batching_queue import BatchingQueue, Bounds
 from lockstitch_server.engine.damage import DamageLog
 from lockstitch_server.engine.maintenance.copier import Copier
 from lockstitch_server.engine.maintenance.health_probe import Looks, TokenBucket, probing
+from lockstitch_server.engine.maintenance.merger import Merger, MergeSettings, merging
 from lockstitch_server.engine.maintenance.pruner import Pruner
 from lockstitch_server.engine.maintenance.sessions import Sessions
 from lockstitch_server.engine.maintenance.sweeper import Sweeper, SweepSettings, sweeping
@@ -60,6 +61,7 @@ from lockstitch_server.runtime.instruments import (
     totals_teller,
     watch_audit,
     watch_damage,
+    watch_merges,
     watch_queues,
     watch_sessions,
 )
@@ -87,6 +89,7 @@ class Engine:
     loader: Loader
     watcher: Watcher
     sweeper: Sweeper | None
+    merger: Merger | None
     dispatcher: Dispatcher
 
     async def close(self) -> None:
@@ -130,8 +133,10 @@ def create_engine(store: Store, settings: Settings, telemetry: Telemetry = NO_TE
         settings.tenants.max_waiting_bytes,
     )
     loads = Bounds(queue.max_loads, queue.max_loads, queue.load_batch, queue.load_batch)
+    damage, memory = DamageLog(), AnswerMemory(queue.max_answer_bytes, queue.connection_answer_bytes)
+    merger = _merger(store, settings, lambda: saves.waiting > 0, damage)
     saves: BatchingQueue[RawRequest, bytes] = BatchingQueue(
-        create_saves(store, settings, telemetry).work,
+        create_saves(store, settings, telemetry, merger).work,
         _size,
         bounds,
         count_of=_count,
@@ -141,7 +146,6 @@ def create_engine(store: Store, settings: Settings, telemetry: Telemetry = NO_TE
     loader = Loader(store, loads, queue_stats(telemetry, "loads"))
     watch_queues(telemetry, saves=lambda: saves.queued, loads=lambda: (loader.queued[0], 0))
     flow_limits = FlowLimits(queue.stream_operations, queue.stream_bytes)
-    damage, memory = DamageLog(), AnswerMemory(queue.max_answer_bytes, queue.connection_answer_bytes)
     handlers = Handlers(saves, loader, Lister(store, limits.max_page_bytes, damage), limits, flow_limits, memory)
     watcher = Watcher(store, settings.sessions.watch_seconds)
     sessions, pruner = Sessions(store, limits.max_labels), Pruner(store, _retention(settings))
@@ -150,9 +154,16 @@ def create_engine(store: Store, settings: Settings, telemetry: Telemetry = NO_TE
     policy, sweeper = settings.retention, None
     if policy.sweep_seconds:
         sweep = SweepSettings(policy.sweep_seconds, policy.sweep_sessions, policy.sweep_pause_seconds)
-        sweeper = Sweeper(store, sessions, pruner, sweep, lambda: saves.waiting > 0, damage)
+        sweeper = Sweeper(store, sessions, pruner, sweep, lambda: saves.waiting > 0, damage, merger)
     watch_damage(telemetry, damage)
-    return Engine(saves, loader, watcher, sweeper, Dispatcher(services, limits))
+    return Engine(saves, loader, watcher, sweeper, merger, Dispatcher(services, limits))
+
+
+def _merger(store: Store, settings: Settings, is_busy: Callable[[], bool], damage: DamageLog) -> Merger | None:
+    merge = settings.merge
+    if not merge.interval_seconds:
+        return None
+    return Merger(store, MergeSettings(merge.interval_seconds, merge.row_bytes, merge.level), is_busy, damage)
 
 
 def _retention(settings: Settings) -> Retention:
@@ -190,13 +201,14 @@ class Runtime:
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
-        """Do what is done beside calls: probe the database, count, sweep."""
+        """Do what is done beside calls: probe the database, count, sweep, merge rows."""
         looks, pace = _looks(self.store, self.settings).look, _pace(self.settings)
         tell = totals_teller(self.telemetry)
         async with (
             probing(looks, self.health.set_ready, pace),
             counting(self.bare_store, tell, self.settings.metrics_totals_seconds),
             sweeping(self.engine.sweeper),
+            merging(self.engine.merger),
         ):
             yield
 
@@ -224,6 +236,7 @@ async def open_runtime(
         store = observed(bare, settings.store, telemetry)
         engine = create_engine(store, settings, telemetry)
         watch_sessions(telemetry, engine.watcher, engine.sweeper)
+        watch_merges(telemetry, engine.merger)
         watch_audit(telemetry, audit)
         health = Health((service.full_name for service in engine.dispatcher.services), settings.health.max_watches)
         gate = AdmissionGate(settings.limits.max_calls)

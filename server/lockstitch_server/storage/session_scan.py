@@ -23,6 +23,10 @@ class SweptSession(NamedTuple):
     """Whether its row fails its checksum, or cannot be read."""
     misplaced: bool = False
     """Whether the row passes its checksum under the key of its name, under which it does not stand."""
+    stored_bytes: int = 0
+    revision: int = 0
+    read_at: int = 0
+    """When the row was read, by the database's clock, in ns."""
 
 
 async def ids_of_tenant(repository: SessionRepository, tenant: str, after: str, limit: int) -> list[str]:
@@ -60,4 +64,5 @@ def _swept(columns: Row) -> SweptSession:
     retention = None if row.damaged else retention_of(columns["keep_last"], columns["max_age"])
     names = (row.key, row.tenant, row.session_id)
     over = bool(columns["is_over"])
-    return SweptSession(*names, row.checkpoint_count, retention, over, row.damaged or misplaced, misplaced)
+    is_damaged, size, now = row.damaged or misplaced, row.stored_bytes, columns["now"]
+    return SweptSession(*names, row.checkpoint_count, retention, over, is_damaged, misplaced, size, row.revision, now)

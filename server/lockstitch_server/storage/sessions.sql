@@ -116,6 +116,24 @@ WHERE NOT EXISTS (SELECT 1 FROM {schema}sessions s WHERE s.key = w.key)
 -- name: logs
 SELECT log, CAST(sum(size) AS BIGINT) FROM {schema}segments WHERE key = :key GROUP BY log
 
+-- name: rows_of_log
+SELECT start, size, crc FROM {schema}segments
+WHERE key = :key AND log = :log AND start >= :start ORDER BY start LIMIT CAST(:limit AS BIGINT)
+
+-- name: data_of_rows
+SELECT start, size, data, crc FROM {schema}segments
+WHERE key = :key AND log = :log AND start >= :start AND start < :end ORDER BY start
+
+-- name: long_logs
+-- Logs with rows that could be merged: the last row is not.
+SELECT log FROM {schema}segments WHERE key = :key GROUP BY log HAVING count(*) > 2 ORDER BY log
+
+-- name: delete_rows
+DELETE FROM {schema}segments WHERE key = :key AND log = :log AND start >= :start AND start < :end
+
+-- name: insert_row
+INSERT INTO {schema}segments ({segment}) VALUES ({segment:})
+
 -- name: delete_log
 DELETE FROM {schema}segments WHERE key = :key AND log = :log
 
@@ -140,14 +158,14 @@ WHERE tenant = :tenant AND session_id > :after AND checkpoint_count > 0 AND (exp
 ORDER BY session_id LIMIT CAST(:limit AS BIGINT)
 
 -- name: sessions_after
-SELECT s.expire_at <= {clock} AS is_over, {s.session}, {s.stored_settings}, s.crc
+SELECT {clock} AS now, s.expire_at <= {clock} AS is_over, {s.session}, {s.stored_settings}, s.crc
 FROM {schema}sessions s WHERE s.key > :after ORDER BY s.key LIMIT CAST(:limit AS BIGINT)
 
 -- name: keys_after
 SELECT key FROM {schema}sessions WHERE key > :after ORDER BY key LIMIT CAST(:limit AS BIGINT)
 
 -- name: session_of_key
-SELECT s.expire_at <= {clock} AS is_over, {s.session}, {s.stored_settings}, s.crc
+SELECT {clock} AS now, s.expire_at <= {clock} AS is_over, {s.session}, {s.stored_settings}, s.crc
 FROM {schema}sessions s WHERE s.key = :key
 
 -- name: acquire_leadership

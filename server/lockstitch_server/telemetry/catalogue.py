@@ -118,6 +118,9 @@ _ALL = (
         "Expired or deleted sessions whose content (`cleared`) or last row (`forgotten`) sweeps have deleted.",
         ("lockstitch.sweep.step",),
     ),
+    Metric("lockstitch.merged.rows", "counter", "{row}", "Rows of logs that larger rows have replaced."),
+    Metric("lockstitch.merged.size", "counter", "By", "Bytes of logs in the rows that were replaced, uncompressed."),
+    Metric("lockstitch.merge.failures", "counter", "{failure}", "Steps of merging rows that failed."),
     Metric(
         "otel.sdk.processor.span.processed",
         "counter",

@@ -40,6 +40,8 @@ class _Codec(threading.local):
         row = _parameters(ROW_LEVEL, write_content_size=False)
         self.pack_row = zstandard.ZstdCompressor(dict_data=dictionary, compression_params=row).compress
         self.pack_large_row = zstandard.ZstdCompressor(compression_params=row).compress
+        self.merged_row_packers: dict[int, Callable[[bytes], bytes]] = {}
+        """By level."""
         self.unpack = zstandard.ZstdDecompressor(dict_data=dictionary, format=plain).decompress
         self.unpack_large_row = zstandard.ZstdDecompressor(format=plain).decompress
 
@@ -75,6 +77,16 @@ def unpack(stored: bytes) -> bytes:
 def pack_row(data: bytes) -> bytes:
     """The data, or something smaller that `unpack_row` makes it from."""
     packed = MARK + _codec.pack_row(data) if len(data) < LARGE_ROW else _codec.pack_large_row(data)
+    return packed if len(packed) < len(data) else data
+
+
+def pack_merged_row(data: bytes, level: int) -> bytes:
+    """The same for a row that other rows were merged into. It may take longer: no save waits for it."""
+    packers = _codec.merged_row_packers
+    if level not in packers:
+        parameters = _parameters(level, write_content_size=False)
+        packers[level] = zstandard.ZstdCompressor(compression_params=parameters).compress
+    packed = packers[level](data)
     return packed if len(packed) < len(data) else data
 
 

@@ -87,6 +87,8 @@ class RowSizes(NamedTuple):
     """No row has more bytes."""
     seals: bool = False
     """Whether a row that has grown full is written anew, packed."""
+    merges_early: bool = False
+    """Whether full rows are merged before they fill a merged row, which is then replaced when there are more."""
 
 
 NO_TAIL = Tail(0, 0, 0)

@@ -15,9 +15,12 @@ from dataclasses import dataclass
 import structlog
 
 from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.core.format.rows import NS_PER_MICROSECOND
 from lockstitch_server.core.sessions.leases import NS_PER_SECOND
 from lockstitch_server.core.sessions.session import Retention
 from lockstitch_server.engine.damage import DamageLog
+from lockstitch_server.engine.maintenance.making_way import make_way
+from lockstitch_server.engine.maintenance.merger import Merger
 from lockstitch_server.engine.maintenance.pruner import Pruner
 from lockstitch_server.engine.maintenance.sessions import Sessions
 from lockstitch_server.engine.reads.session_pages import sessions_after
@@ -28,9 +31,8 @@ from lockstitch_server.storage.store import Store
 ROLE = "sweeper"
 LEASE_SECONDS = 60
 """How long one that has died keeps the office."""
-MOST_PATIENCE = 10.0
-"""Seconds that a sweep waits for a busy server before it does a little all the same."""
-STEP = 0.1
+COMMIT_NS = 60 * NS_PER_SECOND
+"""How long after a save was planned, and its revision chosen, it may be committed."""
 RETIRE_SECONDS = 0.5
 """How long a server that stops waits for it."""
 
@@ -79,10 +81,14 @@ class Sweeper:
         settings: SweepSettings,
         is_busy: Callable[[], bool] = lambda: False,
         damage: DamageLog | None = None,
+        merger: Merger | None = None,
     ) -> None:
         self._store = store
         self._sessions = sessions
         self._pruner = pruner
+        self._merger = merger
+        self._merged_until = 0
+        """By the database's clock, in ns: sessions that have not changed since need not be merged again."""
         self._settings = settings
         self._is_busy = is_busy
         self._damage = damage or DamageLog()
@@ -104,14 +110,18 @@ class Sweeper:
 
     async def sweep(self) -> bool:
         """Go through all sessions, from where the last sweep ended. Gives whether it came to the end, elected."""
+        began = 0
         while (position := await self._acquire_leadership()) is not None:
             found = await sessions_after(self._store, position, self._settings.batch)
+            if found and not position:
+                began = found[0].read_at
             for session in found:
                 await self._sweep_past_damage(session)
             done = len(found) < self._settings.batch
             await self._move(b"" if done else found[-1].key)
             if done:
                 self.stats.sweeps += 1
+                self._merged_until = max(self._merged_until, began - COMMIT_NS)
                 return True
             await self._pause()
         return False
@@ -144,6 +154,13 @@ class Sweeper:
             pruned = await self._pruner.prune(*name, None, dry_run=False, pause=self._pause)
             self.stats.checkpoints += pruned.checkpoints
             self.stats.bytes += pruned.bytes
+        if self._merger is not None and self._is_to_merge(session, self._merger):
+            await self._merger.merge_session(*name, self._pause)
+
+    def _is_to_merge(self, session: SweptSession, merger: Merger) -> bool:
+        changed_at = session.revision * NS_PER_MICROSECOND
+        is_large = session.stored_bytes >= merger.settings.row_bytes // 2
+        return is_large and not session.over and changed_at >= self._merged_until
 
     def _policy(self, session: SweptSession) -> Retention:
         return session.retention if session.retention is not None else self._pruner.retention
@@ -158,12 +175,7 @@ class Sweeper:
         await self._store.transaction(lambda repository: put_position(repository, ROLE, self._holder, position))
 
     async def _pause(self) -> None:
-        """Let others go first, for a while; those whose saves wait, for longer."""
-        await asyncio.sleep(self._settings.pause)
-        waited = 0.0
-        while self._is_busy() and waited < MOST_PATIENCE:
-            await asyncio.sleep(STEP)
-            waited += STEP
+        await make_way(self._settings.pause, self._is_busy)
 
 
 @asynccontextmanager

@@ -31,8 +31,9 @@ from lockstitch_server.storage.store import Connections, PointUnit, SessionUnit,
 T = TypeVar("T")
 
 MEMORY = ":memory:"
-ROW_SIZES = RowSizes(full=8_000, most=64_000, seals=True)
-"""Small rows grow, in their page, which is packed when it is full; large ones fill pages of their own."""
+ROW_SIZES = RowSizes(full=8_000, most=64_000, seals=True, merges_early=True)
+"""Small rows grow, in their page, which is packed when it is full; large ones fill pages of their own. What is replaced
+leaves its pages to the next rows."""
 BUSY_SECONDS = 5.0
 """How long to wait for another process that writes."""
 OPENING_SECONDS = 60.0
