@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, VersionedState
-from lockstitch_server.core.format.checkpoint import join_state, split_header, split_state, timestamp
+from lockstitch_server.core.format.checkpoint import split_header, split_state, state_pieces, timestamp
 from lockstitch_server.core.format.compression import pack
 from lockstitch_server.core.format.parts import CUSTOM, DraftPart
 from lockstitch_server.core.format.rows import CheckpointRow
@@ -29,8 +29,13 @@ def stored(state: VersionedState) -> tuple[Manifest, dict[tuple[int, str], bytes
     return manifest, {part.name: part.data for part in draft.parts}
 
 
+def pieces(data: bytes) -> list[bytes]:
+    """As rows of a log hold it."""
+    return [data[:3], data[3:100], data[100:]]
+
+
 def joined(manifest: Manifest, data: dict[tuple[int, str], bytes]) -> VersionedState:
-    return VersionedState.FromString(join_state(manifest, lambda part: data[part.kind, part.key]))
+    return VersionedState.FromString(b"".join(state_pieces(manifest, lambda part: pieces(data[part.kind, part.key]))))
 
 
 @given(strategies.states)
@@ -85,7 +90,7 @@ def test_checkpoints_are_put_together_from_rows(
     record = CheckpointRecord(header=split_header(header), server_time=not expected.HasField("created_at"))
     row = CheckpointRow(b"key", "n", "c", "p", 7, revision, pack(record.SerializeToString()))
     row.crc = row.checksum()
-    joined = join_checkpoint("s", row, state.SerializeToString() if with_state else None)
+    joined = join_checkpoint("s", row, pieces(state.SerializeToString()) if with_state else None)
     expected.MergeFrom(Checkpoint(session_id="s", state=state if with_state else None, **names))  # type: ignore[arg-type]
     if record.server_time:
         expected.created_at.FromNanoseconds(revision * 1000)

@@ -1,6 +1,7 @@
 """A checkpoint message taken apart into header, skeleton and parts, and put together again."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from google.protobuf.message import Message as ProtobufMessage
@@ -95,35 +96,27 @@ def has_unknown_fields(message: ProtobufMessage) -> bool:
     return len(UnknownFieldSet(message)) > 0
 
 
-def join_state(manifest: Manifest, data_of: Callable[[Part], bytes]) -> bytes:
-    """Put a serialized VersionedState together out of stored bytes, each singular field once."""
+def state_pieces(manifest: Manifest, pieces_of: Callable[[Part], Sequence[bytes]]) -> list[bytes]:
+    """A serialized VersionedState out of stored bytes, each singular field once, in pieces that are not joined yet."""
     by_kind = _by_kind(manifest.parts)
-    chunks = [manifest.shell]
+    pieces = [manifest.shell]
     if manifest.HasField("messages"):
-        chunks.append(
-            encode.delimited(
-                VersionedState.MESSAGES_FIELD_NUMBER,
-                manifest.messages,
-                *map(data_of, by_kind(PartKind.PART_KIND_MESSAGES)),
-            )
-        )
+        items = chain.from_iterable(map(pieces_of, by_kind(PartKind.PART_KIND_MESSAGES)))
+        pieces += encode.nested(VersionedState.MESSAGES_FIELD_NUMBER, [manifest.messages, *items])
     if manifest.HasField("extra"):
-        chunks.append(
-            encode.delimited(
-                VersionedState.EXTRA_FIELD_NUMBER, manifest.extra, *_entries(by_kind(PartKind.PART_KIND_EXTRA), data_of)
-            )
-        )
+        entries = [
+            _entry(ExtrasChannel.ENTRIES_FIELD_NUMBER, part.key, b"".join(pieces_of(part)))
+            for part in by_kind(PartKind.PART_KIND_EXTRA)
+        ]
+        pieces += encode.nested(VersionedState.EXTRA_FIELD_NUMBER, [manifest.extra, *entries])
     if manifest.HasField("errors"):
-        chunks.append(
-            encode.delimited(
-                VersionedState.ERRORS_FIELD_NUMBER, manifest.errors, *map(data_of, by_kind(PartKind.PART_KIND_ERRORS))
-            )
-        )
-    chunks.extend(
-        _entry(VersionedState.CUSTOM_FIELD_NUMBER, part.key, _join_custom(part, data_of(part)))
+        items = chain.from_iterable(map(pieces_of, by_kind(PartKind.PART_KIND_ERRORS)))
+        pieces += encode.nested(VersionedState.ERRORS_FIELD_NUMBER, [manifest.errors, *items])
+    pieces.extend(
+        _entry(VersionedState.CUSTOM_FIELD_NUMBER, part.key, _join_custom(part, b"".join(pieces_of(part))))
         for part in by_kind(*CUSTOM)
     )
-    return b"".join(chunks)
+    return pieces
 
 
 def timestamp(ns: int) -> bytes:
@@ -137,11 +130,6 @@ def _by_kind(parts: Iterable[Part]) -> Callable[..., list[Part]]:
     for part in parts:
         grouped.setdefault(part.kind, []).append(part)
     return lambda *kinds: [part for kind in kinds for part in grouped.get(kind, ())]
-
-
-def _entries(parts: Iterable[Part], data_of: Callable[[Part], bytes]) -> Iterator[bytes]:
-    for part in parts:
-        yield _entry(ExtrasChannel.ENTRIES_FIELD_NUMBER, part.key, data_of(part))
 
 
 def _entry(number: int, key: str, value: bytes) -> bytes:

@@ -164,12 +164,17 @@ def state_size(manifest: Manifest) -> int:
 
 def read_part(part: PartBytes, segments: Sequence[Segment]) -> bytes:
     """The bytes of a part out of the rows of its log, checked. Fails with DATA_LOSS."""
+    return b"".join(read_pieces(part, segments))
+
+
+def read_pieces(part: PartBytes, segments: Sequence[Segment]) -> Sequence[bytes]:
+    """The same in pieces that are not joined yet."""
     if not part.log:
-        return part.inline
-    data = b"".join(_pieces(segments, part.length, verify=not part.digest))[: part.length]
-    if len(data) != part.length or (part.digest and digest(data) != part.digest):
+        return (part.inline,)
+    pieces = _pieces(segments, part.length, verify=not part.digest)
+    if sum(map(len, pieces)) != part.length or (part.digest and digest(*pieces) != part.digest):
         raise damaged()
-    return data
+    return pieces
 
 
 def damaged() -> Failure:
@@ -185,13 +190,13 @@ def check_crc(data: bytes, crc: int) -> bytes:
 
 
 def _pieces(segments: Iterable[Segment], length: int, *, verify: bool) -> list[bytes]:
-    """The bytes of rows, one behind the other, until there are enough of them."""
+    """The bytes of rows, one behind the other, up to `length` of them."""
     end, pieces = 0, []
     for start, data, crc in segments:
         if start != end or (verify and checksum.crc(data) != crc):
             raise damaged()
         end += len(data)
-        pieces.append(data)
+        pieces.append(data if end <= length else data[: length - end])
         if end >= length:
             break
     return pieces

@@ -1,6 +1,6 @@
 """What of a checkpoint an answer holds, and the answer's Checkpoint put together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from lockstitch_server.core.format.checkpoint import timestamp
@@ -59,8 +59,8 @@ def channel_sizes(manifest: Manifest) -> list[ChannelSize]:
     ]
 
 
-def join_checkpoint(session_id: str, row: CheckpointRow, state: bytes | None) -> bytes:
-    """A serialized Checkpoint out of its row and its serialized state. Fails with DATA_LOSS."""
+def join_checkpoint(session_id: str, row: CheckpointRow, state: Sequence[bytes] | None) -> bytes:
+    """A serialized Checkpoint out of its row and the pieces of its serialized state. Fails with DATA_LOSS."""
     record = row.decoded()
     return b"".join(
         (
@@ -69,7 +69,7 @@ def join_checkpoint(session_id: str, row: CheckpointRow, state: bytes | None) ->
             encode.text(3, row.checkpoint_id),
             encode.text(4, row.parent_id),
             encode.unsigned(5, row.step),
-            encode.delimited(6, state) if state is not None else b"",
+            *(encode.nested(6, state) if state is not None else ()),
             encode.delimited(10, timestamp(row.saved_at)) if record.server_time else b"",
             record.header,
         )

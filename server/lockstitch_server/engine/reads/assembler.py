@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.core.format.checkpoint import join_state
+from lockstitch_server.core.format.checkpoint import state_pieces
 from lockstitch_server.core.format.content import latest_in, xor_of
-from lockstitch_server.core.format.parts import Segment, read_part, state_size
+from lockstitch_server.core.format.parts import Segment, read_pieces, state_size
 from lockstitch_server.core.format.pending_writes import in_order
 from lockstitch_server.core.format.rows import CheckpointRef, CheckpointRow, LogRef, NewWrite, SessionRow, WriteRow
 from lockstitch_server.core.format.selection import ChannelSize, Selection, channel_sizes, join_checkpoint, selected
@@ -91,14 +91,14 @@ def put_together(wanted: Wanted, segments: Segments, writes: Writes) -> Loaded |
     """A checkpoint; what stands against it where bytes are missing or damaged."""
     session, row, selection = wanted
 
-    def data_of(part: Part) -> bytes:
-        return read_part(part, segments.get(LogRef(row.key, part.log, part.length), ()))
+    def pieces_of(part: Part) -> Sequence[bytes]:
+        return read_pieces(part, segments.get(LogRef(row.key, part.log, part.length), ()))
 
     try:
         session.check()
         record = row.decoded()
         has_state = selection.state and record.HasField("manifest")
-        state = join_state(selected(record.manifest, selection), data_of) if has_state else None
+        state = state_pieces(selected(record.manifest, selection), pieces_of) if has_state else None
         pending = _pending(wanted, writes.get(wanted.ref, ())) if wanted.wants_writes else []
         return Loaded(
             join_checkpoint(session.session_id, row, state),

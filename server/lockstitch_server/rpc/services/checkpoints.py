@@ -362,7 +362,7 @@ def _latest(loaded: Loaded | Absent) -> bytes:
 def _loaded(loaded: Loaded) -> bytes:
     """LoadLatestResponse and LoadResponse, which are alike."""
     revisions = encode.unsigned(3, loaded.session_revision) + encode.unsigned(4, loaded.revision)
-    return encode.delimited(1, loaded.checkpoint) + _writes(2, loaded) + revisions + _trace(loaded)
+    return b"".join((*encode.nested(1, [loaded.checkpoint]), _writes(2, loaded), revisions, _trace(loaded)))
 
 
 def _trace(loaded: Loaded) -> bytes:
