@@ -66,6 +66,7 @@ LANGUAGES = (
         ),
         run=("{out}/executor",),
         keeps_unknown_fields=False,
+        plain_state=True,
     ),
     Language(
         name="typescript",

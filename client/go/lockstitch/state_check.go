@@ -33,7 +33,7 @@ func (c *stateChecker) check(value reflect.Value, at statePath, dynamic bool) er
 	if !value.IsValid() {
 		return nil
 	}
-	if len(at) > maxStateDepth {
+	if len(at) > maxStateDepth && holdsOthers(value.Kind()) {
 		return statePath(nil).refuse("is nested more than %d deep, or holds itself", maxStateDepth)
 	}
 	if kind := value.Type(); kind.Implements(jsonMarshaler) || kind.Implements(textMarshaler) {
@@ -63,6 +63,10 @@ func (c *stateChecker) check(value reflect.Value, at statePath, dynamic bool) er
 		return c.checkStruct(value, at, dynamic)
 	}
 	return at.refuse("is of type %v, which JSON does not have", value.Type())
+}
+
+func holdsOthers(kind reflect.Kind) bool {
+	return kind == reflect.Slice || kind == reflect.Array || kind == reflect.Map || kind == reflect.Struct
 }
 
 func (c *stateChecker) checkList(value reflect.Value, at statePath, dynamic bool) error {

@@ -81,7 +81,7 @@ func parseNext(decoder *json.Decoder, at statePath) (any, error) {
 	if err != nil {
 		return nil, at.refuse("is not JSON: %v", err)
 	}
-	if len(at) > maxStateDepth {
+	if _, holds := token.(json.Delim); holds && len(at) > maxStateDepth {
 		return nil, statePath(nil).refuse("is nested more than %d deep", maxStateDepth)
 	}
 	switch token {
@@ -257,15 +257,28 @@ func sameJSON(left, right any) bool {
 // where both are written as floats are.
 func sameNumber(left, right string) bool {
 	one, other := decimalOf(left), decimalOf(right)
-	if one == other {
+	switch whole := isInteger(left); {
+	case whole && isInteger(right):
+		return one == other
+	case whole:
+		return one == other && isFloat(left)
+	case isInteger(right):
+		return one == other && isFloat(right)
+	case one == other:
 		return true
-	}
-	if len(one.digits) > exactDigits || len(other.digits) > exactDigits || isInteger(left) || isInteger(right) {
+	case len(one.digits) > exactDigits || len(other.digits) > exactDigits:
 		return false
 	}
 	a, errA := strconv.ParseFloat(left, 64)
 	b, errB := strconv.ParseFloat(right, 64)
 	return errA == nil && errB == nil && a == b && !math.IsInf(a, 0)
+}
+
+// isFloat says whether an integer is exactly a float: readers take 1e40 for a
+// float, which is not 10^40.
+func isFloat(integer string) bool {
+	value, err := strconv.ParseFloat(integer, 64)
+	return err == nil && strconv.FormatFloat(value, 'f', 0, 64) == integer
 }
 
 func isInteger(number string) bool { return !strings.ContainsAny(number, ".eE") }

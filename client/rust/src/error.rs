@@ -116,6 +116,15 @@ impl Error {
         Self::new(Code::InvalidArgument, message)
     }
 
+    /// A part of a plain state that cannot be saved or loaded without loss. field: its path.
+    #[cfg(feature = "plain")]
+    pub(crate) fn refused(field: String, problem: impl fmt::Display) -> Self {
+        let mut error = Self::invalid(format!("{field} {problem}"));
+        error.0.reason = "INVALID_FIELD".to_owned();
+        error.0.metadata.insert("field".to_owned(), field);
+        error
+    }
+
     pub(crate) fn deadline(timeout: Duration, fault: Option<Self>) -> Self {
         let why = fault.map_or(String::new(), |fault| format!(" ({fault})"));
         Self::new(Code::DeadlineExceeded, format!("no answer in {timeout:?}{why}"))

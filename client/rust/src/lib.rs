@@ -1,6 +1,22 @@
 //! A client of Lockstitch, a gRPC checkpoint server for agent workflows.
 //!
-//! A runner saves a checkpoint at every barrier. When it dies, another loads the latest one and goes on.
+//! A [`Thread`] saves plain state, any type that serde can write to JSON, and loads it again:
+//!
+//! ```no_run
+//! # #[cfg(feature = "plain")]
+//! # async fn run() -> Result<(), lockstitch::Error> {
+//! # #[derive(Default, serde::Serialize, serde::Deserialize)]
+//! # struct Order { messages: Vec<String> }
+//! let client = lockstitch::Client::connect("127.0.0.1:50051")?;
+//! let mut thread = client.thread::<Order>("order-42");
+//! let mut order = thread.load().await?.unwrap_or_default();
+//! order.messages.push("Where is my parcel?".into());
+//! thread.save(&order).await?; // it is durable now
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A runner of graphs saves a checkpoint at every barrier. When it dies, another runner loads the latest one and continues.
 //!
 //! ```no_run
 //! # async fn run() -> Result<(), lockstitch::Error> {
@@ -17,7 +33,7 @@
 //! # }
 //! ```
 //!
-//! Features: `tls` (on unless told), `opentelemetry` (passes the current context on), and `weavegraph` and
+//! Features: `tls` and `plain` (threads of plain state; both on by default), `opentelemetry` (passes the current context on), and `weavegraph` and
 //! `weavegraph-0-3` (checkpointers for weavegraph 0.7 and 0.3).
 
 mod builder;
@@ -32,6 +48,8 @@ mod lanes;
 mod lease;
 mod memory;
 mod paging;
+#[cfg(feature = "plain")]
+mod plain;
 mod retry;
 mod rpcs;
 mod saving;
@@ -65,3 +83,5 @@ pub use v1::*;
 pub use checkpointer::latest as weavegraph;
 #[cfg(feature = "weavegraph-0-3")]
 pub use checkpointer::v0_3 as weavegraph_0_3;
+#[cfg(feature = "plain")]
+pub use plain::{Thread, Version, json_text, json_value};

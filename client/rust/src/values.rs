@@ -99,6 +99,13 @@ impl SaveRequest {
         Self { ttl: Some(proto_duration(ttl)), ..self }
     }
 
+    /// Add an entry to the checkpoint's metadata: a key, and JSON text that lists filter by.
+    #[must_use]
+    pub fn with_metadata(mut self, key: impl Into<String>, json: impl Into<String>) -> Self {
+        self.checkpoint.get_or_insert_default().metadata.insert(key.into(), json.into());
+        self
+    }
+
     /// Store these pending writes with the checkpoint.
     #[must_use]
     pub fn with_writes(self, writes: impl IntoIterator<Item = PendingWrite>) -> Self {

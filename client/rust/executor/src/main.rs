@@ -4,10 +4,11 @@ mod checkpoints;
 mod edit;
 mod json;
 mod sessions;
+mod threads;
 
-use std::{error::Error as StdError, fs};
+use std::{collections::HashMap, error::Error as StdError, fs};
 
-use lockstitch::{Client, Error, Lease};
+use lockstitch::{Client, Error, Lease, Thread};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
@@ -46,6 +47,8 @@ impl From<String> for Failed {
 struct Executor {
     client: Option<Client>,
     lease: Option<Lease>,
+    /// By session and name.
+    threads: HashMap<(String, String), Thread<Value>>,
 }
 
 impl Executor {
@@ -70,6 +73,7 @@ impl Executor {
         if flag(args, "retry") == Some(false) {
             builder = builder.retry(None);
         }
+        self.threads.clear();
         self.client = Some(secured(builder, args)?.build()?);
         Ok(json!({}))
     }
@@ -82,6 +86,9 @@ impl Executor {
             return outcome;
         }
         if let Some(outcome) = sessions::execute(self, op, args).await {
+            return outcome;
+        }
+        if let Some(outcome) = threads::execute(self, op, args).await {
             return outcome;
         }
         Err(format!("there is no operation {op:?}").into())

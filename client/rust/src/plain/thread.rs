@@ -1,0 +1,304 @@
+//! A session that holds one plain state.
+
+use std::{collections::BTreeMap, fmt, marker::PhantomData, time::Duration};
+
+use futures_util::{StreamExt, TryStreamExt};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    json::{self, Json},
+    layout,
+    path::Path,
+};
+use crate::{
+    Client, Error, Lease, Stream,
+    memory::Base,
+    v1::{
+        Checkpoint, CheckpointRef, CheckpointView, CopySessionRequest, DeleteCheckpointsRequest, ErrorReason,
+        ListCheckpointsRequest, LoadLatestResponse, LoadRequest, SaveRequest, SaveResponse, VersionedState,
+        delete_checkpoints_request::Which,
+    },
+};
+
+/// How often to ask for a lease that another holds.
+const POLL: Duration = Duration::from_millis(500);
+
+/// A session that holds one plain state: any type that serde can write to JSON and read, with keys, or a
+/// `serde_json::Value`.
+///
+/// Every save adds a version. It succeeds only if nobody else has saved since this object loaded or saved last; else it
+/// fails with [`ErrorReason::ExpectedLatestMismatch`]. Lists are stored item by item, and maps and structs key by key, so a
+/// save stores what changed. Programs in all languages share threads.
+///
+/// Data that would be lost or changed, such as NaN or a stored key that `T` does not have, is refused with
+/// [`ErrorReason::InvalidField`] and the path in [`Error::field`].
+///
+/// ```no_run
+/// # #[derive(Default, serde::Serialize, serde::Deserialize)]
+/// # struct Order { messages: Vec<String> }
+/// # async fn run(client: lockstitch::Client) -> Result<(), lockstitch::Error> {
+/// let mut thread = client.thread::<Order>("order-42");
+/// let mut order = thread.load().await?.unwrap_or_default();
+/// order.messages.push("hello".into());
+/// thread.save(&order).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Thread<T> {
+    client: Client,
+    session_id: String,
+    step: u64,
+    latest: Option<String>,
+    state: VersionedState,
+    lease: Option<Lease>,
+    kind: PhantomData<fn() -> T>,
+}
+
+/// One saved state of a thread; [`Thread::at`] loads it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Version {
+    /// 1 for the first save, and 1 more for each that follows.
+    pub step: u64,
+    /// The server's time of the save.
+    pub saved_at: Option<crate::Timestamp>,
+    /// Size of the state.
+    pub state_bytes: u64,
+    /// Key to JSON text.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl Client {
+    /// The thread of plain state in a session, whether it has any or not. Makes no call.
+    pub fn thread<T>(&self, session_id: impl Into<String>) -> Thread<T> {
+        Thread {
+            client: self.clone(),
+            session_id: session_id.into(),
+            step: 0,
+            latest: None,
+            state: VersionedState::default(),
+            lease: None,
+            kind: PhantomData,
+        }
+    }
+
+    /// Have the next save of this session send what changed since a checkpoint that was loaded.
+    fn remember(&self, checkpoint: &Checkpoint, revision: u64) {
+        if let (Some(memory), Some(state)) = (&self.shared.memory, &checkpoint.state)
+            && revision != 0
+        {
+            let key = (checkpoint.session_id.clone(), checkpoint.namespace.clone());
+            memory.put(key, Base { checkpoint_id: checkpoint.stored_id(), revision, state: state.clone() });
+        }
+    }
+}
+
+impl<T> fmt::Debug for Thread<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Thread").field("session_id", &self.session_id).field("step", &self.step).finish_non_exhaustive()
+    }
+}
+
+impl<T> Thread<T> {
+    /// The session.
+    pub fn session_id(&self) -> &str {
+        &self.session_id
+    }
+
+    /// Of the state that this object loaded or saved last; 0: none.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// The versions, newest first, without their states.
+    pub fn history(&self) -> Stream<Version> {
+        let request = ListCheckpointsRequest {
+            session_id: self.session_id.clone(),
+            namespace: Some(String::new()),
+            view: CheckpointView::Header.into(),
+            ..Default::default()
+        };
+        let versions = self.client.list_checkpoints(request).map_ok(|listed| Version {
+            step: listed.checkpoint.step,
+            saved_at: listed.details.saved_at,
+            state_bytes: listed.details.state_bytes,
+            metadata: listed.checkpoint.metadata,
+        });
+        versions.boxed()
+    }
+
+    /// Acquire the session's lease: until [`release`](Self::release) saves of others fail, and this object saves under it.
+    /// It is renewed in the background.
+    ///
+    /// ttl: how long the lease outlives this process. wait: how long to wait while another holds it; then it fails with
+    /// [`ErrorReason::LeaseHeld`].
+    pub async fn acquire_lease(&mut self, ttl: Duration, wait: Duration) -> Result<(), Error> {
+        let end = Instant::now() + wait;
+        let holder = format!("process {}", std::process::id());
+        loop {
+            match self.client.hold_lease(&self.session_id, &holder, ttl).await {
+                Ok(lease) => {
+                    self.lease = Some(lease);
+                    return Ok(());
+                }
+                Err(error) if error.reason() != ErrorReason::LeaseHeld || Instant::now() + POLL > end => {
+                    return Err(error);
+                }
+                Err(_) => sleep(POLL).await,
+            }
+        }
+    }
+
+    /// The lease that is held, to learn of its [loss](Lease::lost).
+    pub fn lease(&mut self) -> Option<&mut Lease> {
+        self.lease.as_mut()
+    }
+
+    /// Give the lease back. Returns whether it was still held.
+    pub async fn release(&mut self) -> Result<bool, Error> {
+        match self.lease.take() {
+            Some(lease) => lease.release().await,
+            None => Ok(false),
+        }
+    }
+
+    fn checkpoint_of(&self, step: u64) -> CheckpointRef {
+        CheckpointRef { checkpoint_id: format!("{step:020}"), ..Default::default() }
+    }
+}
+
+impl<T: Serialize + DeserializeOwned> Thread<T> {
+    /// The latest state; `None`: there is none.
+    pub async fn load(&mut self) -> Result<Option<T>, Error> {
+        let found = self.client.load_latest(&self.session_id).await?;
+        let LoadLatestResponse { checkpoint: Some(checkpoint), checkpoint_revision, .. } = found else {
+            (self.step, self.latest, self.state) = (0, None, VersionedState::default());
+            return Ok(None);
+        };
+        let state = decode(&checkpoint)?;
+        self.client.remember(&checkpoint, checkpoint_revision);
+        (self.step, self.latest) = (checkpoint.step, Some(checkpoint.checkpoint_id));
+        self.state = checkpoint.state.unwrap_or_default();
+        Ok(Some(state))
+    }
+
+    /// Store a state as the next version; when this returns, it is durable.
+    ///
+    /// After an error that leaves open whether the state was stored, such as a timeout, save the same state again.
+    pub async fn save(&mut self, state: &T) -> Result<SaveResponse, Error> {
+        self.save_with(state, |request| request).await
+    }
+
+    /// As [`save`](Self::save), with more in the request, such as [`SaveRequest::with_ttl`] or
+    /// [`SaveRequest::with_metadata`].
+    ///
+    /// ```no_run
+    /// # async fn run(mut thread: lockstitch::Thread<serde_json::Value>) -> Result<(), lockstitch::Error> {
+    /// # let state = serde_json::json!({});
+    /// thread.save_with(&state, |request| request.with_metadata("customer", "\"c-7\"")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn save_with(
+        &mut self,
+        state: &T,
+        more: impl FnOnce(SaveRequest) -> SaveRequest,
+    ) -> Result<SaveResponse, Error> {
+        let written = layout::write(state, &self.state)?;
+        self.put(written, more).await
+    }
+
+    /// Add an item to a list of the latest state, by its key in JSON, and save that as the next version.
+    ///
+    /// Loads the state first if this object has not. A key that is not there begins with no items.
+    ///
+    /// ```no_run
+    /// # async fn run(mut thread: lockstitch::Thread<serde_json::Value>) -> Result<(), lockstitch::Error> {
+    /// thread.append("messages", &["user", "hello"]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn append(&mut self, key: &str, item: &(impl Serialize + ?Sized)) -> Result<SaveResponse, Error> {
+        self.extend(key, [item]).await
+    }
+
+    /// As [`append`](Self::append), with many items.
+    pub async fn extend<I: Serialize>(
+        &mut self,
+        key: &str,
+        items: impl IntoIterator<Item = I>,
+    ) -> Result<SaveResponse, Error> {
+        if self.step == 0 {
+            self.load().await?;
+        }
+        let grown = layout::append(&self.state, key, items)?;
+        self.put(grown, |request| request).await
+    }
+
+    /// The state of an earlier step; fails with [`ErrorReason::CheckpointNotFound`] where there is none.
+    pub async fn at(&self, step: u64) -> Result<T, Error> {
+        let found = self.client.load(LoadRequest::step(&self.session_id, step)).await?;
+        decode(&found.checkpoint.unwrap_or_default())
+    }
+
+    /// Copy the thread into a new one, and load that. Fails with [`ErrorReason::SessionAlreadyExists`].
+    pub async fn fork(&self, session_id: impl Into<String>) -> Result<Self, Error> {
+        self.copy(session_id.into(), None).await
+    }
+
+    /// As [`fork`](Self::fork), up to a step.
+    pub async fn fork_at(&self, session_id: impl Into<String>, step: u64) -> Result<Self, Error> {
+        self.copy(session_id.into(), Some(self.checkpoint_of(step))).await
+    }
+
+    /// Delete all that came after a step, and load that.
+    pub async fn rewind(&mut self, step: u64) -> Result<T, Error> {
+        let request = DeleteCheckpointsRequest {
+            session_id: self.session_id.clone(),
+            which: Some(Which::After(self.checkpoint_of(step))),
+            lease_token: self.lease.as_ref().map_or(0, Lease::token),
+        };
+        self.client.delete_checkpoints(request).await?;
+        self.load().await?.ok_or_else(|| Error::invalid("the session was deleted"))
+    }
+
+    async fn copy(&self, session_id: String, at: Option<CheckpointRef>) -> Result<Self, Error> {
+        let request = CopySessionRequest {
+            source_session_id: self.session_id.clone(),
+            target_session_id: session_id.clone(),
+            at,
+            ..Default::default()
+        };
+        self.client.copy_session(request).await?;
+        let mut copy = self.client.thread(session_id);
+        copy.load().await?;
+        Ok(copy)
+    }
+
+    async fn put(
+        &mut self,
+        state: VersionedState,
+        more: impl FnOnce(SaveRequest) -> SaveRequest,
+    ) -> Result<SaveResponse, Error> {
+        let mut checkpoint = Checkpoint::new(&self.session_id, self.step + 1);
+        checkpoint.state = Some(state.clone());
+        checkpoint.header = Some(layout::header());
+        checkpoint.parent_id = self.latest.clone().unwrap_or_default();
+        let request = more(checkpoint.into());
+        let request = match &self.latest {
+            Some(id) => request.expect_id(id),
+            None => request.expect_none(),
+        };
+        let saved = match &self.lease {
+            Some(lease) => lease.save(request).await?,
+            None => self.client.save(request).await?,
+        };
+        (self.step, self.latest, self.state) = (self.step + 1, Some(saved.checkpoint_id.clone()), state);
+        Ok(saved)
+    }
+}
+
+pub(super) fn decode<T: Serialize + DeserializeOwned>(checkpoint: &Checkpoint) -> Result<T, Error> {
+    let text = layout::read(checkpoint)?;
+    json::read(&text, &Json::parse(&text, &mut Path::default())?)
+}
