@@ -96,6 +96,7 @@ LANGUAGES = (
             "client/java/target/test-classes:client/java/target/classes:client/java/target/dependency/*",
             "dev.lockstitch.harness.Executor",
         ),
+        plain_state=True,
     ),
 )
 

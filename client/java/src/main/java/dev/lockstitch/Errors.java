@@ -135,6 +135,18 @@ final class Errors {
     return make(code, message, Status.getDefaultInstance(), cause);
   }
 
+  /** A part of a plain state that cannot be saved or loaded without loss. */
+  static InvalidArgumentException refused(String path, String problem) {
+    return new InvalidArgumentException(
+        new ErrorDetails(
+            Code.INVALID_ARGUMENT,
+            path + " " + problem,
+            "INVALID_FIELD",
+            Map.of("field", path),
+            java.time.Duration.ZERO,
+            null));
+  }
+
   static LockstitchException leaseLost(String message, Throwable cause) {
     return new LeaseLostException(
         new ErrorDetails(

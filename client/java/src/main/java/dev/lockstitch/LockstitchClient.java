@@ -102,6 +102,11 @@ public final class LockstitchClient implements AutoCloseable {
     return new LockstitchClient(this, other);
   }
 
+  /** The plain state of a session, be there one or not. Makes no call. */
+  public StateThread thread(String sessionId) {
+    return new StateThread(this, sessionId);
+  }
+
   /** Store a checkpoint; see {@link #save(Checkpoint, SaveOptions)}. */
   public SaveResponse save(Checkpoint checkpoint) {
     return save(checkpoint, SaveOptions.NONE);
@@ -325,7 +330,7 @@ public final class LockstitchClient implements AutoCloseable {
     long begun = System.nanoTime();
     AcquireLeaseResponse lease = acquireLease(sessionId, holder, ttl);
     try {
-      return new SessionRunner(caller, saver, sessionId, lease, loadLatest(sessionId), begun);
+      return runner(sessionId, lease, loadLatest(sessionId), begun);
     } catch (LockstitchException error) {
       try {
         releaseLease(sessionId, lease.getLease().getToken());
@@ -334,6 +339,23 @@ public final class LockstitchClient implements AutoCloseable {
       }
       throw error;
     }
+  }
+
+  /** As {@link #run}, without loading anything. */
+  SessionRunner hold(String sessionId, String holder, Duration ttl) {
+    long begun = System.nanoTime();
+    AcquireLeaseResponse lease = acquireLease(sessionId, holder, ttl);
+    return runner(sessionId, lease, LoadLatestResponse.getDefaultInstance(), begun);
+  }
+
+  private SessionRunner runner(
+      String sessionId, AcquireLeaseResponse lease, LoadLatestResponse latest, long begun) {
+    return new SessionRunner(caller, saver, sessionId, lease, latest, begun);
+  }
+
+  /** Have the next save of a session send what changed since a checkpoint that was loaded. */
+  void remember(LoadLatestResponse loaded) {
+    saver.remember(loaded.getCheckpoint(), loaded.getCheckpointRevision());
   }
 
   /**

@@ -5,6 +5,7 @@ import dev.lockstitch.v1.CheckpointServiceGrpc;
 import dev.lockstitch.v1.SaveRequest;
 import dev.lockstitch.v1.SaveResponse;
 import dev.lockstitch.v1.StateDelta;
+import dev.lockstitch.v1.VersionedState;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -68,6 +69,15 @@ final class Saver implements SaveLane.Owner {
                     given.getCheckpointId(), given.getRevision(), checkpoint.getState()));
           }
         });
+  }
+
+  /** Make a checkpoint that was loaded, in this revision, the base of the next delta. */
+  void remember(Checkpoint checkpoint, long revision) {
+    VersionedState state = checkpoint.getState();
+    if (memory != null && revision != 0 && checkpoint.hasState() && Delta.isKnown(state)) {
+      Memory.Key key = new Memory.Key(checkpoint.getSessionId(), checkpoint.getNamespace());
+      memory.put(key, new Memory.Base(idOf(checkpoint), revision, state));
+    }
   }
 
   void close() {

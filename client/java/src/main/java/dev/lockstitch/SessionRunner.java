@@ -107,6 +107,10 @@ public final class SessionRunner implements AutoCloseable {
     return caller.call(SessionServiceGrpc.getReleaseLeaseMethod(), request, null).getReleased();
   }
 
+  synchronized boolean isReleased() {
+    return released;
+  }
+
   @Override
   public void close() {
     release();

@@ -1,5 +1,6 @@
 package dev.lockstitch;
 
+import com.google.protobuf.ByteString;
 import com.google.protobuf.Timestamp;
 import dev.lockstitch.v1.Endpoint;
 import dev.lockstitch.v1.Message;
@@ -27,6 +28,29 @@ public final class Values {
   /** One message of a conversation. */
   public static Message message(String role, String content) {
     return Message.newBuilder().setRole(role).setContent(content).build();
+  }
+
+  /**
+   * A value as JSON text, for {@code extra}, {@code metadata}, {@code details} and {@code context}:
+   * maps, lists, text, numbers, booleans and null.
+   *
+   * <pre>{@code Values.jsonText(Map.of("size", "XL")) // {"size":"XL"}}</pre>
+   *
+   * @throws InvalidArgumentException for data that would not come back; {@code field()} is its path
+   */
+  public static String jsonText(Object value) {
+    return StateJson.write(value, StatePath.ROOT).toStringUtf8();
+  }
+
+  /**
+   * The value of a JSON text. Integers are Long, or BigInteger beyond 64 bits; other numbers are
+   * Double.
+   *
+   * @throws InvalidArgumentException for data that would be lost or changed; {@code field()} is its
+   *     path
+   */
+  public static Object jsonValue(String text) {
+    return StateJson.read(ByteString.copyFromUtf8(text), StatePath.ROOT);
   }
 
   /** A point in time, exact to the nanosecond. */

@@ -57,11 +57,15 @@ final class Operations implements AutoCloseable {
           Map.entry("walk_ancestors", this::walkAncestors));
 
   private final SessionOperations sessions = new SessionOperations();
+  private final ThreadOperations threads = new ThreadOperations();
   private LockstitchClient client;
 
   JsonObject run(String name, Arguments arguments) throws Exception {
     Operation operation = all.get(name);
     try {
+      if (name.startsWith("plain_")) {
+        return threads.run(client, name, arguments);
+      }
       return operation == null ? sessions.run(client, name, arguments) : operation.run(arguments);
     } catch (CompletionException error) {
       throw error.getCause() instanceof Exception cause ? cause : error;
@@ -94,6 +98,7 @@ final class Operations implements AutoCloseable {
     if (given.has("retry")) {
       builder.retry(given.flag("retry") ? RetryPolicy.DEFAULT : null);
     }
+    threads.clear();
     client = builder.build();
     return new JsonObject();
   }

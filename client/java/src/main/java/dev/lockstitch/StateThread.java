@@ -1,0 +1,250 @@
+package dev.lockstitch;
+
+import dev.lockstitch.v1.Checkpoint;
+import dev.lockstitch.v1.CheckpointRef;
+import dev.lockstitch.v1.CheckpointView;
+import dev.lockstitch.v1.CopySessionRequest;
+import dev.lockstitch.v1.DeleteCheckpointsRequest;
+import dev.lockstitch.v1.ListCheckpointsRequest;
+import dev.lockstitch.v1.LoadLatestResponse;
+import dev.lockstitch.v1.SaveResponse;
+import dev.lockstitch.v1.VersionedState;
+import io.grpc.Status.Code;
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+
+/**
+ * A session that holds one plain state, from {@link LockstitchClient#thread}: a map of text to
+ * maps, lists, text, numbers, booleans and null.
+ *
+ * <pre>{@code
+ * StateThread thread = client.thread("order-42");
+ * Map<String, Object> state = thread.load().orElseGet(HashMap::new);
+ * state.put("size", "XL");
+ * thread.save(state);
+ * }</pre>
+ *
+ * <p>Every save adds a version. It succeeds only if nobody else has saved since this object loaded
+ * or saved last. Lists are stored item by item, and maps key by key, so a save stores what changed.
+ * Programs in all languages share threads.
+ *
+ * <p>Integers are loaded as Long, or as BigInteger beyond 64 bits, and other numbers as Double.
+ * Data that would be lost or changed, such as NaN, half of a surrogate pair or a Date, throws
+ * {@link InvalidArgumentException}, whose {@code field()} is the path. One thread of the JVM at a
+ * time may use an object.
+ */
+public final class StateThread {
+  /** How often to ask for a lease that another holds. */
+  private static final Duration POLL = Duration.ofMillis(500);
+
+  private final LockstitchClient client;
+  private final String sessionId;
+  private long step;
+  private String latest = "";
+  private VersionedState state = VersionedState.getDefaultInstance();
+  private SessionRunner lease;
+
+  StateThread(LockstitchClient client, String sessionId) {
+    this.client = client;
+    this.sessionId = sessionId;
+  }
+
+  /** The session. */
+  public String sessionId() {
+    return sessionId;
+  }
+
+  /** Of the state that this object loaded or saved last; 0: none. */
+  public long step() {
+    return step;
+  }
+
+  /** The latest state, which is the caller's to change; empty: there is none. */
+  public Optional<Map<String, Object>> load() {
+    LoadLatestResponse found = client.loadLatest(sessionId);
+    if (!found.hasCheckpoint()) {
+      step = 0;
+      latest = "";
+      state = VersionedState.getDefaultInstance();
+      return Optional.empty();
+    }
+    Map<String, Object> read = StateLayout.read(found.getCheckpoint());
+    client.remember(found);
+    step = found.getCheckpoint().getStep();
+    latest = found.getCheckpoint().getCheckpointId();
+    state = found.getCheckpoint().getState();
+    return Optional.of(read);
+  }
+
+  /**
+   * Store a state as the next version; when this returns, it is durable. After an exception that
+   * leaves open whether the state was stored, such as {@link DeadlineExceededException}, save the
+   * same state again.
+   *
+   * @throws ExpectedLatestMismatchException if another has saved meanwhile: load, change that
+   *     state, save again
+   * @throws InvalidArgumentException for data that would not come back
+   * @throws LeaseLostException if another holds the session's lease
+   */
+  public SaveResponse save(Map<String, ?> next) {
+    return save(next, Map.of(), SaveOptions.NONE);
+  }
+
+  /**
+   * As {@link #save(Map)}.
+   *
+   * @param metadata key to JSON text, for lists to filter by
+   * @param options such as {@link SaveOptions#withTtl}
+   */
+  public SaveResponse save(Map<String, ?> next, Map<String, String> metadata, SaveOptions options) {
+    return put(StateLayout.write(next, state), metadata, options);
+  }
+
+  /**
+   * Add items to a list of the latest state, and save that as the next version. Loads the state
+   * first if this object has not. A key that is not there begins with no items.
+   *
+   * <pre>{@code thread.append("messages", Map.of("role", "user", "content", "hello"));}</pre>
+   *
+   * @throws InvalidArgumentException where the key holds no list
+   */
+  public SaveResponse append(String key, Object... items) {
+    if (step == 0) {
+      load();
+    }
+    return put(StateLayout.append(state, key, Arrays.asList(items)), Map.of(), SaveOptions.NONE);
+  }
+
+  /**
+   * The state of an earlier step.
+   *
+   * @throws NotFoundException if there is none
+   */
+  public Map<String, Object> at(long earlier) {
+    return StateLayout.read(client.load(sessionId, earlier).getCheckpoint());
+  }
+
+  /** The versions, newest first, without their states. Pages are fetched as the stream is read. */
+  public Stream<StateVersion> history() {
+    ListCheckpointsRequest request =
+        ListCheckpointsRequest.newBuilder()
+            .setSessionId(sessionId)
+            .setNamespace("")
+            .setView(CheckpointView.CHECKPOINT_VIEW_HEADER)
+            .build();
+    return client.listCheckpoints(request).stream()
+        .map(
+            listed ->
+                new StateVersion(
+                    listed.checkpoint().getStep(),
+                    Values.instant(listed.details().getSavedAt()),
+                    listed.details().getStateBytes(),
+                    listed.checkpoint().getMetadataMap()));
+  }
+
+  /**
+   * Copy the thread into a new one, and load that.
+   *
+   * @throws AlreadyExistsException if there is such a session
+   */
+  public StateThread fork(String target) {
+    return copy(CopySessionRequest.newBuilder().setTargetSessionId(target));
+  }
+
+  /** As {@link #fork(String)}, up to a step. */
+  public StateThread fork(String target, long upTo) {
+    return copy(CopySessionRequest.newBuilder().setTargetSessionId(target).setAt(checkpoint(upTo)));
+  }
+
+  /**
+   * Delete all that came after a step, and load that.
+   *
+   * @throws NotFoundException if there is no such step
+   */
+  public Map<String, Object> rewind(long to) {
+    client.deleteCheckpoints(
+        DeleteCheckpointsRequest.newBuilder()
+            .setSessionId(sessionId)
+            .setAfter(checkpoint(to))
+            .setLeaseToken(isLeased() ? lease.token() : 0)
+            .build());
+    return load().orElseThrow();
+  }
+
+  /**
+   * Acquire the lease of the session: until it is closed, saves of others fail, and this object
+   * saves under it. It is renewed in the background.
+   *
+   * <pre>{@code
+   * try (var lease = thread.lease(Duration.ofSeconds(30), Duration.ofSeconds(10))) {
+   *   Map<String, Object> state = thread.load().orElseGet(HashMap::new);
+   * }
+   * }</pre>
+   *
+   * @param ttl how long the lease outlives this process, 1 second or more
+   * @param wait how long to wait while another holds it
+   * @throws LeaseHeldException after that
+   */
+  public SessionRunner lease(Duration ttl, Duration wait) {
+    String holder = "process " + ProcessHandle.current().pid();
+    long end = System.nanoTime() + wait.toNanos();
+    while (true) {
+      try {
+        lease = client.hold(sessionId, holder, ttl);
+        return lease;
+      } catch (LeaseHeldException error) {
+        if (System.nanoTime() + POLL.toNanos() - end > 0) {
+          throw error;
+        }
+        pause();
+      }
+    }
+  }
+
+  private static void pause() {
+    try {
+      TimeUnit.NANOSECONDS.sleep(POLL.toNanos());
+    } catch (InterruptedException error) {
+      Thread.currentThread().interrupt();
+      throw Errors.of(Code.CANCELLED, "interrupted while waiting for a lease", error);
+    }
+  }
+
+  private boolean isLeased() {
+    return lease != null && !lease.isReleased();
+  }
+
+  private StateThread copy(CopySessionRequest.Builder request) {
+    client.copySession(request.setSourceSessionId(sessionId).build());
+    StateThread other = new StateThread(client, request.getTargetSessionId());
+    other.load();
+    return other;
+  }
+
+  private SaveResponse put(VersionedState next, Map<String, String> metadata, SaveOptions options) {
+    Checkpoint checkpoint =
+        Checkpoint.newBuilder()
+            .setSessionId(sessionId)
+            .setStep(step + 1)
+            .setParentId(latest)
+            .setState(next)
+            .setHeader(StateLayout.HEADER)
+            .putAllMetadata(metadata)
+            .build();
+    SaveOptions expecting = step == 0 ? options.expectNone() : options.expectCheckpoint(latest);
+    SaveResponse saved =
+        isLeased() ? lease.save(checkpoint, expecting) : client.save(checkpoint, expecting);
+    step++;
+    latest = saved.getCheckpointId();
+    state = next;
+    return saved;
+  }
+
+  private static CheckpointRef checkpoint(long step) {
+    return CheckpointRef.newBuilder().setCheckpointId(String.format("%020d", step)).build();
+  }
+}
