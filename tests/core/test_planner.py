@@ -11,7 +11,7 @@ import lockstitch_server.core
 from lockstitch.v1.checkpoint_pb2 import Checkpoint
 from lockstitch.v1.checkpoint_service_pb2 import SaveRequest, SaveWritesRequest
 from lockstitch_server.core.format.parts import RowSizes
-from lockstitch_server.core.planning.facts import Missing, SessionFacts
+from lockstitch_server.core.planning.facts import Found, Missing, SessionFacts
 from lockstitch_server.core.planning.operations import Operation, Outcome, PlanSettings, Saved
 from lockstitch_server.core.planning.planner import Plan, plan
 from lockstitch_server.core.planning.session_cache import SessionCache
@@ -161,6 +161,30 @@ def test_a_save_whose_id_may_be_taken_reads_what_is_there(step: int) -> None:
     planned = sessions.plan(save)
     assert isinstance(planned, Missing)
     assert planned.sessions == {save.key}
+
+
+@pytest.mark.parametrize("which", ["full", "delta"])
+def test_a_save_that_comes_too_late_reads_no_state(which: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two programs append to one list. The one that is refused costs what it appends, however long the list is."""
+    engine = PlannerEngine(LIMITS["sqlite"], 10**7)
+    found, read = engine.store.found, list[object]()
+
+    def recorded(missing: Missing) -> Found:
+        read.extend(missing.segments)
+        return found(missing)
+
+    monkeypatch.setattr(engine.store, "found", recorded)
+    engine.save([full(0, 40)])
+    requests = [delta(1) if which == "delta" else full(1, 41) for _ in range(2)]
+    for number, request in enumerate(requests):
+        request.expected_latest.step = 0
+        if which == "delta":
+            request.delta.custom["list"].version = str(number)
+        else:
+            request.checkpoint.state.custom["list"].version = str(number)
+    assert [engine.save([request])[0] for request in requests][1] == "EXPECTED_LATEST_MISMATCH"
+    assert read == []
+    assert not isinstance(engine.save([requests[0]])[0], str)
 
 
 def test_a_fork_asks_for_its_base() -> None:

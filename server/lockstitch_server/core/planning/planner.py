@@ -32,7 +32,7 @@ from lockstitch_server.core.planning.operations import (
     Result,
     Save,
 )
-from lockstitch_server.core.planning.state import NewState, new_state
+from lockstitch_server.core.planning.state import NewState, may_be_same, new_state
 from lockstitch_server.core.sessions.leases import check_not_deleted, lease_refusal
 
 
@@ -125,6 +125,8 @@ def _decide_save(
         raise refusal
     if existing is not None and _is_repetition(save, existing, known):
         return _unchanged(save, existing, known, writes, settings, refusal)
+    if existing is not None and refusal is not None and not may_be_same(save, existing, known):
+        raise refusal  # without reading the state: programs that append to one list come here often
     state = new_state(save, known)
     if existing is not None and _is_same(save, state, existing):
         return _unchanged(save, existing, known, writes, settings, refusal)

@@ -61,6 +61,30 @@ def new_state(save: Save, known: Known) -> NewState:
     return NewState(Manifest(skeleton, placement.finish()), placement.appended)
 
 
+def may_be_same(save: Save, existing: CheckpointRow, known: Known) -> bool:
+    """Whether a save may bring the state of an existing checkpoint, judged by names, shells and lengths of parts.
+
+    Reads no bytes of parts. Fails with UNKNOWN_BASE, BASE_CHANGED and DELTA_MISMATCH.
+    """
+    draft, stored = save.state, _manifest_of(existing)
+    if draft is None or stored is None:
+        return draft is None and stored is None
+    if isinstance(draft, DraftDelta):
+        manifest = _manifest_of(_base(draft, known)) or NO_MANIFEST
+        skeleton = _merged_skeleton(manifest.skeleton, draft)
+        outline = {(edit.name, edit.shell, edit.length) for edit in _merged(manifest.parts, draft)}
+    else:
+        skeleton = draft.skeleton
+        outline = {(part.name, part.shell, len(part.data)) for part in draft.parts}
+    return skeleton == stored.skeleton and outline == {
+        ((part.kind, part.key), part.shell, _length(part)) for part in stored.parts
+    }
+
+
+def _length(part: ManifestPart) -> int:
+    return part.length or len(part.inline)
+
+
 def _base(delta: DraftDelta, known: Known) -> CheckpointRow:
     base = known.base
     if base is None or base.parsed() is None:
@@ -104,6 +128,12 @@ class Edit(NamedTuple):
     old: ManifestPart | None = None
     put: bytes | None = None
     appended: bytes = b""
+
+    @property
+    def length(self) -> int:
+        """Of the new part, in bytes."""
+        before = len(self.put) if self.put is not None else _length(self.old) if self.old is not None else 0
+        return before + len(self.appended)
 
 
 def _merged(base: Iterable[ManifestPart], delta: DraftDelta) -> list[Edit]:
