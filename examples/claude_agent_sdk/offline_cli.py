@@ -6,9 +6,9 @@ prompts that the transcript has. A prompt with "slowly" is never answered comple
 
 import json
 import os
-import select
 import stat
 import sys
+import time
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -63,6 +63,13 @@ class Transcript:
         return sum(json.loads(line)["type"] == "user" for line in self._path.read_text().splitlines())
 
 
+def wait_for_end(process: int) -> None:
+    """Return when the SDK's process has ended, or after some time."""
+    end = time.monotonic() + SLOW_SECONDS
+    while os.getppid() == process and time.monotonic() < end:
+        time.sleep(0.1)
+
+
 def answer(transcript: Transcript, prompt: str) -> None:
     transcript.append("user", prompt)
     text = f"this is prompt {transcript.prompts()}"
@@ -71,7 +78,8 @@ def answer(transcript: Transcript, prompt: str) -> None:
     message = {"role": "assistant", "model": "offline", "content": content}
     emit({"type": "assistant", "parent_tool_use_id": None, "session_id": transcript.session_id, "message": message})
     if "slowly" in prompt:
-        select.select([sys.stdin], [], [], SLOW_SECONDS)  # ends when the SDK's process does
+        wait_for_end(os.getppid())
+        sys.exit()
     result = {"type": "result", "subtype": "success", "is_error": False, "result": text, "num_turns": 1}
     emit({**result, "session_id": transcript.session_id, "duration_ms": 1, "duration_api_ms": 1})
 
