@@ -3,8 +3,11 @@
 import contextlib
 import os
 import re
+from typing import Annotated
 
 import typer
+
+from lockstitch_server.cli.connection import Connection
 
 SECONDS = 1.0
 MOST = 50
@@ -24,7 +27,6 @@ def session_ids(context: typer.Context, incomplete: str) -> list[str]:
 
 def _asked(context: typer.Context, incomplete: str) -> list[str]:
     from lockstitch import Client
-    from lockstitch_server.cli.connection import Connection  # which imports the options, which import this
 
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     given = {name: value for name in Connection._fields if (value := context.params.get(name)) is not None}
@@ -33,3 +35,6 @@ def _asked(context: typer.Context, incomplete: str) -> list[str]:
         pages = client.list_sessions(session_id_prefix=incomplete, page_size=MOST).pages()
         found = [each.session_id for each in next(iter(pages)).items]
     return [each for each in found if SAFE.fullmatch(each)]
+
+
+Session = Annotated[str, typer.Argument(metavar="SESSION", help="Id of the session.", autocompletion=session_ids)]

@@ -10,8 +10,9 @@ import typer
 
 from lockstitch_server.cli import options
 from lockstitch_server.cli.calls import connected
+from lockstitch_server.cli.completion import Session
 from lockstitch_server.cli.connection import Connection, connecting
-from lockstitch_server.cli.options import Session, pair
+from lockstitch_server.cli.options import pair
 from lockstitch_server.cli.output import UNUSABLE, fail
 from lockstitch_server.cli.serve import effective
 from lockstitch_server.cli.since import point_in_time

@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from lockstitch_server.cli.completion import session_ids
 from lockstitch_server.cli.output import UNUSABLE, fail
 
 DEFAULT_TARGET = "127.0.0.1:50051"
@@ -17,7 +16,6 @@ Timeout = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Namespace = Annotated[str, typer.Option("--namespace", help="Path of a subgraph inside the session.")]
-Session = Annotated[str, typer.Argument(metavar="SESSION", help="Id of the session.", autocompletion=session_ids)]
 
 # Settings of the server. They are read as text and checked with all the others: see `settings`.
 ConfigFile = Annotated[

@@ -7,10 +7,10 @@ import typer
 
 from lockstitch_server.cli import options
 from lockstitch_server.cli.calls import connected
-from lockstitch_server.cli.completion import session_ids
+from lockstitch_server.cli.completion import Session, session_ids
 from lockstitch_server.cli.confirmation import Yes, confirm
 from lockstitch_server.cli.connection import Connection, connecting
-from lockstitch_server.cli.options import Session, pair
+from lockstitch_server.cli.options import pair
 from lockstitch_server.cli.output import FAILED, UNUSABLE, fail, printable
 from lockstitch_server.cli.standing import Standing, standings
 from lockstitch_server.cli.which import WHICH, id_of

@@ -30,11 +30,11 @@ from lockstitch_server.engine.reads.assembler import Loaded
 from lockstitch_server.engine.reads.lister import CheckpointPage, Lister, Walk, not_found
 from lockstitch_server.engine.reads.loader import Absent, Loader, LoadQuery, TooBig
 from lockstitch_server.records.v1.record_pb2 import PageToken
-from lockstitch_server.rpc import times
 from lockstitch_server.rpc.call_context import CallContext
 from lockstitch_server.rpc.errors import status_of
 from lockstitch_server.rpc.paging import fingerprint, page_size, read_token, write_token
 from lockstitch_server.rpc.save_stream import FlowLimits, PendingResponse, SaveStream
+from lockstitch_server.rpc.session_summary import session_summary
 from lockstitch_server.rpc.stream_batches import Chunk, StreamMessage
 from lockstitch_server.saving import responses
 from lockstitch_server.saving.save_requests import Kind, RawRequest
@@ -425,19 +425,7 @@ def _summary(summary: SessionSummary) -> pb.SessionSummary:
     row = summary.row
     if row.damaged:
         return pb.SessionSummary(session_id=row.session_id, error=_status(session_damaged(row.session_id)))
-    return pb.SessionSummary(
-        session_id=row.session_id,
-        latest_checkpoint_id=summary.latest_checkpoint_id,
-        latest_step=summary.latest_step,
-        checkpoint_count=row.checkpoint_count,
-        stored_bytes=row.stored_bytes,
-        created_at=times.timestamp(row.created_at),
-        updated_at=times.timestamp(row.updated_at),
-        expire_at=times.timestamp(row.expire_at) if row.expire_at is not None else None,
-        labels=summary.labels,
-        lease_holder=row.lease_holder,
-        revision=row.revision,
-    )
+    return session_summary(row, summary.latest_checkpoint_id, summary.latest_step, summary.labels, row.lease_holder)
 
 
 def _ns(moment: Timestamp) -> int:

@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from lockstitch.v1 import checkpoint_service_pb2 as checkpoints_pb
 from lockstitch.v1 import session_service_pb2 as pb
 from lockstitch_server.config import Limits, SessionSettings
 from lockstitch_server.core.format import search_terms
@@ -29,6 +28,7 @@ from lockstitch_server.rpc.paging import (
     write_resume_token,
     write_token,
 )
+from lockstitch_server.rpc.session_summary import session_summary
 from lockstitch_server.rpc.times import duration, timestamp
 
 
@@ -190,7 +190,9 @@ def _saved(saved: SavedCheckpoint) -> pb.CheckpointSaved:
 
 
 def _session(session: Session) -> pb.GetSessionResponse:
-    response = pb.GetSessionResponse(session=_summary(session))
+    holder = session.lease.holder if session.lease is not None else ""
+    summary = session_summary(session.row, session.latest_checkpoint_id, session.latest_step, session.labels, holder)
+    response = pb.GetSessionResponse(session=summary)
     if session.row.ttl is not None:
         response.ttl.CopyFrom(duration(session.row.ttl))
     if session.retention is not None:
@@ -200,23 +202,6 @@ def _session(session: Session) -> pb.GetSessionResponse:
     if session.lease is not None:
         response.lease.CopyFrom(_lease(session.lease, 0))
     return response
-
-
-def _summary(session: Session) -> checkpoints_pb.SessionSummary:
-    row = session.row
-    return checkpoints_pb.SessionSummary(
-        session_id=row.session_id,
-        latest_checkpoint_id=session.latest_checkpoint_id,
-        latest_step=session.latest_step,
-        checkpoint_count=row.checkpoint_count,
-        stored_bytes=row.stored_bytes,
-        created_at=timestamp(row.created_at),
-        updated_at=timestamp(row.updated_at),
-        expire_at=timestamp(row.expire_at) if row.expire_at is not None else None,
-        labels=session.labels,
-        lease_holder=session.lease.holder if session.lease is not None else "",
-        revision=row.revision,
-    )
 
 
 def _lease(lease: Lease, token: int) -> pb.Lease:

@@ -11,9 +11,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 
 import grpc
@@ -25,7 +24,7 @@ from lockstitch._reason import Reason
 from lockstitch._transport import run as run_blocking
 from lockstitch._types import Saved, View
 from lockstitch.adapters.langgraph._codec import Place
-from lockstitch.adapters.langgraph._runs import Run, Runs
+from lockstitch.adapters.langgraph._runs import Held, Run, Runs
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, PendingWrite
 
 RENEWALS_PER_TTL = 3
@@ -57,21 +56,6 @@ class LeasePolicy:
     def __post_init__(self) -> None:
         if self.ttl < 1 or self.idle <= 0:
             raise ValueError("ttl must be 1 second or more, and idle above 0")
-
-
-@dataclass(eq=False)
-class Held:
-    """A lease that is held, or being taken. token: not done while it is being taken. lost: why it no longer counts."""
-
-    acquisition_id: str
-    used_at: float
-    token: "Future[int]" = field(default_factory=Future)
-    lost: LockstitchError | None = None
-
-    @property
-    def is_live(self) -> bool:
-        """Whether it was taken, as far as is known, and still counts."""
-        return self.lost is None and self.token.done() and self.token.exception() is None
 
 
 class Leases:

@@ -7,22 +7,35 @@ reading a thread costs no memory that stays.
 """
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Optional
+from dataclasses import dataclass, field
+from typing import Optional
 
 from lockstitch._errors import LockstitchError
 from lockstitch._types import NONE, NoCheckpoint
-
-if TYPE_CHECKING:
-    from lockstitch.adapters.langgraph._leases import Held
 
 MOST_RUNS = 16
 """Runs that a context knows: more than one, since a run may read other threads, or its own, on the way."""
 
 _runs: ContextVar[tuple["Run", ...]] = ContextVar("lockstitch_runs", default=())
 """The newest first."""
+
+
+@dataclass(eq=False)
+class Held:
+    """A lease that is held, or being taken. token: not done while it is being taken. lost: why it no longer counts."""
+
+    acquisition_id: str
+    used_at: float
+    token: "Future[int]" = field(default_factory=Future)
+    lost: LockstitchError | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it was taken, as far as is known, and still counts."""
+        return self.lost is None and self.token.done() and self.token.exception() is None
 
 
 @dataclass(slots=True, eq=False)
@@ -40,7 +53,7 @@ class Run:
     tip: str
     latest: str | None
     above: Optional["Run"]
-    held: Optional["Held"] = None
+    held: Held | None = None
     lost: LockstitchError | None = None
     has_saved: bool = False
 
