@@ -32,14 +32,16 @@ Process = subprocess.Popen[str]
 def own_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[LockstitchServer, str]]:
-    """A server that these tests may kill, and the URL of its store. Its Postgres never vacuums."""
+    """A server that these tests may kill, and the URL of its store. On Postgres, nothing is vacuumed or merged."""
     with ExitStack() as stack:
+        arguments = ["--migrate"]
         if request.param == "sqlite":
             url = f"sqlite:///{tmp_path_factory.mktemp('store')}/lockstitch.db"
         else:
             request.getfixturevalue("postgres_binaries")
             url = stack.enter_context(Postgres(settings={"autovacuum": "off"})).url()
-        yield stack.enter_context(LockstitchServer(url, ["--migrate"])), url
+            arguments += ["--set", "merge.interval_seconds=0"]
+        yield stack.enter_context(LockstitchServer(url, arguments)), url
 
 
 @contextmanager
