@@ -8,7 +8,7 @@ import asyncio
 import random
 import statistics
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Literal, NamedTuple, get_args
 
@@ -79,16 +79,28 @@ class Load:
 
 
 async def fail_over(servers: Pair, kind: Kind, api: Api, rng: random.Random) -> Outcome:
-    """One failover under load. Raises AssertionError if an acknowledged save is gone, or a call got a wrong error."""
+    """One failover under load. Raises as `under_load` does."""
+
+    def change_primary() -> None:
+        if kind == "switchover":
+            servers.switch_over()
+        else:
+            getattr(servers.primary, kind)()
+            time.sleep(rng.uniform(0, MOST_DELAY))
+            servers.promote()
+
+    return await under_load(api, rng, change_primary)
+
+
+async def under_load(api: Api, rng: random.Random, change_primary: Callable[[], None]) -> Outcome:
+    """Change the primary under load. Raises AssertionError if a save is lost, or a call got a wrong error.
+
+    change_primary: returns when the new one takes writes.
+    """
     load = Load(api, rng)
     async with load.running():
         await load.some()
-        if kind == "switchover":
-            await asyncio.to_thread(servers.switch_over)
-        else:
-            await asyncio.to_thread(getattr(servers.primary, kind))
-            await asyncio.sleep(rng.uniform(0, MOST_DELAY))
-            await asyncio.to_thread(servers.promote)
+        await asyncio.to_thread(change_primary)
         promoted = time.monotonic()
         await until(lambda: load.last > promoted)
         gap = load.last - promoted
