@@ -48,9 +48,6 @@ class NamedConnection(asyncpg.Connection):
     Behind a pooler, one of another process could be run in place of ours otherwise.
     """
 
-    endpoint: Endpoint | None = None
-    """Where it goes to."""
-
     def _get_unique_id(self, prefix: str) -> str:
         return f"lockstitch_{prefix}_{uuid.uuid4().hex}"
 
@@ -69,7 +66,8 @@ class Connector:
         self.can_plan_once = not self.is_pooled
         self._writes = writes
         self._order = HostOrder(address)
-        self._connections: weakref.WeakSet[NamedConnection] = weakref.WeakSet()
+        self._endpoints: weakref.WeakKeyDictionary[Connection, Endpoint] = weakref.WeakKeyDictionary()
+        """Where the connections go to that are there."""
 
     @property
     def seconds(self) -> float:
@@ -101,10 +99,10 @@ class Connector:
             log.warning("postgres_statement_cache_off", reason=why, setting="postgres.statement_cache")
         self.is_pooled, self.can_plan_once = True, False
 
-    def hung(self, connection: object) -> None:
+    def hung(self, connection: Connection) -> None:
         """A connection did not answer in time: other hosts are tried before its own."""
-        if isinstance(connection, NamedConnection) and connection.endpoint is not None:
-            self._order.hung(connection.endpoint)
+        if (endpoint := self._endpoints.get(connection)) is not None:
+            self._order.hung(endpoint)
 
     @property
     def has_several_hosts(self) -> bool:
@@ -151,14 +149,11 @@ class Connector:
     def _landed(self, connection: Connection, endpoint: Endpoint, attributes: str | None) -> None:
         """A host works. Where only one can, connections to another are those to a former primary, which may hang."""
         before = self._order.worked(endpoint)
-        if not isinstance(connection, NamedConnection):
-            return
-        connection.endpoint = endpoint
-        self._connections.add(connection)
+        self._endpoints[connection] = endpoint
         if before not in (None, endpoint) and attributes in ONE_PRIMARY:
             log.warning("postgres_primary_changed", host=str(endpoint), before=str(before))
-            for other in list(self._connections):
-                if other.endpoint != endpoint:
+            for other, its_endpoint in list(self._endpoints.items()):
+                if its_endpoint != endpoint:
                     other.terminate()
 
     async def _connect_to(self, endpoint: Endpoint, attributes: str | None, options: Mapping[str, Any]) -> Connection:

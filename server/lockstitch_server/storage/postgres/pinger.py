@@ -7,7 +7,7 @@ import asyncpg
 
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.storage.asyncpg_types import AnyConnection
-from lockstitch_server.storage.libpq.connector import STATEMENT_LOST, Connector
+from lockstitch_server.storage.libpq.connector import STATEMENT_LOST, Connection, Connector
 from lockstitch_server.storage.migrations.postgres import SERVING, check_version, missing_rights
 from lockstitch_server.storage.postgres.errors import failure_of, read_only
 from lockstitch_server.storage.store import StoreError
@@ -25,7 +25,7 @@ class Pinger:
 
     def __init__(self, connector: Connector) -> None:
         self._connector = connector
-        self._connection: AnyConnection | None = None
+        self._connection: Connection | None = None
 
     async def ping(self) -> None:
         """Fails with STORE_UNAVAILABLE, STORE_READ_ONLY, SCHEMA_BEHIND. May be cancelled."""
@@ -54,7 +54,8 @@ class Pinger:
             self.close()
             raise failure_of(error) from error
         except asyncio.CancelledError:
-            self._connector.hung(self._connection)  # it was given long enough
+            if self._connection is not None:
+                self._connector.hung(self._connection)  # it was given long enough
             self.close()
             raise
         except BaseException:
