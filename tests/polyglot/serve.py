@@ -9,7 +9,7 @@ from cryptography import x509
 
 from tests.security.callers import make_key
 from tests.support.certificates import Authority
-from tests.support.server import LockstitchServer
+from tests.support.server import DOOR, LockstitchServer
 
 WORKER = "spiffe://polyglot/worker"
 TENANT = "polyglot"
@@ -26,9 +26,10 @@ class Served:
     """A server, and what scenarios call by name.
 
     serve: `{tls: true}`, `{mtls: true}`, `{keys: true}`, `{unix: true}`, or some of them; {} is a plain server.
+    door: see LockstitchServer.
     """
 
-    def __init__(self, serve: dict[str, Any]) -> None:
+    def __init__(self, serve: dict[str, Any], door: str = DOOR) -> None:
         assert serve.keys() <= {"tls", "mtls", "keys", "unix"}, f"what is {serve}?"
         self._directory = tempfile.TemporaryDirectory(prefix="lockstitch-polyglot-", dir="/tmp")
         self._path = Path(self._directory.name)
@@ -39,7 +40,7 @@ class Served:
             self._use_tls(mutual=bool(serve.get("mtls")))
         if serve.get("keys"):
             self._use_keys()
-        self.server = LockstitchServer(arguments=self._arguments, credentials=self._credentials)
+        self.server = LockstitchServer(arguments=self._arguments, credentials=self._credentials, door=door)
         if serve.get("unix"):
             self.server.target = f"unix:{self._path}/socket"
         self.names["target"] = self.server.target

@@ -24,7 +24,7 @@ def lines(server: LockstitchServer, message: str) -> list[dict[str, Any]]:
     text = server.log.read_text()
     whole = text[: text.rfind("\n") + 1].splitlines()  # the last one may be half written
     logged = [json.loads(line) for line in whole if line.startswith("{")]
-    return [line for line in logged if line["message"] == message]
+    return [line for line in logged if line.get("message") == message]  # h2corn's have none
 
 
 def pids(server: LockstitchServer) -> dict[int, int]:
