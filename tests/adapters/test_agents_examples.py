@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.paths import ROOT
 
-pytestmark = pytest.mark.slow  # a server and three workers for each
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # a server and three workers for each
 
 
 @pytest.mark.parametrize("name", ["claude_agent_sdk", "openai_agents"])

@@ -18,7 +18,7 @@ from tests.support.paths import ROOT
 from tests.support.postgres import Postgres
 from tests.support.server import LockstitchServer
 
-pytestmark = pytest.mark.slow  # kills servers, and stores thousands of entries
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # kills servers, and stores thousands of entries
 
 KINDS = ("claude", "openai")
 WRITERS = "ab"
@@ -78,7 +78,7 @@ async def test_two_processes_and_a_killed_server_lose_and_double_nothing(
         async with killed_often(server, KILLS) as done:
             await done.wait()
         ends = await asyncio.gather(
-            *(asyncio.to_thread(process.communicate, timeout=60) for process in processes.values())
+            *(asyncio.to_thread(process.communicate, timeout=120) for process in processes.values())
         )
         counts = {name: int(out) for name, (out, _) in zip(processes, ends, strict=True)}
     async with AsyncClient(server.target) as client:

@@ -1,6 +1,6 @@
 """The session store: the SDK's interface over appenders."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
@@ -18,7 +18,6 @@ from lockstitch.adapters._connections import connections
 from lockstitch.adapters._items import from_item, to_item
 from lockstitch.adapters.claude_agent_sdk import _layout as layout
 from lockstitch.v1.checkpoint_pb2 import StateDelta, TypedBlob, VersionedState
-from lockstitch.v1.checkpoint_service_pb2 import SessionSummary
 
 if TYPE_CHECKING:
     from claude_agent_sdk import (
@@ -97,12 +96,10 @@ class LockstitchSessionStore(SessionStore):
     async def list_session_summaries(self, project_key: str) -> "list[SessionSummaryEntry]":
         """The SDK's summaries of these sessions. A summary that is damaged is left out: the SDK loads its session."""
         api = self._api()
-        start = layout.project_prefix(self._prefix, project_key)
         mtimes = {sdk_id: mtime async for sdk_id, mtime in _listed(api, self._prefix, project_key)}
         ids = [layout.session_name(self._prefix, {"project_key": project_key, "session_id": each}) for each in mtimes]
         summaries: list[SessionSummaryEntry] = []
         async for answer in api.load_latest_many(ids, channels=[layout.channel(layout.SUMMARY)]):
-            assert answer.session_id.startswith(start)
             found = answer.result().checkpoint if answer.error is None else None
             if found is not None and layout.SUMMARY in found.state.custom:
                 sdk_id = layout.sdk_session_id(self._prefix, project_key, answer.session_id)
@@ -183,7 +180,7 @@ class LockstitchSessionStore(SessionStore):
         )
 
 
-async def _listed(api: Api, prefix: str, project_key: str) -> Any:
+async def _listed(api: Api, prefix: str, project_key: str) -> AsyncIterator[tuple[str, int]]:
     """The SDK's ids and the times of change, in milliseconds since the epoch, of sessions with a main transcript."""
     found = api.list_sessions(
         session_id_prefix=layout.project_prefix(prefix, project_key),
@@ -192,11 +189,7 @@ async def _listed(api: Api, prefix: str, project_key: str) -> Any:
     )
     async for session in found:
         if session.latest_checkpoint_id or session.HasField("error"):
-            yield layout.sdk_session_id(prefix, project_key, session.session_id), _milliseconds(session)
-
-
-def _milliseconds(session: SessionSummary) -> int:
-    return session.updated_at.ToMilliseconds()
+            yield layout.sdk_session_id(prefix, project_key, session.session_id), session.updated_at.ToMilliseconds()
 
 
 def _fold(key: "SessionKey", entries: "list[SessionStoreEntry]") -> Fold | None:
