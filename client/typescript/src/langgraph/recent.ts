@@ -1,10 +1,10 @@
 /** The last checkpoint of each thread and namespace, so that what it held need be neither dumped nor fetched again. */
 
-import { toBinary } from "@bufbuild/protobuf";
-import { type Checkpoint, CheckpointSchema } from "../gen/lockstitch/v1/checkpoint_pb.js";
+import type { Checkpoint, CustomChannel } from "../gen/lockstitch/v1/checkpoint_pb.js";
 
 const MOST_THREADS = 1024;
 const MOST_BYTES = 64 * 1024 * 1024;
+const OVERHEAD = 100;
 
 /** 1024 checkpoints in 64 MiB; the least recently used are forgotten first. */
 export class Recent {
@@ -15,7 +15,8 @@ export class Recent {
   put(message: Checkpoint): void {
     const key = keyOf(message.sessionId, message.namespace);
     this.#forget(key);
-    const size = toBinary(CheckpointSchema, message).length;
+    const channels = Object.values(message.state?.custom ?? {});
+    const size = channels.reduce((sum, channel) => sum + sizeOf(channel), message.header?.data.length ?? 0);
     if (size > MOST_BYTES) {
       return;
     }
@@ -39,6 +40,12 @@ export class Recent {
     this.#bytes -= this.#known.get(key)?.size ?? 0;
     this.#known.delete(key);
   }
+}
+
+/** Of its values, and about what an item takes beside them. */
+function sizeOf({ value }: CustomChannel): number {
+  const blobs = value.case === "list" ? value.value.items : value.case === "blob" ? [value.value] : [];
+  return blobs.reduce((sum, { data }) => sum + data.length + OVERHEAD, OVERHEAD);
 }
 
 /** Ids hold no control characters. */
