@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -17,7 +18,7 @@ from agent_framework import WorkflowCheckpoint, WorkflowCheckpointException
 import lockstitch
 from lockstitch.adapters.agent_framework import LockstitchCheckpointStorage
 from tests.adapters.killing import killed_often
-from tests.support.paths import ROOT
+from tests.support.paths import CLIENT, ROOT
 from tests.support.server import LockstitchServer
 
 BEGIN = datetime(2026, 11, 30, tzinfo=UTC)
@@ -187,9 +188,23 @@ async def test_a_killed_server_loses_no_saved_checkpoint(backend: str, request: 
             assert await storage.list_checkpoints(workflow_name="desk") == saved
 
 
-def test_the_demo(tmp_path: Path) -> None:
+def run_demo(tmp_path: Path, python: str) -> None:
     demo = ROOT / "examples" / "agent_framework" / "demo.py"
-    result = subprocess.run([sys.executable, str(demo)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(CLIENT), "DEMO_PYTHON": python}
+    result = subprocess.run(
+        [sys.executable, str(demo)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.count("ok: ") == 3
     assert "kill -9: the first process is gone" in result.stdout
+
+
+@pytest.mark.slow
+def test_the_demo(tmp_path: Path) -> None:
+    run_demo(tmp_path, sys.executable)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)  # it may install an environment
+def test_the_demo_with_the_oldest_release(tmp_path: Path, oldest: Path) -> None:
+    run_demo(tmp_path, str(oldest))
