@@ -1,19 +1,24 @@
-"""Check the language of Markdown pages: report phrases that readers stumble over, and what to write instead.
+"""Check the language of pages and of the server: report phrases that readers stumble over, and what to write instead.
 
-    python3 scripts/check_prose.py              every page in Git
-    python3 scripts/check_prose.py docs/*.md    these pages
+    python3 scripts/check_prose.py                        every Markdown page in Git, and the packages in CHECKED
+    python3 scripts/check_prose.py docs/*.md server/a.py  these files
 
-Code blocks, inline code and link targets are not checked. Ends with 1 if a page has such a phrase.
+Of a page, code blocks, inline code and link targets are not checked. Of a Python file, only strings and comments are
+checked: docstrings, error texts, help. Ends with 1 if a file has such a phrase.
 """
 
+import io
 import re
 import subprocess
 import sys
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
+CHECKED = ("audit", "auth", "core", "engine", "saving", "storage", "validation")
+"""Packages of the server whose strings and comments are checked."""
 INSTEAD = {
     r"anew": "again",
     r"so (?:many|much|few) (?!that)": "a number, or 'N'",
@@ -23,6 +28,8 @@ INSTEAD = {
     r"wanted (?:is|are)": "subject first: 'the limit is'",
     r"who (?:he|she) is": "authentication",
     r"whoever": "name the caller",
+    r"be it": "whether",
+    r"but for": "except",
     r"give or take": "plus or minus",
     r"broken off": "interrupted",
     r"moving house": "moving a store",
@@ -30,6 +37,7 @@ INSTEAD = {
 """Each phrase, as a regular expression, and what to write instead."""
 
 PHRASES = re.compile("|".join(rf"(?P<p{number}>\b{phrase})" for number, phrase in enumerate(INSTEAD)), re.IGNORECASE)
+FSTRING_MIDDLE = getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)
 CODE = re.compile(r"`+[^`]*`+|\]\([^)]*\)|<!--.*?-->|https?://\S+")
 
 
@@ -44,8 +52,19 @@ def prose(text: str) -> str:
     return CODE.sub(lambda code: re.sub(r"\S", " ", code[0]), "\n".join(lines))
 
 
+def code_prose(text: str) -> str:
+    """The strings and comments of a Python file, each on its own line; all else is left out."""
+    lines = [""] * (text.count("\n") + 2)
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type in (tokenize.STRING, tokenize.COMMENT, FSTRING_MIDDLE):
+            said = re.sub(r"\{[^{}]*\}", " ", token.string)  # what an f-string computes is code
+            for number, line in enumerate(said.splitlines(), token.start[0]):
+                lines[number] += f" {line.strip().removeprefix('#')} "
+    return "\n".join(lines[1:])
+
+
 def findings(text: str) -> Iterator[tuple[int, str, str]]:
-    """(line, phrase, what to write instead) of each phrase in a page."""
+    """(line, phrase, what to write instead) of each phrase in a page, or in what `code_prose` makes of a file."""
     checked = prose(text)
     for found in PHRASES.finditer(re.sub(r"\n", " ", checked)):
         assert found.lastgroup is not None
@@ -53,17 +72,32 @@ def findings(text: str) -> Iterator[tuple[int, str, str]]:
         yield checked.count("\n", 0, found.start()) + 1, found[0], instead
 
 
+def text_of(path: Path) -> str:
+    """What is checked of a file."""
+    text = path.read_text()
+    return code_prose(text) if path.suffix == ".py" else text
+
+
 def pages() -> list[Path]:
     """Every Markdown page in Git."""
-    listed = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return _in_git("*.md")
+
+
+def sources() -> list[Path]:
+    """The files of the packages in CHECKED."""
+    return _in_git(*[f"server/lockstitch_server/{name}/*.py" for name in CHECKED])
+
+
+def _in_git(*patterns: str) -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", *patterns], cwd=ROOT, capture_output=True, text=True, check=True)
     return [ROOT / name for name in listed.stdout.splitlines()]
 
 
 def main() -> None:
     found = [
         f"{page}:{line}: '{phrase}': write {instead}"
-        for page in ([Path(name) for name in sys.argv[1:]] or pages())
-        for line, phrase, instead in findings(page.read_text())
+        for page in ([Path(name) for name in sys.argv[1:]] or [*pages(), *sources()])
+        for line, phrase, instead in findings(text_of(page))
     ]
     print("\n".join(found))
     if found:

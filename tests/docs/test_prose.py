@@ -1,8 +1,8 @@
-"""scripts/check_prose.py, which `make lint` runs over every page."""
+"""scripts/check_prose.py, which `make lint` runs over every page, and over packages of the server."""
 
 import pytest
 
-from scripts.check_prose import findings
+from scripts.check_prose import code_prose, findings, sources
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,18 @@ def test_phrases_are_found_with_their_lines(text: str, found: list[tuple[int, st
 )
 def test_code_and_plain_sentences_pass(text: str) -> None:
     assert list(findings(text)) == []
+
+
+def test_strings_and_comments_of_code_are_checked() -> None:
+    code = '''"""Starts it.
+
+Then starts it anew.
+"""
+anew = f"the log {anew} is as far as it goes"  # whoever reads it
+'''
+    found = [(line, phrase) for line, phrase, _ in findings(code_prose(code))]
+    assert found == [(3, "anew"), (5, "as far as"), (5, "whoever")]
+
+
+def test_the_server_is_checked() -> None:
+    assert {"planner.py", "committer.py", "save_worker.py"} <= {path.name for path in sources()}

@@ -35,7 +35,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Whoever reads finds the old file or the new one. Mode 0600 when new, else owner and mode as they were."""
+    """A reader finds the old file or the new one. Mode 0600 when new, else owner and mode as they were."""
     number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(number, "wb") as file:

@@ -1,4 +1,4 @@
-"""Where the public keys of whoever issues tokens come from: a file, or a URL that is asked again now and then."""
+"""Where the public keys of the issuer of tokens come from: a file, or a URL that is fetched again from time to time."""
 
 import asyncio
 import time

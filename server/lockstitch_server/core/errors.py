@@ -1,4 +1,4 @@
-"""Failures that a caller is told about."""
+"""Failures that the response to a caller names."""
 
 from typing import Self
 
@@ -22,6 +22,6 @@ class Failure(Exception):
         """When it is worth while to try again, in seconds; 0: not known."""
 
     def after(self, seconds: float) -> Self:
-        """The same, worth while to be tried again after so many seconds."""
+        """The same failure, with the number of seconds after which a retry may succeed."""
         self.retry_after = seconds
         return self

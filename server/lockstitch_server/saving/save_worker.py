@@ -28,7 +28,7 @@ STREAM_OVERHEAD = 16 * 1024 + 64
 
 
 class Saves:
-    """Does what requests ask for, each as far as it can be done."""
+    """Carries out requests. One that fails does not stop the others."""
 
     def __init__(self, committer: Committer, limits: Limits, observe: ObserveBatch = unobserved) -> None:
         self._committer = committer

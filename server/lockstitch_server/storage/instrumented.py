@@ -16,7 +16,7 @@ class Use(Protocol):
     """One use of a database that is going on."""
 
     is_told: bool
-    """Whether what it stores is told: to add that up takes its time."""
+    """Whether the observer wants `stored`: adding it up takes time."""
     stored: int
     """How many bytes of records, logs and pending writes it has brought there."""
 

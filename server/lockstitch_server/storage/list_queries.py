@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - the SQL is put together of constants; what callers say is bound as parameters
-"""SQL of lists, whose conditions depend on what is asked for; alike on every backend but for `Dialect`."""
+"""SQL of lists, whose conditions depend on the request; the same on every backend, except for `Dialect`."""
 
 import json
 from collections.abc import Callable

@@ -59,7 +59,7 @@ class Reader(Protocol):
         ...
 
     async def greatest_written(self, namespaces: Sequence[NamespaceName]) -> Mapping[NamespaceName, str]:
-        """The greatest id of a checkpoint that has pending writes, be it there yet or not, in each namespace."""
+        """The greatest id of a checkpoint with pending writes in each namespace. The checkpoint may not exist yet."""
         ...
 
 

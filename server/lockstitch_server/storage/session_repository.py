@@ -227,7 +227,7 @@ class SessionRepository:
         await self.executor.run_all("delete_checkpoint", names)
 
     async def delete_later_writes(self, session: Session, row: CheckpointRow) -> None:
-        """Delete the pending writes of what comes after a checkpoint in its namespace, be it there yet or not."""
+        """Delete the pending writes of later checkpoints of the namespace, even of those that do not exist yet."""
         await self.executor.run_all("delete_later_writes", [_name(row)])
         await self._count_writes(session)
 

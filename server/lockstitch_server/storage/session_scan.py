@@ -10,7 +10,7 @@ from lockstitch_server.storage.tables import Row
 
 
 class SweptSession(NamedTuple):
-    """A session, as far as a sweep needs to know it."""
+    """What a sweep needs to know of a session."""
 
     key: bytes
     tenant: str

@@ -67,7 +67,7 @@ class Store(Protocol):
         ...
 
     async def try_write(self, free_bytes: int) -> None:
-        """See whether the database takes writes, by one that is rolled back; alike. SQLite: and has so much room.
+        """Check by a write that is rolled back that the database takes writes; on SQLite, check free space too.
 
         Fails with STORE_FULL, STORE_READ_ONLY, STORE_UNAVAILABLE.
         """

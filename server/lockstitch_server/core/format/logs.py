@@ -14,7 +14,7 @@ Digests = Mapping[int, bytes]
 
 
 def joined(segments: Sequence[Segment]) -> tuple[bytes, str]:
-    """The bytes of rows as far as they are right, and what is wrong then; "" if nothing is."""
+    """The bytes of rows up to the first fault, and what that fault is; "" if there is none."""
     data = bytearray()
     for start, piece, crc in segments:
         if start != len(data):

@@ -86,7 +86,7 @@ class RowSizes(NamedTuple):
     most: int
     """No row has more bytes."""
     seals: bool = False
-    """Whether a row that has grown full is written anew, packed."""
+    """Whether a row that has grown full is written again, packed."""
     merges_early: bool = False
     """Whether full rows are merged before they fill a merged row, which is then replaced when there are more."""
 
@@ -178,7 +178,7 @@ def read_pieces(part: PartBytes, segments: Sequence[Segment]) -> Sequence[bytes]
 
 
 def damaged() -> Failure:
-    """What a caller is told of stored bytes that are not what was stored."""
+    """The failure of stored bytes that are not what was stored."""
     return Failure(Reason.DATA_LOSS, "stored bytes of this checkpoint are missing or damaged")
 
 

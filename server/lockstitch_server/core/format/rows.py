@@ -59,7 +59,7 @@ class SessionRow:
     lease_holder: str = ""
     """As it is stored: see `leases.Holder`."""
     tombstone_until: int = 0
-    """Until when the session, which was deleted, cannot be begun anew; 0: it can. By the database's clock too."""
+    """Until when the session, which was deleted, cannot be created again; 0: it can. By the database's clock too."""
     read_at: int = 0
     """When the row was read, by the database's clock, in ns."""
     damaged: bool = field(default=False, compare=False)
@@ -133,7 +133,7 @@ def session_damaged(session_id: str) -> Failure:
 class ExpectedVersion(NamedTuple):
     """The state of a session that a plan was made for: it holds as long as these columns are the same.
 
-    Whatever changes a session changes its revision, but for a sliding expiry that is moved, and a lease that runs out.
+    Whatever changes a session changes its revision, except a sliding expiry that moves and a lease that runs out.
     """
 
     key: bytes

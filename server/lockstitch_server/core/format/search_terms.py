@@ -18,7 +18,7 @@ Fact = tuple[str, str, str]
 
 STEPS = "steps"
 STEPS_AT_ONCE = 64
-"""So many steps have one term: an index holds what comes often in much less room."""
+"""This number of steps has one term: an index holds what comes often in much less room."""
 
 MAX_DEPTH = 100
 """How deep JSON values are looked into."""

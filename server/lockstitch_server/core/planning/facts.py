@@ -160,7 +160,7 @@ class Missing:
 
 
 class Found(NamedTuple):
-    """What a database answers to `Missing`, but for sessions. What is not there is missing from a mapping."""
+    """What a database answers to `Missing`, except sessions. What is not there is missing from a mapping."""
 
     checkpoints: Mapping[Seek, CheckpointRow] = EMPTY
     greatest_written: Mapping[NamespaceName, str] = EMPTY

@@ -9,7 +9,7 @@ from lockstitch_server.core.sessions.session import Lease, Session
 
 
 class WatchCursor(NamedTuple):
-    """How much of a session its watcher has been told."""
+    """How much of a session its watcher has received."""
 
     revision: int = 0
     """Everything up to this."""
@@ -20,7 +20,7 @@ class WatchCursor(NamedTuple):
 
 
 class SavedCheckpoint(NamedTuple):
-    """A checkpoint, as far as an event tells of it."""
+    """What an event has of a checkpoint."""
 
     revision: int
     namespace: str
@@ -62,8 +62,8 @@ def news(
     """What has happened since.
 
     saved: its checkpoints of later revisions, in order; `more`: there are others after them.
-    complete: fail with RESUME_TOO_OLD where some of it cannot be told any more. Otherwise deletions are told, and
-    what was saved and deleted since is not.
+    complete: fail with RESUME_TOO_OLD if some of it is no longer known. Otherwise deletions are events, and
+    checkpoints that were saved and deleted since are not.
     """
     if complete and session.deleted_revision > seen.revision:
         raise _too_old(session)
@@ -115,7 +115,7 @@ def _gone(session: Session, saved: Sequence[SavedCheckpoint], seen: WatchCursor)
 
 
 def _lease_only(session: Session, seen: WatchCursor) -> Changes:
-    """A session that is over can be under a lease, of who is about to begin it anew."""
+    """A session that has ended can be under the lease of a holder that is about to create it again."""
     lease = _lease(session)
     revision = seen.revision if session.is_new else max(seen.revision, session.row.revision)
     if lease == seen.lease:

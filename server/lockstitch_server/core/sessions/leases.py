@@ -62,12 +62,12 @@ def lease_refusal(row: SessionRow, token: int) -> Failure | None:
 
 
 def check_not_deleted(row: SessionRow) -> None:
-    """Fails with SESSION_DELETED where a tombstone keeps the session from being begun anew."""
+    """Fails with SESSION_DELETED if a tombstone keeps the session from being created again."""
     if row.tombstone_until:
         until = rfc3339(row.tombstone_until)
         raise Failure(
             Reason.SESSION_DELETED,
-            f"session {row.session_id!r} was deleted, and cannot be begun anew before {until}",
+            f"session {row.session_id!r} was deleted, and cannot be created again before {until}",
             session_id=row.session_id,
             until=until,
         )

@@ -1,6 +1,6 @@
 """A session as a whole, with what a save has no use for: labels, lease, tombstone, retention, what was deleted.
 
-Times are the database's, in ns. Methods change the record; whoever read it under a lock writes it back.
+Times are the database's, in ns. Methods change the record; the code that read it under a lock writes it back.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ class Retention(NamedTuple):
     """Which checkpoints of a session stay."""
 
     keep_last: int = 0
-    """The greatest so many ids of every namespace; 0: all."""
+    """Keep this number of the greatest ids of every namespace; 0: all."""
     max_age: int = 0
     """Those that were saved no longer ago, in ns; 0: all."""
 
@@ -85,12 +85,12 @@ class Session:
         check_lease(self.row, token)
 
     def is_forgotten(self, grace: int) -> bool:
-        """Whether nobody can want to know of the session, which ended at least so long ago."""
+        """Whether nothing of the session is needed any more. grace: how long ago it must have ended, in ns."""
         over = self.row.expire_at == DELETED and self._is_unchanged_for(grace)
         return over and self.lease is None and not self.row.tombstone_until
 
     def is_empty(self, grace: int) -> bool:
-        """Whether the session has nothing, not even a live lease, and had nothing for so long."""
+        """Whether the session has nothing, not even a live lease, and has not changed for `grace` ns."""
         row, settings = self.row, (self.labels, self.retention, self.row.ttl)
         if self.is_new or not self.alive or row.checkpoint_count or row.write_bytes or any(settings):
             return False
@@ -133,7 +133,7 @@ class Session:
     # Deletion
 
     def mark_deleted(self, tombstone: int, newest: int) -> None:
-        """Delete the session, but for rows that are no longer seen, whoever holds its lease."""
+        """Delete the session, even if another holds its lease. Rows that no call sees any more stay."""
         self.end(newest)
         if self.lease is not None:
             self.lease_revision = self.row.revision
@@ -160,7 +160,7 @@ class Session:
 
 
 def held(session_id: str, lease: Lease) -> Failure:
-    """What is told of a lease that another holds."""
+    """The failure of an acquisition if another holder has the lease."""
     until = rfc3339(lease.expire_at)
     return Failure(
         Reason.LEASE_HELD,
@@ -172,5 +172,5 @@ def held(session_id: str, lease: Lease) -> Failure:
 
 
 def session_not_found(session_id: str) -> Failure:
-    """What is told of a session that is not there."""
+    """The failure of a call for a session that does not exist."""
     return Failure(Reason.SESSION_NOT_FOUND, f"there is no session {session_id!r}", session_id=session_id)

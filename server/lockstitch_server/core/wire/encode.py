@@ -1,4 +1,4 @@
-"""Protobuf's wire format, as far as stored bytes are put together without parsing them."""
+"""The part of protobuf's wire format that puts stored bytes together without parsing them."""
 
 from collections.abc import Sequence
 
@@ -31,7 +31,7 @@ def tag(number: int, wire_type: int = LENGTH_DELIMITED) -> bytes:
 
 
 def nested(number: int, pieces: Sequence[bytes]) -> list[bytes]:
-    """A field like that of `delimited`, not joined yet, so that large content is copied once: by whoever joins all."""
+    """A field like that of `delimited`, not joined yet, so that large content is copied only once, at the end."""
     return [varint(number << 3 | 2) + varint(sum(map(len, pieces))), *pieces]
 
 

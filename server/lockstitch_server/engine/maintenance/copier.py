@@ -1,4 +1,4 @@
-"""Copies sessions within the database: records of checkpoints are written anew, the bytes of states stay in there."""
+"""Copies sessions within the database: it writes records of checkpoints again, and reads no bytes of states."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -108,7 +108,7 @@ def _is_up_to(row: CheckpointRow, end: CheckpointRow) -> bool:
 
 
 def _prepare(source: Session, target: Session, copy: Copy, rows: list[CheckpointRow], newest: int) -> SessionChange:
-    """Make the target what it will be but for its logs and writes. newest: the revision of what it holds so far."""
+    """Make the target what it will be, except its logs and writes. newest: the revision of what it holds so far."""
     checkpoints = {(row.namespace, row.checkpoint_id): _moved(row, target.row) for row in rows}
     row, is_new = target.row, target.is_new
     if not is_new:

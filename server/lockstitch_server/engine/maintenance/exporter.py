@@ -127,7 +127,7 @@ async def read_session(repository: SessionRepository, found: SweptSession) -> Co
 
 
 async def _log(repository: SessionRepository, ref: LogRef) -> bytes:
-    """The bytes of a log, as far as they can be read and are right."""
+    """The bytes of a log, up to the first that cannot be read or are wrong."""
     try:
         rows = (await repository.executor.guarded(repository.catalog.segments([ref]))).get(ref, ())
     except Failure as failure:

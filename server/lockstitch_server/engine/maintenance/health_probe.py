@@ -1,4 +1,4 @@
-"""Asks the database again and again whether it would do its work, and tells when that changes."""
+"""Polls the database and reports when its health changes."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ class TokenBucket:
 
 
 class HealthState:
-    """Well until so many failures in a row, of which the first look needs one; well again at the first success."""
+    """Healthy until `failures` failures in a row (one, at the first look); healthy again at the first success."""
 
     def __init__(self, failures: int) -> None:
         self._most = failures

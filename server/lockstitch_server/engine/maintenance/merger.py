@@ -61,7 +61,7 @@ class MergeStats:
     bytes: int = 0
     """Bytes of logs in these rows."""
     failures: int = 0
-    """Steps that were broken off."""
+    """Steps that were interrupted."""
 
 
 class Job(NamedTuple):

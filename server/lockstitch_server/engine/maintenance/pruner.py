@@ -226,7 +226,7 @@ class Pruner:
                 for name in sorted(by_session, key=lambda name: session_key(query.tenant, name))
             ]
             deleted += sum(gone)
-            idle = 0 if any(gone) else idle + 1  # they were saved anew meanwhile
+            idle = 0 if any(gone) else idle + 1  # they were saved again meanwhile
         revision = 0
         if session_id:
             session = await self._store.snapshot(lambda repository: repository.get(query.tenant, session_id))

@@ -1,6 +1,6 @@
 """Puts what was exported into a store: each session whole, in one transaction, or not at all.
 
-What is there already in the same revision is left as it is, so an import that was broken off can be run again.
+What is there already in the same revision is left as it is, so an import that was interrupted can be run again.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -41,7 +41,7 @@ class Restored:
 
 @dataclass(slots=True)
 class Gathered:
-    """A session, as far as it has been read."""
+    """What has been read of a session."""
 
     session: ArchivedSession
     logs: dict[int, bytearray] = field(default_factory=dict)

@@ -119,7 +119,7 @@ class Sessions:
         return await self._store.transaction(unit)
 
     async def break_lease(self, tenant: str, session_id: str, acquired_at: int | None) -> bool:
-        """End a live lease, whoever holds it; of a given time of acquisition only that one. Gives whether it did."""
+        """End a live lease of any holder; of a given time of acquisition only that one. Gives whether it did."""
 
         async def unit(repository: SessionRepository) -> bool:
             session = await repository.lock(tenant, session_id)

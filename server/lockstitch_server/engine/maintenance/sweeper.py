@@ -56,7 +56,7 @@ class SweepStats:
     forgotten: int = 0
     """Rows of sessions that were removed."""
     failures: int = 0
-    """Sweeps that were broken off."""
+    """Sweeps that were interrupted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ def answer_size(wanted: Wanted) -> int:
     try:
         record = wanted.row.decoded()
     except Failure:
-        return 0  # told when it is put together
+        return 0  # reported when it is put together
     size = len(record.header) + state_size(selected(record.manifest, wanted.selection))
     return size + (wanted.session.write_bytes if wanted.selection.writes else 0)
 
@@ -177,5 +177,5 @@ def _logs(row: CheckpointRow, selection: Selection) -> list[LogRef]:
     try:
         parts = selected(row.decoded().manifest, selection).parts
     except Failure:
-        return []  # told when the checkpoint is put together
+        return []  # reported when the checkpoint is put together
     return [LogRef(row.key, part.log, part.length) for part in parts if part.log]

@@ -178,7 +178,7 @@ class Lister:
 
 
 async def _shown_sessions(repository: SessionRepository, query: SessionQuery, count: int) -> list[SessionSummary]:
-    """Up to so many sessions, without those that are not to be shown."""
+    """Up to `limit` sessions, without those that are not to be shown."""
     shown, more = list[SessionSummary](), True
     while more and len(shown) < count:
         asked = count - len(shown)
@@ -203,11 +203,11 @@ def _state_size(row: CheckpointRow, selection: Selection) -> int:
     try:
         return state_size(selected(row.decoded().manifest, selection))
     except Failure:
-        return 0  # told when it is put together
+        return 0  # reported when it is put together
 
 
 def not_found(session_id: str) -> Failure:
-    """What is told of a checkpoint that is not there."""
+    """The failure of a call for a checkpoint that does not exist."""
     return Failure(
         Reason.CHECKPOINT_NOT_FOUND, f"there is no such checkpoint in session {session_id!r}", session_id=session_id
     )

@@ -20,13 +20,13 @@ from lockstitch_server.storage.store import Store
 PAGE = 100
 """Events that a watcher holds at once, about."""
 FEW = 1000
-"""Up to so many checkpoints of a session are looked through; of more, those that the tenant saved lately."""
+"""A session with at most this number of checkpoints is searched; in a larger one, the tenant's latest saves are."""
 
 log = structlog.get_logger(__name__)
 
 
 class WatchItem(NamedTuple):
-    """What a watcher is told: an event, or none, to show that it is still watched; and what has been seen then."""
+    """What a watcher receives: an event, or none as a heartbeat; and what it has seen then."""
 
     event: Event | None
     seen: WatchCursor
@@ -41,7 +41,7 @@ class _Subscription:
 
 
 class Watcher:
-    """Tells any number of callers what happens to sessions, whoever changes them."""
+    """Reports to any number of callers what happens to sessions, even if other servers change them."""
 
     def __init__(self, store: Store, poll_seconds: float) -> None:
         self._store = store
@@ -51,7 +51,7 @@ class Watcher:
 
     @property
     def callers(self) -> int:
-        """How many are told."""
+        """Number of callers that watch."""
         return len(self._subscriptions)
 
     async def watch(
@@ -116,7 +116,7 @@ class Watcher:
             keys = sorted({subscription.key for subscription in self._subscriptions})
             try:
                 rows = await self._store.snapshot(lambda repository, keys=keys: repository.catalog.sessions(keys))  # type: ignore[misc]
-            except Exception as error:  # told by whoever looks for himself
+            except Exception as error:  # a caller that looks by itself gets the error
                 if not isinstance(error, Failure):
                     log.warning("watch_failed", exc_info=True)
                 self._wake(self._subscriptions)
@@ -131,7 +131,7 @@ class Watcher:
 
 
 class _Quiet:
-    """How long a watcher may still be told nothing."""
+    """How long a watcher may still receive nothing."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds

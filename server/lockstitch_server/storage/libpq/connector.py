@@ -79,7 +79,7 @@ class Connector:
         try:
             return await self._connect(**options)
         except asyncpg.ProtocolViolationError as error:
-            # PgBouncer refuses settings that it cannot keep apart for its clients: that tells it from a server.
+            # PgBouncer refuses settings that it cannot keep apart for its clients; a server does not.
             if self.is_pooled or not _refuses_settings(error):
                 raise
             self.turn_statements_off("the server refuses settings of a connection, as PgBouncer does")
@@ -133,7 +133,7 @@ class Connector:
             try:
                 connection = await self._connect_to(endpoint, attributes, options)
             except asyncio.CancelledError:
-                self._order.hung(endpoint)  # whoever asked has waited for it long enough
+                self._order.hung(endpoint)  # the caller has waited for it long enough
                 raise
             except _ELSEWHERE as error:
                 if isinstance(error, TimeoutError):

@@ -72,7 +72,7 @@ def _config() -> Any:
     # Alembic and SQLAlchemy take a third of a second to import, which only a migration should pay.
     from alembic.config import Config
 
-    # It tells of every plugin that it loads; what is done is told by whoever asked for it.
+    # It logs every plugin that it loads. The caller reports what is done.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", "lockstitch_server.storage:migrations")

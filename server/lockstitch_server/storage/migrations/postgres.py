@@ -81,7 +81,7 @@ async def _migrate(name: str, connection: AnyConnection) -> str | None:
     await connection.execute("COMMIT")
     if found is None or (found in known() and found != head()):
         sql = script(found)
-        # Whoever may not create schemas may not even say IF NOT EXISTS.
+        # A role without the right to create schemas may not even say IF NOT EXISTS.
         await connection.execute(sql.replace(CREATE_SCHEMA, "") if has_schema else sql, timeout=SECONDS)
     return found
 

@@ -38,7 +38,7 @@ from lockstitch_server.storage.tables import CHECKPOINT, SESSION, WRITE
 CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000"
 """The database's time in ns, now and not when the transaction began."""
 SMALL_WRITES = 64 * 1024
-"""Pending writes are given along with their checkpoint up to so many bytes."""
+"""Pending writes up to this number of bytes are read with their checkpoint."""
 CURRENT_SESSION = """{s.session},
     CASE WHEN s.lease_expire_at > {clock} THEN s.lease_token ELSE 0 END,
     CASE WHEN s.lease_expire_at > {clock} THEN s.lease_holder ELSE '' END,

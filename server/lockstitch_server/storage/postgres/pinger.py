@@ -63,7 +63,7 @@ class Pinger:
             raise
 
     def close(self) -> None:
-        """Let go of the connection, without a word: whoever is asked for one may not answer."""
+        """Drop the connection without a message: the database may not answer one."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()

@@ -37,7 +37,7 @@ def _copy(path: str, part: Path, progress: Progress) -> None:
     with suppress(FileNotFoundError):
         part.unlink()
     with closing(connect_read_only(path, BUSY_SECONDS)) as source:
-        # One snapshot: without it, every save of a server would make the copy begin anew.
+        # One snapshot: without it, every save of a server would make the copy begin again.
         source.execute("BEGIN")
         source.execute("SELECT count(*) FROM sqlite_master").fetchone()
         with closing(sqlite3.connect(part)) as target:

@@ -22,7 +22,7 @@ def ping(path: str) -> None:
 
 
 def try_write(path: str, free_bytes: int) -> None:
-    """Write in a transaction that is rolled back, and see that the disk has so much room.
+    """Write in a transaction that is rolled back, and check that the disk has `free_bytes` free.
 
     What is rolled back never gets to the disk, so it would not tell that there is no room. Fails with STORE_FULL,
     STORE_READ_ONLY, STORE_UNAVAILABLE.

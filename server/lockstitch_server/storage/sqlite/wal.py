@@ -1,7 +1,7 @@
 """Keeps SQLite's write-ahead log short without holding up those who write.
 
 SQLite copies the log back into the database within the commit that finds it long, and everyone whose save is in that
-commit waits. Here another connection does it beside the commits, but for what they add meanwhile.
+commit waits. Here another connection does it beside the commits, except for what they add meanwhile.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class WalKeeper:
 
     async def _copy(self) -> None:
         await self._copier.run(copy)
-        # The little that came meanwhile, between two commits: only a log that is copied to its end is begun anew.
+        # The little that came meanwhile, between two commits: SQLite begins the log again only if all of it is copied.
         await self._writer.run(copy)
 
     def _copied(self, task: "asyncio.Task[None]") -> None:
