@@ -17,6 +17,17 @@ async def stored_bytes(url: str, schema: str = POSTGRES_SCHEMA) -> int:
     return await _postgres_bytes(url, schema)
 
 
+async def vacuum(url: str) -> None:
+    """What autovacuum does in time. SQLite needs none: it reuses pages at once."""
+    if url.startswith("sqlite:///"):
+        return
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("VACUUM")
+    finally:
+        await connection.close()
+
+
 def _sqlite_bytes(path: Path) -> int:
     with closing(sqlite3.connect(path)) as connection:
         # Busy: the server copies just now.

@@ -10,7 +10,7 @@ from benchmarks.conversation import Conversation
 from benchmarks.driver.job import Job
 from benchmarks.driver.lockstitch import LOAD_LATEST, SAVE
 from benchmarks.driver.savers import opened
-from benchmarks.stored import stored_bytes
+from benchmarks.stored import stored_bytes, vacuum
 from benchmarks.text import Text
 from benchmarks.thread import Thread
 from benchmarks.wire.http2 import Connection, connect
@@ -20,6 +20,7 @@ TURN_BYTES = 1_100
 SAVES, LOADS = 10, 20
 """What is said of a length is the median of so many saves before it and loads at it."""
 SHORT_TURNS = 10
+SETTLE_SECONDS = 2.0
 
 Figures = dict[str, float]
 
@@ -42,6 +43,15 @@ async def lockstitch(job: Job) -> list[Figures]:
             figures | {"stored": await stored_bytes(job.url), "state": session.checkpoint.state.ByteSize()}
             async for figures in _grow(job, save, load)
         ]
+
+
+async def settled(job: Job) -> Figures:
+    """The session that `lockstitch` has left, once its rows are merged and the database is vacuumed."""
+    await asyncio.sleep(SETTLE_SECONDS)
+    await vacuum(job.url)
+    async with connected(job.target) as connection:
+        loads = [await seconds(connection.call(LOAD_LATEST, latest("growth"))) for _ in range(LOADS)]
+    return {"stored": await stored_bytes(job.url), "load": statistics.median(loads)}
 
 
 async def saver(job: Job) -> list[Figures]:

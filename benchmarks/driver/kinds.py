@@ -21,6 +21,7 @@ KINDS = {
     "client": "client.save",
     "client-load": "client.load",
     "growth": "growth.lockstitch",
+    "settled": "growth.settled",
     "saver-growth": "growth.saver",
     "lengths": "growth.compare_lengths",
     "graph": "graphs.conversation",

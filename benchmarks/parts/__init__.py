@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from benchmarks.options import Options
-from benchmarks.parts import client, explorer, graph, growth, loads, saves, sessions, tracing, workers
+from benchmarks.parts import client, explorer, graph, growth, loads, merging, saves, sessions, tracing, workers
 from benchmarks.results import Results
 
 Part = Callable[[Options, Results], None]
@@ -13,6 +13,7 @@ PARTS: dict[str, Part] = {
     "client": client.run,
     "loads": loads.run,
     "growth": growth.run,
+    "merging": merging.run,
     "graph": graph.run,
     "sessions": sessions.run,
     "workers": workers.run,

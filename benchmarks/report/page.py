@@ -61,6 +61,11 @@ WORKERS = """\
 `lockstitch serve --workers 2` against one process, over 16 connections. The load and Postgres need processors of
 their own, so with fewer than four there is little to gain."""
 
+MERGING = """\
+A session of 1,000 turns of 1.1 KB, saved by deltas, by servers that merge full rows and servers that do not: bytes in
+the store right after the last turn, and *settled*, when rows are merged and Postgres is vacuumed. Then the rate of
+other saves of 2 KB, in short turns in a random order.
+"""
 TRACING = """\
 Saves of 2 KB on SQLite: tracing off, 1% of the saves, and all saves, to a collector that parses nothing. *Stock* is
 the same server with tracing off and `opentelemetry-instrumentation-grpc` around it, which creates one span for each
@@ -107,6 +112,7 @@ def page(results: Results) -> str:
         ("The Python client", CLIENT, sections.client(results), ""),
         ("Loads", LOADS, sections.loads(results), ""),
         ("Growth", GROWTH, sections.growth(results), "growth"),
+        ("Merged rows", MERGING, sections.merging(results), ""),
         ("LangGraph", GRAPH, sections.graph(results), ""),
         ("Many sessions", SESSIONS, sections.sessions(results), ""),
         ("Workers", WORKERS, sections.workers(results), ""),

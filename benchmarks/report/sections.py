@@ -123,6 +123,20 @@ def tracing(results: Results) -> str:
     return table(head, rows) if rows else ""
 
 
+def merging(results: Results) -> str:
+    """With and without."""
+    rows = [
+        (
+            str(name),
+            *(_thousandth(results, "merging", figure, name=name) for figure in ("state", "at_once", "stored", "load")),
+            _scaled(results.median("merging", "rate", name=name)),
+        )
+        for name in results.values("merging", "name")
+    ]
+    head = ("rows", "state KB", "at once KB", "settled KB", "load ms", "saves/s, 64 in flight")
+    return table(head, rows) if rows else ""
+
+
 def _saves_of(results: Results, size: Label) -> str:
     shown, names = results.values("saves", "concurrency"), results.values("saves", "name")
     at = SHOWN if SHOWN in shown else shown[-1]
@@ -200,7 +214,7 @@ def _lengths(results: Results) -> str:
 def _thousandth(results: Results, part: str, figure: str, **labels: Label) -> str:
     """Bytes as KB, seconds as ms."""
     median = results.median(part, figure, **labels)
-    return _scaled(median, 1e-3) if figure in ("stored", "state") else _scaled(median, 1e3, 2)
+    return _scaled(median, 1e-3) if figure in ("stored", "state", "at_once") else _scaled(median, 1e3, 2)
 
 
 def _scaled(figure: float | None, by: float = 1, digits: int = 0) -> str:

@@ -11,6 +11,7 @@ SECTIONS = {
     "client": "The Python client",
     "loads": "Loads",
     "growth": "Growth",
+    "merging": "Merged rows",
     "graph": "LangGraph",
     "sessions": "Many sessions",
     "workers": "Workers",
