@@ -1,6 +1,11 @@
 //! How a client is set up.
 
-use std::{fmt::Display, sync::Arc, time::Duration};
+use std::{
+    fmt::{self, Display},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use tonic::{
     metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap},
@@ -19,7 +24,7 @@ const DNS: &str = "dns:///";
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Settings of a [`Client`]; see [`Client::builder`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct Builder {
     target: String,
@@ -29,8 +34,16 @@ pub struct Builder {
     retry: Option<RetryPolicy>,
     delta: Option<DeltaPolicy>,
     stream: bool,
+    insecure: bool,
     #[cfg(feature = "tls")]
     tls: Option<tonic::transport::ClientTlsConfig>,
+}
+
+/// Shows no metadata: a key is among it.
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("target", &self.target).field("timeout", &self.timeout).finish_non_exhaustive()
+    }
 }
 
 impl Builder {
@@ -43,14 +56,24 @@ impl Builder {
             retry: Some(RetryPolicy::default()),
             delta: Some(DeltaPolicy::default()),
             stream: true,
+            insecure: false,
             #[cfg(feature = "tls")]
             tls: None,
         }
     }
 
     /// The API key, or any other bearer token: every call carries `authorization: Bearer <key>`.
+    ///
+    /// Without TLS it would travel in clear text: [`build`](Self::build) refuses that, except for Unix sockets and the
+    /// loopback interface. See [`insecure`](Self::insecure).
     pub fn bearer(self, key: impl Display) -> Self {
         self.metadata("authorization", format!("Bearer {key}"))
+    }
+
+    /// Whether a key may be sent to another machine without TLS, as where a mesh encrypts the connection.
+    pub fn insecure(mut self, allow: bool) -> Self {
+        self.insecure = allow;
+        self
     }
 
     /// The tenant to act for, where the credentials allow several.
@@ -124,14 +147,31 @@ impl Builder {
 
     /// The client. Nothing is sent before its first call, which also makes the connection.
     ///
-    /// Fails with INVALID_ARGUMENT where a setting makes no sense.
+    /// Fails with INVALID_ARGUMENT where a setting makes no sense, and where a key would be sent in clear text.
     pub fn build(self) -> Result<Client, Error> {
+        self.check_key()?;
         let transport =
             Arc::new(Transport::new(self.endpoint()?, self.target.clone(), self.connect_timeout, self.all_metadata()?));
         let lanes = self.stream.then(|| Lanes::new(Arc::clone(&transport), self.retry));
         let memory = self.delta.map(Memory::new);
         let shared = Shared { transport, retry: self.retry, memory, lanes, saving: Arc::default() };
         Ok(Client { shared: Arc::new(shared), timeout: self.timeout })
+    }
+
+    fn check_key(&self) -> Result<(), Error> {
+        let has_key = self.metadata.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        if !has_key || self.insecure || self.is_encrypted() || is_local(&self.target) {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "the key would be sent to {:?} in clear text: use TLS (https://, or a certificate), or insecure(true) if the \
+             network encrypts the connection",
+            self.target
+        )))
+    }
+
+    fn is_encrypted(&self) -> bool {
+        self.target.starts_with("https://") || (!self.target.starts_with("http://") && self.scheme() == "https://")
     }
 
     fn endpoint(&self) -> Result<Endpoint, Error> {
@@ -190,6 +230,18 @@ impl Builder {
     }
 }
 
+/// Whether a target is on this machine.
+fn is_local(target: &str) -> bool {
+    if target.starts_with("unix:") {
+        return true;
+    }
+    let address = ["http://", DNS].iter().find_map(|scheme| target.strip_prefix(scheme)).unwrap_or(target);
+    let address = address.split('/').next().unwrap_or_default();
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.is_loopback())
+}
+
 /// Fails for an address that could only be completed by guessing: one without a host or a port.
 fn check_target(target: &str) -> Result<(), Error> {
     if target.starts_with("unix:") {
@@ -207,5 +259,45 @@ fn check_target(target: &str) -> Result<(), Error> {
         ("", _) => refused("has no host"),
         (_, Ok(1..)) => Ok(()),
         _ => refused("has no port"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_does_not_travel_in_clear_text() {
+        let built = |target: &str| Client::builder(target).bearer("secret").build();
+        for target in ["lockstitch:50051", "10.0.0.1:50051", "http://lockstitch:50051", "dns:///lockstitch:50051"] {
+            let error = built(target).unwrap_err();
+            assert_eq!(error.code(), tonic::Code::InvalidArgument);
+            assert!(error.message().contains("in clear text") && !error.message().contains("secret"), "{error}");
+            Client::builder(target).bearer("secret").insecure(true).build().unwrap();
+            Client::builder(target).build().unwrap();
+        }
+        let own =
+            ["127.0.0.1:1", "localhost:1", "http://localhost:1", "[::1]:1", "dns:///127.0.0.1:1", "unix:///run/x"];
+        for target in own {
+            built(target).unwrap();
+        }
+        let by_name = Client::builder("lockstitch:50051").metadata("Authorization", "Bearer secret").build();
+        assert!(by_name.is_err());
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn a_key_travels_over_tls() {
+        Client::builder("https://lockstitch:50051").bearer("secret").build().unwrap();
+        Client::builder("lockstitch:50051").server_name("other").bearer("secret").build().unwrap();
+        assert!(Client::builder("http://lockstitch:50051").server_name("other").bearer("secret").build().is_err());
+    }
+
+    #[test]
+    fn a_key_is_checked_and_shown_nowhere() {
+        let builder = Client::builder("127.0.0.1:1").bearer("secret\n");
+        assert!(!format!("{builder:?}").contains("secret"));
+        let error = builder.build().unwrap_err();
+        assert_eq!(error.message(), "metadata \"authorization\" cannot be sent");
     }
 }

@@ -40,6 +40,7 @@ import java.time.Duration;
 import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.OptionalLong;
 import java.util.UUID;
@@ -60,6 +61,8 @@ import java.util.stream.IntStream;
 public final class LockstitchClient implements AutoCloseable {
   /** Where a server listens unless told otherwise. */
   public static final String DEFAULT_TARGET = "127.0.0.1:50051";
+
+  private static final String AUTHORIZATION = "authorization";
 
   private final Transport transport;
   private final Caller caller;
@@ -403,26 +406,56 @@ public final class LockstitchClient implements AutoCloseable {
     RetryPolicy retry = RetryPolicy.DEFAULT;
     DeltaPolicy delta = DeltaPolicy.DEFAULT;
     boolean stream = true;
+    private boolean insecure;
 
     private Builder(String target) {
       Target.check(target);
       this.target = target;
     }
 
-    /** TLS; without it the connection is unencrypted. */
+    /** TLS; without it the connection is unencrypted. Not for Unix sockets. */
     public Builder tls(Tls settings) {
       tls = settings;
       return this;
     }
 
-    /** Sent as {@code authorization: Bearer ...} with every call. */
+    /**
+     * Sent as {@code authorization: Bearer ...} with every call. Without TLS the key would travel
+     * in clear text: {@link #build} refuses that, except for Unix sockets and the loopback
+     * interface.
+     *
+     * @throws IllegalArgumentException if the key has other characters than printable ASCII
+     */
     public Builder apiKey(String key) {
-      return metadata("authorization", "Bearer " + key);
+      return metadata(AUTHORIZATION, "Bearer " + key);
     }
 
-    /** Sent with every call. */
+    /**
+     * Sent with every call.
+     *
+     * @throws IllegalArgumentException if the name has other characters than {@code a-z 0-9 - _ .},
+     *     or the value has other characters than printable ASCII
+     */
     public Builder metadata(String key, String value) {
-      metadata.put(key, value);
+      String name = key.toLowerCase(Locale.ROOT);
+      if (!name.matches("[a-z0-9_.-]+") || !value.matches("[ -~]*")) {
+        // The value may be a secret: no error shows it.
+        throw new IllegalArgumentException(
+            "metadata \""
+                + key
+                + "\" cannot be sent: values are printable ASCII, and names are a-z,"
+                + " 0-9, -, _ and .");
+      }
+      metadata.put(name, value);
+      return this;
+    }
+
+    /**
+     * Whether a key may be sent to another machine without TLS, as where a mesh encrypts the
+     * connection.
+     */
+    public Builder insecure(boolean allow) {
+      insecure = allow;
       return this;
     }
 
@@ -468,8 +501,25 @@ public final class LockstitchClient implements AutoCloseable {
       return this;
     }
 
-    /** The client. It connects when it is used. */
+    /**
+     * The client. It connects when it is used.
+     *
+     * @throws IllegalArgumentException if a key would be sent in clear text, and for TLS on a Unix
+     *     socket
+     */
     public LockstitchClient build() {
+      boolean local = Target.isLocal(target);
+      if (tls != null && target.startsWith("unix:")) {
+        throw new IllegalArgumentException(
+            "target \"" + target + "\" is a Unix socket, which has no TLS: leave out tls()");
+      }
+      if (metadata.containsKey(AUTHORIZATION) && tls == null && !insecure && !local) {
+        throw new IllegalArgumentException(
+            "the key would be sent to \""
+                + target
+                + "\" in clear text: use tls(), or insecure(true)"
+                + " if the network encrypts the connection");
+      }
       return new LockstitchClient(this);
     }
   }

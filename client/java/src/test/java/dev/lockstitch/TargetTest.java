@@ -1,9 +1,11 @@
 package dev.lockstitch;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -56,5 +58,41 @@ class TargetTest {
   void addressesAreLocalOrNames(String target, boolean local, boolean name) {
     assertEquals(local, Target.isLocal(target));
     assertEquals(name, Target.isName(target));
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"db.example:1", "10.0.0.1:1", "dns:///db.example:1"})
+  void aKeyDoesNotTravelInClearText(String target) {
+    var keyed = LockstitchClient.builder(target).apiKey("secret");
+    var error = assertThrows(IllegalArgumentException.class, keyed::build);
+    assertTrue(error.getMessage().contains("in clear text"), error.getMessage());
+    assertFalse(error.getMessage().contains("secret"), error.getMessage());
+    var named = LockstitchClient.builder(target).metadata("Authorization", "Bearer secret");
+    assertThrows(IllegalArgumentException.class, named::build);
+    LockstitchClient.builder(target).build().close();
+    LockstitchClient.builder(target).apiKey("secret").insecure(true).build().close();
+    LockstitchClient.builder(target).apiKey("secret").tls(Tls.DEFAULT).build().close();
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"127.0.0.1:1", "localhost:1", "[::1]:1", "unix:/run/lockstitch.sock"})
+  void aKeyTravelsOnThisMachine(String target) {
+    LockstitchClient.builder(target).apiKey("secret").build().close();
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"secret\n", "secr\u00e9t", "secret\0"})
+  void aKeyIsCheckedAndShownNowhere(String key) {
+    var builder = LockstitchClient.builder("127.0.0.1:1");
+    var error = assertThrows(IllegalArgumentException.class, () -> builder.apiKey(key));
+    assertTrue(error.getMessage().contains("\"authorization\" cannot be sent"), error.getMessage());
+    assertFalse(error.getMessage().contains("secr"), error.getMessage());
+  }
+
+  @Test
+  void tlsOnAUnixSocketIsRefused() {
+    var builder = LockstitchClient.builder("unix:/run/lockstitch.sock").tls(Tls.DEFAULT);
+    var error = assertThrows(IllegalArgumentException.class, builder::build);
+    assertTrue(error.getMessage().contains("has no TLS"), error.getMessage());
   }
 }
