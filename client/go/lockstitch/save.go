@@ -158,6 +158,9 @@ func (c *Client) draft(checkpoint *lockstitchpb.Checkpoint, options []SaveOption
 	for _, option := range options {
 		option(made.full)
 	}
+	if err := checkTexts(made.full); err != nil {
+		return nil, err
+	}
 	if c.memory == nil || checkpoint.State == nil {
 		return made, nil
 	}

@@ -120,6 +120,35 @@ func TestOneThatFailsOnAStreamLeavesTheOthersAlone(t *testing.T) {
 	}
 }
 
+func TestTextThatIsNotUTF8IsRefusedAtOnce(t *testing.T) {
+	client, ctx := newClient(t, sharedServer(t).target), context.Background()
+	stream := client.SaveStream()
+	defer stream.Close()
+	for field, change := range map[string]func(*lockstitchpb.Checkpoint){
+		"checkpoint.session_id":                      func(c *lockstitchpb.Checkpoint) { c.SessionId = "\xff" },
+		"checkpoint.state.messages.items[1].content": func(c *lockstitchpb.Checkpoint) { c.State.Messages.Items[1].Content = "\xff" },
+		`checkpoint.metadata["a\xff"]`:               func(c *lockstitchpb.Checkpoint) { c.Metadata = map[string]string{"a\xff": "1"} },
+		`checkpoint.metadata["a"]`:                   func(c *lockstitchpb.Checkpoint) { c.Metadata = map[string]string{"a": "\xff"} },
+		"checkpoint.updated_channels[0]":             func(c *lockstitchpb.Checkpoint) { c.UpdatedChannels = []string{"\xff"} },
+		"checkpoint.frontier[0].custom":              func(c *lockstitchpb.Checkpoint) { c.Frontier = append(c.Frontier, Node("\xff")) },
+	} {
+		before := stream.Begin(ctx, conversation(t.Name()+"-before", 1))
+		bad := conversation(t.Name(), 1)
+		change(bad)
+		_, streamed := stream.Save(ctx, bad)
+		_, alone := client.Save(ctx, bad)
+		for _, err := range []error{streamed, alone} {
+			var failure *Error
+			if !errors.Is(err, InvalidField) || !errors.As(err, &failure) || failure.Field() != field {
+				t.Errorf("%v does not name %s", err, field)
+			}
+		}
+		if _, err := before.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestAClosedStreamSavesNothing(t *testing.T) {
 	client := newClient(t, freeAddress(t))
 	stream := client.SaveStream()
