@@ -1,4 +1,4 @@
-"""A gRPC server that does nothing: `python -m benchmarks.ceiling ADDRESS`."""
+"""A gRPC server that does nothing: `python -m benchmarks.ceiling ADDRESS [http]`. http: on h2corn, not on grpc.aio."""
 
 import asyncio
 import sys
@@ -25,5 +25,21 @@ async def serve(target: str) -> None:
     await asyncio.Event().wait()
 
 
+async def serve_http(target: str) -> None:
+    from h2corn import Config, Server
+
+    await Server(answer, Config(bind=(target,), grpc=True, access_log=False, lifespan="off", log_format="json")).serve()
+
+
+async def answer(scope: Any, receive: Any, send: Any) -> None:
+    """As the HTTP door answers a unary call."""
+    while (await receive()).get("more_body"):
+        pass
+    headers = [(b"content-type", b"application/grpc")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers, "trailers": True})
+    await send({"type": "http.response.body", "body": b"\0" + len(ANSWER).to_bytes(4, "big") + ANSWER})
+    await send({"type": "http.response.trailers", "headers": [(b"grpc-status", b"0")]})
+
+
 if __name__ == "__main__":
-    uvloop.run(serve(sys.argv[1]))
+    uvloop.run((serve_http if "http" in sys.argv[2:] else serve)(sys.argv[1]))

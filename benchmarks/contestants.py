@@ -57,13 +57,20 @@ class Stand:
         return self._urls[backend, owner]
 
     def lockstitch(
-        self, backend: str, owner: str = "Lockstitch", *arguments: str, python: str = sys.executable
+        self,
+        backend: str,
+        owner: str = "Lockstitch",
+        *arguments: str,
+        python: str = sys.executable,
+        door: str = "grpc",
     ) -> Server:
-        """Lockstitch on such a store. python: the interpreter of another installation."""
+        """Lockstitch on such a store. python: the interpreter of another installation. door: `grpc` or `http`."""
         name = f"{owner} on {backend}"
         if name not in self._servers:
             url = self.url(backend, owner)
-            self._servers[name] = self._stack.enter_context(servers.lockstitch(url, *arguments, python=python))
+            self._servers[name] = self._stack.enter_context(
+                servers.lockstitch(url, *arguments, python=python, door=door)
+            )
         return self._servers[name]
 
     def client_of_lockstitch(
@@ -74,10 +81,11 @@ class Stand:
         owner: str = "Lockstitch",
         *arguments: str,
         python: str = sys.executable,
+        door: str = "grpc",
         **fields: Any,
     ) -> Contestant:
         """Somebody who saves to Lockstitch."""
-        server = self.lockstitch(backend, owner, *arguments, python=python)
+        server = self.lockstitch(backend, owner, *arguments, python=python, door=door)
         fields = {"connections": CONNECTIONS, "url": self.url(backend, owner), **fields}
         return self._contestant(name, self._job(kind, server, backend, **fields))
 
@@ -86,10 +94,11 @@ class Stand:
         job = Job(kind, self.url(backend, "LangGraph"), database=self._database(backend), **fields)
         return self._contestant(SAVERS[backend], job)
 
-    def ceiling(self) -> Contestant:
-        """The empty gRPC server."""
-        job = self._job("unary", self._stack.enter_context(servers.ceiling()), connections=CONNECTIONS, verify=False)
-        return self._contestant("Empty gRPC server", job)
+    def ceiling(self, door: str = "grpc") -> Contestant:
+        """The empty gRPC server, on grpc.aio or on h2corn."""
+        server = self._stack.enter_context(servers.ceiling(door))
+        job = self._job("unary", server, connections=CONNECTIONS, verify=False)
+        return self._contestant("Empty gRPC server" if door == "grpc" else "Empty server on h2corn", job)
 
     def etcd(self) -> Contestant:
         """etcd. Raises Missing."""

@@ -46,17 +46,17 @@ def sqlite_url(name: str = "lockstitch") -> Iterator[str]:
 
 
 @contextmanager
-def lockstitch(url: str, *arguments: str, python: str = sys.executable) -> Iterator[Server]:
-    """Lockstitch on a store. python: the interpreter of another installation."""
-    with LockstitchServer(url, ["--migrate", "--log-level=warning", *arguments], python=python) as server:
+def lockstitch(url: str, *arguments: str, python: str = sys.executable, door: str = "grpc") -> Iterator[Server]:
+    """Lockstitch on a store. python: the interpreter of another installation. door: as of `LockstitchServer`."""
+    with LockstitchServer(url, ["--migrate", "--log-level=warning", *arguments], python=python, door=door) as server:
         yield Server(server.target, _children_with(server.target))
 
 
 @contextmanager
-def ceiling() -> Iterator[Server]:
-    """A gRPC server that answers saves at once: no server in Python on grpc.aio can do more."""
+def ceiling(door: str = "grpc") -> Iterator[Server]:
+    """A server that answers saves at once: no server in Python on grpc.aio, or on h2corn, can do more."""
     target = f"127.0.0.1:{free_port()}"
-    with _running([sys.executable, "-m", "benchmarks.ceiling", target], target) as server:
+    with _running([sys.executable, "-m", "benchmarks.ceiling", target, door], target) as server:
         yield server
 
 

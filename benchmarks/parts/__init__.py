@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from benchmarks.options import Options
-from benchmarks.parts import client, explorer, graph, growth, loads, merging, saves, sessions, tracing, workers
+from benchmarks.parts import client, doors, explorer, graph, growth, loads, merging, saves, sessions, tracing, workers
 from benchmarks.results import Results
 
 Part = Callable[[Options, Results], None]
@@ -17,6 +17,7 @@ PARTS: dict[str, Part] = {
     "graph": graph.run,
     "sessions": sessions.run,
     "workers": workers.run,
+    "doors": doors.run,
     "tracing": tracing.run,
     "explorer": explorer.run,
 }

@@ -66,6 +66,12 @@ A session of 1,000 turns of 1.1 KB, saved by deltas, by servers that merge full 
 the store right after the last turn, and *settled*, when rows are merged and Postgres is vacuumed. Then the rate of
 other saves of 2 KB, in short turns in a random order.
 """
+
+DOORS = """\
+Unary saves of 2 KB over `listen` (grpc.aio) and over `http_listen` (h2corn, native gRPC), alone and with 64 in flight,
+over four connections. The empty servers respond at once. The last columns are ratios to grpc.aio with the same store,
+or to its empty server: of the rate with 64 in flight, and of the median latency alone."""
+
 TRACING = """\
 Saves of 2 KB on SQLite: tracing off, 1% of the saves, and all saves, to a collector that parses nothing. *Stock* is
 the same server with tracing off and `opentelemetry-instrumentation-grpc` around it, which creates one span for each
@@ -116,6 +122,7 @@ def page(results: Results) -> str:
         ("LangGraph", GRAPH, sections.graph(results), ""),
         ("Many sessions", SESSIONS, sections.sessions(results), ""),
         ("Workers", WORKERS, sections.workers(results), ""),
+        ("Two doors", DOORS, sections.doors(results), ""),
         ("Tracing", TRACING, sections.tracing(results), ""),
         ("The session explorer", EXPLORER, sections.explorer(results), ""),
     ):

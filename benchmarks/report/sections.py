@@ -110,6 +110,32 @@ def workers(results: Results) -> str:
     return table(("saves/s of 2 KB, 64 in flight, by workers", *map(str, counts)), rows) if rows else ""
 
 
+def doors(results: Results) -> str:
+    """The HTTP door and grpc.aio."""
+    names = [str(name) for name in results.values("doors", "name")]
+    rows = []
+    for name, base in zip(names, _each_base(names), strict=True):
+        alone, many = ({"name": name, "concurrency": each} for each in results.values("doors", "concurrency"))
+        rate = results.ratio("doors", "rate", many, {**many, "name": base})
+        wait = results.ratio("doors", "p50", alone, {**alone, "name": base})
+        rows.append(
+            (
+                name,
+                _scaled(results.median("doors", "rate", **many)),
+                _scaled(results.median("doors", "p50", **alone), 1e3, 2),
+                _scaled(rate, digits=2),
+                _scaled(wait, digits=2),
+            )
+        )
+    head = ("door", "saves/s, 64 in flight", "p50 alone, ms", "rate, of grpc.aio", "p50, of grpc.aio")
+    return table(head, rows) if rows else ""
+
+
+def _each_base(names: list[str]) -> list[str]:
+    """Contestants come in pairs, the one on grpc.aio first."""
+    return [names[number - number % 2] for number in range(len(names))]
+
+
 def tracing(results: Results) -> str:
     """With and without."""
     rows = []

@@ -15,6 +15,7 @@ SECTIONS = {
     "graph": "LangGraph",
     "sessions": "Many sessions",
     "workers": "Workers",
+    "doors": "Two doors",
     "tracing": "Tracing",
     "explorer": "The session explorer",
 }
