@@ -27,6 +27,7 @@ async def _save_until_it_works_again(client: AsyncClient, session_id: str, silen
                 return
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("savers", [1, 16])
 async def test_saves_go_on_over_another(server: LockstitchServer, kind: Kind, session_id: str, savers: int) -> None:
     silent = asyncio.Event()
@@ -55,6 +56,7 @@ async def test_a_load_finds_another_one(server: LockstitchServer, kind: Kind, se
             assert latest.checkpoint == conversation(session_id, 0)
 
 
+@pytest.mark.slow
 async def test_what_waits_meanwhile_is_sent_over_the_new_one(
     server: LockstitchServer, kind: Kind, session_id: str
 ) -> None:
