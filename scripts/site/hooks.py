@@ -1,5 +1,6 @@
 """Hooks of MkDocs: pages that come from code, and links that leave docs/."""
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -21,6 +22,11 @@ GENERATED = {
     "reference/events.md": events.page,
     "reference/python.md": python_api.page,
 }
+ON_THE_SITE = {
+    ROOT / "proto" / "lockstitch" / "v1": "reference/contract.md",
+    ROOT / "proto" / "lockstitch" / "v1" / "error.proto": "reference/errors.md",
+}
+"""What has a page here that is easier to read."""
 _LINK = re.compile(r"(?<=\]\()(\.\.?/[^)#\s]+)(#[^)\s]*)?(?=\))")
 
 
@@ -40,13 +46,19 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Files outside docs/ are not on the site: link to them in the repository."""
+    """Files outside docs/ are not on the site: link to the page that is made from them, or to the repository."""
+    if page.file.src_uri in GENERATED:
+        return markdown.replace(
+            "](../../proto/lockstitch/v1)", f"]({config.extra['repository']}/tree/main/proto/lockstitch/v1)"
+        )
     folder = (ROOT / "docs" / page.file.src_uri).parent
 
     def replace(link: re.Match[str]) -> str:
         target = (folder / link[1]).resolve()
         if target.is_relative_to(ROOT / "docs") or not target.exists():
             return link[0]
+        if target in ON_THE_SITE:
+            return os.path.relpath(ROOT / "docs" / ON_THE_SITE[target], folder)
         kind = "tree" if target.is_dir() else "blob"
         return f"{config.extra['repository']}/{kind}/main/{target.relative_to(ROOT)}{link[2] or ''}"
 
