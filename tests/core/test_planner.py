@@ -197,6 +197,20 @@ def test_a_fork_asks_for_its_base() -> None:
     assert {(seek.how, seek.checkpoint_id) for seek in planned.checkpoints} == {("at", f"{0:020d}")}
 
 
+@pytest.mark.parametrize("save", [delta(1), full(1, 3)], ids=["delta", "full"])
+def test_a_save_on_a_base_that_was_read_reads_no_states(save: SaveRequest) -> None:
+    """Only the ends of the base's logs: its states may be large."""
+    sessions = Cached(LIMITS["sqlite"])
+    sessions.begin(operation(full(0, 2)))
+    cached = sessions.cache.get(operation(save).key)
+    assert cached is not None
+    cold = SessionFacts(cached.row, latest=dict(cached.latest))
+    planned = plan([operation(save)], {operation(save).key: cold}, LIMITS["sqlite"], START + SECOND)
+    assert isinstance(planned, Missing)
+    assert planned.tails
+    assert not planned.segments
+
+
 def test_pending_writes_of_other_checkpoints_do_not_matter() -> None:
     sessions = Cached(LIMITS["sqlite"])
     first = full(0, 1)

@@ -392,10 +392,10 @@ class SessionChanges:
             return None
         tails, known = dict[int, Tail](), {**facts.tails, **grown} if grown else facts.tails
         for row in latest.values():
-            if row is not None:
-                for log in appendable_logs(row):
-                    if log in known:
-                        tails[log] = known[log]
+            record = row.parsed() if row is not None else None
+            for part in record.manifest.parts if record is not None and record.manifest is not None else ():
+                if part.log in known and part.kind in LISTS:
+                    tails[part.log] = known[part.log]
         written = facts.known_writes
         if facts.write_sizes or self._write_sizes:
             written = written.and_sizes({**facts.write_sizes, **self._write_sizes})
