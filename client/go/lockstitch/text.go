@@ -8,6 +8,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"lockstitch.dev/go/lockstitchpb"
 )
 
 // checkTexts fails with InvalidField for a string that is not UTF-8. protobuf
@@ -25,6 +27,9 @@ func checkTexts(message proto.Message) error {
 
 // illFormed is the path of the first string that is not UTF-8; "": there is none.
 func illFormed(message protoreflect.Message) (path string) {
+	if areWellFormed(message.Interface()) {
+		return ""
+	}
 	message.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
 		name := string(field.Name())
 		switch {
@@ -46,6 +51,28 @@ func illFormed(message protoreflect.Message) (path string) {
 		return path == ""
 	})
 	return path
+}
+
+// areWellFormed says so of the lists that may have thousands of items, without
+// reflection. False: look closer.
+func areWellFormed(message proto.Message) bool {
+	switch list := message.(type) {
+	case *lockstitchpb.MessagesChannel:
+		for _, item := range list.GetItems() {
+			if !utf8.ValidString(item.GetRole()) || !utf8.ValidString(item.GetContent()) {
+				return false
+			}
+		}
+		return true
+	case *lockstitchpb.BlobList:
+		for _, item := range list.GetItems() {
+			if !utf8.ValidString(item.GetType()) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
 }
 
 func illFormedMap(field protoreflect.FieldDescriptor, entries protoreflect.Map) (path string) {
