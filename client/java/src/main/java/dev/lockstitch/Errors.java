@@ -135,7 +135,7 @@ final class Errors {
     return make(code, message, Status.getDefaultInstance(), cause);
   }
 
-  /** A part of a plain state that cannot be saved or loaded without loss. */
+  /** A part of a state or of a checkpoint that cannot be saved or loaded without loss. */
   static InvalidArgumentException refused(String path, String problem) {
     return new InvalidArgumentException(
         new ErrorDetails(

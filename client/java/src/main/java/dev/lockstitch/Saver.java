@@ -51,6 +51,11 @@ final class Saver implements SaveLane.Owner {
   }
 
   CompletableFuture<SaveResponse> save(Checkpoint checkpoint, SaveOptions options) {
+    try {
+      Texts.check("checkpoint", checkpoint);
+    } catch (InvalidArgumentException error) {
+      return CompletableFuture.failedFuture(error);
+    }
     Budget budget = caller.budget(options.timeout);
     SaveRequest full = options.conditions.toBuilder().setCheckpoint(checkpoint).build();
     Memory.Key key = new Memory.Key(checkpoint.getSessionId(), checkpoint.getNamespace());

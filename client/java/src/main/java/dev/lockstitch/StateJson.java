@@ -107,7 +107,7 @@ final class StateJson {
 
   /** Text that is Unicode. */
   private static String checked(String text, StatePath at) {
-    if (!StandardCharsets.UTF_8.newEncoder().canEncode(text)) {
+    if (!Texts.isText(text)) {
       throw at.refuse("holds half of a surrogate pair, which is not text");
     }
     return text;

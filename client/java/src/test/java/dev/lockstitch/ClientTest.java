@@ -13,8 +13,10 @@ import dev.lockstitch.v1.VersionedState;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
@@ -49,6 +51,26 @@ class ClientTest {
 
   private Checkpoint at(long step) {
     return Checkpoint.newBuilder().setSessionId(session).setStep(step).build();
+  }
+
+  @Test
+  void textThatIsNotUnicodeIsRefusedWithItsField() {
+    Map<String, Checkpoint.Builder> all = new HashMap<>();
+    all.put("checkpoint.session_id", at(1).toBuilder().setSessionId("\ud83d"));
+    all.put("checkpoint.updated_channels[1]", at(1).toBuilder().addUpdatedChannels("🧵"));
+    all.get("checkpoint.updated_channels[1]").addUpdatedChannels("\ude00\ud83d");
+    all.put("checkpoint.metadata[\"a\"]", at(1).toBuilder().putMetadata("a", "x\ud83d"));
+    Checkpoint.Builder said = at(1).toBuilder();
+    said.getStateBuilder().getMessagesBuilder().addItems(Values.message("user", "\ud83dx"));
+    all.put("checkpoint.state.messages.items[0].content", said);
+    all.forEach(
+        (field, checkpoint) -> {
+          var error =
+              assertThrows(
+                  InvalidArgumentException.class, () -> client.save(checkpoint.build()), field);
+          assertEquals(field, error.field());
+        });
+    assertFalse(client.loadLatest(session).hasCheckpoint());
   }
 
   @Test
