@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
+from asyncpg.pool import PoolConnectionHolder
 from google.protobuf.duration_pb2 import Duration
 
 from lockstitch.v1.checkpoint_service_pb2 import (
@@ -112,6 +113,26 @@ async def test_deltas_in_place_are_applied_once(postgres: Postgres, database: st
         await asyncio.wait_for(proxy.lost.wait(), SECONDS)
         proxy.deliver.set()
         assert await asyncio.wait_for(saving, SECONDS) == [SAVE_OUTCOME_REPLACED] * 2
+        assert await contents(api, "session") == ["hi", "one", "two"]
+
+
+async def test_a_connection_that_fails_when_it_is_given_back(
+    postgres: Postgres, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transaction was committed, and its response came."""
+    release, failures = PoolConnectionHolder.release, [ConnectionError()]
+
+    async def fail_once(holder: PoolConnectionHolder, timeout: float | None) -> None:
+        await release(holder, timeout)
+        if failures:
+            raise failures.pop()
+
+    async with raw_api(Settings(store=postgres.url(database), migrate=True)) as api:
+        await save_base(api, "session")
+        monkeypatch.setattr(PoolConnectionHolder, "release", fail_once)
+        deltas = [after("session", more(word), checkpoint_id="base") for word in ("one", "two")]
+        assert await save_together(api, deltas) == [SAVE_OUTCOME_REPLACED] * 2
+        assert not failures
         assert await contents(api, "session") == ["hi", "one", "two"]
 
 

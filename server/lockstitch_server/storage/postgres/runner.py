@@ -69,11 +69,14 @@ class Runner:
                         result: T = in_doubt.result
                         return result
                     in_doubt = None
-                attempt = writer.attempt()
+                # In doubt even on success: giving the connection back can fail, and then work runs again.
+                attempt = in_doubt = writer.attempt()
                 try:
                     return await work(connection, attempt)
                 except AWAY:
-                    in_doubt = attempt
+                    raise
+                except BaseException:
+                    in_doubt = None
                     raise
 
             return await self._run(work_once, self._writes)
