@@ -32,7 +32,7 @@ def run(command: str, server: LockstitchServer) -> str:
     try:
         return subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True).stdout
     except FileNotFoundError:
-        missing("curl is not installed")
+        missing("there is no curl: apt-get install curl")
 
 
 def test_the_calls(server: LockstitchServer) -> None:
