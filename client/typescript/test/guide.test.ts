@@ -3,36 +3,36 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
 import { PACKAGE, ROOT, Server } from "./server.js";
+import { compile, page } from "./snippets.js";
 
 const run = promisify(execFile);
-const SNIPPET = /^```ts\n(.*?)^```$/gms;
 const EXPECTED = /^ *console\.log\(.*\); \/\/ (.*)$/gm;
 
 /** Compile snippets as one module, and run it. */
 async function output(path: string, target: string): Promise<[text: string, printed: string]> {
-  const text = await readFile(path, "utf8");
-  const source = Array.from(text.matchAll(SNIPPET), ([, code]) => code).join("\n");
-  assert(source.length > 100);
-  const directory = join(PACKAGE, "build/guide");
-  await mkdir(directory, { recursive: true });
-  await writeFile(join(directory, "guide.ts"), source.replaceAll("127.0.0.1:50051", target));
-  const options = {
-    extends: "../../tsconfig.json",
-    compilerOptions: {
-      rootDir: ".",
-      outDir: ".",
-      noUnusedLocals: false,
-      skipLibCheck: !path.endsWith("typescript.md"),
-    },
-  };
-  await writeFile(join(directory, "tsconfig.json"), JSON.stringify({ ...options, include: ["guide.ts"], exclude: [] }));
-  await run(join(PACKAGE, "node_modules/.bin/tsc"), ["-p", directory]).catch((error) => assert.fail(error.stdout));
-  return [text, (await run(process.execPath, [join(directory, "guide.js")])).stdout];
+  const [text, source] = await page(path);
+  const program = await compile(join(PACKAGE, "build/guide"), source.replaceAll("127.0.0.1:50051", target), {
+    skipLibCheck: !path.endsWith("typescript.md"),
+  });
+  return [text, (await run(process.execPath, [program])).stdout];
+}
+
+/** Run a program, and kill it with SIGKILL when it prints a text. */
+async function killAt(text: string, ...command: string[]): Promise<void> {
+  const worker = spawn(process.execPath, command);
+  for await (const chunk of worker.stdout) {
+    if (String(chunk).includes(text)) {
+      worker.kill("SIGKILL");
+      break;
+    }
+  }
+  if (worker.exitCode === null && worker.signalCode === null) {
+    await once(worker, "exit");
+  }
 }
 
 test("the guide and the README run", { timeout: 300_000 }, async () => {
@@ -57,18 +57,23 @@ test("a killed worker is followed by another, which goes on", { timeout: 300_000
   await using server = await Server.start();
   const worker = join(PACKAGE, "build/examples/worker.js");
   // Slowly, so that it is killed in the middle of its work on a busy machine, too.
-  const first = spawn(process.execPath, [worker, server.target, "demo", "1000"]);
-  for await (const chunk of first.stdout) {
-    if (String(chunk).includes("step 2 is safe")) {
-      first.kill("SIGKILL");
-      break;
-    }
-  }
-  if (first.exitCode === null && first.signalCode === null) {
-    await once(first, "exit");
-  }
+  await killAt("step 2 is safe", worker, server.target, "demo", "1000");
   const { stdout } = await run(process.execPath, [worker, server.target, "demo"]);
   assert.match(stdout, /^goes on after step [2-5]\n/);
   assert.match(stdout, /step 6 is safe\nfinished\n$/);
   assert.doesNotMatch(stdout, /step [12] is safe/);
+});
+
+test("a killed graph of LangGraph.js is continued by another process", { timeout: 300_000 }, async () => {
+  await using server = await Server.start();
+  const worker = join(PACKAGE, "build/examples/langgraph.js");
+  await killAt("search begins", worker, server.target, "demo", "2000");
+  const { stdout } = await run(process.execPath, [worker, server.target, "demo"]);
+  assert.match(stdout, /^continues with (search|draft|review)\n/);
+  assert.doesNotMatch(stdout, /plan begins/);
+  const notes = [
+    "write about lockstitch seams",
+    ...["plan", "search", "draft", "review"].map((name) => `${name}: done`),
+  ];
+  assert(stdout.endsWith(`notes: ${notes.join("; ")}\n`), stdout);
 });
