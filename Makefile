@@ -43,18 +43,20 @@ image: ## Build the container image (IMAGE=, ENGINE=docker|podman|buildah, PLATF
 
 # Test processes side by side, one per processor; the tests of one file share a process. Tests that build with
 # toolchains run one after the other, since the builds share directories and use all processors by themselves.
+# `make test` has one process more than processors (tests/conftest.py).
 PARALLEL   := --numprocesses logical --maxprocesses 8 --dist loadfile
+QUICKLY    := --numprocesses auto --maxprocesses 8 --dist loadfile
 TOOLCHAINS := tests/polyglot tests/client_rust
 QUICK      := tests/core tests/conformance/test_sqlite_raw.py \
               tests/server/test_layers.py tests/packaging/test_lock_files.py
 
 .PHONY: quick
 quick: $(VENV)/.dev ## Run the tests of the core, and those of all stores on SQLite: a minute at most (ARGS="-k name")
-	$(BIN)/pytest $(PARALLEL) -m "not slow" $(ARGS) $(QUICK)
+	$(BIN)/pytest $(QUICKLY) -m "not slow" $(ARGS) $(QUICK)
 
 .PHONY: test
 test: $(VENV)/.dev ## Run the tests but the slow ones, real Postgres included: some minutes (ARGS="-k name")
-	$(BIN)/pytest $(PARALLEL) -m "not slow" $(ARGS)
+	$(BIN)/pytest $(QUICKLY) -m "not slow" $(ARGS)
 
 .PHONY: test-all
 test-all: $(VENV)/.dev ## Run every test (ARGS="-k name")

@@ -1,5 +1,6 @@
 """What all tests share. Fixtures of one area live in the conftest.py of its directory."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,11 @@ from tests.support.requirements import missing
 # An example that takes long says that the machine is busy: whoever else works on it must not fail a property.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Of `--numprocesses auto`: tests wait for servers half of their time, so one process more than processors."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")

@@ -39,6 +39,7 @@ def test_both_serve_and_both_end(workers: int) -> None:
             visitor.get("/sessions")
 
 
+@pytest.mark.slow
 def test_names_that_browsers_reach_it_by() -> None:
     port = free_port()
     names = "ui_host_names=explorer.example, Second.example"
@@ -49,6 +50,7 @@ def test_names_that_browsers_reach_it_by() -> None:
         assert visitor.get("/sessions", {"host": "rebound.example"}).status == 421
 
 
+@pytest.mark.slow
 def test_the_explorer_ends_with_a_server_that_is_killed() -> None:
     port = free_port()
     with LockstitchServer(arguments=["--ui-listen", f"127.0.0.1:{port}"]) as server:
@@ -62,6 +64,7 @@ def test_the_explorer_ends_with_a_server_that_is_killed() -> None:
         server.kill()
 
 
+@pytest.mark.slow
 def test_an_explorer_that_dies_is_started_again() -> None:
     port = free_port()
     with LockstitchServer(arguments=["--ui-listen", f"127.0.0.1:{port}", "--set", "ui_allow_changes=true"]) as server:
@@ -78,6 +81,7 @@ def test_an_explorer_that_dies_is_started_again() -> None:
                 time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_over_tls_with_the_certificate_of_the_server(tmp_path: Path) -> None:
     authority = Authority()
     certificate, private_key = authority.issue("server").write(tmp_path, "server")
