@@ -146,10 +146,10 @@ class Model:
         """Whether this delta made what is there. One that replaced its base can only be known by its own revision."""
         if not request.HasField("delta") or known.origin is None or known.origin[0] != delta_name(request):
             return False
+        if request.base_revision not in (0, known.origin[1]):
+            return False
         base = (name[0], request.base_checkpoint_id)
-        if base == name:
-            return request.base_revision in (0, known.origin[1])
-        return self.entries[base].revision == known.origin[1]
+        return base == name or self.entries[base].revision == known.origin[1]
 
     def _unchanged(self, request: SaveRequest, name: Name, known: Entry) -> Prediction:
         if self._new_writes(name, list(request.writes)) and (reasons := self._objections(request, name)):

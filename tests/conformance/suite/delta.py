@@ -41,6 +41,7 @@ from tests.conformance.builders import (
     state_of,
     summary,
 )
+from tests.conformance.session_builders import ask
 from tests.support.api import Api
 
 LONG = "x" * 500
@@ -257,6 +258,20 @@ class TestDeltaThatDoesNotFit:
         assert (error.code.name, error.reason) == ("FAILED_PRECONDITION", "BASE_CHANGED")
         assert error.metadata == {"base_checkpoint_id": "base"}
         assert await revision(api, session) == before
+
+    async def test_the_same_changes_on_another_content_of_the_base(self, api: Api, session: str) -> None:
+        """They are no repetition, even if the base is gone: the checkpoint that is there has other content."""
+        base = await save_base(api, session)
+        request = after(session, more("more"), base_revision=base.revision)
+        await api.save(request)
+        assert (await api.save(request)).outcome == SAVE_OUTCOME_UNCHANGED
+        other = after(session, more("more"), base_revision=base.revision + 777)
+        error = await refused(api.save(other))
+        assert (error.code.name, error.reason) == ("FAILED_PRECONDITION", "BASE_CHANGED")
+        await ask(api, "PruneSessions", session_ids=[session], retention={"keep_last": 1})
+        assert (await api.save(request)).outcome == SAVE_OUTCOME_UNCHANGED
+        error = await refused(api.save(other))
+        assert (error.code.name, error.reason) == ("FAILED_PRECONDITION", "UNKNOWN_BASE")
 
     async def test_appends_to_a_blob(self, api: Api, session: str) -> None:
         await save_base(api, session, full_state())

@@ -159,10 +159,10 @@ def _is_repetition(save: Save, existing: CheckpointRow, known: Known) -> bool:
     record, delta, base = existing.parsed(), save.state, known.base
     if not isinstance(delta, DraftDelta) or record is None or record.request_digest != delta.digest:
         return False
-    if delta.base_id == save.checkpoint_id:
-        # The save has replaced its base. A request that names the revision of the new base is another save.
-        return delta.base_revision in (0, record.base_revision)
-    return base is None or base.revision == record.base_revision
+    if delta.base_revision not in (0, record.base_revision):
+        return False  # the same changes, to another content of the base
+    # A save that has replaced its base is known by the base's revision only.
+    return delta.base_id == save.checkpoint_id or base is None or base.revision == record.base_revision
 
 
 def _is_same(save: Save, state: NewState, existing: CheckpointRow) -> bool:
