@@ -1,12 +1,14 @@
 """Dataclasses and models as plain states."""
 
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import Enum
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, SecretStr
 
 from lockstitch.plain._typed import from_plain, to_plain
 
@@ -51,6 +53,67 @@ def test_a_model() -> None:
     assert from_plain(Model, to_plain(model)) == model
 
 
+class Message(BaseModel):
+    role: str
+
+
+class Chat(BaseModel):
+    messages: list[Message] = []
+    by_number: dict[int, Message] = {}
+
+
+class Renamed(BaseModel):
+    name: str = Field("anon", alias="Name")
+
+
+class Trimmed(BaseModel, str_strip_whitespace=True):
+    text: str
+
+
+class Base(BaseModel):
+    x: int = 1
+
+
+class Derived(Base):
+    y: int = 0
+
+
+class Holder(BaseModel):
+    base: Base
+
+
+class Secret(BaseModel):
+    password: SecretStr
+
+
+class Odd(BaseModel):
+    color: Color = Color.RED
+    amount: Decimal = Decimal("1.50")
+    pair: tuple[int, str] = (1, "a")
+    names: set[str] = {"a", "b"}
+    child: Chat = Chat(messages=[Message(role="user")], by_number={1: Message(role="tool")})
+
+
+@pytest.mark.parametrize(
+    "model", [Renamed(Name="bob"), Odd(), Chat(by_number={7: Message(role="a")}), Holder(base=Base())]
+)
+def test_models_come_back(model: BaseModel) -> None:
+    """Also where fields have aliases, and keys and values are no JSON."""
+    assert from_plain(type(model), json.loads(json.dumps(to_plain(model)))) == model
+
+
+@pytest.mark.parametrize(
+    ("model", "path"),
+    [
+        (Holder(base=Derived(y=7)), r"value\['base'\]\['y'\]"),
+        (Secret(password=SecretStr("abc")), r"value\['password'\]"),
+    ],
+)
+def test_a_model_that_loses_something_is_not_saved(model: BaseModel, path: str) -> None:
+    with pytest.raises(ValueError, match=f"{path} does not come back from the JSON of"):
+        to_plain(model)
+
+
 def test_models_inside_a_dict() -> None:
     assert to_plain({"items": [Item("a")]}) == {"items": [{"name": "a", "color": None}]}
 
@@ -66,6 +129,13 @@ def test_a_field_added_later_has_its_default() -> None:
         (Order, {"items": [{}]}, r"value\['items'\]\[0\]: .*missing 1 required positional argument: 'name'"),
         (Order, {"items": [1]}, r"value\['items'\]\[0\] is of type int, not a dict for Item"),
         (Model, {"at": "2026-01-02T00:00:00Z", "more": 1}, r"value\['more'\] is stored, and Model does not keep it"),
+        (
+            Chat,
+            {"messages": [{"role": "user", "content": "hi"}]},
+            r"\['content'\] is stored, and Chat does not keep it",
+        ),
+        (Renamed, {"name": "bob"}, r"value\['name'\] is stored"),
+        (Trimmed, {"text": " a "}, r"value\['text'\] is stored as ' a ', and Trimmed makes 'a' of it"),
         (Model, {"at": "never"}, "Input should be a valid datetime"),
     ],
 )

@@ -2,7 +2,6 @@
 
 import dataclasses
 import types
-from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -17,7 +16,7 @@ def to_plain(value: Any, path: Path = ()) -> Any:
     {'size': 'XL'}
     """
     if hasattr(value, "model_dump") and not isinstance(value, type):
-        return value.model_dump(mode="json", round_trip=True)
+        return value.model_dump(mode="json", round_trip=True, by_alias=_by_alias(value, path))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [field.name for field in dataclasses.fields(value)]
         return {name: to_plain(getattr(value, name), (*path, name)) for name in names}
@@ -38,7 +37,9 @@ def from_plain(kind: Any, data: Any, path: Path = ()) -> Any:
     """
     if hasattr(kind, "model_validate"):
         model = kind.model_validate(data)
-        _check_kept(data, to_plain(model), path, kind)
+        by_alias = _by_alias(model, path)
+        kept = model.model_dump(mode="json", round_trip=True, by_alias=by_alias)
+        _check_kept(data, kept, model.model_dump(round_trip=True, by_alias=by_alias), path, kind)
         return model
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return _dataclass(kind, data, path)
@@ -73,10 +74,58 @@ def _one_of(kinds: tuple[Any, ...], data: Any, path: Path) -> Any:
     return from_plain(others[0], data, path) if len(others) == 1 else data
 
 
-def _check_kept(data: Any, kept: Any, path: Path, kind: Any) -> None:
-    """A model that ignores a key would lose it at the next save."""
-    if isinstance(data, Mapping) and isinstance(kept, Mapping):
+def _by_alias(model: Any, path: Path) -> bool:
+    """Whether the model comes back from its JSON by its fields' aliases, or by their names.
+
+    Raises ValueError, with the path, where it comes back by neither: subclasses in a field of their base, secrets.
+    """
+    difference: Path = path
+    for by_alias in (False, True):
+        try:
+            again = type(model).model_validate(model.model_dump(mode="json", round_trip=True, by_alias=by_alias))
+        except ValueError:
+            continue
+        # As what they are, not as what their fields are declared as: a subclass may have more.
+        mine, other = (each.model_dump(round_trip=True, serialize_as_any=True) for each in (model, again))
+        if (found := _difference(mine, other, path)) is None:
+            return by_alias
+        difference = found
+    raise ValueError(f"{_json.at(difference)} does not come back from the JSON of {type(model).__name__}")
+
+
+def _difference(one: Any, other: Any, path: Path) -> Path | None:
+    """The path of the first place where two dumps differ."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in one.keys() | other.keys():
+            if key not in one or key not in other:
+                return (*path, key)
+            if (found := _difference(one[key], other[key], (*path, key))) is not None:
+                return found
+        return None
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        places = (_difference(*pair, (*path, index)) for index, pair in enumerate(zip(one, other, strict=True)))
+        return next((place for place in places if place is not None), None)
+    return None if type(one) is type(other) and (one == other or one != one) else path
+
+
+def _check_kept(data: Any, kept: Any, own: Any, path: Path, kind: Any) -> None:
+    """A model that ignores or changes something would lose it at the next save. kept, own: as JSON, and as it is."""
+    if isinstance(data, dict) and isinstance(kept, dict):
+        values = dict(zip(kept, own.values(), strict=True)) if isinstance(own, dict) else kept
         for key, item in data.items():
             if key not in kept:
                 raise ValueError(f"{_json.at((*path, key))} is stored, and {kind.__name__} does not keep it")
-            _check_kept(item, kept[key], (*path, key), kind)
+            _check_kept(item, kept[key], values[key], (*path, key), kind)
+    elif isinstance(data, list) and isinstance(kept, list):
+        if len(data) != len(kept):
+            raise ValueError(f"{_json.at(path)}: {kind.__name__} keeps {len(kept)} of {len(data)} stored items")
+        if isinstance(own, set | frozenset):
+            return  # the order of a set is not kept
+        items = own if isinstance(own, list | tuple) else kept
+        for index, (item, again, one) in enumerate(zip(data, kept, items, strict=True)):
+            _check_kept(item, again, one, (*path, index), kind)
+    elif type(own) in _JSON_TYPES and data != own:  # other types, such as times, have several texts for a value
+        raise ValueError(f"{_json.at(path)} is stored as {data!r}, and {kind.__name__} makes {own!r} of it")
+
+
+_JSON_TYPES = (bool, int, float, str, type(None), list, dict)
