@@ -131,6 +131,14 @@ def test_notes_are_told(values: Path) -> None:
         ({"store": {"kind": "sqlite"}}, "set tls.secret or tls.certManager.enabled"),
         ({"store": {"kind": "sqlite"}, "tls": {"secret": "tls"}}, "callers must authenticate"),
         ({"store": {"kind": "sqlite"}, "insecure": True, "tls": {"mutual": True}}, "tls.mutual needs tls.secret"),
+        (
+            {"insecure": True, "store": {"postgres": {"url": "postgresql://a:b@c/d"}}},
+            "store.postgres.url has a password",
+        ),
+        (
+            {"insecure": True, "store": {"kind": "sqlite"}, "settings": {"store": "sqlite:///x"}},
+            "settings.store is set by",
+        ),
         ({"settings": {"queue": [1]}}, "got array"),
         ({"replicas": 0}, "minimum: got 0, want 1"),
     ],

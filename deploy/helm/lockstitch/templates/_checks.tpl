@@ -10,6 +10,12 @@
 {{- fail "callers must authenticate: set auth.keysSecret.name, tls.mutual or settings.auth.jwt_issuer; or insecure=true, where a mesh authenticates" -}}
 {{- end -}}
 {{- end -}}
+{{- if regexMatch "^[a-z+]+://[^/@:]*:[^/@]+@" .Values.store.postgres.url -}}
+{{- fail "store.postgres.url has a password, which everybody who may read the Deployment sees: put it into store.postgres.passwordSecret, or the URL into store.postgres.urlSecret" -}}
+{{- end -}}
+{{- if .Values.settings.store -}}
+{{- fail "settings.store is set by store.kind and store.postgres: a ConfigMap is no place for a URL with a password" -}}
+{{- end -}}
 {{- if and .Values.auth.certificatesSecret.name (not .Values.tls.mutual) -}}
 {{- fail "auth.certificatesSecret needs tls.mutual=true" -}}
 {{- end -}}
