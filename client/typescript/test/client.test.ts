@@ -169,7 +169,7 @@ describe("a client", { timeout: 300_000 }, () => {
   });
 
   test("speaks over a Unix socket", async () => {
-    await using local = await Server.start(true);
+    await using local = await Server.start({ socket: true });
     using client = new Client(local.target);
     assert.equal((await client.save({ sessionId: "s" })).outcome, SaveOutcome.CREATED);
   });

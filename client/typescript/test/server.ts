@@ -15,29 +15,36 @@ export const ROOT = fileURLToPath(new URL("../../../..", import.meta.url));
 const COMMAND = process.env.LOCKSTITCH ?? join(ROOT, ".venv/bin/lockstitch");
 const START_MS = 60_000;
 
+export interface ServerOptions {
+  /** Whether it listens on a Unix socket. */
+  socket?: boolean;
+  /** Default: SQLite, in a directory of the server's own. */
+  store?: string | undefined;
+}
+
 export class Server implements AsyncDisposable {
   readonly target: string;
   readonly #directory: string;
+  readonly #store: string;
   #process: ChildProcess | undefined;
 
-  private constructor(target: string, directory: string) {
+  private constructor(target: string, directory: string, store: string) {
     this.target = target;
     this.#directory = directory;
+    this.#store = store;
   }
 
-  /** `socket`: whether it listens on a Unix socket. */
-  static async start(socket = false): Promise<Server> {
+  static async start({ socket = false, store }: ServerOptions = {}): Promise<Server> {
     const directory = await mkdtemp(join(tmpdir(), "lockstitch-"));
     const target = socket ? `unix:${join(directory, "socket")}` : `127.0.0.1:${await freePort()}`;
-    const server = new Server(target, directory);
+    const server = new Server(target, directory, store ?? `sqlite:///${join(directory, "lockstitch.db")}`);
     await server.start();
     return server;
   }
 
   async start(): Promise<void> {
-    const store = `sqlite:///${join(this.#directory, "lockstitch.db")}`;
     const environment = Object.entries(process.env).filter(([name]) => !name.startsWith("LOCKSTITCH"));
-    this.#process = spawn(COMMAND, ["serve", "--listen", this.target, "--store", store], {
+    this.#process = spawn(COMMAND, ["serve", "--listen", this.target, "--store", this.#store], {
       cwd: this.#directory,
       env: Object.fromEntries(environment),
       stdio: ["ignore", "ignore", process.env.LOCKSTITCH_TEST_LOG ? "inherit" : "ignore"],

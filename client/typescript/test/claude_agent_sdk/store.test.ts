@@ -19,6 +19,7 @@ import {
 } from "@anthropic-ai/claude-agent-sdk";
 import { LockstitchSessionStore } from "../../src/claude_agent_sdk/index.js";
 import { Client, SessionDeleted } from "../../src/index.js";
+import { Postgres } from "../postgres.js";
 import { Server } from "../server.js";
 
 const DIRECTORY = "/srv/project";
@@ -43,12 +44,26 @@ function entry(
   };
 }
 
-describe("a session store", { timeout: 300_000 }, () => {
+describe("a session store on SQLite", { timeout: 300_000 }, () => {
+  stores(() => undefined);
+});
+
+describe("a session store on Postgres", { timeout: 300_000 }, () => {
+  let postgres: Postgres;
+  before(async () => {
+    postgres = await Postgres.start();
+  });
+  stores(() => postgres.url);
+  after(() => postgres[Symbol.asyncDispose]());
+});
+
+/** The tests, on the store that a URL names; undefined: SQLite. */
+function stores(url: () => string | undefined): void {
   let server: Server;
   let client: Client;
 
   before(async () => {
-    server = await Server.start();
+    server = await Server.start({ store: url() });
     client = new Client(server.target);
   });
   after(async () => {
@@ -146,7 +161,7 @@ describe("a session store", { timeout: 300_000 }, () => {
   });
 
   test("an append that found no server is stored once when it is repeated", async () => {
-    await using own = await Server.start();
+    await using own = await Server.start({ store: url() });
     using mine = new Client(own.target, { timeoutMs: 1500 });
     const store = new LockstitchSessionStore(mine, { foldSessionSummary });
     const key = newKey();
@@ -199,7 +214,7 @@ describe("a session store", { timeout: 300_000 }, () => {
     await listSessions({ dir: DIRECTORY, sessionStore: spy });
     return key;
   }
-});
+}
 
 /** What a store has, without what differs between stores. */
 async function view(store: SessionStore, keys: SessionKey[]): Promise<unknown> {

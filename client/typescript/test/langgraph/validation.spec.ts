@@ -1,4 +1,4 @@
-/** LangGraph's own tests of a checkpoint saver, run by vitest; `langgraph.test.ts` starts them and counts. */
+/** LangGraph's own tests of a checkpoint saver, run by vitest; `langgraph.test.ts` starts them and counts. `TEST_STORE`: the store. */
 
 import { deltaChannelHistoryTests, validate } from "@langchain/langgraph-checkpoint-validation";
 import { Client } from "lockstitch";
@@ -12,7 +12,7 @@ const initializer = {
   checkpointerName: "LockstitchSaver",
   beforeAllTimeout: 120_000,
   async beforeAll() {
-    server = await Server.start();
+    server = await Server.start({ store: process.env.TEST_STORE });
     client = new Client(server.target);
   },
   async afterAll() {
