@@ -80,7 +80,12 @@ def test_search_works_without_the_internet(url: str) -> None:
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         page.goto(f"{url}/index.html")
-        page.locator("input[name=query]").fill("fencing token", timeout=MILLISECONDS)
+        # What is typed before the index has been read finds nothing.
+        page.wait_for_function(
+            "() => !document.querySelector('.md-search-result__meta').textContent.includes('Initializing')",
+            timeout=MILLISECONDS,
+        )
+        page.locator("input[name=query]").press_sequentially("fencing token", timeout=MILLISECONDS)
         page.wait_for_selector(".md-search-result__link", timeout=MILLISECONDS)
         found = page.locator(".md-search-result__link").all_inner_texts()
         browser.close()
