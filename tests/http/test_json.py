@@ -18,7 +18,8 @@ from tests.support.server import LockstitchServer
 
 SAVE = f"{CHECKPOINTS}Save"
 LOAD = f"{CHECKPOINTS}LoadLatest"
-CODEC = JsonCodec(SizeLimit(1024 * 1024, "http.max_json_bytes"), 10_000)
+LIMIT = SizeLimit(1024 * 1024, "http.max_json_bytes")
+CODEC = JsonCodec(LIMIT, 10_000)
 PIECES = st.sampled_from(["{", "}", "[", "]", ",", ":", '"', "\\", '"a"', "1", "null", "checkpoint", "\\u", " ", "é"])
 
 
@@ -62,7 +63,7 @@ async def test_no_text_breaks_the_parser(text: str) -> None:
     """It is refused as a failure of the caller's, or it is the message that protobuf's own parser finds."""
     data = text.encode()
     try:
-        found = await CODEC.decode(pb.SaveRequest.DESCRIPTOR, data)
+        found = await CODEC.decode(pb.SaveRequest.DESCRIPTOR, data, LIMIT)
     except Failure:
         if text.strip().startswith("{"):
             with pytest.raises(Exception):  # noqa: B017, PT011 - any of the parser's own
@@ -107,4 +108,4 @@ async def test_json_and_protobuf_say_the_same() -> None:
     request.checkpoint.header.data = random.Random(1).randbytes(20_000)  # long enough for a thread
     data = request.SerializeToString()
     text = await CODEC.encode(pb.SaveRequest.DESCRIPTOR, data)
-    assert await CODEC.decode(pb.SaveRequest.DESCRIPTOR, text) == data
+    assert await CODEC.decode(pb.SaveRequest.DESCRIPTOR, text, LIMIT) == data

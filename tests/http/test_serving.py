@@ -183,3 +183,13 @@ def test_without_h2corn_it_says_what_to_install(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"lockstitch\[http\]"):
         server.start()
     server.close()
+
+
+def test_a_body_that_never_comes_does_not_keep_the_process() -> None:
+    with LockstitchServer("memory://", ["--drain-seconds=1"], door="http") as server:
+        host, _, port = server.target.rpartition(":")
+        with socket.create_connection((host, int(port)), 60) as slow:
+            head = f"POST {CHECKPOINTS}SaveStream HTTP/1.1\r\nhost: x\r\ncontent-type: application/grpc-web\r\n"
+            slow.sendall(f"{head}content-length: 9\r\n\r\n".encode())
+            post(server.target, LOAD, {"sessionId": "s"})
+            server.stop()  # which fails if the process does not end

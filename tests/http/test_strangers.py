@@ -161,6 +161,50 @@ def test_what_is_sent_to_health_is_bounded(server: LockstitchServer) -> None:
         assert post(server.target, CHECK, body, **encoding).json["code"] in ("resource_exhausted", "invalid_argument")
 
 
+def test_json_that_unpacks_to_much(server: LockstitchServer) -> None:
+    """What anybody may send is bounded when it is unpacked, too, and nothing of it stays."""
+    bomb = gzip.compress(b'{"service": [' + b"1," * MIB + b"1]}")
+    with Growth(server) as growth:
+        for _ in range(5):
+            answer = post(server.target, CHECK, bomb, content_encoding="gzip")
+            assert answer.json["code"] == "resource_exhausted"
+    assert growth.most < 20 * MIB
+
+
+def test_json_with_half_a_character(server: LockstitchServer) -> None:
+    assert post(server.target, CHECK, b'{"\\ud800": 1}').json["code"] == "invalid_argument"
+
+
+@pytest.mark.parametrize("media", [JSON, "application/grpc-web", "text/plain"])
+@pytest.mark.parametrize("path", [LOAD, f"{CHECKPOINTS}SaveStream", "/nothing"])
+def test_an_answer_before_the_body_ends_the_connection(server: LockstitchServer, path: str, media: str) -> None:
+    """Nobody holds a connection by a body that never comes."""
+    with closing(opened_to(server)) as slow:
+        slow.sendall(f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {media}\r\ncontent-length: 9\r\n\r\n".encode())
+        assert b"connection: close" in rest(slow).lower()  # which returns when the server closes it
+
+
+def test_a_connection_lasts_when_its_bodies_are_read(server: LockstitchServer) -> None:
+    request = f"POST {CHECK} HTTP/1.1\r\nhost: x\r\ncontent-type: {JSON}\r\ncontent-length: 2\r\n"
+    with closing(opened_to(server)) as opened:
+        opened.sendall(f"{request}\r\n{{}}{request}connection: close\r\n\r\n{{}}".encode())
+        assert rest(opened).count(b"HTTP/1.1 200") == 2
+
+
+def test_watches_of_health_over_http1(server: LockstitchServer) -> None:
+    """They would not end when their clients leave."""
+    answer = post(server.target, "/grpc.health.v1.Health/Watch", envelope(b""), "application/grpc-web")
+    assert (answer.headers["grpc-status"], "HTTP/2" in answer.headers["grpc-message"]) == ("12", True)
+
+
+def test_websockets_are_refused(server: LockstitchServer) -> None:
+    upgrade = "upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n"
+    with closing(opened_to(server)) as attacker:
+        key = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=="
+        attacker.sendall(f"GET / HTTP/1.1\r\nhost: x\r\n{upgrade}{key}\r\n\r\n".encode())
+        assert rest(attacker)[9:12] == b"403"
+
+
 def test_a_window_that_stays_closed(server: LockstitchServer) -> None:
     """Whoever takes no responses: they wait, within bounds, and the connection's other calls are refused at last."""
     with ExitStack() as stack:

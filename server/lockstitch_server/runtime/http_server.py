@@ -33,8 +33,6 @@ LOOK_SECONDS = 1.0
 """Pause between two looks at the files of TLS."""
 AGE_SPREAD = 0.1
 """By how much the maximum age of connections varies, in proportion, so that servers take turns."""
-DRAIN_SECONDS = 86_400.0
-"""How long an h2corn that has been replaced may wait for its calls. At the end of the process they are cancelled."""
 
 log = structlog.get_logger(__name__)
 
@@ -209,7 +207,8 @@ def _config(settings: Settings, files: TlsFiles | None, sockets: Sequence[socket
         timeout_request_header=http.request_seconds,
         timeout_request_body_idle=http.request_seconds,
         timeout_keep_alive=http.idle_seconds,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
+        # h2corn waits for this long even if it is cancelled: a longer time would keep the process from its end.
+        timeout_graceful_shutdown=settings.drain_seconds,
         h2_timeout_response_stall=http.stall_seconds,
         h2_timeout_write=http.stall_seconds,
         **_tls(files),

@@ -11,6 +11,7 @@ from lockstitch_server.core.errors import Failure
 from lockstitch_server.rpc.transport.http.asgi_types import Event, Headers, Receive, Scope, Send
 from lockstitch_server.rpc.transport.http.body import Body
 from lockstitch_server.rpc.transport.http.call import HttpCall
+from lockstitch_server.rpc.transport.http.early_answers import closing_early
 from lockstitch_server.rpc.transport.http.endpoints import NO_ENDPOINT, Endpoint
 from lockstitch_server.rpc.transport.http.origins import Origins
 from lockstitch_server.rpc.transport.http.pages import Pages, respond
@@ -22,6 +23,10 @@ log = structlog.get_logger(__name__)
 TRAILERS = "http.response.trailers"
 NO_TRAILERS = CallStatus(
     grpc.StatusCode.INTERNAL, "native gRPC needs HTTP/2 and the header 'te: trailers'; use Connect or gRPC-Web"
+)
+HEALTH_WATCH = "/grpc.health.v1.Health/Watch"
+WATCH_NEEDS_HTTP2 = CallStatus(
+    grpc.StatusCode.UNIMPLEMENTED, "Watch is not served over HTTP/1.1: use HTTP/2, or call Check at intervals"
 )
 
 
@@ -54,8 +59,13 @@ class HttpApplication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close"})
+            return
         if scope["type"] != "http":
             raise NotImplementedError(f"this application serves HTTP only, no {scope['type']}")
+        if scope["http_version"].startswith("1"):
+            receive, send = closing_early(scope["headers"], receive, send)
         headers: Headers = scope["headers"]
         if not self._origins.allows(headers):
             await respond(send, 403, "Pages of this origin may not call: see http.cors_origins.\n", [])
@@ -91,6 +101,9 @@ class HttpApplication:
             await respond(send, 415, f"This method takes requests of the types {accepted}.\n", more)
         elif protocol.is_duplex(endpoint) and scope["http_version"].startswith("1"):
             await respond(send, 505, "Requests and responses of this method overlap: it needs HTTP/2.\n", [])
+        elif not self._watches_clients and endpoint.path == HEALTH_WATCH and scope["http_version"].startswith("1"):
+            # h2corn does not say that a client has left over HTTP/1.1: the watch would never end.
+            await _end(protocol, scope, receive, send, WATCH_NEEDS_HTTP2)
         elif protocol.family == GRPC and TRAILERS not in scope.get("extensions", {}):
             await _end(protocol, scope, receive, send, NO_TRAILERS)
         else:

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Protocol, TypeVar
 
 from google.protobuf import json_format
@@ -41,8 +42,11 @@ class Codec(Protocol):
         """Bytes that a message of a request may have here, given what it may have in protobuf."""
         ...
 
-    async def decode(self, kind: Descriptor, data: bytes) -> bytes:
-        """A message of a request in protobuf, still packed if it is. Fails with INVALID_FIELD, TOO_LARGE."""
+    async def decode(self, kind: Descriptor, data: bytes, limit: SizeLimit) -> bytes:
+        """A message of a request in protobuf, still packed if it is. Fails with INVALID_FIELD, TOO_LARGE.
+
+        limit: bytes that it may have in this format when unpacked.
+        """
         ...
 
     async def encode(self, kind: Descriptor, message: bytes) -> bytes:
@@ -58,7 +62,7 @@ class ProtoCodec:
     def limit(self, messages: SizeLimit) -> SizeLimit:
         return messages
 
-    async def decode(self, kind: Descriptor, data: bytes) -> bytes:
+    async def decode(self, kind: Descriptor, data: bytes, limit: SizeLimit) -> bytes:
         return data
 
     async def encode(self, kind: Descriptor, message: bytes) -> bytes:
@@ -82,9 +86,9 @@ class JsonCodec:
     def limit(self, messages: SizeLimit) -> SizeLimit:
         return min(messages, self._limit, key=lambda limit: limit.bytes)
 
-    async def decode(self, kind: Descriptor, data: bytes) -> bytes:
+    async def decode(self, kind: Descriptor, data: bytes, limit: SizeLimit) -> bytes:
         is_short = len(data) <= INLINE_JSON_BYTES and not data.startswith(GZIP)
-        return await self._run(self._decode, kind, data, inline=is_short)
+        return await self._run(partial(self._decode, limit), kind, data, inline=is_short)
 
     async def encode(self, kind: Descriptor, message: bytes) -> bytes:
         return await self._run(_to_json, kind, message, inline=len(message) <= INLINE_JSON_BYTES)
@@ -94,9 +98,9 @@ class JsonCodec:
             return work(kind, data)
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, kind, data)
 
-    def _decode(self, kind: Descriptor, data: bytes) -> bytes:
+    def _decode(self, limit: SizeLimit, kind: Descriptor, data: bytes) -> bytes:
         if data.startswith(GZIP):
-            data = unpack(data, self._limit.bytes, self._limit.named)
+            data = unpack(data, limit.bytes, limit.named)
         check_json(data, self._max_values)
         if not data.lstrip(JSON_SPACE).startswith(b"{"):  # protobuf's parser takes an empty list for an empty message
             raise _not_json("it is no object")
@@ -105,7 +109,9 @@ class JsonCodec:
             json_format.Parse(data, message, max_recursion_depth=MAX_JSON_DEPTH)
             return message.SerializeToString()
         except PARSE_ERRORS as error:
-            raise _not_json(str(error)[:MAX_REASON]) from None
+            reason = str(error)[:MAX_REASON]
+        # Outside of `except`: the failure would otherwise keep the parser's frames, and all that they have parsed.
+        raise _not_json(reason.encode(errors="backslashreplace").decode())
 
 
 def check_json(data: bytes, max_values: int) -> None:

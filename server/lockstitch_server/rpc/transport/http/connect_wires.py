@@ -56,7 +56,7 @@ class ConnectUnaryWire:
         self._was_read = True
         data = await self._body.whole(self._limit)
         self._packing.check(data, is_packed=self._packing.is_named)
-        return await self._codec.decode(self._endpoint.request, data)
+        return await self._codec.decode(self._endpoint.request, data, self._limit)
 
     async def write(self, message: bytes, *, last: bool) -> None:
         data = await self._codec.encode(self._endpoint.response, message)
@@ -84,7 +84,8 @@ class ConnectStreamWire:
     def __init__(
         self, body: Body, send: Send, endpoint: Endpoint, codec: Codec, packing: Packing, limit: SizeLimit
     ) -> None:
-        self._envelopes = Envelopes(body, codec.limit(limit))
+        self._limit = codec.limit(limit)
+        self._envelopes = Envelopes(body, self._limit)
         self._send = send
         self._endpoint = endpoint
         self._codec = codec
@@ -102,7 +103,7 @@ class ConnectStreamWire:
                 CallStatus(grpc.StatusCode.INVALID_ARGUMENT, f"request: a message has the unknown flags {flags}")
             )
         self._packing.check(data, is_packed=flags == PACKED)
-        return await self._codec.decode(self._endpoint.request, data)
+        return await self._codec.decode(self._endpoint.request, data, self._limit)
 
     async def write(self, message: bytes, *, last: bool) -> None:
         data = envelope(PLAIN, await self._codec.encode(self._endpoint.response, message))

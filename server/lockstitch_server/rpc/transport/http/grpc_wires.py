@@ -24,7 +24,8 @@ class GrpcWire:
         self, body: Chunks, send: Send, endpoint: Endpoint, codec: Codec, packing: Packing, limit: SizeLimit, media: str
     ) -> None:
         """packing: how the request's messages may be packed. media: the response's content type."""
-        self._envelopes = Envelopes(body, codec.limit(limit))
+        self._limit = codec.limit(limit)
+        self._envelopes = Envelopes(body, self._limit)
         self._send = send
         self._endpoint = endpoint
         self._codec = codec
@@ -43,7 +44,7 @@ class GrpcWire:
                 return None
             raise CallAborted(CallStatus(grpc.StatusCode.INTERNAL, f"request: a message has the unknown flags {flags}"))
         self._packing.check(data, is_packed=flags == PACKED)
-        return await self._codec.decode(self._endpoint.request, data)
+        return await self._codec.decode(self._endpoint.request, data, self._limit)
 
     async def write(self, message: bytes, *, last: bool) -> None:
         data = envelope(PLAIN, await self._codec.encode(self._endpoint.response, message))
