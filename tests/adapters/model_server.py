@@ -1,4 +1,4 @@
-"""OpenAI's API for models, as far as an agent needs it: every answer says how many items the model was given."""
+"""The part of OpenAI's API for models that an agent needs: every answer says how many items the model was given."""
 
 import json
 import threading

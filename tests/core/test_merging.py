@@ -18,7 +18,7 @@ appends = st.lists(st.one_of(st.integers(1, 3000), st.integers(1, 150_000)), min
 
 
 def rows_of(sizes: RowSizes, lengths: list[int]) -> list[LogRow]:
-    """The rows of a log that was appended to by so many bytes at a time."""
+    """The rows of a log to which this many bytes were appended at a time."""
     starts: dict[int, int] = {}
     for length in lengths:
         last = max(starts, default=0)

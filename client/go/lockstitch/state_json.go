@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// exactDigits: a decimal number of so many digits, as programs write floats, is
+// exactDigits: a decimal number of this many digits, as programs write floats, is
 // the float that is nearest.
 const exactDigits = 17
 

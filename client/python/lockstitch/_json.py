@@ -9,7 +9,7 @@ from typing import Any
 MAX_DEPTH = 500
 """Nesting; the server takes twice as much, and Python's own limit is not far above that."""
 EXACT_DIGITS = 17
-"""A decimal number of so many digits, as programs write floats, is the float that is nearest."""
+"""Digits of a decimal number, as programs write floats, that is read as the nearest float."""
 
 
 class _Loss:

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::Error;
 
-/// A decimal number of so many digits, as programs write floats, is the float that is nearest.
+/// Digits of a decimal number, as programs write floats, that is read as the nearest float.
 const EXACT_DIGITS: usize = 17;
 
 /// What a JSON text says.

@@ -5,7 +5,7 @@ export type Path = readonly (string | number)[];
 
 const MAX_DEPTH = 500;
 const SURROGATE = /\p{Surrogate}/u;
-/** A decimal number of so many digits, as programs write floats, is the float that is nearest. */
+/** Digits of a decimal number, as programs write floats, that is read as the nearest float. */
 const EXACT_DIGITS = 17;
 const LONG_INTEGER = /(?<![\d.])\d{16,}(?![\d.e])/;
 

@@ -34,7 +34,7 @@ class Held:
 
     @property
     def is_live(self) -> bool:
-        """Whether it was taken, as far as is known, and still counts."""
+        """Whether it was taken and, by what this process knows, still counts."""
         return self.lost is None and self.token.done() and self.token.exception() is None
 
 

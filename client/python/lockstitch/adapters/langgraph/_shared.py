@@ -1,6 +1,6 @@
 """LangGraph's own classes as JSON, so that LangGraph.js reads them: sends and interrupts are plain objects there.
 
-Where they stand is told by the channel. Only `serde="json"` shares them; the other serializers write Python's classes.
+The channel says where they are. Only `serde="json"` shares them; the other serializers write Python's classes.
 """
 
 from typing import Any

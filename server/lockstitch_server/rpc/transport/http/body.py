@@ -135,7 +135,7 @@ class Envelopes:
         return flags, message
 
     async def _fill(self, size: int) -> bool:
-        """Have at least so many bytes at hand; False: the body has fewer."""
+        """Read until at least `size` bytes are there. False: the body has fewer."""
         while len(self._buffer) < size:
             part = await self._body.chunk()
             if part is None:

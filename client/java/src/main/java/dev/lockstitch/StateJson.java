@@ -23,7 +23,7 @@ final class StateJson {
   /** How deep values may be nested: all clients can read that. */
   private static final int MAX_DEPTH = 500;
 
-  /** A decimal number of so many digits, as programs write floats, is the float that is nearest. */
+  /** Digits of a decimal number, as programs write floats, that is read as the nearest float. */
   private static final int EXACT_DIGITS = 17;
 
   private static final BigInteger LEAST = BigInteger.valueOf(Long.MIN_VALUE);
