@@ -98,8 +98,24 @@ def test_a_run_does_not_notice_that_its_server_is_killed_and_started_again(
     check_complete(client, "unaware", lines)
 
 
-def test_all_that_weavegraph_can_hold_comes_back(weavegraph: Probe, server: LockstitchServer) -> None:
-    assert weavegraph.run("extremes", server.target, "extremes") == []
+@pytest.mark.parametrize("session", ["extremes", "line\nbreak" + "🧵" * 300])
+def test_all_that_weavegraph_can_hold_comes_back(weavegraph: Probe, server: LockstitchServer, session: str) -> None:
+    assert weavegraph.run("extremes", server.target, session) == []
+
+
+def test_a_session_with_a_long_id_is_resumed(weavegraph: Probe, server: LockstitchServer, client: Client) -> None:
+    session = "s" * 1000
+    assert weavegraph.run("run", server.target, session)[0] == "fresh"
+    lines = weavegraph.run("run", server.target, session)
+    assert resumed_at(lines) == LAST_STEP
+    (stored,) = [one.session_id for one in client.list_sessions()]
+    check_complete(client, stored, lines)
+
+
+def test_a_failed_save_is_reported_without_any_subscriber(weavegraph: Probe, server: LockstitchServer) -> None:
+    process = weavegraph.start("fail", server.target, "seen")
+    _, errors = process.communicate(timeout=120)
+    assert 'the checkpoint of session "seen" at step 2 is not saved: EXPECTED_LATEST_MISMATCH' in errors
 
 
 def test_a_runner_that_was_overtaken_is_told(weavegraph: Probe, server: LockstitchServer) -> None:
@@ -111,6 +127,7 @@ def test_a_runner_that_was_overtaken_is_told(weavegraph: Probe, server: Lockstit
         "failed": 1,
         "unsaved": ["raced"],
         "after": [],
+        "healthy": [False, True],
     }
 
 

@@ -40,6 +40,7 @@ async fn run(checkpointer: LockstitchCheckpointer, session: &str) -> Outcome {
     let state = runner.run_until_complete(session).await?;
     let said: Vec<_> = state.messages.snapshot().iter().map(|message| message.content.clone()).collect();
     println!("{}", json!({"messages": said, "extra": state.extra.snapshot(), "unsaved": checkpointer.unsaved()}));
+    assert_eq!(checkpointer.healthy(), checkpointer.unsaved().is_empty());
     Ok(())
 }
 
@@ -93,13 +94,14 @@ async fn fail(target: &str, session: &str) -> Outcome {
     assert!(second.save(checkpoint).await.is_err());
     let failure = failures.try_recv()?;
     let stats = second.stats();
-    let unsaved = second.unsaved();
+    let (unsaved, healthy) = (second.unsaved(), second.healthy());
     second.load_latest(session).await?; // what to do about it: go on from there
     println!(
         "{}",
         json!({
             "reason": failure.error.reason_name(), "step": failure.step, "session": failure.session_id,
             "saved": stats.saved, "failed": stats.failed_saves, "unsaved": unsaved, "after": second.unsaved(),
+            "healthy": [healthy, second.healthy()],
         })
     );
     Ok(())

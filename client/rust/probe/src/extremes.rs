@@ -27,6 +27,7 @@ pub fn extreme_checkpoint(session: &str) -> Checkpoint {
     let seen = channels.map(|(channel, version)| (channel.to_owned(), version)).into_iter().collect();
     checkpoint.versions_seen.insert("Custom(\"plan\") 🧵".to_owned(), seen);
     checkpoint.versions_seen.insert(String::new(), Default::default());
+    checkpoint.versions_seen.insert(format!("Custom({:?})", long_name("node")), Default::default());
     checkpoint.created_at = "1969-12-31T23:59:59.999999999Z".parse().expect("a time");
     checkpoint.ran_nodes = nodes();
     checkpoint.skipped_nodes = vec![NodeKind::End, NodeKind::Custom("twice".into()), NodeKind::Custom("twice".into())];
@@ -36,8 +37,14 @@ pub fn extreme_checkpoint(session: &str) -> Checkpoint {
 
 /// `Custom("Start")` is not `Start`, and a custom name may hold the very prefix of its encoding.
 fn nodes() -> Vec<NodeKind> {
-    let names = ["Start", "", "Custom:x", "a:b \"c\" \\ 🧵"].map(|name| NodeKind::Custom(name.to_owned()));
+    let long = long_name("node");
+    let names = ["Start", "", "Custom:x", "a:b \"c\" \\ 🧵", &long].map(|name| NodeKind::Custom(name.to_owned()));
     [NodeKind::Start, NodeKind::End].into_iter().chain(names).collect()
+}
+
+/// A name beyond the server's limit of 512 bytes.
+fn long_name(what: &str) -> String {
+    format!("{what} {}", "🧵".repeat(1_000))
 }
 
 fn state() -> VersionedState {
@@ -49,6 +56,8 @@ fn state() -> VersionedState {
         .with_extra("not off by one bit", json!(51.248_178_375_505_55))
         .with_extra("nul \0", json!({"\0": "\u{1}\u{1f}\u{7f}\u{2028}\u{10ffff}", "": {"": []}}))
         .with_extra("deep", deep)
+        .with_extra(&long_name("key"), json!(1))
+        .with_extra(&long_name("another key"), json!(2))
         .build();
     state.extra.set_version(u32::MAX);
     state.messages = MessagesChannel::new(
@@ -67,12 +76,15 @@ fn state() -> VersionedState {
 }
 
 fn errors() -> Vec<ErrorEvent> {
-    let caused = (0..89).fold(WeaveError::msg("root").with_details(json!(0.1)), |cause, depth| {
+    let caused = (0..3_000).fold(WeaveError::msg("root").with_details(json!(0.1)), |cause, depth| {
         WeaveError::msg(format!("because {depth}")).with_cause(cause)
     });
     let at = |when: &str, event: ErrorEvent| ErrorEvent { when: when.parse().expect("a time"), ..event };
     vec![
-        at("2025-11-02T10:30:00.123456789Z", ErrorEvent::node("Custom:🧵", u64::MAX, caused)),
+        at(
+            "2025-11-02T10:30:00.123456789Z",
+            ErrorEvent::node(format!("Custom:{}", long_name("node")), u64::MAX, caused),
+        ),
         at("0001-01-01T00:00:00Z", ErrorEvent::scheduler(0, WeaveError::default())),
         at("9999-12-31T23:59:59.999999999Z", ErrorEvent::runner("", 1, WeaveError::msg("\0"))).with_tags(vec![
             String::new(),

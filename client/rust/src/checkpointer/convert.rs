@@ -16,47 +16,52 @@ use super::api::{
     state::VersionedState,
     types::NodeKind,
 };
-use crate::v1;
+use crate::{
+    checkpointer::{causes, names::Names},
+    v1,
+};
 
 /// Why a checkpoint of the server's is none of weavegraph's.
 type Unfit = String;
 
 /// A checkpoint as it goes to the server.
 pub(super) fn to_proto(checkpoint: &Checkpoint) -> v1::Checkpoint {
-    v1::Checkpoint {
-        session_id: checkpoint.session_id.clone(),
+    let mut names = Names::default();
+    let message = v1::Checkpoint {
+        session_id: names.store_session_id(&checkpoint.session_id),
         step: checkpoint.step,
-        state: Some(state_to_proto(&checkpoint.state)),
-        frontier: nodes_to_proto(&checkpoint.frontier),
+        state: Some(state_to_proto(&checkpoint.state, &mut names)),
+        frontier: nodes_to_proto(&checkpoint.frontier, &mut names),
         versions_seen: checkpoint.versions_seen.iter().map(seen_to_proto).collect(),
         concurrency_limit: checkpoint.concurrency_limit as u64,
         created_at: Some(time_to_proto(checkpoint.created_at)),
-        ran_nodes: nodes_to_proto(&checkpoint.ran_nodes),
-        skipped_nodes: nodes_to_proto(&checkpoint.skipped_nodes),
+        ran_nodes: nodes_to_proto(&checkpoint.ran_nodes, &mut names),
+        skipped_nodes: nodes_to_proto(&checkpoint.skipped_nodes, &mut names),
         updated_channels: checkpoint.updated_channels.clone(),
         ..Default::default()
-    }
+    };
+    v1::Checkpoint { header: names.header(), ..message }
 }
 
-/// A checkpoint as weavegraph resumes it.
-pub(super) fn from_proto(checkpoint: &v1::Checkpoint) -> Result<Checkpoint, Unfit> {
+/// A checkpoint of a session as weavegraph resumes it. names: the table in its header.
+pub(super) fn from_proto(session_id: &str, checkpoint: &v1::Checkpoint, names: &Names) -> Result<Checkpoint, Unfit> {
     let state = checkpoint.state.as_ref().ok_or("it holds no state")?;
     let limit = checkpoint.concurrency_limit;
     Ok(Checkpoint {
-        session_id: checkpoint.session_id.clone(),
+        session_id: session_id.to_owned(),
         step: checkpoint.step,
-        state: state_from_proto(state)?,
-        frontier: nodes_from_proto(&checkpoint.frontier)?,
+        state: state_from_proto(state, names)?,
+        frontier: nodes_from_proto(&checkpoint.frontier, names)?,
         versions_seen: checkpoint.versions_seen.iter().map(seen_from_proto).collect(),
         concurrency_limit: usize::try_from(limit).map_err(|_| format!("concurrency_limit {limit} is too large"))?,
         created_at: time_from_proto(checkpoint.created_at)?,
-        ran_nodes: nodes_from_proto(&checkpoint.ran_nodes)?,
-        skipped_nodes: nodes_from_proto(&checkpoint.skipped_nodes)?,
+        ran_nodes: nodes_from_proto(&checkpoint.ran_nodes, names)?,
+        skipped_nodes: nodes_from_proto(&checkpoint.skipped_nodes, names)?,
         updated_channels: checkpoint.updated_channels.clone(),
     })
 }
 
-pub(super) fn state_to_proto(state: &VersionedState) -> v1::VersionedState {
+pub(super) fn state_to_proto(state: &VersionedState, names: &mut Names) -> v1::VersionedState {
     let extra = state.extra.snapshot();
     let (messages, errors) = (state.messages.snapshot(), state.errors.snapshot());
     v1::VersionedState {
@@ -66,7 +71,7 @@ pub(super) fn state_to_proto(state: &VersionedState) -> v1::VersionedState {
         }),
         extra: Some(v1::ExtrasChannel {
             version: state.extra.version(),
-            entries: extra.iter().map(|(key, value)| (key.clone(), value.to_string())).collect(),
+            entries: extra.iter().map(|(key, value)| (names.store(key), value.to_string())).collect(),
         }),
         errors: Some(v1::ErrorsChannel {
             version: state.errors.version(),
@@ -77,9 +82,9 @@ pub(super) fn state_to_proto(state: &VersionedState) -> v1::VersionedState {
 }
 
 /// A channel that is absent is a new one, as in weavegraph's own databases that are older than the channel.
-pub(super) fn state_from_proto(state: &v1::VersionedState) -> Result<VersionedState, Unfit> {
+pub(super) fn state_from_proto(state: &v1::VersionedState, names: &Names) -> Result<VersionedState, Unfit> {
     let messages = state.messages.as_ref().map(messages_from_proto);
-    let extra = state.extra.as_ref().map(extra_from_proto).transpose()?;
+    let extra = state.extra.as_ref().map(|extra| extra_from_proto(extra, names)).transpose()?;
     let errors = state.errors.as_ref().map(errors_from_proto).transpose()?;
     Ok(VersionedState {
         messages: messages.unwrap_or_default(),
@@ -96,8 +101,8 @@ fn messages_from_proto(channel: &v1::MessagesChannel) -> MessagesChannel {
     MessagesChannel::new(channel.items.iter().map(message).collect(), channel.version)
 }
 
-fn extra_from_proto(channel: &v1::ExtrasChannel) -> Result<ExtrasChannel, Unfit> {
-    let entry = |(key, text): (&String, &String)| Ok((key.clone(), parse(text, key)?));
+fn extra_from_proto(channel: &v1::ExtrasChannel, names: &Names) -> Result<ExtrasChannel, Unfit> {
+    let entry = |(key, text): (&String, &String)| Ok((names.full(key), parse(text, key)?));
     let entries: Result<FxHashMap<_, _>, Unfit> = channel.entries.iter().map(entry).collect();
     Ok(ExtrasChannel::new(entries?, channel.version))
 }
@@ -152,21 +157,23 @@ fn scope_from_proto(scope: &v1::ErrorScope) -> ErrorScope {
     }
 }
 
+/// Without recursion: a chain may be as long as memory allows.
 fn error_to_proto(error: WeaveError) -> v1::WeaveError {
-    v1::WeaveError {
-        message: error.message,
-        cause: error.cause.map(|cause| Box::new(error_to_proto(*cause))),
-        details: error.details.to_string(),
+    let mut chain = Vec::new();
+    let mut next = Some(error);
+    while let Some(WeaveError { message, cause, details }) = next {
+        chain.push((message, details.to_string()));
+        next = cause.map(|cause| *cause);
     }
+    causes::join(chain)
 }
 
 fn error_from_proto(error: &v1::WeaveError) -> Result<WeaveError, Unfit> {
-    let cause = error.cause.as_deref().map(error_from_proto).transpose()?;
-    Ok(WeaveError {
-        message: error.message.clone(),
-        cause: cause.map(Box::new),
-        details: parse(&error.details, "details")?,
-    })
+    let mut cause = None;
+    for (message, details) in causes::split(error).into_iter().rev() {
+        cause = Some(Box::new(WeaveError { message, cause, details: parse(&details, "details")? }));
+    }
+    Ok(cause.map_or_else(WeaveError::default, |error| *error))
 }
 
 /// A JSON value; no text stands for null.
@@ -180,26 +187,26 @@ fn parse(text: &str, what: &str) -> Result<Value, Unfit> {
     serde::Deserialize::deserialize(&mut reader).map_err(|error| format!("{what:?} cannot be read: {error}"))
 }
 
-fn nodes_to_proto(nodes: &[NodeKind]) -> Vec<v1::NodeKind> {
-    nodes.iter().map(node_to_proto).collect()
+fn nodes_to_proto(nodes: &[NodeKind], names: &mut Names) -> Vec<v1::NodeKind> {
+    nodes.iter().map(|node| node_to_proto(node, names)).collect()
 }
 
-fn nodes_from_proto(nodes: &[v1::NodeKind]) -> Result<Vec<NodeKind>, Unfit> {
-    nodes.iter().map(node_from_proto).collect()
+fn nodes_from_proto(nodes: &[v1::NodeKind], names: &Names) -> Result<Vec<NodeKind>, Unfit> {
+    nodes.iter().map(|node| node_from_proto(node, names)).collect()
 }
 
-fn node_to_proto(node: &NodeKind) -> v1::NodeKind {
+fn node_to_proto(node: &NodeKind, names: &mut Names) -> v1::NodeKind {
     match node {
         NodeKind::Start => v1::NodeKind::start(),
         NodeKind::End => v1::NodeKind::end(),
-        NodeKind::Custom(name) => v1::NodeKind::custom(name),
+        NodeKind::Custom(name) => v1::NodeKind::custom(names.store(name)),
     }
 }
 
-fn node_from_proto(node: &v1::NodeKind) -> Result<NodeKind, Unfit> {
+fn node_from_proto(node: &v1::NodeKind, names: &Names) -> Result<NodeKind, Unfit> {
     use v1::{Endpoint, node_kind::Kind};
     match &node.kind {
-        Some(Kind::Custom(name)) => Ok(NodeKind::Custom(name.clone())),
+        Some(Kind::Custom(name)) => Ok(NodeKind::Custom(names.full(name))),
         Some(Kind::Endpoint(endpoint)) => match Endpoint::try_from(*endpoint) {
             Ok(Endpoint::Start) => Ok(NodeKind::Start),
             Ok(Endpoint::End) => Ok(NodeKind::End),

@@ -4,7 +4,10 @@ use super::{
     api::{channels::Channel, state::VersionedState},
     convert::{state_from_proto, state_to_proto},
 };
-use crate::v1;
+use crate::{
+    checkpointer::names::{Names, stored_name},
+    v1,
+};
 
 /// A state as it was loaded, and as weavegraph sees it.
 #[derive(Debug)]
@@ -15,9 +18,9 @@ pub(super) struct Kept {
 
 impl Kept {
     /// None: weavegraph's types hold all of it, as with whatever this checkpointer has saved.
-    pub(super) fn of(loaded: &v1::VersionedState) -> Option<Self> {
-        let seen = state_from_proto(loaded).ok()?;
-        (state_to_proto(&seen) != *loaded).then(|| Self { loaded: loaded.clone(), seen })
+    pub(super) fn of(loaded: &v1::VersionedState, names: &Names) -> Option<Self> {
+        let seen = state_from_proto(loaded, names).ok()?;
+        (state_to_proto(&seen, &mut Names::default()) != *loaded).then(|| Self { loaded: loaded.clone(), seen })
     }
 
     /// Write into `saved`, which is `now`, whatever has not changed since as it was loaded: the very text of a JSON
@@ -31,11 +34,13 @@ impl Kept {
     fn restore_extra(&self, now: &VersionedState, saved: &mut v1::VersionedState) {
         let Some(loaded) = &self.loaded.extra else { return };
         let (before, now) = (self.seen.extra.snapshot(), now.extra.snapshot());
-        for (key, text) in &mut saved.extra_mut().entries {
-            if let Some(original) = loaded.entries.get(key)
-                && before.get(key) == now.get(key)
+        let entries = &mut saved.extra_mut().entries;
+        for (key, value) in &now {
+            let key_stored = stored_name(key);
+            if let Some(original) = loaded.entries.get(&*key_stored)
+                && before.get(key) == Some(value)
             {
-                text.clone_from(original);
+                entries.insert(key_stored.into_owned(), original.clone());
             }
         }
     }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::duplicate_mod)] // the same source, compiled against several versions of the crate
 
+mod causes;
+mod names;
 mod settings;
 
 /// The whole checkpointer, for the version of weavegraph that is called `api` where this is used.

@@ -19,16 +19,23 @@ use super::{
 };
 use crate::{
     Client, Error,
-    checkpointer::settings::{Counters, SaveFailure, Settings, Stats},
-    v1::{self, ListSessionsRequest, LoadLatestRequest, SaveRequest},
+    checkpointer::{
+        names::{Names, is_digest, stored_session_id},
+        settings::{Counters, SaveFailure, Settings, Stats},
+    },
+    v1::{self, CheckpointView, ListSessionsRequest, LoadLatestRequest, SaveRequest},
 };
 
 /// Keeps weavegraph's sessions on a Lockstitch server.
 ///
 /// It retries for as long as the client's timeout. A save that fails for good is an error of `save`, which weavegraph's
-/// runner ignores; so it is also a tracing event, counted in [`stats`](Self::stats), told to
-/// [`Settings::on_failure`], and named by [`unsaved`](Self::unsaved) until a later save of its session succeeds: each
+/// runner ignores. So it is also a tracing event of level ERROR (on standard error where no subscriber takes it),
+/// counted in [`stats`](Self::stats), passed to [`Settings::on_failure`], and makes the checkpointer
+/// [unhealthy](Self::healthy) and its session [unsaved](Self::unsaved) until a later save of the session succeeds: each
 /// holds the whole state.
+///
+/// Whatever weavegraph's types can hold is stored: names, session ids and chains of causes beyond the server's limits
+/// are stored in another form, and come back as they were.
 #[derive(Debug)]
 pub struct LockstitchCheckpointer {
     client: Client,
@@ -83,11 +90,26 @@ impl LockstitchCheckpointer {
         ids
     }
 
+    /// Whether all is well: the last save of every session has succeeded. For a health check of the process.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "weavegraph")]
+    /// # fn check(checkpointer: &lockstitch::weavegraph::LockstitchCheckpointer) -> Result<(), String> {
+    /// if !checkpointer.healthy() {
+    ///     return Err(format!("not saved: {:?}", checkpointer.unsaved()));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn healthy(&self) -> bool {
+        self.unsaved().is_empty()
+    }
+
     /// Try to save once more what [`unsaved`](Self::unsaved) names: before the process ends, say.
     pub async fn save_unsaved(&self) -> std::result::Result<(), Error> {
         for session_id in self.unsaved() {
             if let Some(checkpoint) = self.known(&session_id).unsaved {
-                self.save_proto(checkpoint).await?;
+                self.save_proto(&session_id, checkpoint).await?;
             }
         }
         Ok(())
@@ -107,23 +129,23 @@ impl LockstitchCheckpointer {
         change(sessions.entry(session_id.to_owned()).or_default());
     }
 
-    async fn save_proto(&self, checkpoint: v1::Checkpoint) -> std::result::Result<(), Error> {
-        let request = self.request(checkpoint.clone());
+    async fn save_proto(&self, session_id: &str, checkpoint: v1::Checkpoint) -> std::result::Result<(), Error> {
+        let request = self.request(session_id, checkpoint.clone());
         match self.client.save(request).await {
             Ok(answer) => {
                 self.counters.saved();
-                self.learn(&checkpoint.session_id, |known| known.saved(answer.checkpoint_id, &checkpoint));
+                self.learn(session_id, |known| known.saved(answer.checkpoint_id, &checkpoint));
                 Ok(())
             }
             Err(error) => {
-                self.failed(checkpoint, &error);
+                self.failed(session_id, checkpoint, &error);
                 Err(error)
             }
         }
     }
 
-    fn request(&self, checkpoint: v1::Checkpoint) -> SaveRequest {
-        let latest = self.known(&checkpoint.session_id).latest;
+    fn request(&self, session_id: &str, checkpoint: v1::Checkpoint) -> SaveRequest {
+        let latest = self.known(session_id).latest;
         let request = SaveRequest::from(checkpoint);
         match latest {
             _ if !self.settings.fenced => request,
@@ -132,14 +154,22 @@ impl LockstitchCheckpointer {
         }
     }
 
-    fn failed(&self, checkpoint: v1::Checkpoint, error: &Error) {
-        let (session_id, step) = (checkpoint.session_id.clone(), checkpoint.step);
-        tracing::error!(session_id, step, %error, "a checkpoint is not saved");
+    fn failed(&self, session_id: &str, checkpoint: v1::Checkpoint, error: &Error) {
+        let failure = SaveFailure { session_id: session_id.to_owned(), step: checkpoint.step, error: error.clone() };
         self.counters.failed_save();
-        self.learn(&session_id, |known| known.unsaved = Some(checkpoint));
-        if let Some(act) = &self.settings.on_failure {
-            act(&SaveFailure { session_id, step, error: error.clone() });
+        self.learn(session_id, |known| known.unsaved = Some(checkpoint));
+        self.settings.report(&failure);
+    }
+
+    /// The id of a stored session as weavegraph knows it.
+    async fn full_id(&self, stored: String) -> std::result::Result<String, Error> {
+        if !is_digest(&stored) {
+            return Ok(stored);
         }
+        let (namespace, view) = (self.settings.namespace.clone(), CheckpointView::Header.into());
+        let request = LoadLatestRequest { namespace, view, ..LoadLatestRequest::from(&stored) };
+        let header = self.client.load_latest(request).await?.checkpoint.and_then(|checkpoint| checkpoint.header);
+        Ok(Names::of(header.as_ref()).unwrap_or_default().full_session_id(&stored))
     }
 
     fn failed_read(&self, what: &str, error: impl Display) {
@@ -148,8 +178,9 @@ impl LockstitchCheckpointer {
     }
 
     fn adopt(&self, session_id: &str, loaded: &v1::Checkpoint) -> std::result::Result<Checkpoint, String> {
-        let checkpoint = from_proto(loaded)?;
-        let kept = loaded.state.as_ref().and_then(Kept::of).map(Arc::new);
+        let names = Names::of(loaded.header.as_ref())?;
+        let checkpoint = from_proto(session_id, loaded, &names)?;
+        let kept = loaded.state.as_ref().and_then(|state| Kept::of(state, &names)).map(Arc::new);
         let latest = Some(Latest {
             checkpoint_id: loaded.checkpoint_id.clone(),
             parent_id: loaded.parent_id.clone(),
@@ -189,12 +220,12 @@ impl Checkpointer for LockstitchCheckpointer {
         if let Some(kept) = &known.kept {
             kept.restore(&checkpoint.state, message.state_mut());
         }
-        self.save_proto(message).await.map_err(backend)
+        self.save_proto(&checkpoint.session_id, message).await.map_err(backend)
     }
 
     async fn load_latest(&self, session_id: &str) -> Result<Option<Checkpoint>> {
         let namespace = self.settings.namespace.clone();
-        let request = LoadLatestRequest { namespace, ..session_id.into() };
+        let request = LoadLatestRequest { namespace, ..LoadLatestRequest::from(&*stored_session_id(session_id)) };
         let answer = self.client.load_latest(request).await;
         let answer = answer.inspect_err(|error| self.failed_read(session_id, error)).map_err(backend)?;
         let Some(loaded) = answer.checkpoint else { return Ok(None) };
@@ -210,8 +241,8 @@ impl Checkpointer for LockstitchCheckpointer {
     /// Last changed first.
     async fn list_sessions(&self) -> Result<Vec<String>> {
         let request = ListSessionsRequest { page_size: 1000, ..Default::default() };
-        let ids = self.client.list_sessions(request).map_ok(|session| session.session_id).try_collect().await;
-        ids.inspect_err(|error| self.failed_read("sessions", error)).map_err(backend)
+        let ids = self.client.list_sessions(request).and_then(|session| self.full_id(session.session_id));
+        ids.try_collect().await.inspect_err(|error| self.failed_read("sessions", error)).map_err(backend)
     }
 }
 

@@ -39,6 +39,19 @@ impl Settings {
     pub fn on_failure(self, act: impl Fn(&SaveFailure) + Send + Sync + 'static) -> Self {
         Self { on_failure: Some(Arc::new(act)), ..self }
     }
+
+    /// Make a failed save known.
+    pub(crate) fn report(&self, failure: &SaveFailure) {
+        let SaveFailure { session_id, step, error } = failure;
+        if tracing::enabled!(tracing::Level::ERROR) {
+            tracing::error!(session_id, step, %error, "a checkpoint is not saved");
+        } else {
+            eprintln!("lockstitch: the checkpoint of session {session_id:?} at step {step} is not saved: {error}");
+        }
+        if let Some(act) = &self.on_failure {
+            act(failure);
+        }
+    }
 }
 
 impl fmt::Debug for Settings {
