@@ -78,6 +78,7 @@ export type {
   GetSessionResponse,
   WatchSessionResponse,
 } from "./gen/lockstitch/v1/session_service_pb.js";
+export { type HeldLease, Lease } from "./lease.js";
 export type { DeltaPolicy } from "./memory.js";
 export { type Page, Pager } from "./paging.js";
 export { type Codec, JSON_CODEC } from "./plain/codec.js";
@@ -93,7 +94,7 @@ export type {
   Version,
 } from "./plain/thread.js";
 export type { RetryPolicy } from "./retry.js";
-export { type HeldLease, Runner } from "./runner.js";
+export { Runner } from "./runner.js";
 export type { CheckpointInit, SaveOptions } from "./saver.js";
 export { checkpointFromSession, checkpointFromStepReport, restoreSessionState } from "./session.js";
 export type {

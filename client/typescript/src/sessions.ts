@@ -19,7 +19,8 @@ import {
   SessionService,
   type WatchSessionResponse,
 } from "./gen/lockstitch/v1/session_service_pb.js";
-import { type HeldLease, Runner } from "./runner.js";
+import { type HeldLease, Lease } from "./lease.js";
+import { Runner } from "./runner.js";
 import type { Saver } from "./saver.js";
 import { duration } from "./values.js";
 import { type WatchOptions, watch } from "./watch.js";
@@ -79,6 +80,11 @@ export interface LeaseOptions extends CallOptions {
 export interface AcquireOptions extends LeaseOptions {
   /** Whether to wait while another holds it, for as long as the call may take. Default: LeaseHeld is thrown at once. */
   wait?: boolean | undefined;
+  /**
+   * Identifies the attempt. An attempt that ended without an answer may have succeeded: the next one with the same id gets
+   * the same lease. Default: a new one for each call.
+   */
+  acquisitionId?: string | undefined;
 }
 
 /** How long to wait before asking again whether a lease is free: at most so long, whatever the server says. */
@@ -184,7 +190,12 @@ export abstract class SessionCalls {
    */
   async acquireLease(sessionId: string, holder: string, options: AcquireOptions = {}): Promise<HeldLease> {
     const budget = this.caller.budget(options);
-    const request = { sessionId, holder, ...ttlOf(options.ttlMs), acquisitionId: randomUUID() };
+    const request = {
+      sessionId,
+      holder,
+      ...ttlOf(options.ttlMs),
+      acquisitionId: options.acquisitionId ?? randomUUID(),
+    };
     for (;;) {
       try {
         const timeoutMs = Math.max(1, budget.remaining);
@@ -211,15 +222,22 @@ export abstract class SessionCalls {
     return (await this.caller.call(SessionService.method.releaseLease, request, options)).released;
   }
 
+  /** Take the lease of a session, and renew it in the background until `release`. Throws LeaseHeld. */
+  async lease(sessionId: string, holder: string, options: AcquireOptions = {}): Promise<Lease> {
+    return new Lease(this.caller, sessionId, await this.acquireLease(sessionId, holder, options));
+  }
+
   /** Take the lease of a session, load its latest checkpoint, and keep the lease until `release`. Throws LeaseHeld. */
   async run(sessionId: string, holder: string, options: AcquireOptions = {}): Promise<Runner> {
-    const lease = await this.acquireLease(sessionId, holder, options);
-    const begun = performance.now();
+    const lease = await this.lease(sessionId, holder, options);
     try {
-      const latest = await this.caller.call(CheckpointService.method.loadLatest, { sessionId }, options);
-      return new Runner(this.caller, this.saver, sessionId, lease, latest, begun);
+      return new Runner(
+        this.saver,
+        lease,
+        await this.caller.call(CheckpointService.method.loadLatest, { sessionId }, options),
+      );
     } catch (error) {
-      await this.releaseLease(sessionId, lease.token).catch(() => false); // it will run out
+      await lease.release().catch(() => false); // it will run out
       throw error;
     }
   }

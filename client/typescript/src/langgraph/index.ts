@@ -4,5 +4,6 @@
  * A thread is a session, `checkpoint_ns` a namespace; checkpoints keep their ids. docs/langgraph.md has the layout.
  */
 
+export type { LeasePolicy } from "./leases.js";
 export { LockstitchSaver, type LockstitchSaverOptions } from "./saver.js";
 export { JsonSerializer } from "./serializer.js";

@@ -29,18 +29,27 @@ import {
   toWrites,
   versionsOf,
 } from "./codec.js";
+import { type LeasePolicy, Leases } from "./leases.js";
 import { COUNTERS, type Metadata } from "./metadata.js";
 import { configOf, type Place, placeOf, requiredPlace, storedNamespace } from "./place.js";
 import { Query } from "./query.js";
 import { Recent } from "./recent.js";
+import type { Run } from "./runs.js";
 import { JsonSerializer } from "./serializer.js";
 
 /** Since this version of LangGraph's checkpoints, sends are a channel; before, they were writes of the parent. */
 const SENDS_ARE_A_CHANNEL = 4;
+/** The source, in the metadata, of a checkpoint that need not continue from the latest one. */
+const FORK = "fork";
 
 export interface LockstitchSaverOptions {
   /** How values are encoded. Default: `JsonSerializer`, as Python's saver does with `serde="json"`. */
   serde?: SerializerProtocol | undefined;
+  /**
+   * Whether a thread has one writer at a time, and for how long: others get LeaseHeld, and a run that another one has
+   * overtaken gets ExpectedLatestMismatch. Default false: writers do not notice each other, as with LangGraph's own savers.
+   */
+  lease?: LeasePolicy | boolean | undefined;
   /** A thread ends this long after its last checkpoint, 1000 or more. Default: the thread's setting stays as it is. */
   ttlMs?: number | undefined;
   /** For how long a deleted thread cannot be created again. Default 0: it can at once. */
@@ -57,35 +66,40 @@ interface Put {
 
 /**
  * Keeps the checkpoints of LangGraph's threads on a Lockstitch server. One saver serves any number of graphs and threads. The
- * client stays the caller's to close.
+ * client stays the caller's to close; with leases, close the saver before it.
  *
  * Methods throw the LockstitchErrors that the client throws.
  *
  *     const graph = builder.compile({ checkpointer: new LockstitchSaver(client) });
  */
-export class LockstitchSaver extends BaseCheckpointSaver {
+export class LockstitchSaver extends BaseCheckpointSaver implements AsyncDisposable {
   readonly #client: Client;
   readonly #options: LockstitchSaverOptions;
   readonly #blobs: Blobs;
   readonly #recent = new Recent();
+  readonly #leases: Leases | undefined;
 
+  /** Throws RangeError for a lease policy out of range. */
   constructor(client: Client, options: LockstitchSaverOptions = {}) {
     const serde = options.serde ?? new JsonSerializer();
     super(serde);
     this.#client = client;
     this.#options = options;
     this.#blobs = new Blobs(serde);
+    const policy = options.lease === true ? {} : options.lease || undefined;
+    this.#leases = policy && new Leases(client, policy);
   }
 
   /** The checkpoint that a config names, the latest where it names none; undefined: there is no such checkpoint. */
   async getTuple(config: RunnableConfig): Promise<CheckpointTuple | undefined> {
     const place = placeOf(config);
     const found = place && (await this.#fetch(place));
-    if (!found?.checkpoint) {
+    if (!place || !found?.checkpoint) {
       return undefined;
     }
     this.#recent.put(found.checkpoint);
-    return this.#tuple(found.checkpoint, found.pendingWrites);
+    const tuple = await this.#tuple(found.checkpoint, found.pendingWrites);
+    return this.#begun(config, tuple, place.checkpointId !== "");
   }
 
   /** Checkpoints, newest first, fetched as they are needed. A config without a thread_id means those of all threads. */
@@ -101,7 +115,7 @@ export class LockstitchSaver extends BaseCheckpointSaver {
     for await (const { checkpoint, pendingWrites } of query.found(this.#client, options.limit)) {
       const tuple = await this.#tuple(checkpoint, pendingWrites);
       if (query.matches(tuple.metadata as Metadata)) {
-        yield tuple;
+        yield this.#begun(config, tuple, true);
         left -= 1;
       }
       if (left <= 0) {
@@ -123,19 +137,28 @@ export class LockstitchSaver extends BaseCheckpointSaver {
     const dependsOn = await this.#dependencies(put, known);
     const channels = await this.#channels(put, known);
     const message = await toMessage(this.#blobs, parent, checkpoint, put.metadata, channels, dependsOn);
-    await this.#client.save(message, { ttlMs: this.#options.ttlMs });
+    const run = this.#leases?.runOf(config, parent);
+    await this.#save(message, run, put.metadata.source === FORK);
     this.#recent.put(message);
-    return configOf(parent.threadId, parent.namespace ?? "", checkpoint.id);
+    const stored = configOf(parent.threadId, parent.namespace ?? "", checkpoint.id);
+    return run ? run.carriedBy(stored) : stored;
   }
 
   /** Store what a task has written, with the checkpoint from which its step has started. */
   async putWrites(config: RunnableConfig, writes: GraphWrite[], taskId: string, taskPath = ""): Promise<void> {
-    const { threadId, namespace = "", checkpointId } = requiredPlace(config);
+    const place = requiredPlace(config);
+    const { threadId, namespace = "", checkpointId } = place;
     if (!checkpointId) {
       throw new TypeError("the config names no checkpoint: give configurable.checkpoint_id");
     }
-    if (writes.length > 0) {
-      const pending = await toWrites(this.#blobs, writes, taskId, taskPath);
+    if (writes.length === 0) {
+      return;
+    }
+    const run = this.#leases?.runOf(config, place);
+    const pending = await toWrites(this.#blobs, writes, taskId, taskPath);
+    if (this.#leases) {
+      await this.#leases.saveWrites(place, run, pending);
+    } else {
       await this.#client.saveWrites(threadId, checkpointId, pending, { namespace: storedNamespace(namespace) });
     }
   }
@@ -143,6 +166,21 @@ export class LockstitchSaver extends BaseCheckpointSaver {
   /** Delete a thread with all it has. */
   async deleteThread(threadId: string): Promise<void> {
     await this.#client.deleteSessions([String(threadId)], { tombstoneMs: this.#options.tombstoneMs ?? 0 });
+    this.#leases?.deleted(String(threadId));
+  }
+
+  /** Give the lease of a thread back, so that others may write to it at once. */
+  async releaseThread(threadId: string): Promise<void> {
+    await this.#leases?.release(String(threadId));
+  }
+
+  /** Give all leases back. May be repeated. */
+  async close(): Promise<void> {
+    await this.#leases?.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
   }
 
   /** What DeltaChannels are put together from: the nearest ancestor's value, and the writes since. */
@@ -185,6 +223,24 @@ export class LockstitchSaver extends BaseCheckpointSaver {
     const number = Number.parseInt(version.split(".")[0] ?? "", 10) + 1;
     const next: unknown = `${String(number).padStart(32, "0")}.${Math.random().toFixed(14)}`;
     return next as number;
+  }
+
+  /** A tuple from which a run may begin. */
+  #begun(asked: RunnableConfig, tuple: CheckpointTuple, isNamed: boolean): CheckpointTuple {
+    const place = this.#leases && placeOf(tuple.config);
+    if (!this.#leases || !place) {
+      return tuple;
+    }
+    return { ...tuple, config: this.#leases.begin(asked, place, isNamed).carriedBy(tuple.config) };
+  }
+
+  async #save(message: Checkpoint, run: Run | undefined, isFork: boolean): Promise<void> {
+    const { ttlMs } = this.#options;
+    if (this.#leases) {
+      await this.#leases.save(message, run, isFork, ttlMs);
+    } else {
+      await this.#client.save(message, { ttlMs });
+    }
   }
 
   async *#ancestors(place: Place | undefined, channels: string[]) {
