@@ -24,6 +24,7 @@ type Client struct {
 	connection  *grpc.ClientConn
 	checkpoints lockstitchpb.CheckpointServiceClient
 	sessions    lockstitchpb.SessionServiceClient
+	connections *connections
 	memory      *memory // nil: whole states only
 	settings    settings
 	connected   atomic.Bool // once, at least
@@ -49,11 +50,11 @@ func New(target string, options ...Option) (*Client, error) {
 	if chosen.apiKey != "" && chosen.tls == nil && !chosen.insecure && !isLocal(target) {
 		return nil, errors.New("lockstitch: a key would travel in the clear: use WithTLS, or WithInsecure where a mesh encrypts it")
 	}
-	client := &Client{settings: chosen}
+	client := &Client{settings: chosen, connections: &connections{}}
 	connection, err := grpc.NewClient(target, append([]grpc.DialOption{
 		grpc.WithChainUnaryInterceptor(client.connectedCall),
 		grpc.WithChainStreamInterceptor(client.connectedStream),
-	}, chosen.dialOptions()...)...)
+	}, client.dialOptions()...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -92,16 +93,16 @@ func (c *Client) WaitReady(ctx context.Context) error {
 	}
 }
 
-func (s settings) dialOptions() []grpc.DialOption {
+func (c *Client) dialOptions() []grpc.DialOption {
 	options := []grpc.DialOption{
-		grpc.WithTransportCredentials(s.transport()),
+		grpc.WithTransportCredentials(monitoredCredentials{c.settings.transport(), c.connections}),
 		// A name with many addresses is many replicas: spread the calls, leave out those that cannot be reached.
 		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"round_robin": {}}]}`),
 		grpc.WithDefaultCallOptions(
 			// What the server has accepted can be read back, whatever its limit.
 			grpc.MaxCallRecvMsgSize(math.MaxInt32),
 			grpc.MaxCallSendMsgSize(math.MaxInt32),
-			grpc.WaitForReady(s.retry),
+			grpc.WaitForReady(c.settings.retry),
 		),
 		// gRPC waits up to two minutes between attempts to connect; a server that restarts is back in seconds.
 		grpc.WithConnectParams(grpc.ConnectParams{
@@ -112,12 +113,12 @@ func (s settings) dialOptions() []grpc.DialOption {
 		}),
 		grpc.WithResolvers(newFreshNames()),
 		// A peer that has vanished without a word is given up when it has not acknowledged what was sent for 10 s
-		// (TCP_USER_TIMEOUT). Pings as such are of no use to calls with deadlines, and servers end connections that
-		// ping more often than every five minutes.
+		// (TCP_USER_TIMEOUT). Calls that run out of time find silent connections sooner (`suspect`); pings find
+		// those that only streams use. Servers end connections that ping more often than every five minutes.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 6 * time.Minute, Timeout: 10 * time.Second}),
 		grpc.WithDisableRetry(), // ours knows how long the server wants to be left alone, and has no limit but the deadline
 	}
-	return append(options, s.dial...)
+	return append(options, c.settings.dial...)
 }
 
 func (s settings) transport() credentials.TransportCredentials {

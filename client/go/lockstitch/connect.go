@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 )
 
@@ -93,7 +94,12 @@ func (c *Client) connectedCall(
 			return err
 		}
 	}
-	return invoke(ctx, method, request, answer, connection, options...)
+	began, at := time.Now(), &peer.Peer{}
+	err := invoke(ctx, method, request, answer, connection, append(options, grpc.Peer(at))...)
+	if err != nil && method != grpc_health_v1.Health_Check_FullMethodName && ctx.Err() == context.DeadlineExceeded {
+		c.suspect(at, time.Since(began))
+	}
+	return err
 }
 
 func (c *Client) connectedStream(

@@ -210,10 +210,12 @@ func resumed[Answer any](
 		defer cancel()
 		ctx = c.outgoing(ctx)
 		for failures := 0; ; failures++ {
+			waiting := time.Now()
 			stream, err := open(ctx)
 			for err == nil {
 				var answer *Answer
 				dog.reset()
+				waiting = time.Now()
 				if answer, err = stream.Recv(); err == nil {
 					dog.stop()
 					failures = 0
@@ -225,6 +227,7 @@ func resumed[Answer any](
 			if err == io.EOF {
 				return
 			}
+			c.suspectStream(ctx, stream, time.Since(waiting))
 			failure := c.streamFailed(ctx, err)
 			if !c.settings.retry || !failure.retryable() {
 				yield(nil, failure)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -17,12 +18,14 @@ type item struct {
 	number  uint64
 	session string
 	ctx     context.Context
+	begun   time.Time // when its time began to run
 	draft   *draft
 	request *lockstitchpb.SaveRequest // the draft's delta, or all of it
 	// reading is held while the request is read, so that its owner gets it back
 	// only when nobody reads it any more.
 	reading  sync.Mutex
 	sent     bool // on the stream that is open now
+	sentAt   time.Time
 	refusals int
 	done     chan struct{}
 	saved    Saved
@@ -61,7 +64,7 @@ func (o *outbox) take(most, bytes int) []*item {
 			if len(taken) > 0 && size > bytes {
 				break
 			}
-			next.sent = true
+			next.sent, next.sentAt = true, time.Now()
 			taken = append(taken, next)
 		} else if o.waiting[next.number] == next {
 			o.held[next.session] = append(o.held[next.session], next)

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
 
 	"lockstitch.dev/go/lockstitchpb"
 )
@@ -50,6 +51,8 @@ type SaveStream struct {
 	outbox  *outbox
 	running bool
 	drop    context.CancelFunc // ends the call that is under way
+	at      *peer.Peer         // the connection of that call
+	heard   time.Time          // when that call was made, or brought its latest answer
 	ended   chan struct{}      // closed when `run` has returned
 }
 
@@ -83,6 +86,7 @@ func (s *SaveStream) Save(
 func (s *SaveStream) Begin(
 	ctx context.Context, checkpoint *lockstitchpb.Checkpoint, options ...SaveOption,
 ) *PendingSave {
+	begun := time.Now()
 	ctx, cancel := s.client.deadline(ctx)
 	pending := &PendingSave{stream: s, cancel: cancel}
 	made, err := s.client.draft(checkpoint, options)
@@ -94,7 +98,8 @@ func (s *SaveStream) Begin(
 		return pending
 	}
 	pending.item = &item{
-		session: checkpoint.SessionId, ctx: ctx, draft: made, request: made.request(), done: make(chan struct{}),
+		session: checkpoint.SessionId, ctx: ctx, begun: begun, draft: made, request: made.request(),
+		done: make(chan struct{}),
 	}
 	s.add(pending.item)
 	return pending
@@ -179,12 +184,29 @@ func (s *SaveStream) expire(expired *item) {
 	failure := s.client.late(fromError(expired.ctx.Err()))
 	s.mutex.Lock()
 	s.finish(expired, Saved{}, failure)
+	if expired.sent && errors.Is(expired.ctx.Err(), context.DeadlineExceeded) {
+		s.suspect(expired)
+	}
 	if expired.sent && len(s.outbox.underWay()) == 0 {
 		s.drop() // the call may be stuck, and nobody else is on it
 	}
 	s.mutex.Unlock()
 	expired.reading.Lock() // whoever reads it is done soon
 	defer expired.reading.Unlock()
+}
+
+// suspect gives up the call of a save that ran out of time, and its connection, if
+// nothing has come for half of that time. The other saves are sent again.
+func (s *SaveStream) suspect(late *item) {
+	end, _ := late.ctx.Deadline()
+	silence := end.Sub(late.begun) / 2
+	if time.Since(late.sentAt) < silence || time.Since(s.heard) < silence {
+		return
+	}
+	s.client.suspect(s.at, 2*silence)
+	if s.client.settings.retry {
+		s.drop()
+	}
 }
 
 // run opens one call after the other while there is something to save.
@@ -277,13 +299,14 @@ func (s *SaveStream) useCall() (answered bool, err error) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	s.mutex.Lock()
-	s.drop = cancel
+	s.drop, s.at, s.heard = cancel, &peer.Peer{}, time.Now()
 	s.outbox.restart()
 	s.mutex.Unlock()
 	opened, err := s.client.checkpoints.SaveStream(s.client.outgoing(ctx))
 	if err != nil {
 		return false, err
 	}
+	s.opened(opened)
 	written := make(chan struct{})
 	most := &atomic.Int64{} // saves in a message: one, until the server has said that it takes batches
 	most.Store(1)
@@ -306,6 +329,15 @@ func (s *SaveStream) useCall() (answered bool, err error) {
 			most.Store(batchSaves)
 		}
 		s.take(answer)
+	}
+}
+
+func (s *SaveStream) opened(call saveCall) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.heard = time.Now()
+	if at, ok := peer.FromContext(call.Context()); ok {
+		s.at = at
 	}
 }
 
@@ -373,6 +405,7 @@ func (c *Client) streamed(one *item) *lockstitchpb.SaveStreamRequest {
 func (s *SaveStream) take(answer *lockstitchpb.SaveStreamResponse) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
+	s.heard = time.Now()
 	if len(answer.Batch) == 0 {
 		s.takeOne(answer)
 	}

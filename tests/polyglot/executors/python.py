@@ -74,6 +74,8 @@ class Operations(SessionOperations, PlainOperations):
         saves = (result_of(self.save(one)) for one in args["saves"])
         return {"results": await asyncio.gather(*saves)}
 
+    save_concurrently = save_many  # `save` uses streams by itself
+
     async def edit(self, args: Args) -> Ok:
         latest = await self.client.load_latest(args["session_id"], args.get("namespace") or "")
         assert latest.checkpoint is not None, "nothing to edit"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/propagation"
@@ -93,6 +94,16 @@ func (e *executor) saveMany(ctx context.Context, args arguments) (object, error)
 	for index, one := range pending {
 		results[index] = outcome(saved(one.Wait()))
 	}
+	return object{"results": results}, nil
+}
+
+func (e *executor) saveConcurrently(ctx context.Context, args arguments) (object, error) {
+	results := make([]object, len(args.Saves))
+	var group sync.WaitGroup
+	for index, one := range args.Saves {
+		group.Go(func() { results[index] = outcome(e.save(ctx, one)) })
+	}
+	group.Wait()
 	return object{"results": results}, nil
 }
 

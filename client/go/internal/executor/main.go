@@ -37,6 +37,7 @@ func (e *executor) operations() map[string]operation {
 		"connect":            e.connect,
 		"save":               e.save,
 		"save_many":          e.saveMany,
+		"save_concurrently":  e.saveConcurrently,
 		"edit":               e.edit,
 		"view":               e.view,
 		"save_writes":        e.saveWrites,
