@@ -1,9 +1,11 @@
-"""The command `lockstitch`, also as `python -m lockstitch_server`."""
+"""The command `lockstitch`, also as `python -m lockstitch` and `python -m lockstitch_server`."""
 
 import errno
 import os
 import sys
 from typing import TYPE_CHECKING
+
+from lockstitch_server import __version__
 
 if TYPE_CHECKING:
     import typer
@@ -22,6 +24,9 @@ def main() -> None:
 
         code = _run(app)
     except ModuleNotFoundError as error:
+        if sys.argv[1:] == ["--version"]:  # needs no package, so that the client alone can be asked
+            print(f"lockstitch {__version__}")
+            sys.exit(0)
         print(_what_to_install(error), file=sys.stderr)
         code = UNUSABLE
     sys.exit(code)

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from lockstitch_server import __version__
 from tests.cli.commands import FIXTURE, Command
+from tests.security.callers import make_key
 from tests.support.server import LockstitchServer
 
 
@@ -74,3 +76,21 @@ def test_an_address_where_nothing_answers(command: list[str]) -> None:
         target = f"127.0.0.1:{silent.getsockname()[1]}"
         done = Command(*command, "--timeout", "3600", "--target", target).in_process()
     assert (done.code, done.err) == (1, f"lockstitch: no server can be reached at {target} (nothing answers there)\n")
+
+
+def test_the_versions_of_server_and_command(target: str) -> None:
+    versions = f"(server {__version__}, this command {__version__})"
+    assert Command("health", "--verbose").in_process(target).out == f"SERVING  {versions}\n"
+    done = Command("health", "--all", "-v", "--target", f"ipv4:{target},127.0.0.1:1").in_process()
+    assert f"{target}  SERVING  {versions}" in done.out.splitlines()
+    assert done.code == 1
+
+
+def test_the_version_of_a_server_that_needs_a_key(tmp_path: Path) -> None:
+    token = make_key(tmp_path / "keys.json", "writer", ["acme"], ["write"])
+    with LockstitchServer("memory://", ["--set", f"auth.keys={tmp_path}/keys.json"]) as server:
+        without = Command("health", "--verbose").in_process(server.target)
+        with_key = Command("health", "--verbose", "--key", token).in_process(server.target)
+    assert (without.code, without.out.split()[0]) == (0, "SERVING")
+    assert "server version unknown: it needs a key" in without.out
+    assert f"(server {__version__}, " in with_key.out, "a key without the right to read is known, too"

@@ -11,6 +11,8 @@ Save a checkpoint at every barrier; when the runner dies, load the latest one in
 `AsyncClient` is the same for asyncio.
 """
 
+from importlib.metadata import PackageNotFoundError, version
+
 from lockstitch._channel import RetryPolicy
 from lockstitch._client import AsyncClient, Client
 from lockstitch._errors import (
@@ -103,6 +105,12 @@ from lockstitch.v1.checkpoint_pb2 import (
 )
 from lockstitch.v1.checkpoint_service_pb2 import SessionSummary
 from lockstitch.v1.session_service_pb2 import WatchSessionResponse as SessionEvent
+
+try:
+    __version__ = version("lockstitch")
+except PackageNotFoundError:  # run from a source tree that is not installed
+    __version__ = "0.0.0"
+del PackageNotFoundError, version
 
 __all__ = [
     "END",

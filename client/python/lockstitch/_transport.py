@@ -28,12 +28,14 @@ from lockstitch._errors import (
 )
 from lockstitch._limiter import Limiter, SaveLimiter, Unlimited
 from lockstitch._link import Link
-from lockstitch._rpcs import HEALTH_CHECK, SAVE, SAVE_STREAM, Answer, Request, Rpc
+from lockstitch._rpcs import HEALTH_CHECK, LIST_SESSIONS, SAVE, SAVE_STREAM, Answer, Request, Rpc
 from lockstitch._save_streams import SaveStreams
 from lockstitch._security import Metadata
-from lockstitch.v1.checkpoint_service_pb2 import SaveResponse
+from lockstitch.v1.checkpoint_service_pb2 import ListSessionsRequest, SaveResponse
 
 T = TypeVar("T")
+
+SERVER_VERSION_KEY = "lockstitch-server-version"
 
 # What an asynchronous client has under way at once; further saves wait. Some three copies of each state are held.
 MOST_SAVES = 1024
@@ -318,6 +320,16 @@ class BlockingTransport:
         await self.first_connection(timeout)
         # Blocking streams take two thread switches for each message: with 16 threads they cost what unary calls do.
         return await self.unary(SAVE, request, timeout, wait=wait)
+
+    def server_version(self, timeout: float) -> str:
+        """The server's version, from a call's trailing metadata; empty if the server refuses the key, or sends none."""
+        method = self._open().channel.unary_unary(LIST_SESSIONS.path, LIST_SESSIONS.encode, LIST_SESSIONS.decode)
+        call: Any
+        try:
+            _, call = method.with_call(ListSessionsRequest(page_size=1), timeout, self._settings.call_metadata())
+        except grpc.RpcError as error:
+            call = error
+        return next((str(value) for key, value in call.trailing_metadata() or () if key == SERVER_VERSION_KEY), "")
 
     async def sleep(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - that is what blocking means

@@ -1,6 +1,7 @@
-"""Asks servers for their health, one or all that a name stands for."""
+"""Asks servers for their health and version, one server or all that a name stands for."""
 
 import socket
+from typing import NamedTuple
 
 from grpc_health.v1 import health_pb2
 
@@ -9,6 +10,7 @@ from lockstitch._deadline import Deadline
 from lockstitch._rpcs import HEALTH_CHECK
 from lockstitch._target import UNIX_SCHEMES
 from lockstitch._transport import run
+from lockstitch_server import __version__
 from lockstitch_server.cli.calls import connected
 from lockstitch_server.cli.connection import Connection
 from lockstitch_server.cli.output import UNUSABLE, fail
@@ -16,22 +18,50 @@ from lockstitch_server.cli.output import UNUSABLE, fail
 SERVING = "SERVING"
 
 
-def of_one(connection: Connection, service: str) -> str:
-    """The status of a server, such as SERVING. Ends the command if there is no response."""
-    with connected(connection) as client:
-        return _status(client, connection, service)
+class Health(NamedTuple):
+    """How a server is. status: such as SERVING, or why there is none. version: empty if it was not asked for."""
+
+    status: str
+    version: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.status}  {self.version}".rstrip()
 
 
-def of_all(connection: Connection, service: str) -> dict[str, str]:
-    """Address -> status, or why there is none, for each address of the target."""
-    connection.arguments()  # unusable options end the command
-    found = _addresses(connection.target)
-    return {address: _status_at(connection._replace(target=address), host, service) for address, host in found.items()}
+def of_one(connection: Connection, service: str, *, verbose: bool) -> Health:
+    """The health of a server. Ends the command if there is no response."""
+    keyless = _keyless(connection)
+    with connected(keyless) as client:
+        status = _status(client, keyless, service)
+    return Health(status, _versions(connection) if verbose else "")
 
 
-def _status_at(connection: Connection, host: str, service: str) -> str:
-    if connection.is_encrypted and not connection.server_name:
-        connection = connection._replace(server_name=host)  # certificates have names, not addresses
+def of_all(connection: Connection, service: str, *, verbose: bool) -> dict[str, Health]:
+    """Address -> health, for each address of the target."""
+    _keyless(connection).arguments()  # unusable options end the command
+    found = {}
+    for address, host in _addresses(connection.target).items():
+        here = connection._replace(target=address)
+        if here.is_encrypted and not here.server_name:
+            here = here._replace(server_name=host)  # certificates have names, not addresses
+        status = _status_at(_keyless(here), service)
+        found[address] = Health(status, _versions(here) if verbose and status == SERVING else "")
+    return found
+
+
+def _keyless(connection: Connection) -> Connection:
+    """Health checks need no key, so none is sent."""
+    return connection._replace(key=None, tenant=None)
+
+
+def _versions(connection: Connection) -> str:
+    """The versions of a server and of this command. Servers name theirs to callers that they know."""
+    with Client(**connection.arguments(), retry=False) as client:
+        version = client._transport.server_version(connection.timeout)
+    return f"(server {version or 'version unknown: it needs a key'}, this command {__version__})"
+
+
+def _status_at(connection: Connection, service: str) -> str:
     try:
         with Client(**connection.arguments(), retry=False) as client:
             return _status(client, connection, service)

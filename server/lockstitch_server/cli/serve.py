@@ -145,6 +145,9 @@ def health(
     every: Annotated[
         bool, typer.Option("--all", help="Check the servers at all addresses of the target, and print a line for each.")
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show the versions of the server and of this command.")
+    ] = False,
 ) -> None:
     """Check whether a server is serving. Exit code 0 if it is, else 1.
 
@@ -156,14 +159,13 @@ def health(
         from lockstitch_server.cli.local import to_this_server
 
         connection = to_this_server(connection, effective(None, None).settings)
-    connection = connection._replace(key=None, tenant=None)  # none is needed, so none is sent
     if every:
-        states = health_check.of_all(connection, service)
+        states = health_check.of_all(connection, service, verbose=verbose)
         width = max(len(address) for address in states)
         for address, state in states.items():
             typer.echo(f"{address:<{width}}  {state}")
     else:
-        states = {connection.target: health_check.of_one(connection, service)}
+        states = {connection.target: health_check.of_one(connection, service, verbose=verbose)}
         typer.echo(states[connection.target])
-    if set(states.values()) != {health_check.SERVING}:
+    if {state.status for state in states.values()} != {health_check.SERVING}:
         raise typer.Exit(FAILED)

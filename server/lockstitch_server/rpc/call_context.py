@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from google.protobuf.message import Message
 
+from lockstitch_server import __version__
 from lockstitch_server.auth import Principal
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.telemetry import trace_context
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 DEFAULT_TENANT = "default"
 REQUEST_ID_KEY = "x-request-id"
+SERVER_VERSION_KEY = "lockstitch-server-version"
+"""In the headers of a response over HTTP, and in the trailing metadata of a gRPC call."""
 CERTIFICATE = "x509_pem_cert"
 """What gRPC calls the caller's certificate. The names that it has read from it end at a NUL: they are not used."""
 
@@ -39,6 +42,8 @@ class Transport(Protocol):
 
     def add_done_callback(self, callback: Any) -> None: ...
 
+    def set_trailing_metadata(self, metadata: tuple[tuple[str, str], ...], /) -> None: ...
+
 
 class _NoTransport:
     """Stands for what brings calls within a process."""
@@ -57,6 +62,8 @@ class _NoTransport:
 
     def add_done_callback(self, callback: Any) -> None:
         callback(self)
+
+    def set_trailing_metadata(self, metadata: tuple[tuple[str, str], ...], /) -> None: ...
 
 
 NO_TRANSPORT = _NoTransport()
@@ -100,6 +107,11 @@ class CallContext:
     _entries: tuple[tuple[str, str | bytes], ...] | None = field(default=None, repr=False)
     _peer: str | None = None
     _certificate: bytes | None = field(default=None, repr=False)
+
+    def identified(self) -> None:
+        """The caller is known, or authentication is off: the call may be parsed, and the caller may see the version."""
+        self.is_identified = True
+        self.transport.set_trailing_metadata(((SERVER_VERSION_KEY, __version__),))
 
     # gRPC frees a call that its client has left while its handler may still run: asked then, it crashes the process. So
     # these ask once, and whoever needs the answer at the end of a call asks at its beginning.

@@ -81,10 +81,10 @@ class Authentication:
         """
         authorization, tenant = _shown(context)
         if self._identification is None:
-            context.is_identified = True
+            context.identified()
             return _tenant((DEFAULT_TENANT,), tenant)
         principal = context.principal = await self._identify(self._identification, authorization, context)
-        context.is_identified = True
+        context.identified()
         if right not in principal.rights:
             raise Failure(Reason.RIGHT_MISSING, f"the caller has not the right {right.value!r}", right=right.value)
         return _tenant(principal.tenants, tenant)

@@ -88,7 +88,8 @@ async def _abort(
         raise error
     failure = error if isinstance(error, Failure) else _masked(error, method, context)
     status = status_of(failure).SerializeToString()
-    await grpc_context.abort(code_of(failure), failure.message, ((DETAILS_KEY, status),))
+    metadata = grpc_context.trailing_metadata() or ()  # `abort` replaces what was set before
+    await grpc_context.abort(code_of(failure), failure.message, (*metadata, (DETAILS_KEY, status)))
 
 
 def _masked(error: Exception, method: MethodDescriptor, context: CallContext) -> Failure:

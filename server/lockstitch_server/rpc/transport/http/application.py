@@ -134,7 +134,8 @@ class _Running:
         self._scope = scope
         self._left = False
         self._body = Body(receive, self._leave)
-        self._wire = protocol.wire(self._body, send, endpoint, scope["headers"])
+        self._headers: Headers = []
+        self._wire = protocol.wire(self._body, _with_headers(send, self._headers), endpoint, scope["headers"])
 
     async def run(self, watches_client: bool) -> None:
         """Carry it out, and end the response."""
@@ -151,7 +152,7 @@ class _Running:
 
     async def _status(self) -> CallStatus:
         try:
-            call = HttpCall(self._scope, self._wire, self._protocol.seconds(self._scope["headers"]))
+            call = HttpCall(self._scope, self._wire, self._headers, self._protocol.seconds(self._scope["headers"]))
         except Failure as failure:
             return failed(failure)
         try:
@@ -199,7 +200,7 @@ def _path(scope: Scope) -> str:
 
 
 def _with_headers(send: Send, more: Headers) -> Send:
-    """Sends further headers with a response."""
+    """Sends further headers with a response: those that the list has when the response begins."""
 
     async def sending(event: Event) -> None:
         is_start = event["type"] == "http.response.start"

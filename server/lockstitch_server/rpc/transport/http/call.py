@@ -7,20 +7,24 @@ from typing import Any, NoReturn
 import grpc
 
 from lockstitch_server.rpc.call_context import CERTIFICATE, Metadata
-from lockstitch_server.rpc.transport.http.asgi_types import Scope
+from lockstitch_server.rpc.transport.http.asgi_types import Headers, Scope
 from lockstitch_server.rpc.transport.http.headers import metadata_of, peer_of
 from lockstitch_server.rpc.transport.http.status import CallAborted, aborted
 from lockstitch_server.rpc.transport.http.wire import Wire
 
 
 class HttpCall:
-    """A call that is under way. seconds: how long it may take; None: for as long as it likes."""
+    """A call that is under way.
 
-    __slots__ = ("_callbacks", "_scope", "_wire", "deadline")
+    headers: those of the response that the call adds. seconds: how long it may take; None: for as long as it likes.
+    """
 
-    def __init__(self, scope: Scope, wire: Wire, seconds: float | None) -> None:
+    __slots__ = ("_callbacks", "_headers", "_scope", "_wire", "deadline")
+
+    def __init__(self, scope: Scope, wire: Wire, headers: Headers, seconds: float | None) -> None:
         self._scope = scope
         self._wire = wire
+        self._headers = headers
         self._callbacks: list[Callable[[Any], None]] = []
         self.deadline = None if seconds is None else asyncio.get_running_loop().time() + seconds
 
@@ -44,6 +48,13 @@ class HttpCall:
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
         self._callbacks.append(callback)
+
+    def set_trailing_metadata(self, metadata: tuple[tuple[str, str], ...], /) -> None:
+        """Sent as headers: what is known before the response begins needs no trailers."""
+        self._headers[:] = [(name.encode(), value.encode()) for name, value in metadata]
+
+    def trailing_metadata(self) -> Metadata:
+        return ()  # sent as headers
 
     async def read(self) -> object:
         """The next message, as bytes; something else where there is none."""

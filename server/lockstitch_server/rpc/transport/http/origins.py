@@ -7,11 +7,15 @@ owner resolves to 127.0.0.1.
 
 from collections.abc import Sequence
 
+from lockstitch_server.rpc.call_context import SERVER_VERSION_KEY
 from lockstitch_server.rpc.transport.http.asgi_types import Headers
 from lockstitch_server.rpc.transport.http.headers import first
 
 ANY = "*"
-EXPOSED = b"grpc-status, grpc-message, grpc-status-details-bin, grpc-accept-encoding, connect-accept-encoding"
+EXPOSED = (
+    b"grpc-status, grpc-message, grpc-status-details-bin, grpc-accept-encoding, connect-accept-encoding, "
+    + SERVER_VERSION_KEY.encode()
+)
 MAX_AGE_SECONDS = b"7200"
 
 
