@@ -1,12 +1,12 @@
 package dev.lockstitch;
 
+import com.google.protobuf.Message;
 import io.grpc.Context;
 import io.grpc.MethodDescriptor;
 import io.grpc.Status.Code;
 import java.time.Duration;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 
@@ -31,12 +31,23 @@ final class Caller {
   }
 
   /** One answer; blocks. */
-  <Q, A> A call(MethodDescriptor<Q, A> method, Q request, Duration given) {
+  <Q extends Message, A> A call(MethodDescriptor<Q, A> method, Q request, Duration given) {
     return await(send(method, request, budget(given)));
   }
 
-  /** One answer. */
-  <Q, A> CompletableFuture<A> send(MethodDescriptor<Q, A> method, Q request, Budget budget) {
+  /** One answer. Fails with InvalidArgumentException for text that is not Unicode. */
+  <Q extends Message, A> CompletableFuture<A> send(
+      MethodDescriptor<Q, A> method, Q request, Budget budget) {
+    try {
+      Texts.check(request);
+    } catch (InvalidArgumentException error) {
+      return CompletableFuture.failedFuture(error);
+    }
+    return sendChecked(method, request, budget);
+  }
+
+  /** One answer to a request whose texts have been checked. */
+  <Q, A> CompletableFuture<A> sendChecked(MethodDescriptor<Q, A> method, Q request, Budget budget) {
     CompletableFuture<A> answer = new CompletableFuture<>();
     attempt(method, request, budget, answer, 1, null);
     return answer;
@@ -50,19 +61,25 @@ final class Caller {
       int times,
       LockstitchException fault) {
     CompletableFuture<A> call = transport.unary(method, request, budget);
+    Futures.endWith(call, answer);
     call.whenComplete(
         (given, error) -> {
           if (error == null) {
             answer.complete(given);
             return;
           }
-          LockstitchException failure = unwrap(error);
+          LockstitchException failure = Futures.unwrap(error);
           long pause = RetryPolicy.pauseNanos(retry, failure, times);
           if (pause < 0 || pause >= budget.remaining() || answer.isDone() || transport.isClosed()) {
             boolean late = failure instanceof DeadlineExceededException && fault != null;
             answer.completeExceptionally(late ? Budget.outOfTime(fault) : failure);
           } else {
-            Runnable again = () -> attempt(method, request, budget, answer, times + 1, failure);
+            Runnable again =
+                () -> {
+                  if (!answer.isDone()) {
+                    attempt(method, request, budget, answer, times + 1, failure);
+                  }
+                };
             Runnable within = Context.current().wrap(again); // the caller may cancel it
             transport.scheduler.schedule(within, pause, TimeUnit.NANOSECONDS);
           }
@@ -74,9 +91,7 @@ final class Caller {
     try {
       return answer.get();
     } catch (ExecutionException | CancellationException error) {
-      LockstitchException failure = unwrap(error);
-      failure.addSuppressed(new Throwable("where the call was made"));
-      throw failure;
+      throw Futures.unwrap(error).again();
     } catch (InterruptedException error) {
       answer.cancel(false);
       Thread.currentThread().interrupt();
@@ -92,10 +107,5 @@ final class Caller {
       Thread.currentThread().interrupt();
       throw Errors.of(Code.CANCELLED, "the thread was interrupted", error);
     }
-  }
-
-  static LockstitchException unwrap(Throwable error) {
-    boolean wrapped = error instanceof ExecutionException || error instanceof CompletionException;
-    return Errors.from(wrapped && error.getCause() != null ? error.getCause() : error);
   }
 }

@@ -107,8 +107,15 @@ final class Errors {
 
   static LockstitchException noConnection(String target, String cause) {
     String text = "no connection to " + target + ": " + cause;
-    return new NoConnectionException(
-        new ErrorDetails(Code.UNAVAILABLE, text, "", Map.of(), java.time.Duration.ZERO, null));
+    return new ErrorDetails(
+            Code.UNAVAILABLE,
+            text,
+            "",
+            Map.of(),
+            java.time.Duration.ZERO,
+            null,
+            NoConnectionException::new)
+        .exception();
   }
 
   /** The reason why a call found no connection. */
@@ -144,13 +151,20 @@ final class Errors {
             "INVALID_FIELD",
             Map.of("field", path),
             java.time.Duration.ZERO,
-            null));
+            null,
+            InvalidArgumentException::new));
   }
 
   static LockstitchException leaseLost(String message, Throwable cause) {
-    return new LeaseLostException(
-        new ErrorDetails(
-            Code.ABORTED, message, "LEASE_LOST", Map.of(), java.time.Duration.ZERO, cause));
+    return new ErrorDetails(
+            Code.ABORTED,
+            message,
+            "LEASE_LOST",
+            Map.of(),
+            java.time.Duration.ZERO,
+            cause,
+            LeaseLostException::new)
+        .exception();
   }
 
   private static io.grpc.Status statusOf(Throwable error) {
@@ -164,12 +178,10 @@ final class Errors {
     ErrorInfo info = info(told.getDetailsList());
     String text = message == null ? "" : message;
     Map<String, String> metadata = Map.copyOf(info.getMetadataMap());
-    ErrorDetails details =
-        new ErrorDetails(
-            code, text, info.getReason(), metadata, retryDelay(told.getDetailsList()), cause);
-    Function<ErrorDetails, LockstitchException> byCode =
-        BY_CODE.getOrDefault(code, LockstitchException::new);
-    return BY_REASON.getOrDefault(info.getReason(), byCode).apply(details);
+    var byCode = BY_CODE.getOrDefault(code, LockstitchException::new);
+    var kind = BY_REASON.getOrDefault(info.getReason(), byCode);
+    var delay = retryDelay(told.getDetailsList());
+    return new ErrorDetails(code, text, info.getReason(), metadata, delay, cause, kind).exception();
   }
 
   /** Without details: not ours; a proxy may write what it likes. */

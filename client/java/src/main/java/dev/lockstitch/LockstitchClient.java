@@ -1,5 +1,6 @@
 package dev.lockstitch;
 
+import com.google.protobuf.Message;
 import dev.lockstitch.v1.AcquireLeaseRequest;
 import dev.lockstitch.v1.AcquireLeaseResponse;
 import dev.lockstitch.v1.Checkpoint;
@@ -40,7 +41,6 @@ import java.time.Duration;
 import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.OptionalLong;
 import java.util.UUID;
@@ -62,14 +62,12 @@ public final class LockstitchClient implements AutoCloseable {
   /** Where a server listens unless told otherwise. */
   public static final String DEFAULT_TARGET = "127.0.0.1:50051";
 
-  private static final String AUTHORIZATION = "authorization";
-
   private final Transport transport;
   private final Caller caller;
   private final Saver saver;
   private final Duration timeout;
 
-  private LockstitchClient(Builder settings) {
+  LockstitchClient(ClientBuilder settings) {
     timeout = settings.timeout;
     transport = new Transport(settings);
     caller = new Caller(transport, settings.retry, settings.timeout);
@@ -84,7 +82,12 @@ public final class LockstitchClient implements AutoCloseable {
     saver = other.saver;
   }
 
-  /** A client with the defaults, over an unencrypted connection. */
+  /**
+   * A client with the defaults. Makes no call: the first call connects. The connection is
+   * unencrypted, unless the target begins with {@code https://}.
+   *
+   * @throws IllegalArgumentException for a target that {@link #builder} refuses
+   */
   public static LockstitchClient connect(String target) {
     return builder(target).build();
   }
@@ -92,12 +95,14 @@ public final class LockstitchClient implements AutoCloseable {
   /**
    * A client to be set up.
    *
-   * @param target where the server is, such as "127.0.0.1:50051", "unix:/run/lockstitch.sock" or
-   *     "dns:///lockstitch:50051"; a name with many addresses spreads the calls over all of them
-   * @throws IllegalArgumentException for a URL, or an address without a port
+   * @param target where the server is: "127.0.0.1:50051", "dns:///lockstitch:50051",
+   *     "unix:/run/lockstitch.sock", "http://lockstitch:50051", or "https://lockstitch:50051" for
+   *     TLS; a name with many addresses spreads the calls over all of them
+   * @throws IllegalArgumentException for an address without a host or a port, another scheme, or a
+   *     URL with a path
    */
-  public static Builder builder(String target) {
-    return new Builder(target);
+  public static ClientBuilder builder(String target) {
+    return new ClientBuilder(target);
   }
 
   /** The same client, whose calls other than saves may take so long; closing one closes both. */
@@ -184,6 +189,7 @@ public final class LockstitchClient implements AutoCloseable {
 
   /** As {@link #loadLatestMany}, by requests. */
   public Resumed<LatestOf> loadLatestOf(List<LoadLatestRequest> requests) {
+    requests.forEach(Texts::check);
     Map<Integer, LoadLatestRequest> waiting = new LinkedHashMap<>();
     IntStream.range(0, requests.size()).forEach(place -> waiting.put(place, requests.get(place)));
     return Streams.loadLatestMany(caller, waiting);
@@ -191,6 +197,7 @@ public final class LockstitchClient implements AutoCloseable {
 
   /** Back along parent_id, nearest ancestor first, without the checkpoint itself. */
   public Resumed<WalkAncestorsResponse> walkAncestors(WalkAncestorsRequest request) {
+    Texts.check(request);
     return Streams.walkAncestors(caller, request);
   }
 
@@ -275,6 +282,7 @@ public final class LockstitchClient implements AutoCloseable {
    * continued with the last token.
    */
   public Resumed<WatchSessionResponse> watchSession(WatchSessionRequest request) {
+    Texts.check(request);
     return Streams.watch(caller, request);
   }
 
@@ -371,7 +379,7 @@ public final class LockstitchClient implements AutoCloseable {
     saver.close();
   }
 
-  private <Q, A> A call(MethodDescriptor<Q, A> method, Q request) {
+  private <Q extends Message, A> A call(MethodDescriptor<Q, A> method, Q request) {
     return caller.call(method, request, timeout);
   }
 
@@ -394,133 +402,5 @@ public final class LockstitchClient implements AutoCloseable {
     OptionalLong total =
         answer.hasTotalSize() ? OptionalLong.of(answer.getTotalSize()) : OptionalLong.empty();
     return new Paged.Page<>(items, answer.getNextPageToken(), total);
-  }
-
-  /** How a client is set up. */
-  public static final class Builder {
-    final String target;
-    final Map<String, String> metadata = new LinkedHashMap<>();
-    Tls tls;
-    Duration timeout = Duration.ofSeconds(30);
-    Duration connectTimeout = Duration.ofMillis(1500);
-    RetryPolicy retry = RetryPolicy.DEFAULT;
-    DeltaPolicy delta = DeltaPolicy.DEFAULT;
-    boolean stream = true;
-    private boolean insecure;
-
-    private Builder(String target) {
-      Target.check(target);
-      this.target = target;
-    }
-
-    /** TLS; without it the connection is unencrypted. Not for Unix sockets. */
-    public Builder tls(Tls settings) {
-      tls = settings;
-      return this;
-    }
-
-    /**
-     * Sent as {@code authorization: Bearer ...} with every call. Without TLS the key would travel
-     * in clear text: {@link #build} refuses that, except for Unix sockets and the loopback
-     * interface.
-     *
-     * @throws IllegalArgumentException if the key has other characters than printable ASCII
-     */
-    public Builder apiKey(String key) {
-      return metadata(AUTHORIZATION, "Bearer " + key);
-    }
-
-    /**
-     * Sent with every call.
-     *
-     * @throws IllegalArgumentException if the name has other characters than {@code a-z 0-9 - _ .},
-     *     or the value has other characters than printable ASCII
-     */
-    public Builder metadata(String key, String value) {
-      String name = key.toLowerCase(Locale.ROOT);
-      if (!name.matches("[a-z0-9_.-]+") || !value.matches("[ -~]*")) {
-        // The value may be a secret: no error shows it.
-        throw new IllegalArgumentException(
-            "metadata \""
-                + key
-                + "\" cannot be sent: values are printable ASCII, and names are a-z,"
-                + " 0-9, -, _ and .");
-      }
-      metadata.put(name, value);
-      return this;
-    }
-
-    /**
-     * Whether a key may be sent to another machine without TLS, as where a mesh encrypts the
-     * connection.
-     */
-    public Builder insecure(boolean allow) {
-      insecure = allow;
-      return this;
-    }
-
-    /**
-     * How long a call may take, retries included, unless it is told otherwise. 30 seconds unless
-     * given.
-     */
-    public Builder timeout(Duration most) {
-      new Budget(most);
-      timeout = most;
-      return this;
-    }
-
-    /**
-     * How long calls wait for the client's first connection, before they throw {@link
-     * NoConnectionException}; 1.5 seconds unless given. Once the client has been connected, calls
-     * wait for a server that is away until their timeout.
-     */
-    public Builder connectTimeout(Duration most) {
-      new Budget(most);
-      connectTimeout = most;
-      return this;
-    }
-
-    /** How calls are repeated; null: each is made once, and only if there is a connection. */
-    public Builder retry(RetryPolicy policy) {
-      retry = policy;
-      return this;
-    }
-
-    /** How much to remember so that only what changed is sent; null: always send full states. */
-    public Builder delta(DeltaPolicy policy) {
-      delta = policy;
-      return this;
-    }
-
-    /**
-     * Whether saves that are under way at the same time share streams, which takes a fraction of
-     * the work.
-     */
-    public Builder stream(boolean share) {
-      stream = share;
-      return this;
-    }
-
-    /**
-     * The client. It connects when it is used.
-     *
-     * @throws IllegalArgumentException if a key would be sent in clear text, and for TLS on a Unix
-     *     socket
-     */
-    public LockstitchClient build() {
-      boolean local = Target.isLocal(target);
-      if (tls != null && target.startsWith("unix:")) {
-        throw new IllegalArgumentException(
-            "target \"" + target + "\" is a Unix socket, which has no TLS: leave out tls()");
-      }
-      if (metadata.containsKey(AUTHORIZATION) && tls == null && !insecure && !local) {
-        throw new IllegalArgumentException(
-            "the key would be sent to \""
-                + target
-                + "\" in clear text: use tls(), or insecure(true)"
-                + " if the network encrypts the connection");
-      }
-      return new LockstitchClient(this);
-    }
   }
 }

@@ -21,6 +21,11 @@ public class LockstitchException extends RuntimeException {
     this.details = details;
   }
 
+  /** The same failure as an exception of its own, with the stack of the caller. */
+  LockstitchException again() {
+    return details.exception();
+  }
+
   /** The gRPC status code. */
   public Code code() {
     return details.code();

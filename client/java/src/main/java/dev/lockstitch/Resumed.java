@@ -14,8 +14,9 @@ import java.util.stream.StreamSupport;
 
 /**
  * Answers that go on where they broke off, as long as one comes within the time of a call. Close
- * it, or read it to its end: {@code try (var answers = client.watchSession("s")) { for (var answer
- * : answers) ... }}. It can be read once, by one thread.
+ * it, which any thread may do and which ends the loop, or read it to its end: {@code try (var
+ * answers = client.watchSession("s")) { for (var answer : answers) ... }}. One thread can read it,
+ * once.
  *
  * @param <T> the answers
  */
@@ -24,7 +25,7 @@ public final class Resumed<T> implements Iterable<T>, AutoCloseable {
   private final Attempts<?, T> attempts;
   private Budget budget;
   private T next;
-  private boolean ended;
+  private volatile boolean ended;
   private boolean brought; // whether the call that is open has brought something
   private int failures;
   private long silenceNanos; // 0: what the call's deadline says
@@ -42,37 +43,68 @@ public final class Resumed<T> implements Iterable<T>, AutoCloseable {
       BooleanSupplier goOn,
       Open<A> open) {
     boolean isOpen() {
-      return open.answers != null;
+      return open.get() != null;
     }
 
     /** Whether there is a call. */
     boolean begin(Budget budget) {
-      open.answers = begin.apply(budget);
-      return isOpen();
+      return open.set(begin.apply(budget));
     }
 
     /** Whether there was an answer; {@code given} is what it came to. */
     boolean read(Resumed<T> given) {
-      A answer = open.answers.next();
+      Transport.Answers<A> answers = open.get();
+      A answer = answers == null ? null : answers.next();
       given.next = answer == null ? null : take.apply(answer);
-      given.ended = answer != null && given.next == null;
+      given.ended |= answer != null && given.next == null;
       return answer != null;
     }
 
     void cancel() {
-      open.answers.cancel("it is silent");
+      Transport.Answers<A> answers = open.get();
+      if (answers != null) {
+        answers.cancel("it is silent");
+      }
     }
 
     void leave() {
-      if (isOpen()) {
-        open.answers.close();
-        open.answers = null;
-      }
+      open.leave();
+    }
+
+    void close() {
+      open.close();
     }
   }
 
   private static final class Open<A> {
-    Transport.Answers<A> answers;
+    private Transport.Answers<A> answers;
+    private boolean closed;
+
+    synchronized Transport.Answers<A> get() {
+      return answers;
+    }
+
+    /** Whether there is a call. One that begins after the end is closed at once. */
+    synchronized boolean set(Transport.Answers<A> begun) {
+      if (closed && begun != null) {
+        begun.close();
+        return false;
+      }
+      answers = begun;
+      return begun != null;
+    }
+
+    synchronized void leave() {
+      if (answers != null) {
+        answers.close();
+        answers = null;
+      }
+    }
+
+    synchronized void close() {
+      closed = true;
+      leave();
+    }
   }
 
   <A> Resumed(
@@ -124,7 +156,7 @@ public final class Resumed<T> implements Iterable<T>, AutoCloseable {
   @Override
   public void close() {
     ended = true;
-    attempts.leave();
+    attempts.close();
   }
 
   private void fetch() {
@@ -140,7 +172,9 @@ public final class Resumed<T> implements Iterable<T>, AutoCloseable {
         ended = !attempts.goOn().getAsBoolean();
       }
     } catch (LockstitchException error) {
-      goOnAfter(error);
+      if (!ended) { // else another thread has closed it, which ends the loop
+        goOnAfter(error);
+      }
     }
     if (ended) {
       close();
@@ -162,13 +196,13 @@ public final class Resumed<T> implements Iterable<T>, AutoCloseable {
     try {
       return attempts.read(this);
     } catch (CancelledException error) {
-      throw silent.get() ? caller.transport.late(Budget.outOfTime(null)).join() : error;
+      throw silent.get() ? caller.transport.late(Budget.outOfTime(null)).join().again() : error;
     } finally {
       dog.cancel(false);
     }
   }
 
-  /** A reader who takes his time outlasts a deadline, too: then the next call goes on. */
+  /** A reader who takes time outlasts a deadline: then the next call goes on. */
   private void goOnAfter(LockstitchException error) {
     attempts.leave();
     failures++;

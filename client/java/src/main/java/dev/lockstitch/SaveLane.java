@@ -252,17 +252,13 @@ final class SaveLane {
       saveAlone(items);
       return;
     }
-    owner
-        .saveAlone(item.request, item.budget)
-        .whenComplete(
-            (given, error) -> {
-              if (error == null) {
-                item.answer.complete(given);
-              } else {
-                item.answer.completeExceptionally(Caller.unwrap(error));
-              }
-              saveAlone(items);
-            });
+    CompletableFuture<SaveResponse> alone = owner.saveAlone(item.request, item.budget);
+    Futures.endWith(alone, item.answer);
+    alone.whenComplete(
+        (given, error) -> {
+          Futures.settle(item.answer, given, error);
+          saveAlone(items);
+        });
   }
 
   private void goOn() {
@@ -300,7 +296,7 @@ final class SaveLane {
     synchronized (this) {
       all = new ArrayList<>(waiting.values());
     }
-    all.forEach(item -> item.answer.completeExceptionally(error));
+    all.forEach(item -> item.answer.completeExceptionally(error.again()));
   }
 
   private java.util.concurrent.Future<?> schedule(Runnable work, long nanos) {

@@ -6,13 +6,12 @@ import dev.lockstitch.v1.SaveRequest;
 import dev.lockstitch.v1.SaveResponse;
 import dev.lockstitch.v1.StateDelta;
 import dev.lockstitch.v1.VersionedState;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Supplier;
 import java.util.stream.IntStream;
 
 /**
@@ -31,12 +30,7 @@ final class Saver implements SaveLane.Owner {
   private final List<SaveLane> lanes;
   private final AtomicInteger underWay = new AtomicInteger();
 
-  /**
-   * By session: when the next save may go. Those that have a call of their own must have their
-   * answers first.
-   */
-  private final Map<String, CompletableFuture<?>> turns = new HashMap<>();
-
+  private final Turns turns = new Turns();
   private volatile boolean streamsKnown;
   private volatile long avoidUntil = System.nanoTime();
 
@@ -51,29 +45,31 @@ final class Saver implements SaveLane.Owner {
   }
 
   CompletableFuture<SaveResponse> save(Checkpoint checkpoint, SaveOptions options) {
+    SaveRequest full = options.conditions.toBuilder().setCheckpoint(checkpoint).build();
     try {
-      Texts.check("checkpoint", checkpoint);
+      Texts.check(full);
     } catch (InvalidArgumentException error) {
       return CompletableFuture.failedFuture(error);
     }
     Budget budget = caller.budget(options.timeout);
-    SaveRequest full = options.conditions.toBuilder().setCheckpoint(checkpoint).build();
     Memory.Key key = new Memory.Key(checkpoint.getSessionId(), checkpoint.getNamespace());
     boolean known = memory != null && checkpoint.hasState() && Delta.isKnown(checkpoint.getState());
     Optional<SaveRequest> smaller = known ? withDelta(full, memory.get(key)) : Optional.empty();
     underWay.incrementAndGet();
     CompletableFuture<SaveResponse> sent = send(smaller.orElse(full), budget);
-    CompletableFuture<SaveResponse> answer = smaller.isEmpty() ? sent : orFull(sent, full, budget);
-    return answer.whenComplete(
+    CompletableFuture<SaveResponse> work = smaller.isEmpty() ? sent : orFull(sent, full, budget);
+    CompletableFuture<SaveResponse> answer = new CompletableFuture<>();
+    work.whenComplete(
         (given, error) -> {
           underWay.decrementAndGet();
           if (error == null && known && given.getRevision() != 0) {
-            memory.put(
-                key,
-                new Memory.Base(
-                    given.getCheckpointId(), given.getRevision(), checkpoint.getState()));
+            String id = given.getCheckpointId();
+            memory.put(key, new Memory.Base(id, given.getRevision(), checkpoint.getState()));
           }
+          Futures.settle(answer, given, error);
         });
+    Futures.endWith(work, answer);
+    return answer;
   }
 
   /** Make a checkpoint that was loaded, in this revision, the base of the next delta. */
@@ -103,22 +99,23 @@ final class Saver implements SaveLane.Owner {
 
   @Override
   public CompletableFuture<SaveResponse> saveAlone(SaveRequest request, Budget budget) {
-    return caller.send(CheckpointServiceGrpc.getSaveMethod(), request, budget);
+    return caller.sendChecked(CheckpointServiceGrpc.getSaveMethod(), request, budget);
   }
 
   private CompletableFuture<SaveResponse> orFull(
       CompletableFuture<SaveResponse> sent, SaveRequest full, Budget budget) {
-    return sent.handle(
-            (given, error) -> {
-              if (error == null) {
-                return sent;
-              }
-              LockstitchException failure = Caller.unwrap(error);
-              return failure instanceof DeltaRefusedException
-                  ? send(full, budget)
-                  : CompletableFuture.<SaveResponse>failedFuture(failure);
-            })
-        .thenCompose(next -> next);
+    CompletableFuture<SaveResponse> answer = new CompletableFuture<>();
+    Futures.endWith(sent, answer);
+    sent.whenComplete(
+        (given, error) -> {
+          boolean refused = error != null && Futures.unwrap(error) instanceof DeltaRefusedException;
+          if (refused && !answer.isDone()) {
+            Futures.join(send(full, budget), answer);
+          } else {
+            Futures.settle(answer, given, error);
+          }
+        });
+    return answer;
   }
 
   /** The request with a delta in place of the state; empty: there is none, or no gain in it. */
@@ -149,64 +146,35 @@ final class Saver implements SaveLane.Owner {
 
   /** By the way that is best. Saves of one session arrive in the order of the calls. */
   private CompletableFuture<SaveResponse> send(SaveRequest request, Budget budget) {
-    String session = request.getCheckpoint().getSessionId();
     boolean shared = stream && underWay.get() > 1 && System.nanoTime() - avoidUntil >= 0;
     CompletableFuture<SaveResponse> answer = new CompletableFuture<>();
-    CompletableFuture<?> turn = shared ? new CompletableFuture<>() : answer; // when the next may go
-    CompletableFuture<?> before;
-    synchronized (turns) {
-      before = stream ? turns.get(session) : null;
-      if (!shared || before != null) {
-        turns.put(session, turn);
-      }
-    }
-    turn.whenComplete((given, error) -> forget(session, turn));
-    Runnable go =
+    Supplier<CompletableFuture<?>> start =
         () -> {
-          start(request, budget, shared, answer);
-          if (shared) {
-            turn.complete(null);
+          if (!answer.isDone()) {
+            Futures.join(
+                shared ? lane(request).save(request, budget) : saveAlone(request, budget), answer);
           }
+          return answer;
         };
-    if (before == null) {
-      go.run();
-    } else {
-      Runnable late =
-          () -> {
-            if (!answer.isDone()) {
-              caller
-                  .transport
-                  .late(Budget.outOfTime(null))
-                  .thenAccept(answer::completeExceptionally);
-            }
-          };
-      caller.transport.scheduler.schedule(late, budget.remaining(), TimeUnit.NANOSECONDS);
-      before.whenComplete((given, error) -> go.run());
+    if (!stream) {
+      start.get();
+    } else if (!turns.enter(request.getCheckpoint().getSessionId(), !shared, start)) {
+      failLate(answer, budget);
     }
     return answer;
   }
 
-  private void start(
-      SaveRequest request, Budget budget, boolean shared, CompletableFuture<SaveResponse> answer) {
-    if (answer.isDone()) {
-      return; // too late
-    }
-    CompletableFuture<SaveResponse> sent =
-        shared ? lane(request).save(request, budget) : saveAlone(request, budget);
-    sent.whenComplete(
-        (given, error) -> {
-          if (error == null) {
-            answer.complete(given);
-          } else {
-            answer.completeExceptionally(Caller.unwrap(error));
+  /** Fails a save that is still waiting for its turn when its time is up. */
+  private void failLate(CompletableFuture<SaveResponse> answer, Budget budget) {
+    Transport transport = caller.transport;
+    Runnable late =
+        () -> {
+          if (!answer.isDone()) {
+            transport.late(Budget.outOfTime(null)).thenAccept(answer::completeExceptionally);
           }
-        });
-  }
-
-  private void forget(String session, CompletableFuture<?> turn) {
-    synchronized (turns) {
-      turns.remove(session, turn);
-    }
+        };
+    var alarm = transport.scheduler.schedule(late, budget.remaining(), TimeUnit.NANOSECONDS);
+    answer.whenComplete((given, error) -> alarm.cancel(false));
   }
 
   private SaveLane lane(SaveRequest request) {

@@ -86,7 +86,7 @@ public final class SessionRunner implements AutoCloseable {
    */
   public SaveResponse save(Checkpoint checkpoint, SaveOptions options) {
     if (lost.isDone()) {
-      throw lost.join();
+      throw lost.join().again();
     }
     try {
       return Caller.await(saver.save(checkpoint, options.withLease(token)));
@@ -138,7 +138,7 @@ public final class SessionRunner implements AutoCloseable {
     caller
         .send(SessionServiceGrpc.getRenewLeaseMethod(), request, left)
         .whenComplete(
-            (given, error) -> renewed(begun, error == null ? null : Caller.unwrap(error)));
+            (given, error) -> renewed(begun, error == null ? null : Futures.unwrap(error)));
   }
 
   private void renewed(long begun, LockstitchException error) {

@@ -1,33 +1,75 @@
 package dev.lockstitch;
 
 import java.util.Locale;
-import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /** Where a server is: which addresses are taken, and whether only this machine is there. */
 final class Target {
   private static final int DEFAULT_PORT = 50051;
-  private static final Set<String> URLS =
-      Set.of("http", "https", "grpc", "grpcs", "tcp", "ssl", "tls");
-  private static final Pattern SCHEME = Pattern.compile("([a-zA-Z]+)://([^/]*).*");
+  private static final String UNIX = "unix:";
+  private static final Pattern SCHEME =
+      Pattern.compile("([a-zA-Z][a-zA-Z0-9+.-]*)://.*", Pattern.DOTALL);
   private static final Pattern ADDRESS = Pattern.compile("(\\[[^\\]]*\\]|[^:\\[\\]]*):([^:]*)");
 
   private Target() {}
 
-  /** Throws IllegalArgumentException for an address that gRPC would complete by guessing. */
-  static void check(String target) {
+  /**
+   * An address as gRPC takes it. {@code http://host:port} and {@code https://host:port} become
+   * {@code host:port}.
+   *
+   * @throws IllegalArgumentException for an address that gRPC would complete by guessing
+   */
+  static String check(String target) {
     if (target.isEmpty()) {
       throw refused(target, "is empty", "127.0.0.1");
     }
     Matcher scheme = SCHEME.matcher(target);
-    if (scheme.matches() && URLS.contains(scheme.group(1).toLowerCase(Locale.ROOT))) {
-      throw refused(target, "is a URL", scheme.group(2));
+    if (target.startsWith(UNIX)) {
+      return socket(target);
     }
-    if (target.startsWith("unix:") || (scheme.matches() && !target.startsWith("dns:"))) {
-      return;
+    if (isHttp(target) || isHttps(target)) {
+      return fromUrl(target, target.substring(target.indexOf("://") + "://".length()));
     }
-    String address = address(target);
+    if (scheme.matches() && !target.startsWith("dns:")) {
+      throw refused(target, "has an unknown scheme", address(target));
+    }
+    checkAddress(target, address(target));
+    return target;
+  }
+
+  /** Whether the target asks for TLS. */
+  static boolean isHttps(String target) {
+    return target.toLowerCase(Locale.ROOT).startsWith("https://");
+  }
+
+  /** Whether the target asks for no TLS. */
+  static boolean isHttp(String target) {
+    return target.toLowerCase(Locale.ROOT).startsWith("http://");
+  }
+
+  private static String fromUrl(String target, String rest) {
+    String address = rest.endsWith("/") ? rest.substring(0, rest.length() - 1) : rest;
+    if (address.matches(".*[/?#@].*")) {
+      String meant = address.replaceFirst("[/?#].*", "").replaceFirst(".*@", "");
+      throw refused(target, "has more than a host and a port", meant);
+    }
+    checkAddress(target, address);
+    return address;
+  }
+
+  private static String socket(String target) {
+    if (target.replaceFirst("^unix:(//)?", "").isEmpty()) {
+      throw new IllegalArgumentException(
+          "target \"" + target + "\" has no path: write \"unix:/run/lockstitch.sock\"");
+    }
+    return target;
+  }
+
+  private static void checkAddress(String target, String address) {
+    if (!address.matches("[!-~]*")) {
+      throw refused(target, "has a character that no host name has", "127.0.0.1");
+    }
     Matcher parts = ADDRESS.matcher(address);
     if (!parts.matches()) {
       throw refused(target, "has no port", address);
@@ -44,7 +86,7 @@ final class Target {
 
   static boolean isLocal(String target) {
     String host = host(target).toLowerCase(Locale.ROOT);
-    return target.startsWith("unix:")
+    return target.startsWith(UNIX)
         || host.equals("localhost")
         || host.equals("[::1]")
         || host.matches("127(\\.[0-9]{1,3}){3}");
@@ -53,7 +95,7 @@ final class Target {
   /** Whether the target is a name that DNS has to tell the addresses of. */
   static boolean isName(String target) {
     boolean ours = !target.contains("://") || target.startsWith("dns:///");
-    return ours && !target.startsWith("unix:") && !host(target).matches("\\[.*\\]|[0-9.]+");
+    return ours && !target.startsWith(UNIX) && !host(target).matches("\\[.*\\]|[0-9.]+");
   }
 
   static String host(String target) {

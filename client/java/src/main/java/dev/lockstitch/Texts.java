@@ -13,12 +13,11 @@ import java.util.Map;
 final class Texts {
   private Texts() {}
 
-  /** Throws {@link InvalidArgumentException} with the field. name: of the message. */
-  static void check(String name, Message message) {
-    String path = illFormed(message);
+  /** Throws {@link InvalidArgumentException} with the field of the request. */
+  static void check(Message request) {
+    String path = illFormed(request);
     if (path != null) {
-      String field = name + path;
-      throw Errors.refused(field, "holds half of a surrogate pair, which is not text");
+      throw Errors.refused(path.substring(1), "holds half of a surrogate pair, which is not text");
     }
   }
 

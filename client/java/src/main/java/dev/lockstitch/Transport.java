@@ -47,7 +47,7 @@ final class Transport {
   private static final long PATIENCE_NANOS = TimeUnit.SECONDS.toNanos(1);
 
   final ScheduledThreadPoolExecutor scheduler;
-  private final LockstitchClient.Builder settings;
+  private final ClientBuilder settings;
   private final ManagedChannel channel;
   private final AtomicInteger underWay = new AtomicInteger();
   private final ScheduledFuture<?> poking;
@@ -56,7 +56,7 @@ final class Transport {
   private volatile boolean connected; // once, at least
   private volatile boolean closed;
 
-  Transport(LockstitchClient.Builder settings) {
+  Transport(ClientBuilder settings) {
     this.settings = settings;
     scheduler = new ScheduledThreadPoolExecutor(1, Transport::daemon);
     scheduler.setRemoveOnCancelPolicy(true);
@@ -74,27 +74,28 @@ final class Transport {
       return CompletableFuture.failedFuture(closedError());
     }
     long begun = System.nanoTime();
+    CompletableFuture<A> single = new CompletableFuture<>();
     CompletableFuture<A> answer = new CompletableFuture<>();
     underWay.incrementAndGet();
     ClientCall<Q, A> call = call(method, budget);
-    ClientCalls.asyncUnaryCall(call, request, new Single<>(this, answer));
+    ClientCalls.asyncUnaryCall(call, request, new Single<>(this, single));
     guardFirst(answer::completeExceptionally, answer);
+    single.whenComplete(
+        (given, error) -> {
+          ended(begun, error);
+          if (error instanceof DeadlineExceededException late) {
+            late(late).thenAccept(answer::completeExceptionally);
+          } else {
+            Futures.settle(answer, given, error);
+          }
+        });
     answer.whenComplete(
         (given, error) -> {
-          if (error instanceof NoConnectionException) {
-            call.cancel("no connection", null);
+          if (error != null) {
+            call.cancel("the caller has given up", null);
           }
-          ended(begun, error);
         });
-    return answer
-        .handle((given, error) -> error == null ? answer : failedLate(error, answer))
-        .thenCompose(next -> next);
-  }
-
-  private <A> CompletableFuture<A> failedLate(Throwable error, CompletableFuture<A> answer) {
-    return error instanceof DeadlineExceededException late
-        ? late(late).thenCompose(CompletableFuture::failedFuture)
-        : answer;
+    return answer;
   }
 
   /**
@@ -372,14 +373,14 @@ final class Transport {
         return answer;
       } catch (RuntimeException error) {
         if (lost != null) {
-          throw lost;
+          throw lost.again();
         }
         LockstitchException failure =
             cancelled ? Errors.from(error) : transport.failure(error, context);
         if (failure instanceof DeadlineExceededException) {
           LockstitchException told = transport.late(failure).join();
           transport.renew(begun);
-          throw told;
+          throw told.again();
         }
         throw failure;
       }

@@ -1,8 +1,10 @@
 package dev.lockstitch;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.protobuf.Any;
 import dev.lockstitch.v1.Checkpoint;
@@ -15,8 +17,15 @@ import io.grpc.MethodDescriptor;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import java.time.Duration;
+import java.util.Collections;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.function.Consumer;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -148,6 +157,103 @@ class CancelledTest {
       assertEquals("NEWER", assertCancelled(Way.SAVE, client).reason());
       assertEquals(1, server.calls.get());
     }
+  }
+
+  @Test
+  void cancellingASaveEndsItsCall() throws Exception {
+    try (Scripted server = new Scripted(Way.SAVE.method, Scripted.HANG);
+        LockstitchClient client = hasty(server)) {
+      var save = client.saveAsync(checkpoint("s"), SaveOptions.NONE);
+      server.awaitCall();
+      assertTrue(save.cancel(false));
+      server.awaitCancelled();
+    }
+  }
+
+  @Test
+  void aSaveThatIsCancelledBeforeItsTurnIsNotSent() throws Exception {
+    try (Scripted server = new Scripted(Way.SAVE.method, Scripted.HANG);
+        LockstitchClient client = hasty(server)) {
+      var first = client.saveAsync(checkpoint("s"), SaveOptions.NONE);
+      server.awaitCall();
+      var second = client.saveAsync(checkpoint("s"), SaveOptions.NONE);
+      var third = client.saveAsync(checkpoint("s"), SaveOptions.NONE);
+      second.cancel(false);
+      assertFalse(third.isDone()); // the first one has no answer yet
+      first.cancel(false);
+      third.get();
+      assertEquals(1, server.streamed.get());
+      assertEquals(1, server.calls.get());
+    }
+  }
+
+  @Test
+  void anInterruptedSaveEndsItsCall() throws Exception {
+    try (Scripted server = new Scripted(Way.SAVE.method, Scripted.HANG);
+        LockstitchClient client = hasty(server)) {
+      Thread caller = new Thread(() -> failureOf(Way.SAVE, client));
+      caller.start();
+      server.awaitCall();
+      caller.interrupt();
+      server.awaitCancelled();
+    }
+  }
+
+  @Test
+  void closingAWatchEndsItsLoop() throws Exception {
+    try (Scripted server = new Scripted(Way.WATCH.method);
+        LockstitchClient client = hasty(server)) {
+      var events = client.watchSession("s");
+      CompletableFuture<Void> first = new CompletableFuture<>();
+      CompletableFuture<Long> count =
+          CompletableFuture.supplyAsync(
+              () -> events.stream().peek(event -> first.complete(null)).count());
+      first.get();
+      events.close();
+      assertEquals(1, count.get());
+    }
+  }
+
+  @Test
+  void savesThatFailTogetherHaveExceptionsOfTheirOwn() throws Exception {
+    var refused = Status.UNAUTHENTICATED.asRuntimeException();
+    try (Scripted server = new Scripted(Way.SAVE_STREAM.method, refused);
+        LockstitchClient client = hasty(server)) {
+      client.saveAsync(checkpoint(Scripted.STUCK), SaveOptions.NONE);
+      List<CompletableFuture<LockstitchException>> failures =
+          IntStream.range(0, 4)
+              .mapToObj(number -> checkpoint("s")) // of one session: they share a stream
+              .map(one -> client.saveAsync(one, SaveOptions.NONE).handle((saved, error) -> error))
+              .map(failure -> failure.thenApply(UnauthenticatedException.class::cast))
+              .map(failure -> failure.thenApply(LockstitchException.class::cast))
+              .toList();
+      Set<LockstitchException> distinct = Collections.newSetFromMap(new IdentityHashMap<>());
+      for (var failure : failures) {
+        distinct.add(failure.get());
+      }
+      assertEquals(4, distinct.size());
+    }
+  }
+
+  @Test
+  void theStackOfAnExceptionIsThatOfTheCaller() throws Exception {
+    try (Scripted server = new Scripted(Way.SAVE.method, Status.INTERNAL.asRuntimeException());
+        LockstitchClient client = hasty(server)) {
+      var error = assertThrows(InternalException.class, () -> client.save(checkpoint("s")));
+      assertTrue(hasFrame(error, CancelledTest.class), () -> List.of(error.getStackTrace()) + "");
+      assertInstanceOf(StatusRuntimeException.class, error.getCause());
+    }
+    try (Scripted server = new Scripted(Way.SAVE.method, Status.INTERNAL.asRuntimeException());
+        LockstitchClient client = hasty(server)) {
+      var save = client.saveAsync(checkpoint("s"), SaveOptions.NONE);
+      var error = assertThrows(CompletionException.class, save::join);
+      assertTrue(hasFrame(error, CancelledTest.class), () -> List.of(error.getStackTrace()) + "");
+    }
+  }
+
+  private static boolean hasFrame(Throwable error, Class<?> of) {
+    return Stream.of(error.getStackTrace())
+        .anyMatch(frame -> frame.getClassName().equals(of.getName()));
   }
 
   private static CancelledException assertCancelled(Way way, LockstitchClient client) {

@@ -7,14 +7,21 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.lockstitch.v1.Checkpoint;
+import dev.lockstitch.v1.CopySessionRequest;
+import dev.lockstitch.v1.DeleteSessionsRequest;
+import dev.lockstitch.v1.ListSessionsRequest;
+import dev.lockstitch.v1.PendingWrite;
 import dev.lockstitch.v1.SaveOutcome;
 import dev.lockstitch.v1.SaveResponse;
+import dev.lockstitch.v1.SaveWritesRequest;
+import dev.lockstitch.v1.UpdateSessionRequest;
 import dev.lockstitch.v1.VersionedState;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -74,6 +81,51 @@ class ClientTest {
   }
 
   @Test
+  void textThatIsNotUnicodeIsRefusedByAllCalls() {
+    String half = "\ud83d";
+    PendingWrite write = PendingWrite.newBuilder().setTaskId("t").setChannel(half).build();
+    Map<String, Executable> calls = new LinkedHashMap<>();
+    calls.put(
+        "writes[0].channel",
+        () -> client.saveWrites(SaveWritesRequest.newBuilder().addWrites(write).build()));
+    calls.put(
+        "expected_latest.checkpoint_id",
+        () -> client.save(at(1), SaveOptions.NONE.expectCheckpoint(half)));
+    calls.put("session_id", () -> client.loadLatest(half));
+    calls.put("holder", () -> client.acquireLease(session, half, Duration.ofSeconds(5)));
+    calls.put(
+        "set_labels[\"" + "a" + "\"]",
+        () ->
+            client.updateSession(
+                UpdateSessionRequest.newBuilder().putSetLabels("a", half).build()));
+    calls.put(
+        "session_ids[0]",
+        () ->
+            client.deleteSessions(DeleteSessionsRequest.newBuilder().addSessionIds(half).build()));
+    calls.put(
+        "source_session_id",
+        () -> client.copySession(CopySessionRequest.newBuilder().setSourceSessionId(half).build()));
+    calls.put(
+        "session_id_prefix",
+        () ->
+            client
+                .listSessions(ListSessionsRequest.newBuilder().setSessionIdPrefix(half).build())
+                .iterator()
+                .hasNext());
+    List<Executable> streams =
+        List.of(
+            () -> client.watchSession(half),
+            () -> client.loadLatestMany(List.of(half)),
+            () -> client.thread(half).load());
+    calls.forEach(
+        (field, call) ->
+            assertEquals(field, assertThrows(InvalidArgumentException.class, call, field).field()));
+    for (Executable call : streams) {
+      assertEquals("session_id", assertThrows(InvalidArgumentException.class, call).field());
+    }
+  }
+
+  @Test
   void errorsAreClassesByTheirReason() {
     client.save(at(7), SaveOptions.NONE.expectNone());
     var mismatch =
@@ -112,6 +164,16 @@ class ClientTest {
             .toList();
     for (var save : saves) {
       assertEquals(SaveOutcome.SAVE_OUTCOME_CREATED, save.join().getOutcome());
+    }
+  }
+
+  @Test
+  void theSaveThatIsCalledFirstIsSentFirst() {
+    for (int pair = 0; pair < 200; pair++) {
+      var first = client.saveAsync(at(2L * pair), SaveOptions.NONE);
+      var second = client.saveAsync(at(2L * pair + 1), SaveOptions.NONE.expectStep(2L * pair));
+      first.join();
+      second.join();
     }
   }
 

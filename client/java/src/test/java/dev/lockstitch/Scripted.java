@@ -8,6 +8,7 @@ import dev.lockstitch.v1.SaveStreamResponse;
 import dev.lockstitch.v1.SessionServiceGrpc;
 import dev.lockstitch.v1.WatchSessionRequest;
 import dev.lockstitch.v1.WatchSessionResponse;
+import io.grpc.Context;
 import io.grpc.InsecureServerCredentials;
 import io.grpc.MethodDescriptor;
 import io.grpc.Server;
@@ -39,9 +40,13 @@ final class Scripted implements AutoCloseable {
   /** How many calls of the method have come; of a stream of saves each message counts. */
   final AtomicInteger calls = new AtomicInteger();
 
+  /** How many saves have come over streams. */
+  final AtomicInteger streamed = new AtomicInteger();
+
   private final MethodDescriptor<?, ?> method;
   private final Queue<StatusRuntimeException> failures;
   private final Semaphore called = new Semaphore(0);
+  private final Semaphore cancelled = new Semaphore(0);
   private final Server server;
 
   Scripted(MethodDescriptor<?, ?> method, StatusRuntimeException... failures) throws IOException {
@@ -65,6 +70,11 @@ final class Scripted implements AutoCloseable {
     called.acquire();
   }
 
+  /** Wait until a call that hangs is cancelled. */
+  void awaitCancelled() throws InterruptedException {
+    cancelled.acquire();
+  }
+
   @Override
   public void close() {
     server.shutdownNow();
@@ -81,6 +91,8 @@ final class Scripted implements AutoCloseable {
       success.run();
     } else if (failure != HANG) {
       caller.onError(failure);
+    } else {
+      Context.current().addListener(context -> cancelled.release(), Runnable::run);
     }
   }
 
@@ -102,6 +114,7 @@ final class Scripted implements AutoCloseable {
       return new StreamObserver<>() {
         @Override
         public void onNext(SaveStreamRequest request) {
+          streamed.incrementAndGet();
           var answer = SaveStreamResponse.newBuilder().setRequestId(request.getRequestId());
           Runnable success = () -> caller.onNext(answer.setSaved(SAVED).build());
           answer(CheckpointServiceGrpc.getSaveStreamMethod(), caller, success);

@@ -15,6 +15,12 @@ class TargetTest {
   @CsvSource({
     "http://db.example, db.example:50051",
     "https://db.example:8443/path, db.example:8443",
+    "https://user@db.example:8443, db.example:8443",
+    "grpc://db.example:8443, db.example:8443",
+    "xds:///db.example:8443, db.example:8443",
+    "dns:///db.example, db.example:50051",
+    "unix:, unix:/run/lockstitch.sock",
+    "db example:1, 127.0.0.1:50051",
     "db.example, db.example:50051",
     "db.example:, db.example:50051",
     "db.example:99999, db.example:50051",
@@ -35,7 +41,11 @@ class TargetTest {
         "[::1]:50051",
         "dns:///db.example:50051",
         "dns:db.example:50051",
-        "unix:/run/lockstitch.sock"
+        "unix:/run/lockstitch.sock",
+        "unix:///run/lockstitch.sock",
+        "http://db.example:1",
+        "https://db.example:1/",
+        "HTTPS://[::1]:1"
       })
   void addressesAreTaken(String target) {
     LockstitchClient.builder(target);
@@ -87,6 +97,18 @@ class TargetTest {
     var error = assertThrows(IllegalArgumentException.class, () -> builder.apiKey(key));
     assertTrue(error.getMessage().contains("\"authorization\" cannot be sent"), error.getMessage());
     assertFalse(error.getMessage().contains("secr"), error.getMessage());
+  }
+
+  @Test
+  void urlsSayWhetherThereIsTls() {
+    var clear = LockstitchClient.builder("http://db.example:1");
+    assertThrows(IllegalArgumentException.class, clear.tls(Tls.DEFAULT)::build);
+    assertThrows(
+        IllegalArgumentException.class,
+        LockstitchClient.builder("http://db.example:1").apiKey("secret")::build);
+    LockstitchClient.builder("https://db.example:1/").apiKey("secret").build().close();
+    assertEquals(Tls.DEFAULT, LockstitchClient.builder("https://db.example:1").tls);
+    assertEquals("db.example:1", LockstitchClient.builder("https://db.example:1/").target);
   }
 
   @Test

@@ -1,0 +1,151 @@
+package dev.lockstitch;
+
+import java.time.Duration;
+import java.util.LinkedHashMap;
+import java.util.Locale;
+import java.util.Map;
+
+/**
+ * How a client is set up.
+ *
+ * <pre>{@code
+ * LockstitchClient client =
+ *     LockstitchClient.builder("https://lockstitch.example:50051").apiKey("my-key").build();
+ * }</pre>
+ */
+public final class ClientBuilder {
+  final String target;
+  private final boolean clear; // the target says so
+  private static final String AUTHORIZATION = "authorization";
+
+  final Map<String, String> metadata = new LinkedHashMap<>();
+  Tls tls;
+  Duration timeout = Duration.ofSeconds(30);
+  Duration connectTimeout = Duration.ofMillis(1500);
+  RetryPolicy retry = RetryPolicy.DEFAULT;
+  DeltaPolicy delta = DeltaPolicy.DEFAULT;
+  boolean stream = true;
+  private boolean insecure;
+
+  ClientBuilder(String target) {
+    this.target = Target.check(target);
+    clear = Target.isHttp(target);
+    tls = Target.isHttps(target) ? Tls.DEFAULT : null;
+  }
+
+  /**
+   * TLS; without it the connection is unencrypted, unless the target begins with {@code https://}.
+   * Not for Unix sockets.
+   */
+  public ClientBuilder tls(Tls settings) {
+    tls = settings;
+    return this;
+  }
+
+  /**
+   * Sent as {@code authorization: Bearer ...} with every call. Without TLS the key would travel in
+   * clear text: {@link #build} refuses that, except for Unix sockets and the loopback interface.
+   *
+   * @throws IllegalArgumentException if the key has other characters than printable ASCII
+   */
+  public ClientBuilder apiKey(String key) {
+    return metadata(AUTHORIZATION, "Bearer " + key);
+  }
+
+  /**
+   * Sent with every call.
+   *
+   * @throws IllegalArgumentException if the name has other characters than {@code a-z 0-9 - _ .},
+   *     or the value has other characters than printable ASCII
+   */
+  public ClientBuilder metadata(String key, String value) {
+    String name = key.toLowerCase(Locale.ROOT);
+    if (!name.matches("[a-z0-9_.-]+") || !value.matches("[ -~]*")) {
+      // The value may be a secret: no error shows it.
+      throw new IllegalArgumentException(
+          "metadata \""
+              + key
+              + "\" cannot be sent: values are printable ASCII, and names are a-z,"
+              + " 0-9, -, _ and .");
+    }
+    metadata.put(name, value);
+    return this;
+  }
+
+  /**
+   * Whether a key may be sent to another machine without TLS, as where a mesh encrypts the
+   * connection.
+   */
+  public ClientBuilder insecure(boolean allow) {
+    insecure = allow;
+    return this;
+  }
+
+  /**
+   * How long a call may take, retries included, unless it is told otherwise. 30 seconds unless
+   * given.
+   */
+  public ClientBuilder timeout(Duration most) {
+    new Budget(most);
+    timeout = most;
+    return this;
+  }
+
+  /**
+   * How long calls wait for the client's first connection, before they throw {@link
+   * NoConnectionException}; 1.5 seconds unless given. Once the client has been connected, calls
+   * wait for a server that is away until their timeout.
+   */
+  public ClientBuilder connectTimeout(Duration most) {
+    new Budget(most);
+    connectTimeout = most;
+    return this;
+  }
+
+  /** How calls are repeated; null: each is made once, and only if there is a connection. */
+  public ClientBuilder retry(RetryPolicy policy) {
+    retry = policy;
+    return this;
+  }
+
+  /** How much to remember so that only what changed is sent; null: always send full states. */
+  public ClientBuilder delta(DeltaPolicy policy) {
+    delta = policy;
+    return this;
+  }
+
+  /**
+   * Whether saves that are under way at the same time share streams, which takes a fraction of the
+   * work.
+   */
+  public ClientBuilder stream(boolean share) {
+    stream = share;
+    return this;
+  }
+
+  /**
+   * The client. It connects when it is used.
+   *
+   * @throws IllegalArgumentException if a key would be sent in clear text, and for TLS on a Unix
+   *     socket
+   */
+  public LockstitchClient build() {
+    boolean local = Target.isLocal(target);
+    if (tls != null && clear) {
+      throw new IllegalArgumentException(
+          "target \"http://" + target + "\" has no TLS: write https://, or leave out tls()");
+    }
+    if (tls != null && target.startsWith("unix:")) {
+      throw new IllegalArgumentException(
+          "target \"" + target + "\" is a Unix socket, which has no TLS: leave out tls()");
+    }
+    if (metadata.containsKey(AUTHORIZATION) && tls == null && !insecure && !local) {
+      throw new IllegalArgumentException(
+          "the key would be sent to \""
+              + target
+              + "\" in clear text: use tls(), or insecure(true)"
+              + " if the network encrypts the connection");
+    }
+    return new LockstitchClient(this);
+  }
+}
