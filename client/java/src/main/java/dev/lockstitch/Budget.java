@@ -5,6 +5,7 @@ import java.time.Duration;
 
 /** The time that a call has, retries included, and the trace that it is a part of. */
 final class Budget {
+  private final long nanos;
   private final long end;
   final java.util.Map<String, String> trace = Tracing.current();
 
@@ -14,7 +15,8 @@ final class Budget {
     }
     long most = Long.MAX_VALUE / 4;
     boolean endless = timeout.compareTo(Duration.ofNanos(most)) > 0;
-    end = System.nanoTime() + (endless ? most : timeout.toNanos());
+    nanos = endless ? most : timeout.toNanos();
+    end = System.nanoTime() + nanos;
   }
 
   /** Nanoseconds that are left; 0 and above. */
@@ -22,8 +24,18 @@ final class Budget {
     return Math.max(0, end - System.nanoTime());
   }
 
+  /** A call that runs out of time suspects a connection over which nothing came for this long. */
+  long suspiciousNanos() {
+    return nanos / 2;
+  }
+
+  /** {@code why}: what the call was waiting for. */
+  static LockstitchException outOfTime(String why) {
+    return Errors.of(Code.DEADLINE_EXCEEDED, "no answer in time: " + why, null);
+  }
+
   /** {@code fault}: what went wrong before, or null. */
-  static LockstitchException outOfTime(Throwable fault) {
+  static LockstitchException outOfTime(LockstitchException fault) {
     String told = fault == null ? "" : " (" + fault.getMessage() + ")";
     return Errors.of(Code.DEADLINE_EXCEEDED, "no answer in time" + told, fault);
   }

@@ -24,6 +24,7 @@ public final class ClientBuilder {
   Duration connectTimeout = Duration.ofMillis(1500);
   RetryPolicy retry = RetryPolicy.DEFAULT;
   DeltaPolicy delta = DeltaPolicy.DEFAULT;
+  FlowLimits flow = FlowLimits.DEFAULT;
   boolean stream = true;
   private boolean insecure;
 
@@ -111,6 +112,12 @@ public final class ClientBuilder {
   /** How much to remember so that only what changed is sent; null: always send full states. */
   public ClientBuilder delta(DeltaPolicy policy) {
     delta = policy;
+    return this;
+  }
+
+  /** How many saves may be in flight at once; 1024 of 32 MiB together unless given. */
+  public ClientBuilder flow(FlowLimits limits) {
+    flow = limits;
     return this;
   }
 

@@ -72,7 +72,8 @@ public final class LockstitchClient implements AutoCloseable {
     transport = new Transport(settings);
     caller = new Caller(transport, settings.retry, settings.timeout);
     Memory memory = settings.delta == null ? null : new Memory(settings.delta);
-    saver = new Saver(caller, memory, settings.stream);
+    saver = new Saver(caller, memory, settings.flow, settings.stream);
+    transport.onReplaced(saver::restartStreams);
   }
 
   private LockstitchClient(LockstitchClient other, Duration timeout) {

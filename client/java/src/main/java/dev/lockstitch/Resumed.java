@@ -38,10 +38,7 @@ public final class Resumed<T> implements Iterable<T>, AutoCloseable {
    * @param goOn whether another call is to be made after one that ended in peace
    */
   private record Attempts<A, T>(
-      Function<Budget, Transport.Answers<A>> begin,
-      Function<A, T> take,
-      BooleanSupplier goOn,
-      Open<A> open) {
+      Function<Budget, Answers<A>> begin, Function<A, T> take, BooleanSupplier goOn, Open<A> open) {
     boolean isOpen() {
       return open.get() != null;
     }
@@ -53,7 +50,7 @@ public final class Resumed<T> implements Iterable<T>, AutoCloseable {
 
     /** Whether there was an answer; {@code given} is what it came to. */
     boolean read(Resumed<T> given) {
-      Transport.Answers<A> answers = open.get();
+      Answers<A> answers = open.get();
       A answer = answers == null ? null : answers.next();
       given.next = answer == null ? null : take.apply(answer);
       given.ended |= answer != null && given.next == null;
@@ -61,7 +58,7 @@ public final class Resumed<T> implements Iterable<T>, AutoCloseable {
     }
 
     void cancel() {
-      Transport.Answers<A> answers = open.get();
+      Answers<A> answers = open.get();
       if (answers != null) {
         answers.cancel("it is silent");
       }
@@ -77,15 +74,15 @@ public final class Resumed<T> implements Iterable<T>, AutoCloseable {
   }
 
   private static final class Open<A> {
-    private Transport.Answers<A> answers;
+    private Answers<A> answers;
     private boolean closed;
 
-    synchronized Transport.Answers<A> get() {
+    synchronized Answers<A> get() {
       return answers;
     }
 
     /** Whether there is a call. One that begins after the end is closed at once. */
-    synchronized boolean set(Transport.Answers<A> begun) {
+    synchronized boolean set(Answers<A> begun) {
       if (closed && begun != null) {
         begun.close();
         return false;
@@ -109,7 +106,7 @@ public final class Resumed<T> implements Iterable<T>, AutoCloseable {
 
   <A> Resumed(
       Caller caller,
-      Function<Budget, Transport.Answers<A>> begin,
+      Function<Budget, Answers<A>> begin,
       Function<A, T> take,
       BooleanSupplier goOn) {
     this.caller = caller;
@@ -196,7 +193,11 @@ public final class Resumed<T> implements Iterable<T>, AutoCloseable {
     try {
       return attempts.read(this);
     } catch (CancelledException error) {
-      throw silent.get() ? caller.transport.late(Budget.outOfTime(null)).join().again() : error;
+      if (!silent.get()) {
+        throw error;
+      }
+      caller.transport.renewIfSilent(most);
+      throw caller.transport.late(Budget.outOfTime("the call is silent")).join().again();
     } finally {
       dog.cancel(false);
     }

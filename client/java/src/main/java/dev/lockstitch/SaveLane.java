@@ -24,6 +24,14 @@ final class SaveLane {
   /** A stream that nobody uses is closed after this time, or twice this time at most. */
   private static final long IDLE_SECONDS = 5;
 
+  /** How many saves and bytes go in one message at most, unless a single save is larger. */
+  private static final int BATCH_SAVES = 64;
+
+  private static final long BATCH_BYTES = 256 << 10;
+
+  /** How long a save waits for others that can go in the same message, while some are in flight. */
+  private static final long GATHER_NANOS = TimeUnit.MILLISECONDS.toNanos(1);
+
   /** How long a stream is used, so that clients spread over the servers that there are by then. */
   private static final long STREAM_SECONDS = 300;
 
@@ -44,7 +52,6 @@ final class SaveLane {
     final long number;
     final SaveRequest request;
     final Budget budget;
-    final long begun = System.nanoTime();
     final CompletableFuture<SaveResponse> answer = new CompletableFuture<>();
     boolean sent; // on the stream that is open now
     int refusals;
@@ -68,6 +75,15 @@ final class SaveLane {
     }
   }
 
+  private static SaveStreamRequest message(List<Item> items) {
+    if (items.size() == 1) {
+      return items.get(0).message();
+    }
+    SaveStreamRequest.Builder batch = SaveStreamRequest.newBuilder();
+    items.forEach(item -> batch.addBatch(item.message()));
+    return batch.build();
+  }
+
   private final Transport transport;
   private final RetryPolicy retry;
   private final Owner owner;
@@ -77,6 +93,7 @@ final class SaveLane {
   private long number;
   private Stream stream; // null: there is none
   private boolean recovering;
+  private boolean gathering;
   private int failures; // streams in a row that have brought nothing
   private LockstitchException fault; // what has gone wrong since the last answer
 
@@ -100,8 +117,15 @@ final class SaveLane {
           alarm.cancel(false);
           remove(item); // where the caller has cancelled it
         });
-    wake();
+    wakeSoon();
     return item.answer;
+  }
+
+  /** Gives up the stream, and sends what has no answer over another one. */
+  synchronized void restart() {
+    if (stream != null) {
+      stream.drop();
+    }
   }
 
   void close() {
@@ -119,25 +143,49 @@ final class SaveLane {
     }
   }
 
+  /** Sends what there is, after a moment if more can come that shares a message with it. */
+  private synchronized void wakeSoon() {
+    boolean alone = waiting.size() == unsent.size(); // nothing is in flight
+    if (stream == null || !stream.takesBatches() || alone || unsent.size() >= BATCH_SAVES) {
+      wake();
+    } else if (!gathering) {
+      gathering = true;
+      schedule(this::gathered, GATHER_NANOS);
+    }
+  }
+
+  private synchronized void gathered() {
+    gathering = false;
+    wake();
+  }
+
   private void open() {
     failures++;
     unsent.clear();
     unsent.putAll(waiting);
     waiting.values().forEach(item -> item.sent = false);
-    stream = new Stream();
-    transport.openSaveStream(stream);
+    stream = new Stream(transport.link());
+    transport.openSaveStream(stream.link, stream);
   }
 
-  /** The next item to send; null: there is nothing to send now. */
-  private Item take() {
+  /** The next items to send, this many at most; empty: there is nothing to send now. */
+  private List<Item> take(int most) {
+    List<Item> items = new ArrayList<>();
+    long bytes = 0;
     for (Item item : unsent.values()) {
       if (!held.contains(item.session())) {
-        unsent.remove(item.number);
-        item.sent = true;
-        return item;
+        bytes += item.request.getSerializedSize();
+        if (items.size() == most || !items.isEmpty() && bytes > BATCH_BYTES) {
+          break;
+        }
+        items.add(item);
       }
     }
-    return null;
+    for (Item item : items) {
+      unsent.remove(item.number);
+      item.sent = true;
+    }
+    return items;
   }
 
   private synchronized void remove(Item item) {
@@ -146,7 +194,6 @@ final class SaveLane {
   }
 
   private void answered(SaveStreamResponse answer) {
-    transport.answered();
     owner.streamsWork();
     Item item;
     synchronized (this) {
@@ -193,7 +240,7 @@ final class SaveLane {
   }
 
   private void ended(Stream which, LockstitchException error) {
-    transport.saveStreamEnded();
+    transport.ended();
     boolean barren;
     synchronized (this) {
       if (stream != which) {
@@ -283,12 +330,14 @@ final class SaveLane {
       return;
     }
     owner.avoidStreams(true); // there may be a proxy that waits for the end of the stream
-    boolean renewed = transport.renew(item.begun);
+    long suspicious = item.budget.suspiciousNanos();
     synchronized (this) {
-      if (stream != null && (renewed || waiting.values().stream().noneMatch(one -> one.sent))) {
-        stream.drop(); // it may be stuck: others go on over the next one
+      boolean inFlight = waiting.values().stream().anyMatch(one -> one.sent);
+      if (stream != null && (!inFlight || stream.silence() >= suspicious)) {
+        stream.drop(); // it may be stuck: whoever else is on it gets the next one
       }
     }
+    transport.renewIfSilent(suspicious);
   }
 
   private void failAll(LockstitchException error) {
@@ -312,9 +361,16 @@ final class SaveLane {
   private final class Stream
       implements ClientResponseObserver<SaveStreamRequest, SaveStreamResponse> {
     private final long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(STREAM_SECONDS);
+    private final Link link;
+    private volatile int most = 1; // saves in a message
     private ClientCallStreamObserver<SaveStreamRequest> call;
+    private volatile long heard = System.nanoTime();
     private boolean used = true;
     private boolean closing;
+
+    Stream(Link link) {
+      this.link = link;
+    }
 
     @Override
     public void beforeStart(ClientCallStreamObserver<SaveStreamRequest> begun) {
@@ -323,15 +379,24 @@ final class SaveLane {
       watchLater();
     }
 
+    boolean takesBatches() {
+      return most > 1;
+    }
+
+    /** Nanoseconds since the last response, or since the beginning. */
+    long silence() {
+      return System.nanoTime() - heard;
+    }
+
     /** Send what there is, as long as the connection takes it. The lane is locked. */
     void pump() {
       while (!closing && call.isReady()) {
-        Item item = take();
-        if (item == null) {
+        List<Item> items = take(most);
+        if (items.isEmpty()) {
           return;
         }
         used = true;
-        call.onNext(item.message());
+        call.onNext(message(items));
       }
     }
 
@@ -342,7 +407,17 @@ final class SaveLane {
 
     @Override
     public void onNext(SaveStreamResponse answer) {
-      answered(answer);
+      heard = System.nanoTime();
+      transport.answered(link);
+      if (answer.getTakesBatches()) {
+        most = BATCH_SAVES;
+      }
+      if (answer.getBatchCount() == 0) {
+        answered(answer);
+      } else {
+        answer.getBatchList().forEach(SaveLane.this::answered);
+      }
+      wake(); // with what has come since
     }
 
     @Override

@@ -10,7 +10,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Supplier;
 import java.util.stream.IntStream;
 
@@ -28,14 +28,15 @@ final class Saver implements SaveLane.Owner {
   private final Memory memory; // null: send full states only
   private final boolean stream;
   private final List<SaveLane> lanes;
-  private final AtomicInteger underWay = new AtomicInteger();
-
+  private final Limiter limiter;
   private final Turns turns = new Turns();
+
   private volatile boolean streamsKnown;
   private volatile long avoidUntil = System.nanoTime();
 
-  Saver(Caller caller, Memory memory, boolean stream) {
+  Saver(Caller caller, Memory memory, FlowLimits flow, boolean stream) {
     this.caller = caller;
+    limiter = new Limiter(flow);
     this.memory = memory;
     this.stream = stream;
     lanes =
@@ -52,24 +53,39 @@ final class Saver implements SaveLane.Owner {
       return CompletableFuture.failedFuture(error);
     }
     Budget budget = caller.budget(options.timeout);
+    CompletableFuture<SaveResponse> answer = new CompletableFuture<>();
+    long size = full.getSerializedSize();
+    AtomicBoolean begun = new AtomicBoolean();
+    Runnable start =
+        () -> {
+          begun.set(true);
+          start(full, size, budget, answer);
+        };
+    if (!limiter.enter(size, answer, start)) {
+      failLate(answer, budget, begun, "too many other saves of this client are in flight");
+    }
+    return answer;
+  }
+
+  /** There is room for a save of this many bytes, which this method gives back. */
+  private void start(
+      SaveRequest full, long size, Budget budget, CompletableFuture<SaveResponse> answer) {
+    Checkpoint checkpoint = full.getCheckpoint();
     Memory.Key key = new Memory.Key(checkpoint.getSessionId(), checkpoint.getNamespace());
     boolean known = memory != null && checkpoint.hasState() && Delta.isKnown(checkpoint.getState());
     Optional<SaveRequest> smaller = known ? withDelta(full, memory.get(key)) : Optional.empty();
-    underWay.incrementAndGet();
     CompletableFuture<SaveResponse> sent = send(smaller.orElse(full), budget);
     CompletableFuture<SaveResponse> work = smaller.isEmpty() ? sent : orFull(sent, full, budget);
-    CompletableFuture<SaveResponse> answer = new CompletableFuture<>();
     work.whenComplete(
         (given, error) -> {
-          underWay.decrementAndGet();
           if (error == null && known && given.getRevision() != 0) {
             String id = given.getCheckpointId();
             memory.put(key, new Memory.Base(id, given.getRevision(), checkpoint.getState()));
           }
+          limiter.leave(size);
           Futures.settle(answer, given, error);
         });
     Futures.endWith(work, answer);
-    return answer;
   }
 
   /** Make a checkpoint that was loaded, in this revision, the base of the next delta. */
@@ -82,7 +98,13 @@ final class Saver implements SaveLane.Owner {
   }
 
   void close() {
+    limiter.close(Transport.closedError());
     lanes.forEach(SaveLane::close);
+  }
+
+  /** Send what has no answer over new streams. */
+  void restartStreams() {
+    lanes.forEach(SaveLane::restart);
   }
 
   @Override
@@ -146,10 +168,12 @@ final class Saver implements SaveLane.Owner {
 
   /** By the way that is best. Saves of one session arrive in the order of the calls. */
   private CompletableFuture<SaveResponse> send(SaveRequest request, Budget budget) {
-    boolean shared = stream && underWay.get() > 1 && System.nanoTime() - avoidUntil >= 0;
+    boolean shared = stream && limiter.saves() > 1 && System.nanoTime() - avoidUntil >= 0;
     CompletableFuture<SaveResponse> answer = new CompletableFuture<>();
+    AtomicBoolean begun = new AtomicBoolean();
     Supplier<CompletableFuture<?>> start =
         () -> {
+          begun.set(true);
           if (!answer.isDone()) {
             Futures.join(
                 shared ? lane(request).save(request, budget) : saveAlone(request, budget), answer);
@@ -159,18 +183,19 @@ final class Saver implements SaveLane.Owner {
     if (!stream) {
       start.get();
     } else if (!turns.enter(request.getCheckpoint().getSessionId(), !shared, start)) {
-      failLate(answer, budget);
+      failLate(answer, budget, begun, "the save before it has no answer");
     }
     return answer;
   }
 
-  /** Fails a save that is still waiting for its turn when its time is up. */
-  private void failLate(CompletableFuture<SaveResponse> answer, Budget budget) {
+  /** Fails a save that has not begun when its time is up. {@code why}: what it waits for. */
+  private void failLate(
+      CompletableFuture<SaveResponse> answer, Budget budget, AtomicBoolean begun, String why) {
     Transport transport = caller.transport;
     Runnable late =
         () -> {
-          if (!answer.isDone()) {
-            transport.late(Budget.outOfTime(null)).thenAccept(answer::completeExceptionally);
+          if (!begun.get()) {
+            transport.late(Budget.outOfTime(why)).thenAccept(answer::completeExceptionally);
           }
         };
     var alarm = transport.scheduler.schedule(late, budget.remaining(), TimeUnit.NANOSECONDS);

@@ -59,7 +59,7 @@ class CancelledTest {
           }
         });
 
-    private final MethodDescriptor<?, ?> method;
+    final MethodDescriptor<?, ?> method;
     private final Consumer<LockstitchClient> call;
 
     Way(MethodDescriptor<?, ?> method, Consumer<LockstitchClient> call) {

@@ -46,6 +46,7 @@ final class Operations implements AutoCloseable {
           Map.entry("connect", this::connect),
           Map.entry("save", arguments -> saved(save(arguments).join())),
           Map.entry("save_many", this::saveMany),
+          Map.entry("save_concurrently", this::saveMany), // a save uses streams by itself
           Map.entry("edit", this::edit),
           Map.entry("view", arguments -> View.of(latest(arguments))),
           Map.entry("save_writes", this::saveWrites),
