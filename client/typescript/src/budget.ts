@@ -1,5 +1,6 @@
 /** The time that a call has, retries included, and the signal that may end it sooner. */
 
+import { onAbort } from "./abort.js";
 import { Cancelled, DeadlineExceeded } from "./errors.js";
 
 /** What every call takes. */
@@ -15,7 +16,10 @@ const MOST_MS = 2 ** 31 - 1;
 
 export class Budget {
   readonly signal: AbortSignal | undefined;
-  readonly #end: number;
+  /** Milliseconds in all. */
+  readonly totalMs: number;
+  /** By `performance.now()`. */
+  readonly end: number;
 
   /** Throws RangeError unless the time is above 0, Cancelled if the signal has been given already. */
   constructor(defaultMs: number, options: CallOptions = {}) {
@@ -24,13 +28,14 @@ export class Budget {
       throw new RangeError("timeoutMs must be above 0");
     }
     this.signal = options.signal;
-    this.#end = performance.now() + Math.min(timeoutMs, MOST_MS);
+    this.totalMs = Math.min(timeoutMs, MOST_MS);
+    this.end = performance.now() + this.totalMs;
     this.check();
   }
 
   /** Milliseconds that are left; 0 and above. */
   get remaining(): number {
-    return Math.max(0, this.#end - performance.now());
+    return Math.max(0, this.end - performance.now());
   }
 
   /** Throws Cancelled if the signal has been given. */
@@ -45,25 +50,35 @@ export class Budget {
     return this.#pause(ms);
   }
 
-  /** Wait for something that never fails. Throws DeadlineExceeded when the time is up, Cancelled at the signal. */
+  /** Wait for something. Throws what it throws, DeadlineExceeded when the time is up, Cancelled at the signal. */
   async until(event: Promise<void>): Promise<void> {
-    await this.#pause(this.remaining, event);
-    if (this.remaining === 0) {
+    let isThere = false;
+    const there = event.then(() => {
+      isThere = true;
+    });
+    await this.#pause(this.remaining, there);
+    if (!isThere) {
       throw outOfTime();
     }
   }
 
   async #pause(ms: number, event?: Promise<void>): Promise<void> {
     this.check();
-    await new Promise<void>((resolve) => {
-      const done = () => {
+    await new Promise<void>((resolve, reject) => {
+      const end = () => {
         clearTimeout(timer);
-        this.signal?.removeEventListener("abort", done);
+        forget();
+      };
+      const done = () => {
+        end();
         resolve();
       };
       const timer = setTimeout(done, ms);
-      this.signal?.addEventListener("abort", done);
-      void event?.then(done);
+      const forget = onAbort(this.signal, done);
+      event?.then(done, (error) => {
+        end();
+        reject(error);
+      });
     });
     this.check();
   }

@@ -9,7 +9,7 @@ import {
   type MessageShape,
 } from "@bufbuild/protobuf";
 import { Budget, type CallOptions, outOfTime } from "./budget.js";
-import { DeadlineExceeded, Unavailable } from "./errors.js";
+import { DeadlineExceeded, forCaller, Unavailable } from "./errors.js";
 import { pauseAfter, type RetryPolicy } from "./retry.js";
 import type { Transport } from "./transport.js";
 import { serialized } from "./validity.js";
@@ -35,7 +35,13 @@ export class Caller {
     request: MessageInitShape<I>,
     options: CallOptions | undefined,
   ): Promise<MessageShape<O>> {
-    return this.send(method, serialized(method.input, create(method.input, request)), this.budget(options));
+    const bytes = serialized(method.input, create(method.input, request));
+    const budget = this.budget(options);
+    try {
+      return await this.send(method, bytes, budget);
+    } catch (error) {
+      throw forCaller(error, this.call);
+    }
   }
 
   /** One answer to a serialized request. */

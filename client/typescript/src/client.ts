@@ -22,6 +22,7 @@ import {
   type SessionSummary,
   type WalkAncestorsResponse,
 } from "./gen/lockstitch/v1/checkpoint_service_pb.js";
+import { type InFlightPolicy, SaveLimiter } from "./limiter.js";
 import { type DeltaPolicy, memory } from "./memory.js";
 import { type Page, Pager } from "./paging.js";
 import { type PlainState, Thread, type ThreadOptions } from "./plain/thread.js";
@@ -42,6 +43,8 @@ export interface ClientOptions extends ConnectionOptions {
   delta?: Partial<DeltaPolicy> | boolean | undefined;
   /** Whether saves that are under way at the same time share streams, which takes a fraction of the work. Default true. */
   stream?: boolean | undefined;
+  /** How many saves, and how many bytes of them, are in flight at most; others wait. Default: 1024 saves, 32 MiB. */
+  inFlight?: Partial<InFlightPolicy> | undefined;
 }
 
 /** How much of a checkpoint an answer holds: everything, or everything but its state. */
@@ -160,7 +163,7 @@ export class Client extends SessionCalls implements Disposable {
     const policy = retryPolicy(retry);
     const transport = new Transport(target, options, policy !== undefined);
     const caller = new Caller(transport, policy, timeoutMs);
-    super(caller, new Saver(caller, memory(delta), stream));
+    super(caller, new Saver(caller, memory(delta), new SaveLimiter(options.inFlight), stream));
     this.#transport = transport;
   }
 

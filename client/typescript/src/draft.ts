@@ -61,6 +61,11 @@ export class Draft {
     this.#head = parts.head;
   }
 
+  /** Bytes that it has, about. */
+  get size(): number {
+    return this.#head.length + (this.snapshot?.size ?? this.#state?.length ?? 0) + this.#conditions.length;
+  }
+
   /** The request with the full state. */
   full(): Uint8Array {
     const state = this.snapshot ? stateBytes(this.snapshot) : this.#state;

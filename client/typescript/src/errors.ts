@@ -243,6 +243,25 @@ export interface FailedCall {
   metadata: Metadata;
 }
 
+/** The same error for another caller: each has a stack of its own. */
+export function copyOf(error: LockstitchError): LockstitchError {
+  const { code, reason, metadata, retryDelayMs, cause } = error;
+  const kind = error.constructor as ErrorClass;
+  return new kind(error.detail, { code, reason, metadata, retryDelayMs, cause });
+}
+
+/**
+ * The error with the stack of those that wait for a call, in place of the stack of where its answer was read.
+ *
+ * below: the function of this library that they have called.
+ */
+export function forCaller<T>(error: T, below: (...given: never[]) => unknown): T {
+  if (error instanceof LockstitchError) {
+    Error.captureStackTrace(error, below);
+  }
+  return error;
+}
+
 /** Whether something was thrown by gRPC. */
 export function isFailedCall(error: unknown): error is Error & FailedCall {
   return error instanceof Error && "code" in error && typeof error.code === "number" && "metadata" in error;

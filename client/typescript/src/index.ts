@@ -79,6 +79,7 @@ export type {
   WatchSessionResponse,
 } from "./gen/lockstitch/v1/session_service_pb.js";
 export { type HeldLease, Lease } from "./lease.js";
+export type { InFlightPolicy } from "./limiter.js";
 export type { DeltaPolicy } from "./memory.js";
 export { type Page, Pager } from "./paging.js";
 export { type Codec, JSON_CODEC } from "./plain/codec.js";

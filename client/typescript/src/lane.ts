@@ -1,11 +1,13 @@
 /** Saves of some sessions, over one SaveStream after the other. */
 
+import { onAbort } from "./abort.js";
 import { type Budget, cancelled, outOfTime } from "./budget.js";
 import {
+  copyOf,
   type DeadlineExceeded,
   fromStatus,
   Internal,
-  type LockstitchError,
+  LockstitchError,
   PermissionDenied,
   Unauthenticated,
   Unavailable,
@@ -23,16 +25,17 @@ export interface LaneCalls {
   /** Throws NoConnection where there has never been a connection, and is none. */
   openStream(): Promise<SaveStreamCall>;
   /** What a save that is out of time fails with. */
-  late(error: DeadlineExceeded): Promise<LockstitchError>;
+  late(error: DeadlineExceeded, budget: Budget): Promise<LockstitchError>;
   /** Save by a call of its own. */
   saveAlone(request: Uint8Array, budget: Budget): Promise<SaveResponse>;
   /** A save was answered. */
   streamsWork(): void;
   /** There are no streams here. `unlessKnown`: unless one has brought an answer before. */
   avoidStreams(unlessKnown: boolean): void;
-  /** Nothing may have come over this connection since then. Whether there is a new one. */
-  suspect(since: number): boolean;
 }
+
+/** A stream that has brought nothing for this part of the time of a save is given up when the save's time is up. */
+const SILENT_SHARE = 0.5;
 
 /**
  * Sends saves in their order, and what has no answer when a stream ends once more on the next.
@@ -47,6 +50,8 @@ export class Lane {
   #stream: SaveStream | undefined;
   #running = false;
   #closed = false;
+  #alarm: NodeJS.Timeout | undefined; // one for all deadlines, not after the first of them
+  #alarmAt = Infinity;
   #failures = 0; // streams in a row that have brought nothing
   #fault: LockstitchError | undefined; // what has gone wrong since the last answer
 
@@ -57,14 +62,17 @@ export class Lane {
 
   /** The answer to a serialized SaveRequest. */
   save(request: Uint8Array, sessionId: string, budget: Budget): Promise<SaveResponse> {
-    return new Promise((resolve, reject) => {
+    return new Promise((succeed, fail) => {
       this.#number += 1n;
       const number = this.#number;
       const traceContext = currentContext();
-      const settle = { succeed: resolve, fail: reject };
-      const item: Item = { number, sessionId, request, traceContext, budget, sent: false, refusals: 0, ...settle };
+      const state = { sent: false, refusals: 0, forget: () => {} };
+      const item: Item = { number, sessionId, request, traceContext, budget, ...state, succeed, fail };
+      item.forget = onAbort(budget.signal, () => this.#fail(item, cancelled(budget.signal?.reason)));
       this.#outbox.add(item);
-      this.#guard(item);
+      if (budget.end < this.#alarmAt) {
+        this.#setAlarm(budget.end);
+      }
       this.#wake();
     });
   }
@@ -72,29 +80,9 @@ export class Lane {
   /** Fail whatever waits with Cancelled. */
   close(): void {
     this.#closed = true;
+    clearTimeout(this.#alarm);
     this.#failAll(closed());
     this.#stream?.drop();
-  }
-
-  /** Have an item fail when its time is up or its signal is given. */
-  #guard(item: Item): void {
-    const begun = performance.now();
-    const timer = setTimeout(() => this.#expire(item, begun), item.budget.remaining);
-    const cancel = () => this.#fail(item, cancelled(item.budget.signal?.reason));
-    item.budget.signal?.addEventListener("abort", cancel);
-    const settled = () => {
-      clearTimeout(timer);
-      item.budget.signal?.removeEventListener("abort", cancel);
-    };
-    const { succeed, fail } = item;
-    item.succeed = (answer) => {
-      settled();
-      succeed(answer);
-    };
-    item.fail = (error) => {
-      settled();
-      fail(error);
-    };
   }
 
   #wake(): void {
@@ -194,15 +182,33 @@ export class Lane {
     }
   }
 
-  #expire(item: Item, begun: number): void {
+  #setAlarm(when: number): void {
+    clearTimeout(this.#alarm);
+    this.#alarmAt = when;
+    this.#alarm = setTimeout(() => this.#expireDue(), Math.max(1, when - performance.now()));
+  }
+
+  #expireDue(): void {
+    this.#alarmAt = Infinity;
+    const [due, next] = this.#outbox.due(performance.now());
+    for (const item of due) {
+      this.#expire(item);
+    }
+    if (next < this.#alarmAt) {
+      this.#setAlarm(next);
+    }
+  }
+
+  #expire(item: Item): void {
     this.#outbox.remove(item);
-    void this.#calls.late(outOfTime(this.#fault)).then(item.fail);
+    void this.#calls.late(outOfTime(this.#fault), item.budget).then(item.fail);
     if (!item.sent) {
       return;
     }
     this.#calls.avoidStreams(true); // there may be a proxy that waits for the end of the stream
-    if (this.#calls.suspect(begun) || this.#outbox.sent().length === 0) {
-      this.#stream?.drop(); // it may be stuck: others go on over the next one
+    const stream = this.#stream;
+    if (stream && (!this.#outbox.hasSent || stream.silence >= item.budget.totalMs * SILENT_SHARE)) {
+      stream.drop(); // it may be stuck: others continue over the next one
     }
   }
 
@@ -213,7 +219,7 @@ export class Lane {
 
   #failAll(error: unknown): void {
     for (const item of this.#outbox.waiting.values()) {
-      this.#fail(item, error);
+      this.#fail(item, error instanceof LockstitchError ? copyOf(error) : error);
     }
   }
 }

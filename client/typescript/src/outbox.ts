@@ -16,6 +16,8 @@ export interface Item {
   sent: boolean;
   /** How often the server has refused it for a moment. */
   refusals: number;
+  /** Takes its signal's callback back. */
+  forget(): void;
   succeed(answer: SaveResponse): void;
   fail(error: unknown): void;
 }
@@ -32,22 +34,47 @@ export class Outbox {
     this.#unsent.set(item.number, item);
   }
 
-  /** The next item to send; undefined: there is nothing to send now. */
-  take(): Item | undefined {
+  /** The next items to send: so many, and of so many bytes together, but one where there is any. */
+  take(most: number, mostBytes: number): Item[] {
+    const taken: Item[] = [];
+    let bytes = 0;
     for (const item of this.#unsent.values()) {
-      if (!this.#held.has(item.sessionId)) {
-        this.#unsent.delete(item.number);
-        item.sent = true;
-        return item;
+      if (this.#held.has(item.sessionId)) {
+        continue;
+      }
+      bytes += item.request.length;
+      if (taken.length > 0 && bytes > mostBytes) {
+        break;
+      }
+      this.#unsent.delete(item.number);
+      item.sent = true;
+      taken.push(item);
+      if (taken.length === most) {
+        break;
       }
     }
-    return undefined;
+    return taken;
   }
 
   /** Let go of an item that has its answer, or that nobody waits for any more. */
   remove(item: Item): void {
+    item.forget();
     this.#unsent.delete(item.number);
     this.waiting.delete(item.number);
+  }
+
+  /** The items whose time is up, and when that of the others is, by `performance.now()`. */
+  due(now: number): [due: Item[], next: number] {
+    const due: Item[] = [];
+    let next = Infinity;
+    for (const item of this.waiting.values()) {
+      if (item.budget.end <= now) {
+        due.push(item);
+      } else {
+        next = Math.min(next, item.budget.end);
+      }
+    }
+    return [due, next];
   }
 
   /** Give everything out again that has no answer. */
@@ -75,6 +102,16 @@ export class Outbox {
   /** Give out what was held. */
   release(sessionId: string): void {
     this.#held.delete(sessionId);
+  }
+
+  /** Whether anything has gone out that has no answer. */
+  get hasSent(): boolean {
+    for (const item of this.waiting.values()) {
+      if (item.sent) {
+        return true;
+      }
+    }
+    return false;
   }
 
   /** What has gone out and has no answer, in its order. */

@@ -12,7 +12,13 @@ const IDLE_MS = 5000;
 /** How long a stream is used, so that clients that run for long spread over the servers that there are by then. */
 const STREAM_MS = 300_000;
 
+/** What goes in one message at most, unless a single save is larger. */
+const BATCH_SAVES = 64;
+const BATCH_BYTES = 256 * 1024;
+
+/** Field numbers of SaveStreamRequest. */
 const SAVE = 2;
+const BATCH = 4;
 
 /** Sends what the outbox gives, and hands the answers on. */
 export class SaveStream {
@@ -24,11 +30,23 @@ export class SaveStream {
   #blocked = false;
   #closing = false;
   #dropped = false;
+  #isFlushing = false;
+  /** Saves in a message: until the server has said that it takes batches, one. */
+  #most = 1;
+  #heard = performance.now();
 
   constructor(call: SaveStreamCall, outbox: Outbox, answered: (answer: SaveStreamResponse) => void) {
     this.#call = call;
     this.#outbox = outbox;
-    call.on("data", answered);
+    call.on("data", (answer: SaveStreamResponse) => {
+      this.#heard = performance.now();
+      if (answer.takesBatches) {
+        this.#most = BATCH_SAVES;
+      }
+      for (const one of answer.batch.length > 0 ? answer.batch : [answer]) {
+        answered(one);
+      }
+    });
     call.on("drain", () => {
       this.#blocked = false;
       this.wake();
@@ -38,15 +56,31 @@ export class SaveStream {
     this.wake();
   }
 
-  /** There may be something in the outbox. Send it, as long as the connection takes it. */
+  /** Milliseconds since the last answer, or since the beginning. */
+  get silence(): number {
+    return performance.now() - this.#heard;
+  }
+
+  /** There may be something in the outbox. What is saved until the event loop turns goes out together. */
   wake(): void {
+    if (!this.#isFlushing) {
+      this.#isFlushing = true;
+      setImmediate(() => {
+        this.#isFlushing = false;
+        this.#flush();
+      });
+    }
+  }
+
+  /** Send what there is, as long as the connection takes it. */
+  #flush(): void {
     while (!this.#blocked && !this.#closing) {
-      const item = this.#outbox.take();
-      if (item === undefined) {
+      const items = this.#outbox.take(this.#most, BATCH_BYTES);
+      if (items.length === 0) {
         return;
       }
       this.#used = true;
-      this.#blocked = !this.#call.write(message(item));
+      this.#blocked = !this.#call.write(message(items));
     }
   }
 
@@ -94,9 +128,22 @@ export class SaveStream {
   }
 }
 
-/** The SaveStreamRequest. */
-function message(item: Item): Uint8Array {
-  const { number: requestId, traceContext } = item;
+/** The SaveStreamRequest for one or more items. */
+function message(items: Item[]): Uint8Array {
+  const writer = new BinaryWriter();
+  const [only] = items;
+  if (only && items.length === 1) {
+    return addSave(writer, only).finish();
+  }
+  for (const item of items) {
+    writer.tag(BATCH, WireType.LengthDelimited).fork();
+    addSave(writer, item);
+    writer.join();
+  }
+  return writer.finish();
+}
+
+function addSave(writer: BinaryWriter, { number: requestId, traceContext, request }: Item): BinaryWriter {
   const numbered = toBinary(SaveStreamRequestSchema, create(SaveStreamRequestSchema, { requestId, traceContext }));
-  return new BinaryWriter().raw(numbered).tag(SAVE, WireType.LengthDelimited).bytes(item.request).finish();
+  return writer.raw(numbered).tag(SAVE, WireType.LengthDelimited).bytes(request);
 }

@@ -4,10 +4,11 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Budget, CallOptions } from "./budget.js";
 import type { Caller } from "./caller.js";
 import { Draft, type SaveConditions } from "./draft.js";
-import { type DeadlineExceeded, DeltaRefused, type LockstitchError } from "./errors.js";
+import { type DeadlineExceeded, DeltaRefused, forCaller, type LockstitchError } from "./errors.js";
 import type { Checkpoint, CheckpointSchema } from "./gen/lockstitch/v1/checkpoint_pb.js";
 import { CheckpointService, type SaveResponse } from "./gen/lockstitch/v1/checkpoint_service_pb.js";
 import { Lane, type LaneCalls } from "./lane.js";
+import type { SaveLimiter } from "./limiter.js";
 import type { Memory } from "./memory.js";
 import type { SaveStreamCall } from "./transport.js";
 
@@ -22,7 +23,7 @@ export interface SaveOptions extends SaveConditions, CallOptions {}
  * memory: what is known of earlier saves. It learns of nothing that the server has not acknowledged, so saves of one
  * session may run side by side: each delta names the base it was made from.
  *
- * stream: whether saves that are under way at the same time share streams.
+ * limiter: of saves in flight. stream: whether saves that are under way at the same time share streams.
  */
 export class Saver implements LaneCalls {
   readonly #caller: Caller;
@@ -31,13 +32,14 @@ export class Saver implements LaneCalls {
   readonly #lanes: Lane[];
   /** Saves that have a call of their own, by session: others of the session come after them. */
   readonly #alone = new Map<string, Promise<void>>();
-  #underWay = 0;
+  readonly #limiter: SaveLimiter;
   #streamsKnown = false;
   #avoidUntil = 0;
 
-  constructor(caller: Caller, memory: Memory | undefined, stream: boolean) {
+  constructor(caller: Caller, memory: Memory | undefined, limiter: SaveLimiter, stream: boolean) {
     this.#caller = caller;
     this.#memory = memory;
+    this.#limiter = limiter;
     this.#stream = stream;
     this.#lanes = Array.from({ length: LANES }, () => new Lane(this, caller.retry));
   }
@@ -45,11 +47,19 @@ export class Saver implements LaneCalls {
   async save(checkpoint: CheckpointInit, options: SaveOptions = {}): Promise<SaveResponse> {
     const budget = this.#caller.budget(options);
     const draft = new Draft(checkpoint, options); // before anything is waited for: the caller may change it afterwards
-    this.#underWay += 1;
+    try {
+      if (!this.#limiter.take(draft.size)) {
+        await this.#limiter.wait(draft.size, budget);
+      }
+    } catch (error) {
+      throw forCaller(error, this.save);
+    }
     try {
       return await this.#save(draft, budget);
+    } catch (error) {
+      throw forCaller(error, this.save);
     } finally {
-      this.#underWay -= 1;
+      this.#limiter.leave(draft.size);
     }
   }
 
@@ -62,6 +72,7 @@ export class Saver implements LaneCalls {
   }
 
   close(): void {
+    this.#limiter.close();
     for (const lane of this.#lanes) {
       lane.close();
     }
@@ -72,8 +83,8 @@ export class Saver implements LaneCalls {
     return this.#caller.transport.openSaveStream();
   }
 
-  late(error: DeadlineExceeded): Promise<LockstitchError> {
-    return this.#caller.transport.late(error);
+  late(error: DeadlineExceeded, budget: Budget): Promise<LockstitchError> {
+    return this.#caller.transport.late(error, budget);
   }
 
   saveAlone(request: Uint8Array, budget: Budget): Promise<SaveResponse> {
@@ -88,10 +99,6 @@ export class Saver implements LaneCalls {
     if (!unlessKnown || !this.#streamsKnown) {
       this.#avoidUntil = performance.now() + AVOID_MS;
     }
-  }
-
-  suspect(since: number): boolean {
-    return this.#caller.transport.renew(since);
   }
 
   async #save(draft: Draft, budget: Budget): Promise<SaveResponse> {
@@ -115,10 +122,10 @@ export class Saver implements LaneCalls {
 
   /** By the way that is best. Saves of one session arrive in the order of the calls. */
   async #send(request: Uint8Array, sessionId: string, budget: Budget): Promise<SaveResponse> {
-    for (let before = this.#alone.get(sessionId); before && this.#stream; before = this.#alone.get(sessionId)) {
+    for (let before = this.#alone.get(sessionId); before; before = this.#alone.get(sessionId)) {
       await budget.until(before);
     }
-    if (this.#underWay > 1 && this.#stream && performance.now() >= this.#avoidUntil) {
+    if (this.#limiter.saves > 1 && this.#stream && performance.now() >= this.#avoidUntil) {
       return this.#lane(sessionId).save(request, sessionId, budget);
     }
     return this.#first(sessionId, this.saveAlone(request, budget));

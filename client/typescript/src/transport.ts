@@ -8,7 +8,7 @@ import {
   fromBinary,
   type MessageShape,
 } from "@bufbuild/protobuf";
-import { type ClientDuplexStream, connectivityState, Client as GrpcClient, Metadata, status } from "@grpc/grpc-js";
+import { type ClientDuplexStream, connectivityState, Client as GrpcClient, Metadata } from "@grpc/grpc-js";
 import type { Budget } from "./budget.js";
 import {
   type ConnectionOptions,
@@ -27,34 +27,23 @@ import {
   NoConnection,
 } from "./errors.js";
 import { CheckpointService, type SaveStreamResponse } from "./gen/lockstitch/v1/checkpoint_service_pb.js";
+import { asIs, HEALTH_CHECK, Link, silent } from "./link.js";
 import { checkTarget } from "./target.js";
 import { inject } from "./tracing.js";
 
 /** A SaveStream: serialized requests go in, answers come out. */
 export type SaveStreamCall = ClientDuplexStream<Uint8Array, SaveStreamResponse>;
 
-interface Call {
-  cancel(): void;
-}
-
-/** How long nothing has to come before a connection is given up. */
-const PATIENCE_MS = 1000;
+/** A connection over which nothing has come for this part of the time of a call that got no answer is suspected. */
+const SILENT_SHARE = 0.5;
 
 const CONNECT_TIMEOUT_MS = 1500;
-
-/** How long to ask why there is no connection. */
-const PROBE_MS = 400;
 
 /** How often those that wait for the first connection look for what may end their wait. */
 const LOOK_MS = 50;
 
-const HEALTH_CHECK = "/grpc.health.v1.Health/Check";
-
 /** A grpc.health.v1.HealthCheckResponse whose status is SERVING. */
 const SERVING = Buffer.from([0x08, 0x01]);
-
-/** gRPC takes nothing but a Buffer. The bytes are the same, not a copy. */
-const asIs = (data: Uint8Array) => Buffer.from(data.buffer, data.byteOffset, data.byteLength);
 
 export class Transport {
   readonly #target: string;
@@ -62,9 +51,7 @@ export class Transport {
   /** Whether calls wait for a connection, instead of failing while there is none. */
   readonly #wait: boolean;
   readonly #connectTimeoutMs: number;
-  #channel: GrpcClient;
-  #calls = new Set<Call>();
-  #lastAnswer = 0;
+  #link: Link;
   #hasConnected = false;
   #closed = false;
 
@@ -79,7 +66,7 @@ export class Transport {
     checkTarget(target);
     checkSecrecy(target, options);
     callMetadata(options); // throws for what cannot be sent
-    this.#channel = this.#connect();
+    this.#link = this.#connect();
   }
 
   /**
@@ -93,11 +80,11 @@ export class Transport {
       if (this.#closed) {
         throw closed();
       }
-      const state = this.#channel.getChannel().getConnectivityState(true);
+      const state = this.#link.state(true);
       if (state === connectivityState.READY) {
         this.#hasConnected = true;
       } else if (performance.now() >= end || (state === connectivityState.TRANSIENT_FAILURE && !this.#wait)) {
-        throw this.#noConnection(await this.#refusal());
+        throw this.#noConnection(await this.#link.refusal());
       } else {
         await this.#changed(state);
       }
@@ -106,13 +93,15 @@ export class Transport {
 
   /**
    * What a call that is out of time throws: NoConnection where there is no connection, and the error itself where the
-   * server was connected and hangs, even if another call has replaced the connection meanwhile.
+   * server was connected and hangs. A connection that has gone silent is replaced.
    */
-  async late(error: DeadlineExceeded): Promise<LockstitchError> {
-    if (this.#closed || this.#channel.getChannel().getConnectivityState(false) === connectivityState.READY) {
+  async late(error: DeadlineExceeded, budget: Budget): Promise<LockstitchError> {
+    const link = this.#link;
+    if (this.#closed || link.isReady) {
+      void this.#renewIfSilent(link, budget.totalMs * SILENT_SHARE);
       return error;
     }
-    const refused = await this.#refusal();
+    const refused = await link.refusal();
     return refused === undefined && this.#hasConnected ? error : this.#noConnection(refused);
   }
 
@@ -142,18 +131,18 @@ export class Transport {
   ): AsyncGenerator<MessageShape<O>, void, undefined> {
     this.#check(budget);
     await this.firstConnection(budget);
-    const begun = performance.now();
     const options = withDeadline ? deadlineOf(budget) : {};
     const decode = decoder<O>(method.output);
-    const call = this.#channel.makeServerStreamRequest(path(method), asIs, decode, request, this.#metadata(), options);
-    const done = this.#watch(call, budget.signal);
+    const link = this.#link;
+    const call = link.channel.makeServerStreamRequest(path(method), asIs, decode, request, this.#metadata(), options);
+    const done = link.watch(call, budget.signal);
     try {
       for await (const answer of call as AsyncIterable<MessageShape<O>>) {
-        this.#lastAnswer = performance.now();
+        link.hear();
         yield answer;
       }
     } catch (error) {
-      throw await this.#failure(error, begun, budget.signal);
+      throw await this.#failure(error, link, budget);
     } finally {
       call.on("error", () => {}); // it may end with CANCELLED once nobody listens any more
       call.cancel();
@@ -165,93 +154,65 @@ export class Transport {
   openSaveStream(): SaveStreamCall {
     const method = CheckpointService.method.saveStream;
     const decode = decoder<typeof method.output>(method.output);
-    const call = this.#channel.makeBidiStreamRequest(path(method), asIs, decode, this.#metadata());
-    call.on("data", () => {
-      this.#lastAnswer = performance.now();
-    });
-    call.on("error", this.#watch(call));
-    call.on("end", this.#watch(call));
+    const link = this.#link;
+    const call = link.channel.makeBidiStreamRequest(path(method), asIs, decode, this.#metadata());
+    const done = link.watch(call);
+    call.on("data", () => link.hear());
+    call.on("error", done);
+    call.on("end", done);
     return call;
-  }
-
-  /**
-   * Connect anew, if nothing has come since then, which is a while ago: the server, or the way to it, may be gone without
-   * a word. Whether it does.
-   */
-  renew(since: number): boolean {
-    const now = performance.now();
-    if (this.#closed || this.#lastAnswer > since || now - since < PATIENCE_MS) {
-      return false;
-    }
-    this.#lastAnswer = now; // one new connection is enough for all that notice
-    const old = this.#channel;
-    this.#channel = this.#connect();
-    old.close(); // calls that are under way go on
-    return true;
   }
 
   /** End running calls, which fail with Cancelled, and the connection. May be repeated. */
   close(): void {
     this.#closed = true;
-    for (const call of this.#calls) {
-      call.cancel();
-    }
-    this.#channel.close();
+    this.#link.end();
   }
 
   async #ask<T>(where: string, request: Uint8Array, decode: (data: Buffer) => T, budget: Budget): Promise<T> {
     this.#check(budget);
-    const begun = performance.now();
+    const link = this.#link;
     let ended = () => {};
     try {
       const answer = await new Promise<T>((resolve, reject) => {
         const finish = (error: Error | null, answer?: T) => (error ? reject(error) : resolve(answer as T));
         const [metadata, options] = [this.#metadata(), deadlineOf(budget)];
-        const call = this.#channel.makeUnaryRequest(where, asIs, decode, request, metadata, options, finish);
-        ended = this.#watch(call, budget.signal);
+        const call = link.channel.makeUnaryRequest(where, asIs, decode, request, metadata, options, finish);
+        ended = link.watch(call, budget.signal);
       });
-      this.#lastAnswer = performance.now();
+      link.hear();
       this.#hasConnected = true;
       return answer;
     } catch (error) {
-      throw await this.#failure(error, begun, budget.signal);
+      throw await this.#failure(error, link, budget);
     } finally {
       ended();
     }
   }
 
-  /** Cancel the call when the signal says so or the client is closed. The result is to be called when it has ended. */
-  #watch(call: Call, signal?: AbortSignal): () => void {
-    const cancel = () => call.cancel();
-    this.#calls.add(call);
-    signal?.addEventListener("abort", cancel);
-    return () => {
-      this.#calls.delete(call);
-      signal?.removeEventListener("abort", cancel);
-    };
-  }
-
-  async #failure(error: unknown, begun: number, signal: AbortSignal | undefined): Promise<unknown> {
+  async #failure(error: unknown, link: Link, budget: Budget): Promise<unknown> {
     if (!isFailedCall(error)) {
       return error;
     }
     const failure = fromFailedCall(error);
-    if (failure instanceof DeadlineExceeded) {
-      const told = await this.late(failure);
-      this.renew(begun);
-      return told;
+    if (failure.reason) {
+      link.hear(); // only a server gives one
     }
-    return signal?.aborted || this.#closed ? failure : asTheServers(failure);
+    if (failure instanceof DeadlineExceeded) {
+      return this.late(failure, budget);
+    }
+    if (!(failure instanceof Cancelled) || budget.signal?.aborted || this.#closed) {
+      return failure;
+    }
+    return link.hasEnded ? silent() : asTheServers(failure);
   }
 
-  /** Why there is no connection, which gRPC tells only to a call that does not wait. Undefined where nothing answers. */
-  #refusal(): Promise<string | undefined> {
-    return new Promise((resolve) => {
-      const options = { deadline: Date.now() + PROBE_MS };
-      this.#channel.makeUnaryRequest(HEALTH_CHECK, asIs, asIs, new Uint8Array(), new Metadata(), options, (error) => {
-        resolve(error?.code === status.UNAVAILABLE ? error.details : undefined);
-      });
-    });
+  /** Open another connection, and end the calls on this one, which are sent again. */
+  async #renewIfSilent(link: Link, ms: number): Promise<void> {
+    if ((await link.isSilent(ms)) && link === this.#link && !this.#closed) {
+      this.#link = this.#connect();
+      link.end();
+    }
   }
 
   #noConnection(cause = "nothing answers there"): NoConnection {
@@ -261,7 +222,7 @@ export class Transport {
   /** Wait until the state is another one, and not for long: a signal or `close` may end the wait. */
   #changed(state: connectivityState): Promise<void> {
     return new Promise((resolve) => {
-      this.#channel.getChannel().watchConnectivityState(state, Date.now() + LOOK_MS, () => resolve());
+      this.#link.channel.getChannel().watchConnectivityState(state, Date.now() + LOOK_MS, () => resolve());
     });
   }
 
@@ -279,8 +240,9 @@ export class Transport {
     }
   }
 
-  #connect(): GrpcClient {
-    return new GrpcClient(this.#target, channelCredentials(this.#options), channelOptions(this.#target, this.#options));
+  #connect(): Link {
+    const options = channelOptions(this.#target, this.#options);
+    return new Link(new GrpcClient(this.#target, channelCredentials(this.#options), options));
   }
 }
 

@@ -97,8 +97,11 @@ function answerTo(method: Method, request: Uint8Array): Uint8Array {
     case "Save":
       return bytes(SaveResponseSchema, { revision: 1n });
     case "SaveStream": {
-      const { requestId } = fromBinary(SaveStreamRequestSchema, request);
-      return bytes(SaveStreamResponseSchema, { requestId, result: { case: "saved", value: { revision: 1n } } });
+      const { requestId, batch } = fromBinary(SaveStreamRequestSchema, request);
+      const saved = { case: "saved", value: { revision: 1n } } as const;
+      const answers = batch.map((one) => ({ requestId: one.requestId, result: saved }));
+      const one = batch.length > 0 ? { batch: answers } : { requestId, result: saved };
+      return bytes(SaveStreamResponseSchema, { ...one, takesBatches: true });
     }
     case "WatchSession":
       return bytes(WatchSessionResponseSchema, { resumeToken: "1" });

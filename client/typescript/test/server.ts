@@ -2,10 +2,11 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Client } from "lockstitch";
 
@@ -55,6 +56,15 @@ export class Server implements AsyncDisposable {
 
   signal(name: NodeJS.Signals): void {
     this.#process?.kill(name);
+  }
+
+  /** Stop the process, and return when it stands still: a signal takes its time. */
+  async freeze(): Promise<void> {
+    this.signal("SIGSTOP");
+    const path = `/proc/${this.#process?.pid}/stat`;
+    while (!/^\d+ \(.*\) T/.test(await readFile(path, "utf8"))) {
+      await sleep(10);
+    }
   }
 
   async stop(name: NodeJS.Signals = "SIGTERM"): Promise<void> {
