@@ -22,7 +22,9 @@ RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
 FROM python:3.13-slim
 LABEL org.opencontainers.image.title="Lockstitch" \
       org.opencontainers.image.description="A gRPC checkpoint server for agent workflows" \
-      org.opencontainers.image.licenses="Apache-2.0"
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="https://github.com/lockstitch/lockstitch" \
+      org.opencontainers.image.url="https://lockstitch.dev/"
 ENV PATH=/opt/lockstitch/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

@@ -12,6 +12,9 @@ ARGS   ?=
 IMAGE  ?= lockstitch
 ENGINE ?= $(firstword $(foreach e,docker podman buildah,$(shell command -v $(e) 2>/dev/null)))
 
+LABELS = --label org.opencontainers.image.version=$(shell python3 scripts/version.py) \
+         --label org.opencontainers.image.revision=$(shell git rev-parse HEAD)
+
 TYPESCRIPT := client/typescript
 JAVA := client/java
 MVN  := --batch-mode --quiet
@@ -37,7 +40,7 @@ bench: $(VENV)/.bench ## Measure everything beside its peers, and write docs/ben
 .PHONY: image
 image: ## Build the container image (IMAGE=, ENGINE=docker|podman|buildah, PLATFORM=linux/arm64)
 	@test -n "$(ENGINE)" || { echo "Building an image needs docker, podman or buildah, and there is none." >&2; exit 1; }
-	$(ENGINE) build $(if $(PLATFORM),--platform $(PLATFORM)) --tag $(IMAGE) .
+	$(ENGINE) build $(if $(PLATFORM),--platform $(PLATFORM)) $(LABELS) --tag $(IMAGE) .
 
 ##@ Check
 
@@ -83,7 +86,7 @@ rust: $(VENV)/.dev ## The Rust client: style, generated code, tests, package, gu
 .PHONY: ci
 ci: export LOCKSTITCH_REQUIRE_ALL := 1
 ci: OR_STEADY = || { [ "$$?" = 1 ] && $(BIN)/python scripts/steady.py; }
-ci: $(VENV)/.bench $(VENV)/.deploy $(VENV)/.docs lint types drift breaking test-all typescript java ## What CI runs: all checks and tests; a missing tool is a failure
+ci: $(VENV)/.bench $(VENV)/.deploy $(VENV)/.docs $(VENV)/.release lint types drift breaking test-all typescript java ## What CI runs: all checks and tests; a missing tool is a failure
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Style of Python, protobuf, Go, Rust, the Dockerfile and pages
@@ -93,6 +96,7 @@ lint: $(VENV)/.dev ## Style of Python, protobuf, Go, Rust, the Dockerfile and pa
 	$(BIN)/buf format --diff --exit-code
 	$(BIN)/python scripts/check_prose.py
 	$(BIN)/hadolint Dockerfile
+	$(BIN)/zizmor --offline --quiet .github/workflows
 	scripts/go.sh lint
 	scripts/rust.sh lint
 
@@ -161,6 +165,7 @@ lock: $(VENV)/.python ## Write the lock files from pyproject.toml (UPGRADE=--upg
 	$(LOCK) --group build --constraint requirements-dev.lock --output-file requirements-build.lock
 	$(LOCK) --group bench --constraint requirements-dev.lock --output-file requirements-bench.lock
 	$(LOCK) --group deploy --constraint requirements-dev.lock --output-file requirements-deploy.lock
+	$(LOCK) --group release --constraint requirements-dev.lock --output-file requirements-release.lock
 	$(LOCK) --group docs --constraint requirements-dev.lock --output-file requirements-docs.lock
 	$(LOCK) --group generate --output-file requirements-generate.lock
 	$(LOCK) pyproject.toml --group frameworks --output-file requirements-frameworks.lock
@@ -173,6 +178,14 @@ docs: $(VENV)/.docs ## Build the documentation site into dist/site: strict, no d
 .PHONY: docs-serve
 docs-serve: $(VENV)/.docs ## Serve the documentation site while you write
 	$(BIN)/mkdocs serve
+
+.PHONY: release
+release: $(VENV)/.release $(VENV)/.deploy ## Build and check all that a release publishes, and publish nothing (ARGS="python chart")
+	$(BIN)/python -m scripts.release $(ARGS)
+
+.PHONY: version
+version: $(VENV)/.python ## Show the version of everything, or write another one (VERSION=0.2.0)
+	$(BIN)/python scripts/version.py $(VERSION)
 
 .PHONY: screenshots
 screenshots: $(VENV)/.dev ## Write the pictures of the session explorer into docs/images (needs chromium)
@@ -220,6 +233,10 @@ $(VENV)/.deploy: $(VENV)/.dev requirements-deploy.lock
 
 $(VENV)/.docs: $(VENV)/.dev requirements-docs.lock
 	$(BIN)/python $(INSTALL) --require-hashes -r requirements-docs.lock
+	touch $@
+
+$(VENV)/.release: $(VENV)/.dev requirements-release.lock
+	$(BIN)/python $(INSTALL) --require-hashes -r requirements-release.lock
 	touch $@
 
 $(VENV)/.generate: $(VENV)/.dev requirements-generate.lock

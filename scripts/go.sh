@@ -22,6 +22,7 @@ lint)
     go mod tidy -diff
     go vet ./...
     go tool -modfile=tools/go.mod staticcheck ./...
+    go tool -modfile=tools/go.mod actionlint ../../.github/workflows/*.yml
     ;;
 generate)
     generate "${2:-.}"

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 OWN = {"lockstitch", "lockstitch_server"}
 # What has an extra of its own; everything else comes with `server`.
 EXTRAS = {"asyncpg": "postgres"}
+CLI = {"grpc_health", "orjson", "rich", "typer"}
+"""Packages of the extra `cli`, which is enough for the commands that call a server; `server` has them, too."""
+NEED_SERVER = {"backup", "check", "config", "export", "import", "keys", "migrate", "serve"}
 FAILED, UNUSABLE = 1, 2
 UNWRITABLE = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
@@ -65,7 +68,8 @@ def _what_to_install(error: ModuleNotFoundError) -> str:
     name = (error.name or "").partition(".")[0]
     if not name or name in OWN:
         raise error
-    extra = EXTRAS.get(name, "server")
+    calls_a_server = NEED_SERVER.isdisjoint(sys.argv[1:2])
+    extra = "cli" if name in CLI and calls_a_server else EXTRAS.get(name, "server")
     return f"lockstitch: this needs the Python package {name!r}: pip install 'lockstitch[{extra}]'"
 
 

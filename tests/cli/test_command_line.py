@@ -54,9 +54,11 @@ def test_help_needs_little() -> None:
     assert not modules & {"grpc", "pydantic", "structlog", "sqlalchemy", "aiosqlite", "asyncpg", "google.protobuf"}
 
 
-def test_without_the_server_extra_it_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("command", "extra"), [("serve", "server"), ("sessions", "cli")])
+def test_without_an_extra_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, extra: str
 ) -> None:
+    monkeypatch.setattr(sys, "argv", ["lockstitch", command])
     monkeypatch.setitem(sys.modules, "typer", None)
     for name in [name for name in sys.modules if name.startswith("lockstitch_server.cli")]:
         monkeypatch.delitem(sys.modules, name)
@@ -64,7 +66,7 @@ def test_without_the_server_extra_it_says_what_to_install(
         main()
     assert ended.value.code == 2
     line = capsys.readouterr().err
-    assert line == "lockstitch: this needs the Python package 'typer': pip install 'lockstitch[server]'\n"
+    assert line == f"lockstitch: this needs the Python package 'typer': pip install 'lockstitch[{extra}]'\n"
 
 
 def test_a_module_of_our_own_that_is_missing_is_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:

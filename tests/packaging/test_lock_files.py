@@ -40,6 +40,7 @@ DECLARED = {
     "requirements-bench.lock": group("bench"),
     "requirements-deploy.lock": group("deploy"),
     "requirements-docs.lock": group("docs"),
+    "requirements-release.lock": group("release"),
     "requirements-generate.lock": group("generate"),
     "requirements-frameworks.lock": extras() + group("frameworks"),
     "requirements-frameworks-oldest.lock": extras() + group("frameworks-oldest"),

@@ -366,7 +366,7 @@ class TestExposure:
         done = _ui(environment={"PYTHONPATH": str(tmp_path)})
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1
-        assert "pip install 'lockstitch[server,ui]'" in done.stderr
+        assert "pip install 'lockstitch[cli,ui]'" in done.stderr
 
 
 def _ui(*arguments: str, environment: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":

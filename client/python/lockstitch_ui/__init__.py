@@ -1,4 +1,4 @@
-"""The session explorer: web pages over the sessions of a Lockstitch server. `pip install 'lockstitch[server,ui]'`.
+"""The session explorer: web pages over the sessions of a Lockstitch server. `pip install 'lockstitch[cli,ui]'`.
 
 It is a client like any other. `create_app` makes the ASGI application that `lockstitch ui` serves:
 

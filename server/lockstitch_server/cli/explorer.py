@@ -10,7 +10,7 @@ import typer
 from lockstitch_server.cli.connection import Connection, connecting
 from lockstitch_server.cli.output import UNUSABLE, fail
 
-INSTALL = "the session explorer needs packages of its own: pip install 'lockstitch[server,ui]'"
+INSTALL = "the session explorer needs packages of its own: pip install 'lockstitch[cli,ui]'"
 
 
 @connecting(timeout=30.0)
