@@ -39,6 +39,7 @@ REASONS = [
     (Reason.NOT_JSON, grpc.StatusCode.INVALID_ARGUMENT, lockstitch.NotJson),
     (Reason.INVALID_PAGE_TOKEN, grpc.StatusCode.INVALID_ARGUMENT, lockstitch.InvalidPageToken),
     (Reason.TOO_LARGE, grpc.StatusCode.RESOURCE_EXHAUSTED, lockstitch.TooLarge),
+    (Reason.SUPERSEDED, grpc.StatusCode.ABORTED, lockstitch.Superseded),
     (Reason.EXPECTED_LATEST_MISMATCH, grpc.StatusCode.ABORTED, lockstitch.ExpectedLatestMismatch),
     (Reason.LEASE_LOST, grpc.StatusCode.ABORTED, lockstitch.LeaseLost),
     (Reason.UNKNOWN_BASE, grpc.StatusCode.FAILED_PRECONDITION, lockstitch.UnknownBase),

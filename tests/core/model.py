@@ -28,6 +28,8 @@ class Entry:
     """The delta that made it, and the revision of that delta's base."""
     revision: int = 0
     saved_at: int = 0
+    save_ids: list[tuple[int, int]] = field(default_factory=list)
+    """(writer, number) of the last save of each of the last writers, the last one first."""
 
 
 @dataclass
@@ -37,6 +39,8 @@ class Prediction:
     outcome: "SaveOutcome.ValueType | None" = None
     reasons: set[str] = field(default_factory=set)
     entry: Entry | None = None
+    save_ids: list[tuple[int, int]] | None = None
+    """Of the entry from now on; None: they stay."""
 
 
 class Mismatch(Exception):
@@ -65,17 +69,22 @@ class Model:
         """What must come of a save."""
         name = name_of(request.checkpoint)
         known = self.entries.get(name)
-        if known is not None and self._is_repetition(request, name, known):
-            return self._unchanged(request, name, known)
         reasons = self._objections(request, name)
+        if reasons and not (known and self._may_be_retry(request, known)):
+            return Prediction(reasons=reasons)
+        if known is not None and self._is_superseded(request, known):
+            reasons = reasons | {"SUPERSEDED"}
+        if known is not None and self._is_repetition(request, name, known):
+            return self._unchanged(request, name, known, reasons)
         try:
             entry = self._entry(request, name)
         except Mismatch as mismatch:
             return Prediction(reasons=reasons | {str(mismatch)})
         if known is not None and exact(known.checkpoint) == exact(entry.checkpoint):
-            return self._unchanged(request, name, known)
+            return self._unchanged(request, name, known, reasons)
         if reasons:
             return Prediction(reasons=reasons)
+        entry.save_ids = _with_save(known.save_ids if known else [], request)
         return Prediction(SAVE_OUTCOME_REPLACED if known else SAVE_OUTCOME_CREATED, entry=entry)
 
     def saved(self, request: SaveRequest, prediction: Prediction, answer: SaveResponse) -> None:
@@ -92,6 +101,8 @@ class Model:
         assert (answer.revision, answer.saved_at.ToNanoseconds()) == (entry.revision, entry.saved_at)
         if prediction.outcome != SAVE_OUTCOME_UNCHANGED or self._may_change(request):
             self.ttl = request.ttl.ToNanoseconds() if request.HasField("ttl") else self.ttl
+        if prediction.save_ids is not None:
+            entry.save_ids = prediction.save_ids
         self.write(name, list(request.writes))
 
     def expire(self) -> None:
@@ -151,10 +162,28 @@ class Model:
         base = (name[0], request.base_checkpoint_id)
         return base == name or self.entries[base].revision == known.origin[1]
 
-    def _unchanged(self, request: SaveRequest, name: Name, known: Entry) -> Prediction:
-        if self._new_writes(name, list(request.writes)) and (reasons := self._objections(request, name)):
+    def _unchanged(self, request: SaveRequest, name: Name, known: Entry, reasons: set[str]) -> Prediction:
+        if self._new_writes(name, list(request.writes)) and reasons:
             return Prediction(reasons=reasons)
-        return Prediction(SAVE_OUTCOME_UNCHANGED, entry=known)
+        confirms = not reasons and not self._is_stored_save(request, known)
+        return Prediction(
+            SAVE_OUTCOME_UNCHANGED, entry=known, save_ids=_with_save(known.save_ids, request) if confirms else None
+        )
+
+    def _may_be_retry(self, request: SaveRequest, known: Entry) -> bool:
+        """Whether conditions that do not hold leave room for a success."""
+        return not request.HasField("save_id") or self._is_stored_save(request, known)
+
+    def _is_stored_save(self, request: SaveRequest, known: Entry) -> bool:
+        return (request.save_id.writer, request.save_id.number) in known.save_ids
+
+    def _is_superseded(self, request: SaveRequest, known: Entry) -> bool:
+        """Whether the client, or another one, has saved something else since."""
+        numbers = dict(known.save_ids)
+        writer, number = request.save_id.writer, request.save_id.number
+        if number < numbers.get(writer, 0):
+            return True
+        return self._is_stored_save(request, known) and known.save_ids[0] != (writer, number)
 
     def _objections(self, request: SaveRequest, name: Name) -> set[str]:
         """What stands against a change."""
@@ -178,13 +207,21 @@ class Model:
             return not ids
         if kind is None or not ids:
             return kind is None
-        if kind == "step":
-            return self.entries[namespace, ids[0]].checkpoint.step == expected.step
-        return ids[0] == expected.checkpoint_id
+        latest = self.entries[namespace, ids[0]]
+        if expected.revision not in (0, latest.revision):
+            return False
+        return latest.checkpoint.step == expected.step if kind == "step" else ids[0] == expected.checkpoint_id
 
 
 def name_of(checkpoint: Checkpoint) -> Name:
     return checkpoint.namespace, checkpoint.checkpoint_id or f"{checkpoint.step:020d}"
+
+
+def _with_save(save_ids: list[tuple[int, int]], request: SaveRequest) -> list[tuple[int, int]]:
+    if not request.HasField("save_id"):
+        return save_ids
+    save = (request.save_id.writer, request.save_id.number)
+    return [save, *(each for each in save_ids if each[0] != save[0])][:4]
 
 
 def delta_name(request: SaveRequest) -> bytes:

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, MessagesDelta, PendingWrite, StateDelta
 from lockstitch.v1.checkpoint_service_pb2 import (
     ExpectedLatest,
+    SaveId,
     SaveRequest,
     SaveResponse,
     SaveWritesRequest,
@@ -26,6 +27,7 @@ WRITES = st.lists(strategies.writes, min_size=1, max_size=3)
 MORE = st.lists(strategies.messages, min_size=1, max_size=2)
 SELDOM = st.sampled_from([False, False, False, False, True])
 NAMESPACES = st.sampled_from(["", "", "n"])
+SAVE_IDS = st.builds(SaveId, writer=st.sampled_from([1, 1, 1, 2, 2, 3, 4, 5, 2**64 - 1]), number=st.integers(1, 300))
 HOUR = 3600
 
 
@@ -140,7 +142,20 @@ class Sessions(RuleBasedStateMachine):
     def save_whole_what_is_there(self, data: st.DataObject) -> None:
         """However it came to be: nothing changes."""
         entry = self.model.entries[self.draw_name(data)]
-        self.send([SaveRequest(checkpoint=entry.checkpoint, lease_token=self.draw_token(data))])
+        request = SaveRequest(checkpoint=entry.checkpoint, lease_token=self.draw_token(data))
+        request.MergeFrom(data.draw(st.just(SaveRequest()) | st.builds(SaveRequest, save_id=SAVE_IDS), label="id"))
+        self.send([request])
+
+    @precondition(lambda self: self.sent)
+    @rule(data=st.data())
+    def save_again_by_another(self, data: st.DataObject) -> None:
+        """The same content, as a save of its own; with a condition, as one that did not see the other."""
+        again = SaveRequest()
+        again.CopyFrom(data.draw(st.sampled_from(self.sent), label="again"))
+        again.save_id.CopyFrom(data.draw(SAVE_IDS))
+        if data.draw(st.booleans()):
+            again.expected_latest.CopyFrom(ExpectedLatest(none=True))
+        self.send([again])
 
     @rule(data=st.data(), writes=WRITES)
     def save_writes(self, data: st.DataObject, writes: list[PendingWrite]) -> None:
@@ -202,10 +217,11 @@ class Sessions(RuleBasedStateMachine):
         checkpoint.parent_id = data.draw(st.sampled_from(["", "missing", *known]))
         request = SaveRequest(checkpoint=checkpoint, writes=data.draw(st.just([]) | WRITES))
         request.lease_token = self.draw_token(data)
+        request.MergeFrom(data.draw(st.just(SaveRequest()) | st.builds(SaveRequest, save_id=SAVE_IDS), label="id"))
         if data.draw(SELDOM, label="with a ttl"):
             request.ttl.seconds = HOUR
         if data.draw(SELDOM, label="with a precondition"):
-            request.expected_latest.CopyFrom(data.draw(self.expectations(known)))
+            request.expected_latest.CopyFrom(data.draw(self.expectations(known, request.checkpoint.namespace)))
         if data.draw(st.booleans(), label="delta") and (known or data.draw(SELDOM)):
             self.add_delta(request, data)
         else:
@@ -216,10 +232,15 @@ class Sessions(RuleBasedStateMachine):
         """Mostly the right one."""
         return self.model.lease if not data.draw(SELDOM, label="without the lease") else 0
 
-    def expectations(self, ids: list[str]) -> st.SearchStrategy[ExpectedLatest]:
+    def expectations(self, ids: list[str], namespace: str) -> st.SearchStrategy[ExpectedLatest]:
         """Mostly such that hold."""
-        right = ExpectedLatest(checkpoint_id=ids[0]) if ids else ExpectedLatest(none=True)
-        return st.just(right) | st.builds(ExpectedLatest, none=st.just(True)) | st.builds(ExpectedLatest, step=STEPS)
+        nothing = st.just(ExpectedLatest(none=True))
+        if not ids:
+            return nothing | st.builds(ExpectedLatest, step=STEPS)
+        now = self.model.entries[namespace, ids[0]].revision
+        revision = st.sampled_from([0, now, now, now - 1])
+        this = st.builds(ExpectedLatest, checkpoint_id=st.just(ids[0]), revision=revision)
+        return this | nothing | st.builds(ExpectedLatest, step=STEPS, revision=revision)
 
     def add_delta(self, request: SaveRequest, data: st.DataObject) -> None:
         known = self.model.ids(request.checkpoint.namespace)

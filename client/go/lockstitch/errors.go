@@ -57,6 +57,7 @@ const (
 	RateLimited            Reason = "RATE_LIMITED"
 	StoreFull              Reason = "STORE_FULL"
 	StoreReadOnly          Reason = "STORE_READ_ONLY"
+	Superseded             Reason = "SUPERSEDED"
 )
 
 // Error makes a Reason a target for errors.Is.

@@ -199,7 +199,12 @@ type ExpectedLatest struct {
 	//	*ExpectedLatest_CheckpointId
 	//	*ExpectedLatest_Step
 	//	*ExpectedLatest_None
-	Expected      isExpectedLatest_Expected `protobuf_oneof:"expected"`
+	Expected isExpectedLatest_Expected `protobuf_oneof:"expected"`
+	// The revision in which the latest checkpoint was written, beside its id or
+	// step: `SaveResponse.revision`, or `checkpoint_revision` of a load. Without
+	// it, a checkpoint that was deleted and saved again under the same id, with
+	// other content, is the expected one too. 0: not checked. With `none`: 0.
+	Revision      uint64 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -268,6 +273,13 @@ func (x *ExpectedLatest) GetNone() bool {
 	return false
 }
 
+func (x *ExpectedLatest) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 type isExpectedLatest_Expected interface {
 	isExpectedLatest_Expected()
 }
@@ -293,6 +305,63 @@ func (*ExpectedLatest_Step) isExpectedLatest_Expected() {}
 
 func (*ExpectedLatest_None) isExpectedLatest_Expected() {}
 
+// Identifies one save of one client. All attempts of a save carry the same id:
+// retries, and the full state after a delta was refused.
+type SaveId struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 64 random bits, chosen once by each client object. Not 0.
+	Writer uint64 `protobuf:"fixed64,1,opt,name=writer,proto3" json:"writer,omitempty"`
+	// Greater than the numbers of all saves that this writer was asked for before,
+	// whether they succeeded or not. Not 0.
+	Number        uint64 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SaveId) Reset() {
+	*x = SaveId{}
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SaveId) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SaveId) ProtoMessage() {}
+
+func (x *SaveId) ProtoReflect() protoreflect.Message {
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SaveId.ProtoReflect.Descriptor instead.
+func (*SaveId) Descriptor() ([]byte, []int) {
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *SaveId) GetWriter() uint64 {
+	if x != nil {
+		return x.Writer
+	}
+	return 0
+}
+
+func (x *SaveId) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
 // Request of Save.
 type SaveRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -300,7 +369,9 @@ type SaveRequest struct {
 	Checkpoint *Checkpoint `protobuf:"bytes,1,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
 	// If set and not true, the save is ABORTED (EXPECTED_LATEST_MISMATCH) and
 	// nothing is written. Not checked for the retry of a save that is stored with
-	// the same content: the retry is UNCHANGED.
+	// the same content: the retry is UNCHANGED. A save with a save_id is a retry if
+	// the checkpoint was saved with this save_id. A save without one is a retry if
+	// the content is the same, even if another program has saved it.
 	ExpectedLatest *ExpectedLatest `protobuf:"bytes,2,opt,name=expected_latest,json=expectedLatest,proto3" json:"expected_latest,omitempty"`
 	// Fencing token of the caller's lease; 0 for none. A token that is not that of
 	// the live lease is ABORTED (LEASE_LOST).
@@ -319,14 +390,26 @@ type SaveRequest struct {
 	Ttl *durationpb.Duration `protobuf:"bytes,7,opt,name=ttl,proto3" json:"ttl,omitempty"`
 	// The `SaveResponse.revision` of the base, as the client knows it. A base with
 	// another revision is FAILED_PRECONDITION (BASE_CHANGED). 0: not checked.
-	BaseRevision  uint64 `protobuf:"varint,8,opt,name=base_revision,json=baseRevision,proto3" json:"base_revision,omitempty"`
+	BaseRevision uint64 `protobuf:"varint,8,opt,name=base_revision,json=baseRevision,proto3" json:"base_revision,omitempty"`
+	// Orders the saves of one client to one checkpoint, and identifies retries. A
+	// save that arrives after a later save of the same writer to the same
+	// checkpoint is ABORTED (SUPERSEDED) and nothing is written: a save that the
+	// client gave up cannot overwrite the save that it made instead. So is a retry
+	// of a save that was stored and then replaced by another writer.
+	// The server keeps the ids of the last 4 writers of a checkpoint, until the
+	// checkpoint is deleted. A late save to a checkpoint that was deleted, or that
+	// nobody has saved again, is stored like any other, except that a deleted
+	// session cannot be created again for a while (SESSION_DELETED). To exclude
+	// that, use expected_latest with a revision, or a lease.
+	// Absent: the save is not ordered.
+	SaveId        *SaveId `protobuf:"bytes,9,opt,name=save_id,json=saveId,proto3" json:"save_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SaveRequest) Reset() {
 	*x = SaveRequest{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[1]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -338,7 +421,7 @@ func (x *SaveRequest) String() string {
 func (*SaveRequest) ProtoMessage() {}
 
 func (x *SaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[1]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -351,7 +434,7 @@ func (x *SaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveRequest.ProtoReflect.Descriptor instead.
 func (*SaveRequest) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{1}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *SaveRequest) GetCheckpoint() *Checkpoint {
@@ -410,6 +493,13 @@ func (x *SaveRequest) GetBaseRevision() uint64 {
 	return 0
 }
 
+func (x *SaveRequest) GetSaveId() *SaveId {
+	if x != nil {
+		return x.SaveId
+	}
+	return nil
+}
+
 // Response of Save.
 type SaveResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -429,7 +519,7 @@ type SaveResponse struct {
 
 func (x *SaveResponse) Reset() {
 	*x = SaveResponse{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[2]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -441,7 +531,7 @@ func (x *SaveResponse) String() string {
 func (*SaveResponse) ProtoMessage() {}
 
 func (x *SaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[2]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -454,7 +544,7 @@ func (x *SaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveResponse.ProtoReflect.Descriptor instead.
 func (*SaveResponse) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{2}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *SaveResponse) GetCheckpointId() string {
@@ -513,7 +603,7 @@ type SaveStreamRequest struct {
 
 func (x *SaveStreamRequest) Reset() {
 	*x = SaveStreamRequest{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[3]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -525,7 +615,7 @@ func (x *SaveStreamRequest) String() string {
 func (*SaveStreamRequest) ProtoMessage() {}
 
 func (x *SaveStreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[3]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -538,7 +628,7 @@ func (x *SaveStreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveStreamRequest.ProtoReflect.Descriptor instead.
 func (*SaveStreamRequest) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{3}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *SaveStreamRequest) GetRequestId() uint64 {
@@ -593,7 +683,7 @@ type SaveStreamResponse struct {
 
 func (x *SaveStreamResponse) Reset() {
 	*x = SaveStreamResponse{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[4]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -605,7 +695,7 @@ func (x *SaveStreamResponse) String() string {
 func (*SaveStreamResponse) ProtoMessage() {}
 
 func (x *SaveStreamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[4]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -618,7 +708,7 @@ func (x *SaveStreamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveStreamResponse.ProtoReflect.Descriptor instead.
 func (*SaveStreamResponse) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{4}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SaveStreamResponse) GetRequestId() uint64 {
@@ -704,7 +794,7 @@ type SaveWritesRequest struct {
 
 func (x *SaveWritesRequest) Reset() {
 	*x = SaveWritesRequest{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[5]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -716,7 +806,7 @@ func (x *SaveWritesRequest) String() string {
 func (*SaveWritesRequest) ProtoMessage() {}
 
 func (x *SaveWritesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[5]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -729,7 +819,7 @@ func (x *SaveWritesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveWritesRequest.ProtoReflect.Descriptor instead.
 func (*SaveWritesRequest) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{5}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SaveWritesRequest) GetSessionId() string {
@@ -780,7 +870,7 @@ type SaveWritesResponse struct {
 
 func (x *SaveWritesResponse) Reset() {
 	*x = SaveWritesResponse{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[6]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -792,7 +882,7 @@ func (x *SaveWritesResponse) String() string {
 func (*SaveWritesResponse) ProtoMessage() {}
 
 func (x *SaveWritesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[6]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -805,7 +895,7 @@ func (x *SaveWritesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveWritesResponse.ProtoReflect.Descriptor instead.
 func (*SaveWritesResponse) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{6}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SaveWritesResponse) GetRevision() uint64 {
@@ -841,7 +931,7 @@ type LoadLatestRequest struct {
 
 func (x *LoadLatestRequest) Reset() {
 	*x = LoadLatestRequest{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[7]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -853,7 +943,7 @@ func (x *LoadLatestRequest) String() string {
 func (*LoadLatestRequest) ProtoMessage() {}
 
 func (x *LoadLatestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[7]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -866,7 +956,7 @@ func (x *LoadLatestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadLatestRequest.ProtoReflect.Descriptor instead.
 func (*LoadLatestRequest) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{7}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *LoadLatestRequest) GetSessionId() string {
@@ -918,7 +1008,7 @@ type LoadLatestResponse struct {
 
 func (x *LoadLatestResponse) Reset() {
 	*x = LoadLatestResponse{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[8]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -930,7 +1020,7 @@ func (x *LoadLatestResponse) String() string {
 func (*LoadLatestResponse) ProtoMessage() {}
 
 func (x *LoadLatestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[8]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -943,7 +1033,7 @@ func (x *LoadLatestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadLatestResponse.ProtoReflect.Descriptor instead.
 func (*LoadLatestResponse) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{8}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *LoadLatestResponse) GetCheckpoint() *Checkpoint {
@@ -1005,7 +1095,7 @@ type LoadRequest struct {
 
 func (x *LoadRequest) Reset() {
 	*x = LoadRequest{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[9]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1017,7 +1107,7 @@ func (x *LoadRequest) String() string {
 func (*LoadRequest) ProtoMessage() {}
 
 func (x *LoadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[9]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1030,7 +1120,7 @@ func (x *LoadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadRequest.ProtoReflect.Descriptor instead.
 func (*LoadRequest) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{9}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *LoadRequest) GetSessionId() string {
@@ -1125,7 +1215,7 @@ type LoadResponse struct {
 
 func (x *LoadResponse) Reset() {
 	*x = LoadResponse{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[10]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1137,7 +1227,7 @@ func (x *LoadResponse) String() string {
 func (*LoadResponse) ProtoMessage() {}
 
 func (x *LoadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[10]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1150,7 +1240,7 @@ func (x *LoadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadResponse.ProtoReflect.Descriptor instead.
 func (*LoadResponse) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{10}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *LoadResponse) GetCheckpoint() *Checkpoint {
@@ -1199,7 +1289,7 @@ type LoadLatestStreamRequest struct {
 
 func (x *LoadLatestStreamRequest) Reset() {
 	*x = LoadLatestStreamRequest{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[11]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1211,7 +1301,7 @@ func (x *LoadLatestStreamRequest) String() string {
 func (*LoadLatestStreamRequest) ProtoMessage() {}
 
 func (x *LoadLatestStreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[11]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1224,7 +1314,7 @@ func (x *LoadLatestStreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadLatestStreamRequest.ProtoReflect.Descriptor instead.
 func (*LoadLatestStreamRequest) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{11}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *LoadLatestStreamRequest) GetRequests() []*LoadLatestRequest {
@@ -1252,7 +1342,7 @@ type LoadLatestStreamResponse struct {
 
 func (x *LoadLatestStreamResponse) Reset() {
 	*x = LoadLatestStreamResponse{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[12]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1264,7 +1354,7 @@ func (x *LoadLatestStreamResponse) String() string {
 func (*LoadLatestStreamResponse) ProtoMessage() {}
 
 func (x *LoadLatestStreamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[12]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1277,7 +1367,7 @@ func (x *LoadLatestStreamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadLatestStreamResponse.ProtoReflect.Descriptor instead.
 func (*LoadLatestStreamResponse) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{12}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *LoadLatestStreamResponse) GetIndex() uint32 {
@@ -1356,7 +1446,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[13]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1368,7 +1458,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[13]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1381,7 +1471,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{13}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListSessionsRequest) GetPageSize() int32 {
@@ -1470,7 +1560,7 @@ type SessionSummary struct {
 
 func (x *SessionSummary) Reset() {
 	*x = SessionSummary{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[14]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1482,7 +1572,7 @@ func (x *SessionSummary) String() string {
 func (*SessionSummary) ProtoMessage() {}
 
 func (x *SessionSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[14]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1495,7 +1585,7 @@ func (x *SessionSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionSummary.ProtoReflect.Descriptor instead.
 func (*SessionSummary) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{14}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SessionSummary) GetSessionId() string {
@@ -1595,7 +1685,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[15]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1607,7 +1697,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[15]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1620,7 +1710,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{15}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*SessionSummary {
@@ -1689,7 +1779,7 @@ type ListCheckpointsRequest struct {
 
 func (x *ListCheckpointsRequest) Reset() {
 	*x = ListCheckpointsRequest{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[16]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1701,7 +1791,7 @@ func (x *ListCheckpointsRequest) String() string {
 func (*ListCheckpointsRequest) ProtoMessage() {}
 
 func (x *ListCheckpointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[16]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1714,7 +1804,7 @@ func (x *ListCheckpointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCheckpointsRequest.ProtoReflect.Descriptor instead.
 func (*ListCheckpointsRequest) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{16}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListCheckpointsRequest) GetPageSize() int32 {
@@ -1853,7 +1943,7 @@ type DamagedCheckpoint struct {
 
 func (x *DamagedCheckpoint) Reset() {
 	*x = DamagedCheckpoint{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[17]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1865,7 +1955,7 @@ func (x *DamagedCheckpoint) String() string {
 func (*DamagedCheckpoint) ProtoMessage() {}
 
 func (x *DamagedCheckpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[17]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1878,7 +1968,7 @@ func (x *DamagedCheckpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DamagedCheckpoint.ProtoReflect.Descriptor instead.
 func (*DamagedCheckpoint) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{17}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DamagedCheckpoint) GetSessionId() string {
@@ -1927,7 +2017,7 @@ type ChannelSize struct {
 
 func (x *ChannelSize) Reset() {
 	*x = ChannelSize{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[18]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1939,7 +2029,7 @@ func (x *ChannelSize) String() string {
 func (*ChannelSize) ProtoMessage() {}
 
 func (x *ChannelSize) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[18]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1952,7 +2042,7 @@ func (x *ChannelSize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChannelSize.ProtoReflect.Descriptor instead.
 func (*ChannelSize) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{18}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ChannelSize) GetChannel() string {
@@ -1999,7 +2089,7 @@ type CheckpointDetails struct {
 
 func (x *CheckpointDetails) Reset() {
 	*x = CheckpointDetails{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[19]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2011,7 +2101,7 @@ func (x *CheckpointDetails) String() string {
 func (*CheckpointDetails) ProtoMessage() {}
 
 func (x *CheckpointDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[19]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2024,7 +2114,7 @@ func (x *CheckpointDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointDetails.ProtoReflect.Descriptor instead.
 func (*CheckpointDetails) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{19}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CheckpointDetails) GetRevision() uint64 {
@@ -2088,7 +2178,7 @@ type ListCheckpointsResponse struct {
 
 func (x *ListCheckpointsResponse) Reset() {
 	*x = ListCheckpointsResponse{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[20]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2100,7 +2190,7 @@ func (x *ListCheckpointsResponse) String() string {
 func (*ListCheckpointsResponse) ProtoMessage() {}
 
 func (x *ListCheckpointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[20]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2113,7 +2203,7 @@ func (x *ListCheckpointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCheckpointsResponse.ProtoReflect.Descriptor instead.
 func (*ListCheckpointsResponse) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{20}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListCheckpointsResponse) GetCheckpoints() []*Checkpoint {
@@ -2177,7 +2267,7 @@ type WalkAncestorsRequest struct {
 
 func (x *WalkAncestorsRequest) Reset() {
 	*x = WalkAncestorsRequest{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[21]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2189,7 +2279,7 @@ func (x *WalkAncestorsRequest) String() string {
 func (*WalkAncestorsRequest) ProtoMessage() {}
 
 func (x *WalkAncestorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[21]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2202,7 +2292,7 @@ func (x *WalkAncestorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WalkAncestorsRequest.ProtoReflect.Descriptor instead.
 func (*WalkAncestorsRequest) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{21}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WalkAncestorsRequest) GetSessionId() string {
@@ -2276,7 +2366,7 @@ type WalkAncestorsResponse struct {
 
 func (x *WalkAncestorsResponse) Reset() {
 	*x = WalkAncestorsResponse{}
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[22]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2288,7 +2378,7 @@ func (x *WalkAncestorsResponse) String() string {
 func (*WalkAncestorsResponse) ProtoMessage() {}
 
 func (x *WalkAncestorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[22]
+	mi := &file_lockstitch_v1_checkpoint_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2301,7 +2391,7 @@ func (x *WalkAncestorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WalkAncestorsResponse.ProtoReflect.Descriptor instead.
 func (*WalkAncestorsResponse) Descriptor() ([]byte, []int) {
-	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{22}
+	return file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *WalkAncestorsResponse) GetCheckpoint() *Checkpoint {
@@ -2329,13 +2419,17 @@ var File_lockstitch_v1_checkpoint_service_proto protoreflect.FileDescriptor
 
 const file_lockstitch_v1_checkpoint_service_proto_rawDesc = "" +
 	"\n" +
-	"&lockstitch/v1/checkpoint_service.proto\x12\rlockstitch.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1elockstitch/v1/checkpoint.proto\x1a\x19lockstitch/v1/error.proto\"o\n" +
+	"&lockstitch/v1/checkpoint_service.proto\x12\rlockstitch.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1elockstitch/v1/checkpoint.proto\x1a\x19lockstitch/v1/error.proto\"\x8b\x01\n" +
 	"\x0eExpectedLatest\x12%\n" +
 	"\rcheckpoint_id\x18\x01 \x01(\tH\x00R\fcheckpointId\x12\x14\n" +
 	"\x04step\x18\x02 \x01(\x04H\x00R\x04step\x12\x14\n" +
-	"\x04none\x18\x03 \x01(\bH\x00R\x04noneB\n" +
+	"\x04none\x18\x03 \x01(\bH\x00R\x04none\x12\x1a\n" +
+	"\brevision\x18\x04 \x01(\x04R\brevisionB\n" +
 	"\n" +
-	"\bexpected\"\x97\x03\n" +
+	"\bexpected\"8\n" +
+	"\x06SaveId\x12\x16\n" +
+	"\x06writer\x18\x01 \x01(\x06R\x06writer\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\"\xc7\x03\n" +
 	"\vSaveRequest\x129\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\v2\x19.lockstitch.v1.CheckpointR\n" +
@@ -2347,7 +2441,8 @@ const file_lockstitch_v1_checkpoint_service_proto_rawDesc = "" +
 	"\x05delta\x18\x05 \x01(\v2\x19.lockstitch.v1.StateDeltaR\x05delta\x123\n" +
 	"\x06writes\x18\x06 \x03(\v2\x1b.lockstitch.v1.PendingWriteR\x06writes\x12+\n" +
 	"\x03ttl\x18\a \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12#\n" +
-	"\rbase_revision\x18\b \x01(\x04R\fbaseRevision\"\xbc\x01\n" +
+	"\rbase_revision\x18\b \x01(\x04R\fbaseRevision\x12.\n" +
+	"\asave_id\x18\t \x01(\v2\x15.lockstitch.v1.SaveIdR\x06saveId\"\xbc\x01\n" +
 	"\fSaveResponse\x12#\n" +
 	"\rcheckpoint_id\x18\x01 \x01(\tR\fcheckpointId\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x124\n" +
@@ -2567,117 +2662,119 @@ func file_lockstitch_v1_checkpoint_service_proto_rawDescGZIP() []byte {
 }
 
 var file_lockstitch_v1_checkpoint_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_lockstitch_v1_checkpoint_service_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_lockstitch_v1_checkpoint_service_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_lockstitch_v1_checkpoint_service_proto_goTypes = []any{
 	(CheckpointView)(0),              // 0: lockstitch.v1.CheckpointView
 	(SaveOutcome)(0),                 // 1: lockstitch.v1.SaveOutcome
 	(SessionOrder)(0),                // 2: lockstitch.v1.SessionOrder
 	(*ExpectedLatest)(nil),           // 3: lockstitch.v1.ExpectedLatest
-	(*SaveRequest)(nil),              // 4: lockstitch.v1.SaveRequest
-	(*SaveResponse)(nil),             // 5: lockstitch.v1.SaveResponse
-	(*SaveStreamRequest)(nil),        // 6: lockstitch.v1.SaveStreamRequest
-	(*SaveStreamResponse)(nil),       // 7: lockstitch.v1.SaveStreamResponse
-	(*SaveWritesRequest)(nil),        // 8: lockstitch.v1.SaveWritesRequest
-	(*SaveWritesResponse)(nil),       // 9: lockstitch.v1.SaveWritesResponse
-	(*LoadLatestRequest)(nil),        // 10: lockstitch.v1.LoadLatestRequest
-	(*LoadLatestResponse)(nil),       // 11: lockstitch.v1.LoadLatestResponse
-	(*LoadRequest)(nil),              // 12: lockstitch.v1.LoadRequest
-	(*LoadResponse)(nil),             // 13: lockstitch.v1.LoadResponse
-	(*LoadLatestStreamRequest)(nil),  // 14: lockstitch.v1.LoadLatestStreamRequest
-	(*LoadLatestStreamResponse)(nil), // 15: lockstitch.v1.LoadLatestStreamResponse
-	(*ListSessionsRequest)(nil),      // 16: lockstitch.v1.ListSessionsRequest
-	(*SessionSummary)(nil),           // 17: lockstitch.v1.SessionSummary
-	(*ListSessionsResponse)(nil),     // 18: lockstitch.v1.ListSessionsResponse
-	(*ListCheckpointsRequest)(nil),   // 19: lockstitch.v1.ListCheckpointsRequest
-	(*DamagedCheckpoint)(nil),        // 20: lockstitch.v1.DamagedCheckpoint
-	(*ChannelSize)(nil),              // 21: lockstitch.v1.ChannelSize
-	(*CheckpointDetails)(nil),        // 22: lockstitch.v1.CheckpointDetails
-	(*ListCheckpointsResponse)(nil),  // 23: lockstitch.v1.ListCheckpointsResponse
-	(*WalkAncestorsRequest)(nil),     // 24: lockstitch.v1.WalkAncestorsRequest
-	(*WalkAncestorsResponse)(nil),    // 25: lockstitch.v1.WalkAncestorsResponse
-	nil,                              // 26: lockstitch.v1.SaveStreamRequest.TraceContextEntry
-	nil,                              // 27: lockstitch.v1.ListSessionsRequest.LabelsEntry
-	nil,                              // 28: lockstitch.v1.SessionSummary.LabelsEntry
-	nil,                              // 29: lockstitch.v1.ListCheckpointsRequest.MetadataEntry
-	(*Checkpoint)(nil),               // 30: lockstitch.v1.Checkpoint
-	(*StateDelta)(nil),               // 31: lockstitch.v1.StateDelta
-	(*PendingWrite)(nil),             // 32: lockstitch.v1.PendingWrite
-	(*durationpb.Duration)(nil),      // 33: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),    // 34: google.protobuf.Timestamp
-	(*Status)(nil),                   // 35: lockstitch.v1.Status
-	(*NodeKind)(nil),                 // 36: lockstitch.v1.NodeKind
+	(*SaveId)(nil),                   // 4: lockstitch.v1.SaveId
+	(*SaveRequest)(nil),              // 5: lockstitch.v1.SaveRequest
+	(*SaveResponse)(nil),             // 6: lockstitch.v1.SaveResponse
+	(*SaveStreamRequest)(nil),        // 7: lockstitch.v1.SaveStreamRequest
+	(*SaveStreamResponse)(nil),       // 8: lockstitch.v1.SaveStreamResponse
+	(*SaveWritesRequest)(nil),        // 9: lockstitch.v1.SaveWritesRequest
+	(*SaveWritesResponse)(nil),       // 10: lockstitch.v1.SaveWritesResponse
+	(*LoadLatestRequest)(nil),        // 11: lockstitch.v1.LoadLatestRequest
+	(*LoadLatestResponse)(nil),       // 12: lockstitch.v1.LoadLatestResponse
+	(*LoadRequest)(nil),              // 13: lockstitch.v1.LoadRequest
+	(*LoadResponse)(nil),             // 14: lockstitch.v1.LoadResponse
+	(*LoadLatestStreamRequest)(nil),  // 15: lockstitch.v1.LoadLatestStreamRequest
+	(*LoadLatestStreamResponse)(nil), // 16: lockstitch.v1.LoadLatestStreamResponse
+	(*ListSessionsRequest)(nil),      // 17: lockstitch.v1.ListSessionsRequest
+	(*SessionSummary)(nil),           // 18: lockstitch.v1.SessionSummary
+	(*ListSessionsResponse)(nil),     // 19: lockstitch.v1.ListSessionsResponse
+	(*ListCheckpointsRequest)(nil),   // 20: lockstitch.v1.ListCheckpointsRequest
+	(*DamagedCheckpoint)(nil),        // 21: lockstitch.v1.DamagedCheckpoint
+	(*ChannelSize)(nil),              // 22: lockstitch.v1.ChannelSize
+	(*CheckpointDetails)(nil),        // 23: lockstitch.v1.CheckpointDetails
+	(*ListCheckpointsResponse)(nil),  // 24: lockstitch.v1.ListCheckpointsResponse
+	(*WalkAncestorsRequest)(nil),     // 25: lockstitch.v1.WalkAncestorsRequest
+	(*WalkAncestorsResponse)(nil),    // 26: lockstitch.v1.WalkAncestorsResponse
+	nil,                              // 27: lockstitch.v1.SaveStreamRequest.TraceContextEntry
+	nil,                              // 28: lockstitch.v1.ListSessionsRequest.LabelsEntry
+	nil,                              // 29: lockstitch.v1.SessionSummary.LabelsEntry
+	nil,                              // 30: lockstitch.v1.ListCheckpointsRequest.MetadataEntry
+	(*Checkpoint)(nil),               // 31: lockstitch.v1.Checkpoint
+	(*StateDelta)(nil),               // 32: lockstitch.v1.StateDelta
+	(*PendingWrite)(nil),             // 33: lockstitch.v1.PendingWrite
+	(*durationpb.Duration)(nil),      // 34: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),    // 35: google.protobuf.Timestamp
+	(*Status)(nil),                   // 36: lockstitch.v1.Status
+	(*NodeKind)(nil),                 // 37: lockstitch.v1.NodeKind
 }
 var file_lockstitch_v1_checkpoint_service_proto_depIdxs = []int32{
-	30, // 0: lockstitch.v1.SaveRequest.checkpoint:type_name -> lockstitch.v1.Checkpoint
+	31, // 0: lockstitch.v1.SaveRequest.checkpoint:type_name -> lockstitch.v1.Checkpoint
 	3,  // 1: lockstitch.v1.SaveRequest.expected_latest:type_name -> lockstitch.v1.ExpectedLatest
-	31, // 2: lockstitch.v1.SaveRequest.delta:type_name -> lockstitch.v1.StateDelta
-	32, // 3: lockstitch.v1.SaveRequest.writes:type_name -> lockstitch.v1.PendingWrite
-	33, // 4: lockstitch.v1.SaveRequest.ttl:type_name -> google.protobuf.Duration
-	1,  // 5: lockstitch.v1.SaveResponse.outcome:type_name -> lockstitch.v1.SaveOutcome
-	34, // 6: lockstitch.v1.SaveResponse.saved_at:type_name -> google.protobuf.Timestamp
-	4,  // 7: lockstitch.v1.SaveStreamRequest.save:type_name -> lockstitch.v1.SaveRequest
-	26, // 8: lockstitch.v1.SaveStreamRequest.trace_context:type_name -> lockstitch.v1.SaveStreamRequest.TraceContextEntry
-	6,  // 9: lockstitch.v1.SaveStreamRequest.batch:type_name -> lockstitch.v1.SaveStreamRequest
-	5,  // 10: lockstitch.v1.SaveStreamResponse.saved:type_name -> lockstitch.v1.SaveResponse
-	35, // 11: lockstitch.v1.SaveStreamResponse.error:type_name -> lockstitch.v1.Status
-	7,  // 12: lockstitch.v1.SaveStreamResponse.batch:type_name -> lockstitch.v1.SaveStreamResponse
-	32, // 13: lockstitch.v1.SaveWritesRequest.writes:type_name -> lockstitch.v1.PendingWrite
-	0,  // 14: lockstitch.v1.LoadLatestRequest.view:type_name -> lockstitch.v1.CheckpointView
-	30, // 15: lockstitch.v1.LoadLatestResponse.checkpoint:type_name -> lockstitch.v1.Checkpoint
-	32, // 16: lockstitch.v1.LoadLatestResponse.pending_writes:type_name -> lockstitch.v1.PendingWrite
-	0,  // 17: lockstitch.v1.LoadRequest.view:type_name -> lockstitch.v1.CheckpointView
-	30, // 18: lockstitch.v1.LoadResponse.checkpoint:type_name -> lockstitch.v1.Checkpoint
-	32, // 19: lockstitch.v1.LoadResponse.pending_writes:type_name -> lockstitch.v1.PendingWrite
-	10, // 20: lockstitch.v1.LoadLatestStreamRequest.requests:type_name -> lockstitch.v1.LoadLatestRequest
-	11, // 21: lockstitch.v1.LoadLatestStreamResponse.loaded:type_name -> lockstitch.v1.LoadLatestResponse
-	35, // 22: lockstitch.v1.LoadLatestStreamResponse.error:type_name -> lockstitch.v1.Status
-	27, // 23: lockstitch.v1.ListSessionsRequest.labels:type_name -> lockstitch.v1.ListSessionsRequest.LabelsEntry
-	34, // 24: lockstitch.v1.ListSessionsRequest.updated_since:type_name -> google.protobuf.Timestamp
-	34, // 25: lockstitch.v1.ListSessionsRequest.updated_before:type_name -> google.protobuf.Timestamp
-	2,  // 26: lockstitch.v1.ListSessionsRequest.order_by:type_name -> lockstitch.v1.SessionOrder
-	34, // 27: lockstitch.v1.SessionSummary.created_at:type_name -> google.protobuf.Timestamp
-	34, // 28: lockstitch.v1.SessionSummary.updated_at:type_name -> google.protobuf.Timestamp
-	34, // 29: lockstitch.v1.SessionSummary.expire_at:type_name -> google.protobuf.Timestamp
-	28, // 30: lockstitch.v1.SessionSummary.labels:type_name -> lockstitch.v1.SessionSummary.LabelsEntry
-	35, // 31: lockstitch.v1.SessionSummary.error:type_name -> lockstitch.v1.Status
-	17, // 32: lockstitch.v1.ListSessionsResponse.sessions:type_name -> lockstitch.v1.SessionSummary
-	36, // 33: lockstitch.v1.ListCheckpointsRequest.ran_node:type_name -> lockstitch.v1.NodeKind
-	36, // 34: lockstitch.v1.ListCheckpointsRequest.skipped_node:type_name -> lockstitch.v1.NodeKind
-	29, // 35: lockstitch.v1.ListCheckpointsRequest.metadata:type_name -> lockstitch.v1.ListCheckpointsRequest.MetadataEntry
-	0,  // 36: lockstitch.v1.ListCheckpointsRequest.view:type_name -> lockstitch.v1.CheckpointView
-	35, // 37: lockstitch.v1.DamagedCheckpoint.error:type_name -> lockstitch.v1.Status
-	34, // 38: lockstitch.v1.CheckpointDetails.saved_at:type_name -> google.protobuf.Timestamp
-	32, // 39: lockstitch.v1.CheckpointDetails.pending_writes:type_name -> lockstitch.v1.PendingWrite
-	21, // 40: lockstitch.v1.CheckpointDetails.channels:type_name -> lockstitch.v1.ChannelSize
-	30, // 41: lockstitch.v1.ListCheckpointsResponse.checkpoints:type_name -> lockstitch.v1.Checkpoint
-	22, // 42: lockstitch.v1.ListCheckpointsResponse.details:type_name -> lockstitch.v1.CheckpointDetails
-	20, // 43: lockstitch.v1.ListCheckpointsResponse.damaged:type_name -> lockstitch.v1.DamagedCheckpoint
-	0,  // 44: lockstitch.v1.WalkAncestorsRequest.view:type_name -> lockstitch.v1.CheckpointView
-	30, // 45: lockstitch.v1.WalkAncestorsResponse.checkpoint:type_name -> lockstitch.v1.Checkpoint
-	32, // 46: lockstitch.v1.WalkAncestorsResponse.pending_writes:type_name -> lockstitch.v1.PendingWrite
-	4,  // 47: lockstitch.v1.CheckpointService.Save:input_type -> lockstitch.v1.SaveRequest
-	6,  // 48: lockstitch.v1.CheckpointService.SaveStream:input_type -> lockstitch.v1.SaveStreamRequest
-	8,  // 49: lockstitch.v1.CheckpointService.SaveWrites:input_type -> lockstitch.v1.SaveWritesRequest
-	10, // 50: lockstitch.v1.CheckpointService.LoadLatest:input_type -> lockstitch.v1.LoadLatestRequest
-	12, // 51: lockstitch.v1.CheckpointService.Load:input_type -> lockstitch.v1.LoadRequest
-	14, // 52: lockstitch.v1.CheckpointService.LoadLatestStream:input_type -> lockstitch.v1.LoadLatestStreamRequest
-	16, // 53: lockstitch.v1.CheckpointService.ListSessions:input_type -> lockstitch.v1.ListSessionsRequest
-	19, // 54: lockstitch.v1.CheckpointService.ListCheckpoints:input_type -> lockstitch.v1.ListCheckpointsRequest
-	24, // 55: lockstitch.v1.CheckpointService.WalkAncestors:input_type -> lockstitch.v1.WalkAncestorsRequest
-	5,  // 56: lockstitch.v1.CheckpointService.Save:output_type -> lockstitch.v1.SaveResponse
-	7,  // 57: lockstitch.v1.CheckpointService.SaveStream:output_type -> lockstitch.v1.SaveStreamResponse
-	9,  // 58: lockstitch.v1.CheckpointService.SaveWrites:output_type -> lockstitch.v1.SaveWritesResponse
-	11, // 59: lockstitch.v1.CheckpointService.LoadLatest:output_type -> lockstitch.v1.LoadLatestResponse
-	13, // 60: lockstitch.v1.CheckpointService.Load:output_type -> lockstitch.v1.LoadResponse
-	15, // 61: lockstitch.v1.CheckpointService.LoadLatestStream:output_type -> lockstitch.v1.LoadLatestStreamResponse
-	18, // 62: lockstitch.v1.CheckpointService.ListSessions:output_type -> lockstitch.v1.ListSessionsResponse
-	23, // 63: lockstitch.v1.CheckpointService.ListCheckpoints:output_type -> lockstitch.v1.ListCheckpointsResponse
-	25, // 64: lockstitch.v1.CheckpointService.WalkAncestors:output_type -> lockstitch.v1.WalkAncestorsResponse
-	56, // [56:65] is the sub-list for method output_type
-	47, // [47:56] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	32, // 2: lockstitch.v1.SaveRequest.delta:type_name -> lockstitch.v1.StateDelta
+	33, // 3: lockstitch.v1.SaveRequest.writes:type_name -> lockstitch.v1.PendingWrite
+	34, // 4: lockstitch.v1.SaveRequest.ttl:type_name -> google.protobuf.Duration
+	4,  // 5: lockstitch.v1.SaveRequest.save_id:type_name -> lockstitch.v1.SaveId
+	1,  // 6: lockstitch.v1.SaveResponse.outcome:type_name -> lockstitch.v1.SaveOutcome
+	35, // 7: lockstitch.v1.SaveResponse.saved_at:type_name -> google.protobuf.Timestamp
+	5,  // 8: lockstitch.v1.SaveStreamRequest.save:type_name -> lockstitch.v1.SaveRequest
+	27, // 9: lockstitch.v1.SaveStreamRequest.trace_context:type_name -> lockstitch.v1.SaveStreamRequest.TraceContextEntry
+	7,  // 10: lockstitch.v1.SaveStreamRequest.batch:type_name -> lockstitch.v1.SaveStreamRequest
+	6,  // 11: lockstitch.v1.SaveStreamResponse.saved:type_name -> lockstitch.v1.SaveResponse
+	36, // 12: lockstitch.v1.SaveStreamResponse.error:type_name -> lockstitch.v1.Status
+	8,  // 13: lockstitch.v1.SaveStreamResponse.batch:type_name -> lockstitch.v1.SaveStreamResponse
+	33, // 14: lockstitch.v1.SaveWritesRequest.writes:type_name -> lockstitch.v1.PendingWrite
+	0,  // 15: lockstitch.v1.LoadLatestRequest.view:type_name -> lockstitch.v1.CheckpointView
+	31, // 16: lockstitch.v1.LoadLatestResponse.checkpoint:type_name -> lockstitch.v1.Checkpoint
+	33, // 17: lockstitch.v1.LoadLatestResponse.pending_writes:type_name -> lockstitch.v1.PendingWrite
+	0,  // 18: lockstitch.v1.LoadRequest.view:type_name -> lockstitch.v1.CheckpointView
+	31, // 19: lockstitch.v1.LoadResponse.checkpoint:type_name -> lockstitch.v1.Checkpoint
+	33, // 20: lockstitch.v1.LoadResponse.pending_writes:type_name -> lockstitch.v1.PendingWrite
+	11, // 21: lockstitch.v1.LoadLatestStreamRequest.requests:type_name -> lockstitch.v1.LoadLatestRequest
+	12, // 22: lockstitch.v1.LoadLatestStreamResponse.loaded:type_name -> lockstitch.v1.LoadLatestResponse
+	36, // 23: lockstitch.v1.LoadLatestStreamResponse.error:type_name -> lockstitch.v1.Status
+	28, // 24: lockstitch.v1.ListSessionsRequest.labels:type_name -> lockstitch.v1.ListSessionsRequest.LabelsEntry
+	35, // 25: lockstitch.v1.ListSessionsRequest.updated_since:type_name -> google.protobuf.Timestamp
+	35, // 26: lockstitch.v1.ListSessionsRequest.updated_before:type_name -> google.protobuf.Timestamp
+	2,  // 27: lockstitch.v1.ListSessionsRequest.order_by:type_name -> lockstitch.v1.SessionOrder
+	35, // 28: lockstitch.v1.SessionSummary.created_at:type_name -> google.protobuf.Timestamp
+	35, // 29: lockstitch.v1.SessionSummary.updated_at:type_name -> google.protobuf.Timestamp
+	35, // 30: lockstitch.v1.SessionSummary.expire_at:type_name -> google.protobuf.Timestamp
+	29, // 31: lockstitch.v1.SessionSummary.labels:type_name -> lockstitch.v1.SessionSummary.LabelsEntry
+	36, // 32: lockstitch.v1.SessionSummary.error:type_name -> lockstitch.v1.Status
+	18, // 33: lockstitch.v1.ListSessionsResponse.sessions:type_name -> lockstitch.v1.SessionSummary
+	37, // 34: lockstitch.v1.ListCheckpointsRequest.ran_node:type_name -> lockstitch.v1.NodeKind
+	37, // 35: lockstitch.v1.ListCheckpointsRequest.skipped_node:type_name -> lockstitch.v1.NodeKind
+	30, // 36: lockstitch.v1.ListCheckpointsRequest.metadata:type_name -> lockstitch.v1.ListCheckpointsRequest.MetadataEntry
+	0,  // 37: lockstitch.v1.ListCheckpointsRequest.view:type_name -> lockstitch.v1.CheckpointView
+	36, // 38: lockstitch.v1.DamagedCheckpoint.error:type_name -> lockstitch.v1.Status
+	35, // 39: lockstitch.v1.CheckpointDetails.saved_at:type_name -> google.protobuf.Timestamp
+	33, // 40: lockstitch.v1.CheckpointDetails.pending_writes:type_name -> lockstitch.v1.PendingWrite
+	22, // 41: lockstitch.v1.CheckpointDetails.channels:type_name -> lockstitch.v1.ChannelSize
+	31, // 42: lockstitch.v1.ListCheckpointsResponse.checkpoints:type_name -> lockstitch.v1.Checkpoint
+	23, // 43: lockstitch.v1.ListCheckpointsResponse.details:type_name -> lockstitch.v1.CheckpointDetails
+	21, // 44: lockstitch.v1.ListCheckpointsResponse.damaged:type_name -> lockstitch.v1.DamagedCheckpoint
+	0,  // 45: lockstitch.v1.WalkAncestorsRequest.view:type_name -> lockstitch.v1.CheckpointView
+	31, // 46: lockstitch.v1.WalkAncestorsResponse.checkpoint:type_name -> lockstitch.v1.Checkpoint
+	33, // 47: lockstitch.v1.WalkAncestorsResponse.pending_writes:type_name -> lockstitch.v1.PendingWrite
+	5,  // 48: lockstitch.v1.CheckpointService.Save:input_type -> lockstitch.v1.SaveRequest
+	7,  // 49: lockstitch.v1.CheckpointService.SaveStream:input_type -> lockstitch.v1.SaveStreamRequest
+	9,  // 50: lockstitch.v1.CheckpointService.SaveWrites:input_type -> lockstitch.v1.SaveWritesRequest
+	11, // 51: lockstitch.v1.CheckpointService.LoadLatest:input_type -> lockstitch.v1.LoadLatestRequest
+	13, // 52: lockstitch.v1.CheckpointService.Load:input_type -> lockstitch.v1.LoadRequest
+	15, // 53: lockstitch.v1.CheckpointService.LoadLatestStream:input_type -> lockstitch.v1.LoadLatestStreamRequest
+	17, // 54: lockstitch.v1.CheckpointService.ListSessions:input_type -> lockstitch.v1.ListSessionsRequest
+	20, // 55: lockstitch.v1.CheckpointService.ListCheckpoints:input_type -> lockstitch.v1.ListCheckpointsRequest
+	25, // 56: lockstitch.v1.CheckpointService.WalkAncestors:input_type -> lockstitch.v1.WalkAncestorsRequest
+	6,  // 57: lockstitch.v1.CheckpointService.Save:output_type -> lockstitch.v1.SaveResponse
+	8,  // 58: lockstitch.v1.CheckpointService.SaveStream:output_type -> lockstitch.v1.SaveStreamResponse
+	10, // 59: lockstitch.v1.CheckpointService.SaveWrites:output_type -> lockstitch.v1.SaveWritesResponse
+	12, // 60: lockstitch.v1.CheckpointService.LoadLatest:output_type -> lockstitch.v1.LoadLatestResponse
+	14, // 61: lockstitch.v1.CheckpointService.Load:output_type -> lockstitch.v1.LoadResponse
+	16, // 62: lockstitch.v1.CheckpointService.LoadLatestStream:output_type -> lockstitch.v1.LoadLatestStreamResponse
+	19, // 63: lockstitch.v1.CheckpointService.ListSessions:output_type -> lockstitch.v1.ListSessionsResponse
+	24, // 64: lockstitch.v1.CheckpointService.ListCheckpoints:output_type -> lockstitch.v1.ListCheckpointsResponse
+	26, // 65: lockstitch.v1.CheckpointService.WalkAncestors:output_type -> lockstitch.v1.WalkAncestorsResponse
+	57, // [57:66] is the sub-list for method output_type
+	48, // [48:57] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_lockstitch_v1_checkpoint_service_proto_init() }
@@ -2692,27 +2789,27 @@ func file_lockstitch_v1_checkpoint_service_proto_init() {
 		(*ExpectedLatest_Step)(nil),
 		(*ExpectedLatest_None)(nil),
 	}
-	file_lockstitch_v1_checkpoint_service_proto_msgTypes[4].OneofWrappers = []any{
+	file_lockstitch_v1_checkpoint_service_proto_msgTypes[5].OneofWrappers = []any{
 		(*SaveStreamResponse_Saved)(nil),
 		(*SaveStreamResponse_Error)(nil),
 	}
-	file_lockstitch_v1_checkpoint_service_proto_msgTypes[9].OneofWrappers = []any{
+	file_lockstitch_v1_checkpoint_service_proto_msgTypes[10].OneofWrappers = []any{
 		(*LoadRequest_CheckpointId)(nil),
 		(*LoadRequest_Step)(nil),
 	}
-	file_lockstitch_v1_checkpoint_service_proto_msgTypes[12].OneofWrappers = []any{
+	file_lockstitch_v1_checkpoint_service_proto_msgTypes[13].OneofWrappers = []any{
 		(*LoadLatestStreamResponse_Loaded)(nil),
 		(*LoadLatestStreamResponse_Error)(nil),
 	}
-	file_lockstitch_v1_checkpoint_service_proto_msgTypes[16].OneofWrappers = []any{}
-	file_lockstitch_v1_checkpoint_service_proto_msgTypes[20].OneofWrappers = []any{}
+	file_lockstitch_v1_checkpoint_service_proto_msgTypes[17].OneofWrappers = []any{}
+	file_lockstitch_v1_checkpoint_service_proto_msgTypes[21].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lockstitch_v1_checkpoint_service_proto_rawDesc), len(file_lockstitch_v1_checkpoint_service_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   27,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

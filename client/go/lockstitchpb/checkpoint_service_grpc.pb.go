@@ -52,7 +52,7 @@ type CheckpointServiceClient interface {
 	//
 	// The same content under the same id is UNCHANGED. Other content under an id
 	// that exists is REPLACED. Errors: INVALID_ARGUMENT; ABORTED (expected_latest,
-	// lease_token); FAILED_PRECONDITION (delta); RESOURCE_EXHAUSTED.
+	// lease_token, save_id); FAILED_PRECONDITION (delta); RESOURCE_EXHAUSTED.
 	Save(ctx context.Context, in *SaveRequest, opts ...grpc.CallOption) (*SaveResponse, error)
 	// Stores many checkpoints on one call, at a fraction of the cost of separate
 	// Save calls. The server responds to every request, with its `request_id`, as
@@ -236,7 +236,7 @@ type CheckpointServiceServer interface {
 	//
 	// The same content under the same id is UNCHANGED. Other content under an id
 	// that exists is REPLACED. Errors: INVALID_ARGUMENT; ABORTED (expected_latest,
-	// lease_token); FAILED_PRECONDITION (delta); RESOURCE_EXHAUSTED.
+	// lease_token, save_id); FAILED_PRECONDITION (delta); RESOURCE_EXHAUSTED.
 	Save(context.Context, *SaveRequest) (*SaveResponse, error)
 	// Stores many checkpoints on one call, at a fraction of the cost of separate
 	// Save calls. The server responds to every request, with its `request_id`, as

@@ -116,6 +116,10 @@ const (
 	// role lacks rights. Nothing was saved. Wait for a failover to end, or grant
 	// the rights. Comes with RetryInfo.
 	ErrorReason_ERROR_REASON_STORE_READ_ONLY ErrorReason = 28
+	// ABORTED. The checkpoint holds a later save of the same writer, or another
+	// save has replaced this one (SaveRequest.save_id). Nothing was written.
+	// Metadata: `checkpoint_id`.
+	ErrorReason_ERROR_REASON_SUPERSEDED ErrorReason = 29
 )
 
 // Enum value maps for ErrorReason.
@@ -150,6 +154,7 @@ var (
 		26: "ERROR_REASON_RATE_LIMITED",
 		27: "ERROR_REASON_STORE_FULL",
 		28: "ERROR_REASON_STORE_READ_ONLY",
+		29: "ERROR_REASON_SUPERSEDED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":              0,
@@ -181,6 +186,7 @@ var (
 		"ERROR_REASON_RATE_LIMITED":             26,
 		"ERROR_REASON_STORE_FULL":               27,
 		"ERROR_REASON_STORE_READ_ONLY":          28,
+		"ERROR_REASON_SUPERSEDED":               29,
 	}
 )
 
@@ -355,7 +361,7 @@ const file_lockstitch_v1_error_proto_rawDesc = "" +
 	"\bmetadata\x18\x03 \x03(\v2&.lockstitch.v1.ErrorInfo.MetadataEntryR\bmetadata\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xc2\a\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xdf\a\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aERROR_REASON_INVALID_FIELD\x10\x01\x12\x19\n" +
@@ -386,7 +392,8 @@ const file_lockstitch_v1_error_proto_rawDesc = "" +
 	"\x1dERROR_REASON_TENANT_FORBIDDEN\x10\x19\x12\x1d\n" +
 	"\x19ERROR_REASON_RATE_LIMITED\x10\x1a\x12\x1b\n" +
 	"\x17ERROR_REASON_STORE_FULL\x10\x1b\x12 \n" +
-	"\x1cERROR_REASON_STORE_READ_ONLY\x10\x1cB\xa1\x01\n" +
+	"\x1cERROR_REASON_STORE_READ_ONLY\x10\x1c\x12\x1b\n" +
+	"\x17ERROR_REASON_SUPERSEDED\x10\x1dB\xa1\x01\n" +
 	"\x11com.lockstitch.v1B\n" +
 	"ErrorProtoP\x01Z+lockstitch.dev/go/lockstitchpb;lockstitchpb\xa2\x02\x03LXX\xaa\x02\rLockstitch.V1\xca\x02\rLockstitch\\V1\xe2\x02\x19Lockstitch\\V1\\GPBMetadata\xea\x02\x0eLockstitch::V1b\x06proto3"
 

@@ -95,6 +95,10 @@ class ExpectedLatestMismatch(Aborted):
         return None if step is None else int(step)
 
 
+class Superseded(Aborted):
+    """The checkpoint holds a later save of this client, or another program has replaced this save. Load it."""
+
+
 class LeaseLost(Aborted):
     """The lease token is not the one that may write now."""
 
@@ -262,6 +266,7 @@ _BY_REASON: dict[str, type[LockstitchError]] = {
     Reason.RATE_LIMITED: RateLimited,
     Reason.STORE_FULL: StoreUnavailable,
     Reason.STORE_READ_ONLY: StoreUnavailable,
+    Reason.SUPERSEDED: Superseded,
 }
 
 # For errors without a known reason: those of proxies, of gRPC itself and of newer servers.

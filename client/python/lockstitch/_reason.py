@@ -47,3 +47,4 @@ class Reason(StrEnum):
     RATE_LIMITED = auto()
     STORE_FULL = auto()
     STORE_READ_ONLY = auto()
+    SUPERSEDED = auto()

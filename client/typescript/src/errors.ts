@@ -144,6 +144,9 @@ export class Unavailable extends LockstitchError {}
 /** There is no connection to the server: it is not running, is not at this address, or refuses this connection. */
 export class NoConnection extends Unavailable {}
 
+/** The checkpoint holds a later save of this client, or another program has replaced this save. Load it. */
+export class Superseded extends Aborted {}
+
 /** The server's database cannot be reached, is full (`STORE_FULL`) or takes no writes (`STORE_READ_ONLY`). */
 export class StoreUnavailable extends Unavailable {}
 
@@ -211,6 +214,7 @@ const BY_REASON: Readonly<Record<Reason, ErrorClass>> = {
   RATE_LIMITED: RateLimited,
   STORE_FULL: StoreUnavailable,
   STORE_READ_ONLY: StoreUnavailable,
+  SUPERSEDED: Superseded,
 };
 
 /** For errors without a known reason: those of proxies, of gRPC itself and of newer servers. */

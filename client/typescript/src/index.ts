@@ -55,6 +55,7 @@ export {
   SessionDeleted,
   SessionNotFound,
   StoreUnavailable,
+  Superseded,
   TenantForbidden,
   TooLarge,
   Unauthenticated,

@@ -26,6 +26,7 @@ CODES: Mapping[Reason, grpc.StatusCode] = {
     Reason.TOO_LARGE: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Reason.EXPECTED_LATEST_MISMATCH: grpc.StatusCode.ABORTED,
     Reason.LEASE_LOST: grpc.StatusCode.ABORTED,
+    Reason.SUPERSEDED: grpc.StatusCode.ABORTED,
     Reason.UNKNOWN_BASE: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.BASE_CHANGED: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.DELTA_MISMATCH: grpc.StatusCode.FAILED_PRECONDITION,

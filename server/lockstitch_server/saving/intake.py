@@ -8,6 +8,7 @@ from lockstitch_server.core.format.checkpoint import DraftState, detach_items, s
 from lockstitch_server.core.format.parts import DraftPart
 from lockstitch_server.core.format.pending_writes import new_write
 from lockstitch_server.core.format.rows import NewWrite
+from lockstitch_server.core.format.save_ids import save_id
 from lockstitch_server.core.format.search_terms import header_terms, with_step
 from lockstitch_server.core.ids import default_checkpoint_id, digest, framed, session_key
 from lockstitch_server.core.planning.operations import (
@@ -61,6 +62,7 @@ def save_operation(request: service_pb.SaveRequest, tenant: str, trace_id: bytes
         writes=_new_writes(namespace, checkpoint_id, request.writes) if request.writes else (),
         ttl=request.ttl.ToNanoseconds() if request.HasField("ttl") else None,
         trace_id=trace_id,
+        save_id=save_id(request.save_id.writer, request.save_id.number) if request.HasField("save_id") else None,
     )
 
 
@@ -95,9 +97,9 @@ def expected_latest(request: service_pb.SaveRequest) -> Expected | None:
     expected = request.expected_latest
     kind = expected.WhichOneof("expected")
     if kind == "checkpoint_id":
-        return Expected(kind, expected.checkpoint_id)
+        return Expected(kind, expected.checkpoint_id, expected.revision)
     if kind == "step":
-        return Expected(kind, expected.step)
+        return Expected(kind, expected.step, expected.revision)
     return Expected("none")
 
 

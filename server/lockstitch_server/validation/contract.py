@@ -106,7 +106,9 @@ CONTRACT: Mapping[str, Mapping[str, Sequence[FieldRule]]] = {
         "checkpoint_id": [Id("max_checkpoint_id_bytes", 1)],
         "step": [STEP],
         "none": [NonZero()],
+        "": [MessageRule(message_rules.expected_latest)],
     },
+    "lockstitch.v1.SaveId": {"writer": [NonZero()], "number": [NonZero()]},
     "lockstitch.v1.SaveRequest": {
         "checkpoint": [Required()],
         "": [MessageRule(message_rules.save)],
@@ -115,6 +117,7 @@ CONTRACT: Mapping[str, Mapping[str, Sequence[FieldRule]]] = {
         "delta": [Sub()],
         "writes": [Count("max_writes"), Each(Sub())],
         "ttl": [TTL],
+        "save_id": [Sub()],
     },
     "lockstitch.v1.SaveStreamRequest": {"save": [Required()], "trace_context": [Count(100)], "batch": [Count(0)]},
     "lockstitch.v1.SaveWritesRequest": {

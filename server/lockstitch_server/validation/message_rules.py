@@ -37,6 +37,12 @@ def save(request: Any, limits: Limits) -> None:
         raise Violation("is set without delta; leave it out, or send a delta", path=path)
 
 
+def expected_latest(value: Any, limits: Limits) -> None:
+    """Only a checkpoint has a revision."""
+    if value.revision and value.none:
+        raise Violation("is set together with none; leave it out", path="revision")
+
+
 def delta(value: Any, limits: Limits) -> None:
     """A delta does not both change and remove a part, and has few enough parts."""
     _disjoint(value.removed_custom, "removed_custom", value.custom, "custom")

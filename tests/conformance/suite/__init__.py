@@ -24,6 +24,7 @@ from tests.conformance.suite.load import TestLoad, TestLoadLatest, TestView
 from tests.conformance.suite.paging import TestForgedTokens, TestPaging
 from tests.conformance.suite.retention import TestPruneSessions
 from tests.conformance.suite.save import TestSave, TestSaveAgain
+from tests.conformance.suite.save_ids import TestEqualSaves, TestExpectedRevision, TestSaveId
 from tests.conformance.suite.save_stream import TestSaveStream, TestSaveStreamOrder
 from tests.conformance.suite.sessions import TestListSessions
 from tests.conformance.suite.settings import TestGetSession, TestUpdateSession
@@ -49,8 +50,10 @@ __all__ = [
     "TestDelta",
     "TestDeltaThatDoesNotFit",
     "TestDependencies",
+    "TestEqualSaves",
     "TestExactness",
     "TestExpectedLatest",
+    "TestExpectedRevision",
     "TestExpired",
     "TestExpiry",
     "TestFilters",
@@ -74,6 +77,7 @@ __all__ = [
     "TestRewind",
     "TestSave",
     "TestSaveAgain",
+    "TestSaveId",
     "TestSaveRequest",
     "TestSaveStream",
     "TestSaveStreamOrder",

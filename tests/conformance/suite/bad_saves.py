@@ -61,6 +61,21 @@ STEPS: Mapping[str, Bad] = {
 COMBINATIONS: Mapping[str, Bad] = {
     "expected nothing": (preconditioned, "expected_latest.expected", None),
     "expected none, false": (lambda session: preconditioned(session, none=False), "expected_latest.none", None),
+    "expected none, of a revision": (
+        lambda session: preconditioned(session, none=True, revision=1),
+        "expected_latest.revision",
+        None,
+    ),
+    "no writer": (
+        lambda session: save_request(checkpoint=checkpoint(session), save_id={"number": 1}),
+        "save_id.writer",
+        None,
+    ),
+    "no number": (
+        lambda session: save_request(checkpoint=checkpoint(session), save_id={"writer": 1}),
+        "save_id.number",
+        None,
+    ),
     "state and delta": (
         lambda session: save_request(checkpoint=checkpoint(session), base_checkpoint_id="base", delta={}),
         "delta",

@@ -112,28 +112,66 @@ class ExpectedLatest(_message.Message):
     CHECKPOINT_ID_FIELD_NUMBER: _builtins.int
     STEP_FIELD_NUMBER: _builtins.int
     NONE_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     checkpoint_id: _builtins.str
     """The latest checkpoint has this id. 1 to 128 bytes."""
     step: _builtins.int
     """The latest checkpoint has this step."""
     none: _builtins.bool
     """There is no checkpoint yet. Must be true."""
+    revision: _builtins.int
+    """The revision in which the latest checkpoint was written, beside its id or
+    step: `SaveResponse.revision`, or `checkpoint_revision` of a load. Without
+    it, a checkpoint that was deleted and saved again under the same id, with
+    other content, is the expected one too. 0: not checked. With `none`: 0.
+    """
     def __init__(
         self,
         *,
         checkpoint_id: _builtins.str = ...,
         step: _builtins.int = ...,
         none: _builtins.bool = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint_id", b"checkpoint_id", "expected", b"expected", "none", b"none", "step", b"step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint_id", b"checkpoint_id", "expected", b"expected", "none", b"none", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint_id", b"checkpoint_id", "expected", b"expected", "none", b"none", "revision", b"revision", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_expected: _TypeAlias = _typing.Literal["checkpoint_id", "step", "none"]  # noqa: Y015
     _WhichOneofArgType_expected: _TypeAlias = _typing.Literal["expected", b"expected"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_expected) -> _WhichOneofReturnType_expected | None: ...
 
 Global___ExpectedLatest: _TypeAlias = ExpectedLatest  # noqa: Y015
+
+@_typing.final
+class SaveId(_message.Message):
+    """Identifies one save of one client. All attempts of a save carry the same id:
+    retries, and the full state after a delta was refused.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WRITER_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    writer: _builtins.int
+    """64 random bits, chosen once by each client object. Not 0."""
+    number: _builtins.int
+    """Greater than the numbers of all saves that this writer was asked for before,
+    whether they succeeded or not. Not 0.
+    """
+    def __init__(
+        self,
+        *,
+        writer: _builtins.int = ...,
+        number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number", "writer", b"writer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SaveId: _TypeAlias = SaveId  # noqa: Y015
 
 @_typing.final
 class SaveRequest(_message.Message):
@@ -149,6 +187,7 @@ class SaveRequest(_message.Message):
     WRITES_FIELD_NUMBER: _builtins.int
     TTL_FIELD_NUMBER: _builtins.int
     BASE_REVISION_FIELD_NUMBER: _builtins.int
+    SAVE_ID_FIELD_NUMBER: _builtins.int
     lease_token: _builtins.int
     """Fencing token of the caller's lease; 0 for none. A token that is not that of
     the live lease is ABORTED (LEASE_LOST).
@@ -170,7 +209,9 @@ class SaveRequest(_message.Message):
     def expected_latest(self) -> Global___ExpectedLatest:
         """If set and not true, the save is ABORTED (EXPECTED_LATEST_MISMATCH) and
         nothing is written. Not checked for the retry of a save that is stored with
-        the same content: the retry is UNCHANGED.
+        the same content: the retry is UNCHANGED. A save with a save_id is a retry if
+        the checkpoint was saved with this save_id. A save without one is a retry if
+        the content is the same, even if another program has saved it.
         """
 
     @_builtins.property
@@ -189,6 +230,21 @@ class SaveRequest(_message.Message):
         or more. Absent: the expiry setting of the session stays as it is.
         """
 
+    @_builtins.property
+    def save_id(self) -> Global___SaveId:
+        """Orders the saves of one client to one checkpoint, and identifies retries. A
+        save that arrives after a later save of the same writer to the same
+        checkpoint is ABORTED (SUPERSEDED) and nothing is written: a save that the
+        client gave up cannot overwrite the save that it made instead. So is a retry
+        of a save that was stored and then replaced by another writer.
+        The server keeps the ids of the last 4 writers of a checkpoint, until the
+        checkpoint is deleted. A late save to a checkpoint that was deleted, or that
+        nobody has saved again, is stored like any other, except that a deleted
+        session cannot be created again for a while (SESSION_DELETED). To exclude
+        that, use expected_latest with a revision, or a lease.
+        Absent: the save is not ordered.
+        """
+
     def __init__(
         self,
         *,
@@ -200,10 +256,11 @@ class SaveRequest(_message.Message):
         writes: _abc.Iterable[_checkpoint_pb2.PendingWrite] | None = ...,
         ttl: _duration_pb2.Duration | None = ...,
         base_revision: _builtins.int = ...,
+        save_id: Global___SaveId | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "delta", b"delta", "expected_latest", b"expected_latest", "ttl", b"ttl"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "delta", b"delta", "expected_latest", b"expected_latest", "save_id", b"save_id", "ttl", b"ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_checkpoint_id", b"base_checkpoint_id", "base_revision", b"base_revision", "checkpoint", b"checkpoint", "delta", b"delta", "expected_latest", b"expected_latest", "lease_token", b"lease_token", "ttl", b"ttl", "writes", b"writes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_checkpoint_id", b"base_checkpoint_id", "base_revision", b"base_revision", "checkpoint", b"checkpoint", "delta", b"delta", "expected_latest", b"expected_latest", "lease_token", b"lease_token", "save_id", b"save_id", "ttl", b"ttl", "writes", b"writes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -109,7 +109,7 @@ class CheckpointServiceServicer(object):
 
         The same content under the same id is UNCHANGED. Other content under an id
         that exists is REPLACED. Errors: INVALID_ARGUMENT; ABORTED (expected_latest,
-        lease_token); FAILED_PRECONDITION (delta); RESOURCE_EXHAUSTED.
+        lease_token, save_id); FAILED_PRECONDITION (delta); RESOURCE_EXHAUSTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -49,7 +49,7 @@ class CheckpointServiceStub:
 
     The same content under the same id is UNCHANGED. Other content under an id
     that exists is REPLACED. Errors: INVALID_ARGUMENT; ABORTED (expected_latest,
-    lease_token); FAILED_PRECONDITION (delta); RESOURCE_EXHAUSTED.
+    lease_token, save_id); FAILED_PRECONDITION (delta); RESOURCE_EXHAUSTED.
     """
     SaveStream: _grpc.StreamStreamMultiCallable[_checkpoint_service_pb2.SaveStreamRequest, _checkpoint_service_pb2.SaveStreamResponse]
     """Stores many checkpoints on one call, at a fraction of the cost of separate
@@ -121,7 +121,7 @@ class CheckpointServiceAsyncStub(CheckpointServiceStub):
 
     The same content under the same id is UNCHANGED. Other content under an id
     that exists is REPLACED. Errors: INVALID_ARGUMENT; ABORTED (expected_latest,
-    lease_token); FAILED_PRECONDITION (delta); RESOURCE_EXHAUSTED.
+    lease_token, save_id); FAILED_PRECONDITION (delta); RESOURCE_EXHAUSTED.
     """
     SaveStream: _aio.StreamStreamMultiCallable[_checkpoint_service_pb2.SaveStreamRequest, _checkpoint_service_pb2.SaveStreamResponse]  # type: ignore[assignment]
     """Stores many checkpoints on one call, at a fraction of the cost of separate
@@ -196,7 +196,7 @@ class CheckpointServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The same content under the same id is UNCHANGED. Other content under an id
         that exists is REPLACED. Errors: INVALID_ARGUMENT; ABORTED (expected_latest,
-        lease_token); FAILED_PRECONDITION (delta); RESOURCE_EXHAUSTED.
+        lease_token, save_id); FAILED_PRECONDITION (delta); RESOURCE_EXHAUSTED.
         """
 
     @_abc_1.abstractmethod

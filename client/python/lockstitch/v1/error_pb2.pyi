@@ -130,6 +130,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     role lacks rights. Nothing was saved. Wait for a failover to end, or grant
     the rights. Comes with RetryInfo.
     """
+    ERROR_REASON_SUPERSEDED: _ErrorReason.ValueType  # 29
+    """ABORTED. The checkpoint holds a later save of the same writer, or another
+    save has replaced this one (SaveRequest.save_id). Nothing was written.
+    Metadata: `checkpoint_id`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason why a call failed. `ErrorInfo.reason` holds the name without its
@@ -232,6 +237,11 @@ ERROR_REASON_STORE_READ_ONLY: ErrorReason.ValueType  # 28
 """UNAVAILABLE. The database refuses writes: it is read-only, or the server's
 role lacks rights. Nothing was saved. Wait for a failover to end, or grant
 the rights. Comes with RetryInfo.
+"""
+ERROR_REASON_SUPERSEDED: ErrorReason.ValueType  # 29
+"""ABORTED. The checkpoint holds a later save of the same writer, or another
+save has replaced this one (SaveRequest.save_id). Nothing was written.
+Metadata: `checkpoint_id`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 

@@ -614,6 +614,10 @@ pub enum ErrorReason {
     /// role lacks rights. Nothing was saved. Wait for a failover to end, or grant
     /// the rights. Comes with RetryInfo.
     StoreReadOnly = 28,
+    /// ABORTED. The checkpoint holds a later save of the same writer, or another
+    /// save has replaced this one (SaveRequest.save_id). Nothing was written.
+    /// Metadata: `checkpoint_id`.
+    Superseded = 29,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -651,6 +655,7 @@ impl ErrorReason {
             Self::RateLimited => "ERROR_REASON_RATE_LIMITED",
             Self::StoreFull => "ERROR_REASON_STORE_FULL",
             Self::StoreReadOnly => "ERROR_REASON_STORE_READ_ONLY",
+            Self::Superseded => "ERROR_REASON_SUPERSEDED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -685,6 +690,7 @@ impl ErrorReason {
             "ERROR_REASON_RATE_LIMITED" => Some(Self::RateLimited),
             "ERROR_REASON_STORE_FULL" => Some(Self::StoreFull),
             "ERROR_REASON_STORE_READ_ONLY" => Some(Self::StoreReadOnly),
+            "ERROR_REASON_SUPERSEDED" => Some(Self::Superseded),
             _ => None,
         }
     }
@@ -692,6 +698,12 @@ impl ErrorReason {
 /// A condition on the latest checkpoint of (session, namespace) before a save.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExpectedLatest {
+    /// The revision in which the latest checkpoint was written, beside its id or
+    /// step: `SaveResponse.revision`, or `checkpoint_revision` of a load. Without
+    /// it, a checkpoint that was deleted and saved again under the same id, with
+    /// other content, is the expected one too. 0: not checked. With `none`: 0.
+    #[prost(uint64, tag = "4")]
+    pub revision: u64,
     /// The expectation. None is INVALID_ARGUMENT.
     #[prost(oneof = "expected_latest::Expected", tags = "1, 2, 3")]
     pub expected: ::core::option::Option<expected_latest::Expected>,
@@ -712,6 +724,18 @@ pub mod expected_latest {
         None(bool),
     }
 }
+/// Identifies one save of one client. All attempts of a save carry the same id:
+/// retries, and the full state after a delta was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SaveId {
+    /// 64 random bits, chosen once by each client object. Not 0.
+    #[prost(fixed64, tag = "1")]
+    pub writer: u64,
+    /// Greater than the numbers of all saves that this writer was asked for before,
+    /// whether they succeeded or not. Not 0.
+    #[prost(uint64, tag = "2")]
+    pub number: u64,
+}
 /// Request of Save.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SaveRequest {
@@ -720,7 +744,9 @@ pub struct SaveRequest {
     pub checkpoint: ::core::option::Option<Checkpoint>,
     /// If set and not true, the save is ABORTED (EXPECTED_LATEST_MISMATCH) and
     /// nothing is written. Not checked for the retry of a save that is stored with
-    /// the same content: the retry is UNCHANGED.
+    /// the same content: the retry is UNCHANGED. A save with a save_id is a retry if
+    /// the checkpoint was saved with this save_id. A save without one is a retry if
+    /// the content is the same, even if another program has saved it.
     #[prost(message, optional, tag = "2")]
     pub expected_latest: ::core::option::Option<ExpectedLatest>,
     /// Fencing token of the caller's lease; 0 for none. A token that is not that of
@@ -747,6 +773,19 @@ pub struct SaveRequest {
     /// another revision is FAILED_PRECONDITION (BASE_CHANGED). 0: not checked.
     #[prost(uint64, tag = "8")]
     pub base_revision: u64,
+    /// Orders the saves of one client to one checkpoint, and identifies retries. A
+    /// save that arrives after a later save of the same writer to the same
+    /// checkpoint is ABORTED (SUPERSEDED) and nothing is written: a save that the
+    /// client gave up cannot overwrite the save that it made instead. So is a retry
+    /// of a save that was stored and then replaced by another writer.
+    /// The server keeps the ids of the last 4 writers of a checkpoint, until the
+    /// checkpoint is deleted. A late save to a checkpoint that was deleted, or that
+    /// nobody has saved again, is stored like any other, except that a deleted
+    /// session cannot be created again for a while (SESSION_DELETED). To exclude
+    /// that, use expected_latest with a revision, or a lease.
+    /// Absent: the save is not ordered.
+    #[prost(message, optional, tag = "9")]
+    pub save_id: ::core::option::Option<SaveId>,
 }
 /// Response of Save.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1460,7 +1499,7 @@ pub mod checkpoint_service_client {
         ///
         /// The same content under the same id is UNCHANGED. Other content under an id
         /// that exists is REPLACED. Errors: INVALID_ARGUMENT; ABORTED (expected_latest,
-        /// lease_token); FAILED_PRECONDITION (delta); RESOURCE_EXHAUSTED.
+        /// lease_token, save_id); FAILED_PRECONDITION (delta); RESOURCE_EXHAUSTED.
         pub async fn save(
             &mut self,
             request: impl tonic::IntoRequest<super::SaveRequest>,

@@ -84,6 +84,8 @@ class Record(NamedTuple):
     base_revision: int
     server_time: bool
     trace_id: bytes
+    save_ids: bytes = b""
+    """See `core.format.save_ids`."""
 
 
 def inline_part(kind: "pb.PartKind.ValueType", key: str, data: bytes, shell: bytes) -> ManifestPart:
@@ -106,7 +108,7 @@ def logged_part(
 
 def encode(record: Record) -> bytes:
     """The serialized CheckpointRecord."""
-    header, manifest, request_digest, base_revision, server_time, trace_id = record
+    header, manifest, request_digest, base_revision, server_time, trace_id, save_ids = record
     content = encode_manifest(manifest) if manifest is not None else b""
     return b"".join(
         (
@@ -117,6 +119,7 @@ def encode(record: Record) -> bytes:
             unsigned(4, base_revision),
             unsigned(5, server_time),
             delimited(6, trace_id) if trace_id else b"",
+            delimited(7, save_ids) if save_ids else b"",
         )
     )
 
@@ -133,6 +136,7 @@ def decode(message: pb.CheckpointRecord) -> Record | None:
         message.base_revision,
         message.server_time,
         message.trace_id,
+        message.save_ids,
     )
 
 

@@ -290,7 +290,7 @@ class SessionChanges:
             self._append(log, data)
         if record is not None:
             assert isinstance(operation, Save)
-            stored = self._put_checkpoint(operation, record, decision.existing)
+            stored = self._put_checkpoint(operation, record, decision)
         for write in decision.writes:
             self._put_write(write)
         if not isinstance(operation, Save):
@@ -307,11 +307,13 @@ class SessionChanges:
         if log > row.last_log:
             row.last_log = log
 
-    def _put_checkpoint(self, save: Save, record: Record, old: CheckpointRow | None) -> CheckpointRow:
-        """Store a checkpoint in the session's new revision."""
-        session, packed = self.row, pack(encode(record))
+    def _put_checkpoint(self, save: Save, record: Record, decision: Decision) -> CheckpointRow:
+        """Store a checkpoint, in the session's new revision if its content is new."""
+        session, old, packed = self.row, decision.existing, pack(encode(record))
         namespace, checkpoint_id = name = (save.namespace, save.checkpoint_id)
-        row = CheckpointRow(save.key, *name, save.parent_id, save.step, session.revision, packed)
+        is_same = decision.outcome is Outcome.UNCHANGED and old is not None
+        revision = old.revision if is_same and old is not None else session.revision
+        row = CheckpointRow(save.key, *name, save.parent_id, save.step, revision, packed)
         row.crc = row.checksum()
         row.remember_parsed(record)
         before = self._checkpoints.get(name)

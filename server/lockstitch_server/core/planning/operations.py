@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from lockstitch_server.core.format.checkpoint import DraftState
 from lockstitch_server.core.format.parts import DraftPart, RowSizes
 from lockstitch_server.core.format.rows import NewWrite
+from lockstitch_server.core.format.save_ids import SaveId
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,14 @@ class Expected(NamedTuple):
 
     kind: Literal["checkpoint_id", "step", "none"]
     value: str | int | None = None
+    revision: int = 0
+    """0: any."""
 
-    def is_met_by(self, checkpoint_id: str, step: int) -> bool:
+    def is_met_by(self, checkpoint_id: str, step: int, revision: int) -> bool:
         """Whether a latest checkpoint is as expected."""
-        return self.kind != "none" and self.value == (checkpoint_id if self.kind == "checkpoint_id" else step)
+        if self.kind == "none" or self.revision not in (0, revision):
+            return False
+        return self.value == (checkpoint_id if self.kind == "checkpoint_id" else step)
 
 
 class ListDelta(NamedTuple):
@@ -103,6 +108,7 @@ class Save:
     ttl: int | None = None
     trace_id: bytes = b""
     """Of the trace that the call belongs to, 16 bytes; empty: none."""
+    save_id: SaveId | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.format.manifest import ManifestPart, Record
 from lockstitch_server.core.format.parts import NAMED
 from lockstitch_server.core.format.rows import CheckpointRow, ExpectedVersion, NewWrite, SessionChange
+from lockstitch_server.core.format.save_ids import has_save, is_superseded, with_save
 from lockstitch_server.core.planning.changes import Decision, SessionChanges
 from lockstitch_server.core.planning.facts import (
     Facts,
@@ -96,8 +97,8 @@ def _finished(sessions: dict[bytes, SessionChanges], results: list[Result | Fail
 def decide(operation: Operation, known: Known, settings: PlanSettings) -> Decision:
     """What an operation does to its session.
 
-    Fails with SESSION_DELETED, LEASE_LOST, EXPECTED_LATEST_MISMATCH, UNKNOWN_BASE, BASE_CHANGED, DELTA_MISMATCH,
-    INVALID_FIELD and TOO_LARGE. Raises Unread.
+    Fails with SESSION_DELETED, LEASE_LOST, EXPECTED_LATEST_MISMATCH, SUPERSEDED, UNKNOWN_BASE, BASE_CHANGED,
+    DELTA_MISMATCH, INVALID_FIELD and TOO_LARGE. Raises Unread.
     """
     check_not_deleted(known.session)
     refusal = lease_refusal(known.session, operation.lease_token)
@@ -121,8 +122,9 @@ def _decide_save(
     refusal: why the session must not be changed.
     """
     existing = known.existing
-    if existing is None and refusal is not None:
+    if refusal is not None and not (existing is not None and _may_be_retry(save, existing)):
         raise refusal
+    refusal = refusal or _superseded(save, existing)
     if existing is not None and _is_repetition(save, existing, known):
         return _unchanged(save, existing, known, writes, settings, refusal)
     if existing is not None and refusal is not None and not may_be_same(save, existing, known):
@@ -132,14 +134,14 @@ def _decide_save(
         return _unchanged(save, existing, known, writes, settings, refusal)
     if refusal is not None:
         raise refusal
-    record = _record(save, state, known.base)
+    record = _record(save, state, known.base, existing)
     _check_parts(state, settings)
     _check_size(save, _record_size(record), known, writes, settings)
     outcome = Outcome.CREATED if existing is None else Outcome.REPLACED
     return Decision(outcome, existing, record, state.appended, writes)
 
 
-def _record(save: Save, state: NewState, base: CheckpointRow | None) -> Record:
+def _record(save: Save, state: NewState, base: CheckpointRow | None, existing: CheckpointRow | None) -> Record:
     delta = save.state if isinstance(save.state, DraftDelta) else None
     return Record(
         save.header,
@@ -148,10 +150,34 @@ def _record(save: Save, state: NewState, base: CheckpointRow | None) -> Record:
         base.revision if delta is not None and base is not None else 0,
         save.server_time,
         save.trace_id,
+        with_save(_save_ids(existing), save.save_id),
     )
 
 
 # Repetitions
+
+
+def _save_ids(row: CheckpointRow | None) -> bytes:
+    """The saves that a checkpoint has had; none if it is not there, or damaged."""
+    record = row.parsed() if row is not None else None
+    return record.save_ids if record is not None else b""
+
+
+def _may_be_retry(save: Save, existing: CheckpointRow) -> bool:
+    """Whether a save may be the one that made the existing checkpoint, judged by its id; one without an id may be."""
+    return save.save_id is None or has_save(_save_ids(existing), save.save_id)
+
+
+def _superseded(save: Save, existing: CheckpointRow | None) -> Failure | None:
+    """The failure of a save that arrives after the one that the client made in its place."""
+    ids = _save_ids(existing) if save.save_id is not None else b""
+    if save.save_id is None or not ids or not is_superseded(ids, save.save_id):
+        return None
+    return Failure(
+        Reason.SUPERSEDED,
+        f"save_id: checkpoint {save.checkpoint_id!r} has a later save; load it",
+        checkpoint_id=save.checkpoint_id,
+    )
 
 
 def _is_repetition(save: Save, existing: CheckpointRow, known: Known) -> bool:
@@ -199,7 +225,19 @@ def _unchanged(
         _check_size(save, _stored_size(existing), known, writes, settings)
     # Without the lease a repetition succeeds too, and changes nothing.
     extends_expiry = not writes and save.lease_token == known.session.lease
-    return Decision(Outcome.UNCHANGED, existing, writes=writes, extends_expiry=extends_expiry)
+    record = _adopted(save, existing) if refusal is None else None
+    return Decision(Outcome.UNCHANGED, existing, record, writes=writes, extends_expiry=extends_expiry)
+
+
+def _adopted(save: Save, existing: CheckpointRow) -> Record | None:
+    """The record of a checkpoint that another save has brought the same content for; None if it stays as it is.
+
+    Earlier saves of this writer, which may still arrive, must not replace the content that this save confirms.
+    """
+    record = existing.parsed()
+    if record is None or save.save_id is None or has_save(record.save_ids, save.save_id):
+        return None
+    return record._replace(save_ids=with_save(record.save_ids, save.save_id))
 
 
 # Conditions
@@ -207,9 +245,11 @@ def _unchanged(
 
 def _unexpected_latest(expected: Expected, latest: CheckpointRow | None) -> Failure | None:
     """The failure of a save that expects another latest checkpoint."""
-    if expected.is_met_by(latest.checkpoint_id, latest.step) if latest else expected.kind == "none":
+    if expected.is_met_by(latest.checkpoint_id, latest.step, latest.revision) if latest else expected.kind == "none":
         return None
     there = f"it is {latest.checkpoint_id!r}, step {latest.step}" if latest else "there is none"
+    if latest and expected.revision:
+        there += f", of revision {latest.revision}"
     metadata = {"latest_checkpoint_id": latest.checkpoint_id, "latest_step": latest.step} if latest else {}
     return Failure(
         Reason.EXPECTED_LATEST_MISMATCH, f"expected_latest: the latest checkpoint is another; {there}", **metadata

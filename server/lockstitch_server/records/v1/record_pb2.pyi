@@ -175,6 +175,7 @@ class CheckpointRecord(_message.Message):
     BASE_REVISION_FIELD_NUMBER: _builtins.int
     SERVER_TIME_FIELD_NUMBER: _builtins.int
     TRACE_ID_FIELD_NUMBER: _builtins.int
+    SAVE_IDS_FIELD_NUMBER: _builtins.int
     header: _builtins.bytes
     """Checkpoint without state, ids and step, serialized."""
     request_digest: _builtins.bytes
@@ -186,6 +187,11 @@ class CheckpointRecord(_message.Message):
     trace_id: _builtins.bytes
     """Id of the trace of the call that wrote this, 16 bytes. Empty: none. Not part of
     the content: a retry in another trace is a retry.
+    """
+    save_ids: _builtins.bytes
+    """The last save of each of the last 4 writers of this checkpoint, the last one
+    first: 5 bytes of SaveId.writer, little-endian, then SaveId.number as a varint,
+    for each. Not part of the content. Empty: clients sent no ids.
     """
     @_builtins.property
     def manifest(self) -> Global___Manifest:
@@ -200,10 +206,11 @@ class CheckpointRecord(_message.Message):
         base_revision: _builtins.int = ...,
         server_time: _builtins.bool = ...,
         trace_id: _builtins.bytes = ...,
+        save_ids: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["manifest", b"manifest"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_revision", b"base_revision", "header", b"header", "manifest", b"manifest", "request_digest", b"request_digest", "server_time", b"server_time", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_revision", b"base_revision", "header", b"header", "manifest", b"manifest", "request_digest", b"request_digest", "save_ids", b"save_ids", "server_time", b"server_time", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file lockstitch/v1/checkpoint_service.proto.
  */
 export const file_lockstitch_v1_checkpoint_service: GenFile = /*@__PURE__*/
-  fileDesc("CiZsb2Nrc3RpdGNoL3YxL2NoZWNrcG9pbnRfc2VydmljZS5wcm90bxINbG9ja3N0aXRjaC52MSJVCg5FeHBlY3RlZExhdGVzdBIXCg1jaGVja3BvaW50X2lkGAEgASgJSAASDgoEc3RlcBgCIAEoBEgAEg4KBG5vbmUYAyABKAhIAEIKCghleHBlY3RlZCK7AgoLU2F2ZVJlcXVlc3QSLQoKY2hlY2twb2ludBgBIAEoCzIZLmxvY2tzdGl0Y2gudjEuQ2hlY2twb2ludBI2Cg9leHBlY3RlZF9sYXRlc3QYAiABKAsyHS5sb2Nrc3RpdGNoLnYxLkV4cGVjdGVkTGF0ZXN0EhMKC2xlYXNlX3Rva2VuGAMgASgEEhoKEmJhc2VfY2hlY2twb2ludF9pZBgEIAEoCRIoCgVkZWx0YRgFIAEoCzIZLmxvY2tzdGl0Y2gudjEuU3RhdGVEZWx0YRIrCgZ3cml0ZXMYBiADKAsyGy5sb2Nrc3RpdGNoLnYxLlBlbmRpbmdXcml0ZRImCgN0dGwYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SFQoNYmFzZV9yZXZpc2lvbhgIIAEoBCKSAQoMU2F2ZVJlc3BvbnNlEhUKDWNoZWNrcG9pbnRfaWQYASABKAkSEAoIcmV2aXNpb24YAiABKAQSKwoHb3V0Y29tZRgDIAEoDjIaLmxvY2tzdGl0Y2gudjEuU2F2ZU91dGNvbWUSLAoIc2F2ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoICChFTYXZlU3RyZWFtUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgEEigKBHNhdmUYAiABKAsyGi5sb2Nrc3RpdGNoLnYxLlNhdmVSZXF1ZXN0EkkKDXRyYWNlX2NvbnRleHQYAyADKAsyMi5sb2Nrc3RpdGNoLnYxLlNhdmVTdHJlYW1SZXF1ZXN0LlRyYWNlQ29udGV4dEVudHJ5Ei8KBWJhdGNoGAQgAygLMiAubG9ja3N0aXRjaC52MS5TYXZlU3RyZWFtUmVxdWVzdBozChFUcmFjZUNvbnRleHRFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBItEBChJTYXZlU3RyZWFtUmVzcG9uc2USEgoKcmVxdWVzdF9pZBgBIAEoBBIsCgVzYXZlZBgCIAEoCzIbLmxvY2tzdGl0Y2gudjEuU2F2ZVJlc3BvbnNlSAASJgoFZXJyb3IYAyABKAsyFS5sb2Nrc3RpdGNoLnYxLlN0YXR1c0gAEjAKBWJhdGNoGAQgAygLMiEubG9ja3N0aXRjaC52MS5TYXZlU3RyZWFtUmVzcG9uc2USFQoNdGFrZXNfYmF0Y2hlcxgFIAEoCEIICgZyZXN1bHQikwEKEVNhdmVXcml0ZXNSZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkSEQoJbmFtZXNwYWNlGAIgASgJEhUKDWNoZWNrcG9pbnRfaWQYAyABKAkSKwoGd3JpdGVzGAQgAygLMhsubG9ja3N0aXRjaC52MS5QZW5kaW5nV3JpdGUSEwoLbGVhc2VfdG9rZW4YBSABKAQiNgoSU2F2ZVdyaXRlc1Jlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEEg4KBnN0b3JlZBgCIAEoDSJ5ChFMb2FkTGF0ZXN0UmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRIrCgR2aWV3GAMgASgOMh0ubG9ja3N0aXRjaC52MS5DaGVja3BvaW50VmlldxIQCghjaGFubmVscxgEIAMoCSK5AQoSTG9hZExhdGVzdFJlc3BvbnNlEi0KCmNoZWNrcG9pbnQYASABKAsyGS5sb2Nrc3RpdGNoLnYxLkNoZWNrcG9pbnQSMwoOcGVuZGluZ193cml0ZXMYAiADKAsyGy5sb2Nrc3RpdGNoLnYxLlBlbmRpbmdXcml0ZRIQCghyZXZpc2lvbhgDIAEoBBIbChNjaGVja3BvaW50X3JldmlzaW9uGAQgASgEEhAKCHRyYWNlX2lkGAUgASgJIqgBCgtMb2FkUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRIXCg1jaGVja3BvaW50X2lkGAMgASgJSAASDgoEc3RlcBgEIAEoBEgAEisKBHZpZXcYBSABKA4yHS5sb2Nrc3RpdGNoLnYxLkNoZWNrcG9pbnRWaWV3EhAKCGNoYW5uZWxzGAYgAygJQgoKCHNlbGVjdG9yIrMBCgxMb2FkUmVzcG9uc2USLQoKY2hlY2twb2ludBgBIAEoCzIZLmxvY2tzdGl0Y2gudjEuQ2hlY2twb2ludBIzCg5wZW5kaW5nX3dyaXRlcxgCIAMoCzIbLmxvY2tzdGl0Y2gudjEuUGVuZGluZ1dyaXRlEhAKCHJldmlzaW9uGAMgASgEEhsKE2NoZWNrcG9pbnRfcmV2aXNpb24YBCABKAQSEAoIdHJhY2VfaWQYBSABKAkiTQoXTG9hZExhdGVzdFN0cmVhbVJlcXVlc3QSMgoIcmVxdWVzdHMYASADKAsyIC5sb2Nrc3RpdGNoLnYxLkxvYWRMYXRlc3RSZXF1ZXN0IpABChhMb2FkTGF0ZXN0U3RyZWFtUmVzcG9uc2USDQoFaW5kZXgYASABKA0SMwoGbG9hZGVkGAIgASgLMiEubG9ja3N0aXRjaC52MS5Mb2FkTGF0ZXN0UmVzcG9uc2VIABImCgVlcnJvchgDIAEoCzIVLmxvY2tzdGl0Y2gudjEuU3RhdHVzSABCCAoGcmVzdWx0ItwCChNMaXN0U2Vzc2lvbnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJEhkKEXNlc3Npb25faWRfcHJlZml4GAMgASgJEj4KBmxhYmVscxgEIAMoCzIuLmxvY2tzdGl0Y2gudjEuTGlzdFNlc3Npb25zUmVxdWVzdC5MYWJlbHNFbnRyeRIxCg11cGRhdGVkX3NpbmNlGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIyCg51cGRhdGVkX2JlZm9yZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoIb3JkZXJfYnkYByABKA4yGy5sb2Nrc3RpdGNoLnYxLlNlc3Npb25PcmRlchotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIs4DCg5TZXNzaW9uU3VtbWFyeRISCgpzZXNzaW9uX2lkGAEgASgJEhwKFGxhdGVzdF9jaGVja3BvaW50X2lkGAIgASgJEhMKC2xhdGVzdF9zdGVwGAMgASgEEhgKEGNoZWNrcG9pbnRfY291bnQYBCABKAQSFAoMc3RvcmVkX2J5dGVzGAUgASgEEi4KCmNyZWF0ZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnVwZGF0ZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi0KCWV4cGlyZV9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASOQoGbGFiZWxzGAkgAygLMikubG9ja3N0aXRjaC52MS5TZXNzaW9uU3VtbWFyeS5MYWJlbHNFbnRyeRIUCgxsZWFzZV9ob2xkZXIYCiABKAkSEAoIcmV2aXNpb24YCyABKAQSJAoFZXJyb3IYDCABKAsyFS5sb2Nrc3RpdGNoLnYxLlN0YXR1cxotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBImAKFExpc3RTZXNzaW9uc1Jlc3BvbnNlEi8KCHNlc3Npb25zGAEgAygLMh0ubG9ja3N0aXRjaC52MS5TZXNzaW9uU3VtbWFyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAki7AQKFkxpc3RDaGVja3BvaW50c1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkSEgoKc2Vzc2lvbl9pZBgDIAEoCRIWCgluYW1lc3BhY2UYBCABKAlIAIgBARIVCghtaW5fc3RlcBgFIAEoBEgBiAEBEhUKCG1heF9zdGVwGAYgASgESAKIAQESKQoIcmFuX25vZGUYByABKAsyFy5sb2Nrc3RpdGNoLnYxLk5vZGVLaW5kEi0KDHNraXBwZWRfbm9kZRgIIAEoCzIXLmxvY2tzdGl0Y2gudjEuTm9kZUtpbmQSHAoUYmVmb3JlX2NoZWNrcG9pbnRfaWQYCSABKAkSRQoIbWV0YWRhdGEYCiADKAsyMy5sb2Nrc3RpdGNoLnYxLkxpc3RDaGVja3BvaW50c1JlcXVlc3QuTWV0YWRhdGFFbnRyeRIVCg1pbmNsdWRlX3RvdGFsGAsgASgIEisKBHZpZXcYDCABKA4yHS5sb2Nrc3RpdGNoLnYxLkNoZWNrcG9pbnRWaWV3EhYKDmluY2x1ZGVfd3JpdGVzGA0gASgIEhQKDHNraXBfZGFtYWdlZBgOIAEoCBIdChVpbmNsdWRlX2NoYW5uZWxfc2l6ZXMYDyABKAgSEAoIY2hhbm5lbHMYECADKAkSFgoOd3JpdGVfY2hhbm5lbHMYESADKAkaLwoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgwKCl9uYW1lc3BhY2VCCwoJX21pbl9zdGVwQgsKCV9tYXhfc3RlcCJ3ChFEYW1hZ2VkQ2hlY2twb2ludBISCgpzZXNzaW9uX2lkGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRIVCg1jaGVja3BvaW50X2lkGAMgASgJEiQKBWVycm9yGAQgASgLMhUubG9ja3N0aXRjaC52MS5TdGF0dXMiQgoLQ2hhbm5lbFNpemUSDwoHY2hhbm5lbBgBIAEoCRINCgVieXRlcxgCIAEoBBITCgtmaW5nZXJwcmludBgDIAEoDCLdAQoRQ2hlY2twb2ludERldGFpbHMSEAoIcmV2aXNpb24YASABKAQSLAoIc2F2ZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC3N0YXRlX2J5dGVzGAMgASgEEjMKDnBlbmRpbmdfd3JpdGVzGAQgAygLMhsubG9ja3N0aXRjaC52MS5QZW5kaW5nV3JpdGUSEAoIdHJhY2VfaWQYBSABKAkSLAoIY2hhbm5lbHMYBiADKAsyGi5sb2Nrc3RpdGNoLnYxLkNoYW5uZWxTaXplIvABChdMaXN0Q2hlY2twb2ludHNSZXNwb25zZRIuCgtjaGVja3BvaW50cxgBIAMoCzIZLmxvY2tzdGl0Y2gudjEuQ2hlY2twb2ludBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSFwoKdG90YWxfc2l6ZRgDIAEoBEgAiAEBEjEKB2RldGFpbHMYBCADKAsyIC5sb2Nrc3RpdGNoLnYxLkNoZWNrcG9pbnREZXRhaWxzEjEKB2RhbWFnZWQYBSADKAsyIC5sb2Nrc3RpdGNoLnYxLkRhbWFnZWRDaGVja3BvaW50Qg0KC190b3RhbF9zaXplItIBChRXYWxrQW5jZXN0b3JzUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRIVCg1jaGVja3BvaW50X2lkGAMgASgJEisKBHZpZXcYBCABKA4yHS5sb2Nrc3RpdGNoLnYxLkNoZWNrcG9pbnRWaWV3EhAKCGNoYW5uZWxzGAUgAygJEhYKDmluY2x1ZGVfd3JpdGVzGAYgASgIEhYKDndyaXRlX2NoYW5uZWxzGAcgAygJEg0KBWxpbWl0GAggASgNIo0BChVXYWxrQW5jZXN0b3JzUmVzcG9uc2USLQoKY2hlY2twb2ludBgBIAEoCzIZLmxvY2tzdGl0Y2gudjEuQ2hlY2twb2ludBIzCg5wZW5kaW5nX3dyaXRlcxgCIAMoCzIbLmxvY2tzdGl0Y2gudjEuUGVuZGluZ1dyaXRlEhAKCHJldmlzaW9uGAMgASgEKmcKDkNoZWNrcG9pbnRWaWV3Eh8KG0NIRUNLUE9JTlRfVklFV19VTlNQRUNJRklFRBAAEhgKFENIRUNLUE9JTlRfVklFV19GVUxMEAESGgoWQ0hFQ0tQT0lOVF9WSUVXX0hFQURFUhACKnwKC1NhdmVPdXRjb21lEhwKGFNBVkVfT1VUQ09NRV9VTlNQRUNJRklFRBAAEhgKFFNBVkVfT1VUQ09NRV9DUkVBVEVEEAESGQoVU0FWRV9PVVRDT01FX1JFUExBQ0VEEAISGgoWU0FWRV9PVVRDT01FX1VOQ0hBTkdFRBADKmkKDFNlc3Npb25PcmRlchIdChlTRVNTSU9OX09SREVSX1VOU1BFQ0lGSUVEEAASHAoYU0VTU0lPTl9PUkRFUl9VUERBVEVEX0FUEAESHAoYU0VTU0lPTl9PUkRFUl9TRVNTSU9OX0lEEAIykgYKEUNoZWNrcG9pbnRTZXJ2aWNlEj8KBFNhdmUSGi5sb2Nrc3RpdGNoLnYxLlNhdmVSZXF1ZXN0GhsubG9ja3N0aXRjaC52MS5TYXZlUmVzcG9uc2USVQoKU2F2ZVN0cmVhbRIgLmxvY2tzdGl0Y2gudjEuU2F2ZVN0cmVhbVJlcXVlc3QaIS5sb2Nrc3RpdGNoLnYxLlNhdmVTdHJlYW1SZXNwb25zZSgBMAESUQoKU2F2ZVdyaXRlcxIgLmxvY2tzdGl0Y2gudjEuU2F2ZVdyaXRlc1JlcXVlc3QaIS5sb2Nrc3RpdGNoLnYxLlNhdmVXcml0ZXNSZXNwb25zZRJRCgpMb2FkTGF0ZXN0EiAubG9ja3N0aXRjaC52MS5Mb2FkTGF0ZXN0UmVxdWVzdBohLmxvY2tzdGl0Y2gudjEuTG9hZExhdGVzdFJlc3BvbnNlEj8KBExvYWQSGi5sb2Nrc3RpdGNoLnYxLkxvYWRSZXF1ZXN0GhsubG9ja3N0aXRjaC52MS5Mb2FkUmVzcG9uc2USZQoQTG9hZExhdGVzdFN0cmVhbRImLmxvY2tzdGl0Y2gudjEuTG9hZExhdGVzdFN0cmVhbVJlcXVlc3QaJy5sb2Nrc3RpdGNoLnYxLkxvYWRMYXRlc3RTdHJlYW1SZXNwb25zZTABElcKDExpc3RTZXNzaW9ucxIiLmxvY2tzdGl0Y2gudjEuTGlzdFNlc3Npb25zUmVxdWVzdBojLmxvY2tzdGl0Y2gudjEuTGlzdFNlc3Npb25zUmVzcG9uc2USYAoPTGlzdENoZWNrcG9pbnRzEiUubG9ja3N0aXRjaC52MS5MaXN0Q2hlY2twb2ludHNSZXF1ZXN0GiYubG9ja3N0aXRjaC52MS5MaXN0Q2hlY2twb2ludHNSZXNwb25zZRJcCg1XYWxrQW5jZXN0b3JzEiMubG9ja3N0aXRjaC52MS5XYWxrQW5jZXN0b3JzUmVxdWVzdBokLmxvY2tzdGl0Y2gudjEuV2Fsa0FuY2VzdG9yc1Jlc3BvbnNlMAFCFQoRZGV2LmxvY2tzdGl0Y2gudjFQAWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_lockstitch_v1_checkpoint, file_lockstitch_v1_error]);
+  fileDesc("CiZsb2Nrc3RpdGNoL3YxL2NoZWNrcG9pbnRfc2VydmljZS5wcm90bxINbG9ja3N0aXRjaC52MSJnCg5FeHBlY3RlZExhdGVzdBIXCg1jaGVja3BvaW50X2lkGAEgASgJSAASDgoEc3RlcBgCIAEoBEgAEg4KBG5vbmUYAyABKAhIABIQCghyZXZpc2lvbhgEIAEoBEIKCghleHBlY3RlZCIoCgZTYXZlSWQSDgoGd3JpdGVyGAEgASgGEg4KBm51bWJlchgCIAEoBCLjAgoLU2F2ZVJlcXVlc3QSLQoKY2hlY2twb2ludBgBIAEoCzIZLmxvY2tzdGl0Y2gudjEuQ2hlY2twb2ludBI2Cg9leHBlY3RlZF9sYXRlc3QYAiABKAsyHS5sb2Nrc3RpdGNoLnYxLkV4cGVjdGVkTGF0ZXN0EhMKC2xlYXNlX3Rva2VuGAMgASgEEhoKEmJhc2VfY2hlY2twb2ludF9pZBgEIAEoCRIoCgVkZWx0YRgFIAEoCzIZLmxvY2tzdGl0Y2gudjEuU3RhdGVEZWx0YRIrCgZ3cml0ZXMYBiADKAsyGy5sb2Nrc3RpdGNoLnYxLlBlbmRpbmdXcml0ZRImCgN0dGwYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SFQoNYmFzZV9yZXZpc2lvbhgIIAEoBBImCgdzYXZlX2lkGAkgASgLMhUubG9ja3N0aXRjaC52MS5TYXZlSWQikgEKDFNhdmVSZXNwb25zZRIVCg1jaGVja3BvaW50X2lkGAEgASgJEhAKCHJldmlzaW9uGAIgASgEEisKB291dGNvbWUYAyABKA4yGi5sb2Nrc3RpdGNoLnYxLlNhdmVPdXRjb21lEiwKCHNhdmVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKCAgoRU2F2ZVN0cmVhbVJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoBBIoCgRzYXZlGAIgASgLMhoubG9ja3N0aXRjaC52MS5TYXZlUmVxdWVzdBJJCg10cmFjZV9jb250ZXh0GAMgAygLMjIubG9ja3N0aXRjaC52MS5TYXZlU3RyZWFtUmVxdWVzdC5UcmFjZUNvbnRleHRFbnRyeRIvCgViYXRjaBgEIAMoCzIgLmxvY2tzdGl0Y2gudjEuU2F2ZVN0cmVhbVJlcXVlc3QaMwoRVHJhY2VDb250ZXh0RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASLRAQoSU2F2ZVN0cmVhbVJlc3BvbnNlEhIKCnJlcXVlc3RfaWQYASABKAQSLAoFc2F2ZWQYAiABKAsyGy5sb2Nrc3RpdGNoLnYxLlNhdmVSZXNwb25zZUgAEiYKBWVycm9yGAMgASgLMhUubG9ja3N0aXRjaC52MS5TdGF0dXNIABIwCgViYXRjaBgEIAMoCzIhLmxvY2tzdGl0Y2gudjEuU2F2ZVN0cmVhbVJlc3BvbnNlEhUKDXRha2VzX2JhdGNoZXMYBSABKAhCCAoGcmVzdWx0IpMBChFTYXZlV3JpdGVzUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRIVCg1jaGVja3BvaW50X2lkGAMgASgJEisKBndyaXRlcxgEIAMoCzIbLmxvY2tzdGl0Y2gudjEuUGVuZGluZ1dyaXRlEhMKC2xlYXNlX3Rva2VuGAUgASgEIjYKElNhdmVXcml0ZXNSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBBIOCgZzdG9yZWQYAiABKA0ieQoRTG9hZExhdGVzdFJlcXVlc3QSEgoKc2Vzc2lvbl9pZBgBIAEoCRIRCgluYW1lc3BhY2UYAiABKAkSKwoEdmlldxgDIAEoDjIdLmxvY2tzdGl0Y2gudjEuQ2hlY2twb2ludFZpZXcSEAoIY2hhbm5lbHMYBCADKAkiuQEKEkxvYWRMYXRlc3RSZXNwb25zZRItCgpjaGVja3BvaW50GAEgASgLMhkubG9ja3N0aXRjaC52MS5DaGVja3BvaW50EjMKDnBlbmRpbmdfd3JpdGVzGAIgAygLMhsubG9ja3N0aXRjaC52MS5QZW5kaW5nV3JpdGUSEAoIcmV2aXNpb24YAyABKAQSGwoTY2hlY2twb2ludF9yZXZpc2lvbhgEIAEoBBIQCgh0cmFjZV9pZBgFIAEoCSKoAQoLTG9hZFJlcXVlc3QSEgoKc2Vzc2lvbl9pZBgBIAEoCRIRCgluYW1lc3BhY2UYAiABKAkSFwoNY2hlY2twb2ludF9pZBgDIAEoCUgAEg4KBHN0ZXAYBCABKARIABIrCgR2aWV3GAUgASgOMh0ubG9ja3N0aXRjaC52MS5DaGVja3BvaW50VmlldxIQCghjaGFubmVscxgGIAMoCUIKCghzZWxlY3RvciKzAQoMTG9hZFJlc3BvbnNlEi0KCmNoZWNrcG9pbnQYASABKAsyGS5sb2Nrc3RpdGNoLnYxLkNoZWNrcG9pbnQSMwoOcGVuZGluZ193cml0ZXMYAiADKAsyGy5sb2Nrc3RpdGNoLnYxLlBlbmRpbmdXcml0ZRIQCghyZXZpc2lvbhgDIAEoBBIbChNjaGVja3BvaW50X3JldmlzaW9uGAQgASgEEhAKCHRyYWNlX2lkGAUgASgJIk0KF0xvYWRMYXRlc3RTdHJlYW1SZXF1ZXN0EjIKCHJlcXVlc3RzGAEgAygLMiAubG9ja3N0aXRjaC52MS5Mb2FkTGF0ZXN0UmVxdWVzdCKQAQoYTG9hZExhdGVzdFN0cmVhbVJlc3BvbnNlEg0KBWluZGV4GAEgASgNEjMKBmxvYWRlZBgCIAEoCzIhLmxvY2tzdGl0Y2gudjEuTG9hZExhdGVzdFJlc3BvbnNlSAASJgoFZXJyb3IYAyABKAsyFS5sb2Nrc3RpdGNoLnYxLlN0YXR1c0gAQggKBnJlc3VsdCLcAgoTTGlzdFNlc3Npb25zUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIZChFzZXNzaW9uX2lkX3ByZWZpeBgDIAEoCRI+CgZsYWJlbHMYBCADKAsyLi5sb2Nrc3RpdGNoLnYxLkxpc3RTZXNzaW9uc1JlcXVlc3QuTGFiZWxzRW50cnkSMQoNdXBkYXRlZF9zaW5jZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMgoOdXBkYXRlZF9iZWZvcmUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi0KCG9yZGVyX2J5GAcgASgOMhsubG9ja3N0aXRjaC52MS5TZXNzaW9uT3JkZXIaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASLOAwoOU2Vzc2lvblN1bW1hcnkSEgoKc2Vzc2lvbl9pZBgBIAEoCRIcChRsYXRlc3RfY2hlY2twb2ludF9pZBgCIAEoCRITCgtsYXRlc3Rfc3RlcBgDIAEoBBIYChBjaGVja3BvaW50X2NvdW50GAQgASgEEhQKDHN0b3JlZF9ieXRlcxgFIAEoBBIuCgpjcmVhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCglleHBpcmVfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjkKBmxhYmVscxgJIAMoCzIpLmxvY2tzdGl0Y2gudjEuU2Vzc2lvblN1bW1hcnkuTGFiZWxzRW50cnkSFAoMbGVhc2VfaG9sZGVyGAogASgJEhAKCHJldmlzaW9uGAsgASgEEiQKBWVycm9yGAwgASgLMhUubG9ja3N0aXRjaC52MS5TdGF0dXMaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJgChRMaXN0U2Vzc2lvbnNSZXNwb25zZRIvCghzZXNzaW9ucxgBIAMoCzIdLmxvY2tzdGl0Y2gudjEuU2Vzc2lvblN1bW1hcnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIuwEChZMaXN0Q2hlY2twb2ludHNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJEhIKCnNlc3Npb25faWQYAyABKAkSFgoJbmFtZXNwYWNlGAQgASgJSACIAQESFQoIbWluX3N0ZXAYBSABKARIAYgBARIVCghtYXhfc3RlcBgGIAEoBEgCiAEBEikKCHJhbl9ub2RlGAcgASgLMhcubG9ja3N0aXRjaC52MS5Ob2RlS2luZBItCgxza2lwcGVkX25vZGUYCCABKAsyFy5sb2Nrc3RpdGNoLnYxLk5vZGVLaW5kEhwKFGJlZm9yZV9jaGVja3BvaW50X2lkGAkgASgJEkUKCG1ldGFkYXRhGAogAygLMjMubG9ja3N0aXRjaC52MS5MaXN0Q2hlY2twb2ludHNSZXF1ZXN0Lk1ldGFkYXRhRW50cnkSFQoNaW5jbHVkZV90b3RhbBgLIAEoCBIrCgR2aWV3GAwgASgOMh0ubG9ja3N0aXRjaC52MS5DaGVja3BvaW50VmlldxIWCg5pbmNsdWRlX3dyaXRlcxgNIAEoCBIUCgxza2lwX2RhbWFnZWQYDiABKAgSHQoVaW5jbHVkZV9jaGFubmVsX3NpemVzGA8gASgIEhAKCGNoYW5uZWxzGBAgAygJEhYKDndyaXRlX2NoYW5uZWxzGBEgAygJGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIMCgpfbmFtZXNwYWNlQgsKCV9taW5fc3RlcEILCglfbWF4X3N0ZXAidwoRRGFtYWdlZENoZWNrcG9pbnQSEgoKc2Vzc2lvbl9pZBgBIAEoCRIRCgluYW1lc3BhY2UYAiABKAkSFQoNY2hlY2twb2ludF9pZBgDIAEoCRIkCgVlcnJvchgEIAEoCzIVLmxvY2tzdGl0Y2gudjEuU3RhdHVzIkIKC0NoYW5uZWxTaXplEg8KB2NoYW5uZWwYASABKAkSDQoFYnl0ZXMYAiABKAQSEwoLZmluZ2VycHJpbnQYAyABKAwi3QEKEUNoZWNrcG9pbnREZXRhaWxzEhAKCHJldmlzaW9uGAEgASgEEiwKCHNhdmVkX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtzdGF0ZV9ieXRlcxgDIAEoBBIzCg5wZW5kaW5nX3dyaXRlcxgEIAMoCzIbLmxvY2tzdGl0Y2gudjEuUGVuZGluZ1dyaXRlEhAKCHRyYWNlX2lkGAUgASgJEiwKCGNoYW5uZWxzGAYgAygLMhoubG9ja3N0aXRjaC52MS5DaGFubmVsU2l6ZSLwAQoXTGlzdENoZWNrcG9pbnRzUmVzcG9uc2USLgoLY2hlY2twb2ludHMYASADKAsyGS5sb2Nrc3RpdGNoLnYxLkNoZWNrcG9pbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhcKCnRvdGFsX3NpemUYAyABKARIAIgBARIxCgdkZXRhaWxzGAQgAygLMiAubG9ja3N0aXRjaC52MS5DaGVja3BvaW50RGV0YWlscxIxCgdkYW1hZ2VkGAUgAygLMiAubG9ja3N0aXRjaC52MS5EYW1hZ2VkQ2hlY2twb2ludEINCgtfdG90YWxfc2l6ZSLSAQoUV2Fsa0FuY2VzdG9yc1JlcXVlc3QSEgoKc2Vzc2lvbl9pZBgBIAEoCRIRCgluYW1lc3BhY2UYAiABKAkSFQoNY2hlY2twb2ludF9pZBgDIAEoCRIrCgR2aWV3GAQgASgOMh0ubG9ja3N0aXRjaC52MS5DaGVja3BvaW50VmlldxIQCghjaGFubmVscxgFIAMoCRIWCg5pbmNsdWRlX3dyaXRlcxgGIAEoCBIWCg53cml0ZV9jaGFubmVscxgHIAMoCRINCgVsaW1pdBgIIAEoDSKNAQoVV2Fsa0FuY2VzdG9yc1Jlc3BvbnNlEi0KCmNoZWNrcG9pbnQYASABKAsyGS5sb2Nrc3RpdGNoLnYxLkNoZWNrcG9pbnQSMwoOcGVuZGluZ193cml0ZXMYAiADKAsyGy5sb2Nrc3RpdGNoLnYxLlBlbmRpbmdXcml0ZRIQCghyZXZpc2lvbhgDIAEoBCpnCg5DaGVja3BvaW50VmlldxIfChtDSEVDS1BPSU5UX1ZJRVdfVU5TUEVDSUZJRUQQABIYChRDSEVDS1BPSU5UX1ZJRVdfRlVMTBABEhoKFkNIRUNLUE9JTlRfVklFV19IRUFERVIQAip8CgtTYXZlT3V0Y29tZRIcChhTQVZFX09VVENPTUVfVU5TUEVDSUZJRUQQABIYChRTQVZFX09VVENPTUVfQ1JFQVRFRBABEhkKFVNBVkVfT1VUQ09NRV9SRVBMQUNFRBACEhoKFlNBVkVfT1VUQ09NRV9VTkNIQU5HRUQQAyppCgxTZXNzaW9uT3JkZXISHQoZU0VTU0lPTl9PUkRFUl9VTlNQRUNJRklFRBAAEhwKGFNFU1NJT05fT1JERVJfVVBEQVRFRF9BVBABEhwKGFNFU1NJT05fT1JERVJfU0VTU0lPTl9JRBACMpIGChFDaGVja3BvaW50U2VydmljZRI/CgRTYXZlEhoubG9ja3N0aXRjaC52MS5TYXZlUmVxdWVzdBobLmxvY2tzdGl0Y2gudjEuU2F2ZVJlc3BvbnNlElUKClNhdmVTdHJlYW0SIC5sb2Nrc3RpdGNoLnYxLlNhdmVTdHJlYW1SZXF1ZXN0GiEubG9ja3N0aXRjaC52MS5TYXZlU3RyZWFtUmVzcG9uc2UoATABElEKClNhdmVXcml0ZXMSIC5sb2Nrc3RpdGNoLnYxLlNhdmVXcml0ZXNSZXF1ZXN0GiEubG9ja3N0aXRjaC52MS5TYXZlV3JpdGVzUmVzcG9uc2USUQoKTG9hZExhdGVzdBIgLmxvY2tzdGl0Y2gudjEuTG9hZExhdGVzdFJlcXVlc3QaIS5sb2Nrc3RpdGNoLnYxLkxvYWRMYXRlc3RSZXNwb25zZRI/CgRMb2FkEhoubG9ja3N0aXRjaC52MS5Mb2FkUmVxdWVzdBobLmxvY2tzdGl0Y2gudjEuTG9hZFJlc3BvbnNlEmUKEExvYWRMYXRlc3RTdHJlYW0SJi5sb2Nrc3RpdGNoLnYxLkxvYWRMYXRlc3RTdHJlYW1SZXF1ZXN0GicubG9ja3N0aXRjaC52MS5Mb2FkTGF0ZXN0U3RyZWFtUmVzcG9uc2UwARJXCgxMaXN0U2Vzc2lvbnMSIi5sb2Nrc3RpdGNoLnYxLkxpc3RTZXNzaW9uc1JlcXVlc3QaIy5sb2Nrc3RpdGNoLnYxLkxpc3RTZXNzaW9uc1Jlc3BvbnNlEmAKD0xpc3RDaGVja3BvaW50cxIlLmxvY2tzdGl0Y2gudjEuTGlzdENoZWNrcG9pbnRzUmVxdWVzdBomLmxvY2tzdGl0Y2gudjEuTGlzdENoZWNrcG9pbnRzUmVzcG9uc2USXAoNV2Fsa0FuY2VzdG9ycxIjLmxvY2tzdGl0Y2gudjEuV2Fsa0FuY2VzdG9yc1JlcXVlc3QaJC5sb2Nrc3RpdGNoLnYxLldhbGtBbmNlc3RvcnNSZXNwb25zZTABQhUKEWRldi5sb2Nrc3RpdGNoLnYxUAFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_lockstitch_v1_checkpoint, file_lockstitch_v1_error]);
 
 /**
  * A condition on the latest checkpoint of (session, namespace) before a save.
@@ -56,6 +56,16 @@ export type ExpectedLatest = Message<"lockstitch.v1.ExpectedLatest"> & {
     value: boolean;
     case: "none";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * The revision in which the latest checkpoint was written, beside its id or
+   * step: `SaveResponse.revision`, or `checkpoint_revision` of a load. Without
+   * it, a checkpoint that was deleted and saved again under the same id, with
+   * other content, is the expected one too. 0: not checked. With `none`: 0.
+   *
+   * @generated from field: uint64 revision = 4;
+   */
+  revision: bigint;
 };
 
 /**
@@ -64,6 +74,36 @@ export type ExpectedLatest = Message<"lockstitch.v1.ExpectedLatest"> & {
  */
 export const ExpectedLatestSchema: GenMessage<ExpectedLatest> = /*@__PURE__*/
   messageDesc(file_lockstitch_v1_checkpoint_service, 0);
+
+/**
+ * Identifies one save of one client. All attempts of a save carry the same id:
+ * retries, and the full state after a delta was refused.
+ *
+ * @generated from message lockstitch.v1.SaveId
+ */
+export type SaveId = Message<"lockstitch.v1.SaveId"> & {
+  /**
+   * 64 random bits, chosen once by each client object. Not 0.
+   *
+   * @generated from field: fixed64 writer = 1;
+   */
+  writer: bigint;
+
+  /**
+   * Greater than the numbers of all saves that this writer was asked for before,
+   * whether they succeeded or not. Not 0.
+   *
+   * @generated from field: uint64 number = 2;
+   */
+  number: bigint;
+};
+
+/**
+ * Describes the message lockstitch.v1.SaveId.
+ * Use `create(SaveIdSchema)` to create a new message.
+ */
+export const SaveIdSchema: GenMessage<SaveId> = /*@__PURE__*/
+  messageDesc(file_lockstitch_v1_checkpoint_service, 1);
 
 /**
  * Request of Save.
@@ -81,7 +121,9 @@ export type SaveRequest = Message<"lockstitch.v1.SaveRequest"> & {
   /**
    * If set and not true, the save is ABORTED (EXPECTED_LATEST_MISMATCH) and
    * nothing is written. Not checked for the retry of a save that is stored with
-   * the same content: the retry is UNCHANGED.
+   * the same content: the retry is UNCHANGED. A save with a save_id is a retry if
+   * the checkpoint was saved with this save_id. A save without one is a retry if
+   * the content is the same, even if another program has saved it.
    *
    * @generated from field: lockstitch.v1.ExpectedLatest expected_latest = 2;
    */
@@ -134,6 +176,23 @@ export type SaveRequest = Message<"lockstitch.v1.SaveRequest"> & {
    * @generated from field: uint64 base_revision = 8;
    */
   baseRevision: bigint;
+
+  /**
+   * Orders the saves of one client to one checkpoint, and identifies retries. A
+   * save that arrives after a later save of the same writer to the same
+   * checkpoint is ABORTED (SUPERSEDED) and nothing is written: a save that the
+   * client gave up cannot overwrite the save that it made instead. So is a retry
+   * of a save that was stored and then replaced by another writer.
+   * The server keeps the ids of the last 4 writers of a checkpoint, until the
+   * checkpoint is deleted. A late save to a checkpoint that was deleted, or that
+   * nobody has saved again, is stored like any other, except that a deleted
+   * session cannot be created again for a while (SESSION_DELETED). To exclude
+   * that, use expected_latest with a revision, or a lease.
+   * Absent: the save is not ordered.
+   *
+   * @generated from field: lockstitch.v1.SaveId save_id = 9;
+   */
+  saveId?: SaveId | undefined;
 };
 
 /**
@@ -141,7 +200,7 @@ export type SaveRequest = Message<"lockstitch.v1.SaveRequest"> & {
  * Use `create(SaveRequestSchema)` to create a new message.
  */
 export const SaveRequestSchema: GenMessage<SaveRequest> = /*@__PURE__*/
-  messageDesc(file_lockstitch_v1_checkpoint_service, 1);
+  messageDesc(file_lockstitch_v1_checkpoint_service, 2);
 
 /**
  * Response of Save.
@@ -185,7 +244,7 @@ export type SaveResponse = Message<"lockstitch.v1.SaveResponse"> & {
  * Use `create(SaveResponseSchema)` to create a new message.
  */
 export const SaveResponseSchema: GenMessage<SaveResponse> = /*@__PURE__*/
-  messageDesc(file_lockstitch_v1_checkpoint_service, 2);
+  messageDesc(file_lockstitch_v1_checkpoint_service, 3);
 
 /**
  * One or several saves of a SaveStream.
@@ -238,7 +297,7 @@ export type SaveStreamRequest = Message<"lockstitch.v1.SaveStreamRequest"> & {
  * Use `create(SaveStreamRequestSchema)` to create a new message.
  */
 export const SaveStreamRequestSchema: GenMessage<SaveStreamRequest> = /*@__PURE__*/
-  messageDesc(file_lockstitch_v1_checkpoint_service, 3);
+  messageDesc(file_lockstitch_v1_checkpoint_service, 4);
 
 /**
  * The response to one or several saves of a SaveStream.
@@ -298,7 +357,7 @@ export type SaveStreamResponse = Message<"lockstitch.v1.SaveStreamResponse"> & {
  * Use `create(SaveStreamResponseSchema)` to create a new message.
  */
 export const SaveStreamResponseSchema: GenMessage<SaveStreamResponse> = /*@__PURE__*/
-  messageDesc(file_lockstitch_v1_checkpoint_service, 4);
+  messageDesc(file_lockstitch_v1_checkpoint_service, 5);
 
 /**
  * Request of SaveWrites.
@@ -347,7 +406,7 @@ export type SaveWritesRequest = Message<"lockstitch.v1.SaveWritesRequest"> & {
  * Use `create(SaveWritesRequestSchema)` to create a new message.
  */
 export const SaveWritesRequestSchema: GenMessage<SaveWritesRequest> = /*@__PURE__*/
-  messageDesc(file_lockstitch_v1_checkpoint_service, 5);
+  messageDesc(file_lockstitch_v1_checkpoint_service, 6);
 
 /**
  * Response of SaveWrites.
@@ -375,7 +434,7 @@ export type SaveWritesResponse = Message<"lockstitch.v1.SaveWritesResponse"> & {
  * Use `create(SaveWritesResponseSchema)` to create a new message.
  */
 export const SaveWritesResponseSchema: GenMessage<SaveWritesResponse> = /*@__PURE__*/
-  messageDesc(file_lockstitch_v1_checkpoint_service, 6);
+  messageDesc(file_lockstitch_v1_checkpoint_service, 7);
 
 /**
  * Request of LoadLatest.
@@ -419,7 +478,7 @@ export type LoadLatestRequest = Message<"lockstitch.v1.LoadLatestRequest"> & {
  * Use `create(LoadLatestRequestSchema)` to create a new message.
  */
 export const LoadLatestRequestSchema: GenMessage<LoadLatestRequest> = /*@__PURE__*/
-  messageDesc(file_lockstitch_v1_checkpoint_service, 7);
+  messageDesc(file_lockstitch_v1_checkpoint_service, 8);
 
 /**
  * Response of LoadLatest.
@@ -470,7 +529,7 @@ export type LoadLatestResponse = Message<"lockstitch.v1.LoadLatestResponse"> & {
  * Use `create(LoadLatestResponseSchema)` to create a new message.
  */
 export const LoadLatestResponseSchema: GenMessage<LoadLatestResponse> = /*@__PURE__*/
-  messageDesc(file_lockstitch_v1_checkpoint_service, 8);
+  messageDesc(file_lockstitch_v1_checkpoint_service, 9);
 
 /**
  * Request of Load.
@@ -535,7 +594,7 @@ export type LoadRequest = Message<"lockstitch.v1.LoadRequest"> & {
  * Use `create(LoadRequestSchema)` to create a new message.
  */
 export const LoadRequestSchema: GenMessage<LoadRequest> = /*@__PURE__*/
-  messageDesc(file_lockstitch_v1_checkpoint_service, 9);
+  messageDesc(file_lockstitch_v1_checkpoint_service, 10);
 
 /**
  * Response of Load.
@@ -586,7 +645,7 @@ export type LoadResponse = Message<"lockstitch.v1.LoadResponse"> & {
  * Use `create(LoadResponseSchema)` to create a new message.
  */
 export const LoadResponseSchema: GenMessage<LoadResponse> = /*@__PURE__*/
-  messageDesc(file_lockstitch_v1_checkpoint_service, 10);
+  messageDesc(file_lockstitch_v1_checkpoint_service, 11);
 
 /**
  * Request of LoadLatestStream.
@@ -607,7 +666,7 @@ export type LoadLatestStreamRequest = Message<"lockstitch.v1.LoadLatestStreamReq
  * Use `create(LoadLatestStreamRequestSchema)` to create a new message.
  */
 export const LoadLatestStreamRequestSchema: GenMessage<LoadLatestStreamRequest> = /*@__PURE__*/
-  messageDesc(file_lockstitch_v1_checkpoint_service, 11);
+  messageDesc(file_lockstitch_v1_checkpoint_service, 12);
 
 /**
  * One response of LoadLatestStream.
@@ -651,7 +710,7 @@ export type LoadLatestStreamResponse = Message<"lockstitch.v1.LoadLatestStreamRe
  * Use `create(LoadLatestStreamResponseSchema)` to create a new message.
  */
 export const LoadLatestStreamResponseSchema: GenMessage<LoadLatestStreamResponse> = /*@__PURE__*/
-  messageDesc(file_lockstitch_v1_checkpoint_service, 12);
+  messageDesc(file_lockstitch_v1_checkpoint_service, 13);
 
 /**
  * Request of ListSessions.
@@ -717,7 +776,7 @@ export type ListSessionsRequest = Message<"lockstitch.v1.ListSessionsRequest"> &
  * Use `create(ListSessionsRequestSchema)` to create a new message.
  */
 export const ListSessionsRequestSchema: GenMessage<ListSessionsRequest> = /*@__PURE__*/
-  messageDesc(file_lockstitch_v1_checkpoint_service, 13);
+  messageDesc(file_lockstitch_v1_checkpoint_service, 14);
 
 /**
  * A session in a list.
@@ -819,7 +878,7 @@ export type SessionSummary = Message<"lockstitch.v1.SessionSummary"> & {
  * Use `create(SessionSummarySchema)` to create a new message.
  */
 export const SessionSummarySchema: GenMessage<SessionSummary> = /*@__PURE__*/
-  messageDesc(file_lockstitch_v1_checkpoint_service, 14);
+  messageDesc(file_lockstitch_v1_checkpoint_service, 15);
 
 /**
  * Response of ListSessions.
@@ -847,7 +906,7 @@ export type ListSessionsResponse = Message<"lockstitch.v1.ListSessionsResponse">
  * Use `create(ListSessionsResponseSchema)` to create a new message.
  */
 export const ListSessionsResponseSchema: GenMessage<ListSessionsResponse> = /*@__PURE__*/
-  messageDesc(file_lockstitch_v1_checkpoint_service, 15);
+  messageDesc(file_lockstitch_v1_checkpoint_service, 16);
 
 /**
  * Request of ListCheckpoints.
@@ -989,7 +1048,7 @@ export type ListCheckpointsRequest = Message<"lockstitch.v1.ListCheckpointsReque
  * Use `create(ListCheckpointsRequestSchema)` to create a new message.
  */
 export const ListCheckpointsRequestSchema: GenMessage<ListCheckpointsRequest> = /*@__PURE__*/
-  messageDesc(file_lockstitch_v1_checkpoint_service, 16);
+  messageDesc(file_lockstitch_v1_checkpoint_service, 17);
 
 /**
  * A checkpoint that cannot be returned because its stored bytes are damaged.
@@ -1031,7 +1090,7 @@ export type DamagedCheckpoint = Message<"lockstitch.v1.DamagedCheckpoint"> & {
  * Use `create(DamagedCheckpointSchema)` to create a new message.
  */
 export const DamagedCheckpointSchema: GenMessage<DamagedCheckpoint> = /*@__PURE__*/
-  messageDesc(file_lockstitch_v1_checkpoint_service, 17);
+  messageDesc(file_lockstitch_v1_checkpoint_service, 18);
 
 /**
  * The size of one channel of a checkpoint's state.
@@ -1069,7 +1128,7 @@ export type ChannelSize = Message<"lockstitch.v1.ChannelSize"> & {
  * Use `create(ChannelSizeSchema)` to create a new message.
  */
 export const ChannelSizeSchema: GenMessage<ChannelSize> = /*@__PURE__*/
-  messageDesc(file_lockstitch_v1_checkpoint_service, 18);
+  messageDesc(file_lockstitch_v1_checkpoint_service, 19);
 
 /**
  * Details of a listed checkpoint that are not part of the checkpoint.
@@ -1127,7 +1186,7 @@ export type CheckpointDetails = Message<"lockstitch.v1.CheckpointDetails"> & {
  * Use `create(CheckpointDetailsSchema)` to create a new message.
  */
 export const CheckpointDetailsSchema: GenMessage<CheckpointDetails> = /*@__PURE__*/
-  messageDesc(file_lockstitch_v1_checkpoint_service, 19);
+  messageDesc(file_lockstitch_v1_checkpoint_service, 20);
 
 /**
  * Response of ListCheckpoints.
@@ -1176,7 +1235,7 @@ export type ListCheckpointsResponse = Message<"lockstitch.v1.ListCheckpointsResp
  * Use `create(ListCheckpointsResponseSchema)` to create a new message.
  */
 export const ListCheckpointsResponseSchema: GenMessage<ListCheckpointsResponse> = /*@__PURE__*/
-  messageDesc(file_lockstitch_v1_checkpoint_service, 20);
+  messageDesc(file_lockstitch_v1_checkpoint_service, 21);
 
 /**
  * Request of WalkAncestors.
@@ -1247,7 +1306,7 @@ export type WalkAncestorsRequest = Message<"lockstitch.v1.WalkAncestorsRequest">
  * Use `create(WalkAncestorsRequestSchema)` to create a new message.
  */
 export const WalkAncestorsRequestSchema: GenMessage<WalkAncestorsRequest> = /*@__PURE__*/
-  messageDesc(file_lockstitch_v1_checkpoint_service, 21);
+  messageDesc(file_lockstitch_v1_checkpoint_service, 22);
 
 /**
  * One ancestor.
@@ -1282,7 +1341,7 @@ export type WalkAncestorsResponse = Message<"lockstitch.v1.WalkAncestorsResponse
  * Use `create(WalkAncestorsResponseSchema)` to create a new message.
  */
 export const WalkAncestorsResponseSchema: GenMessage<WalkAncestorsResponse> = /*@__PURE__*/
-  messageDesc(file_lockstitch_v1_checkpoint_service, 22);
+  messageDesc(file_lockstitch_v1_checkpoint_service, 23);
 
 /**
  * The parts of a checkpoint that a response has.
@@ -1415,7 +1474,7 @@ export const CheckpointService: GenService<{
    *
    * The same content under the same id is UNCHANGED. Other content under an id
    * that exists is REPLACED. Errors: INVALID_ARGUMENT; ABORTED (expected_latest,
-   * lease_token); FAILED_PRECONDITION (delta); RESOURCE_EXHAUSTED.
+   * lease_token, save_id); FAILED_PRECONDITION (delta); RESOURCE_EXHAUSTED.
    *
    * @generated from rpc lockstitch.v1.CheckpointService.Save
    */

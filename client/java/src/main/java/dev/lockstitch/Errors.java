@@ -54,7 +54,8 @@ final class Errors {
           entry("TENANT_FORBIDDEN", TenantForbiddenException::new),
           entry("RATE_LIMITED", RateLimitedException::new),
           entry("STORE_FULL", StoreUnavailableException::new),
-          entry("STORE_READ_ONLY", StoreUnavailableException::new));
+          entry("STORE_READ_ONLY", StoreUnavailableException::new),
+          entry("SUPERSEDED", SupersededException::new));
 
   /** For errors without a known reason: those of proxies, of gRPC itself and of newer servers. */
   private static final Map<Code, Function<ErrorDetails, LockstitchException>> BY_CODE =
