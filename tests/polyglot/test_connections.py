@@ -1,8 +1,6 @@
 """How the clients of all languages find a server: at once or not at all, again after a move, and past proxies."""
 
 import base64
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +11,9 @@ import pytest
 from lockstitch import Checkpoint
 from tests.polyglot.executor import Answer, Executor
 from tests.polyglot.languages import LANGUAGES, Executables, Language
+from tests.polyglot.private_hosts import PrivateHosts
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
-from tests.support.requirements import missing
 from tests.support.server import LockstitchServer
 
 pytestmark = pytest.mark.slow
@@ -76,19 +74,8 @@ def test_proxies_do_not_stand_before_loopback(
 
 
 @pytest.fixture
-def hosts(tmp_path: Path) -> Path:
-    """What `/etc/hosts` is for programs that `private_hosts` starts."""
-    hosts = tmp_path / "hosts"
-    hosts.write_text("127.0.0.1 localhost\n")
-    probe = [*private_hosts(hosts), "true"]
-    if shutil.which("unshare") is None or subprocess.run(probe, capture_output=True, check=False).returncode:
-        missing("unshare, and the right to mount in a namespace of one's own")
-    return hosts
-
-
-def private_hosts(hosts: Path) -> tuple[str, ...]:
-    script = 'mount --make-rprivate / && mount --bind "$0" /etc/hosts && exec "$@"'
-    return ("unshare", "--mount", "sh", "-c", script, str(hosts))
+def hosts(tmp_path: Path) -> PrivateHosts:
+    return PrivateHosts(tmp_path / "hosts")
 
 
 def serve(host: str, port: int, store: str) -> LockstitchServer:
@@ -99,13 +86,13 @@ def serve(host: str, port: int, store: str) -> LockstitchServer:
 
 
 def test_a_server_that_comes_back_under_another_address_is_found(
-    executables: Executables, language: Language, tmp_path: Path, hosts: Path
+    executables: Executables, language: Language, tmp_path: Path, hosts: PrivateHosts
 ) -> None:
     """The call has 20 seconds, and gRPC's own resolvers, and the JVM, look names up every 30 seconds."""
     port, store = free_port(), f"sqlite:///{tmp_path}/lockstitch.db"
-    hosts.write_text(f"127.0.0.1 localhost\n127.0.0.2 {NAME}\n")
+    hosts.set(NAME, "127.0.0.2")
     old = serve("127.0.0.2", port, store)
-    with started(executables, language, tmp_path / "log", private_hosts(hosts)) as executor:
+    with started(executables, language, tmp_path / "log", hosts.command) as executor:
         try:
             executor.ask("connect", {"target": f"{NAME}:{port}"})
             assert "ok" in save(executor, 0)
@@ -113,7 +100,7 @@ def test_a_server_that_comes_back_under_another_address_is_found(
             old.close()
         new = serve("127.0.0.3", port, store)
         try:
-            hosts.write_text(f"127.0.0.1 localhost\n127.0.0.3 {NAME}\n")
+            hosts.set(NAME, "127.0.0.3")
             began = time.monotonic()
             answer = save(executor, 1, timeout_ms=20_000)
             print(f"{language.name}: found after {time.monotonic() - began:.1f} s")
