@@ -12,18 +12,33 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
 )
 
-// call makes a call, again and again while the server is away and there is
+// call makes a call, unless its request holds text that cannot be sent.
+func call[Request proto.Message, Answer any](
+	ctx context.Context, c *Client, request Request, attempt func(context.Context, Request) (Answer, error),
+) (Answer, error) {
+	if err := checkTexts(request); err != nil {
+		var none Answer
+		return none, err
+	}
+	return repeat(ctx, c, request, attempt)
+}
+
+// repeat makes a call, again and again while the server is away and there is
 // time. Every call of the contract can be repeated without doing its work twice.
-func call[Request, Answer any](
+func repeat[Request, Answer any](
 	ctx context.Context, c *Client, request Request, attempt func(context.Context, Request) (Answer, error),
 ) (Answer, error) {
 	ctx, cancel := c.deadline(ctx)
 	defer cancel()
-	ctx = c.outgoing(ctx)
 	for failures := 0; ; failures++ {
-		answer, err := attempt(ctx, request)
+		var answer Answer
+		sent, err := c.outgoing(ctx)
+		if err == nil {
+			answer, err = attempt(sent, request)
+		}
 		if err == nil {
 			return answer, nil
 		}
@@ -79,21 +94,25 @@ func (c *Client) deadline(ctx context.Context) (context.Context, context.CancelF
 
 // outgoing puts what goes with every call into a context: credentials, and the
 // trace that the call is part of.
-func (c *Client) outgoing(ctx context.Context) context.Context {
+func (c *Client) outgoing(ctx context.Context) (context.Context, error) {
+	token, err := c.bearer(ctx)
+	if err != nil {
+		return nil, err
+	}
 	sent, ok := metadata.FromOutgoingContext(ctx)
 	if ok {
 		sent = sent.Copy()
 	} else {
 		sent = metadata.MD{}
 	}
-	if c.settings.apiKey != "" {
-		sent.Set("authorization", "Bearer "+c.settings.apiKey)
+	if token != "" {
+		sent.Set("authorization", token)
 	}
 	if c.settings.tenant != "" {
 		sent.Set("lockstitch-tenant", c.settings.tenant)
 	}
 	c.settings.textMap().Inject(ctx, carrier(sent))
-	return metadata.NewOutgoingContext(ctx, sent)
+	return metadata.NewOutgoingContext(ctx, sent), nil
 }
 
 func (s settings) textMap() propagation.TextMapPropagator {
@@ -127,7 +146,11 @@ func (c carrier) Keys() []string {
 }
 
 func (c *Client) isServing(ctx context.Context) (bool, error) {
-	answer, err := grpc_health_v1.NewHealthClient(c.connection).Check(c.outgoing(ctx), &grpc_health_v1.HealthCheckRequest{})
+	sent, err := c.outgoing(ctx)
+	if err != nil {
+		return false, err
+	}
+	answer, err := grpc_health_v1.NewHealthClient(c.connection).Check(sent, &grpc_health_v1.HealthCheckRequest{})
 	if err == nil {
 		c.connected.Store(true)
 		return answer.Status == grpc_health_v1.HealthCheckResponse_SERVING, nil
@@ -160,19 +183,15 @@ func sleep(ctx context.Context, wait time.Duration) error {
 // errIdle ends a stream on which nothing has come for too long.
 var errIdle = errors.New("no answer in time")
 
-// watchdog ends the context of a stream when nothing has come for the client's
-// timeout, unless the context has a deadline of its own.
+// watchdog ends the context of a stream when nothing has come for a time.
 type watchdog struct {
 	timer   *time.Timer
 	timeout time.Duration
 }
 
-func (c *Client) watchdog(ctx context.Context, timeout time.Duration) (context.Context, *watchdog, context.CancelFunc) {
+func newWatchdog(ctx context.Context, timeout time.Duration) (context.Context, *watchdog, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	dog := &watchdog{timeout: timeout}
-	if _, ok := ctx.Deadline(); !ok {
-		dog.timer = time.AfterFunc(timeout, func() { cancel(errIdle) })
-	}
+	dog := &watchdog{time.AfterFunc(timeout, func() { cancel(errIdle) }), timeout}
 	return ctx, dog, func() {
 		dog.stop()
 		cancel(nil)
@@ -181,17 +200,9 @@ func (c *Client) watchdog(ctx context.Context, timeout time.Duration) (context.C
 
 // stop is for while the caller is busy with what has come; reset for when it
 // waits again.
-func (w *watchdog) stop() {
-	if w.timer != nil {
-		w.timer.Stop()
-	}
-}
+func (w *watchdog) stop() { w.timer.Stop() }
 
-func (w *watchdog) reset() {
-	if w.timer != nil {
-		w.timer.Reset(w.timeout)
-	}
-}
+func (w *watchdog) reset() { w.timer.Reset(w.timeout) }
 
 // streamFailed is how a stream has failed, its own end for lack of answers
 // included.

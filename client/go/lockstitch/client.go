@@ -2,7 +2,9 @@ package lockstitch
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"math"
 	"sync/atomic"
 	"time"
@@ -26,32 +28,34 @@ type Client struct {
 	sessions    lockstitchpb.SessionServiceClient
 	connections *connections
 	memory      *memory // nil: whole states only
+	limiter     *saveLimiter
 	settings    settings
 	connected   atomic.Bool // once, at least
 	closed      atomic.Bool
 }
 
 // New makes a client for the server at target, such as "127.0.0.1:50051",
-// "unix:/run/lockstitch.sock" or "dns:///lockstitch:50051"; a name with many
-// addresses spreads the calls over all of them.
+// "unix:/run/lockstitch.sock", "dns:///lockstitch:50051" or
+// "https://lockstitch:443", which is with TLS; a name with many addresses spreads
+// the calls over all of them.
 //
 // It does not wait for the server: the first call connects, and fails with
 // codes.Unavailable where there is none (see WithConnectTimeout). WaitReady waits
 // for a server that has yet to start. New fails where the target or an option
-// makes no sense, such as a URL, or an address without a port.
+// makes no sense, such as an address without a port.
 func New(target string, options ...Option) (*Client, error) {
 	chosen := defaults()
 	for _, option := range options {
 		option(&chosen)
 	}
-	if err := checkTarget(target); err != nil {
+	at, err := chosen.dialed(target)
+	if err != nil {
 		return nil, err
 	}
-	if chosen.apiKey != "" && chosen.tls == nil && !chosen.insecure && !isLocal(target) {
-		return nil, errors.New("lockstitch: a key would travel in the clear: use WithTLS, or WithInsecure where a mesh encrypts it")
+	client := &Client{
+		settings: chosen, connections: &connections{}, limiter: newSaveLimiter(chosen.maxSaves, chosen.maxSaveBytes),
 	}
-	client := &Client{settings: chosen, connections: &connections{}}
-	connection, err := grpc.NewClient(target, append([]grpc.DialOption{
+	connection, err := grpc.NewClient(at.dial, append([]grpc.DialOption{
 		grpc.WithChainUnaryInterceptor(client.connectedCall),
 		grpc.WithChainStreamInterceptor(client.connectedStream),
 	}, client.dialOptions()...)...)
@@ -66,6 +70,28 @@ func New(target string, options ...Option) (*Client, error) {
 	}
 	return client, nil
 }
+
+// dialed is where to connect to, and whether with TLS.
+func (s *settings) dialed(target string) (address, error) {
+	at, err := parseTarget(target)
+	switch {
+	case s.err != nil:
+		return at, s.err
+	case err != nil:
+		return at, err
+	case at.http && s.tls != nil:
+		return at, fmt.Errorf("lockstitch: target %q is without TLS: write https://, or leave WithTLS out", target)
+	case at.https && s.tls == nil:
+		s.tls = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	if s.token != nil && s.tls == nil && !s.insecure && !at.local {
+		return at, errors.New("lockstitch: a key would travel in the clear: use WithTLS, or WithInsecure where a mesh encrypts it")
+	}
+	return at, nil
+}
+
+// String does not show keys.
+func (c *Client) String() string { return "lockstitch.Client(" + c.connection.Target() + ")" }
 
 // Close ends running calls and the connection. It may be repeated.
 func (c *Client) Close() error {

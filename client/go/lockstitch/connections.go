@@ -15,10 +15,6 @@ import (
 )
 
 const (
-	// renewInterval is how old a connection must be before it is closed for its
-	// silence, so that a server that is busy for a moment is not called again
-	// and again.
-	renewInterval = 3 * time.Second
 	// maxProbes is how many health checks look for a silent connection.
 	maxProbes = 16
 )
@@ -46,12 +42,6 @@ func (c *monitoredConn) Close() error {
 }
 
 func (c *monitoredConn) lastHeard() time.Time { return c.opened.Add(time.Duration(c.heard.Load())) }
-
-// isSilent says whether nothing has come for this long, and the connection is old
-// enough to be closed for that.
-func (c *monitoredConn) isSilent(silence time.Duration) bool {
-	return time.Since(c.lastHeard()) >= silence && time.Since(c.opened) >= min(silence, renewInterval)
-}
 
 func (c *monitoredConn) isOf(call *peer.Peer) bool {
 	return sameAddress(c.LocalAddr(), call.LocalAddr) && sameAddress(c.RemoteAddr(), call.Addr)
@@ -126,7 +116,7 @@ func (m monitoredCredentials) Clone() credentials.TransportCredentials {
 func (c *Client) suspect(call *peer.Peer, waited time.Duration) {
 	found, count := c.connections.of(call)
 	for _, conn := range found {
-		if conn.isSilent(waited/2) && conn.probing.CompareAndSwap(false, true) {
+		if time.Since(conn.lastHeard()) >= waited/2 && conn.probing.CompareAndSwap(false, true) {
 			go c.closeIfSilent(conn, min(count, maxProbes))
 		}
 	}

@@ -85,7 +85,11 @@ type Error struct {
 	// timedOut: Unavailable, as there is no connection, when the time of the call
 	// was up.
 	timedOut bool
+	cause    error
 }
+
+// Unwrap gives the error of a TokenSource.
+func (e *Error) Unwrap() error { return e.cause }
 
 func (e *Error) Error() string {
 	if e.Reason != "" {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -74,20 +76,68 @@ type Runner struct {
 	closed atomic.Bool
 }
 
+// A RunOption says how RunSession gets a session: LoadOptions, and WaitForLease.
+type RunOption interface{ applyTo(*runSettings) }
+
+type runSettings struct {
+	load []LoadOption
+	wait time.Duration
+}
+
+func (o LoadOption) applyTo(s *runSettings) { s.load = append(s.load, o) }
+
+type leaseWait time.Duration
+
+func (w leaseWait) applyTo(s *runSettings) { s.wait = time.Duration(w) }
+
+// WaitForLease has RunSession wait this long while another holds the lease. An
+// error with the reason LeaseHeld says that it still did.
+func WaitForLease(wait time.Duration) RunOption { return leaseWait(wait) }
+
 // RunSession acquires the lease of a session and loads its latest checkpoint.
-// holder and ttl are as in AcquireLease. Close the runner at the end.
+// holder and ttl are as in AcquireLease; a holder of "" is named by its host and
+// process. Close the runner at the end.
+//
+//	runner, err := client.RunSession(ctx, "order-4711", "", 30*time.Second,
+//		lockstitch.WaitForLease(time.Minute))
 func (c *Client) RunSession(
-	ctx context.Context, sessionID, holder string, ttl time.Duration, options ...LoadOption,
+	ctx context.Context, sessionID, holder string, ttl time.Duration, options ...RunOption,
 ) (*Runner, error) {
-	runner, err := c.hold(ctx, sessionID, holder, ttl)
+	var chosen runSettings
+	for _, option := range options {
+		option.applyTo(&chosen)
+	}
+	runner, err := c.waitAndHold(ctx, sessionID, holder, ttl, chosen.wait)
 	if err != nil {
 		return nil, err
 	}
-	if runner.Latest, err = c.LoadLatest(ctx, sessionID, options...); err != nil {
+	if runner.Latest, err = c.LoadLatest(ctx, sessionID, chosen.load...); err != nil {
 		_, _ = runner.Close()
 		return nil, err
 	}
 	return runner, nil
+}
+
+// leasePoll is how often to ask for a lease that another holds.
+const leasePoll = 500 * time.Millisecond
+
+// waitAndHold is `hold`, for as long as another holds the lease and there is time.
+func (c *Client) waitAndHold(
+	ctx context.Context, sessionID, holder string, ttl, wait time.Duration,
+) (*Runner, error) {
+	if holder == "" {
+		host, _ := os.Hostname()
+		holder = fmt.Sprintf("%s:%d", host, os.Getpid())
+	}
+	for end := time.Now().Add(wait); ; {
+		runner, err := c.hold(ctx, sessionID, holder, ttl)
+		if !errors.Is(err, LeaseHeld) || time.Now().Add(leasePoll).After(end) {
+			return runner, err
+		}
+		if err := sleep(ctx, leasePoll); err != nil {
+			return nil, fromError(err)
+		}
+	}
 }
 
 // hold acquires the lease of a session and begins to renew it.
@@ -128,6 +178,27 @@ func (r *Runner) Save(
 		return Saved{}, err
 	}
 	saved, err := r.client.Save(ctx, checkpoint, slices.Concat(options, []SaveOption{WithLease(r.lease.Token)})...)
+	if errors.Is(err, LeaseLost) {
+		r.lose(err)
+	}
+	return saved, err
+}
+
+// SaveWrites saves pending writes of a checkpoint of the session under the lease,
+// as Client.SaveWrites does. A ref without SessionID means the runner's session.
+//
+//	at := lockstitch.CheckpointRef{CheckpointID: runner.Latest.Checkpoint.CheckpointId}
+//	saved, err := runner.SaveWrites(runner.Context(), at, writes)
+func (r *Runner) SaveWrites(
+	ctx context.Context, at CheckpointRef, writes []*lockstitchpb.PendingWrite,
+) (SavedWrites, error) {
+	if err := r.Err(); err != nil {
+		return SavedWrites{}, err
+	}
+	if at.SessionID == "" {
+		at.SessionID = r.lease.SessionID
+	}
+	saved, err := r.client.SaveWrites(ctx, at, writes, WithLease(r.lease.Token))
 	if errors.Is(err, LeaseLost) {
 		r.lose(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"iter"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"lockstitch.dev/go/lockstitchpb"
@@ -208,11 +207,14 @@ func (c *Client) WalkAncestors(ctx context.Context, query AncestorQuery) iter.Se
 			WriteChannels: query.WriteChannels, Limit: query.Limit,
 		}
 		given := map[string]bool{}
-		open := func(ctx context.Context) (grpc.ServerStreamingClient[lockstitchpb.WalkAncestorsResponse], error) {
-			return c.checkpoints.WalkAncestors(ctx, request)
+		stream := resumption[*lockstitchpb.WalkAncestorsRequest, lockstitchpb.WalkAncestorsResponse]{
+			client: c, patience: c.patience(ctx),
+			open: serverStream(c.checkpoints.WalkAncestors),
+			request: func() (*lockstitchpb.WalkAncestorsRequest, bool) {
+				return request, query.Limit == 0 || request.Limit > 0
+			},
 		}
-		again := func() bool { return query.Limit == 0 || request.Limit > 0 }
-		for answer, err := range resumed(ctx, c, c.settings.timeout, open, again) {
+		for answer, err := range stream.answers(ctx) {
 			if err != nil {
 				yield(Ancestor{}, err)
 				return

@@ -2,11 +2,7 @@ package lockstitch
 
 import (
 	"context"
-	"io"
 	"iter"
-	"time"
-
-	"google.golang.org/grpc"
 
 	"lockstitch.dev/go/lockstitchpb"
 )
@@ -148,28 +144,29 @@ func (c *Client) LoadLatestMany(ctx context.Context, sessions []SessionRef, view
 func (c *Client) loadSome(
 	ctx context.Context, sessions []SessionRef, view View, yield func(LatestOf, error) bool,
 ) bool {
-	waiting := append([]SessionRef(nil), sessions...)
-	open := func(ctx context.Context) (grpc.ServerStreamingClient[lockstitchpb.LoadLatestStreamResponse], error) {
-		request := &lockstitchpb.LoadLatestStreamRequest{}
-		for _, session := range waiting {
-			request.Requests = append(request.Requests, &lockstitchpb.LoadLatestRequest{
-				SessionId: session.SessionID, Namespace: session.Namespace, View: view.message(),
-			})
+	var waiting []SessionRef
+	for _, session := range sessions {
+		if err := checkTexts(session.request(view)); err == nil {
+			waiting = append(waiting, session)
+		} else if !yield(LatestOf{SessionRef: session, Err: err}, nil) {
+			return false
 		}
-		return c.checkpoints.LoadLatestStream(ctx, request)
 	}
 	answered := map[uint32]bool{}
-	again := func() bool {
-		var left []SessionRef
-		for index, session := range waiting {
-			if !answered[uint32(index)] {
-				left = append(left, session)
+	stream := resumption[*lockstitchpb.LoadLatestStreamRequest, lockstitchpb.LoadLatestStreamResponse]{
+		client: c, patience: c.patience(ctx),
+		open: serverStream(c.checkpoints.LoadLatestStream),
+		request: func() (*lockstitchpb.LoadLatestStreamRequest, bool) {
+			waiting = without(waiting, answered)
+			answered = map[uint32]bool{}
+			request := &lockstitchpb.LoadLatestStreamRequest{}
+			for _, session := range waiting {
+				request.Requests = append(request.Requests, session.request(view))
 			}
-		}
-		waiting, answered = left, map[uint32]bool{}
-		return len(waiting) > 0
+			return request, len(waiting) > 0
+		},
 	}
-	for answer, err := range resumed(ctx, c, c.settings.timeout, open, again) {
+	for answer, err := range stream.answers(ctx) {
 		if err != nil {
 			yield(LatestOf{}, err)
 			return false
@@ -185,6 +182,19 @@ func (c *Client) loadSome(
 	return true
 }
 
+func (s SessionRef) request(view View) *lockstitchpb.LoadLatestRequest {
+	return &lockstitchpb.LoadLatestRequest{SessionId: s.SessionID, Namespace: s.Namespace, View: view.message()}
+}
+
+func without(sessions []SessionRef, answered map[uint32]bool) (left []SessionRef) {
+	for index, session := range sessions {
+		if !answered[uint32(index)] {
+			left = append(left, session)
+		}
+	}
+	return left
+}
+
 func latestAnswer(session SessionRef, answer *lockstitchpb.LoadLatestStreamResponse) LatestOf {
 	result := LatestOf{SessionRef: session}
 	switch told := answer.Result.(type) {
@@ -196,50 +206,4 @@ func latestAnswer(session SessionRef, answer *lockstitchpb.LoadLatestStreamRespo
 		result.Err = noResult()
 	}
 	return result
-}
-
-// resumed gives the answers of a server's stream, and opens another where it
-// breaks off. `again` says whether there is anything left to ask for; idle is
-// how long to wait without an answer, where the context has no deadline.
-func resumed[Answer any](
-	ctx context.Context, c *Client, idle time.Duration,
-	open func(context.Context) (grpc.ServerStreamingClient[Answer], error), again func() bool,
-) iter.Seq2[*Answer, error] {
-	return func(yield func(*Answer, error) bool) {
-		ctx, dog, cancel := c.watchdog(ctx, idle)
-		defer cancel()
-		ctx = c.outgoing(ctx)
-		for failures := 0; ; failures++ {
-			waiting := time.Now()
-			stream, err := open(ctx)
-			for err == nil {
-				var answer *Answer
-				dog.reset()
-				waiting = time.Now()
-				if answer, err = stream.Recv(); err == nil {
-					dog.stop()
-					failures = 0
-					if !yield(answer, nil) {
-						return
-					}
-				}
-			}
-			if err == io.EOF {
-				return
-			}
-			c.suspectStream(ctx, stream, time.Since(waiting))
-			failure := c.streamFailed(ctx, err)
-			if !c.settings.retry || !failure.retryable() {
-				yield(nil, failure)
-				return
-			}
-			if !again() {
-				return
-			}
-			if failure = c.pause(ctx, failure, failures); failure != nil {
-				yield(nil, c.streamFailed(ctx, failure))
-				return
-			}
-		}
-	}
 }

@@ -1,7 +1,9 @@
 package lockstitch
 
 import (
+	"context"
 	"crypto/tls"
+	"fmt"
 	"time"
 
 	"go.opentelemetry.io/otel/propagation"
@@ -23,7 +25,7 @@ type settings struct {
 	timeout        time.Duration
 	connectTimeout time.Duration
 	tls            *tls.Config
-	apiKey         string
+	token          TokenSource // nil: none. A function, so that nothing prints a key
 	tenant         string
 	insecure       bool
 	delta          bool
@@ -31,6 +33,9 @@ type settings struct {
 	backoff        Backoff
 	propagator     propagation.TextMapPropagator
 	dial           []grpc.DialOption
+	maxSaves       int
+	maxSaveBytes   int64
+	err            error // of an option
 }
 
 // Backoff says how long to wait before a call is repeated: Initial at first,
@@ -46,6 +51,8 @@ func defaults() settings {
 		connectTimeout: DefaultConnectTimeout,
 		delta:          true,
 		retry:          true,
+		maxSaves:       DefaultMaxSaves,
+		maxSaveBytes:   DefaultMaxSaveBytes,
 		backoff:        Backoff{Initial: 100 * time.Millisecond, Max: 2 * time.Second, Multiplier: 3},
 	}
 }
@@ -73,15 +80,33 @@ func WithConnectTimeout(timeout time.Duration) Option {
 }
 
 // WithTLS encrypts the connection. An empty configuration trusts the system's
-// roots; RootCAs and Certificates work as everywhere.
+// roots, as a target with https:// does; RootCAs and Certificates work as
+// everywhere.
 func WithTLS(config *tls.Config) Option {
 	return func(s *settings) { s.tls = config.Clone() }
 }
 
 // WithAPIKey sends a bearer key, or a token, with every call. Without WithTLS it
-// travels in the clear, which New allows on this machine only.
+// travels in the clear, which New allows on this machine only. New fails where the
+// key is not printable ASCII without spaces.
 func WithAPIKey(key string) Option {
-	return func(s *settings) { s.apiKey = key }
+	return func(s *settings) {
+		if err := checkKey(key); err != nil {
+			s.err = fmt.Errorf("lockstitch: WithAPIKey: %w", err)
+		}
+		s.token = func(context.Context) (string, error) { return key, nil }
+	}
+}
+
+// WithTokenSource is WithAPIKey for keys and tokens that change. A call for which
+// the source has no token fails with codes.Unauthenticated, and wraps its error.
+//
+//	lockstitch.WithTokenSource(func(context.Context) (string, error) {
+//		data, err := os.ReadFile("/var/run/secrets/lockstitch/token")
+//		return strings.TrimSpace(string(data)), err
+//	})
+func WithTokenSource(source TokenSource) Option {
+	return func(s *settings) { s.token = source }
 }
 
 // WithInsecure allows a key to be sent to another machine in the clear, as where
@@ -93,7 +118,28 @@ func WithInsecure() Option {
 // WithTenant names the tenant to act for, where the credentials are good for
 // several.
 func WithTenant(tenant string) Option {
-	return func(s *settings) { s.tenant = tenant }
+	return func(s *settings) {
+		if tenant != "" && checkKey(tenant) != nil {
+			s.err = fmt.Errorf("lockstitch: WithTenant: %q is not printable ASCII without spaces", tenant)
+		}
+		s.tenant = tenant
+	}
+}
+
+// WithSaveLimits sets how many saves of the client, and how many of their bytes as
+// they are sent, are in flight at most, so that memory stays bounded while the
+// server does not answer. Further saves wait, in their order, until their
+// deadlines. 0 and less means DefaultMaxSaves and DefaultMaxSaveBytes.
+func WithSaveLimits(maxSaves int, maxBytes int64) Option {
+	return func(s *settings) {
+		s.maxSaves, s.maxSaveBytes = DefaultMaxSaves, DefaultMaxSaveBytes
+		if maxSaves > 0 {
+			s.maxSaves = maxSaves
+		}
+		if maxBytes > 0 {
+			s.maxSaveBytes = maxBytes
+		}
+	}
 }
 
 // WithoutDelta sends the whole state with every save, and remembers nothing.
@@ -120,7 +166,9 @@ func WithPropagator(propagator propagation.TextMapPropagator) Option {
 }
 
 // WithDialOptions adds options for the gRPC connection, which override the
-// client's own.
+// client's own: interceptors for metrics, say. A SaveStream is one call to them.
+//
+//	lockstitch.WithDialOptions(grpc.WithChainUnaryInterceptor(metrics))
 func WithDialOptions(options ...grpc.DialOption) Option {
 	return func(s *settings) { s.dial = append(s.dial, options...) }
 }

@@ -27,6 +27,7 @@ type item struct {
 	sent     bool // on the stream that is open now
 	sentAt   time.Time
 	refusals int
+	permit   *permit
 	done     chan struct{}
 	saved    Saved
 	err      error
@@ -95,6 +96,16 @@ func (o *outbox) release(session string) {
 	delete(o.held, session)
 	slices.SortFunc(held, byNumber)
 	o.unsent = append(held, o.unsent...)
+}
+
+// drop forgets an item that nobody waits for, so that its memory is free even while
+// nothing can be sent.
+func (o *outbox) drop(expired *item) {
+	is := func(other *item) bool { return other == expired }
+	o.unsent = slices.DeleteFunc(o.unsent, is)
+	if held, ok := o.held[expired.session]; ok {
+		o.held[expired.session] = slices.DeleteFunc(held, is)
+	}
 }
 
 // restart has all sent again that has no answer.

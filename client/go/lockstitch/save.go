@@ -110,31 +110,39 @@ func expect(expected *lockstitchpb.ExpectedLatest) SaveOption {
 // Where the client remembers the session's last save, it sends what changed
 // since; what is stored is the same either way. The checkpoint is never changed;
 // leave it as it is until Save has returned.
+//
+// Of two saves that goroutines make at the same time, either may be the first, of
+// one session, too. Where the order matters, await each, use ExpectStep, or Begin
+// them on a SaveStream.
 func (c *Client) Save(ctx context.Context, checkpoint *lockstitchpb.Checkpoint, options ...SaveOption) (Saved, error) {
-	return c.save(checkpoint, options, func(request *lockstitchpb.SaveRequest) (*lockstitchpb.SaveResponse, error) {
-		return call(ctx, c, request, unary(c.checkpoints.Save))
-	})
-}
-
-// save sends a checkpoint, as a delta if it can be, and learns from the answer.
-func (c *Client) save(
-	checkpoint *lockstitchpb.Checkpoint,
-	options []SaveOption,
-	send func(*lockstitchpb.SaveRequest) (*lockstitchpb.SaveResponse, error),
-) (Saved, error) {
 	draft, err := c.draft(checkpoint, options)
 	if err != nil {
 		return Saved{}, err
 	}
-	answer, err := send(draft.request())
+	ctx, cancel := c.deadline(ctx)
+	defer cancel()
+	request := draft.request()
+	permit, err := c.limiter.enter(ctx, proto.Size(request))
+	if err != nil {
+		return Saved{}, err
+	}
+	defer permit.release()
+	answer, err := c.sendSave(ctx, request, permit)
 	if draft.refused(err) {
-		answer, err = send(draft.full)
+		answer, err = c.sendSave(ctx, draft.full, permit)
 	}
 	if err != nil {
 		return Saved{}, err
 	}
 	draft.learn(answer)
 	return savedOf(answer), nil
+}
+
+func (c *Client) sendSave(
+	ctx context.Context, request *lockstitchpb.SaveRequest, permit *permit,
+) (*lockstitchpb.SaveResponse, error) {
+	codec := grpc.ForceCodecV2(permitCodec{permit})
+	return repeat(ctx, c, request, unary(c.checkpoints.Save, codec))
 }
 
 // A draft is a save on its way: whole, and as a delta where there is one.
@@ -282,7 +290,7 @@ type CheckpointRef struct{ SessionID, Namespace, CheckpointID string }
 
 // unary makes a stub's method one that `call` can repeat.
 func unary[Request, Answer any](
-	method func(context.Context, Request, ...grpc.CallOption) (Answer, error),
+	method func(context.Context, Request, ...grpc.CallOption) (Answer, error), options ...grpc.CallOption,
 ) func(context.Context, Request) (Answer, error) {
-	return func(ctx context.Context, request Request) (Answer, error) { return method(ctx, request) }
+	return func(ctx context.Context, request Request) (Answer, error) { return method(ctx, request, options...) }
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +33,7 @@ type scripted struct {
 	calls    []time.Time
 	metadata metadata.MD
 	trace    map[string]string
+	ended    atomic.Int32 // streams of saves, by the client
 }
 
 func (s *scripted) next(ctx context.Context) error {
@@ -68,6 +70,7 @@ func (s *scripted) SaveStream(stream lockstitchpb.CheckpointService_SaveStreamSe
 	for {
 		request, err := stream.Recv()
 		if err != nil {
+			s.ended.Add(1)
 			return nil
 		}
 		if err := s.next(stream.Context()); err != nil {

@@ -5,7 +5,6 @@ import (
 	"iter"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"lockstitch.dev/go/lockstitchpb"
@@ -177,27 +176,37 @@ func (c *Client) PruneSessions(ctx context.Context, query PruneQuery) (Pruned, e
 type WatchOptions struct {
 	// ResumeToken is the last one that was given; "": only what happens from now on.
 	ResumeToken string
-	// Heartbeat is how often the server says that nothing has happened; 0: its
-	// default, 10 s.
+	// Heartbeat is how often the server says that nothing has happened; 0 means
+	// DefaultHeartbeat.
 	Heartbeat time.Duration
 }
 
+// DefaultHeartbeat is how often the server of a watch says that nothing has
+// happened.
+const DefaultHeartbeat = 10 * time.Second
+
 // WatchSession follows a session until the context ends: each event once, in
-// order, heartbeats included. Where a stream breaks off it goes on after the
-// last event. With the reason ResumeTooOld, load the session anew and watch
+// order, heartbeats included. Where a stream breaks off, or brings nothing for
+// three heartbeats and for the client's timeout, another goes on after the last
+// event; a watch fails if that brings nothing either. With the reason ResumeTooOld, load the session anew and watch
 // without a token.
 func (c *Client) WatchSession(
 	ctx context.Context, sessionID string, options WatchOptions,
 ) iter.Seq2[*lockstitchpb.WatchSessionResponse, error] {
 	return func(yield func(*lockstitchpb.WatchSessionResponse, error) bool) {
+		heartbeat := options.Heartbeat
+		if heartbeat <= 0 {
+			heartbeat = DefaultHeartbeat
+		}
 		request := &lockstitchpb.WatchSessionRequest{
-			SessionId: sessionID, ResumeToken: options.ResumeToken, Heartbeat: duration(options.Heartbeat),
+			SessionId: sessionID, ResumeToken: options.ResumeToken, Heartbeat: duration(heartbeat),
 		}
-		open := func(ctx context.Context) (grpc.ServerStreamingClient[lockstitchpb.WatchSessionResponse], error) {
-			return c.sessions.WatchSession(ctx, request)
+		stream := resumption[*lockstitchpb.WatchSessionRequest, lockstitchpb.WatchSessionResponse]{
+			client: c, patience: max(c.settings.timeout, 3*heartbeat), endless: true,
+			open:    serverStream(c.sessions.WatchSession),
+			request: func() (*lockstitchpb.WatchSessionRequest, bool) { return request, true },
 		}
-		again := func() bool { return true }
-		for answer, err := range resumed(ctx, c, max(c.settings.timeout, 3*options.Heartbeat), open, again) {
+		for answer, err := range stream.answers(ctx) {
 			if err == nil {
 				request.ResumeToken = answer.ResumeToken
 			}

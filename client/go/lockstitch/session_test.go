@@ -62,7 +62,91 @@ func TestARunnerThatLosesItsLeaseIsStopped(t *testing.T) {
 	_, _ = runner.Close()
 }
 
+func TestARunnerWaitsAndSavesWrites(t *testing.T) {
+	client, ctx := newClient(t, sharedServer(t).target), context.Background()
+	mustSave(t, client, conversation(t.Name(), 0))
+	first, err := client.RunSession(ctx, t.Name(), "", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.RunSession(ctx, t.Name(), "", time.Minute); !errors.Is(err, LeaseHeld) {
+		t.Fatal(err)
+	}
+	acquired := make(chan *Runner, 1)
+	go func() {
+		second, err := client.RunSession(ctx, t.Name(), "", time.Minute, WaitForLease(wait), WithView(Header))
+		if err != nil {
+			t.Error(err)
+		}
+		acquired <- second
+	}()
+	at := CheckpointRef{CheckpointID: first.Latest.Checkpoint.CheckpointId}
+	writes := []*lockstitchpb.PendingWrite{{TaskId: "t", Channel: "answer"}}
+	if saved, err := first.SaveWrites(ctx, at, writes); err != nil || saved.Stored != 1 {
+		t.Fatal(saved, err)
+	}
+	if _, err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	second := <-acquired
+	if second == nil {
+		return
+	}
+	if len(second.Latest.PendingWrites) != 1 || second.Latest.Checkpoint.State != nil {
+		t.Fatal(second.Latest)
+	}
+	lease := Lease{SessionID: t.Name(), Token: second.Token()}
+	if _, err := client.ReleaseLease(ctx, lease); err != nil {
+		t.Fatal(err)
+	}
+	writes[0].TaskId = "other"
+	if _, err := second.SaveWrites(ctx, at, writes); !errors.Is(err, LeaseLost) || second.Err() == nil {
+		t.Fatal(err)
+	}
+	if released, err := second.Close(); err != nil || released {
+		t.Fatal(released, err)
+	}
+}
+
+// TestAWatchOfAnIdleSessionOutlivesTheTimeoutOfCalls waits for the first sign of
+// life, which comes after DefaultHeartbeat.
+func TestAWatchOfAnIdleSessionOutlivesTheTimeoutOfCalls(t *testing.T) {
+	t.Parallel()
+	client := newClient(t, sharedServer(t).target, WithTimeout(time.Second))
+	for event, err := range client.WatchSession(context.Background(), t.Name(), WatchOptions{}) {
+		if err != nil || event.GetHeartbeat() == nil {
+			t.Fatal(event, err)
+		}
+		break
+	}
+}
+
+func TestAWatchOnASilentConnectionGoesOnOverAnother(t *testing.T) {
+	t.Parallel()
+	proxy := startSwallowingProxy(t, sharedServer(t).target)
+	client := newClient(t, proxy.target, WithTimeout(time.Second))
+	options := WatchOptions{Heartbeat: time.Second}
+	ctx, cancel := context.WithTimeout(context.Background(), wait) // a deadline does not hide the silence
+	defer cancel()
+	swallowed := false
+	for event, err := range client.WatchSession(ctx, t.Name(), options) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if event.GetSaved() != nil {
+			return
+		}
+		if !swallowed {
+			proxy.swallow()
+			swallowed = true
+			mustSave(t, newClient(t, sharedServer(t).target), conversation(t.Name(), 1))
+		}
+	}
+	t.Fatal("the watch ended")
+}
+
 func TestAWatchGoesOnOverARestart(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	client := newClient(t, s.target, WithTimeout(wait))
 	events := make(chan *lockstitchpb.CheckpointSaved, 10)

@@ -109,9 +109,11 @@ func savers(t *testing.T, client *Client) map[string]saver {
 }
 
 func TestSavesGoOnWhenAConnectionGoesSilent(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"unary", "stream"} {
 		for _, count := range []int{1, 16} {
 			t.Run(fmt.Sprint(name, count), func(t *testing.T) {
+				t.Parallel()
 				proxy := startSwallowingProxy(t, sharedServer(t).target)
 				client := newClient(t, proxy.target, WithTimeout(silentTimeout))
 				save := savers(t, client)[name]
@@ -151,8 +153,10 @@ func saveUntilItWorksAgain(t *testing.T, save saver, number int, silent *atomic.
 }
 
 func TestWhatWaitsOnASilentConnectionIsSentOverAnother(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"unary", "stream"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			proxy := startSwallowingProxy(t, sharedServer(t).target)
 			client := newClient(t, proxy.target, WithTimeout(never))
 			save := savers(t, client)[name]
@@ -177,6 +181,7 @@ func TestWhatWaitsOnASilentConnectionIsSentOverAnother(t *testing.T) {
 }
 
 func TestAWatchAndALoadFindAnotherConnection(t *testing.T) {
+	t.Parallel()
 	proxy := startSwallowingProxy(t, sharedServer(t).target)
 	client := newClient(t, proxy.target, WithTimeout(silentTimeout))
 	mustSave(t, client, conversation(t.Name(), 0))

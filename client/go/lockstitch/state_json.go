@@ -152,35 +152,25 @@ func hexadecimal(digits []byte) uint64 {
 	return code
 }
 
-// checkKept compares what was stored with what would be saved again, and fails
-// where a type has no place for something. Strings may differ: types such as
-// time.Time have several texts for one value. A zero value may be left out.
-func checkKept(stored, again any, at statePath, kind string) error {
+// A keptChecker compares what was stored with what would be saved again, and
+// refuses a type that has no place for something. Strings may differ: types such
+// as time.Time have several texts for one value. A zero value may be left out, by a
+// type that has a place for it.
+type keptChecker struct{ kind reflect.Type }
+
+func (c keptChecker) check(stored, again any, at statePath) error {
 	switch stored := stored.(type) {
 	case map[string]any:
-		object, ok := again.(map[string]any)
-		if !ok {
-			break
+		if object, ok := again.(map[string]any); ok {
+			return c.checkObject(stored, object, at)
 		}
-		for key, value := range stored {
-			inside, ok := object[key]
-			if !ok && !isZero(value) {
-				return at.in(key).refuse("is stored, and %s has no place for it", kind)
-			}
-			if ok {
-				if err := checkKept(value, inside, at.in(key), kind); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
 	case []any:
 		list, ok := again.([]any)
 		if !ok || len(list) != len(stored) {
 			break
 		}
 		for index, value := range stored {
-			if err := checkKept(value, list[index], at.in(index), kind); err != nil {
+			if err := c.check(value, list[index], at.in(index)); err != nil {
 				return err
 			}
 		}
@@ -198,7 +188,22 @@ func checkKept(stored, again any, at statePath, kind string) error {
 			return nil
 		}
 	}
-	return at.refuse("is stored as %s, which %s cannot hold", shortText(stored), kind)
+	return at.refuse("is stored as %s, which %v cannot hold", shortText(stored), c.kind)
+}
+
+func (c keptChecker) checkObject(stored, again map[string]any, at statePath) error {
+	for key, value := range stored {
+		inside, ok := again[key]
+		switch {
+		case ok:
+			if err := c.check(value, inside, at.in(key)); err != nil {
+				return err
+			}
+		case !isZero(value) || !hasPlace(c.kind, at.in(key)):
+			return at.in(key).refuse("is stored, and %v has no place for it", c.kind)
+		}
+	}
+	return nil
 }
 
 func isZero(value any) bool {

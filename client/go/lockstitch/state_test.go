@@ -237,6 +237,66 @@ func TestWhatATypeCannotHoldIsRefusedWithItsPath(t *testing.T) {
 	}
 }
 
+type embedded struct {
+	Note string `json:"note,omitempty"`
+}
+
+type named struct {
+	Inner string `json:"inner,omitempty"`
+}
+
+type optional struct {
+	embedded
+	named  `json:"named,omitzero"`
+	Items  []said           `json:"items,omitempty"`
+	Bag    map[string]said  `json:"bag,omitempty"`
+	Any    any              `json:"any,omitempty"`
+	Next   *optional        `json:"next,omitempty"`
+	Custom *readsByItself   `json:"custom,omitempty"`
+	Hidden string           `json:"-"`
+	Dash   string           `json:"-,omitempty"`
+	Deep   map[string][]any `json:"deep,omitempty"`
+}
+
+type readsByItself struct{ kept map[string]int }
+
+func (r *readsByItself) UnmarshalJSON(raw []byte) error {
+	var all map[string]int
+	if err := json.Unmarshal(raw, &all); err != nil {
+		return err
+	}
+	r.kept = map[string]int{"kept": all["kept"]}
+	return nil
+}
+
+func (r readsByItself) MarshalJSON() ([]byte, error) { return json.Marshal(r.kept) }
+
+func TestAZeroValueThatATypeLacksIsRefusedToo(t *testing.T) {
+	for text, channels := range map[string]map[string]string{
+		`state["colour"]`:               {"colour": `""`},
+		`state["Hidden"]`:               {"Hidden": `""`},
+		`state["inner"]`:                {"inner": `""`},
+		`state["NOTE"]`:                 {"NOTE": `""`},
+		`state["items"][1]["when"]`:     {"items": `[{"Role":"","Content":""},{"Role":"","Content":"","when":null}]`},
+		`state["bag"]["a"]["size"]`:     {"bag": `{"a":{"Role":"x","Content":"","size":0}}`},
+		`state["next"]["next"]["gone"]`: {"next": `{"next":{"gone":{},"note":"x"}}`},
+		`state["custom"]["other"]`:      {"custom": `{"kept":1,"other":0}`},
+	} {
+		_, err := decodeState[optional](stored(channels))
+		if err == nil || !strings.Contains(err.Error(), text+" is stored, and lockstitch.optional has no place for it") {
+			t.Errorf("%v does not say %s", err, text)
+		}
+	}
+	for _, channels := range []map[string]string{
+		{"note": `""`}, {"items": `[]`}, {"items": `null`}, {"bag": `{}`}, {"any": `null`}, {"next": `{"note":""}`},
+		{"custom": `{"kept":0}`}, {"-": `""`}, {"any": `{"a":""}`}, {"deep": `{"a":[null,{"b":0}]}`},
+	} {
+		if _, err := decodeState[optional](stored(channels)); err != nil {
+			t.Errorf("%v: %v", channels, err)
+		}
+	}
+}
+
 func TestWhatIsNoPlainStateIsRefused(t *testing.T) {
 	for text, channels := range map[string]map[string]string{
 		`the channel "b/c/d"`:           {"b/c/d": "1"},

@@ -12,13 +12,12 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/proto"
 
 	"lockstitch.dev/go/lockstitchpb"
 )
 
 const (
-	// streamSaves is how many saves a stream has under way at most.
-	streamSaves = 1024
 	// batchSaves and batchBytes are what goes in one message at most, unless a
 	// single save is larger.
 	batchSaves = 64
@@ -33,7 +32,9 @@ const (
 // A SaveStream saves many checkpoints over one call, at a fraction of the cost
 // of a Save each. Any number of goroutines may share it.
 //
-// Saves of one session are applied in the order of the calls to Begin or Save.
+// Saves of one session are applied in the order of the calls to Begin or Save, each
+// call after the one before it has returned; of calls that goroutines make at the
+// same time, either may be the first.
 // Each has its own result and its own deadline; one that fails leaves the others
 // alone. When the call ends, as a server restarts, whatever has no answer is
 // sent again on the next, before anything newer: saving the same again changes
@@ -42,7 +43,6 @@ const (
 // where that matters, await each, or use ExpectStep.
 type SaveStream struct {
 	client *Client
-	room   chan struct{}
 	wake   chan struct{}
 	stop   context.CancelFunc
 	ctx    context.Context
@@ -61,8 +61,7 @@ type SaveStream struct {
 func (c *Client) SaveStream() *SaveStream {
 	ctx, stop := context.WithCancel(context.Background())
 	return &SaveStream{
-		client: c, ctx: ctx, stop: stop, outbox: newOutbox(), drop: func() {},
-		room: make(chan struct{}, streamSaves), wake: make(chan struct{}, 1),
+		client: c, ctx: ctx, stop: stop, outbox: newOutbox(), drop: func() {}, wake: make(chan struct{}, 1),
 	}
 }
 
@@ -81,17 +80,18 @@ func (s *SaveStream) Save(
 	return s.Begin(ctx, checkpoint, options...).Wait()
 }
 
-// Begin begins to save a checkpoint, as Client.Save does. While too much is under
-// way it waits. Leave the checkpoint as it is until Wait has returned.
+// Begin begins to save a checkpoint, as Client.Save does. While too much is in
+// flight (WithSaveLimits) it waits. Leave the checkpoint as it is until Wait has returned.
 func (s *SaveStream) Begin(
 	ctx context.Context, checkpoint *lockstitchpb.Checkpoint, options ...SaveOption,
 ) *PendingSave {
 	begun := time.Now()
 	ctx, cancel := s.client.deadline(ctx)
 	pending := &PendingSave{stream: s, cancel: cancel}
+	var entered *permit
 	made, err := s.client.draft(checkpoint, options)
 	if err == nil {
-		err = s.enter(ctx)
+		entered, err = s.enter(ctx, proto.Size(made.request()))
 	}
 	if err != nil {
 		pending.err = err
@@ -99,7 +99,7 @@ func (s *SaveStream) Begin(
 	}
 	pending.item = &item{
 		session: checkpoint.SessionId, ctx: ctx, begun: begun, draft: made, request: made.request(),
-		done: make(chan struct{}),
+		permit: entered, done: make(chan struct{}),
 	}
 	s.add(pending.item)
 	return pending
@@ -132,22 +132,19 @@ func (s *SaveStream) Close() error {
 	return nil
 }
 
-func (s *SaveStream) enter(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return fromError(err)
+// enter waits until there is room for a save of this size.
+func (s *SaveStream) enter(ctx context.Context, size int) (*permit, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	permit, err := s.client.limiter.enter(ctx, size)
+	if s.ctx.Err() == nil {
+		return permit, err
 	}
-	select {
-	case s.room <- struct{}{}:
-		if s.ctx.Err() == nil {
-			return nil
-		}
-		<-s.room
-		return closedStream()
-	case <-s.ctx.Done():
-		return closedStream()
-	case <-ctx.Done():
-		return fromError(ctx.Err())
+	if err == nil {
+		permit.release()
 	}
+	return nil, closedStream()
 }
 
 func (s *SaveStream) add(added *item) {
@@ -177,13 +174,17 @@ func (s *SaveStream) finish(finished *item, saved Saved, err error) {
 	delete(s.outbox.waiting, finished.number)
 	finished.saved, finished.err = saved, err
 	close(finished.done)
-	<-s.room
+	finished.permit.release()
+	if len(s.outbox.waiting) == 0 {
+		s.poke() // the writer closes the call when it has been idle
+	}
 }
 
 func (s *SaveStream) expire(expired *item) {
 	failure := s.client.late(fromError(expired.ctx.Err()))
 	s.mutex.Lock()
 	s.finish(expired, Saved{}, failure)
+	s.outbox.drop(expired)
 	if expired.sent && errors.Is(expired.ctx.Err(), context.DeadlineExceeded) {
 		s.suspect(expired)
 	}
@@ -288,7 +289,7 @@ func (s *SaveStream) saveOne(alone *item) (*lockstitchpb.SaveResponse, error) {
 	defer context.AfterFunc(s.ctx, cancel)()
 	alone.reading.Lock()
 	defer alone.reading.Unlock()
-	return call(ctx, s.client, alone.draft.full, unary(s.client.checkpoints.Save))
+	return s.client.sendSave(ctx, alone.draft.full, alone.permit)
 }
 
 type saveCall = grpc.BidiStreamingClient[lockstitchpb.SaveStreamRequest, lockstitchpb.SaveStreamResponse]
@@ -302,7 +303,11 @@ func (s *SaveStream) useCall() (answered bool, err error) {
 	s.drop, s.at, s.heard = cancel, &peer.Peer{}, time.Now()
 	s.outbox.restart()
 	s.mutex.Unlock()
-	opened, err := s.client.checkpoints.SaveStream(s.client.outgoing(ctx))
+	sent, err := s.client.outgoing(ctx)
+	if err != nil {
+		return false, err
+	}
+	opened, err := s.client.checkpoints.SaveStream(sent)
 	if err != nil {
 		return false, err
 	}

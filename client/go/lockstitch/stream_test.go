@@ -24,6 +24,7 @@ func TestManyGoroutinesShareAStream(t *testing.T) {
 }
 
 func TestNothingIsLostWhenTheServerIsKilled(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	client := newClient(t, s.target, WithTimeout(wait))
 	stream := client.SaveStream()
@@ -146,6 +147,19 @@ func TestTextThatIsNotUTF8IsRefusedAtOnce(t *testing.T) {
 		if _, err := before.Wait(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestAnIdleStreamEndsItsCall(t *testing.T) {
+	t.Parallel()
+	script, client := startScripted(t)
+	stream := client.SaveStream()
+	defer stream.Close()
+	for step := range uint64(2) {
+		if _, err := stream.Save(context.Background(), conversation("s", step)); err != nil {
+			t.Fatal(err)
+		}
+		await(t, func() bool { return script.ended.Load() == int32(step+1) })
 	}
 }
 

@@ -5,9 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"iter"
-	"os"
 	"reflect"
 	"strings"
 	"time"
@@ -192,25 +190,12 @@ func (t *Thread[T]) Rewind(ctx context.Context, step uint64) (T, error) {
 //	...
 //	defer lease.Close()
 func (t *Thread[T]) Lease(ctx context.Context, ttl, wait time.Duration) (*Runner, error) {
-	host, _ := os.Hostname()
-	holder := fmt.Sprintf("%s:%d", host, os.Getpid())
-	for end := time.Now().Add(wait); ; {
-		runner, err := t.client.hold(ctx, t.id, holder, ttl)
-		if err == nil {
-			t.lease = runner
-			return runner, nil
-		}
-		if !errors.Is(err, LeaseHeld) || time.Now().Add(leasePoll).After(end) {
-			return nil, err
-		}
-		if err := sleep(ctx, leasePoll); err != nil {
-			return nil, fromError(err)
-		}
+	runner, err := t.client.waitAndHold(ctx, t.id, "", ttl, wait)
+	if err == nil {
+		t.lease = runner
 	}
+	return runner, err
 }
-
-// leasePoll is how often to ask for a lease that another holds.
-const leasePoll = 500 * time.Millisecond
 
 func (t *Thread[T]) held() bool { return t.lease != nil && !t.lease.closed.Load() }
 
@@ -260,7 +245,7 @@ func decodeState[T any](checkpoint *lockstitchpb.Checkpoint) (T, error) {
 	if err != nil {
 		return state, err
 	}
-	return state, checkKept(values, again, nil, reflect.TypeFor[T]().String())
+	return state, keptChecker{reflect.TypeFor[T]()}.check(values, again, nil)
 }
 
 // misfit says where a state does not fit its type.
