@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from lockstitch_server.config.fields import KIB, LARGEST_MESSAGE, MIB, Bytes, Group, check_origins, size
+from lockstitch_server.config.fields import KIB, LARGEST_MESSAGE, MIB, MOST_SECONDS, Bytes, Group, check_origins, size
 
 
 class Http(Group):
@@ -32,6 +32,13 @@ class Http(Group):
     max_connections: int = Field(
         default=10_000, ge=1, le=1_000_000, description="Maximum connections of a worker. Further ones are closed."
     )
+    max_requests: int = Field(
+        default=20_000,
+        ge=1,
+        le=10_000_000,
+        description="Maximum requests in flight in a worker, also those whose bodies have not arrived. Further ones "
+        "are refused (503).",
+    )
     request_seconds: float = Field(
         default=10.0,
         ge=0.1,
@@ -39,6 +46,20 @@ class Http(Group):
         allow_inf_nan=False,
         description="Maximum time for a TLS handshake, for the headers of a request, and between two parts of a body "
         "that is not native gRPC.",
+    )
+    body_seconds: float = Field(
+        default=30.0,
+        ge=0.1,
+        le=3600,
+        allow_inf_nan=False,
+        description="Maximum time for a whole message of a request to arrive, without the time that "
+        "`http.body_bytes_per_second` adds. A slower call ends with DEADLINE_EXCEEDED.",
+    )
+    body_bytes_per_second: Bytes = size(
+        16 * KIB,
+        at_least=1,
+        at_most=LARGEST_MESSAGE,
+        description="For every such number of bytes that arrive, a message may take one second longer.",
     )
     idle_seconds: float = Field(
         default=300.0,
@@ -52,5 +73,13 @@ class Http(Group):
         ge=1,
         le=3600,
         allow_inf_nan=False,
-        description="Time after which a response that its client does not read is ended.",
+        description="Time after which a response is ended whose client reads nothing of it.",
+    )
+    http1_call_seconds: float = Field(
+        default=600.0,
+        ge=1,
+        le=MOST_SECONDS,
+        allow_inf_nan=False,
+        description="Maximum time of a call over HTTP/1.1, where the server may not notice that a client has left. A "
+        "longer call, such as a WatchSession, ends with DEADLINE_EXCEEDED.",
     )

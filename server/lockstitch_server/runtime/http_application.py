@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 
-from lockstitch_server.config import KIB, Settings
+from lockstitch_server.config import KIB, Http, Settings
 from lockstitch_server.rpc.transport.health import Health
-from lockstitch_server.rpc.transport.http.application import HttpApplication
+from lockstitch_server.rpc.transport.http.application import HttpApplication, Times
+from lockstitch_server.rpc.transport.http.arrival import Pace
 from lockstitch_server.rpc.transport.http.body import SizeLimit
 from lockstitch_server.rpc.transport.http.codecs import JsonCodec, ProtoCodec
 from lockstitch_server.rpc.transport.http.endpoints import Service, endpoints_of
@@ -50,5 +51,11 @@ def create_http_application(
         protocols_of(ProtoCodec(), JsonCodec(json, limits.max_fields)),
         Pages(lambda: health.is_ready, metrics_page(telemetry, settings)),
         Origins(settings.cors_origins),
+        _times(settings.http, watches_clients=watches_clients),
         watches_clients=watches_clients,
     )
+
+
+def _times(http: Http, *, watches_clients: bool) -> Times:
+    pace = Pace(http.body_seconds, http.body_bytes_per_second)
+    return Times(pace, http.stall_seconds, None if watches_clients else http.http1_call_seconds)

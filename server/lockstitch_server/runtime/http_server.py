@@ -192,6 +192,7 @@ def _config(settings: Settings, files: TlsFiles | None, sockets: Sequence[socket
         access_log=False,
         log_format="text" if settings.log_format == "console" else "json",
         max_concurrent_streams=settings.limits.max_connection_calls,
+        limit_concurrency=http.max_requests,
         limit_connections=http.max_connections,
         limit_request_head_size=header_bytes,
         limit_request_line=header_bytes,

@@ -12,6 +12,9 @@ from lockstitch_server.runtime.places import NOT_HERE, WILDCARDS, places_of
 from lockstitch_server.runtime.startup import StartupError
 
 BACKLOG = 1024
+LARGEST = 2**31 - 1
+UNSENT_BYTES = 128 * 1024
+"""Bytes of a connection that the kernel holds beside those that are on their way."""
 KEEPALIVE_PROBES = 3
 """Probes without an answer after which the kernel closes a connection."""
 
@@ -33,7 +36,7 @@ def http_sockets(settings: Settings, *, shared: bool) -> Iterator[tuple[str, lis
             why = "the port is in use" if error.errno == errno.EADDRINUSE else error.strerror
             raise StartupError(f"cannot listen on {listen} (http_listen): {why}") from error
         for each in sockets:
-            _keep_alive(each, settings)
+            _set_options(each, settings)
             each.listen(BACKLOG)
             each.setblocking(False)
         yield address, sockets
@@ -86,10 +89,17 @@ def _bind(bound: socket.socket, address: tuple[str | int, ...], *, shared: bool)
     bound.bind(address)
 
 
-def _keep_alive(bound: socket.socket, settings: Settings) -> None:
-    """Have the kernel find out about clients that are gone. Connections inherit these options."""
+def _set_options(bound: socket.socket, settings: Settings) -> None:
+    """Let the kernel close connections of clients that are gone or read nothing. Connections inherit these options."""
     if bound.family == socket.AF_UNIX:
         return
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # It replaces the number of probes below, so it must not end before they do.
+        probed = settings.keepalive_seconds + settings.keepalive_timeout_seconds
+        stalled = max(settings.http.stall_seconds, probed)
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, min(LARGEST, round(stalled * 1000)))
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_KEEPIDLE"):
         between = max(1, round(settings.keepalive_timeout_seconds / KEEPALIVE_PROBES))

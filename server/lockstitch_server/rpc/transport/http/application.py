@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 
 import grpc
 import structlog
 
 from lockstitch_server.core.errors import Failure
+from lockstitch_server.rpc.transport.http.arrival import Pace
 from lockstitch_server.rpc.transport.http.asgi_types import Event, Headers, Receive, Scope, Send
 from lockstitch_server.rpc.transport.http.body import Body
 from lockstitch_server.rpc.transport.http.call import HttpCall
@@ -16,6 +18,7 @@ from lockstitch_server.rpc.transport.http.endpoints import NO_ENDPOINT, Endpoint
 from lockstitch_server.rpc.transport.http.origins import Origins
 from lockstitch_server.rpc.transport.http.pages import Pages, respond
 from lockstitch_server.rpc.transport.http.protocols import GRPC, Protocol, media_type
+from lockstitch_server.rpc.transport.http.slices import ClientStalled, in_slices
 from lockstitch_server.rpc.transport.http.status import OK, CallAborted, CallStatus, failed
 
 log = structlog.get_logger(__name__)
@@ -30,6 +33,19 @@ WATCH_NEEDS_HTTP2 = CallStatus(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Bounds of calls in time.
+
+    pace: for the messages of requests. stall_seconds: how long a client may read nothing of a response.
+    http1_seconds: of a call over HTTP/1.1; None: no limit.
+    """
+
+    pace: Pace
+    stall_seconds: float
+    http1_seconds: float | None
+
+
 class HttpApplication:
     """Serves endpoints in all protocols.
 
@@ -42,6 +58,7 @@ class HttpApplication:
         protocols: Mapping[str, Protocol],
         pages: Pages,
         origins: Origins,
+        times: Times,
         *,
         watches_clients: bool = True,
     ) -> None:
@@ -49,6 +66,7 @@ class HttpApplication:
         self._protocols = protocols
         self._pages = pages
         self._origins = origins
+        self._times = times
         self._watches_clients = watches_clients
         self._running: set[asyncio.Task[object]] = set()
 
@@ -59,12 +77,18 @@ class HttpApplication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
+        try:
+            await self._serve(scope, receive, in_slices(send, self._times.stall_seconds))
+        except ClientStalled as error:
+            log.debug("client_left", path=scope["path"][:256], reason=str(error))
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close"})
             return
         if scope["type"] != "http":
             raise NotImplementedError(f"this application serves HTTP only, no {scope['type']}")
-        if scope["http_version"].startswith("1"):
+        if _is_http1(scope):
             receive, send = closing_early(scope["headers"], receive, send)
         headers: Headers = scope["headers"]
         if not self._origins.allows(headers):
@@ -89,7 +113,7 @@ class HttpApplication:
             return
         elif protocol := self._protocols.get(media_type(scope["headers"])):
             status = CallStatus(grpc.StatusCode.UNIMPLEMENTED, f"there is no method {_path(scope)[:256]}")
-            await _end(protocol, scope, receive, send, status)
+            await self._end(protocol, scope, receive, send, status)
         else:
             await respond(send, 404, "There is nothing here. Methods are at /SERVICE/METHOD.\n", more)
 
@@ -99,21 +123,27 @@ class HttpApplication:
             accepted = ", ".join(name for name, each in self._protocols.items() if each.serves(endpoint))
             more = [(b"accept-post", accepted.encode())]
             await respond(send, 415, f"This method takes requests of the types {accepted}.\n", more)
-        elif protocol.is_duplex(endpoint) and scope["http_version"].startswith("1"):
+        elif protocol.is_duplex(endpoint) and _is_http1(scope):
             await respond(send, 505, "Requests and responses of this method overlap: it needs HTTP/2.\n", [])
-        elif not self._watches_clients and endpoint.path == HEALTH_WATCH and scope["http_version"].startswith("1"):
+        elif not self._watches_clients and endpoint.path == HEALTH_WATCH and _is_http1(scope):
             # h2corn does not say that a client has left over HTTP/1.1: the watch would never end.
-            await _end(protocol, scope, receive, send, WATCH_NEEDS_HTTP2)
+            await self._end(protocol, scope, receive, send, WATCH_NEEDS_HTTP2)
         elif protocol.family == GRPC and TRAILERS not in scope.get("extensions", {}):
-            await _end(protocol, scope, receive, send, NO_TRAILERS)
+            await self._end(protocol, scope, receive, send, NO_TRAILERS)
         else:
             task = asyncio.current_task()
             assert task is not None
             self._running.add(task)
             try:
-                await _Running(task, endpoint, protocol, scope, receive, send).run(self._watches_clients)
+                running = _Running(task, endpoint, protocol, scope, receive, send, self._times)
+                await running.run(self._watches_clients)
             finally:
                 self._running.discard(task)
+
+    async def _end(self, protocol: Protocol, scope: Scope, receive: Receive, send: Send, status: CallStatus) -> None:
+        """Answer a call that no method is asked for."""
+        body = Body(receive, lambda: None)
+        await protocol.wire(body, send, NO_ENDPOINT, scope["headers"], self._times.pace).end(status)
 
 
 class _Running:
@@ -127,6 +157,7 @@ class _Running:
         scope: Scope,
         receive: Receive,
         send: Send,
+        times: Times,
     ) -> None:
         self._task = task
         self._endpoint = endpoint
@@ -135,15 +166,18 @@ class _Running:
         self._left = False
         self._body = Body(receive, self._leave)
         self._headers: Headers = []
-        self._wire = protocol.wire(self._body, _with_headers(send, self._headers), endpoint, scope["headers"])
+        self._times = times
+        self._wire = protocol.wire(
+            self._body, _with_headers(send, self._headers), endpoint, scope["headers"], times.pace
+        )
 
     async def run(self, watches_client: bool) -> None:
         """Carry it out, and end the response."""
         self._body.watches_client = watches_client
         try:
             await self._wire.end(await self._status())
-        except OSError:  # what servers raise where the client has left before it had the response
-            log.debug("client_left", method=self._endpoint.path)
+        except OSError as error:  # the client has left before it had the response, or reads nothing of it
+            log.debug("client_left", method=self._endpoint.path, reason=str(error))
         except asyncio.CancelledError:
             if not self._left:
                 raise
@@ -152,7 +186,7 @@ class _Running:
 
     async def _status(self) -> CallStatus:
         try:
-            call = HttpCall(self._scope, self._wire, self._headers, self._protocol.seconds(self._scope["headers"]))
+            call = HttpCall(self._scope, self._wire, self._headers, self._seconds())
         except Failure as failure:
             return failed(failure)
         try:
@@ -173,6 +207,12 @@ class _Running:
             call.done()
         return OK
 
+    def _seconds(self) -> float | None:
+        """How long the call may take. Fails with INVALID_FIELD."""
+        given = self._protocol.seconds(self._scope["headers"])
+        most = self._times.http1_seconds if _is_http1(self._scope) else None
+        return min((each for each in (given, most) if each is not None), default=None)
+
     async def _answer(self, call: HttpCall) -> None:
         if not self._endpoint.has_many_responses:
             await self._wire.write(await self._endpoint.handle(call.messages(), call), last=True)
@@ -187,10 +227,9 @@ class _Running:
         self._task.cancel()
 
 
-async def _end(protocol: Protocol, scope: Scope, receive: Receive, send: Send, status: CallStatus) -> None:
-    """Answer a call that no method is asked for."""
-    wire = protocol.wire(Body(receive, lambda: None), send, NO_ENDPOINT, scope["headers"])
-    await wire.end(status)
+def _is_http1(scope: Scope) -> bool:
+    version: str = scope["http_version"]
+    return version.startswith("1")
 
 
 def _path(scope: Scope) -> str:

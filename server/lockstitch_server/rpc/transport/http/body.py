@@ -6,10 +6,10 @@ import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.rpc.requests import too_large
+from lockstitch_server.rpc.transport.http.arrival import Arrival, Chunks
 from lockstitch_server.rpc.transport.http.asgi_types import Receive
 
 PREFIX_BYTES = 5
@@ -29,14 +29,6 @@ class SizeLimit:
         """Fails with TOO_LARGE."""
         if size > self.bytes:
             raise too_large(size, self.bytes, self.named)
-
-
-class Chunks(Protocol):
-    """Where the bytes of a body come from."""
-
-    async def chunk(self) -> bytes | None:
-        """The next bytes, which may be none; None at the end."""
-        ...
 
 
 class Body:
@@ -78,14 +70,16 @@ class Body:
             pass
         self._leave()
 
-    async def whole(self, limit: SizeLimit) -> bytes:
-        """All of it. Fails with TOO_LARGE."""
-        parts, size = [], 0
-        while (part := await self.chunk()) is not None:
-            size += len(part)
-            limit.check(size)
-            parts.append(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+async def whole(body: Arrival, limit: SizeLimit) -> bytes:
+    """All bytes of a body. Fails with TOO_LARGE."""
+    parts, size = [], 0
+    body.start()
+    while (part := await body.chunk()) is not None:
+        size += len(part)
+        limit.check(size)
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 class Base64Body:
@@ -111,15 +105,21 @@ class Base64Body:
 
 
 class Envelopes:
-    """The messages of a body, each with flags and a length before it."""
+    """The messages of a body, each with flags and a length before it.
 
-    def __init__(self, body: Chunks, limit: SizeLimit) -> None:
+    may_pause: whether messages may be far apart. One that has begun must arrive in time in any case.
+    """
+
+    def __init__(self, body: Arrival, limit: SizeLimit, *, may_pause: bool) -> None:
         self._body = body
         self._limit = limit
+        self._may_pause = may_pause
         self._buffer = bytearray()
 
     async def next(self) -> tuple[int, bytes] | None:
         """The flags and the bytes of the next message; None at the end. Fails with TOO_LARGE, INVALID_FIELD."""
+        if self._buffer or not self._may_pause:
+            self._body.start()
         if not await self._fill(PREFIX_BYTES):
             if self._buffer:
                 raise _broken("it ends within the prefix of a message")
@@ -132,6 +132,7 @@ class Envelopes:
         with memoryview(self._buffer) as view:
             message = bytes(view[PREFIX_BYTES:end])
         del self._buffer[:end]
+        self._body.stop()
         return flags, message
 
     async def _fill(self, size: int) -> bool:
@@ -141,6 +142,8 @@ class Envelopes:
             if part is None:
                 return False
             self._buffer += part
+            if self._buffer:
+                self._body.start()
         return True
 
 

@@ -8,8 +8,9 @@ import grpc
 from google.protobuf.json_format import MessageToDict
 from google.rpc.status_pb2 import Status
 
+from lockstitch_server.rpc.transport.http.arrival import Arrival
 from lockstitch_server.rpc.transport.http.asgi_types import Send
-from lockstitch_server.rpc.transport.http.body import Body, Envelopes, SizeLimit, envelope
+from lockstitch_server.rpc.transport.http.body import Envelopes, SizeLimit, envelope, whole
 from lockstitch_server.rpc.transport.http.codecs import Codec
 from lockstitch_server.rpc.transport.http.endpoints import Endpoint
 from lockstitch_server.rpc.transport.http.packing import ENCODINGS, PACKED, PLAIN, Packing
@@ -39,7 +40,7 @@ class ConnectUnaryWire:
     """A call with one request and one response: the body is the message; errors are JSON."""
 
     def __init__(
-        self, body: Body, send: Send, endpoint: Endpoint, codec: Codec, packing: Packing, limit: SizeLimit
+        self, body: Arrival, send: Send, endpoint: Endpoint, codec: Codec, packing: Packing, limit: SizeLimit
     ) -> None:
         self._body = body
         self._send = send
@@ -54,7 +55,7 @@ class ConnectUnaryWire:
         if self._was_read:
             return None
         self._was_read = True
-        data = await self._body.whole(self._limit)
+        data = await whole(self._body, self._limit)
         self._packing.check(data, is_packed=self._packing.is_named)
         return await self._codec.decode(self._endpoint.request, data, self._limit)
 
@@ -82,10 +83,10 @@ class ConnectStreamWire:
     """A stream: messages in envelopes; the last envelope is JSON with the error, if there is one."""
 
     def __init__(
-        self, body: Body, send: Send, endpoint: Endpoint, codec: Codec, packing: Packing, limit: SizeLimit
+        self, body: Arrival, send: Send, endpoint: Endpoint, codec: Codec, packing: Packing, limit: SizeLimit
     ) -> None:
         self._limit = codec.limit(limit)
-        self._envelopes = Envelopes(body, self._limit)
+        self._envelopes = Envelopes(body, self._limit, may_pause=endpoint.has_many_requests)
         self._send = send
         self._endpoint = endpoint
         self._codec = codec

@@ -5,8 +5,9 @@ import base64
 import grpc
 
 from lockstitch_server.rpc.errors import DETAILS_KEY
+from lockstitch_server.rpc.transport.http.arrival import Arrival
 from lockstitch_server.rpc.transport.http.asgi_types import Headers, Send
-from lockstitch_server.rpc.transport.http.body import Chunks, Envelopes, SizeLimit, envelope
+from lockstitch_server.rpc.transport.http.body import Envelopes, SizeLimit, envelope
 from lockstitch_server.rpc.transport.http.codecs import Codec
 from lockstitch_server.rpc.transport.http.endpoints import Endpoint
 from lockstitch_server.rpc.transport.http.headers import binary, percent_encoded
@@ -21,11 +22,18 @@ class GrpcWire:
     """Native gRPC: the status is in the trailers; where nothing was sent before it, in the headers."""
 
     def __init__(
-        self, body: Chunks, send: Send, endpoint: Endpoint, codec: Codec, packing: Packing, limit: SizeLimit, media: str
+        self,
+        body: Arrival,
+        send: Send,
+        endpoint: Endpoint,
+        codec: Codec,
+        packing: Packing,
+        limit: SizeLimit,
+        media: str,
     ) -> None:
         """packing: how the request's messages may be packed. media: the response's content type."""
         self._limit = codec.limit(limit)
-        self._envelopes = Envelopes(body, self._limit)
+        self._envelopes = Envelopes(body, self._limit, may_pause=endpoint.has_many_requests)
         self._send = send
         self._endpoint = endpoint
         self._codec = codec

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lockstitch_server.rpc.transport.http.arrival import Arrival, Pace
 from lockstitch_server.rpc.transport.http.asgi_types import Headers, Send
 from lockstitch_server.rpc.transport.http.body import Base64Body, Body
 from lockstitch_server.rpc.transport.http.codecs import Codec
@@ -43,21 +44,22 @@ class Protocol:
             return connect_timeout(first(headers, b"connect-timeout-ms"))
         return grpc_timeout(first(headers, b"grpc-timeout"))
 
-    def wire(self, body: Body, send: Send, endpoint: Endpoint, headers: Headers) -> Wire:
+    def wire(self, body: Body, send: Send, endpoint: Endpoint, headers: Headers, pace: Pace) -> Wire:
         """How it speaks on one request."""
         codec, limit = self.codec, endpoint.limit
+        arrival = Arrival(Base64Body(body) if self.family == WEB_TEXT else body, pace)
         if self.family == CONNECT:
             packing = _packing(headers, "content-encoding")
-            return ConnectUnaryWire(body, send, endpoint, codec, packing, limit)
+            return ConnectUnaryWire(arrival, send, endpoint, codec, packing, limit)
         if self.family == CONNECT_STREAM:
             packing = _packing(headers, "connect-content-encoding")
-            return ConnectStreamWire(body, send, endpoint, codec, packing, limit)
+            return ConnectStreamWire(arrival, send, endpoint, codec, packing, limit)
         packing, media = _packing(headers, "grpc-encoding"), f"{FAMILIES[self.family]}+{codec.name}"
         if self.family == GRPC:
-            return GrpcWire(body, send, endpoint, codec, packing, limit, media)
+            return GrpcWire(arrival, send, endpoint, codec, packing, limit, media)
         if self.family == WEB:
-            return GrpcWebWire(body, send, endpoint, codec, packing, limit, media)
-        return GrpcWebWire(Base64Body(body), in_base64(send), endpoint, codec, packing, limit, media)
+            return GrpcWebWire(arrival, send, endpoint, codec, packing, limit, media)
+        return GrpcWebWire(arrival, in_base64(send), endpoint, codec, packing, limit, media)
 
 
 def _packing(headers: Headers, name: str) -> Packing:

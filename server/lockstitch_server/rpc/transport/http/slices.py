@@ -1,0 +1,39 @@
+"""Sends responses in slices.
+
+An ASGI server keeps all that it is given until its client has taken it. A slice is handed over only when there is room
+for it, so a response waits here, where it counts as memory of its call, and a client that stops to read is noticed.
+"""
+
+import asyncio
+
+from lockstitch_server.rpc.transport.http.asgi_types import Event, Send
+
+SLICE_BYTES = 64 * 1024
+
+
+class ClientStalled(ConnectionError):
+    """The client reads nothing of its response."""
+
+
+def in_slices(send: Send, stall_seconds: float) -> Send:
+    """`send`, which passes bodies on in slices. It raises ClientStalled if one is not taken within `stall_seconds`."""
+
+    async def pass_on(event: Event) -> None:
+        try:
+            async with asyncio.timeout(stall_seconds):
+                await send(event)
+        except TimeoutError as error:
+            raise ClientStalled(f"the client read nothing for {stall_seconds:g} s") from error
+
+    async def sending(event: Event) -> None:
+        body = event.get("body", b"")
+        if len(body) <= SLICE_BYTES:
+            await pass_on(event)
+            return
+        last = len(body) - 1
+        for start in range(0, len(body), SLICE_BYTES):
+            end = start + SLICE_BYTES
+            more = event.get("more_body", False) or end <= last
+            await pass_on({**event, "body": body[start:end], "more_body": more})
+
+    return sending
