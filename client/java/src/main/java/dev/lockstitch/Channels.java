@@ -38,6 +38,7 @@ final class Channels {
         // Servers end connections that ping more often than every five minutes.
         .keepAliveTime(360, TimeUnit.SECONDS)
         .keepAliveTimeout(10, TimeUnit.SECONDS)
+        .intercept(settings.interceptors)
         .build();
   }
 

@@ -1,9 +1,13 @@
 package dev.lockstitch;
 
+import io.grpc.ClientInterceptor;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.function.Supplier;
 
 /**
  * How a client is set up.
@@ -26,6 +30,8 @@ public final class ClientBuilder {
   DeltaPolicy delta = DeltaPolicy.DEFAULT;
   FlowLimits flow = FlowLimits.DEFAULT;
   boolean stream = true;
+  final List<ClientInterceptor> interceptors = new ArrayList<>();
+  Token token;
   private boolean insecure;
 
   ClientBuilder(String target) {
@@ -50,7 +56,32 @@ public final class ClientBuilder {
    * @throws IllegalArgumentException if the key has other characters than printable ASCII
    */
   public ClientBuilder apiKey(String key) {
-    return metadata(AUTHORIZATION, "Bearer " + key);
+    return metadata(AUTHORIZATION, Token.bearer(key));
+  }
+
+  /**
+   * As {@link #apiKey(String)}, for a key that changes. The source is asked at every call, on a
+   * thread of gRPC, so it should be quick. If it throws, the call fails with {@link
+   * UnauthenticatedException}.
+   *
+   * <pre>{@code builder.apiKey(() -> vault.currentToken())}</pre>
+   */
+  public ClientBuilder apiKey(Supplier<String> source) {
+    token = new Token(source);
+    return this;
+  }
+
+  /**
+   * Sees every call of the client, for metrics or logs for example. Interceptors run in the order
+   * in which they are added.
+   *
+   * <pre>{@code
+   * builder.intercept(GrpcTelemetry.create(openTelemetry).newClientInterceptor())
+   * }</pre>
+   */
+  public ClientBuilder intercept(ClientInterceptor interceptor) {
+    interceptors.add(0, interceptor); // gRPC runs the last one first
+    return this;
   }
 
   /**
@@ -146,7 +177,10 @@ public final class ClientBuilder {
       throw new IllegalArgumentException(
           "target \"" + target + "\" is a Unix socket, which has no TLS: leave out tls()");
     }
-    if (metadata.containsKey(AUTHORIZATION) && tls == null && !insecure && !local) {
+    if ((token != null || metadata.containsKey(AUTHORIZATION))
+        && tls == null
+        && !insecure
+        && !local) {
       throw new IllegalArgumentException(
           "the key would be sent to \""
               + target

@@ -4,6 +4,7 @@ import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutionException;
+import java.util.function.Function;
 
 /** Futures in a row: results go forward, and giving up goes backward. */
 final class Futures {
@@ -13,6 +14,15 @@ final class Futures {
   static <A> void join(CompletableFuture<A> work, CompletableFuture<A> answer) {
     work.whenComplete((given, error) -> settle(answer, given, error));
     endWith(work, answer);
+  }
+
+  /** A future of what a function makes of a result. Cancelling it ends the work. */
+  static <A, B> CompletableFuture<B> map(CompletableFuture<A> work, Function<A, B> change) {
+    CompletableFuture<B> answer = new CompletableFuture<>();
+    work.whenComplete(
+        (given, error) -> settle(answer, error == null ? change.apply(given) : null, error));
+    endWith(work, answer);
+    return answer;
   }
 
   /** Ends {@code work} when {@code answer} has failed, because it was cancelled for example. */

@@ -1,49 +1,40 @@
 package dev.lockstitch;
 
-import com.google.protobuf.Message;
 import dev.lockstitch.v1.AcquireLeaseRequest;
 import dev.lockstitch.v1.AcquireLeaseResponse;
+import dev.lockstitch.v1.BreakLeaseRequest;
 import dev.lockstitch.v1.Checkpoint;
-import dev.lockstitch.v1.CheckpointServiceGrpc;
 import dev.lockstitch.v1.CheckpointView;
 import dev.lockstitch.v1.CopySessionRequest;
 import dev.lockstitch.v1.CopySessionResponse;
 import dev.lockstitch.v1.DeleteCheckpointsRequest;
 import dev.lockstitch.v1.DeleteCheckpointsResponse;
 import dev.lockstitch.v1.DeleteSessionsRequest;
-import dev.lockstitch.v1.GetSessionRequest;
 import dev.lockstitch.v1.GetSessionResponse;
 import dev.lockstitch.v1.ListCheckpointsRequest;
-import dev.lockstitch.v1.ListCheckpointsResponse;
 import dev.lockstitch.v1.ListSessionsRequest;
-import dev.lockstitch.v1.ListSessionsResponse;
 import dev.lockstitch.v1.LoadLatestRequest;
 import dev.lockstitch.v1.LoadLatestResponse;
 import dev.lockstitch.v1.LoadRequest;
 import dev.lockstitch.v1.LoadResponse;
 import dev.lockstitch.v1.PruneSessionsRequest;
 import dev.lockstitch.v1.PruneSessionsResponse;
-import dev.lockstitch.v1.ReleaseLeaseRequest;
 import dev.lockstitch.v1.RenewLeaseRequest;
 import dev.lockstitch.v1.RenewLeaseResponse;
 import dev.lockstitch.v1.SaveResponse;
 import dev.lockstitch.v1.SaveWritesRequest;
 import dev.lockstitch.v1.SaveWritesResponse;
-import dev.lockstitch.v1.SessionServiceGrpc;
 import dev.lockstitch.v1.SessionSummary;
 import dev.lockstitch.v1.UpdateSessionRequest;
 import dev.lockstitch.v1.WalkAncestorsRequest;
 import dev.lockstitch.v1.WalkAncestorsResponse;
 import dev.lockstitch.v1.WatchSessionRequest;
 import dev.lockstitch.v1.WatchSessionResponse;
-import io.grpc.MethodDescriptor;
 import java.time.Duration;
 import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.OptionalLong;
-import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.stream.IntStream;
 
@@ -65,22 +56,22 @@ public final class LockstitchClient implements AutoCloseable {
   private final Transport transport;
   private final Caller caller;
   private final Saver saver;
-  private final Duration timeout;
+  private final AsyncCalls async;
 
   LockstitchClient(ClientBuilder settings) {
-    timeout = settings.timeout;
     transport = new Transport(settings);
     caller = new Caller(transport, settings.retry, settings.timeout);
     Memory memory = settings.delta == null ? null : new Memory(settings.delta);
     saver = new Saver(caller, memory, settings.flow, settings.stream);
     transport.onReplaced(saver::restartStreams);
+    async = new AsyncCalls(caller, saver, settings.timeout);
   }
 
   private LockstitchClient(LockstitchClient other, Duration timeout) {
-    this.timeout = timeout;
     transport = other.transport;
     caller = new Caller(transport, other.caller.retry, timeout);
     saver = other.saver;
+    async = new AsyncCalls(caller, saver, timeout);
   }
 
   /**
@@ -111,6 +102,11 @@ public final class LockstitchClient implements AutoCloseable {
     return new LockstitchClient(this, other);
   }
 
+  /** The calls as futures. */
+  public AsyncCalls async() {
+    return async;
+  }
+
   /** The plain state of a session, be there one or not. Makes no call. */
   public StateThread thread(String sessionId) {
     return new StateThread(this, sessionId);
@@ -131,7 +127,7 @@ public final class LockstitchClient implements AutoCloseable {
    * @throws InvalidArgumentException if the checkpoint breaks a rule of the contract
    */
   public SaveResponse save(Checkpoint checkpoint, SaveOptions options) {
-    return Caller.await(saver.save(checkpoint, options));
+    return Caller.await(async.save(checkpoint, options));
   }
 
   /**
@@ -139,14 +135,14 @@ public final class LockstitchClient implements AutoCloseable {
    * LockstitchException}.
    */
   public CompletableFuture<SaveResponse> saveAsync(Checkpoint checkpoint, SaveOptions options) {
-    return saver.save(checkpoint, options);
+    return async.save(checkpoint, options);
   }
 
   /**
    * Store pending writes of a checkpoint, all of them or none. The checkpoint need not exist yet.
    */
   public SaveWritesResponse saveWrites(SaveWritesRequest request) {
-    return call(CheckpointServiceGrpc.getSaveWritesMethod(), request);
+    return Caller.await(async.saveWrites(request));
   }
 
   /**
@@ -158,8 +154,7 @@ public final class LockstitchClient implements AutoCloseable {
 
   /** The latest checkpoint, the one with the greatest id, and its pending writes. */
   public LoadLatestResponse loadLatest(String sessionId, String namespace, CheckpointView view) {
-    return call(
-        CheckpointServiceGrpc.getLoadLatestMethod(), latestRequest(sessionId, namespace, view));
+    return Caller.await(async.loadLatest(sessionId, namespace, view));
   }
 
   /**
@@ -177,14 +172,14 @@ public final class LockstitchClient implements AutoCloseable {
    * @throws NotFoundException if there is none
    */
   public LoadResponse load(LoadRequest request) {
-    return call(CheckpointServiceGrpc.getLoadMethod(), request);
+    return Caller.await(async.load(request));
   }
 
   /** The latest checkpoints of many sessions, in any order: for a fleet that restarts. */
   public Resumed<LatestOf> loadLatestMany(Collection<String> sessionIds) {
     return loadLatestOf(
         sessionIds.stream()
-            .map(id -> latestRequest(id, "", CheckpointView.CHECKPOINT_VIEW_FULL))
+            .map(id -> AsyncCalls.latestRequest(id, "", CheckpointView.CHECKPOINT_VIEW_FULL))
             .toList());
   }
 
@@ -208,23 +203,34 @@ public final class LockstitchClient implements AutoCloseable {
    */
   public Paged<SessionSummary> listSessions(ListSessionsRequest request) {
     return new Paged<>(
-        token -> {
-          ListSessionsRequest page = request.toBuilder().setPageToken(token).build();
-          ListSessionsResponse answer = call(CheckpointServiceGrpc.getListSessionsMethod(), page);
-          return new Paged.Page<>(
-              answer.getSessionsList(), answer.getNextPageToken(), OptionalLong.empty());
-        },
+        token -> Caller.await(async.listSessions(request.toBuilder().setPageToken(token).build())),
         request.getPageToken());
+  }
+
+  /**
+   * Sessions that have at least one checkpoint and match the filter.
+   *
+   * <pre>{@code
+   * for (SessionSummary session : client.listSessions(SessionFilter.ALL.prefix("order-"))) {
+   *   System.out.println(session.getSessionId());
+   * }
+   * }</pre>
+   */
+  public Paged<SessionSummary> listSessions(SessionFilter filter) {
+    return listSessions(filter.request);
   }
 
   /** Checkpoints, newest first, filtered as the request says; the client fetches the pages. */
   public Paged<ListedCheckpoint> listCheckpoints(ListCheckpointsRequest request) {
     return new Paged<>(
-        token -> {
-          ListCheckpointsRequest page = request.toBuilder().setPageToken(token).build();
-          return listed(call(CheckpointServiceGrpc.getListCheckpointsMethod(), page));
-        },
+        token ->
+            Caller.await(async.listCheckpoints(request.toBuilder().setPageToken(token).build())),
         request.getPageToken());
+  }
+
+  /** Checkpoints that match the filter, newest first. */
+  public Paged<ListedCheckpoint> listCheckpoints(CheckpointFilter filter) {
+    return listCheckpoints(filter.request);
   }
 
   /**
@@ -233,44 +239,45 @@ public final class LockstitchClient implements AutoCloseable {
    * @throws SessionNotFoundException if there is none
    */
   public GetSessionResponse getSession(String sessionId) {
-    return call(
-        SessionServiceGrpc.getGetSessionMethod(),
-        GetSessionRequest.newBuilder().setSessionId(sessionId).build());
+    return Caller.await(async.getSession(sessionId));
   }
 
   /** Change labels, expiry or retention of a session. */
   public GetSessionResponse updateSession(UpdateSessionRequest request) {
-    return call(SessionServiceGrpc.getUpdateSessionMethod(), request).getSession();
+    return Caller.await(async.updateSession(request));
   }
 
   /** Delete sessions, and keep late saves from bringing them back. How many existed. */
   public int deleteSessions(DeleteSessionsRequest request) {
-    return call(SessionServiceGrpc.getDeleteSessionsMethod(), request).getDeleted();
+    return Caller.await(async.deleteSessions(request));
   }
 
   /** Delete some checkpoints: those after one (a rewind), or those with given metadata. */
   public DeleteCheckpointsResponse deleteCheckpoints(DeleteCheckpointsRequest request) {
-    return call(SessionServiceGrpc.getDeleteCheckpointsMethod(), request);
+    return Caller.await(async.deleteCheckpoints(request));
+  }
+
+  /**
+   * Delete all that came after a checkpoint of the root namespace: greater ids, and later saves in
+   * other namespaces. Returns the number of deleted checkpoints.
+   *
+   * <pre>{@code client.rewind("order-42", "00000000000000000003");}</pre>
+   *
+   * @throws NotFoundException if there is no such checkpoint
+   * @throws LeaseLostException if somebody else holds the session's lease
+   */
+  public long rewind(String sessionId, String checkpointId) {
+    return Caller.await(async.rewind(sessionId, checkpointId));
   }
 
   /** Copy a session, or its beginning, into a new one. */
   public CopySessionResponse copySession(CopySessionRequest request) {
-    return call(SessionServiceGrpc.getCopySessionMethod(), request);
+    return Caller.await(async.copySession(request));
   }
 
   /** Delete old checkpoints, over all pages. The sum of what is gone, or would be. */
   public PruneSessionsResponse pruneSessions(PruneSessionsRequest request) {
-    PruneSessionsResponse.Builder sum = PruneSessionsResponse.newBuilder();
-    String token = request.getPageToken();
-    do {
-      PruneSessionsRequest page = request.toBuilder().setPageToken(token).build();
-      PruneSessionsResponse answer = call(SessionServiceGrpc.getPruneSessionsMethod(), page);
-      sum.setCheckpoints(sum.getCheckpoints() + answer.getCheckpoints())
-          .setBytes(sum.getBytes() + answer.getBytes())
-          .setSessions(sum.getSessions() + answer.getSessions());
-      token = answer.getNextPageToken();
-    } while (!token.isEmpty());
-    return sum.build();
+    return Caller.await(async.pruneSessions(request));
   }
 
   /** Follow a session from now on, heartbeats included. */
@@ -295,13 +302,7 @@ public final class LockstitchClient implements AutoCloseable {
    *     holder
    */
   public AcquireLeaseResponse acquireLease(String sessionId, String holder, Duration ttl) {
-    var request =
-        AcquireLeaseRequest.newBuilder()
-            .setSessionId(sessionId)
-            .setHolder(holder)
-            .setTtl(Values.duration(ttl))
-            .build();
-    return acquireLease(request);
+    return Caller.await(async.acquireLease(sessionId, holder, ttl));
   }
 
   /**
@@ -309,10 +310,7 @@ public final class LockstitchClient implements AutoCloseable {
    * gets a random one.
    */
   public AcquireLeaseResponse acquireLease(AcquireLeaseRequest request) {
-    if (request.getAcquisitionId().isEmpty()) {
-      request = request.toBuilder().setAcquisitionId(UUID.randomUUID().toString()).build();
-    }
-    return call(SessionServiceGrpc.getAcquireLeaseMethod(), request);
+    return Caller.await(async.acquireLease(request));
   }
 
   /**
@@ -321,14 +319,20 @@ public final class LockstitchClient implements AutoCloseable {
    * @throws LeaseLostException if it is not
    */
   public RenewLeaseResponse renewLease(RenewLeaseRequest request) {
-    return call(SessionServiceGrpc.getRenewLeaseMethod(), request);
+    return Caller.await(async.renewLease(request));
   }
 
   /** Give a lease back. Whether it was held under this token. */
   public boolean releaseLease(String sessionId, long token) {
-    var request =
-        ReleaseLeaseRequest.newBuilder().setSessionId(sessionId).setLeaseToken(token).build();
-    return call(SessionServiceGrpc.getReleaseLeaseMethod(), request).getReleased();
+    return Caller.await(async.releaseLease(sessionId, token));
+  }
+
+  /**
+   * End the live lease of a session, whoever holds it, such as a holder that hangs. Needs the right
+   * {@code admin}. Returns whether there was one.
+   */
+  public boolean breakLease(BreakLeaseRequest request) {
+    return Caller.await(async.breakLease(request));
   }
 
   /**
@@ -339,13 +343,23 @@ public final class LockstitchClient implements AutoCloseable {
    * @throws LeaseHeldException if another holds it
    */
   public SessionRunner run(String sessionId, String holder, Duration ttl) {
-    long begun = System.nanoTime();
-    AcquireLeaseResponse lease = acquireLease(sessionId, holder, ttl);
+    return run(sessionId, holder, ttl, Duration.ZERO);
+  }
+
+  /**
+   * As {@link #run(String, String, Duration)}, but waits while another holds the lease.
+   *
+   * @param wait how long; the lease is asked for every half second
+   * @throws LeaseHeldException if another holds it after that
+   */
+  public SessionRunner run(String sessionId, String holder, Duration ttl, Duration wait) {
+    SessionRunner runner = hold(sessionId, holder, ttl, wait);
     try {
-      return runner(sessionId, lease, loadLatest(sessionId), begun);
+      runner.loaded(loadLatest(sessionId));
+      return runner;
     } catch (LockstitchException error) {
       try {
-        releaseLease(sessionId, lease.getLease().getToken());
+        runner.close();
       } catch (LockstitchException other) {
         error.addSuppressed(other); // it will run out
       }
@@ -354,15 +368,16 @@ public final class LockstitchClient implements AutoCloseable {
   }
 
   /** As {@link #run}, without loading anything. */
-  SessionRunner hold(String sessionId, String holder, Duration ttl) {
-    long begun = System.nanoTime();
-    AcquireLeaseResponse lease = acquireLease(sessionId, holder, ttl);
-    return runner(sessionId, lease, LoadLatestResponse.getDefaultInstance(), begun);
-  }
-
-  private SessionRunner runner(
-      String sessionId, AcquireLeaseResponse lease, LoadLatestResponse latest, long begun) {
-    return new SessionRunner(caller, saver, sessionId, lease, latest, begun);
+  SessionRunner hold(String sessionId, String holder, Duration ttl, Duration wait) {
+    long[] begun = new long[1];
+    var lease =
+        Leases.await(
+            () -> {
+              begun[0] = System.nanoTime();
+              return acquireLease(sessionId, holder, ttl);
+            },
+            wait);
+    return new SessionRunner(caller, saver, sessionId, lease, begun[0]);
   }
 
   /** Have the next save of a session send what changed since a checkpoint that was loaded. */
@@ -378,30 +393,5 @@ public final class LockstitchClient implements AutoCloseable {
   public void close() {
     transport.close();
     saver.close();
-  }
-
-  private <Q extends Message, A> A call(MethodDescriptor<Q, A> method, Q request) {
-    return caller.call(method, request, timeout);
-  }
-
-  private static LoadLatestRequest latestRequest(
-      String sessionId, String namespace, CheckpointView view) {
-    return LoadLatestRequest.newBuilder()
-        .setSessionId(sessionId)
-        .setNamespace(namespace)
-        .setView(view)
-        .build();
-  }
-
-  private static Paged.Page<ListedCheckpoint> listed(ListCheckpointsResponse answer) {
-    List<ListedCheckpoint> items =
-        IntStream.range(0, answer.getCheckpointsCount())
-            .mapToObj(
-                place ->
-                    new ListedCheckpoint(answer.getCheckpoints(place), answer.getDetails(place)))
-            .toList();
-    OptionalLong total =
-        answer.hasTotalSize() ? OptionalLong.of(answer.getTotalSize()) : OptionalLong.empty();
-    return new Paged.Page<>(items, answer.getNextPageToken(), total);
   }
 }

@@ -2,16 +2,22 @@ package dev.lockstitch;
 
 import dev.lockstitch.v1.AcquireLeaseResponse;
 import dev.lockstitch.v1.Checkpoint;
+import dev.lockstitch.v1.CheckpointServiceGrpc;
 import dev.lockstitch.v1.LoadLatestResponse;
+import dev.lockstitch.v1.PendingWrite;
 import dev.lockstitch.v1.ReleaseLeaseRequest;
 import dev.lockstitch.v1.RenewLeaseRequest;
 import dev.lockstitch.v1.SaveResponse;
+import dev.lockstitch.v1.SaveWritesRequest;
+import dev.lockstitch.v1.SaveWritesResponse;
 import dev.lockstitch.v1.SessionServiceGrpc;
 import java.time.Duration;
+import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Supplier;
 
 /**
  * The right to run a session, from {@link LockstitchClient#run}. The lease is renewed by itself
@@ -27,7 +33,7 @@ public final class SessionRunner implements AutoCloseable {
   private final String sessionId;
   private final long token;
   private final Duration ttl;
-  private final LoadLatestResponse latest;
+  private LoadLatestResponse latest = LoadLatestResponse.getDefaultInstance();
   private final CompletableFuture<LockstitchException> lost = new CompletableFuture<>();
   private ScheduledFuture<?> renewal;
   private long until;
@@ -35,20 +41,19 @@ public final class SessionRunner implements AutoCloseable {
 
   /** {@code begun}: when the lease was asked for. */
   SessionRunner(
-      Caller caller,
-      Saver saver,
-      String sessionId,
-      AcquireLeaseResponse lease,
-      LoadLatestResponse latest,
-      long begun) {
+      Caller caller, Saver saver, String sessionId, AcquireLeaseResponse lease, long begun) {
     this.caller = caller;
     this.saver = saver;
     this.sessionId = sessionId;
-    this.latest = latest;
     token = lease.getLease().getToken();
     ttl = Values.duration(lease.getTtl());
     until = begun + ttl.toNanos();
     renewLater();
+  }
+
+  /** What was loaded when the lease had been taken. */
+  void loaded(LoadLatestResponse answer) {
+    latest = answer;
   }
 
   /** The fencing token. */
@@ -85,15 +90,53 @@ public final class SessionRunner implements AutoCloseable {
    * @throws LeaseLostException as soon as it is known to be lost
    */
   public SaveResponse save(Checkpoint checkpoint, SaveOptions options) {
+    return Caller.await(saveAsync(checkpoint, options));
+  }
+
+  /** As {@link #save(Checkpoint, SaveOptions)}, without waiting. */
+  public CompletableFuture<SaveResponse> saveAsync(Checkpoint checkpoint, SaveOptions options) {
+    return fenced(() -> saver.save(checkpoint, options.withLease(token)));
+  }
+
+  /**
+   * Store pending writes of a checkpoint of the root namespace under the lease, all of them or
+   * none.
+   *
+   * <pre>{@code
+   * runner.saveWrites(step.getCheckpointId(), List.of(write));
+   * }</pre>
+   *
+   * @param checkpointId the checkpoint that the step started from
+   * @throws LeaseLostException as soon as it is known to be lost
+   */
+  public SaveWritesResponse saveWrites(String checkpointId, List<PendingWrite> writes) {
+    SaveWritesRequest request =
+        SaveWritesRequest.newBuilder()
+            .setSessionId(sessionId)
+            .setCheckpointId(checkpointId)
+            .addAllWrites(writes)
+            .setLeaseToken(token)
+            .build();
+    var method = CheckpointServiceGrpc.getSaveWritesMethod();
+    return Caller.await(fenced(() -> caller.send(method, request, caller.budget(null))));
+  }
+
+  /** The result of a call under the lease, which may tell that the lease is lost. */
+  private <A> CompletableFuture<A> fenced(Supplier<CompletableFuture<A>> call) {
     if (lost.isDone()) {
-      throw lost.join().again();
+      return CompletableFuture.failedFuture(lost.join());
     }
-    try {
-      return Caller.await(saver.save(checkpoint, options.withLease(token)));
-    } catch (LeaseLostException error) {
-      lose(error);
-      throw error;
-    }
+    CompletableFuture<A> work = call.get();
+    CompletableFuture<A> answer = new CompletableFuture<>();
+    work.whenComplete(
+        (given, error) -> {
+          if (error != null && Futures.unwrap(error) instanceof LeaseLostException gone) {
+            lose(gone);
+          }
+          Futures.settle(answer, given, error);
+        });
+    Futures.endWith(work, answer);
+    return answer;
   }
 
   /** Give the lease back. Whether it was still held. May be repeated. */

@@ -9,12 +9,10 @@ import dev.lockstitch.v1.ListCheckpointsRequest;
 import dev.lockstitch.v1.LoadLatestResponse;
 import dev.lockstitch.v1.SaveResponse;
 import dev.lockstitch.v1.VersionedState;
-import io.grpc.Status.Code;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.Map;
 import java.util.Optional;
-import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 
 /**
@@ -38,9 +36,6 @@ import java.util.stream.Stream;
  * time may use an object.
  */
 public final class StateThread {
-  /** How often to ask for a lease that another holds. */
-  private static final Duration POLL = Duration.ofMillis(500);
-
   private final LockstitchClient client;
   private final String sessionId;
   private long step;
@@ -191,27 +186,8 @@ public final class StateThread {
    */
   public SessionRunner lease(Duration ttl, Duration wait) {
     String holder = "process " + ProcessHandle.current().pid();
-    long end = System.nanoTime() + wait.toNanos();
-    while (true) {
-      try {
-        lease = client.hold(sessionId, holder, ttl);
-        return lease;
-      } catch (LeaseHeldException error) {
-        if (System.nanoTime() + POLL.toNanos() - end > 0) {
-          throw error;
-        }
-        pause();
-      }
-    }
-  }
-
-  private static void pause() {
-    try {
-      TimeUnit.NANOSECONDS.sleep(POLL.toNanos());
-    } catch (InterruptedException error) {
-      Thread.currentThread().interrupt();
-      throw Errors.of(Code.CANCELLED, "interrupted while waiting for a lease", error);
-    }
+    lease = client.hold(sessionId, holder, ttl, wait);
+    return lease;
   }
 
   private boolean isLeased() {

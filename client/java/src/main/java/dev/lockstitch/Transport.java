@@ -278,6 +278,9 @@ final class Transport {
     trace.forEach((key, value) -> headers.put(ascii(key), value));
     CallOptions options =
         settings.retry == null ? CallOptions.DEFAULT : CallOptions.DEFAULT.withWaitForReady();
+    if (settings.token != null) {
+      options = options.withCallCredentials(settings.token);
+    }
     if (budget != null) {
       options = options.withDeadlineAfter(budget.remaining(), TimeUnit.NANOSECONDS);
     }

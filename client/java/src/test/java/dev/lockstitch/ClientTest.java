@@ -47,7 +47,7 @@ class ClientTest {
   @BeforeAll
   static void start() throws IOException {
     server = Server.started();
-    client = LockstitchClient.builder(server.target).timeout(Duration.ofSeconds(120)).build();
+    client = server.client().timeout(Duration.ofSeconds(120)).build();
   }
 
   @AfterAll
@@ -246,7 +246,7 @@ class ClientTest {
   void aClosedClientLeavesNoThreadBehind() throws InterruptedException {
     Set<Thread> before = threads(); // some of which may be those of clients that others have closed
     Set<Thread> made;
-    try (LockstitchClient closing = LockstitchClient.connect(server.target)) {
+    try (LockstitchClient closing = server.client().build()) {
       closing.save(at(0));
       made = threads();
       made.removeAll(before);
@@ -267,7 +267,7 @@ class ClientTest {
   @Test
   void aUnixSocketWillDo() throws Exception {
     try (Server local = Server.onSocket();
-        LockstitchClient near = LockstitchClient.connect(local.target)) {
+        LockstitchClient near = local.client().build()) {
       assertEquals(SaveOutcome.SAVE_OUTCOME_CREATED, near.save(at(0)).getOutcome());
     }
   }

@@ -29,8 +29,7 @@ class FlowTest {
   @Test
   void savesThatWaitForRoomKeepTheirOrder() throws Exception {
     try (Server server = Server.started();
-        LockstitchClient client =
-            LockstitchClient.builder(server.target).flow(new FlowLimits(3, 1 << 20)).build()) {
+        LockstitchClient client = server.client().flow(new FlowLimits(3, 1 << 20)).build()) {
       List<CompletableFuture<SaveResponse>> saves =
           IntStream.range(0, 200)
               .mapToObj(
@@ -50,8 +49,7 @@ class FlowTest {
   @Test
   void savesWithoutRoomFailInTimeAndLeaveRoomWhenTheyAreCancelled() throws Exception {
     try (Server server = Server.started();
-        LockstitchClient client =
-            LockstitchClient.builder(server.target).flow(new FlowLimits(2, 1 << 20)).build()) {
+        LockstitchClient client = server.client().flow(new FlowLimits(2, 1 << 20)).build()) {
       client.save(at("warm", 0));
       server.signal("STOP");
       SaveOptions hasty = SaveOptions.NONE.withTimeout(SHORT);
@@ -84,7 +82,7 @@ class FlowTest {
   @Test
   void memoryStaysBoundedWhileTheServerHangs() throws Exception {
     try (Server server = Server.started();
-        LockstitchClient client = LockstitchClient.connect(server.target)) {
+        LockstitchClient client = server.client().build()) {
       client.save(at("warm", 0));
       server.signal("STOP");
       long before = usedBytes();

@@ -58,7 +58,7 @@ class ResilienceTest {
   }
 
   private static LockstitchClient patient(Server server) {
-    return LockstitchClient.builder(server.target).timeout(Duration.ofSeconds(150)).build();
+    return server.client().timeout(Duration.ofSeconds(150)).build();
   }
 
   private static void run(LockstitchClient client, String id) {

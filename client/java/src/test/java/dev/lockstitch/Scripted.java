@@ -10,8 +10,12 @@ import dev.lockstitch.v1.WatchSessionRequest;
 import dev.lockstitch.v1.WatchSessionResponse;
 import io.grpc.Context;
 import io.grpc.InsecureServerCredentials;
+import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
 import io.grpc.Server;
+import io.grpc.ServerCall;
+import io.grpc.ServerCallHandler;
+import io.grpc.ServerInterceptor;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
@@ -43,6 +47,9 @@ final class Scripted implements AutoCloseable {
   /** How many saves have come over streams. */
   final AtomicInteger streamed = new AtomicInteger();
 
+  /** The authorization of each call. */
+  final Queue<String> keys = new ConcurrentLinkedQueue<>();
+
   private final MethodDescriptor<?, ?> method;
   private final Queue<StatusRuntimeException> failures;
   private final Semaphore called = new Semaphore(0);
@@ -55,6 +62,7 @@ final class Scripted implements AutoCloseable {
     var address = new InetSocketAddress("127.0.0.1", 0);
     server =
         NettyServerBuilder.forAddress(address, InsecureServerCredentials.create())
+            .intercept(new Keys())
             .addService(new Checkpoints())
             .addService(new Sessions())
             .build()
@@ -99,6 +107,20 @@ final class Scripted implements AutoCloseable {
   private static <A> void give(StreamObserver<A> caller, A answer) {
     caller.onNext(answer);
     caller.onCompleted();
+  }
+
+  private final class Keys implements ServerInterceptor {
+    private static final Metadata.Key<String> AUTHORIZATION =
+        Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
+
+    @Override
+    public <Q, A> ServerCall.Listener<Q> interceptCall(
+        ServerCall<Q, A> call, Metadata headers, ServerCallHandler<Q, A> next) {
+      if (headers.containsKey(AUTHORIZATION)) {
+        keys.add(headers.get(AUTHORIZATION));
+      }
+      return next.startCall(call, headers);
+    }
   }
 
   private final class Checkpoints extends CheckpointServiceGrpc.CheckpointServiceImplBase {

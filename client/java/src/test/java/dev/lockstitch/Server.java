@@ -44,11 +44,15 @@ final class Server implements AutoCloseable {
     builder.environment().keySet().removeIf(name -> name.startsWith("LOCKSTITCH"));
     builder.directory(directory.toFile()).redirectErrorStream(true);
     process = builder.redirectOutput(directory.resolve("log").toFile()).start();
-    try (LockstitchClient client =
-        LockstitchClient.builder(target).timeout(START).connectTimeout(START).build()) {
+    try (LockstitchClient client = client().build()) {
       client.loadLatest("ready");
     }
     return this;
+  }
+
+  /** A client that waits long enough for a busy machine. */
+  ClientBuilder client() {
+    return LockstitchClient.builder(target).timeout(START.multipliedBy(2)).connectTimeout(START);
   }
 
   /** Sends a signal, such as "STOP". */

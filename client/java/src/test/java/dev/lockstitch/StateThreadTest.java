@@ -31,8 +31,8 @@ class StateThreadTest {
   @BeforeAll
   static void start() throws IOException {
     server = Server.started();
-    client = LockstitchClient.builder(server.target).timeout(Duration.ofSeconds(120)).build();
-    other = LockstitchClient.builder(server.target).timeout(Duration.ofSeconds(120)).build();
+    client = server.client().timeout(Duration.ofSeconds(120)).build();
+    other = server.client().timeout(Duration.ofSeconds(120)).build();
   }
 
   @AfterAll
