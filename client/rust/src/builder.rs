@@ -2,26 +2,34 @@
 
 use std::{
     fmt::{self, Display},
-    net::IpAddr,
     sync::Arc,
     time::Duration,
 };
 
-use tonic::{
-    metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap},
-    transport::Endpoint,
-};
+use tonic::transport::Endpoint;
 
 use crate::{
-    Client, DeltaPolicy, Error, RetryPolicy, client::Shared, lanes::Lanes, memory::Memory, transport::Transport,
+    Client, DeltaPolicy, Error, RetryPolicy,
+    client::Shared,
+    credentials::{self, Credentials, KeySource},
+    limiter::Limiter,
+    memory::Memory,
+    save_streams::SaveStreams,
+    target::Target,
+    transport::Transport,
+    turns::Turns,
 };
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
-/// How gRPC marks an address whose name DNS knows, as all names here.
-const DNS: &str = "dns:///";
 /// How long one attempt to connect may take.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+/// A connection that has been silent for this time is pinged, and closed when the answer takes longer than that. Servers
+/// allow a ping every 10 seconds.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_SAVES: usize = 1024;
+const MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// Settings of a [`Client`]; see [`Client::builder`].
 #[derive(Clone)]
@@ -35,6 +43,8 @@ pub struct Builder {
     delta: Option<DeltaPolicy>,
     stream: bool,
     insecure: bool,
+    max_in_flight: (usize, usize),
+    key_source: Option<KeySource>,
     #[cfg(feature = "tls")]
     tls: Option<tonic::transport::ClientTlsConfig>,
 }
@@ -57,6 +67,8 @@ impl Builder {
             delta: Some(DeltaPolicy::default()),
             stream: true,
             insecure: false,
+            max_in_flight: (MAX_SAVES, MAX_BYTES),
+            key_source: None,
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -67,7 +79,22 @@ impl Builder {
     /// Without TLS it would travel in clear text: [`build`](Self::build) refuses that, except for Unix sockets and the
     /// loopback interface. See [`insecure`](Self::insecure).
     pub fn bearer(self, key: impl Display) -> Self {
-        self.metadata("authorization", format!("Bearer {key}"))
+        self.metadata(credentials::AUTHORIZATION, credentials::bearer(key))
+    }
+
+    /// Where keys come from that change, such as tokens that expire: every call asks for the key to send. `source` has to
+    /// return at once; have it read what a task of yours renews. An error of it is UNAUTHENTICATED.
+    ///
+    /// ```no_run
+    /// # fn run() -> Result<(), lockstitch::Error> {
+    /// let token = || std::fs::read_to_string("/run/secrets/token").map(|text| text.trim().to_owned());
+    /// let client = lockstitch::Client::builder("https://lockstitch:50051").bearer_source(token).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn bearer_source<E: Display>(mut self, source: impl Fn() -> Result<String, E> + Send + Sync + 'static) -> Self {
+        self.key_source = Some(Arc::new(move || source().map_err(|error| error.to_string())));
+        self
     }
 
     /// Whether a key may be sent to another machine without TLS, as where a mesh encrypts the connection.
@@ -112,6 +139,13 @@ impl Builder {
         self
     }
 
+    /// How many saves, and how many bytes of them, are in flight at once; 1,024 and 32 MiB by default. Further saves wait
+    /// in the order of the calls; a larger save goes alone. A save counts until its bytes have left memory.
+    pub fn max_in_flight(mut self, saves: usize, bytes: usize) -> Self {
+        self.max_in_flight = (saves, bytes);
+        self
+    }
+
     /// Whether concurrent saves share streams; true unless told.
     pub fn stream(mut self, stream: bool) -> Self {
         self.stream = stream;
@@ -149,18 +183,46 @@ impl Builder {
     ///
     /// Fails with INVALID_ARGUMENT where a setting makes no sense, and where a key would be sent in clear text.
     pub fn build(self) -> Result<Client, Error> {
-        self.check_key()?;
-        let transport =
-            Arc::new(Transport::new(self.endpoint()?, self.target.clone(), self.connect_timeout, self.all_metadata()?));
-        let lanes = self.stream.then(|| Lanes::new(Arc::clone(&transport), self.retry));
-        let memory = self.delta.map(Memory::new);
-        let shared = Shared { transport, retry: self.retry, memory, lanes, saving: Arc::default() };
+        let target = Target::parse(&self.target)?;
+        self.check(&target)?;
+        let credentials = Credentials::new(&self.metadata, self.key_source.clone())?;
+        let endpoints = target.addresses.iter().map(|address| self.endpoint(&target, address));
+        let endpoints = endpoints.collect::<Result<_, _>>()?;
+        let transport = Arc::new(Transport::new(endpoints, self.target.clone(), self.connect_timeout, credentials));
+        let (max_saves, max_bytes) = self.max_in_flight;
+        let shared = Shared {
+            retry: self.retry,
+            memory: self.delta.map(Memory::new),
+            streams: self.stream.then(|| SaveStreams::new(Arc::clone(&transport), self.retry)),
+            limiter: Limiter::new(max_saves, max_bytes),
+            turns: Turns::default(),
+            saving: Arc::default(),
+            transport,
+        };
         Ok(Client { shared: Arc::new(shared), timeout: self.timeout })
     }
 
-    fn check_key(&self) -> Result<(), Error> {
-        let has_key = self.metadata.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
-        if !has_key || self.insecure || self.is_encrypted() || is_local(&self.target) {
+    fn check(&self, target: &Target) -> Result<(), Error> {
+        self.retry.map_or(Ok(()), |policy| policy.check())?;
+        let (saves, bytes) = self.max_in_flight;
+        if saves == 0 || bytes == 0 {
+            return Err(Error::invalid(format!(
+                "max_in_flight is {saves} saves and {bytes} bytes, with which nothing could be saved: set 1 or more"
+            )));
+        }
+        for (name, duration) in [("timeout", self.timeout), ("connect_timeout", self.connect_timeout)] {
+            if duration.is_zero() {
+                return Err(Error::invalid(format!("{name} is 0, with which every call would fail: set 1 ms or more")));
+            }
+        }
+        self.check_key(target)
+    }
+
+    fn check_key(&self, target: &Target) -> Result<(), Error> {
+        let mut names = self.metadata.iter().map(|(name, _)| name);
+        let has_key =
+            self.key_source.is_some() || names.any(|name| name.eq_ignore_ascii_case(credentials::AUTHORIZATION));
+        if !has_key || self.insecure || self.is_encrypted(target) || target.is_local() {
             return Ok(());
         }
         Err(Error::invalid(format!(
@@ -170,30 +232,33 @@ impl Builder {
         )))
     }
 
-    fn is_encrypted(&self) -> bool {
-        self.target.starts_with("https://") || (!self.target.starts_with("http://") && self.scheme() == "https://")
+    fn is_encrypted(&self, target: &Target) -> bool {
+        !target.is_unix() && target.encrypted.unwrap_or_else(|| self.has_tls())
     }
 
-    fn endpoint(&self) -> Result<Endpoint, Error> {
-        check_target(&self.target)?;
-        let named = self.target.strip_prefix(DNS).unwrap_or(&self.target);
-        let known = ["http://", "https://", "unix:"].iter().any(|scheme| named.starts_with(scheme));
-        let target = if known { named.to_owned() } else { format!("{}{named}", self.scheme()) };
-        let endpoint = Endpoint::from_shared(target.clone())
+    fn endpoint(&self, target: &Target, address: &str) -> Result<Endpoint, Error> {
+        let uri = if target.is_unix() {
+            address.to_owned()
+        } else {
+            format!("{}://{address}", if self.is_encrypted(target) { "https" } else { "http" })
+        };
+        let endpoint = Endpoint::from_shared(uri.clone())
             .map_err(|error| Error::invalid(format!("target {:?}: {error}", self.target)))?
             .connect_timeout(ATTEMPT_TIMEOUT)
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
             .tcp_nodelay(true);
-        self.secured(endpoint, &target)
+        self.secured(endpoint, &uri)
     }
 
     #[cfg(feature = "tls")]
-    fn scheme(&self) -> &'static str {
-        if self.tls.is_some() { "https://" } else { "http://" }
+    fn has_tls(&self) -> bool {
+        self.tls.is_some()
     }
 
     #[cfg(not(feature = "tls"))]
-    fn scheme(&self) -> &'static str {
-        "http://"
+    fn has_tls(&self) -> bool {
+        false
     }
 
     #[cfg(feature = "tls")]
@@ -214,51 +279,6 @@ impl Builder {
             return Err(Error::invalid("https needs the feature `tls`"));
         }
         Ok(endpoint)
-    }
-
-    fn all_metadata(&self) -> Result<MetadataMap, Error> {
-        let mut all = MetadataMap::new();
-        for (key, value) in &self.metadata {
-            // The value may be a secret: no error shows it.
-            let invalid = |_| Error::invalid(format!("metadata {key:?} cannot be sent"));
-            let name = AsciiMetadataKey::from_bytes(key.as_bytes()).map_err(|_| invalid(()))?;
-            let mut value = AsciiMetadataValue::try_from(value.as_str()).map_err(|_| invalid(()))?;
-            value.set_sensitive(key.eq_ignore_ascii_case("authorization"));
-            all.append(name, value);
-        }
-        Ok(all)
-    }
-}
-
-/// Whether a target is on this machine.
-fn is_local(target: &str) -> bool {
-    if target.starts_with("unix:") {
-        return true;
-    }
-    let address = ["http://", DNS].iter().find_map(|scheme| target.strip_prefix(scheme)).unwrap_or(target);
-    let address = address.split('/').next().unwrap_or_default();
-    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.is_loopback())
-}
-
-/// Fails for an address that could only be completed by guessing: one without a host or a port.
-fn check_target(target: &str) -> Result<(), Error> {
-    if target.starts_with("unix:") {
-        return Ok(());
-    }
-    let address = ["http://", "https://", DNS].iter().find_map(|scheme| target.strip_prefix(scheme)).unwrap_or(target);
-    let address = address.split('/').next().unwrap_or_default();
-    let (host, port) = match address.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') || host.starts_with('[') => (host, port),
-        _ => (address, ""),
-    };
-    let refused =
-        |what: &str| Err(Error::invalid(format!("target {target:?} {what}: write host:port, such as 127.0.0.1:50051")));
-    match (host, port.parse::<u16>()) {
-        ("", _) => refused("has no host"),
-        (_, Ok(1..)) => Ok(()),
-        _ => refused("has no port"),
     }
 }
 

@@ -10,15 +10,16 @@ use futures_util::stream::BoxStream;
 use prost::Message;
 
 use crate::{
-    Builder, Error, Lease, Listed,
-    lanes::Lanes,
-    lease,
+    Builder, Error, Lease, Listed, lease,
+    limiter::Limiter,
     memory::Memory,
     paging,
     retry::{Attempts, Deadline, RetryPolicy},
     rpcs::{self, Rpc},
+    save_streams::SaveStreams,
     saving, streams,
     transport::Transport,
+    turns::Turns,
     v1::*,
 };
 
@@ -42,7 +43,9 @@ pub(crate) struct Shared {
     pub(crate) transport: Arc<Transport>,
     pub(crate) retry: Option<RetryPolicy>,
     pub(crate) memory: Option<Memory>,
-    pub(crate) lanes: Option<Lanes>,
+    pub(crate) streams: Option<SaveStreams>,
+    pub(crate) limiter: Limiter,
+    pub(crate) turns: Turns,
     pub(crate) saving: Arc<AtomicUsize>,
 }
 
@@ -206,7 +209,27 @@ impl Client {
         holder: impl Into<String>,
         ttl: impl Into<Option<Duration>>,
     ) -> Result<Lease, Error> {
-        Lease::acquire(self.clone(), session_id.into(), holder.into(), ttl.into()).await
+        self.wait_for_lease(session_id, holder, ttl, Duration::ZERO).await
+    }
+
+    /// As [`hold_lease`](Self::hold_lease), but wait while another holds the lease, for this long. Then it fails with
+    /// [`ErrorReason::LeaseHeld`].
+    ///
+    /// ```no_run
+    /// # async fn run(client: lockstitch::Client) -> Result<(), lockstitch::Error> {
+    /// use std::time::Duration;
+    /// let lease = client.wait_for_lease("order-42", "worker-1", None, Duration::from_secs(60)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn wait_for_lease(
+        &self,
+        session_id: impl Into<String>,
+        holder: impl Into<String>,
+        ttl: impl Into<Option<Duration>>,
+        wait: Duration,
+    ) -> Result<Lease, Error> {
+        Lease::acquire(self.clone(), session_id.into(), holder.into(), ttl.into(), wait).await
     }
 
     /// Take a lease once. [`hold_lease`](Self::hold_lease) also renews it.
@@ -263,7 +286,7 @@ impl Shared {
         let mut attempts = Attempts::new(self.retry, deadline);
         let mut fault = None;
         loop {
-            match self.transport.unary(path, body.clone(), deadline).await {
+            match self.transport.unary(path, vec![body.clone()].into(), deadline).await {
                 Ok(answer) => {
                     if path == rpcs::HEALTH.path {
                         self.transport.answered().await;

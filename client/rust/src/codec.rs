@@ -9,6 +9,9 @@ use tonic::{
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
 
+/// A serialized message in parts, which are put together when it is sent.
+pub(crate) type Parts = Vec<Bytes>;
+
 pub(crate) struct RawCodec<A>(PhantomData<fn() -> A>);
 
 impl<A> Default for RawCodec<A> {
@@ -18,7 +21,7 @@ impl<A> Default for RawCodec<A> {
 }
 
 impl<A: Message + Default + 'static> Codec for RawCodec<A> {
-    type Encode = Bytes;
+    type Encode = Parts;
     type Decode = A;
     type Encoder = Send;
     type Decoder = Read<A>;
@@ -35,11 +38,12 @@ impl<A: Message + Default + 'static> Codec for RawCodec<A> {
 pub(crate) struct Send;
 
 impl Encoder for Send {
-    type Item = Bytes;
+    type Item = Parts;
     type Error = Status;
 
-    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(item);
+    fn encode(&mut self, parts: Parts, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.reserve(parts.iter().map(Bytes::len).sum());
+        parts.into_iter().for_each(|part| buffer.put(part));
         Ok(())
     }
 }

@@ -14,8 +14,12 @@ use tokio::{
 
 use crate::{
     Client, Error,
+    retry::Deadline,
     v1::{AcquireLeaseRequest, ErrorReason, ReleaseLeaseRequest, RenewLeaseRequest, SaveRequest, SaveResponse},
 };
+
+/// How often to ask for a lease that another holds.
+const POLL: Duration = Duration::from_millis(500);
 
 /// The right to write to a session, renewed in the background until it is released, dropped or lost.
 #[derive(Debug)]
@@ -29,18 +33,29 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// wait: for how long to ask again while another holds it.
     pub(crate) async fn acquire(
         client: Client,
         session_id: String,
         holder: String,
         ttl: Option<Duration>,
+        wait: Duration,
     ) -> Result<Self, Error> {
         let ttl = ttl.map(proto_duration);
         let acquisition_id = random_id();
         let request =
             AcquireLeaseRequest { session_id: session_id.clone(), holder: holder.clone(), ttl, acquisition_id };
-        let begun = Instant::now();
-        let answer = client.acquire_lease(request).await?;
+        let end = Deadline::after(wait);
+        let (begun, answer) = loop {
+            let begun = Instant::now();
+            match client.acquire_lease(request.clone()).await {
+                Ok(answer) => break (begun, answer),
+                Err(error) if error.reason() != ErrorReason::LeaseHeld || end.remaining().is_zero() => {
+                    return Err(error);
+                }
+                Err(_) => sleep(POLL.min(end.remaining())).await,
+            }
+        };
         let token = answer.lease.map(|lease| lease.token).unwrap_or_default();
         let request = RenewLeaseRequest { session_id: session_id.clone(), lease_token: token, ttl };
         let (tell, loss) = watch::channel(None);
@@ -69,11 +84,25 @@ impl Lease {
         self.loss.borrow().clone()
     }
 
-    /// Return when the lease has been lost; stop working on the session then.
-    pub async fn lost(&mut self) -> Arc<Error> {
-        match self.loss.wait_for(Option::is_some).await {
-            Ok(error) => error.clone().expect("was waited for"),
-            Err(_) => Arc::new(Error::new(tonic::Code::Cancelled, "the runtime has ended")),
+    /// Return when the lease has been lost; stop working on the session then. Borrows nothing, so that it can stand beside
+    /// the work:
+    ///
+    /// ```no_run
+    /// # async fn run(lease: lockstitch::Lease, checkpoint: lockstitch::Checkpoint) -> Result<(), lockstitch::Error> {
+    /// tokio::select! {
+    ///     saved = lease.save(checkpoint) => drop(saved?),
+    ///     why = lease.lost() => println!("another runner has the session: {why}"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn lost(&self) -> impl Future<Output = Arc<Error>> + Send + use<> {
+        let mut loss = self.loss.clone();
+        async move {
+            match loss.wait_for(Option::is_some).await {
+                Ok(error) => error.clone().expect("was waited for"),
+                Err(_) => Arc::new(Error::new(tonic::Code::Cancelled, "the runtime has ended")),
+            }
         }
     }
 

@@ -41,22 +41,29 @@ mod builder;
 mod checkpointer;
 mod client;
 mod codec;
+mod credentials;
 mod delta;
 mod error;
-mod lane;
-mod lanes;
 mod lease;
+mod limiter;
+mod link;
 mod memory;
+mod outbox;
 mod paging;
+mod per_runtime;
 #[cfg(feature = "plain")]
 mod plain;
 mod retry;
 mod rpcs;
+mod save_streams;
 mod saving;
 mod session;
+mod stream_worker;
 mod streams;
+mod target;
 mod trace;
 mod transport;
+mod turns;
 mod values;
 
 /// The contract's messages, and plain stubs for whoever wants to make calls without this client.

@@ -7,6 +7,10 @@ use tokio::time::Instant;
 use crate::Error;
 
 const JITTER: f64 = 0.2;
+/// Longer times make clocks overflow.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+/// With less time than this no further attempt is made.
+const LAST_ATTEMPT: Duration = Duration::from_millis(20);
 
 /// How calls are repeated that ended with UNAVAILABLE, that a stopping server has reset, or of which there were too many,
 /// until their deadline.
@@ -29,10 +33,44 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
+    /// Fails where a setting makes no sense.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let refuse = |problem: String| Err(Error::invalid(format!("retry: {problem}")));
+        if self.initial_backoff.is_zero() {
+            return refuse(
+                "initial_backoff is 0; the server would be called without a pause: set 1 ms or more".to_owned(),
+            );
+        }
+        if self.max_backoff < self.initial_backoff {
+            let Self { initial_backoff, max_backoff, .. } = self;
+            return refuse(format!(
+                "max_backoff is {max_backoff:?}, below initial_backoff, {initial_backoff:?}: raise it"
+            ));
+        }
+        if !(self.multiplier >= 1.0 && self.multiplier.is_finite()) {
+            return refuse(format!("multiplier is {}; set a number of 1 or more", self.multiplier));
+        }
+        Ok(())
+    }
+
+    /// How long to wait for another attempt after so many failures in a row, the last with this error. None: there is no
+    /// time for one.
+    ///
+    /// A pause that would last beyond the deadline is shortened, so that attempts go on until the deadline is near. One
+    /// that the server asks for is not.
+    pub(crate) fn wait(&self, failures: u32, error: &Error, deadline: Deadline) -> Option<Duration> {
+        let left = deadline.remaining();
+        let told = error.retry_after().unwrap_or_default();
+        if told >= left || left < LAST_ATTEMPT {
+            return None;
+        }
+        Some(self.pause(failures).min(left.mul_f64(0.75)).max(told))
+    }
+
     /// How long to wait after so many failures in a row, 1 and above.
     pub(crate) fn pause(&self, failures: u32) -> Duration {
         let grown = self.initial_backoff.as_secs_f64() * self.multiplier.powi(failures.clamp(1, 100) as i32 - 1);
-        let seconds = grown.min(self.max_backoff.as_secs_f64());
+        let seconds = grown.min(self.max_backoff.as_secs_f64()).min(LONGEST.as_secs_f64());
         Duration::from_secs_f64(seconds * (1.0 - JITTER + 2.0 * JITTER * fastrand::f64()))
     }
 }
@@ -46,7 +84,7 @@ pub(crate) struct Deadline {
 
 impl Deadline {
     pub(crate) fn after(timeout: Duration) -> Self {
-        let timeout = timeout.min(Duration::from_secs(365 * 86_400)); // clocks overflow
+        let timeout = timeout.min(LONGEST);
         Self { timeout, at: Instant::now() + timeout }
     }
 
@@ -74,12 +112,19 @@ impl Attempts {
             return Err(error);
         }
         self.failures += 1;
-        let wait = policy.pause(self.failures).max(error.retry_after().unwrap_or_default());
-        if wait >= self.deadline.remaining() {
-            return Err(error);
+        match policy.wait(self.failures, &error, self.deadline) {
+            Some(wait) => {
+                tokio::time::sleep(wait).await;
+                Ok(())
+            }
+            None => {
+                // Where the server itself says that no attempt can succeed in time, there is nothing to wait for.
+                if error.retry_after().unwrap_or_default() < self.deadline.remaining() {
+                    tokio::time::sleep_until(self.deadline.at).await;
+                }
+                Err(error)
+            }
         }
-        tokio::time::sleep(wait).await;
-        Ok(())
     }
 }
 
@@ -94,5 +139,34 @@ mod tests {
             let pause = policy.pause(failures).as_secs_f64();
             assert!((seconds * 0.8..=seconds * 1.2).contains(&pause), "{failures}: {pause}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attempts_go_on_until_the_deadline() {
+        let deadline = Deadline::after(Duration::from_secs(5));
+        let mut attempts = Attempts::new(Some(RetryPolicy::default()), deadline);
+        let mut made = 0;
+        while attempts.pause(Error::new(tonic::Code::Unavailable, "away")).await.is_ok() {
+            made += 1;
+            assert!(made < 30);
+        }
+        assert!(deadline.remaining().is_zero());
+        assert!(made > 5);
+    }
+
+    #[test]
+    fn policies_that_make_no_sense_are_refused() {
+        let (zero, second) = (Duration::ZERO, Duration::from_secs(1));
+        let policy = RetryPolicy::default();
+        for (policy, said) in [
+            (RetryPolicy { initial_backoff: zero, ..policy }, "initial_backoff is 0"),
+            (RetryPolicy { initial_backoff: 3 * second, max_backoff: second, ..policy }, "max_backoff is 1s"),
+            (RetryPolicy { multiplier: 0.5, ..policy }, "multiplier is 0.5"),
+            (RetryPolicy { multiplier: f64::NAN, ..policy }, "multiplier is NaN"),
+            (RetryPolicy { multiplier: f64::INFINITY, ..policy }, "multiplier is inf"),
+        ] {
+            assert!(policy.check().unwrap_err().message().contains(said));
+        }
+        policy.check().unwrap();
     }
 }

@@ -5,16 +5,17 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use bytes::Bytes;
 use prost::Message;
 
 use crate::{
     Error,
     client::Shared,
     delta::diff,
+    limiter::{Permit, permitted},
     memory::{Base, Key, Memory},
     retry::Deadline,
     rpcs,
+    turns::Turn,
     v1::{SaveRequest, SaveResponse, VersionedState},
 };
 
@@ -28,24 +29,27 @@ pub(crate) async fn save(
     let Some(checkpoint) = &request.checkpoint else {
         return Err(Error::invalid("checkpoint: is required"));
     };
+    let session_id = checkpoint.session_id.clone();
+    let turn = shared.turns.next(&session_id).await;
     shared.first_connection(deadline).await?;
-    let way = Way { shared, session_id: checkpoint.session_id.clone(), deadline, streamed };
+    let permit = shared.limiter.enter(request.encoded_len(), deadline).await?;
+    let mut way = Way { shared, session_id, deadline, streamed, permit, turn: Some(turn) };
     match &shared.memory {
         Some(memory) if request.delta.is_none() && request.base_checkpoint_id.is_empty() => {
-            save_change(&way, memory, request).await
+            save_change(&mut way, memory, request).await
         }
-        _ => way.send(request.encode_to_vec().into()).await,
+        _ => way.send(&request).await,
     }
 }
 
 /// `memory` learns of nothing that the server has not acknowledged, so saves of one session may run side by side: each
 /// delta names the base it was made from.
-async fn save_change(way: &Way<'_>, memory: &Memory, mut request: SaveRequest) -> Result<SaveResponse, Error> {
+async fn save_change(way: &mut Way<'_>, memory: &Memory, mut request: SaveRequest) -> Result<SaveResponse, Error> {
     let checkpoint = request.checkpoint.as_mut().expect("is required");
     let key: Key = (checkpoint.session_id.clone(), checkpoint.namespace.clone());
     let id = checkpoint.stored_id();
     let Some(state) = checkpoint.state.take() else {
-        return way.send(request.encode_to_vec().into()).await;
+        return way.send(&request).await;
     };
     let (answer, state) = match memory.get(&key) {
         Some(base) if base.checkpoint_id != id => send_either(way, request, &base, state).await?,
@@ -59,7 +63,7 @@ async fn save_change(way: &Way<'_>, memory: &Memory, mut request: SaveRequest) -
 }
 
 async fn send_either(
-    way: &Way<'_>,
+    way: &mut Way<'_>,
     mut request: SaveRequest,
     base: &Base,
     state: VersionedState,
@@ -71,14 +75,14 @@ async fn send_either(
     request.delta = Some(delta);
     request.base_checkpoint_id.clone_from(&base.checkpoint_id);
     request.base_revision = base.revision;
-    match way.send(request.encode_to_vec().into()).await {
+    match way.send(&request).await {
         Err(error) if error.is_delta_refused() => send_full(way, request, state).await,
         answer => Ok((answer?, state)),
     }
 }
 
 async fn send_full(
-    way: &Way<'_>,
+    way: &mut Way<'_>,
     mut request: SaveRequest,
     state: VersionedState,
 ) -> Result<(SaveResponse, VersionedState), Error> {
@@ -86,9 +90,9 @@ async fn send_full(
     request.base_checkpoint_id.clear();
     let checkpoint = request.checkpoint.as_mut().expect("is required");
     checkpoint.state = Some(state);
-    let body = request.encode_to_vec().into();
+    let answer = way.send(&request).await?;
     let state = request.checkpoint.and_then(|checkpoint| checkpoint.state).unwrap_or_default();
-    Ok((way.send(body).await?, state))
+    Ok((answer, state))
 }
 
 /// How a save goes to the server.
@@ -97,21 +101,23 @@ struct Way<'a> {
     session_id: String,
     deadline: Deadline,
     streamed: bool,
+    permit: Arc<Permit>,
+    /// Other saves of the session wait for its end: until this one is on a stream, or has been answered.
+    turn: Option<Turn>,
 }
 
 impl Way<'_> {
-    /// The answer to a serialized SaveRequest: over a stream where others are under way, else by a call of its own.
-    async fn send(&self, body: Bytes) -> Result<SaveResponse, Error> {
+    /// The answer to a request: over a stream where others are under way, else by a call of its own.
+    async fn send(&mut self, request: &SaveRequest) -> Result<SaveResponse, Error> {
+        let body = permitted(request.encode_to_vec(), &self.permit);
         let others = UnderWay::enter(&self.shared.saving);
-        if let Some(lanes) = &self.shared.lanes
-            && lanes.are_open()
+        if let Some(streams) = &self.shared.streams
+            && streams.are_open()
             && (self.streamed || others.0 > 0)
-            && let Some(answer) = lanes.save(&self.session_id, body.clone(), self.deadline).await
         {
-            match answer {
-                Err(error) if self.shared.retry.is_some() && error.is_retryable() => {} // in its turn, by a call
-                answer => return answer,
-            }
+            let waiting = streams.send(&self.session_id, body, self.deadline);
+            self.turn = None;
+            return streams.answer(waiting, self.deadline).await;
         }
         self.shared.call(rpcs::SAVE.path, body, self.deadline).await
     }

@@ -3,6 +3,8 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     mem,
+    sync::Arc,
+    time::Duration,
 };
 
 use futures_util::{StreamExt, stream};
@@ -11,12 +13,17 @@ use tonic::{Code, Streaming};
 
 use crate::{
     Client, Error, Stream,
+    lease::proto_duration,
+    link::Link,
     retry::{Attempts, Deadline},
     rpcs,
     v1::{load_latest_stream_response::Result as Outcome, watch_session_response::Event, *},
 };
 
 const SESSIONS_PER_CALL: usize = 1000;
+/// What servers do by default, and the shortest that they can do.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+const SHORTEST_HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// A call whose answers come one by one, and what of it is left to ask for.
 trait Flow: Send + 'static {
@@ -32,12 +39,17 @@ trait Flow: Send + 'static {
 
     /// Whether the flow is over when the server ends the call.
     fn is_over(&self) -> bool;
+
+    /// How long nothing may come while a call is open. timeout: the client's.
+    fn patience(&self, timeout: Duration) -> Duration {
+        timeout
+    }
 }
 
 struct Reading<F: Flow> {
     client: Client,
     flow: F,
-    answers: Option<Streaming<F::Answer>>,
+    answers: Option<(Streaming<F::Answer>, Arc<Link>)>,
     attempts: Attempts,
     deadline: Deadline,
 }
@@ -60,7 +72,7 @@ impl<F: Flow> Reading<F> {
                     return Ok(None);
                 };
                 self.client.shared.first_connection(self.deadline).await?;
-                let opening = self.client.shared.transport.stream(F::PATH, request.into(), self.deadline);
+                let opening = self.client.shared.transport.stream(F::PATH, vec![request.into()].into(), self.deadline);
                 match opening.await {
                     Ok(answers) => self.answers = Some(answers),
                     Err(error) => {
@@ -84,15 +96,17 @@ impl<F: Flow> Reading<F> {
     }
 
     async fn read(&mut self) -> Result<Option<F::Answer>, Error> {
-        let Some(answers) = &mut self.answers else {
+        let Some((answers, link)) = &mut self.answers else {
             return Ok(None);
         };
-        match tokio::time::timeout_at(self.deadline.at, answers.message()).await {
-            Ok(answer) => Ok(answer?),
-            Err(_) => {
-                self.client.shared.transport.renew();
-                Err(Error::deadline(self.deadline.timeout, None))
+        let deadline = Deadline::after(self.flow.patience(self.deadline.timeout));
+        match tokio::time::timeout_at(deadline.at, answers.message()).await {
+            Ok(answer) => {
+                let answer = answer.map_err(Error::from).inspect_err(|error| link.note(error))?;
+                link.hear();
+                Ok(answer)
             }
+            Err(_) => Err(self.client.shared.transport.too_late(Some(link), deadline, None).await),
         }
     }
 
@@ -184,7 +198,11 @@ impl Flow for Ancestors {
 
 struct Watch(WatchSessionRequest);
 
-pub(crate) fn watch_session(client: Client, request: WatchSessionRequest) -> Stream<WatchSessionResponse> {
+/// A client with a short timeout asks for more frequent heartbeats, so that an idle session is no silent one.
+pub(crate) fn watch_session(client: Client, mut request: WatchSessionRequest) -> Stream<WatchSessionResponse> {
+    if request.heartbeat.is_none() && client.timeout < 2 * HEARTBEAT {
+        request.heartbeat = Some(proto_duration((client.timeout / 2).clamp(SHORTEST_HEARTBEAT, HEARTBEAT)));
+    }
     follow(client, Watch(request))
 }
 
@@ -204,6 +222,11 @@ impl Flow for Watch {
 
     fn is_over(&self) -> bool {
         false
+    }
+
+    fn patience(&self, timeout: Duration) -> Duration {
+        let heartbeat = self.0.heartbeat.and_then(|heartbeat| heartbeat.try_into().ok()).unwrap_or(HEARTBEAT);
+        timeout.max(2 * heartbeat)
     }
 }
 

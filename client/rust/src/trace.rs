@@ -30,9 +30,9 @@ pub(crate) fn current() -> TraceContext {
     TraceContext::new()
 }
 
-/// Add the current context to a call's metadata.
-pub(crate) fn inject(metadata: &mut MetadataMap) {
-    for (key, value) in current() {
+/// Add a context to a call's metadata.
+pub(crate) fn inject(metadata: &mut MetadataMap, context: TraceContext) {
+    for (key, value) in context {
         let key = AsciiMetadataKey::from_bytes(key.as_bytes());
         if let (Ok(key), Ok(value)) = (key, AsciiMetadataValue::try_from(value)) {
             metadata.insert(key, value);

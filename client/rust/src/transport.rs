@@ -1,13 +1,15 @@
-//! One attempt of a call, over a connection that is made anew whenever that is needed.
+//! One attempt of a call, over a connection that is made again whenever that is needed.
 
 use std::{
     error::Error as _,
     future::Future,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
-use bytes::Bytes;
 use futures_util::Stream;
 use prost::Message;
 use tokio::time::Instant;
@@ -15,45 +17,80 @@ use tonic::{
     Request, Streaming,
     client::Grpc,
     codegen::http::uri::PathAndQuery,
-    metadata::MetadataMap,
     transport::{Channel, Endpoint},
 };
 
-use crate::{Error, codec::RawCodec, error::explain, retry::Deadline, trace};
+use crate::{
+    Error,
+    codec::{Parts, RawCodec},
+    credentials::Credentials,
+    error::explain,
+    link::Link,
+    per_runtime::PerRuntime,
+    retry::Deadline,
+    rpcs,
+    trace::{self, TraceContext},
+};
 
 /// How much later than this client the server may give a call up: whoever is first says why.
 const GRACE: Duration = Duration::from_millis(100);
 
 /// How long to find out why there is no connection, and how long to wait between two attempts to make the first.
 const PROBE: Duration = Duration::from_millis(100);
+/// How long a server may take to say that a connection works.
+const ALIVE: Duration = Duration::from_millis(400);
 
 #[derive(Debug)]
 pub(crate) struct Transport {
-    endpoint: Endpoint,
+    /// One for each address.
+    endpoints: Vec<Endpoint>,
     target: String,
     connect_timeout: Duration,
     /// Whether there has ever been a connection. Calls that wait for the first take turns, and so keep their order.
     connected: tokio::sync::Mutex<bool>,
     /// The outcome of the last [`probe`](Self::probe), and its time.
     probed: tokio::sync::Mutex<Option<(Instant, Probe)>>,
-    metadata: MetadataMap,
-    link: Mutex<Link>,
+    credentials: Credentials,
+    links: PerRuntime<Links>,
 }
 
 /// Whether a connection can be made at the moment. None: it takes longer to find out.
 type Probe = Option<Result<(), Error>>;
 
-/// A connection, and how many came before it.
-#[derive(Debug, Default)]
-struct Link {
-    channel: Option<Channel>,
-    number: u64,
+/// The connections to all addresses, and which of them is next.
+#[derive(Debug)]
+struct Links {
+    by_address: Vec<Mutex<Option<Arc<Link>>>>,
+    next: AtomicUsize,
+}
+
+/// A serialized request, and the trace context of its call; None: the current one.
+pub(crate) struct Body {
+    pub(crate) message: Parts,
+    pub(crate) trace: Option<TraceContext>,
+}
+
+impl From<Parts> for Body {
+    fn from(message: Parts) -> Self {
+        Self { message, trace: None }
+    }
+}
+
+impl Links {
+    fn place(&self, address: usize) -> std::sync::MutexGuard<'_, Option<Arc<Link>>> {
+        self.by_address[address].lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Transport {
-    pub(crate) fn new(endpoint: Endpoint, target: String, connect_timeout: Duration, metadata: MetadataMap) -> Self {
-        let (connected, probed) = Default::default();
-        Self { endpoint, target, connect_timeout, connected, probed, metadata, link: Mutex::default() }
+    pub(crate) fn new(
+        endpoints: Vec<Endpoint>,
+        target: String,
+        connect_timeout: Duration,
+        credentials: Credentials,
+    ) -> Self {
+        let (connected, probed, links) = (Default::default(), Default::default(), PerRuntime::new());
+        Self { endpoints, target, connect_timeout, connected, probed, credentials, links }
     }
 
     /// Return when there is a connection, or has ever been one. Fails after the connect timeout, so that the first call
@@ -65,14 +102,11 @@ impl Transport {
         };
         let mut fault = None;
         while !*connected {
-            match tokio::time::timeout_at(until, self.endpoint.connect()).await {
-                Ok(Ok(channel)) => {
-                    self.link.lock().unwrap_or_else(PoisonError::into_inner).channel.get_or_insert(channel);
-                    *connected = true;
-                }
-                Ok(Err(error)) if !patient || Instant::now() + PROBE >= until => return Err(self.no_connection(&error)),
+            match tokio::time::timeout_at(until, self.connect_any()).await {
+                Ok(Ok(())) => *connected = true,
+                Ok(Err(error)) if !patient || Instant::now() + PROBE >= until => return Err(error),
                 Ok(Err(error)) => {
-                    fault = Some(self.no_connection(&error));
+                    fault = Some(error);
                     tokio::time::sleep(PROBE).await;
                 }
                 Err(_) => return Err(fault.unwrap_or_else(|| self.silence())),
@@ -81,16 +115,36 @@ impl Transport {
         Ok(())
     }
 
+    /// Connect to the first address that answers.
+    async fn connect_any(&self) -> Result<(), Error> {
+        let links = self.links();
+        let mut fault = self.silence();
+        for (address, endpoint) in self.endpoints.iter().enumerate() {
+            match Link::connect(endpoint).await {
+                Ok(link) => {
+                    links.place(address).get_or_insert(Arc::new(link));
+                    return Ok(());
+                }
+                Err(error) => fault = self.no_connection(&error),
+            }
+        }
+        Err(fault)
+    }
+
     /// A server has answered: there has been a connection.
     pub(crate) async fn answered(&self) {
         *self.connected.lock().await = true;
     }
 
-    /// Why a call whose time is over has no answer: no connection can be made, or the server takes too long.
-    pub(crate) async fn too_late(&self, deadline: Deadline) -> Error {
+    /// Why a call whose time is over has no answer: no connection can be made, or the server takes too long. A
+    /// connection that has gone silent is replaced. fault: what has happened to the call before.
+    pub(crate) async fn too_late(&self, link: Option<&Link>, deadline: Deadline, fault: Option<Error>) -> Error {
+        if let Some(link) = link {
+            self.renew_if_silent(link, deadline.timeout / 2).await;
+        }
         match self.probe().await {
             Some(Err(error)) => error,
-            _ => Error::deadline(deadline.timeout, None),
+            _ => Error::deadline(deadline.timeout, fault),
         }
     }
 
@@ -100,12 +154,52 @@ impl Transport {
         match &*last {
             Some((at, outcome)) if at.elapsed() < PROBE => outcome.clone(),
             _ => {
-                let attempt = tokio::time::timeout(PROBE, self.endpoint.connect()).await.ok();
-                let outcome = attempt.map(|made| made.map(drop).map_err(|error| self.no_connection(&error)));
+                let outcome = tokio::time::timeout(PROBE, self.try_connect()).await.ok();
                 *last = Some((Instant::now(), outcome.clone()));
                 outcome
             }
         }
+    }
+
+    async fn try_connect(&self) -> Result<(), Error> {
+        let mut fault = self.silence();
+        for endpoint in &self.endpoints {
+            match endpoint.connect().await {
+                Ok(_) => return Ok(()),
+                Err(error) => fault = self.no_connection(&error),
+            }
+        }
+        Err(fault)
+    }
+
+    /// Replace a connection over which nothing has come for this long, and does not come now: who was at the other end
+    /// may have vanished without a word. Its calls are repeated on the next one.
+    async fn renew_if_silent(&self, link: &Link, silence: Duration) {
+        if !link.is_silent(silence) || self.is_alive(link).await {
+            return;
+        }
+        let links = self.links();
+        for address in 0..self.endpoints.len() {
+            links.place(address).take_if(|current| std::ptr::eq(&**current, link));
+        }
+        link.close();
+    }
+
+    /// Whether anything comes over a connection now.
+    async fn is_alive(&self, link: &Link) -> bool {
+        let question = async {
+            let mut grpc = grpc(link);
+            let Ok(request) = self.request(vec![rpcs::HealthRequest::default().encode_to_vec().into()].into(), None)
+            else {
+                return true;
+            };
+            if ready(&mut grpc).await.is_ok() {
+                let path = PathAndQuery::from_static(rpcs::HEALTH.path);
+                let _ = grpc.unary(request, path, RawCodec::<rpcs::HealthAnswer>::default()).await;
+            }
+            true // an error is an answer, too
+        };
+        tokio::time::timeout(ALIVE, question).await.is_ok()
     }
 
     fn silence(&self) -> Error {
@@ -116,103 +210,116 @@ impl Transport {
         Error::no_connection(&self.target, &explain(&error.to_string(), error.source()))
     }
 
+    fn links(&self) -> Arc<Links> {
+        self.links.get(|| Links {
+            by_address: self.endpoints.iter().map(|_| Mutex::default()).collect(),
+            next: AtomicUsize::new(0),
+        })
+    }
+
+    /// The connection for the next call. Addresses take turns; one to which a call has just failed is passed over.
+    pub(crate) fn link(&self) -> Arc<Link> {
+        let (links, count) = (self.links(), self.endpoints.len());
+        let first = links.next.fetch_add(1, Ordering::Relaxed);
+        let open = |turn: usize| {
+            let address = (first + turn) % count;
+            let mut place = links.place(address);
+            Arc::clone(place.get_or_insert_with(|| Arc::new(Link::lazy(&self.endpoints[address]))))
+        };
+        (0..count).map(open).find(|link| !link.is_doubtful()).unwrap_or_else(|| open(0))
+    }
+
     pub(crate) async fn unary<A: Message + Default + 'static>(
         &self,
         path: &'static str,
-        body: Bytes,
+        body: Body,
         deadline: Deadline,
     ) -> Result<A, Error> {
-        let (mut grpc, number) = self.grpc();
-        let request = self.request(body, Some(deadline));
+        let link = self.link();
+        let request = self.request(body, Some(deadline))?;
         let call = async {
+            let mut grpc = grpc(&link);
             ready(&mut grpc).await?;
             let answer = grpc.unary(request, PathAndQuery::from_static(path), RawCodec::<A>::default()).await?;
             Ok(answer.into_inner())
         };
-        self.in_time(call, deadline, number).await
+        self.in_time(call, deadline, &link).await
     }
 
-    /// A stream of answers. What the deadline bounds is the time until it begins.
+    /// A stream of answers, and its connection. What the deadline bounds is the time until it begins.
     pub(crate) async fn stream<A: Message + Default + 'static>(
         &self,
         path: &'static str,
-        body: Bytes,
+        body: Body,
         deadline: Deadline,
-    ) -> Result<Streaming<A>, Error> {
-        let (mut grpc, number) = self.grpc();
-        let request = self.request(body, None);
+    ) -> Result<(Streaming<A>, Arc<Link>), Error> {
+        let link = self.link();
+        let request = self.request(body, None)?;
         let call = async {
+            let mut grpc = grpc(&link);
             ready(&mut grpc).await?;
             let path = PathAndQuery::from_static(path);
             Ok(grpc.server_streaming(request, path, RawCodec::<A>::default()).await?.into_inner())
         };
-        self.in_time(call, deadline, number).await
+        let answers = self.in_time(call, deadline, &link).await?;
+        Ok((answers, link))
     }
 
     /// A stream both ways, without a deadline.
     pub(crate) async fn duplex<A: Message + Default + 'static>(
         &self,
+        link: &Link,
         path: &'static str,
-        bodies: impl Stream<Item = Bytes> + Send + 'static,
+        bodies: impl Stream<Item = Parts> + Send + 'static,
     ) -> Result<Streaming<A>, Error> {
-        let (mut grpc, _) = self.grpc();
         let mut request = Request::new(bodies);
-        *request.metadata_mut() = self.metadata.clone();
-        ready(&mut grpc).await?;
-        let path = PathAndQuery::from_static(path);
-        Ok(grpc.streaming(request, path, RawCodec::<A>::default()).await?.into_inner())
+        *request.metadata_mut() = self.credentials.metadata()?;
+        let call = async {
+            let mut grpc = grpc(link);
+            ready(&mut grpc).await?;
+            let path = PathAndQuery::from_static(path);
+            Ok(grpc.streaming(request, path, RawCodec::<A>::default()).await?.into_inner())
+        };
+        call.await.inspect_err(|error| link.note(error))
     }
 
     async fn in_time<T>(
         &self,
         call: impl Future<Output = Result<T, Error>>,
         deadline: Deadline,
-        number: u64,
+        link: &Link,
     ) -> Result<T, Error> {
         let outcome = tokio::time::timeout_at(deadline.at, call).await;
         // On a busy machine tonic's own timer, which ends GRACE later, can be noticed first.
         let over =
             |error: &Error| error.is_retryable() && error.reason_name().is_empty() && deadline.remaining().is_zero();
         match outcome {
-            Ok(Err(error)) if !over(&error) => Err(error),
-            Ok(Ok(answer)) => Ok(answer),
-            _ => {
-                self.abandon(number);
-                Err(self.too_late(deadline).await)
+            Ok(Err(error)) if !over(&error) => {
+                link.note(&error);
+                Err(error)
             }
+            Ok(Ok(answer)) => {
+                link.hear();
+                Ok(answer)
+            }
+            _ => Err(self.too_late(Some(link), deadline, None).await),
         }
     }
 
-    fn grpc(&self) -> (Grpc<Channel>, u64) {
-        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
-        let channel = link.channel.get_or_insert_with(|| self.endpoint.connect_lazy()).clone();
-        // What the server has accepted can be read back, whatever its limit.
-        (Grpc::new(channel).max_decoding_message_size(usize::MAX), link.number)
-    }
-
-    /// Use a new connection from now on: who was at the other end of this one may have vanished without a word.
-    pub(crate) fn abandon(&self, number: u64) {
-        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
-        if link.number == number {
-            *link = Link { channel: None, number: number + 1 };
-        }
-    }
-
-    /// The same, for whoever cannot tell which connection it was.
-    pub(crate) fn renew(&self) {
-        let number = self.link.lock().unwrap_or_else(PoisonError::into_inner).number;
-        self.abandon(number);
-    }
-
-    fn request(&self, body: Bytes, deadline: Option<Deadline>) -> Request<Bytes> {
-        let mut request = Request::new(body);
-        *request.metadata_mut() = self.metadata.clone();
-        trace::inject(request.metadata_mut());
+    fn request(&self, body: Body, deadline: Option<Deadline>) -> Result<Request<Parts>, Error> {
+        let mut request = Request::new(body.message);
+        *request.metadata_mut() = self.credentials.metadata()?;
+        trace::inject(request.metadata_mut(), body.trace.unwrap_or_else(trace::current));
         if let Some(deadline) = deadline {
             request.set_timeout(deadline.remaining() + GRACE);
         }
-        request
+        Ok(request)
     }
+}
+
+fn grpc(link: &Link) -> Grpc<Channel> {
+    // What the server has accepted can be read back, whatever its limit.
+    Grpc::new(link.channel.clone()).max_decoding_message_size(usize::MAX)
 }
 
 async fn ready(grpc: &mut Grpc<Channel>) -> Result<(), Error> {

@@ -6,8 +6,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::{StreamExt, TryStreamExt, future::join_all};
 use lockstitch::{
-    BlobList, Checkpoint, Client, Code, CustomChannel, ErrorReason, ListCheckpointsRequest, LoadRequest, Message,
-    ReleaseLeaseRequest, SaveOutcome, SaveRequest, Timestamp, TypedBlob, custom_channel::Value,
+    BlobList, Checkpoint, Client, Code, CustomChannel, ErrorReason, ListCheckpointsRequest, ListSessionsRequest,
+    LoadRequest, Message, ReleaseLeaseRequest, RetryPolicy, SaveOutcome, SaveRequest, Timestamp, TypedBlob,
+    custom_channel::Value,
 };
 use support::Server;
 
@@ -204,20 +205,33 @@ async fn a_lease_is_renewed_until_it_is_released() {
     assert!(refused.is_fenced(), "{refused}");
     let held = client.hold_lease("s", "two", None).await.unwrap_err();
     assert_eq!((held.reason(), held.holder()), (ErrorReason::LeaseHeld, Some("one")));
-    assert!(lease.release().await.unwrap());
-    client.hold_lease("s", "two", None).await.unwrap();
+    let next = client.wait_for_lease("s", "two", None, Duration::from_secs(60));
+    let (next, released) = tokio::join!(next, lease.release());
+    assert!(released.unwrap());
+    assert_eq!(next.unwrap().holder(), "two");
 }
 
 #[tokio::test]
 async fn a_lease_that_is_lost_is_told_of() {
     let server = Server::start().await;
     let client = server.client();
-    let mut lease = client.hold_lease("s", "one", Duration::from_secs(1)).await.unwrap();
+    let lease = client.hold_lease("s", "one", Duration::from_secs(1)).await.unwrap();
     // Somebody gives it back, and another takes it.
     let given_back = ReleaseLeaseRequest { session_id: "s".into(), lease_token: lease.token() };
     assert!(client.release_lease(given_back).await.unwrap().released);
     let _newer = client.hold_lease("s", "two", Duration::from_secs(30)).await.unwrap();
-    let why = tokio::time::timeout(Duration::from_secs(60), lease.lost()).await.unwrap();
+    let lost = lease.lost();
+    let saving = async {
+        while lease.save(checkpoint("s", 1)).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        std::future::pending().await
+    };
+    let why = tokio::select! {
+        why = lost => why,
+        () = saving => unreachable!("it waits for the loss"),
+        () = tokio::time::sleep(Duration::from_secs(60)) => panic!("nothing was told"),
+    };
     assert_eq!(why.reason(), ErrorReason::LeaseLost);
     assert!(lease.save(checkpoint("s", 1)).await.unwrap_err().is_fenced());
 }
@@ -274,30 +288,101 @@ async fn calls_that_end_without_an_answer_say_whether_there_is_a_connection() {
     }
 }
 
+#[tokio::test]
+async fn concurrent_saves_of_a_session_go_in_the_order_of_the_calls() {
+    let server = Server::start().await;
+    let streaming = server.client();
+    let unary = Client::builder(server.target()).stream(false).build().unwrap();
+    for client in [streaming, unary] {
+        for pair in 0..100 {
+            let session_id = format!("s-{pair}");
+            let (first, second) = (content(&session_id, "first"), content(&session_id, "second"));
+            let (first, second) = tokio::join!(client.save(first), client.save(second));
+            first.unwrap();
+            second.unwrap();
+            let latest = client.load_latest(&session_id).await.unwrap().checkpoint.unwrap();
+            assert_eq!(latest.state.unwrap().messages.unwrap().items[0].content, "second");
+        }
+    }
+}
+
+/// Step 1 with one message.
+fn content(session_id: &str, text: &str) -> Checkpoint {
+    let mut checkpoint = Checkpoint::new(session_id, 1);
+    checkpoint.state_mut().messages_mut().items.push(Message::new("user", text));
+    checkpoint
+}
+
 #[test]
-fn addresses_that_would_be_completed_by_guessing_are_refused() {
-    for target in [
-        "127.0.0.1:50051",
-        "dns:///lockstitch:1",
-        "http://lockstitch:1",
-        "[::1]:50051",
-        "unix:/run/lockstitch.sock",
-        "unix:///run/lockstitch.sock",
-    ] {
-        Client::connect(target).unwrap();
+fn a_client_outlives_the_runtime_that_used_it_first() {
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (first, second) = (runtime(), runtime());
+    let server = second.block_on(Server::start());
+    let client = Client::builder(server.target()).timeout(Duration::from_secs(60)).retry(None).build().unwrap();
+    let used = client.clone();
+    first.block_on(async move {
+        let saves = (0..10).map(|number| used.save_streamed(checkpoint(&format!("s-{number}"), 1)));
+        assert!(join_all(saves).await.iter().all(Result::is_ok));
+        used.load_latest("s-1").await.unwrap();
+    });
+    drop(first);
+    second.block_on(async move {
+        client.load_latest("s-1").await.unwrap();
+        client.save(checkpoint("s-1", 2)).await.unwrap();
+        client.save_streamed(checkpoint("s-1", 3)).await.unwrap();
+    });
+}
+
+#[tokio::test]
+async fn an_idle_session_is_watched_beyond_the_timeout() {
+    let server = Server::start().await;
+    let client = Client::builder(server.target()).timeout(Duration::from_secs(1)).build().unwrap();
+    let mut events = client.watch_session("s");
+    for _ in 0..4 {
+        assert!(events.next().await.unwrap().unwrap().is_heartbeat());
     }
-    for (target, said) in [
-        ("", "has no host"),
-        ("lockstitch", "has no port"),
-        ("http://lockstitch", "has no port"),
-        ("dns:///lockstitch", "has no port"),
-        ("::1", "has no port"),
-        ("[::1]", "has no port"),
-        ("lockstitch:65536", "has no port"),
-        (":50051", "has no host"),
-    ] {
-        let error = Client::connect(target).unwrap_err();
-        assert_eq!(error.code(), tonic::Code::InvalidArgument);
-        assert!(error.message().contains(said), "{target}: {error}");
+    client.with_timeout(Duration::from_secs(60)).save(checkpoint("s", 1)).await.unwrap();
+    while events.next().await.unwrap().unwrap().is_heartbeat() {}
+}
+
+#[tokio::test]
+async fn no_save_is_given_up_before_its_timeout() {
+    let mut server = Server::start().await;
+    let client = Client::builder(server.target()).timeout(Duration::from_secs(3)).build().unwrap();
+    client.save(checkpoint("s", 1)).await.unwrap();
+    server.kill();
+    let begun = std::time::Instant::now();
+    let (one, other) = tokio::join!(client.save(checkpoint("s", 2)), client.save_streamed(checkpoint("other", 2)));
+    assert!(one.unwrap_err().is_transient() && other.unwrap_err().is_transient());
+    assert!(begun.elapsed() >= Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn retry_policies_that_make_no_sense_are_refused() {
+    let policy = RetryPolicy { multiplier: 0.0, ..Default::default() };
+    let error = Client::builder("127.0.0.1:1").retry(policy).build().unwrap_err();
+    assert!(error.code() == Code::InvalidArgument && error.message().contains("multiplier is 0"), "{error}");
+    let error = Client::builder("127.0.0.1:1").max_in_flight(0, 1).build().unwrap_err();
+    assert!(error.message().contains("max_in_flight"), "{error}");
+}
+
+#[tokio::test]
+async fn a_client_finds_the_servers_that_are_there() {
+    let (mut one, other) = (Server::start().await, Server::start().await);
+    let targets = format!("{},{}", one.target(), other.target());
+    let client = Client::builder(targets).timeout(Duration::from_secs(60)).build().unwrap();
+    let saves = (0..100).map(|number| {
+        let client = client.clone();
+        async move { client.save(checkpoint(&format!("s-{number}"), 1)).await.unwrap() }
+    });
+    for save in saves {
+        save.await;
     }
+    for server in [&one, &other] {
+        let count = server.client().list_sessions(ListSessionsRequest::default()).count().await;
+        assert!((30..=70).contains(&count), "{count} sessions on a server");
+    }
+    one.kill();
+    let saves = (0..20).map(|number| client.save(checkpoint(&format!("t-{number}"), 1)));
+    assert!(join_all(saves).await.iter().all(Result::is_ok));
 }

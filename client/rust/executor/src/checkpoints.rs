@@ -25,7 +25,8 @@ use crate::{
 pub async fn execute(client: &Client, op: &str, args: &Value) -> Option<Outcome> {
     Some(match op {
         "save" => save(client, args, false).await,
-        "save_many" => save_many(client, args).await,
+        "save_many" => save_many(client, args, true).await,
+        "save_concurrently" => save_many(client, args, false).await,
         "edit" => edit(client, args).await,
         "view" => view(client, args).await,
         "save_writes" => save_writes(client, args).await,
@@ -46,9 +47,9 @@ async fn save(client: &Client, args: &Value, streamed: bool) -> Outcome {
     Ok(saved(&call.with_context(traced(args)).await?))
 }
 
-async fn save_many(client: &Client, args: &Value) -> Outcome {
+async fn save_many(client: &Client, args: &Value, streamed: bool) -> Outcome {
     let saves = object(args, "saves").and_then(Value::as_array).ok_or("no saves")?;
-    let outcomes = join_all(saves.iter().map(|one| save(client, one, true))).await;
+    let outcomes = join_all(saves.iter().map(|one| save(client, one, streamed))).await;
     let results: Result<Vec<_>, Failed> = outcomes
         .into_iter()
         .map(|outcome| match outcome {

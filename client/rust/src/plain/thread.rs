@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, fmt, marker::PhantomData, time::Duration};
 
 use futures_util::{StreamExt, TryStreamExt};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::time::{Instant, sleep};
 
 use super::{
     json::{self, Json},
@@ -15,14 +14,11 @@ use crate::{
     Client, Error, Lease, Stream,
     memory::Base,
     v1::{
-        Checkpoint, CheckpointRef, CheckpointView, CopySessionRequest, DeleteCheckpointsRequest, ErrorReason,
+        Checkpoint, CheckpointRef, CheckpointView, CopySessionRequest, DeleteCheckpointsRequest,
         ListCheckpointsRequest, LoadLatestResponse, LoadRequest, SaveRequest, SaveResponse, VersionedState,
         delete_checkpoints_request::Which,
     },
 };
-
-/// How often to ask for a lease that another holds.
-const POLL: Duration = Duration::from_millis(500);
 
 /// A session that holds one plain state: any type that serde can write to JSON and read, with keys, or a
 /// `serde_json::Value`.
@@ -133,25 +129,14 @@ impl<T> Thread<T> {
     /// ttl: how long the lease outlives this process. wait: how long to wait while another holds it; then it fails with
     /// [`ErrorReason::LeaseHeld`].
     pub async fn acquire_lease(&mut self, ttl: Duration, wait: Duration) -> Result<(), Error> {
-        let end = Instant::now() + wait;
         let holder = format!("process {}", std::process::id());
-        loop {
-            match self.client.hold_lease(&self.session_id, &holder, ttl).await {
-                Ok(lease) => {
-                    self.lease = Some(lease);
-                    return Ok(());
-                }
-                Err(error) if error.reason() != ErrorReason::LeaseHeld || Instant::now() + POLL > end => {
-                    return Err(error);
-                }
-                Err(_) => sleep(POLL).await,
-            }
-        }
+        self.lease = Some(self.client.wait_for_lease(&self.session_id, holder, ttl, wait).await?);
+        Ok(())
     }
 
     /// The lease that is held, to learn of its [loss](Lease::lost).
-    pub fn lease(&mut self) -> Option<&mut Lease> {
-        self.lease.as_mut()
+    pub fn lease(&self) -> Option<&Lease> {
+        self.lease.as_ref()
     }
 
     /// Give the lease back. Returns whether it was still held.

@@ -59,6 +59,7 @@ impl Server {
         format!("127.0.0.1:{}", self.port)
     }
 
+    #[allow(dead_code)] // each test program uses what it needs
     pub fn client(&self) -> Client {
         Client::connect(self.target()).expect("a target")
     }
