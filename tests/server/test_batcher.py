@@ -1,12 +1,15 @@
 """Whatever comes is worked on, whenever it comes."""
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.engine.batching_queue import BatchingQueue, Bounds
+from lockstitch_server.engine import batching_queue
+from lockstitch_server.engine.batching_queue import SLICE, BatchingQueue, Bounds
 
 BOUNDS = Bounds(queue_items=1000, queue_bytes=1000, batch_items=10, batch_bytes=10)
 
@@ -107,3 +110,95 @@ async def test_an_observer_that_breaks_does_not_stop_the_queue() -> None:
     )
     async with asyncio.timeout(30):
         assert await asyncio.gather(*(one.submit(number) for number in range(5))) == list(range(5))
+
+
+class Turns:
+    """Counts turns of the event loop, as another call would have them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @asynccontextmanager
+    async def counting(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self._count())
+        try:
+            yield
+        finally:
+            task.cancel()
+
+    async def _count(self) -> None:
+        while True:
+            await asyncio.sleep(0)
+            self.count += 1
+
+
+class Dated(Waiter):
+    """Notes the turn in which its result comes."""
+
+    def __init__(self, turns: Turns) -> None:
+        super().__init__(breaks=False)
+        self._turns = turns
+        self.at = 0
+
+    def set_result(self, result: int) -> None:
+        super().set_result(result)
+        self.at = self._turns.count
+
+
+async def test_other_calls_run_while_the_results_of_a_batch_are_delivered() -> None:
+    async def work(items: Sequence[int]) -> Sequence[int]:
+        return items
+
+    one: BatchingQueue[int, int] = BatchingQueue(work, lambda _: 1, Bounds(1000, 1000, 1000, 1000))
+    turns = Turns()
+    waiters = [Dated(turns) for _ in range(8 * SLICE)]
+    async with asyncio.timeout(30), turns.counting():
+        for number, waiter in enumerate(waiters):
+            one.put(number, waiter)
+        await one.close()
+    assert [waiter.results for waiter in waiters] == [[number] for number in range(8 * SLICE)]
+    assert waiters[-1].at - waiters[0].at >= 7
+
+
+def gathering(batches: list[list[int]]) -> BatchingQueue[int, int]:
+    async def work(items: Sequence[int]) -> Sequence[int]:
+        batches.append(list(items))
+        return items
+
+    return BatchingQueue(work, lambda _: 1, Bounds(1000, 1000, 1000, 1000), gathers=True)
+
+
+async def test_a_batch_waits_for_items_while_the_loop_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching_queue, "GATHER_SECONDS", 60.0)
+    batches: list[list[int]] = []
+    one = gathering(batches)
+    async with asyncio.timeout(50):
+        submitted = [asyncio.ensure_future(one.submit(number)) for number in range(2)]
+        for number in range(2, batching_queue.ENOUGH_ITEMS):
+            await asyncio.sleep(0)
+            end = time.monotonic() + 4 * batching_queue.IDLE_TURN_SECONDS
+            while time.monotonic() < end:
+                pass
+            submitted.append(asyncio.ensure_future(one.submit(number)))
+        await asyncio.gather(*submitted)
+    assert batches == [list(range(batching_queue.ENOUGH_ITEMS))]
+
+
+async def test_a_batch_does_not_wait_while_the_loop_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching_queue, "GATHER_SECONDS", 3600.0)
+    batches: list[list[int]] = []
+    one = gathering(batches)
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(one.submit(number) for number in range(2)))
+    assert batches == [[0, 1]]
+
+
+async def test_an_item_that_is_alone_does_not_wait() -> None:
+    batches: list[list[int]] = []
+    one = gathering(batches)
+    for number in range(3):
+        submitted = asyncio.ensure_future(one.submit(number))
+        for _ in range(3):  # the call, the lane, and the turn for which the lane waits
+            await asyncio.sleep(0)
+        assert batches[number:] == [[number]]
+        await submitted

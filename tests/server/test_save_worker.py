@@ -1,5 +1,6 @@
 """What watches saves, and what answers one of them, may fail: what was saved is acknowledged all the same."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -11,6 +12,7 @@ from lockstitch_server.config import Limits
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.planning.operations import Result, Saved
 from lockstitch_server.core.planning.session_cache import SessionCache
+from lockstitch_server.engine.batching_queue import SLICE
 from lockstitch_server.engine.committer import Committer
 from lockstitch_server.saving import responses
 from lockstitch_server.saving.save_observer import BatchObserver, ObserveBatch, unobserved
@@ -119,3 +121,29 @@ async def test_a_response_that_cannot_be_made_fails_alone(
     monkeypatch.setattr(responses, "saved", saved)
     (again,) = await saves.work([request("a", 2)])
     assert outcome(again) == pb.SAVE_OUTCOME_UNCHANGED
+
+
+class Watches(BatchObserver):
+    """Notes the event loop's turn in which each request is parsed."""
+
+    def __init__(self) -> None:
+        self.turn = 0
+        self.parsed: list[int] = []
+
+    async def count(self) -> None:
+        while True:
+            await asyncio.sleep(0)
+            self.turn += 1
+
+    def request_parsed(self, request: RawRequest, parsed: Sequence[ParsedRequest]) -> None:
+        self.parsed.append(self.turn)
+
+
+async def test_other_calls_run_while_a_batch_is_parsed(committer: Committer) -> None:
+    watches = Watches()
+    counting = asyncio.create_task(watches.count())
+    await asyncio.sleep(0)  # it has begun
+    answers = await Saves(committer, Limits(), lambda batch: watches).work([request("a", step) for step in range(64)])
+    counting.cancel()
+    assert {outcome(answer) for answer in answers} == {pb.SAVE_OUTCOME_CREATED}
+    assert watches.parsed[-1] - watches.parsed[0] >= 64 // SLICE - 1

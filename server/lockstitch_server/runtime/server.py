@@ -141,6 +141,7 @@ def create_engine(store: Store, settings: Settings, telemetry: Telemetry = NO_TE
         bounds,
         count_of=_count,
         group_of=attrgetter("tenant"),
+        gathers=True,
         observer=queue_stats(telemetry, "saves"),
     )
     loader = Loader(store, loads, queue_stats(telemetry, "loads"))

@@ -13,6 +13,7 @@ from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch_server.config import Limits
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.planning.operations import Operation, Result, Saved
+from lockstitch_server.engine.batching_queue import SLICE
 from lockstitch_server.engine.committer import Committer
 from lockstitch_server.rpc.requests import Requests
 from lockstitch_server.rpc.stream_batches import items_of, request_id
@@ -41,7 +42,11 @@ class Saves:
         """The response to each request, durable. Fails where none of them can be done."""
         observer = self._observe(batch)
         try:
-            parsed = [self._parse(request, observer) for request in batch]
+            parsed = []
+            for place, request in enumerate(batch, 1):
+                parsed.append(self._parse(request, observer))
+                if place % SLICE == 0:
+                    await asyncio.sleep(0)
             async with self._turn:  # first come, first served
                 with observer.committing():
                     done = iter(await self._commit(parsed))
