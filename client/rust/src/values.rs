@@ -81,6 +81,15 @@ impl SaveRequest {
         self.expect(expected_latest::Expected::CheckpointId(checkpoint_id.into()))
     }
 
+    /// Only if the content of the expected latest checkpoint was written in this revision
+    /// ([`SaveResponse::revision`], [`LoadLatestResponse::checkpoint_revision`]), beside [`expect_id`](Self::expect_id)
+    /// or [`expect_step`](Self::expect_step): a checkpoint that was deleted and saved again is another one.
+    #[must_use]
+    pub fn expect_revision(self, revision: u64) -> Self {
+        let expected = self.expected_latest.and_then(|latest| latest.expected);
+        Self { expected_latest: Some(ExpectedLatest { expected, revision }), ..self }
+    }
+
     /// Only if there is no checkpoint of (session, namespace) yet.
     #[must_use]
     pub fn expect_none(self) -> Self {
@@ -113,7 +122,8 @@ impl SaveRequest {
     }
 
     fn expect(self, expected: expected_latest::Expected) -> Self {
-        Self { expected_latest: Some(ExpectedLatest { expected: Some(expected) }), ..self }
+        let revision = self.expected_latest.map_or(0, |latest| latest.revision);
+        Self { expected_latest: Some(ExpectedLatest { expected: Some(expected), revision }), ..self }
     }
 }
 
