@@ -38,7 +38,7 @@ checkpoints = maybe_newer(
 
 @given(checkpoints)
 def test_the_full_request(checkpoint: Checkpoint) -> None:
-    draft = Draft(checkpoint, conditions("id", (), 60, 7))
+    draft = Draft(checkpoint, conditions("id", 0, (), 60, 7))
     request = SaveRequest.FromString(draft.full())
     assert request.checkpoint == checkpoint
     assert (request.expected_latest.checkpoint_id, request.ttl.seconds, request.lease_token) == ("id", 60, 7)
@@ -46,7 +46,7 @@ def test_the_full_request(checkpoint: Checkpoint) -> None:
 
 @given(checkpoints, numbers)
 def test_the_request_with_a_delta(checkpoint: Checkpoint, revision: int) -> None:
-    draft = Draft(checkpoint, conditions(None, (), None, 7))
+    draft = Draft(checkpoint, conditions(None, 0, (), None, 7))
     if draft.snapshot(checkpoint, None) is None:
         return
     delta = StateDelta(removed_custom=["a"])
@@ -91,13 +91,13 @@ CONDITIONS = [
 
 @pytest.mark.parametrize(("given", "expected"), CONDITIONS)
 def test_conditions(given: str | int | NoCheckpoint | None, expected: ExpectedLatest) -> None:
-    request = SaveRequest.FromString(conditions(given, iter([write("t", 0)]), timedelta(seconds=2), 3))
+    request = SaveRequest.FromString(conditions(given, 0, iter([write("t", 0)]), timedelta(seconds=2), 3))
     assert (request.expected_latest, request.ttl.seconds, request.lease_token) == (expected, 2, 3)
     assert list(request.writes) == [write("t", 0)]
 
 
 def test_no_conditions() -> None:
-    assert conditions(None, (), None, 0) == b""
+    assert conditions(None, 0, (), None, 0) == b""
 
 
 @given(st.integers(0, U64))

@@ -26,6 +26,7 @@ from lockstitch._convert import to_node, to_timestamp
 from lockstitch._draft import conditions
 from lockstitch._memory import Memory
 from lockstitch._paging import AsyncPager
+from lockstitch._save_ids import SaveIds
 from lockstitch._session_api import SessionApi
 from lockstitch._types import (
     Ancestor,
@@ -56,12 +57,14 @@ class Api(SessionApi):
     def __init__(self, caller: Caller, memory: Memory | None, timeout: float) -> None:
         super().__init__(caller, timeout)
         self._memory = memory
+        self._ids = SaveIds()
 
     async def save(
         self,
         checkpoint: Checkpoint,
         *,
         expected_latest: str | int | NoCheckpoint | None = None,
+        expected_revision: int = 0,
         writes: Iterable[PendingWrite] = (),
         ttl: timedelta | float | None = None,
         lease_token: int = 0,
@@ -76,16 +79,23 @@ class Api(SessionApi):
         checkpoint: an empty `checkpoint_id` becomes the step as 20 digits.
         expected_latest: what the latest checkpoint of (session, namespace) must be before this save: a checkpoint_id, a
             step, or `NONE` for no checkpoint yet.
+        expected_revision: the revision of that checkpoint (`Saved.revision`, `Latest.checkpoint_revision`): after a
+            rewind, another one may have its id. 0: any.
         writes: pending writes of this checkpoint, stored with it.
         ttl: the session ends this long after its last save, 1 second or more; a number means seconds. None leaves the
             session's setting as it is.
         lease_token: fencing token of the lease under which the caller writes; 0 for none.
 
-        Raises InvalidArgument (NotJson), ExpectedLatestMismatch, LeaseLost, TooLarge, Unavailable, DeadlineExceeded and
-        the other LockstitchErrors that any call may raise.
+        Saves of one client to one session are sent in the order of the calls. A save whose outcome is not known, as
+        after DeadlineExceeded, never overwrites a save of the same checkpoint that this client was asked for later.
+        Saving the same again is a retry of it.
+
+        Raises InvalidArgument (NotJson), ExpectedLatestMismatch, Superseded, LeaseLost, TooLarge, Unavailable,
+        DeadlineExceeded and the other LockstitchErrors that any call may raise.
         """
-        given = conditions(expected_latest, writes, ttl, lease_token)
-        return saved(await _saving.save(self._caller, self._memory, checkpoint, given, self._deadline(timeout)))
+        given = conditions(expected_latest, expected_revision, writes, ttl, lease_token)
+        made = _saving.save(self._caller, self._memory, self._ids, checkpoint, given, self._deadline(timeout))
+        return saved(await made)
 
     async def save_writes(
         self,

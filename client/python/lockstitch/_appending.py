@@ -302,7 +302,7 @@ class Appender:
             parent_id=head.checkpoint_id,
             header=header,
         )
-        expected = to_expected_latest(head.checkpoint_id or NONE)
+        expected = to_expected_latest(head.checkpoint_id or NONE, head.revision)
         request = SaveRequest(
             checkpoint=checkpoint, expected_latest=expected, ttl=to_duration(self._ttl), lease_token=token
         )

@@ -44,14 +44,19 @@ def to_node(value: NodeKind | str | None) -> NodeKind | None:
     return node(value) if isinstance(value, str) else value
 
 
-def to_expected_latest(value: str | int | NoCheckpoint | None) -> ExpectedLatest | None:
-    """A condition on the latest checkpoint: its id, its step, or that there is none. None: no condition."""
-    if value is None:
+def to_expected_latest(value: str | int | NoCheckpoint | None, revision: int = 0) -> ExpectedLatest | None:
+    """A condition on the latest checkpoint: its id or its step, and its revision (0: any), or that there is none.
+
+    None: no condition.
+    """
+    if value is None and not revision:
         return None
+    if value is None:
+        raise TypeError("expected_revision is given without expected_latest: name the checkpoint, too")
     if value is NONE:
-        return ExpectedLatest(none=True)
+        return ExpectedLatest(none=True, revision=revision)
     if isinstance(value, str):
-        return ExpectedLatest(checkpoint_id=value)
+        return ExpectedLatest(checkpoint_id=value, revision=revision)
     if isinstance(value, bool):
         raise TypeError("expected_latest is a checkpoint_id, a step or lockstitch.NONE, not a bool")
-    return ExpectedLatest(step=value)
+    return ExpectedLatest(step=value, revision=revision)

@@ -17,15 +17,16 @@ STATE = 0x32
 
 def conditions(
     expected_latest: str | int | NoCheckpoint | None,
+    expected_revision: int,
     writes: Iterable[PendingWrite],
     ttl: timedelta | float | None,
     lease_token: int,
 ) -> bytes:
     """What a SaveRequest holds beside its checkpoint and its delta, serialized."""
-    if expected_latest is None and ttl is None and writes == () and lease_token == 0:
+    if expected_latest is None and ttl is None and writes == () and lease_token == expected_revision == 0:
         return b""
     return SaveRequest(
-        expected_latest=to_expected_latest(expected_latest),
+        expected_latest=to_expected_latest(expected_latest, expected_revision),
         writes=writes,
         ttl=to_duration(ttl),
         lease_token=lease_token,
@@ -35,16 +36,20 @@ def conditions(
 class Draft:
     """A checkpoint as it was at one moment, with what belongs to its save. `size` is in bytes."""
 
-    __slots__ = ("_conditions", "_data", "_state", "checkpoint_id", "key", "size")
+    __slots__ = ("_conditions", "_state", "checkpoint_id", "data", "key", "size")
 
     def __init__(self, checkpoint: Checkpoint, conditions: bytes) -> None:
         self.key = (checkpoint.session_id, checkpoint.namespace)
         self.checkpoint_id = checkpoint.checkpoint_id or f"{checkpoint.step:020d}"
         """The id under which the server will store it."""
-        self._data = checkpoint.SerializeToString()
+        self.data = checkpoint.SerializeToString()
         self._conditions = conditions
-        self.size = len(self._data) + len(conditions)
+        self.size = len(self.data) + len(conditions)
         self._state = (0, 0, 0)  # where in the data its field begins, its value does, and its end
+
+    def add_condition(self, field: bytes) -> None:
+        """Add a serialized field to what the request holds beside its checkpoint."""
+        self._conditions += field
 
     def snapshot(self, checkpoint: Checkpoint, known: Snapshot | None) -> Snapshot | None:
         """The state of the checkpoint, which must not have changed since. None: it has none that a delta can carry.
@@ -54,19 +59,19 @@ class Draft:
         if not checkpoint.HasField("state"):
             return None
         try:
-            self._state = _field(self._data, STATE)
-            return Snapshot.of(checkpoint.state, self._data, *self._state[1:], known)
+            self._state = _field(self.data, STATE)
+            return Snapshot.of(checkpoint.state, self.data, *self._state[1:], known)
         except NotExpressible:
             return None
 
     def full(self) -> bytes:
         """The request with the full state."""
-        return embedded(CHECKPOINT, self._data) + self._conditions
+        return embedded(CHECKPOINT, self.data) + self._conditions
 
     def with_delta(self, base: SaveRequest, delta: bytes) -> bytes:
         """The request with a delta. `base`: what it says of its base. Needs the snapshot to have been made."""
         begin, _, end = self._state
-        checkpoint = embedded(CHECKPOINT, self._data[:begin] + self._data[end:])
+        checkpoint = embedded(CHECKPOINT, self.data[:begin] + self.data[end:])
         return b"".join((checkpoint, self._conditions, base.SerializeToString(), embedded(DELTA, delta)))
 
 

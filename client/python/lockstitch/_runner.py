@@ -127,6 +127,7 @@ class _Core:
         self,
         checkpoint: Checkpoint,
         expected_latest: str | int | NoCheckpoint | None,
+        expected_revision: int,
         writes: Iterable[PendingWrite],
         ttl: timedelta | float | None,
         timeout: float | None,
@@ -137,6 +138,7 @@ class _Core:
             return await self.api.save(
                 checkpoint,
                 expected_latest=expected_latest,
+                expected_revision=expected_revision,
                 writes=writes,
                 ttl=ttl,
                 lease_token=hold.token,
@@ -205,12 +207,13 @@ class AsyncRunner:
         checkpoint: Checkpoint,
         *,
         expected_latest: str | int | NoCheckpoint | None = None,
+        expected_revision: int = 0,
         writes: Iterable[PendingWrite] = (),
         ttl: timedelta | float | None = None,
         timeout: float | None = None,
     ) -> Saved:
         """As the client's `save`, under the lease. Raises LeaseLost."""
-        return await self._core.save(checkpoint, expected_latest, writes, ttl, timeout)
+        return await self._core.save(checkpoint, expected_latest, expected_revision, writes, ttl, timeout)
 
     async def save_writes(
         self,
@@ -292,12 +295,13 @@ class Runner:
         checkpoint: Checkpoint,
         *,
         expected_latest: str | int | NoCheckpoint | None = None,
+        expected_revision: int = 0,
         writes: Iterable[PendingWrite] = (),
         ttl: timedelta | float | None = None,
         timeout: float | None = None,
     ) -> Saved:
         """As the client's `save`, under the lease. Raises LeaseLost."""
-        return run(self._core.save(checkpoint, expected_latest, writes, ttl, timeout))
+        return run(self._core.save(checkpoint, expected_latest, expected_revision, writes, ttl, timeout))
 
     def save_writes(
         self,

@@ -7,13 +7,19 @@ from lockstitch._draft import Draft
 from lockstitch._errors import DeltaRefused
 from lockstitch._memory import Base, Memory
 from lockstitch._rpcs import SAVE
+from lockstitch._save_ids import SaveIds
 from lockstitch._tracing import call_span, current, within
 from lockstitch.v1.checkpoint_pb2 import Checkpoint
 from lockstitch.v1.checkpoint_service_pb2 import SaveRequest, SaveResponse
 
 
 async def save(
-    caller: Caller, memory: Memory | None, checkpoint: Checkpoint, conditions: bytes, deadline: Deadline
+    caller: Caller,
+    memory: Memory | None,
+    ids: SaveIds,
+    checkpoint: Checkpoint,
+    conditions: bytes,
+    deadline: Deadline,
 ) -> SaveResponse:
     """Send a checkpoint with its full state, or something that comes to the same, as soon as there is room for it.
 
@@ -22,8 +28,9 @@ async def save(
     """
     if not isinstance(checkpoint, Checkpoint):
         raise TypeError(f"a Checkpoint is wanted, not {type(checkpoint).__name__}")
+    number = ids.next()
     with call_span(SAVE.path, caller.target) as span, within(span):
-        return await _save_in_turn(caller, memory, checkpoint, conditions, deadline)
+        return await _save_in_turn(caller, memory, ids, number, checkpoint, conditions, deadline)
 
 
 def remember(memory: Memory | None, checkpoint: Checkpoint, revision: int) -> None:
@@ -45,7 +52,13 @@ async def send(caller: Caller, request: SaveRequest, deadline: Deadline) -> Save
 
 
 async def _save_in_turn(
-    caller: Caller, memory: Memory | None, checkpoint: Checkpoint, conditions: bytes, deadline: Deadline
+    caller: Caller,
+    memory: Memory | None,
+    ids: SaveIds,
+    number: int,
+    checkpoint: Checkpoint,
+    conditions: bytes,
+    deadline: Deadline,
 ) -> SaveResponse:
     room = caller.transport.room
     draft = Draft(checkpoint, conditions) if room.is_open() else None  # nothing is copied by those who have to wait
@@ -53,9 +66,10 @@ async def _save_in_turn(
     await room.enter(size, deadline.remaining)
     try:
         draft = draft or Draft(checkpoint, conditions)
-        if memory is None:
-            return await caller.save(draft.full(), draft.key[0], deadline)
-        return await _save(caller, memory, checkpoint, draft, deadline)
+        with ids.identified(draft, number):
+            if memory is None:
+                return await caller.save(draft.full(), draft.key[0], deadline)
+            return await _save(caller, memory, checkpoint, draft, deadline)
     finally:
         room.leave(size)
 

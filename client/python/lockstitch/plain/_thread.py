@@ -51,6 +51,8 @@ class Core(Generic[S]):
         self.step = 0
         """Of the state that is loaded or saved last; 0: there is none."""
         self.latest: str | NoCheckpoint = NONE
+        self.revision = 0
+        """In which the latest checkpoint was written."""
         self.state = VersionedState()
         self.save_with: Save | None = None
         """Saves under a lease, while one is held."""
@@ -59,11 +61,12 @@ class Core(Generic[S]):
     async def load(self) -> S | None:
         latest = await self.api.load_latest(self.thread_id)
         if (found := latest.checkpoint) is None:
-            self.step, self.latest, self.state = 0, NONE, VersionedState()
+            self.step, self.latest, self.revision, self.state = 0, NONE, 0, VersionedState()
             return None
         state = self._read(found)
         self.api._remember(latest)  # what another client has saved is the base now
-        self.step, self.latest, self.state = found.step, found.checkpoint_id, found.state
+        self.step, self.latest, self.revision = found.step, found.checkpoint_id, latest.checkpoint_revision
+        self.state = found.state
         return state
 
     async def at(self, step: int) -> S:
@@ -111,8 +114,10 @@ class Core(Generic[S]):
             header=_layout.PLAIN_STATE,
             metadata=metadata,
         )
-        saved: Saved = await (self.save_with or self.api.save)(checkpoint, expected_latest=self.latest, ttl=ttl)
-        self.step, self.latest, self.state = step, saved.checkpoint_id, state
+        saved: Saved = await (self.save_with or self.api.save)(
+            checkpoint, expected_latest=self.latest, expected_revision=self.revision, ttl=ttl
+        )
+        self.step, self.latest, self.revision, self.state = step, saved.checkpoint_id, saved.revision, state
         return saved
 
     def _read(self, checkpoint: Checkpoint) -> S:
