@@ -5,8 +5,18 @@ from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
-from lockstitch import AsyncClient, Checkpoint, LeaseLost, Retention, Unavailable, _appending
+from lockstitch import (
+    AsyncClient,
+    Checkpoint,
+    DeadlineExceeded,
+    LeaseLost,
+    Retention,
+    Unavailable,
+    _appending,
+    _unsettled,
+)
 from lockstitch._appending import Appender
+from lockstitch.adapters._appenders import Appenders
 from lockstitch.v1.checkpoint_pb2 import StateDelta, TypedBlob, VersionedState
 from tests.client.forwarding import forwarding_server
 from tests.polyglot.proxy import CountingProxy
@@ -211,3 +221,65 @@ async def test_sessions_of_other_programs_are_left_alone(
     latest = await client.load_latest(session_id)
     assert latest.checkpoint is not None
     assert latest.checkpoint.checkpoint_id == "z"
+
+
+async def test_retries_are_known_after_other_appends(
+    server: LockstitchServer, client: AsyncClient, session_id: str
+) -> None:
+    """Whether the lost answer was that of a save that was stored or of one that was not."""
+    async with forwarding_server(server.target, Save=1) as forwarder, AsyncClient(forwarder.target, retry=False) as own:
+        appender = Appender(own, session_id, header=HEADER)
+        with pytest.raises(Unavailable):
+            await appender.append("lines", [blob("a")])
+        own._timeout = 0.000001
+        with pytest.raises(DeadlineExceeded):
+            await appender.append("lines", [blob("b")])
+        own._timeout = 30.0
+        await appender.append("lines", [blob("c")])
+        for text in ("b", "a", "d"):
+            await appender.append("lines", [blob(text)])
+        await appender.append("lines", [blob("a")])  # its first append is settled
+    assert await lines(client, session_id) == ["a", "c", "b", "d", "a"]
+
+
+async def test_a_number_of_appends_of_unknown_outcome_is_remembered(
+    server: LockstitchServer, client: AsyncClient, session_id: str
+) -> None:
+    count = _unsettled.MOST_APPENDS
+    async with (
+        forwarding_server(server.target, Save=count + 1) as forwarder,
+        AsyncClient(forwarder.target, retry=False) as own,
+    ):
+        appender = Appender(own, session_id, header=HEADER)
+        for number in range(count + 1):
+            with pytest.raises(Unavailable):
+                await appender.append("lines", [blob(str(number))])
+        for number in reversed(range(count + 1)):
+            await appender.append("lines", [blob(str(number))])
+        assert not appender.is_needed
+    assert await lines(client, session_id) == [*map(str, range(count + 1)), "0"]
+
+
+async def test_an_append_of_unknown_outcome_is_forgotten_after_a_while(
+    server: LockstitchServer, client: AsyncClient, session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_unsettled, "SECONDS", 0.0)
+    async with forwarding_server(server.target, Save=1) as forwarder, AsyncClient(forwarder.target, retry=False) as own:
+        appender = Appender(own, session_id, header=HEADER)
+        with pytest.raises(Unavailable):
+            await appender.append("lines", [blob("a")])
+        assert not appender.is_needed
+        await appender.append("lines", [blob("a")])
+    assert await lines(client, session_id) == ["a", "a"]
+
+
+async def test_appenders_with_appends_of_unknown_outcome_are_kept(server: LockstitchServer, session_id: str) -> None:
+    async with forwarding_server(server.target, Save=1) as forwarder, AsyncClient(forwarder.target, retry=False) as own:
+        appenders = Appenders(lambda api, name, namespace: Appender(api, name, namespace, header=HEADER), most=2)
+        with pytest.raises(Unavailable):
+            await appenders.get(own, session_id).append("lines", [blob("a")])
+        others = [appenders.get(own, f"{session_id}-{number}") for number in range(3)]
+        await appenders.get(own, session_id).append("lines", [blob("a")])
+        assert await lines(own, session_id) == ["a"]
+        assert appenders.get(own, f"{session_id}-2") is others[2]
+        assert appenders.get(own, f"{session_id}-0") is not others[0]

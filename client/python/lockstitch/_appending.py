@@ -23,6 +23,7 @@ from lockstitch._convert import to_duration, to_expected_latest
 from lockstitch._deadline import Deadline
 from lockstitch._errors import DeltaRefused, ExpectedLatestMismatch, LeaseHeld, LeaseLost, LockstitchError
 from lockstitch._types import NONE, Lease, View
+from lockstitch._unsettled import Append, UnsettledAppends, append_of
 from lockstitch.v1.checkpoint_pb2 import BlobList, Checkpoint, CustomDelta, StateDelta, TypedBlob, VersionedState
 from lockstitch.v1.checkpoint_service_pb2 import SaveRequest, SaveResponse
 
@@ -61,19 +62,12 @@ class Head(NamedTuple):
 NO_HEAD = Head("", 0, 0, {})
 
 
-class Unsettled(NamedTuple):
-    """An append whose answer has not arrived."""
-
-    channel: str
-    items: tuple[TypedBlob, ...]
-    request: SaveRequest
-
-
 class Appender:
     """Appends to the lists of one (session, namespace). Belongs to the event loop of its client.
 
     Appends of one object are stored in the order of the calls. If an append has failed and left open whether it was
-    stored, the same append again is a retry: it stores the items if they are not stored yet.
+    stored, the same append within a minute is a retry, also after other appends: it stores the items if they are not
+    stored yet. Up to 64 such appends are remembered.
 
     header: of the checkpoints that this program saves. A session whose latest checkpoint has a header of another type
         belongs to another program: ValueError.
@@ -105,12 +99,12 @@ class Appender:
         self._ttl = ttl
         self._lock = asyncio.Lock()
         self._head: Head | None = None
-        self._unsettled: Unsettled | None = None
+        self._unsettled = UnsettledAppends()
 
     @property
-    def is_busy(self) -> bool:
-        """Whether a call is under way."""
-        return self._lock.locked()
+    def is_needed(self) -> bool:
+        """Whether a call is under way, or may be repeated."""
+        return self._lock.locked() or bool(self._unsettled)
 
     async def append(self, channel: str, items: Sequence[TypedBlob], fold: Fold | None = None) -> None:
         """Append items to a list, which begins with the first of them. When this returns, they are durable.
@@ -120,9 +114,10 @@ class Appender:
         Raises ValueError for a session of another program, and what `Api.save` may raise.
         """
         deadline = self._api._deadline(None)
+        append = append_of(channel, items)
         async with self._lock:
-            if not await self._settle(channel, tuple(items), deadline):
-                await self._append(channel, tuple(items), fold, deadline)
+            if not await self._settle(append, deadline):
+                await self._append(append, channel, tuple(items), fold, deadline)
 
     async def load(self, channels: Sequence[str]) -> VersionedState:
         """These channels of the latest state. It is empty if there is no checkpoint. Raises what `append` may raise."""
@@ -156,44 +151,56 @@ class Appender:
     async def forget(self) -> None:
         """Forget what is known of the session, because it was deleted."""
         async with self._lock:
-            self._head = self._unsettled = None
+            self._head = None
+            self._unsettled.clear()
 
-    async def _settle(self, channel: str, items: tuple[TypedBlob, ...], deadline: Deadline) -> bool:
-        """Repeat an append whose answer was lost. False: that was another append, or it is certainly not stored."""
-        unsettled = self._unsettled
-        if unsettled is None or (unsettled.channel, unsettled.items) != (channel, items):
+    async def _settle(self, append: Append, deadline: Deadline) -> bool:
+        """Repeat an append whose answer was lost. False: there is none, or it is certainly not stored."""
+        request = self._unsettled.get(append)
+        if request is None:
             return False
         self._head = None
         try:
-            await self._save(unsettled.request, deadline)
+            await self._save(request, deadline)
         except (ExpectedLatestMismatch, DeltaRefused):
             return False
         except LeaseLost:
-            if not unsettled.request.lease_token:
+            if not request.lease_token:
                 raise
             return False  # a lease that has ended never comes back
-        self._unsettled = None
+        self._unsettled.remove(append)
         return True
 
-    async def _append(self, channel: str, items: tuple[TypedBlob, ...], fold: Fold | None, deadline: Deadline) -> None:
+    async def _append(
+        self, append: Append, channel: str, items: tuple[TypedBlob, ...], fold: Fold | None, deadline: Deadline
+    ) -> None:
         async def attempt(token: int) -> LockstitchError | None:
             head = self._head or await self._load_head(deadline)
             if self._begin and not head.checkpoint_id:
                 await self._begin()
             changed = fold(head.values) if fold else {}
             request = self._request(head, _delta(channel, items, changed), self._header, token)
-            self._head, self._unsettled = None, Unsettled(channel, items, request)
+            self._head = None
             try:
-                saved = await self._save(request, deadline)
+                saved = await self._unsettled_save(append, request, deadline)
             except (ExpectedLatestMismatch, DeltaRefused) as error:
                 self._head = await self._next_head(head, error, deadline)
                 return error
             values = {**head.values, **changed}
             self._head = Head(saved.checkpoint_id, request.checkpoint.step, saved.revision, values)
-            self._unsettled = None
+            self._unsettled.remove(append)
             return None
 
         await self._repeat(attempt, deadline)
+
+    async def _unsettled_save(self, append: Append, request: SaveRequest, deadline: Deadline) -> SaveResponse:
+        """Save, and remember the attempt if it ends without an answer."""
+        self._unsettled.put(append, request)
+        try:
+            return await self._save(request, deadline)
+        except BaseException:
+            self._unsettled.put(append, request)  # for as long from now on
+            raise
 
     async def _repeat(self, attempt: Attempt, deadline: Deadline) -> None:
         """Try until no other program is faster; after a while, under the session's lease."""
