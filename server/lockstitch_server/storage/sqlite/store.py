@@ -17,7 +17,6 @@ from lockstitch_server.core.format.rows import ExpectedVersion, SessionChange
 from lockstitch_server.storage.driving import drive
 from lockstitch_server.storage.migrations import check_owner, migrate_sqlite
 from lockstitch_server.storage.session_repository import SessionRepository
-from lockstitch_server.storage.shielded import shielded
 from lockstitch_server.storage.sqlite.apply import TailMoved, apply, holds
 from lockstitch_server.storage.sqlite.catalog import host_clock
 from lockstitch_server.storage.sqlite.errors import cannot_write, code_of, failure_of
@@ -58,9 +57,8 @@ class ThreadConnection(aiosqlite.Connection):
     """A connection that runs whole functions in its thread: a hop for each statement would cost more than SQLite."""
 
     async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a function with the connection, and wait for it even if the caller is cancelled meanwhile."""
-        running = self._execute(function, self._conn)  # type: ignore[no-untyped-call]  # aiosqlite leaves it untyped
-        result: T = await shielded(running)
+        """Run a function with the connection. It runs to its end even if the caller is cancelled meanwhile."""
+        result: T = await self._execute(function, self._conn)  # type: ignore[no-untyped-call]  # aiosqlite's
         return result
 
     def join(self) -> None:
