@@ -80,7 +80,7 @@ export class Saver implements LaneCalls {
 
   async openStream(): Promise<SaveStreamCall> {
     await this.#caller.transport.firstConnection();
-    return this.#caller.transport.openSaveStream();
+    return this.#caller.transport.openSaveStream(this.#caller.budget(undefined));
   }
 
   late(error: DeadlineExceeded, budget: Budget): Promise<LockstitchError> {

@@ -8,14 +8,16 @@ import {
   fromBinary,
   type MessageShape,
 } from "@bufbuild/protobuf";
-import { type ClientDuplexStream, connectivityState, Client as GrpcClient, Metadata } from "@grpc/grpc-js";
+import { type ClientDuplexStream, connectivityState, Client as GrpcClient, type Metadata } from "@grpc/grpc-js";
 import type { Budget } from "./budget.js";
 import {
+  bearer,
   type ConnectionOptions,
   callMetadata,
   channelCredentials,
   channelOptions,
   checkSecrecy,
+  secureContext,
 } from "./connection.js";
 import {
   asTheServers,
@@ -23,12 +25,14 @@ import {
   DeadlineExceeded,
   fromFailedCall,
   isFailedCall,
-  type LockstitchError,
+  LockstitchError,
   NoConnection,
+  Unauthenticated,
 } from "./errors.js";
 import { CheckpointService, type SaveStreamResponse } from "./gen/lockstitch/v1/checkpoint_service_pb.js";
 import { asIs, HEALTH_CHECK, Link, silent } from "./link.js";
-import { checkTarget } from "./target.js";
+import { certificateRefusal, explained, type Refusal } from "./refusal.js";
+import { type Endpoint, endpointOf } from "./target.js";
 import { inject } from "./tracing.js";
 
 /** A SaveStream: serialized requests go in, answers come out. */
@@ -46,26 +50,28 @@ const LOOK_MS = 50;
 const SERVING = Buffer.from([0x08, 0x01]);
 
 export class Transport {
-  readonly #target: string;
+  readonly #endpoint: Endpoint;
   readonly #options: ConnectionOptions;
   /** Whether calls wait for a connection, instead of failing while there is none. */
   readonly #wait: boolean;
   readonly #connectTimeoutMs: number;
+  /** What goes with every call. */
+  readonly #base: Metadata;
   #link: Link;
   #hasConnected = false;
   #closed = false;
 
   constructor(target: string, options: ConnectionOptions, wait: boolean) {
-    this.#target = target;
+    const { tls } = options;
+    this.#endpoint = endpointOf(target, tls === undefined ? undefined : tls !== false);
     this.#options = options;
     this.#wait = wait;
     this.#connectTimeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
     if (!(this.#connectTimeoutMs > 0)) {
       throw new RangeError("connectTimeoutMs must be above 0");
     }
-    checkTarget(target);
-    checkSecrecy(target, options);
-    callMetadata(options); // throws for what cannot be sent
+    checkSecrecy(this.#endpoint, options);
+    this.#base = callMetadata(options);
     this.#link = this.#connect();
   }
 
@@ -75,6 +81,7 @@ export class Transport {
    */
   async firstConnection(budget?: Budget): Promise<void> {
     const end = performance.now() + Math.min(budget?.remaining ?? Infinity, this.#connectTimeoutMs);
+    let hasAsked = false;
     while (!this.#hasConnected) {
       budget?.check();
       if (this.#closed) {
@@ -83,8 +90,12 @@ export class Transport {
       const state = this.#link.state(true);
       if (state === connectivityState.READY) {
         this.#hasConnected = true;
-      } else if (performance.now() >= end || (state === connectivityState.TRANSIENT_FAILURE && !this.#wait)) {
-        throw this.#noConnection(await this.#link.refusal());
+      } else if (performance.now() >= end || (state === connectivityState.TRANSIENT_FAILURE && !hasAsked)) {
+        hasAsked = true;
+        const refusal = await this.#refusal();
+        if (refusal.isFinal || !this.#wait || performance.now() >= end) {
+          throw this.#noConnection(refusal);
+        }
       } else {
         await this.#changed(state);
       }
@@ -101,8 +112,8 @@ export class Transport {
       void this.#renewIfSilent(link, budget.totalMs * SILENT_SHARE);
       return error;
     }
-    const refused = await link.refusal();
-    return refused === undefined && this.#hasConnected ? error : this.#noConnection(refused);
+    const told = await link.refusal();
+    return told === undefined && this.#hasConnected ? error : this.#noConnection(explained(told));
   }
 
   /** One answer to a serialized request. */
@@ -131,10 +142,11 @@ export class Transport {
   ): AsyncGenerator<MessageShape<O>, void, undefined> {
     this.#check(budget);
     await this.firstConnection(budget);
+    const metadata = await this.#metadata(budget);
     const options = withDeadline ? deadlineOf(budget) : {};
     const decode = decoder<O>(method.output);
     const link = this.#link;
-    const call = link.channel.makeServerStreamRequest(path(method), asIs, decode, request, this.#metadata(), options);
+    const call = link.channel.makeServerStreamRequest(path(method), asIs, decode, request, metadata, options);
     const done = link.watch(call, budget.signal);
     try {
       for await (const answer of call as AsyncIterable<MessageShape<O>>) {
@@ -150,12 +162,13 @@ export class Transport {
     }
   }
 
-  /** Begin a SaveStream. It has no deadline: each save has its own. */
-  openSaveStream(): SaveStreamCall {
+  /** Begin a SaveStream. It has no deadline: each save has its own. `budget`: of what comes before it. */
+  async openSaveStream(budget: Budget): Promise<SaveStreamCall> {
+    const metadata = await this.#metadata(budget);
     const method = CheckpointService.method.saveStream;
     const decode = decoder<typeof method.output>(method.output);
     const link = this.#link;
-    const call = link.channel.makeBidiStreamRequest(path(method), asIs, decode, this.#metadata());
+    const call = link.channel.makeBidiStreamRequest(path(method), asIs, decode, metadata);
     const done = link.watch(call);
     call.on("data", () => link.hear());
     call.on("error", done);
@@ -171,12 +184,13 @@ export class Transport {
 
   async #ask<T>(where: string, request: Uint8Array, decode: (data: Buffer) => T, budget: Budget): Promise<T> {
     this.#check(budget);
+    const metadata = await this.#metadata(budget);
     const link = this.#link;
     let ended = () => {};
     try {
       const answer = await new Promise<T>((resolve, reject) => {
         const finish = (error: Error | null, answer?: T) => (error ? reject(error) : resolve(answer as T));
-        const [metadata, options] = [this.#metadata(), deadlineOf(budget)];
+        const options = deadlineOf(budget);
         const call = link.channel.makeUnaryRequest(where, asIs, decode, request, metadata, options, finish);
         ended = link.watch(call, budget.signal);
       });
@@ -215,8 +229,20 @@ export class Transport {
     }
   }
 
-  #noConnection(cause = "nothing answers there"): NoConnection {
-    return new NoConnection(`no connection to ${this.#target}: ${cause}`, { code: "UNAVAILABLE" });
+  /** Why there is no connection. */
+  async #refusal(): Promise<Refusal> {
+    const refusal = explained(await this.#link.refusal());
+    const { tls } = this.#options;
+    if (refusal.isFinal || !this.#endpoint.isTls) {
+      return refusal;
+    }
+    const { cert, serverName } = typeof tls === "object" ? tls : {};
+    const known = { serverName, hasCertificate: cert !== undefined };
+    return (await certificateRefusal(this.#endpoint.address, secureContext(this.#options), known)) ?? refusal;
+  }
+
+  #noConnection({ text }: Refusal): NoConnection {
+    return new NoConnection(`no connection to ${this.#endpoint.address}: ${text}`, { code: "UNAVAILABLE" });
   }
 
   /** Wait until the state is another one, and not for long: a signal or `close` may end the wait. */
@@ -226,10 +252,15 @@ export class Transport {
     });
   }
 
-  #metadata(): Metadata {
-    const metadata = new Metadata({ waitForReady: this.#wait });
-    metadata.merge(callMetadata(this.#options));
+  /** What goes with a call. `budget`: of the time that a function may take that gives the key. */
+  async #metadata(budget: Budget): Promise<Metadata> {
+    const metadata = this.#base.clone();
+    metadata.setOptions({ waitForReady: this.#wait });
     inject(metadata);
+    const { apiKey } = this.#options;
+    if (typeof apiKey === "function") {
+      metadata.set("authorization", await askedFor(apiKey, budget));
+    }
     return metadata;
   }
 
@@ -241,13 +272,32 @@ export class Transport {
   }
 
   #connect(): Link {
-    const options = channelOptions(this.#target, this.#options);
-    return new Link(new GrpcClient(this.#target, channelCredentials(this.#options), options));
+    const { address } = this.#endpoint;
+    const options = channelOptions(address, this.#options);
+    return new Link(new GrpcClient(address, channelCredentials(this.#endpoint, this.#options), options));
   }
 }
 
 export function closed(): Cancelled {
   return new Cancelled("the client was closed", { code: "CANCELLED" });
+}
+
+/** The header with a key from a function. Throws Unauthenticated, which does not show the key. */
+async function askedFor(source: () => string | Promise<string>, budget: Budget): Promise<string> {
+  let header = "";
+  const asked = (async () => {
+    header = bearer(await source());
+  })();
+  try {
+    await budget.until(asked);
+  } catch (error) {
+    if (error instanceof LockstitchError) {
+      throw error;
+    }
+    const told = `the function apiKey gave no key: ${(error as Error).message}`;
+    throw new Unauthenticated(told, { code: "UNAUTHENTICATED", cause: error });
+  }
+  return header;
 }
 
 function path(method: DescMethod): string {

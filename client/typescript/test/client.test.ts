@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import {
   Cancelled,
   type CheckpointInit,
@@ -15,31 +15,22 @@ import {
   node,
   SaveOutcome,
 } from "lockstitch";
+import { connected } from "./connected.js";
 import { Server } from "./server.js";
 
 describe("a client", { timeout: 300_000 }, () => {
-  let server: Server;
-  let client: Client;
-
-  before(async () => {
-    server = await Server.start();
-    client = new Client(server.target);
-  });
-  after(async () => {
-    client.close();
-    await server[Symbol.asyncDispose]();
-  });
+  const suite = connected();
 
   test("throws errors by their reason, with what they tell", async () => {
     const sessionId = randomUUID();
-    await client.save({ sessionId, step: 7n }, { expectedLatest: NONE });
-    await assert.rejects(client.save({ sessionId, step: 8n }, { expectedLatest: "x" }), (error: unknown) => {
+    await suite.client.save({ sessionId, step: 7n }, { expectedLatest: NONE });
+    await assert.rejects(suite.client.save({ sessionId, step: 8n }, { expectedLatest: "x" }), (error: unknown) => {
       assert(error instanceof ExpectedLatestMismatch);
       assert.deepEqual([error.latestStep, error.code, error.name], [7n, "ABORTED", "ExpectedLatestMismatch"]);
       return true;
     });
-    await assert.rejects(client.save({ sessionId, metadata: { a: "{" } }), NotJson);
-    await assert.rejects(client.save({ sessionId: "" }), (error: unknown) => {
+    await assert.rejects(suite.client.save({ sessionId, metadata: { a: "{" } }), NotJson);
+    await assert.rejects(suite.client.save({ sessionId: "" }), (error: unknown) => {
       assert(error instanceof InvalidArgument);
       assert.equal(error.field, "checkpoint.session_id");
       return true;
@@ -49,18 +40,18 @@ describe("a client", { timeout: 300_000 }, () => {
   test("refuses steps beyond 2^63-1 and keeps all below", async () => {
     const sessionId = randomUUID();
     for (const step of [2n ** 53n + 1n, 2n ** 63n - 1n]) {
-      await client.save({ sessionId, step, concurrencyLimit: 2n ** 64n - 1n });
-      const { checkpoint } = await client.loadLatest(sessionId);
+      await suite.client.save({ sessionId, step, concurrencyLimit: 2n ** 64n - 1n });
+      const { checkpoint } = await suite.client.loadLatest(sessionId);
       assert.deepEqual([checkpoint?.step, checkpoint?.concurrencyLimit], [step, 2n ** 64n - 1n]);
     }
-    await assert.rejects(client.save({ sessionId, step: 2n ** 63n }), InvalidArgument);
+    await assert.rejects(suite.client.save({ sessionId, step: 2n ** 63n }), InvalidArgument);
   });
 
   test("keeps the order of a session's saves that are under way together", async () => {
     const sessionId = randomUUID();
     const steps = Array.from({ length: 50 }, (_, step) => BigInt(step));
     const saves = steps.map((step) =>
-      client.save({ sessionId, step }, { expectedLatest: step === 0n ? NONE : step - 1n }),
+      suite.client.save({ sessionId, step }, { expectedLatest: step === 0n ? NONE : step - 1n }),
     );
     const answers = await Promise.all(saves);
     assert(answers.every((answer) => answer.outcome === SaveOutcome.CREATED));
@@ -69,16 +60,16 @@ describe("a client", { timeout: 300_000 }, () => {
   test("takes what a checkpoint holds at once", async () => {
     const sessionId = randomUUID();
     const state = { messages: { items: [{ role: "user", content: "before" }] } };
-    const saves = [client.save({ sessionId: randomUUID(), state }), client.save({ sessionId, state })];
+    const saves = [suite.client.save({ sessionId: randomUUID(), state }), suite.client.save({ sessionId, state })];
     (state.messages.items[0] as { content: string }).content = "after";
     await Promise.all(saves);
-    const { checkpoint } = await client.loadLatest(sessionId);
+    const { checkpoint } = await suite.client.loadLatest(sessionId);
     assert.equal(checkpoint?.state?.messages?.items[0]?.content, "before");
   });
 
   test("fails one save of many alone", async () => {
     const saves = Array.from({ length: 20 }, (_, number) => ({ sessionId: number === 7 ? "" : randomUUID() }));
-    const answers = await Promise.allSettled(saves.map((save) => client.save(save)));
+    const answers = await Promise.allSettled(saves.map((save) => suite.client.save(save)));
     assert.deepEqual(
       answers.flatMap((answer, number) => (answer.status === "rejected" ? [number] : [])),
       [7],
@@ -86,7 +77,7 @@ describe("a client", { timeout: 300_000 }, () => {
   });
 
   test("obeys a signal, before and during a call", async () => {
-    await assert.rejects(client.loadLatest("s", { signal: AbortSignal.abort() }), Cancelled);
+    await assert.rejects(suite.client.loadLatest("s", { signal: AbortSignal.abort() }), Cancelled);
     const away = new Client("127.0.0.1:1");
     const [signal, one, other] = [AbortSignal.timeout(200), randomUUID(), randomUUID()];
     const calls = [
@@ -130,33 +121,6 @@ describe("a client", { timeout: 300_000 }, () => {
     }
   });
 
-  test("refuses addresses that gRPC would complete by guessing", () => {
-    for (const target of [
-      "127.0.0.1:50051",
-      "[::1]:50051",
-      "dns:///lockstitch:50051",
-      "dns:lockstitch:50051",
-      "ipv4:10.0.0.1:1,10.0.0.2:1",
-      "unix:/run/lockstitch.sock",
-      "xds:///lockstitch",
-    ]) {
-      new Client(target).close();
-    }
-    for (const [target, said] of Object.entries({
-      "": /is empty/,
-      "http://127.0.0.1:50051": /is a URL: write host:port, such as "127\.0\.0\.1:50051"/,
-      "https://lockstitch": /such as "lockstitch:50051"/,
-      lockstitch: /has no port: write host:port, such as "lockstitch:50051"/,
-      "::1": /such as "\[::1\]:50051"/,
-      "dns:///lockstitch": /has no port/,
-      "lockstitch:65536": /the port is a number/,
-      "lockstitch:grpc": /the port is a number/,
-      ":50051": /has no host/,
-    })) {
-      assert.throws(() => new Client(target), said);
-    }
-  });
-
   test("ends its calls when it is closed", async () => {
     const closing = new Client("127.0.0.1:1");
     const calls = [closing.loadLatest("s"), closing.save({ sessionId: "a" }), closing.save({ sessionId: "b" })];
@@ -191,18 +155,18 @@ describe("a client", { timeout: 300_000 }, () => {
       [{ sessionId, step: -1n }, "checkpoint.step"],
       [{ sessionId, concurrencyLimit: 2n ** 64n }, "checkpoint.concurrency_limit"],
     ] as [CheckpointInit, string | RegExp][]) {
-      await assert.rejects(client.save(checkpoint), (error: unknown) => {
+      await assert.rejects(suite.client.save(checkpoint), (error: unknown) => {
         assert(error instanceof InvalidArgument, String(error));
         assert(typeof field === "string" ? error.field === field : field.test(error.field), error.field);
         return true;
       });
     }
-    await assert.rejects(client.loadLatest("\ud83d"), { name: "InvalidArgument", reason: "INVALID_FIELD" });
-    await assert.rejects(client.load(sessionId, { step: -1n }), { name: "InvalidArgument" });
-    await assert.rejects(client.save({ sessionId }, { leaseToken: 2n ** 64n }), { name: "InvalidArgument" });
-    assert.equal((await client.loadLatest(sessionId)).checkpoint, undefined);
-    await client.save({ sessionId, metadata: { a: '"\ufffd"' } });
-    assert.equal((await client.loadLatest(sessionId)).checkpoint?.metadata.a, '"\ufffd"');
+    await assert.rejects(suite.client.loadLatest("\ud83d"), { name: "InvalidArgument", reason: "INVALID_FIELD" });
+    await assert.rejects(suite.client.load(sessionId, { step: -1n }), { name: "InvalidArgument" });
+    await assert.rejects(suite.client.save({ sessionId }, { leaseToken: 2n ** 64n }), { name: "InvalidArgument" });
+    assert.equal((await suite.client.loadLatest(sessionId)).checkpoint, undefined);
+    await suite.client.save({ sessionId, metadata: { a: '"\ufffd"' } });
+    assert.equal((await suite.client.loadLatest(sessionId)).checkpoint?.metadata.a, '"\ufffd"');
   });
 
   test("sends no key to another host without TLS, and shows none", () => {

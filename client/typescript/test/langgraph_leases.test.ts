@@ -6,11 +6,12 @@ import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Annotation, START, StateGraph } from "@langchain/langgraph";
 import { Client, ExpectedLatestMismatch, LeaseHeld, LeaseLost } from "lockstitch";
 import { type LeasePolicy, LockstitchSaver } from "lockstitch/langgraph";
+import { connected } from "./connected.js";
 import { Postgres } from "./postgres.js";
 import { PACKAGE, Server } from "./server.js";
 
@@ -82,20 +83,11 @@ for (const store of ["SQLite", "Postgres"] as const) {
 }
 
 describe("with leases", { timeout: 300_000 }, () => {
-  let server: Server;
-  let client: Client;
+  const suite = connected();
   let threadId: string;
 
-  before(async () => {
-    server = await Server.start();
-    client = new Client(server.target);
-  });
-  after(async () => {
-    client.close();
-    await server[Symbol.asyncDispose]();
-  });
-
-  const leasing = (policy: LeasePolicy = {}) => new LockstitchSaver(client, { lease: { ttlMs: 3000, ...policy } });
+  const leasing = (policy: LeasePolicy = {}) =>
+    new LockstitchSaver(suite.client, { lease: { ttlMs: 3000, ...policy } });
   const thread = () => ({ configurable: { thread_id: threadId } });
   const newThread = () => {
     threadId = randomUUID();
@@ -116,7 +108,7 @@ describe("with leases", { timeout: 300_000 }, () => {
 
   test("while one process writes, another is refused", async () => {
     newThread();
-    await using worker = new Worker(server.target, threadId, "the other", "wait");
+    await using worker = new Worker(suite.server.target, threadId, "the other", "wait");
     assert.equal(await worker.line(), "waits");
     await using saver = leasing();
     const graph = graphOf(saver, answers);
@@ -132,7 +124,7 @@ describe("with leases", { timeout: 300_000 }, () => {
 
   test("a process that stood still is refused, and changes nothing", async () => {
     newThread();
-    await using worker = new Worker(server.target, threadId, "the other", "wait");
+    await using worker = new Worker(suite.server.target, threadId, "the other", "wait");
     assert.equal(await worker.line(), "waits");
     worker.process.kill("SIGSTOP");
     await using saver = leasing();
@@ -223,7 +215,7 @@ describe("with leases", { timeout: 300_000 }, () => {
     });
     await graphOf(saver, answers).invoke({ notes: ["first"] }, thread());
     await assert.rejects(graph.invoke({ notes: ["second"] }, { ...thread(), durability: "sync" }), LeaseLost);
-    assert.equal((await client.loadLatest(threadId)).checkpoint, undefined);
+    assert.equal((await suite.client.loadLatest(threadId)).checkpoint, undefined);
     await graphOf(saver, answers).invoke({ notes: ["anew"] }, thread());
   });
 

@@ -2,11 +2,10 @@
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import fc from "fast-check";
 import {
   AlreadyExists,
-  Client,
   type Codec,
   create,
   ExpectedLatestMismatch,
@@ -18,7 +17,7 @@ import {
   TypedBlobSchema,
   type Version,
 } from "lockstitch";
-import { Server } from "./server.js";
+import { connected } from "./connected.js";
 import { STATES, VALUES } from "./states.js";
 
 interface Order {
@@ -27,31 +26,21 @@ interface Order {
 }
 
 describe("a thread", { timeout: 300_000 }, () => {
-  let server: Server;
-  let client: Client;
+  const suite = connected();
 
-  before(async () => {
-    server = await Server.start();
-    client = new Client(server.target);
-  });
-  after(async () => {
-    client.close();
-    await server[Symbol.asyncDispose]();
-  });
-
-  const begin = () => client.thread(randomUUID());
-  const again = (thread: Thread) => client.thread(thread.threadId);
+  const begin = () => suite.client.thread(randomUUID());
+  const again = (thread: Thread) => suite.client.thread(thread.threadId);
 
   test("saves, appends and resumes", async () => {
-    const thread = client.thread<Order>(randomUUID());
+    const thread = suite.client.thread<Order>(randomUUID());
     assert.equal(await thread.load(), undefined);
     await thread.save({ messages: [{ role: "user", content: "hello" }], cart: { apples: 2 } });
     await thread.append("messages", { role: "assistant" }, { role: "user", content: "bye" });
     // @ts-expect-error: a message has a role
-    await client.thread<Order>(randomUUID()).append("messages", { content: "hi" });
+    await suite.client.thread<Order>(randomUUID()).append("messages", { content: "hi" });
     // @ts-expect-error: the cart is no list
     await assert.rejects(thread.append("cart", 1), /^TypeError: value\.cart is an object, not a list/);
-    const state = await client.thread<Order>(thread.threadId).load();
+    const state = await suite.client.thread<Order>(thread.threadId).load();
     assert.deepEqual(
       state?.messages.map(({ role }) => role),
       ["user", "assistant", "user"],
@@ -204,10 +193,10 @@ describe("a thread", { timeout: 300_000 }, () => {
       const { messages, cart } = stored as Order;
       return cart ? { messages, cart } : { messages };
     };
-    const thread = client.thread(randomUUID(), { parse });
+    const thread = suite.client.thread(randomUUID(), { parse });
     await thread.save({ messages: [] });
     assert.deepEqual(await thread.load(), { messages: [] });
-    const writer = client.thread(thread.threadId);
+    const writer = suite.client.thread(thread.threadId);
     await writer.load();
     await writer.save({ messages: [], note: "x" });
     await assert.rejects(thread.load(), /value\.note is stored, and parse does not keep it/);
@@ -218,21 +207,21 @@ describe("a thread", { timeout: 300_000 }, () => {
       encode: (value) => create(TypedBlobSchema, { type: "hex", data: Buffer.from((value as Buffer).toString("hex")) }),
       decode: ({ data }) => Buffer.from(Buffer.from(data).toString(), "hex"),
     };
-    const thread = client.thread(randomUUID(), { codec: hex });
+    const thread = suite.client.thread(randomUUID(), { codec: hex });
     await thread.save({ a: Buffer.from([0]), list: [Buffer.from([255])] });
-    const loaded = await client.thread(thread.threadId, { codec: hex }).load();
+    const loaded = await suite.client.thread(thread.threadId, { codec: hex }).load();
     assert.deepEqual(loaded, { a: Buffer.from([0]), list: [Buffer.from([255])] });
-    await assert.rejects(client.thread(thread.threadId, { codec: JSON_CODEC }).load(), /is stored as "hex"/);
+    await assert.rejects(suite.client.thread(thread.threadId, { codec: JSON_CODEC }).load(), /is stored as "hex"/);
   });
 
   test("refuses what is no plain state", async () => {
     const sessionId = randomUUID();
-    await client.save({ sessionId, step: 1n, state: { messages: { items: [{ role: "user" }] } } });
-    await assert.rejects(client.thread(sessionId).load(), /holds no plain state/);
+    await suite.client.save({ sessionId, step: 1n, state: { messages: { items: [{ role: "user" }] } } });
+    await assert.rejects(suite.client.thread(sessionId).load(), /holds no plain state/);
     const newer = randomUUID();
     const header = { type: "lockstitch.plain", data: Buffer.from("2") };
-    await client.save({ sessionId: newer, step: 1n, header });
-    await assert.rejects(client.thread(newer).load(), /of layout "2", and this client reads layout "1"/);
+    await suite.client.save({ sessionId: newer, step: 1n, header });
+    await assert.rejects(suite.client.thread(newer).load(), /of layout "2", and this client reads layout "1"/);
     await assert.rejects(begin().save([1] as unknown as Record<string, unknown>), /a state is an object/);
   });
 
@@ -242,7 +231,7 @@ describe("a thread", { timeout: 300_000 }, () => {
     for (let count = 0; count < entries; count++) {
       await thread.append("log", entry);
     }
-    const { session } = await client.getSession(thread.threadId);
+    const { session } = await suite.client.getSession(thread.threadId);
     assert((session?.storedBytes ?? 2n ** 62n) <= BigInt(entries * (1.5 * entry.length + 400)));
   });
 });

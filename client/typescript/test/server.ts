@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -21,35 +21,44 @@ export interface ServerOptions {
   socket?: boolean;
   /** Default: SQLite, in a directory of the server's own. */
   store?: string | undefined;
+  /** Further settings, by name. */
+  settings?: Record<string, string>;
 }
 
 export class Server implements AsyncDisposable {
   readonly target: string;
   readonly #directory: string;
   readonly #store: string;
+  readonly #settings: Record<string, string>;
   #process: ChildProcess | undefined;
 
-  private constructor(target: string, directory: string, store: string) {
+  private constructor(target: string, directory: string, store: string, settings: Record<string, string>) {
     this.target = target;
     this.#directory = directory;
     this.#store = store;
+    this.#settings = settings;
   }
 
-  static async start({ socket = false, store }: ServerOptions = {}): Promise<Server> {
+  static async start({ socket = false, store, settings = {} }: ServerOptions = {}): Promise<Server> {
     const directory = await mkdtemp(join(tmpdir(), "lockstitch-"));
     const target = socket ? `unix:${join(directory, "socket")}` : `127.0.0.1:${await freePort()}`;
-    const server = new Server(target, directory, store ?? `sqlite:///${join(directory, "lockstitch.db")}`);
+    const server = new Server(target, directory, store ?? `sqlite:///${join(directory, "lockstitch.db")}`, settings);
     await server.start();
     return server;
   }
 
   async start(): Promise<void> {
     const environment = Object.entries(process.env).filter(([name]) => !name.startsWith("LOCKSTITCH"));
-    this.#process = spawn(COMMAND, ["serve", "--listen", this.target, "--store", this.#store], {
+    const sets = Object.entries(this.#settings).flatMap(([name, value]) => ["--set", `${name}=${value}`]);
+    this.#process = spawn(COMMAND, ["serve", "--listen", this.target, "--store", this.#store, ...sets], {
       cwd: this.#directory,
       env: Object.fromEntries(environment),
       stdio: ["ignore", "ignore", process.env.LOCKSTITCH_TEST_LOG ? "inherit" : "ignore"],
     });
+    if (Object.keys(this.#settings).some((name) => name.startsWith("tls."))) {
+      await isListening(this.target);
+      return;
+    }
     const client = new Client(this.target);
     await client.waitReady({ timeoutMs: START_MS }).finally(() => client.close());
   }
@@ -81,6 +90,23 @@ export class Server implements AsyncDisposable {
     await this.stop("SIGKILL");
     await rm(this.#directory, { recursive: true, force: true });
   }
+}
+
+/** Wait until something accepts connections. */
+async function isListening(target: string): Promise<void> {
+  const [host, port] = target.split(":") as [string, string];
+  for (const end = Date.now() + START_MS; Date.now() < end; await sleep(50)) {
+    const socket = connect(Number(port), host);
+    const isOpen = await once(socket, "connect").then(
+      () => true,
+      () => false,
+    );
+    socket.destroy();
+    if (isOpen) {
+      return;
+    }
+  }
+  throw new Error(`nothing listens at ${target}`);
 }
 
 export async function freePort(): Promise<number> {
