@@ -99,7 +99,7 @@ test("an address that is none is refused at construction", () => {
     "": /is empty/,
     lockstitch: /has no port: write host:port, such as "lockstitch:50051"/,
     "https://lockstitch": /has no port: write host:port, such as "lockstitch:50051"/,
-    "localhost:": /such as "localhost:50051"/,
+    "localhost:": /the port is a number/,
     "::1": /such as "\[::1\]:50051"/,
     "[::1]": /has no port/,
     "dns:///lockstitch": /has no port/,
