@@ -14,6 +14,7 @@ use crate::{
     credentials::{self, Credentials, KeySource},
     limiter::Limiter,
     memory::Memory,
+    save_ids::SaveIds,
     save_streams::SaveStreams,
     target::Target,
     transport::Transport,
@@ -196,6 +197,7 @@ impl Builder {
             streams: self.stream.then(|| SaveStreams::new(Arc::clone(&transport), self.retry)),
             limiter: Limiter::new(max_saves, max_bytes),
             turns: Turns::default(),
+            save_ids: SaveIds::new(),
             saving: Arc::default(),
             transport,
         };

@@ -16,6 +16,7 @@ use crate::{
     paging,
     retry::{Attempts, Deadline, RetryPolicy},
     rpcs::{self, Rpc},
+    save_ids::SaveIds,
     save_streams::SaveStreams,
     saving, streams,
     transport::Transport,
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) streams: Option<SaveStreams>,
     pub(crate) limiter: Limiter,
     pub(crate) turns: Turns,
+    pub(crate) save_ids: SaveIds,
     pub(crate) saving: Arc<AtomicUsize>,
 }
 
@@ -92,16 +94,20 @@ impl Client {
     /// Store a checkpoint; when this returns, it is durable.
     ///
     /// Takes a [`Checkpoint`], or a [`SaveRequest`] made from one to say more. Where the client remembers the session's
-    /// last save, only what changed since is sent. Saving the same content again changes nothing.
+    /// last save, only what changed since is sent. Saving the same content again changes nothing. Saves of one session
+    /// are sent in the order in which their futures are first polled, as that of the arguments of `join!`.
+    ///
+    /// A save that was given up cannot overwrite the one that was made in its place: where it reaches the server later, it
+    /// fails with [`ErrorReason::Superseded`].
     pub async fn save(&self, request: impl Into<SaveRequest>) -> Result<SaveResponse, Error> {
-        saving::save(&self.shared, request.into(), self.deadline(), false).await
+        saving::save(&self.shared, &self.shared.save_ids, request.into(), self.deadline(), false).await
     }
 
     /// Store a checkpoint, over a stream that is shared with other saves, even if there are none at the moment.
     ///
     /// [`save`](Self::save) takes a stream by itself where saves are concurrent.
     pub async fn save_streamed(&self, request: impl Into<SaveRequest>) -> Result<SaveResponse, Error> {
-        saving::save(&self.shared, request.into(), self.deadline(), true).await
+        saving::save(&self.shared, &self.shared.save_ids, request.into(), self.deadline(), true).await
     }
 
     /// Store pending writes of a checkpoint, all of them or none. The checkpoint need not exist yet.

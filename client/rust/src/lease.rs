@@ -108,10 +108,13 @@ impl Lease {
 
     /// Store a checkpoint of the session under this lease. Fails where the lease is held no more.
     pub async fn save(&self, request: impl Into<SaveRequest>) -> Result<SaveResponse, Error> {
-        if let Some(error) = self.loss() {
-            return Err((*error).clone());
-        }
+        self.check()?;
         self.client.save(request.into().with_lease(self)).await
+    }
+
+    /// Fails where the lease is held no more.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.loss().map_or(Ok(()), |error| Err((*error).clone()))
     }
 
     /// Give it back, so that another need not wait for its end. Returns whether it was still held.

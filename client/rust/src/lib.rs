@@ -55,6 +55,7 @@ mod per_runtime;
 mod plain;
 mod retry;
 mod rpcs;
+mod save_ids;
 mod save_streams;
 mod saving;
 mod session;

@@ -12,16 +12,21 @@ use crate::{
     client::Shared,
     delta::diff,
     limiter::{Permit, permitted},
-    memory::{Base, Key, Memory},
+    memory::{self, Base, Memory},
     retry::Deadline,
     rpcs,
+    save_ids::{self, SaveIds, is_open},
     turns::Turn,
-    v1::{SaveRequest, SaveResponse, VersionedState},
+    v1::{SaveId, SaveRequest, SaveResponse, VersionedState},
 };
 
 /// Send a checkpoint with its full state, or something that comes to the same.
+///
+/// `memory` learns of nothing that the server has not acknowledged, so saves of one session may run side by side: each
+/// delta names the base it was made from. ids: those of the writer.
 pub(crate) async fn save(
     shared: &Shared,
+    ids: &SaveIds,
     request: SaveRequest,
     deadline: Deadline,
     streamed: bool,
@@ -30,69 +35,114 @@ pub(crate) async fn save(
         return Err(Error::invalid("checkpoint: is required"));
     };
     let session_id = checkpoint.session_id.clone();
+    let mut draft = Draft::begin(ids, request);
     let turn = shared.turns.next(&session_id).await;
     shared.first_connection(deadline).await?;
-    let permit = shared.limiter.enter(request.encoded_len(), deadline).await?;
+    let permit = shared.limiter.enter(draft.request.encoded_len(), deadline).await?;
     let mut way = Way { shared, session_id, deadline, streamed, permit, turn: Some(turn) };
-    match &shared.memory {
-        Some(memory) if request.delta.is_none() && request.base_checkpoint_id.is_empty() => {
-            save_change(&mut way, memory, request).await
+    let outcome = match &shared.memory {
+        Some(memory) if draft.request.delta.is_none() && draft.request.base_checkpoint_id.is_empty() => {
+            save_change(&mut way, memory, &mut draft).await
         }
-        _ => way.send(&request).await,
+        _ => way.send(&draft.request).await,
+    };
+    if outcome.as_ref().err().is_none_or(|error| !is_open(error)) {
+        draft.settle();
     }
+    outcome
 }
 
-/// `memory` learns of nothing that the server has not acknowledged, so saves of one session may run side by side: each
-/// delta names the base it was made from.
-async fn save_change(way: &mut Way<'_>, memory: &Memory, mut request: SaveRequest) -> Result<SaveResponse, Error> {
-    let checkpoint = request.checkpoint.as_mut().expect("is required");
-    let key: Key = (checkpoint.session_id.clone(), checkpoint.namespace.clone());
-    let id = checkpoint.stored_id();
-    let Some(state) = checkpoint.state.take() else {
-        return way.send(&request).await;
+async fn save_change(way: &mut Way<'_>, memory: &Memory, draft: &mut Draft<'_>) -> Result<SaveResponse, Error> {
+    let checkpoint = draft.request.checkpoint.as_ref().expect("is required");
+    let key: memory::Key = (checkpoint.session_id.clone(), checkpoint.namespace.clone());
+    let Some(state) = &checkpoint.state else {
+        return way.send(&draft.request).await;
     };
-    let (answer, state) = match memory.get(&key) {
-        Some(base) if base.checkpoint_id != id => send_either(way, request, &base, state).await?,
-        _ => send_full(way, request, state).await?, // a delta would replace what it starts from
+    // A delta on the checkpoint itself would replace what it starts from.
+    let base = memory.get(&key).filter(|base| base.checkpoint_id != checkpoint.stored_id());
+    let answer = match base.and_then(|base| smaller(&base, state).map(|delta| (base, delta))) {
+        Some((base, delta)) => {
+            draft.put_delta(&base, delta);
+            match way.send(&draft.request).await {
+                Err(error) if error.is_delta_refused() => {
+                    draft.put_state();
+                    way.send(&draft.request).await?
+                }
+                answer => answer?,
+            }
+        }
+        None => way.send(&draft.request).await?,
     };
     if answer.revision != 0 {
-        let checkpoint_id = answer.checkpoint_id.clone();
-        memory.put(key, Base { checkpoint_id, revision: answer.revision, state });
+        let (checkpoint_id, revision) = (answer.checkpoint_id.clone(), answer.revision);
+        memory.put(key, Base { checkpoint_id, revision, state: draft.take_state() });
     }
     Ok(answer)
 }
 
-async fn send_either(
-    way: &mut Way<'_>,
-    mut request: SaveRequest,
-    base: &Base,
-    state: VersionedState,
-) -> Result<(SaveResponse, VersionedState), Error> {
-    let smaller = diff(&base.state, &state).filter(|delta| delta.encoded_len() < state.encoded_len());
-    let Some(delta) = smaller else {
-        return send_full(way, request, state).await;
-    };
-    request.delta = Some(delta);
-    request.base_checkpoint_id.clone_from(&base.checkpoint_id);
-    request.base_revision = base.revision;
-    match way.send(&request).await {
-        Err(error) if error.is_delta_refused() => send_full(way, request, state).await,
-        answer => Ok((answer?, state)),
+fn smaller(base: &Base, state: &VersionedState) -> Option<crate::v1::StateDelta> {
+    diff(&base.state, state).filter(|delta| delta.encoded_len() < state.encoded_len())
+}
+
+/// A request on its way. Where its outcome is not known in the end, or its caller has dropped it, it is remembered, so
+/// that the same save again is known for a retry.
+struct Draft<'a> {
+    ids: &'a SaveIds,
+    request: SaveRequest,
+    /// The state, while the request has a delta instead.
+    state: Option<VersionedState>,
+    /// The id that was given here, and what is remembered under.
+    id: Option<(save_ids::Key, SaveId)>,
+}
+
+impl<'a> Draft<'a> {
+    fn begin(ids: &'a SaveIds, mut request: SaveRequest) -> Self {
+        let mut id = None;
+        if let (None, Some(checkpoint)) = (&request.save_id, &request.checkpoint) {
+            let given = ids.begin(&request);
+            id = Some((save_ids::key(checkpoint), given));
+            request.save_id = Some(given);
+        }
+        Self { ids, request, state: None, id }
+    }
+
+    fn put_delta(&mut self, base: &Base, delta: crate::v1::StateDelta) {
+        let request = &mut self.request;
+        self.state = request.checkpoint.as_mut().and_then(|checkpoint| checkpoint.state.take());
+        request.delta = Some(delta);
+        request.base_checkpoint_id.clone_from(&base.checkpoint_id);
+        request.base_revision = base.revision;
+    }
+
+    fn put_state(&mut self) {
+        let Some(state) = self.state.take() else { return };
+        let request = &mut self.request;
+        (request.delta, request.base_revision) = (None, 0);
+        request.base_checkpoint_id.clear();
+        request.checkpoint.get_or_insert_default().state = Some(state);
+    }
+
+    fn take_state(&mut self) -> VersionedState {
+        self.put_state();
+        self.request.checkpoint.as_mut().and_then(|checkpoint| checkpoint.state.take()).unwrap_or_default()
+    }
+
+    /// The outcome is known.
+    fn settle(&mut self) {
+        if let Some((key, id)) = self.id.take() {
+            self.ids.settled(&key, id);
+        }
     }
 }
 
-async fn send_full(
-    way: &mut Way<'_>,
-    mut request: SaveRequest,
-    state: VersionedState,
-) -> Result<(SaveResponse, VersionedState), Error> {
-    (request.delta, request.base_revision) = (None, 0);
-    request.base_checkpoint_id.clear();
-    let checkpoint = request.checkpoint.as_mut().expect("is required");
-    checkpoint.state = Some(state);
-    let answer = way.send(&request).await?;
-    let state = request.checkpoint.and_then(|checkpoint| checkpoint.state).unwrap_or_default();
-    Ok((answer, state))
+impl Drop for Draft<'_> {
+    fn drop(&mut self) {
+        if let Some((_, id)) = self.id.take() {
+            self.put_state();
+            self.request.save_id = None;
+            self.ids.unsettled(&self.request, id);
+        }
+    }
 }
 
 /// How a save goes to the server.

@@ -52,7 +52,9 @@ async fn nobody_overwrites_what_another_has_saved() {
     one.save(&json!({"turn": 1})).await.unwrap();
     let error = other.save(&json!({"turn": "never loaded"})).await.unwrap_err();
     assert_eq!(error.reason(), ErrorReason::ExpectedLatestMismatch);
-    other.save(&json!({"turn": 1})).await.expect("the same again, as after a response that was lost");
+    let error = other.save(&json!({"turn": 1})).await.unwrap_err();
+    assert_eq!(error.reason(), ErrorReason::ExpectedLatestMismatch, "an equal state, but of another");
+    other.load().await.unwrap();
     other.save(&json!({"turn": 2})).await.unwrap();
     let error = one.append("log", "late").await.unwrap_err();
     assert_eq!(error.reason(), ErrorReason::ExpectedLatestMismatch);
@@ -142,4 +144,51 @@ async fn a_thread_loads_no_other_checkpoints() {
     server.client().save(Checkpoint::new("s", 1)).await.unwrap();
     let error = server.client().thread::<Value>("s").load().await.unwrap_err();
     assert_eq!((error.reason(), error.field()), (ErrorReason::InvalidField, "state"));
+}
+
+#[tokio::test]
+async fn of_two_that_save_equal_states_one_succeeds() {
+    let server = Server::start().await;
+    for round in 0..20 {
+        let name = format!("s-{round}");
+        let mut threads = [server.client().thread::<Value>(&name), server.client().thread::<Value>(&name)];
+        let [one, other] = &mut threads;
+        let state = json!({"claimed": true});
+        let (one, other) = tokio::join!(one.save(&state), other.save(&state));
+        let reasons: Vec<_> = [one, other].into_iter().filter_map(|saved| saved.err().map(|e| e.reason())).collect();
+        assert_eq!(reasons, [ErrorReason::ExpectedLatestMismatch]);
+    }
+}
+
+#[tokio::test]
+async fn a_version_that_was_rewound_and_saved_again_is_another_one() {
+    let server = Server::start().await;
+    let (mut one, mut other) = (server.client().thread::<Value>("s"), server.client().thread::<Value>("s"));
+    one.save(&json!({"turn": 1})).await.unwrap();
+    one.save(&json!({"turn": 2})).await.unwrap();
+    other.load().await.unwrap();
+    one.rewind(1).await.unwrap();
+    one.save(&json!({"turn": "another 2"})).await.unwrap();
+    let error = other.save(&json!({"turn": 3})).await.unwrap_err();
+    assert_eq!(error.reason(), ErrorReason::ExpectedLatestMismatch);
+    one.save(&json!({"turn": 3})).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_state_that_is_saved_again_after_a_timeout_is_a_retry() {
+    let server = Server::start().await;
+    let client = server.client();
+    let mut thread = client.with_timeout(Duration::from_secs(1)).thread::<Value>("s");
+    thread.load().await.unwrap();
+    server.signal("STOP");
+    let state = json!({"turn": 1});
+    assert!(thread.save(&state).await.unwrap_err().is_transient());
+    server.signal("CONT");
+    while client.load_latest("s").await.unwrap().checkpoint.is_none() {
+        // The save that was given up may be on its way, or may be gone.
+        if thread.save(&state).await.is_ok() {
+            break;
+        }
+    }
+    thread.save(&json!({"turn": 2})).await.expect("the thread goes on from its own save");
 }

@@ -13,6 +13,8 @@ use super::{
 use crate::{
     Client, Error, Lease, Stream,
     memory::Base,
+    save_ids::SaveIds,
+    saving,
     v1::{
         Checkpoint, CheckpointRef, CheckpointView, CopySessionRequest, DeleteCheckpointsRequest,
         ListCheckpointsRequest, LoadLatestResponse, LoadRequest, SaveRequest, SaveResponse, VersionedState,
@@ -23,12 +25,12 @@ use crate::{
 /// A session that holds one plain state: any type that serde can write to JSON and read, with keys, or a
 /// `serde_json::Value`.
 ///
-/// Every save adds a version. It succeeds only if nobody else has saved since this object loaded or saved last; else it
-/// fails with [`ErrorReason::ExpectedLatestMismatch`]. Lists are stored item by item, and maps and structs key by key, so a
+/// Every save adds a version. It succeeds only if nobody else has saved, not even an equal state, since this object loaded
+/// or saved last; else it fails with [`ErrorReason::ExpectedLatestMismatch`](crate::ErrorReason::ExpectedLatestMismatch). Lists are stored item by item, and maps and structs key by key, so a
 /// save stores what changed. Programs in all languages share threads.
 ///
 /// Data that would be lost or changed, such as NaN or a stored key that `T` does not have, is refused with
-/// [`ErrorReason::InvalidField`] and the path in [`Error::field`].
+/// [`ErrorReason::InvalidField`](crate::ErrorReason::InvalidField) and the path in [`Error::field`].
 ///
 /// ```no_run
 /// # #[derive(Default, serde::Serialize, serde::Deserialize)]
@@ -45,8 +47,10 @@ pub struct Thread<T> {
     client: Client,
     session_id: String,
     step: u64,
-    latest: Option<String>,
+    /// Its id and revision.
+    latest: Option<(String, u64)>,
     state: VersionedState,
+    save_ids: SaveIds,
     lease: Option<Lease>,
     kind: PhantomData<fn() -> T>,
 }
@@ -73,6 +77,7 @@ impl Client {
             step: 0,
             latest: None,
             state: VersionedState::default(),
+            save_ids: SaveIds::new(),
             lease: None,
             kind: PhantomData,
         }
@@ -127,7 +132,7 @@ impl<T> Thread<T> {
     /// It is renewed in the background.
     ///
     /// ttl: how long the lease outlives this process. wait: how long to wait while another holds it; then it fails with
-    /// [`ErrorReason::LeaseHeld`].
+    /// [`ErrorReason::LeaseHeld`](crate::ErrorReason::LeaseHeld).
     pub async fn acquire_lease(&mut self, ttl: Duration, wait: Duration) -> Result<(), Error> {
         let holder = format!("process {}", std::process::id());
         self.lease = Some(self.client.wait_for_lease(&self.session_id, holder, ttl, wait).await?);
@@ -162,7 +167,7 @@ impl<T: Serialize + DeserializeOwned> Thread<T> {
         };
         let state = decode(&checkpoint)?;
         self.client.remember(&checkpoint, checkpoint_revision);
-        (self.step, self.latest) = (checkpoint.step, Some(checkpoint.checkpoint_id));
+        (self.step, self.latest) = (checkpoint.step, Some((checkpoint.checkpoint_id, checkpoint_revision)));
         self.state = checkpoint.state.unwrap_or_default();
         Ok(Some(state))
     }
@@ -220,13 +225,13 @@ impl<T: Serialize + DeserializeOwned> Thread<T> {
         self.put(grown, |request| request).await
     }
 
-    /// The state of an earlier step; fails with [`ErrorReason::CheckpointNotFound`] where there is none.
+    /// The state of an earlier step; fails with [`ErrorReason::CheckpointNotFound`](crate::ErrorReason::CheckpointNotFound) where there is none.
     pub async fn at(&self, step: u64) -> Result<T, Error> {
         let found = self.client.load(LoadRequest::step(&self.session_id, step)).await?;
         decode(&found.checkpoint.unwrap_or_default())
     }
 
-    /// Copy the thread into a new one, and load that. Fails with [`ErrorReason::SessionAlreadyExists`].
+    /// Copy the thread into a new one, and load that. Fails with [`ErrorReason::SessionAlreadyExists`](crate::ErrorReason::SessionAlreadyExists).
     pub async fn fork(&self, session_id: impl Into<String>) -> Result<Self, Error> {
         self.copy(session_id.into(), None).await
     }
@@ -268,17 +273,20 @@ impl<T: Serialize + DeserializeOwned> Thread<T> {
         let mut checkpoint = Checkpoint::new(&self.session_id, self.step + 1);
         checkpoint.state = Some(state.clone());
         checkpoint.header = Some(layout::header());
-        checkpoint.parent_id = self.latest.clone().unwrap_or_default();
+        checkpoint.parent_id = self.latest.as_ref().map(|(id, _)| id.clone()).unwrap_or_default();
         let request = more(checkpoint.into());
         let request = match &self.latest {
-            Some(id) => request.expect_id(id),
+            Some((id, revision)) => request.expect_id(id).expect_revision(*revision),
             None => request.expect_none(),
         };
-        let saved = match &self.lease {
-            Some(lease) => lease.save(request).await?,
-            None => self.client.save(request).await?,
+        let request = match &self.lease {
+            Some(lease) => lease.check().map(|()| request.with_lease(lease))?,
+            None => request,
         };
-        (self.step, self.latest, self.state) = (self.step + 1, Some(saved.checkpoint_id.clone()), state);
+        let client = &self.client;
+        let saved = saving::save(&client.shared, &self.save_ids, request, client.deadline(), false).await?;
+        self.latest = Some((saved.checkpoint_id.clone(), saved.revision));
+        (self.step, self.state) = (self.step + 1, state);
         Ok(saved)
     }
 }
