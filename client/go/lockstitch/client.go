@@ -29,6 +29,7 @@ type Client struct {
 	connections *connections
 	memory      *memory // nil: whole states only
 	limiter     *saveLimiter
+	saveIDs     *saveIDs
 	settings    settings
 	connected   atomic.Bool // once, at least
 	closed      atomic.Bool
@@ -54,6 +55,7 @@ func New(target string, options ...Option) (*Client, error) {
 	}
 	client := &Client{
 		settings: chosen, connections: &connections{}, limiter: newSaveLimiter(chosen.maxSaves, chosen.maxSaveBytes),
+		saveIDs: newSaveIDs(),
 	}
 	connection, err := grpc.NewClient(at.dial, append([]grpc.DialOption{
 		grpc.WithChainUnaryInterceptor(client.connectedCall),

@@ -34,6 +34,7 @@ const (
 	InvalidPageToken       Reason = "INVALID_PAGE_TOKEN"
 	TooLarge               Reason = "TOO_LARGE"
 	ExpectedLatestMismatch Reason = "EXPECTED_LATEST_MISMATCH"
+	Superseded             Reason = "SUPERSEDED"
 	LeaseLost              Reason = "LEASE_LOST"
 	UnknownBase            Reason = "UNKNOWN_BASE"
 	BaseChanged            Reason = "BASE_CHANGED"
@@ -57,7 +58,6 @@ const (
 	RateLimited            Reason = "RATE_LIMITED"
 	StoreFull              Reason = "STORE_FULL"
 	StoreReadOnly          Reason = "STORE_READ_ONLY"
-	Superseded             Reason = "SUPERSEDED"
 )
 
 // Error makes a Reason a target for errors.Is.

@@ -174,10 +174,17 @@ func (r *Runner) Err() error {
 func (r *Runner) Save(
 	ctx context.Context, checkpoint *lockstitchpb.Checkpoint, options ...SaveOption,
 ) (Saved, error) {
+	return r.saveAs(ctx, r.client.saveIDs, checkpoint, options)
+}
+
+func (r *Runner) saveAs(
+	ctx context.Context, writer *saveIDs, checkpoint *lockstitchpb.Checkpoint, options []SaveOption,
+) (Saved, error) {
 	if err := r.Err(); err != nil {
 		return Saved{}, err
 	}
-	saved, err := r.client.Save(ctx, checkpoint, slices.Concat(options, []SaveOption{WithLease(r.lease.Token)})...)
+	options = slices.Concat(options, []SaveOption{WithLease(r.lease.Token)})
+	saved, err := r.client.saveAs(ctx, writer, checkpoint, options)
 	if errors.Is(err, LeaseLost) {
 		r.lose(err)
 	}

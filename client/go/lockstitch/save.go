@@ -59,6 +59,15 @@ func ExpectCheckpoint(checkpointID string) SaveOption {
 	})
 }
 
+// ExpectRevision is ExpectCheckpoint for one content of that checkpoint: the
+// CheckpointRevision that was loaded with it, or Saved.Revision. A checkpoint that
+// was rewound or replaced since does not fulfil it.
+func ExpectRevision(checkpointID string, revision uint64) SaveOption {
+	return expect(&lockstitchpb.ExpectedLatest{
+		Expected: &lockstitchpb.ExpectedLatest_CheckpointId{CheckpointId: checkpointID}, Revision: revision,
+	})
+}
+
 // ExpectStep is ExpectCheckpoint by the latest checkpoint's step.
 func ExpectStep(step uint64) SaveOption {
 	return expect(&lockstitchpb.ExpectedLatest{Expected: &lockstitchpb.ExpectedLatest_Step{Step: step}})
@@ -115,27 +124,40 @@ func expect(expected *lockstitchpb.ExpectedLatest) SaveOption {
 // one session, too. Where the order matters, await each, use ExpectStep, or Begin
 // them on a SaveStream.
 func (c *Client) Save(ctx context.Context, checkpoint *lockstitchpb.Checkpoint, options ...SaveOption) (Saved, error) {
-	draft, err := c.draft(checkpoint, options)
+	return c.saveAs(ctx, c.saveIDs, checkpoint, options)
+}
+
+// saveAs is Save for a writer.
+func (c *Client) saveAs(
+	ctx context.Context, writer *saveIDs, checkpoint *lockstitchpb.Checkpoint, options []SaveOption,
+) (Saved, error) {
+	draft, err := c.draft(writer, checkpoint, options)
 	if err != nil {
 		return Saved{}, err
 	}
+	answer, err := c.sendDraft(ctx, draft)
+	draft.settle(err)
+	if err != nil {
+		return Saved{}, err
+	}
+	draft.learn(answer)
+	return savedOf(answer), nil
+}
+
+func (c *Client) sendDraft(ctx context.Context, draft *draft) (*lockstitchpb.SaveResponse, error) {
 	ctx, cancel := c.deadline(ctx)
 	defer cancel()
 	request := draft.request()
 	permit, err := c.limiter.enter(ctx, proto.Size(request))
 	if err != nil {
-		return Saved{}, err
+		return nil, err
 	}
 	defer permit.release()
 	answer, err := c.sendSave(ctx, request, permit)
 	if draft.refused(err) {
 		answer, err = c.sendSave(ctx, draft.full, permit)
 	}
-	if err != nil {
-		return Saved{}, err
-	}
-	draft.learn(answer)
-	return savedOf(answer), nil
+	return answer, err
 }
 
 func (c *Client) sendSave(
@@ -147,6 +169,7 @@ func (c *Client) sendSave(
 
 // A draft is a save on its way: whole, and as a delta where there is one.
 type draft struct {
+	writer        *saveIDs
 	memory        *memory
 	key           sessionKey
 	full, smaller *lockstitchpb.SaveRequest
@@ -154,11 +177,14 @@ type draft struct {
 	comparable    bool
 }
 
-func (c *Client) draft(checkpoint *lockstitchpb.Checkpoint, options []SaveOption) (*draft, error) {
+func (c *Client) draft(
+	writer *saveIDs, checkpoint *lockstitchpb.Checkpoint, options []SaveOption,
+) (*draft, error) {
 	if checkpoint == nil {
 		return nil, errors.New("lockstitch: the checkpoint is nil")
 	}
 	made := &draft{
+		writer: writer,
 		memory: c.memory,
 		key:    sessionKey{checkpoint.SessionId, checkpoint.Namespace},
 		full:   &lockstitchpb.SaveRequest{Checkpoint: checkpoint},
@@ -166,6 +192,7 @@ func (c *Client) draft(checkpoint *lockstitchpb.Checkpoint, options []SaveOption
 	for _, option := range options {
 		option(made.full)
 	}
+	writer.identify(made.full)
 	if err := checkTexts(made.full); err != nil {
 		return nil, err
 	}
@@ -185,6 +212,8 @@ func (d *draft) request() *lockstitchpb.SaveRequest {
 	}
 	return d.full
 }
+
+func (d *draft) settle(err error) { d.writer.settle(d.full, err) }
 
 // refused says whether the server would not take the delta.
 func (d *draft) refused(err error) bool {

@@ -33,6 +33,7 @@ type scripted struct {
 	calls    []time.Time
 	metadata metadata.MD
 	trace    map[string]string
+	saves    []*lockstitchpb.SaveRequest
 	ended    atomic.Int32 // streams of saves, by the client
 }
 
@@ -58,7 +59,14 @@ func (s *scripted) take(ctx context.Context) error {
 	return failure
 }
 
+func (s *scripted) saw(save *lockstitchpb.SaveRequest) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.saves = append(s.saves, save)
+}
+
 func (s *scripted) Save(ctx context.Context, request *lockstitchpb.SaveRequest) (*lockstitchpb.SaveResponse, error) {
+	s.saw(request)
 	if err := s.next(ctx); err != nil {
 		return nil, err
 	}
@@ -73,6 +81,7 @@ func (s *scripted) SaveStream(stream lockstitchpb.CheckpointService_SaveStreamSe
 			s.ended.Add(1)
 			return nil
 		}
+		s.saw(request.Save)
 		if err := s.next(stream.Context()); err != nil {
 			return err
 		}

@@ -1,10 +1,12 @@
 package lockstitch
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,11 +19,19 @@ const silentTimeout = 2 * time.Second
 // A swallowingProxy passes everything on to a server, until its connections go
 // silent: then it takes what comes and passes on nothing. New ones work.
 type swallowingProxy struct {
-	target   string
-	server   string
-	mutex    sync.Mutex
-	sockets  []net.Conn
-	silenced []*atomic.Bool
+	target string
+	server string
+	mutex  sync.Mutex
+	pairs  []*proxiedPair
+}
+
+// A proxiedPair is a client's connection and the one to the server.
+type proxiedPair struct {
+	client, server net.Conn
+	silent         atomic.Bool
+	mutex          sync.Mutex
+	swallowed      []byte       // by the client
+	answered       atomic.Int64 // bytes of the server that were swallowed
 }
 
 func startSwallowingProxy(t *testing.T, server string) *swallowingProxy {
@@ -35,8 +45,8 @@ func startSwallowingProxy(t *testing.T, server string) *swallowingProxy {
 		_ = listener.Close()
 		proxy.mutex.Lock()
 		defer proxy.mutex.Unlock()
-		for _, socket := range proxy.sockets {
-			_ = socket.Close()
+		for _, pair := range proxy.pairs {
+			_, _ = pair.client.Close(), pair.server.Close()
 		}
 	})
 	go func() {
@@ -57,37 +67,50 @@ func (p *swallowingProxy) pass(client net.Conn) {
 		_ = client.Close()
 		return
 	}
-	silent := &atomic.Bool{}
+	pair := &proxiedPair{client: client, server: server}
 	p.mutex.Lock()
-	p.sockets = append(p.sockets, client, server)
-	p.silenced = append(p.silenced, silent)
+	p.pairs = append(p.pairs, pair)
 	p.mutex.Unlock()
-	for _, way := range [][2]net.Conn{{client, server}, {server, client}} {
-		go func() {
-			_, _ = io.Copy(writerFunc(func(data []byte) (int, error) {
-				if silent.Load() {
-					return len(data), nil
-				}
-				return way[1].Write(data)
-			}), way[0])
-			if !silent.Load() { // not even the end is passed on
-				_ = way[1].Close()
-			}
-		}()
+	go pair.copy(server, client, func(data []byte) {
+		pair.mutex.Lock()
+		defer pair.mutex.Unlock()
+		pair.swallowed = append(pair.swallowed, data...)
+	})
+	go pair.copy(client, server, func(data []byte) { pair.answered.Add(int64(len(data))) })
+}
+
+func (p *proxiedPair) copy(to, from net.Conn, swallow func([]byte)) {
+	_, _ = io.Copy(writerFunc(func(data []byte) (int, error) {
+		if p.silent.Load() {
+			swallow(data)
+			return len(data), nil
+		}
+		return to.Write(data)
+	}), from)
+	if !p.silent.Load() { // not even the end is passed on
+		_ = to.Close()
 	}
+}
+
+// hasSwallowed is what the client has sent so far into the silence.
+func (p *proxiedPair) hasSwallowed() []byte {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	return bytes.Clone(p.swallowed)
 }
 
 type writerFunc func([]byte) (int, error)
 
 func (w writerFunc) Write(data []byte) (int, error) { return w(data) }
 
-// swallow silences the connections that are open.
-func (p *swallowingProxy) swallow() {
+// swallow silences the connections that are open, and gives them.
+func (p *swallowingProxy) swallow() []*proxiedPair {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
-	for _, silent := range p.silenced {
-		silent.Store(true)
+	for _, pair := range p.pairs {
+		pair.silent.Store(true)
 	}
+	return slices.Clone(p.pairs)
 }
 
 type saver func(ctx context.Context, session string, step uint64) error

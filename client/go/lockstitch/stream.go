@@ -89,7 +89,7 @@ func (s *SaveStream) Begin(
 	ctx, cancel := s.client.deadline(ctx)
 	pending := &PendingSave{stream: s, cancel: cancel}
 	var entered *permit
-	made, err := s.client.draft(checkpoint, options)
+	made, err := s.client.draft(s.client.saveIDs, checkpoint, options)
 	if err == nil {
 		entered, err = s.enter(ctx, proto.Size(made.request()))
 	}
@@ -116,6 +116,7 @@ func (p *PendingSave) Wait() (Saved, error) {
 	case <-p.item.ctx.Done():
 		p.stream.expire(p.item)
 	}
+	p.item.settle.Do(func() { p.item.draft.settle(p.item.err) })
 	return p.item.saved, p.item.err
 }
 

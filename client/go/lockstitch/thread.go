@@ -35,14 +35,17 @@ type Thread[T any] struct {
 	id     string
 	step   uint64
 	latest string // id of the checkpoint that was loaded or saved last; "": none
-	state  *lockstitchpb.VersionedState
-	lease  *Runner
+	// revision is that of the session in which its content was written.
+	revision uint64
+	writer   *saveIDs
+	state    *lockstitchpb.VersionedState
+	lease    *Runner
 }
 
 // NewThread is the thread of plain state in a session, whether it has any or not.
 // It makes no call.
 func NewThread[T any](client *Client, sessionID string) *Thread[T] {
-	return &Thread[T]{client: client, id: sessionID}
+	return &Thread[T]{client: client, id: sessionID, writer: newSaveIDs()}
 }
 
 // Thread is NewThread for maps. Load returns the numbers in them as json.Number,
@@ -65,7 +68,7 @@ func (t *Thread[T]) Load(ctx context.Context) (T, error) {
 		return none, err
 	}
 	if found.Checkpoint == nil {
-		t.step, t.latest, t.state = 0, "", nil
+		t.step, t.latest, t.revision, t.state = 0, "", 0, nil
 		return emptyState[T](), nil
 	}
 	state, err := decodeState[T](found.Checkpoint)
@@ -74,6 +77,7 @@ func (t *Thread[T]) Load(ctx context.Context) (T, error) {
 	}
 	t.client.remember(found)
 	t.step, t.latest, t.state = found.Checkpoint.Step, found.Checkpoint.CheckpointId, found.Checkpoint.State
+	t.revision = found.CheckpointRevision
 	return state, nil
 }
 
@@ -208,17 +212,17 @@ func (t *Thread[T]) put(
 	expected := ExpectNone()
 	if t.step > 0 {
 		checkpoint.ParentId = t.latest
-		expected = ExpectCheckpoint(t.latest)
+		expected = ExpectRevision(t.latest, t.revision)
 	}
-	save := t.client.Save
+	save := t.client.saveAs
 	if t.held() {
-		save = t.lease.Save
+		save = t.lease.saveAs
 	}
-	saved, err := save(ctx, checkpoint, append(options[:len(options):len(options)], expected)...)
+	saved, err := save(ctx, t.writer, checkpoint, append(options[:len(options):len(options)], expected))
 	if err != nil {
 		return Saved{}, err
 	}
-	t.step, t.latest, t.state = checkpoint.Step, saved.CheckpointID, state
+	t.step, t.latest, t.revision, t.state = checkpoint.Step, saved.CheckpointID, saved.Revision, state
 	return saved, nil
 }
 
