@@ -130,6 +130,11 @@ public final class LockstitchClient implements AutoCloseable {
     return Caller.await(async.save(checkpoint, options));
   }
 
+  /** As {@link #save(Checkpoint, SaveOptions)}, of another writer than the client. */
+  SaveResponse save(Checkpoint checkpoint, SaveOptions options, SaveIds ids) {
+    return Caller.await(saver.save(checkpoint, options, ids));
+  }
+
   /**
    * As {@link #save(Checkpoint, SaveOptions)}, without waiting; it fails with a {@link
    * LockstitchException}.
@@ -378,6 +383,10 @@ public final class LockstitchClient implements AutoCloseable {
             },
             wait);
     return new SessionRunner(caller, saver, sessionId, lease, begun[0]);
+  }
+
+  Caller caller() {
+    return caller;
   }
 
   /** Have the next save of a session send what changed since a checkpoint that was loaded. */

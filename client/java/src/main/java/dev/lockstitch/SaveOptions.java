@@ -26,6 +26,18 @@ public final class SaveOptions {
     return expecting(ExpectedLatest.newBuilder().setCheckpointId(checkpointId));
   }
 
+  /**
+   * As {@link #expectCheckpoint(String)}, and it must have been written in this revision. Without
+   * it, a checkpoint that was deleted and saved again under the same id is the expected one, too.
+   *
+   * @param revision {@code SaveResponse.getRevision()}, or {@code getCheckpointRevision()} of a
+   *     load
+   */
+  public SaveOptions expectCheckpoint(String checkpointId, long revision) {
+    return expecting(
+        ExpectedLatest.newBuilder().setCheckpointId(checkpointId).setRevision(revision));
+  }
+
   /** The latest checkpoint of (session, namespace) must have this step before the save. */
   public SaveOptions expectStep(long step) {
     return expecting(ExpectedLatest.newBuilder().setStep(step));

@@ -30,6 +30,7 @@ final class Saver implements SaveLane.Owner {
   private final List<SaveLane> lanes;
   private final Limiter limiter;
   private final Turns turns = new Turns();
+  private final SaveIds saveIds = new SaveIds();
 
   private volatile boolean streamsKnown;
   private volatile long avoidUntil = System.nanoTime();
@@ -46,12 +47,18 @@ final class Saver implements SaveLane.Owner {
   }
 
   CompletableFuture<SaveResponse> save(Checkpoint checkpoint, SaveOptions options) {
-    SaveRequest full = options.conditions.toBuilder().setCheckpoint(checkpoint).build();
+    return save(checkpoint, options, saveIds);
+  }
+
+  /** {@code ids}: of the writer, whose saves to a checkpoint keep their order. */
+  CompletableFuture<SaveResponse> save(Checkpoint checkpoint, SaveOptions options, SaveIds ids) {
+    SaveRequest request = options.conditions.toBuilder().setCheckpoint(checkpoint).build();
     try {
-      Texts.check(full);
+      Texts.check(request);
     } catch (InvalidArgumentException error) {
       return CompletableFuture.failedFuture(error);
     }
+    SaveRequest full = ids.identified(request); // before anything is waited for
     Budget budget = caller.budget(options.timeout);
     CompletableFuture<SaveResponse> answer = new CompletableFuture<>();
     long size = full.getSerializedSize();
@@ -59,7 +66,7 @@ final class Saver implements SaveLane.Owner {
     Runnable start =
         () -> {
           begun.set(true);
-          start(full, size, budget, answer);
+          start(full, size, budget, ids, answer);
         };
     if (!limiter.enter(size, answer, start)) {
       failLate(answer, budget, begun, "too many other saves of this client are in flight");
@@ -69,7 +76,11 @@ final class Saver implements SaveLane.Owner {
 
   /** There is room for a save of this many bytes, which this method gives back. */
   private void start(
-      SaveRequest full, long size, Budget budget, CompletableFuture<SaveResponse> answer) {
+      SaveRequest full,
+      long size,
+      Budget budget,
+      SaveIds ids,
+      CompletableFuture<SaveResponse> answer) {
     Checkpoint checkpoint = full.getCheckpoint();
     Memory.Key key = new Memory.Key(checkpoint.getSessionId(), checkpoint.getNamespace());
     boolean known = memory != null && checkpoint.hasState() && Delta.isKnown(checkpoint.getState());
@@ -82,6 +93,7 @@ final class Saver implements SaveLane.Owner {
             String id = given.getCheckpointId();
             memory.put(key, new Memory.Base(id, given.getRevision(), checkpoint.getState()));
           }
+          ids.ended(full, error == null ? null : Futures.unwrap(error));
           limiter.leave(size);
           Futures.settle(answer, given, error);
         });
@@ -93,7 +105,7 @@ final class Saver implements SaveLane.Owner {
     VersionedState state = checkpoint.getState();
     if (memory != null && revision != 0 && checkpoint.hasState() && Delta.isKnown(state)) {
       Memory.Key key = new Memory.Key(checkpoint.getSessionId(), checkpoint.getNamespace());
-      memory.put(key, new Memory.Base(idOf(checkpoint), revision, state));
+      memory.put(key, new Memory.Base(Sessions.idOf(checkpoint), revision, state));
     }
   }
 
@@ -143,7 +155,7 @@ final class Saver implements SaveLane.Owner {
   /** The request with a delta in place of the state; empty: there is none, or no gain in it. */
   private static Optional<SaveRequest> withDelta(SaveRequest full, Memory.Base base) {
     Checkpoint checkpoint = full.getCheckpoint();
-    if (base == null || base.checkpointId().equals(idOf(checkpoint))) {
+    if (base == null || base.checkpointId().equals(Sessions.idOf(checkpoint))) {
       return Optional.empty(); // it would replace what it starts from, and could not be repeated
     }
     Optional<StateDelta> delta = Delta.between(base.state(), checkpoint.getState());
@@ -157,13 +169,6 @@ final class Saver implements SaveLane.Owner {
                     .setBaseRevision(base.revision())
                     .setDelta(made)
                     .build());
-  }
-
-  /** The id under which the server will store it. */
-  private static String idOf(Checkpoint checkpoint) {
-    String id = checkpoint.getCheckpointId();
-    String step = Long.toUnsignedString(checkpoint.getStep());
-    return id.isEmpty() ? "0".repeat(20 - step.length()) + step : id;
   }
 
   /** By the way that is best. Saves of one session arrive in the order of the calls. */

@@ -98,6 +98,11 @@ public final class SessionRunner implements AutoCloseable {
     return fenced(() -> saver.save(checkpoint, options.withLease(token)));
   }
 
+  /** As {@link #save(Checkpoint, SaveOptions)}, of another writer than the client. */
+  SaveResponse save(Checkpoint checkpoint, SaveOptions options, SaveIds ids) {
+    return Caller.await(fenced(() -> saver.save(checkpoint, options.withLease(token), ids)));
+  }
+
   /**
    * Store pending writes of a checkpoint of the root namespace under the lease, all of them or
    * none.

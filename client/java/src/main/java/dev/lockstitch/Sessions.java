@@ -62,4 +62,11 @@ public final class Sessions {
             SchedulerState.newBuilder().putAllVersionsSeen(checkpoint.getVersionsSeenMap()))
         .build();
   }
+
+  /** The id under which the server will store it. */
+  static String idOf(Checkpoint checkpoint) {
+    String id = checkpoint.getCheckpointId();
+    String step = Long.toUnsignedString(checkpoint.getStep());
+    return id.isEmpty() ? "0".repeat(20 - step.length()) + step : id;
+  }
 }

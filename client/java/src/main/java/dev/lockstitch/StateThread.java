@@ -40,7 +40,9 @@ public final class StateThread {
   private final String sessionId;
   private long step;
   private String latest = "";
+  private long revision; // in which the latest checkpoint was written
   private VersionedState state = VersionedState.getDefaultInstance();
+  private final SaveIds saveIds = new SaveIds();
   private SessionRunner lease;
 
   StateThread(LockstitchClient client, String sessionId) {
@@ -70,6 +72,7 @@ public final class StateThread {
     Map<String, Object> read = StateLayout.read(found.getCheckpoint());
     client.remember(found);
     step = found.getCheckpoint().getStep();
+    revision = found.getCheckpointRevision();
     latest = found.getCheckpoint().getCheckpointId();
     state = found.getCheckpoint().getState();
     return Optional.of(read);
@@ -211,11 +214,15 @@ public final class StateThread {
             .setHeader(StateLayout.HEADER)
             .putAllMetadata(metadata)
             .build();
-    SaveOptions expecting = step == 0 ? options.expectNone() : options.expectCheckpoint(latest);
+    SaveOptions expecting =
+        step == 0 ? options.expectNone() : options.expectCheckpoint(latest, revision);
     SaveResponse saved =
-        isLeased() ? lease.save(checkpoint, expecting) : client.save(checkpoint, expecting);
+        isLeased()
+            ? lease.save(checkpoint, expecting, saveIds)
+            : client.save(checkpoint, expecting, saveIds);
     step++;
     latest = saved.getCheckpointId();
+    revision = saved.getRevision();
     state = next;
     return saved;
   }

@@ -70,7 +70,8 @@ class StateThreadTest {
     one.save(Map.of("turn", 1));
     assertThrows(
         ExpectedLatestMismatchException.class, () -> two.save(Map.of("turn", "never loaded")));
-    two.save(Map.of("turn", 1)); // the same again, as after a response that was lost
+    assertThrows(ExpectedLatestMismatchException.class, () -> two.save(Map.of("turn", 1)));
+    assertEquals(Optional.of(Map.of("turn", 1L)), two.load());
     two.save(Map.of("turn", 2));
     assertThrows(ExpectedLatestMismatchException.class, () -> one.append("log", "late"));
     assertEquals(Optional.of(Map.of("turn", 2L)), one.load());
