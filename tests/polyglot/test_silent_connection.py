@@ -15,7 +15,7 @@ from tests.support.swallowing import SwallowingProxy
 
 pytestmark = pytest.mark.slow
 
-READY = [language for language in LANGUAGES if language.name in ("python", "go", "java", "rust")]
+READY = [language for language in LANGUAGES if language.name in ("python", "go", "java", "rust", "typescript")]
 SAVERS = 16
 TIMEOUT_MS = 2000
 PATIENCE = 60.0

@@ -287,7 +287,7 @@ export class Client extends SessionCalls implements Disposable {
    *     const thread = client.thread<{ messages: string[] }>("order-42");
    */
   thread<S extends object = PlainState>(threadId: string, options?: ThreadOptions<S>): Thread<S> {
-    return new Thread<S>(this, (loaded, revision) => this.saver.remember(loaded, revision), threadId, options);
+    return new Thread<S>(this, this.saver, threadId, options);
   }
 
   /**

@@ -22,6 +22,11 @@ export type ExpectedLatest = string | bigint | typeof NONE;
 export interface SaveConditions {
   /** What the latest checkpoint of (session, namespace) must be before this save. */
   expectedLatest?: ExpectedLatest | undefined;
+  /**
+   * The revision in which that checkpoint was written, beside its id or step: `SaveResponse.revision`, or `checkpointRevision`
+   * of a load. Without it, a checkpoint that was deleted and saved again under the same id is the expected one, too.
+   */
+  expectedRevision?: bigint | undefined;
   /** Pending writes of this checkpoint, stored with it. */
   writes?: MessageInitShape<typeof PendingWriteSchema>[] | undefined;
   /** The session ends this long after its last save, 1000 or more. Default: the session's setting stays as it is. */
@@ -47,6 +52,7 @@ export class Draft {
   readonly #head: Uint8Array; // the checkpoint without its state
   readonly #state: Uint8Array | undefined; // where there is no snapshot
   readonly #conditions: Uint8Array;
+  #id: Uint8Array = new Uint8Array();
 
   constructor(given: MessageInitShape<typeof CheckpointSchema>, conditions: SaveConditions) {
     const checkpoint = create(CheckpointSchema, given);
@@ -66,14 +72,25 @@ export class Draft {
     return this.#head.length + (this.snapshot?.size ?? this.#state?.length ?? 0) + this.#conditions.length;
   }
 
-  /** The request with the full state. */
-  full(): Uint8Array {
+  /** Give it its save_id, as a SaveRequest with nothing else. */
+  identify(id: Uint8Array): void {
+    this.#id = id;
+  }
+
+  /** The checkpoint. */
+  checkpoint(): Uint8Array {
     const state = this.snapshot ? stateBytes(this.snapshot) : this.#state;
-    const writer = new BinaryWriter().tag(CHECKPOINT, WireType.LengthDelimited).fork().raw(this.#head);
+    const writer = new BinaryWriter().raw(this.#head);
     if (state) {
       writer.tag(STATE, WireType.LengthDelimited).bytes(state);
     }
-    return writer.join().raw(this.#conditions).finish();
+    return writer.finish();
+  }
+
+  /** The request with the full state. */
+  full(): Uint8Array {
+    const writer = new BinaryWriter().tag(CHECKPOINT, WireType.LengthDelimited).bytes(this.checkpoint());
+    return writer.raw(this.#conditions).raw(this.#id).finish();
   }
 
   /** The request with a delta; undefined: there is none, or no gain in it. */
@@ -87,7 +104,7 @@ export class Draft {
     }
     const start = create(SaveRequestSchema, { baseCheckpointId: base.checkpointId, baseRevision: base.revision });
     const writer = new BinaryWriter().tag(CHECKPOINT, WireType.LengthDelimited).bytes(this.#head);
-    writer.raw(this.#conditions).raw(toBinary(SaveRequestSchema, start));
+    writer.raw(this.#conditions).raw(this.#id).raw(toBinary(SaveRequestSchema, start));
     return writer.tag(DELTA, WireType.LengthDelimited).bytes(delta).finish();
   }
 }
@@ -120,11 +137,13 @@ function withoutState(checkpoint: Checkpoint): Uint8Array {
   return toBinary(CheckpointSchema, head);
 }
 
-function conditionBytes({ expectedLatest, writes = [], ttlMs, leaseToken = 0n }: SaveConditions): Uint8Array {
+function conditionBytes(conditions: SaveConditions): Uint8Array {
+  const { expectedLatest, expectedRevision: revision = 0n, writes = [], ttlMs, leaseToken = 0n } = conditions;
+  const latest = expectedLatest === undefined ? {} : expected(expectedLatest);
   const request = create(SaveRequestSchema, {
     writes,
     leaseToken,
-    ...(expectedLatest === undefined ? {} : { expectedLatest: expected(expectedLatest) }),
+    ...((expectedLatest !== undefined || revision) && { expectedLatest: { ...latest, revision } }),
     ...(ttlMs === undefined ? {} : { ttl: duration(ttlMs) }),
   });
   return serialized(SaveRequestSchema, request);

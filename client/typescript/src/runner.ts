@@ -1,8 +1,16 @@
 /** One runner of a session: holds its lease, and saves under it. */
 
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { CallOptions } from "./budget.js";
+import type { Caller } from "./caller.js";
 import { LeaseLost } from "./errors.js";
-import type { Checkpoint } from "./gen/lockstitch/v1/checkpoint_pb.js";
-import type { LoadLatestResponse, SaveResponse } from "./gen/lockstitch/v1/checkpoint_service_pb.js";
+import type { Checkpoint, PendingWriteSchema } from "./gen/lockstitch/v1/checkpoint_pb.js";
+import {
+  CheckpointService,
+  type LoadLatestResponse,
+  type SaveResponse,
+  type SaveWritesResponse,
+} from "./gen/lockstitch/v1/checkpoint_service_pb.js";
 import type { Lease } from "./lease.js";
 import type { CheckpointInit, SaveOptions, Saver } from "./saver.js";
 
@@ -19,11 +27,13 @@ export class Runner implements AsyncDisposable {
   readonly checkpoint: Checkpoint | undefined;
   /** All that was loaded with it. */
   readonly latest: LoadLatestResponse;
+  readonly #caller: Caller;
   readonly #saver: Saver;
   readonly #lease: Lease;
 
   /** For `Client.run`. */
-  constructor(saver: Saver, lease: Lease, latest: LoadLatestResponse) {
+  constructor(caller: Caller, saver: Saver, lease: Lease, latest: LoadLatestResponse) {
+    this.#caller = caller;
     this.#saver = saver;
     this.#lease = lease;
     this.sessionId = lease.sessionId;
@@ -39,10 +49,28 @@ export class Runner implements AsyncDisposable {
   }
 
   /** Save under the lease. Throws LeaseLost as soon as it is known to be lost. */
-  async save(checkpoint: CheckpointInit, options: Omit<SaveOptions, "leaseToken"> = {}): Promise<SaveResponse> {
+  save(checkpoint: CheckpointInit, options: Omit<SaveOptions, "leaseToken"> = {}): Promise<SaveResponse> {
+    return this.write((leaseToken) => this.#saver.save(checkpoint, { ...options, leaseToken }));
+  }
+
+  /** Save pending writes of a checkpoint under the lease, as `Client.saveWrites`. Throws LeaseLost. */
+  saveWrites(
+    checkpointId: string,
+    writes: MessageInitShape<typeof PendingWriteSchema>[],
+    options: CallOptions & { namespace?: string | undefined } = {},
+  ): Promise<SaveWritesResponse> {
+    const { namespace = "" } = options;
+    const request = { sessionId: this.sessionId, checkpointId, writes, namespace };
+    return this.write((leaseToken) =>
+      this.#caller.call(CheckpointService.method.saveWrites, { ...request, leaseToken }, options),
+    );
+  }
+
+  /** Make a call under the lease, which takes note if that is lost. For calls that the runner has no method for. */
+  async write<T>(call: (leaseToken: bigint) => Promise<T>): Promise<T> {
     this.signal.throwIfAborted();
     try {
-      return await this.#saver.save(checkpoint, { ...options, leaseToken: this.token });
+      return await call(this.token);
     } catch (error) {
       if (error instanceof LeaseLost) {
         this.#lease.lose(error);

@@ -10,6 +10,7 @@ import { CheckpointService, type SaveResponse } from "./gen/lockstitch/v1/checkp
 import { Lane, type LaneCalls } from "./lane.js";
 import type { SaveLimiter } from "./limiter.js";
 import type { Memory } from "./memory.js";
+import { SaveIds } from "./save_ids.js";
 import type { SaveStreamCall } from "./transport.js";
 
 const LANES = 4;
@@ -33,6 +34,7 @@ export class Saver implements LaneCalls {
   /** Saves that have a call of their own, by session: others of the session come after them. */
   readonly #alone = new Map<string, Promise<void>>();
   readonly #limiter: SaveLimiter;
+  readonly #ids = new SaveIds();
   #streamsKnown = false;
   #avoidUntil = 0;
 
@@ -44,22 +46,16 @@ export class Saver implements LaneCalls {
     this.#lanes = Array.from({ length: LANES }, () => new Lane(this, caller.retry));
   }
 
-  async save(checkpoint: CheckpointInit, options: SaveOptions = {}): Promise<SaveResponse> {
+  /** ids: those of a thread of plain state, which has its own. */
+  async save(checkpoint: CheckpointInit, options: SaveOptions = {}, ids: SaveIds = this.#ids): Promise<SaveResponse> {
     const budget = this.#caller.budget(options);
     const draft = new Draft(checkpoint, options); // before anything is waited for: the caller may change it afterwards
+    const failed = ids.identify(draft);
     try {
-      if (!this.#limiter.take(draft.size)) {
-        await this.#limiter.wait(draft.size, budget);
-      }
+      return await this.#limited(draft, budget);
     } catch (error) {
+      failed(error);
       throw forCaller(error, this.save);
-    }
-    try {
-      return await this.#save(draft, budget);
-    } catch (error) {
-      throw forCaller(error, this.save);
-    } finally {
-      this.#limiter.leave(draft.size);
     }
   }
 
@@ -98,6 +94,18 @@ export class Saver implements LaneCalls {
   avoidStreams(unlessKnown: boolean): void {
     if (!unlessKnown || !this.#streamsKnown) {
       this.#avoidUntil = performance.now() + AVOID_MS;
+    }
+  }
+
+  async #limited(draft: Draft, budget: Budget): Promise<SaveResponse> {
+    const { size } = draft;
+    if (!this.#limiter.take(size)) {
+      await this.#limiter.wait(size, budget);
+    }
+    try {
+      return await this.#save(draft, budget);
+    } finally {
+      this.#limiter.leave(size);
     }
   }
 

@@ -232,6 +232,7 @@ export abstract class SessionCalls {
     const lease = await this.lease(sessionId, holder, options);
     try {
       return new Runner(
+        this.caller,
         this.saver,
         lease,
         await this.caller.call(CheckpointService.method.loadLatest, { sessionId }, options),

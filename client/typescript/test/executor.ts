@@ -62,6 +62,11 @@ async function save(args: Args): Promise<Ok> {
   return saved(await traced(args, () => client().save(checkpointOf(args), saveOptions(args))));
 }
 
+/** A single save uses streams by itself. */
+async function saveMany({ saves }: Args): Promise<Ok> {
+  return { results: await Promise.all(saves.map((one: Args) => resultOf(save(one)))) };
+}
+
 const operations: Record<string, (args: Args) => Promise<Ok>> = {
   ...plain.operations,
 
@@ -83,9 +88,8 @@ const operations: Record<string, (args: Args) => Promise<Ok>> = {
 
   save,
 
-  async save_many({ saves }) {
-    return { results: await Promise.all(saves.map((one: Args) => resultOf(save(one)))) };
-  },
+  save_many: saveMany,
+  save_concurrently: saveMany,
 
   async edit(args) {
     const { checkpoint } = await client().loadLatest(args.session_id, { namespace: args.namespace ?? "" });

@@ -31,6 +31,26 @@ describe("a thread", { timeout: 300_000 }, () => {
   const begin = () => suite.client.thread(randomUUID());
   const again = (thread: Thread) => suite.client.thread(thread.threadId);
 
+  test("equal states of two threads are two saves: one fails", async () => {
+    const thread = begin();
+    const other = again(thread);
+    const saves = await Promise.allSettled([thread, other].map((one) => one.save({ owner: "worker" })));
+    const failures = saves.flatMap((save) => (save.status === "rejected" ? [save.reason] : []));
+    assert.equal(failures.length, 1);
+    assert(failures[0] instanceof ExpectedLatestMismatch);
+  });
+
+  test("a rewind and as many saves of another are noticed", async () => {
+    const thread = begin();
+    await thread.save({ n: 1 });
+    await thread.save({ n: 2 });
+    const other = again(thread);
+    await other.load();
+    await other.rewind(1);
+    await other.save({ n: 3 });
+    await assert.rejects(thread.save({ n: 4 }), ExpectedLatestMismatch);
+  });
+
   test("saves, appends and resumes", async () => {
     const thread = suite.client.thread<Order>(randomUUID());
     assert.equal(await thread.load(), undefined);

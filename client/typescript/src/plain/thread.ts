@@ -7,6 +7,8 @@ import type { CallOptions } from "../budget.js";
 import type { Client } from "../client.js";
 import { type Checkpoint, type VersionedState, VersionedStateSchema } from "../gen/lockstitch/v1/checkpoint_pb.js";
 import type { Runner } from "../runner.js";
+import { SaveIds } from "../save_ids.js";
+import type { Saver } from "../saver.js";
 import type { AcquireOptions } from "../sessions.js";
 import { NONE } from "../values.js";
 import { type Codec, JSON_CODEC } from "./codec.js";
@@ -54,9 +56,6 @@ export interface Version {
   metadata: Readonly<Record<string, string>>;
 }
 
-/** Has the next save send what changed since a checkpoint that was loaded, in this revision. */
-export type Remember = (checkpoint: Checkpoint, revision: bigint) => void;
-
 /** The right to save to a thread, from `Thread.lease`. */
 export interface ThreadLease extends AsyncDisposable {
   /** Aborted when the lease is lost; its reason is the `LeaseLost`. */
@@ -82,19 +81,22 @@ export class Thread<S extends object = PlainState> {
   /** The session's id. */
   readonly threadId: string;
   readonly #client: Client;
-  readonly #remember: Remember;
+  readonly #saver: Saver;
+  /** Its own: equal states of two threads are two saves. */
+  readonly #ids = new SaveIds();
   readonly #options: ThreadOptions<S>;
   readonly #codec: Codec;
   #step = 0;
   #latest: string | typeof NONE = NONE;
+  #revision = 0n;
   #state: VersionedState = create(VersionedStateSchema);
   #runner: Runner | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
   /** For `Client.thread`. */
-  constructor(client: Client, remember: Remember, threadId: string, options: ThreadOptions<S> = {}) {
+  constructor(client: Client, saver: Saver, threadId: string, options: ThreadOptions<S> = {}) {
     this.#client = client;
-    this.#remember = remember;
+    this.#saver = saver;
     this.threadId = threadId;
     this.#options = options;
     this.#codec = options.codec ?? JSON_CODEC;
@@ -172,7 +174,7 @@ export class Thread<S extends object = PlainState> {
     const { step, ...call } = options;
     const part = step === undefined ? {} : { at: { checkpointId: idOf(step) } };
     await this.#client.copySession(this.threadId, threadId, { ...call, ...part });
-    const other = new Thread<S>(this.#client, this.#remember, threadId, this.#options);
+    const other = new Thread<S>(this.#client, this.#saver, threadId, this.#options);
     await other.load(call);
     return other;
   }
@@ -215,11 +217,12 @@ export class Thread<S extends object = PlainState> {
   async #load(options?: CallOptions): Promise<S | undefined> {
     const { checkpoint, checkpointRevision } = await this.#client.loadLatest(this.threadId, options);
     if (checkpoint === undefined) {
-      [this.#step, this.#latest, this.#state] = [0, NONE, create(VersionedStateSchema)];
+      [this.#step, this.#latest, this.#revision, this.#state] = [0, NONE, 0n, create(VersionedStateSchema)];
       return undefined;
     }
     const state = this.#read(checkpoint);
-    this.#remember(checkpoint, checkpointRevision);
+    this.#saver.remember(checkpoint, checkpointRevision);
+    this.#revision = checkpointRevision;
     this.#step = Number(checkpoint.step);
     this.#latest = checkpoint.checkpointId;
     this.#state = stateOf(checkpoint);
@@ -236,11 +239,10 @@ export class Thread<S extends object = PlainState> {
       header: PLAIN_STATE,
       metadata,
     };
-    const { checkpointId } = await (this.#runner ?? this.#client).save(checkpoint, {
-      ...options,
-      expectedLatest: this.#latest,
-    });
-    [this.#step, this.#latest, this.#state] = [step, checkpointId, state];
+    const given = { ...options, expectedLatest: this.#latest, expectedRevision: this.#revision };
+    const save = (leaseToken: bigint) => this.#saver.save(checkpoint, { ...given, leaseToken }, this.#ids);
+    const { checkpointId, revision } = await (this.#runner ? this.#runner.write(save) : save(0n));
+    [this.#step, this.#latest, this.#revision, this.#state] = [step, checkpointId, revision, state];
   }
 
   #read(checkpoint: Checkpoint): S {
