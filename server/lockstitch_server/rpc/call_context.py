@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from lockstitch_server import __version__
 from lockstitch_server.auth import Principal
 from lockstitch_server.core.errors import Failure
+from lockstitch_server.rpc.errors import AbortedCall
 from lockstitch_server.telemetry import trace_context
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class CallContext:
     """Who calls; None: not known, or nobody is asked."""
     is_looked_at: bool = False
     """Whether it has been looked at who calls, as happens before anything of the call is read."""
-    refusal: Failure | asyncio.CancelledError | None = None
+    refusal: Failure | AbortedCall | asyncio.CancelledError | None = None
     """Why the call cannot be done, known before its handler begins. CancelledError: its client has left."""
     request_id: str = ""
     """The caller's own id for the call, else one that was made for it; empty until it is asked for."""

@@ -1,5 +1,6 @@
 """The server spans of calls. Needs OpenTelemetry."""
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Final
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 SERVER_FAULTS = frozenset({"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
 """Codes that are a failure of the server's, by the conventions for gRPC; the others are the caller's business."""
 ATTEMPTS: Final = "grpc-previous-rpc-attempts"
+ATTEMPTS_DIGITS: Final = re.compile(r"[0-9]{1,9}")
+"""Python refuses to read numbers of thousands of digits, which a header may have."""
 SAVE = "Save"
 
 
@@ -93,7 +96,7 @@ class CallSpans:
         attributes: dict[str, str | int | float | bool] = {**self.tracing.propagation.baggage(carrier)}
         attempts = context.metadata(ATTEMPTS)
         if attempts is not None:
-            attributes["lockstitch.retries"] = int(attempts) if attempts.isdecimal() else 0
+            attributes["lockstitch.retries"] = int(attempts) if ATTEMPTS_DIGITS.fullmatch(attempts) else 0
         if peer := context.peer():
             attributes["network.peer.address"] = peer
         return attributes

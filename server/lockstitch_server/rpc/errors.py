@@ -1,5 +1,6 @@
 """Failures as gRPC statuses with details that programs can read."""
 
+import asyncio
 from collections.abc import Mapping
 
 import grpc
@@ -50,6 +51,25 @@ CODES: Mapping[Reason, grpc.StatusCode] = {
     Reason.STORE_FULL: grpc.StatusCode.UNAVAILABLE,
     Reason.STORE_READ_ONLY: grpc.StatusCode.UNAVAILABLE,
 }
+
+
+class AbortedCall(grpc.aio.AbortError):
+    """A call that ends with a status of gRPC's own."""
+
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def code_of_error(error: BaseException) -> grpc.StatusCode:
+    """The status code of a call that ends with an exception."""
+    if isinstance(error, Failure):
+        return code_of(error)
+    if isinstance(error, AbortedCall):
+        return error.code
+    if isinstance(error, asyncio.CancelledError | GeneratorExit):
+        return grpc.StatusCode.CANCELLED
+    return grpc.StatusCode.INTERNAL
 
 
 def code_of(failure: Failure) -> grpc.StatusCode:

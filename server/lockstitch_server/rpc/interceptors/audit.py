@@ -13,7 +13,7 @@ from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch_server.audit import AuditLog, AuditUnavailable, Record
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.rpc.call_context import CallContext
-from lockstitch_server.rpc.errors import code_of
+from lockstitch_server.rpc.errors import code_of_error
 from lockstitch_server.rpc.handler_types import Incoming, StreamHandler, UnaryHandler
 from lockstitch_server.rpc.named_sessions import sessions_of, subject_projection
 from lockstitch_server.rpc.request_subject import request_of
@@ -244,8 +244,4 @@ def _item_outcome(answer: pb.SaveStreamResponse) -> Outcome:
 
 
 def _outcome(error: BaseException) -> Outcome:
-    if isinstance(error, Failure):
-        return code_of(error).name, error.reason.value
-    if isinstance(error, asyncio.CancelledError | GeneratorExit):
-        return grpc.StatusCode.CANCELLED.name, ""
-    return grpc.StatusCode.INTERNAL.name, ""
+    return code_of_error(error).name, error.reason.value if isinstance(error, Failure) else ""

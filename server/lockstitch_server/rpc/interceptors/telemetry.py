@@ -1,16 +1,15 @@
 """Traces, counts and logs every call. One interceptor for all three, since each interceptor costs time."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+import grpc
 from google.protobuf.descriptor import MethodDescriptor
 
-from lockstitch_server.core.errors import Failure
 from lockstitch_server.rpc.call_context import CallContext
-from lockstitch_server.rpc.errors import code_of
+from lockstitch_server.rpc.errors import code_of_error
 from lockstitch_server.rpc.handler_types import Incoming, StreamHandler, UnaryHandler
 from lockstitch_server.rpc.interceptors.admission import ENDLESS
 from lockstitch_server.rpc.observers import CallLog, CallStats
@@ -44,18 +43,18 @@ class CallTelemetry:
 
         async def call(data: bytes, context: CallContext) -> bytes:
             began = self._begun()
-            span = self._spans.start(method, context) if self._spans is not None else None
+            span, answer = None, b""
+            code, fault = OK, None
             try:
+                if self._spans is not None:
+                    span = self._spans.start(method, context)
                 answer = await handle(data, context)
+                return answer
             except BaseException as error:
-                seconds = perf_counter() - began
-                code = code_name(error, context, seconds)
-                self._end_span(span, method, context, code, data, error=error)
-                self._ended(method, code, seconds, data, context)
+                code, fault = code_name(error, context, perf_counter() - began), error
                 raise
-            self._end_span(span, method, context, OK, data, answer)
-            self._ended(method, OK, perf_counter() - began, data, context)
-            return answer
+            finally:
+                self._ended(began, span, method, context, code, data, answer, fault)
 
         return call
 
@@ -66,14 +65,13 @@ class CallTelemetry:
         async def call(incoming: Incoming, context: CallContext) -> AsyncGenerator[bytes, None]:
             began = self._begun()
             data = incoming if isinstance(incoming, bytes) else b""
-            span = None
-            if self._spans is not None:
-                if method.client_streaming:  # it may last for days: each of its saves has a span instead
-                    self._spans.start_items(context)
-                else:
-                    span = self._spans.start(method, context)
-            code, fault = OK, None
+            span, code, fault = None, OK, None
             try:
+                if self._spans is not None:
+                    if method.client_streaming:  # it may last for days: each of its saves has a span instead
+                        self._spans.start_items(context)
+                    else:
+                        span = self._spans.start(method, context)
                 async with aclosing(handle(incoming, context)) as answers:
                     async for answer in answers:
                         yield answer
@@ -81,8 +79,7 @@ class CallTelemetry:
                 code, fault = code_name(error, context, perf_counter() - began), error
                 raise
             finally:
-                self._end_span(span, method, context, code, data, error=fault)
-                self._ended(method, code, perf_counter() - began, data, context)
+                self._ended(began, span, method, context, code, data, b"", fault)
 
         return call
 
@@ -91,23 +88,24 @@ class CallTelemetry:
             self._stats.active.value += 1
         return perf_counter()
 
-    def _end_span(
+    def _ended(
         self,
+        began: float,
         span: "Span | None",
         method: MethodDescriptor,
         context: CallContext,
         code: str,
         data: bytes,
-        answer: bytes = b"",
-        error: BaseException | None = None,
+        answer: bytes,
+        error: BaseException | None,
     ) -> None:
-        if span is not None and self._spans is not None:
-            self._spans.end(span, method, context, code, data, answer, error)
-
-    def _ended(self, method: MethodDescriptor, code: str, seconds: float, data: bytes, context: CallContext) -> None:
+        """A call has ended. It is counted first: what follows reads the request, and may fail."""
+        seconds = perf_counter() - began
         if self._stats is not None:
             self._stats.active.value -= 1
             self._stats.ended(method, code, seconds)
+        if span is not None and self._spans is not None:
+            self._spans.end(span, method, context, code, data, answer, error)
         if self._log is not None:
             self._log.ended(method, code, seconds, data, context, may_be_long=method.name in ENDLESS)
 
@@ -117,11 +115,10 @@ def code_name(error: BaseException, context: CallContext, seconds: float) -> str
 
     seconds: how long the call has lasted.
     """
-    if isinstance(error, Failure):
-        return code_of(error).name
-    if isinstance(error, GeneratorExit | asyncio.CancelledError):
-        return "DEADLINE_EXCEEDED" if _is_late(context.transport.time_remaining(), seconds) else "CANCELLED"
-    return "INTERNAL"
+    code = code_of_error(error)
+    if code is grpc.StatusCode.CANCELLED and _is_late(context.transport.time_remaining(), seconds):
+        code = grpc.StatusCode.DEADLINE_EXCEEDED
+    return code.name
 
 
 def _is_late(left: float | None, seconds: float) -> bool:

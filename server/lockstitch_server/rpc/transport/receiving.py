@@ -12,6 +12,7 @@ from lockstitch_server.config import LARGEST_MESSAGE, Limits
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.rpc.call_context import CallContext
 from lockstitch_server.rpc.dispatcher import READ_BY_THE_BATCH
+from lockstitch_server.rpc.errors import AbortedCall
 from lockstitch_server.rpc.field_count import FieldCounter
 from lockstitch_server.rpc.requests import too_large
 from lockstitch_server.rpc.stream_batches import StreamMessage, within_limit
@@ -104,7 +105,7 @@ class Receiver:
         try:
             await self._identify(method, context)
             return await self._read(method, source) if context.is_identified else b""
-        except (Failure, asyncio.CancelledError) as error:
+        except (Failure, AbortedCall, asyncio.CancelledError) as error:
             # Its traceback would hold the message until the call ends.
             context.refusal = context.refusal or error.with_traceback(None)
             return b""

@@ -185,10 +185,7 @@ class _Running:
             self._body.close()
 
     async def _status(self) -> CallStatus:
-        try:
-            call = HttpCall(self._scope, self._wire, self._headers, self._seconds())
-        except Failure as failure:
-            return failed(failure)
+        call = self._call()
         try:
             async with asyncio.timeout_at(call.deadline):
                 await self._answer(call)
@@ -207,11 +204,15 @@ class _Running:
             call.done()
         return OK
 
-    def _seconds(self) -> float | None:
-        """How long the call may take. Fails with INVALID_FIELD."""
-        given = self._protocol.seconds(self._scope["headers"])
+    def _call(self) -> HttpCall:
+        given, failure = None, None
+        try:
+            given = self._protocol.seconds(self._scope["headers"])
+        except Failure as error:
+            failure = error
         most = self._times.http1_seconds if _is_http1(self._scope) else None
-        return min((each for each in (given, most) if each is not None), default=None)
+        seconds = min((each for each in (given, most) if each is not None), default=None)
+        return HttpCall(self._scope, self._wire, self._headers, seconds, failure)
 
     async def _answer(self, call: HttpCall) -> None:
         if not self._endpoint.has_many_responses:

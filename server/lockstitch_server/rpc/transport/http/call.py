@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import grpc
 
+from lockstitch_server.core.errors import Failure
 from lockstitch_server.rpc.call_context import CERTIFICATE, Metadata
 from lockstitch_server.rpc.transport.http.asgi_types import Headers, Scope
 from lockstitch_server.rpc.transport.http.headers import metadata_of, peer_of
@@ -17,20 +18,27 @@ class HttpCall:
     """A call that is under way.
 
     headers: those of the response that the call adds. seconds: how long it may take; None: for as long as it likes.
+    failure: what is wrong with the headers of the request. Reading a message fails with it, so a call with bad headers
+    ends where one with a bad message does: behind authentication, in the audit log and in metrics.
     """
 
-    __slots__ = ("_callbacks", "_headers", "_scope", "_wire", "deadline")
+    __slots__ = ("_callbacks", "_failure", "_headers", "_scope", "_wire", "deadline")
 
-    def __init__(self, scope: Scope, wire: Wire, headers: Headers, seconds: float | None) -> None:
+    def __init__(
+        self, scope: Scope, wire: Wire, headers: Headers, seconds: float | None, failure: Failure | None = None
+    ) -> None:
         self._scope = scope
         self._wire = wire
         self._headers = headers
+        self._failure = failure
         self._callbacks: list[Callable[[Any], None]] = []
         self.deadline = None if seconds is None else asyncio.get_running_loop().time() + seconds
 
     def invocation_metadata(self) -> Metadata:
-        """The headers. Fails with INVALID_FIELD."""
-        return metadata_of(self._scope["headers"])
+        """The headers, except those that cannot be decoded."""
+        entries, failure = metadata_of(self._scope["headers"])
+        self._failure = self._failure or failure
+        return entries
 
     def peer(self) -> str:
         return peer_of(self._scope.get("client"))
@@ -58,12 +66,14 @@ class HttpCall:
 
     async def read(self) -> object:
         """The next message, as bytes; something else where there is none."""
+        if self._failure is not None:
+            raise self._failure
         message = await self._wire.read()
         return grpc.aio.EOF if message is None else message
 
     async def messages(self) -> AsyncIterator[bytes]:
         """All messages."""
-        while (message := await self._wire.read()) is not None:
+        while isinstance(message := await self.read(), bytes):
             yield message
 
     async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Metadata = ()) -> NoReturn:

@@ -4,11 +4,13 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable
+from typing import TypeAlias
 from urllib.parse import quote
 
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.rpc.transport.http.asgi_types import Headers
 
+Entries: TypeAlias = tuple[tuple[str, str | bytes], ...]
 BINARY = "-bin"
 UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 GRPC_TIMEOUT = re.compile(r"(\d{1,8})([HMSmun])")
@@ -22,16 +24,23 @@ def first(headers: Headers, name: bytes) -> str:
     return next((value.decode("latin-1") for key, value in headers if key == name), "")
 
 
-def metadata_of(headers: Headers) -> tuple[tuple[str, str | bytes], ...]:
-    """All headers as metadata. Those of binary entries are decoded. Fails with INVALID_FIELD."""
+def metadata_of(headers: Headers) -> tuple[Entries, Failure | None]:
+    """All headers as metadata, with binary entries decoded; and what is wrong with the first that is left out."""
     entries: list[tuple[str, str | bytes]] = []
+    failure = None
     for key, raw in headers:
         name, value = key.decode("latin-1").lower(), raw.decode("latin-1")
-        if name.endswith(BINARY):
-            entries.extend((name, _unpacked(name, part)) for part in value.split(","))
-        else:
-            entries.append((name, value))
-    return tuple(entries)
+        try:
+            entries.extend(_entries(name, value))
+        except Failure as error:
+            failure = failure or error
+    return tuple(entries), failure
+
+
+def _entries(name: str, value: str) -> list[tuple[str, str | bytes]]:
+    if name.endswith(BINARY):
+        return [(name, _unpacked(name, part)) for part in value.split(",")]
+    return [(name, value)]
 
 
 def grpc_timeout(value: str) -> float | None:

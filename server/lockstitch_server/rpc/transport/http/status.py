@@ -6,7 +6,7 @@ import grpc
 
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.rpc.call_context import Metadata
-from lockstitch_server.rpc.errors import DETAILS_KEY, code_of, status_of
+from lockstitch_server.rpc.errors import DETAILS_KEY, AbortedCall, code_of, status_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,11 @@ class CallStatus:
 OK = CallStatus(grpc.StatusCode.OK)
 
 
-class CallAborted(grpc.aio.AbortError):
+class CallAborted(AbortedCall):
     """What `abort` raises, as grpc.aio's does: handlers let it pass."""
 
     def __init__(self, status: CallStatus) -> None:
-        super().__init__(status.message)
+        super().__init__(status.code, status.message)
         self.status = status
 
 
