@@ -32,6 +32,7 @@ import {
   type SaveResponse,
 } from "./gen/lockstitch/v1/checkpoint_service_pb.js";
 import { SessionService } from "./gen/lockstitch/v1/session_service_pb.js";
+import { appendOf, UnsettledAppends } from "./unsettled.js";
 import { serialized } from "./validity.js";
 import { duration } from "./values.js";
 
@@ -75,13 +76,6 @@ interface Request {
   bytes: Uint8Array;
 }
 
-/** An append whose answer has not arrived. */
-interface Unsettled {
-  channel: string;
-  items: readonly TypedBlob[];
-  request: Request;
-}
-
 /** A save under a lease's token, 0 for none. Gives the error if another program was faster. */
 type Attempt = (leaseToken: bigint) => Promise<LockstitchError | undefined>;
 
@@ -91,14 +85,14 @@ const NO_HEAD: Head = Object.freeze({ checkpointId: "", step: 0n, revision: 0n, 
  * Appends to the lists of one (session, namespace).
  *
  * Appends of one object are stored in the order of the calls. If an append has failed and left open whether it was stored, the
- * same append again is a retry: it stores the items if they are not stored yet.
+ * same append again, within a minute, is a retry: it stores the items if they are not stored yet, whatever was appended since.
  */
 export class Appender {
   readonly #caller: Caller;
   readonly #sessionId: string;
   readonly #options: AppenderOptions;
   #head: Head | undefined;
-  #unsettled: Unsettled | undefined;
+  readonly #unsettled = new UnsettledAppends<Request>();
   #last: Promise<unknown> = Promise.resolve();
   #underWay = 0;
 
@@ -108,9 +102,9 @@ export class Appender {
     this.#options = options;
   }
 
-  /** Whether a call is under way. */
-  get isBusy(): boolean {
-    return this.#underWay > 0;
+  /** Whether a call is under way, or may be repeated. */
+  get isNeeded(): boolean {
+    return this.#underWay > 0 || !this.#unsettled.isEmpty;
   }
 
   /**
@@ -122,8 +116,10 @@ export class Appender {
   append(channel: string, items: readonly TypedBlob[], fold?: Fold): Promise<void> {
     const budget = this.#caller.budget(undefined);
     return this.#inTurn(async () => {
-      if (!(await this.#settle(channel, items, budget))) {
-        await this.#repeat((leaseToken) => this.#attempt(channel, items, fold, leaseToken, budget), budget);
+      const append = appendOf(channel, items);
+      if (!(await this.#settle(append, budget))) {
+        const attempt = (leaseToken: bigint) => this.#attempt(append, channel, items, fold, leaseToken, budget);
+        await this.#repeat(attempt, budget);
       }
     });
   }
@@ -160,11 +156,12 @@ export class Appender {
   forget(): Promise<void> {
     return this.#inTurn(async () => {
       this.#head = undefined;
-      this.#unsettled = undefined;
+      this.#unsettled.clear();
     });
   }
 
   async #attempt(
+    append: string,
     channel: string,
     items: readonly TypedBlob[],
     fold: Fold | undefined,
@@ -175,11 +172,12 @@ export class Appender {
     const changed = fold?.(head.values) ?? {};
     const request = this.#request(head, deltaOf(channel, items, changed), this.#options.header, leaseToken);
     this.#head = undefined;
-    this.#unsettled = { channel, items, request };
     let saved: SaveResponse;
     try {
+      this.#unsettled.put(append, request);
       saved = await this.#save(request, budget);
     } catch (error) {
+      this.#unsettled.put(append, request); // for as long from now on
       if (!(error instanceof ExpectedLatestMismatch || error instanceof DeltaRefused)) {
         throw error;
       }
@@ -188,27 +186,27 @@ export class Appender {
     }
     const { checkpointId, revision } = saved;
     this.#head = { checkpointId, step: request.step, revision, values: { ...head.values, ...changed } };
-    this.#unsettled = undefined;
+    this.#unsettled.remove(append);
     return undefined;
   }
 
-  /** Repeat an append whose answer was lost. False: that was another append, or it is certainly not stored. */
-  async #settle(channel: string, items: readonly TypedBlob[], budget: Budget): Promise<boolean> {
-    const unsettled = this.#unsettled;
-    if (!unsettled || unsettled.channel !== channel || !sameItems(unsettled.items, items)) {
+  /** Repeat an append whose answer was lost. False: there is none, or it is certainly not stored. */
+  async #settle(append: string, budget: Budget): Promise<boolean> {
+    const request = this.#unsettled.get(append);
+    if (!request) {
       return false;
     }
     this.#head = undefined;
     try {
-      await this.#save(unsettled.request, budget);
+      await this.#save(request, budget);
     } catch (error) {
-      const isOver = error instanceof LeaseLost && unsettled.request.leaseToken; // a lease that has ended never comes back
+      const isOver = error instanceof LeaseLost && request.leaseToken; // a lease that has ended never comes back
       if (isOver || error instanceof ExpectedLatestMismatch || error instanceof DeltaRefused) {
         return false;
       }
       throw error;
     }
-    this.#unsettled = undefined;
+    this.#unsettled.remove(append);
     return true;
   }
 
@@ -419,10 +417,4 @@ function firstState(delta: StateDelta): VersionedState {
 
 function blobOf(channel: CustomChannel | undefined): TypedBlob | undefined {
   return channel?.value.case === "blob" ? channel.value.value : undefined;
-}
-
-function sameItems(one: readonly TypedBlob[], other: readonly TypedBlob[]): boolean {
-  const isSame = (item: TypedBlob, index: number) =>
-    item.type === other[index]?.type && Buffer.compare(item.data, other[index].data) === 0;
-  return one.length === other.length && one.every(isSame);
 }

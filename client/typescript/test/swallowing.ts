@@ -5,6 +5,8 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 
 export class SwallowingProxy implements AsyncDisposable {
   readonly #sockets = new Set<Socket>();
+  /** Those to the server: answers come from them. */
+  readonly #far = new Set<Socket>();
   readonly #listener;
 
   private constructor(target: string) {
@@ -12,9 +14,13 @@ export class SwallowingProxy implements AsyncDisposable {
     this.#listener = createServer((near) => {
       const far = connect(Number(port), host);
       near.pipe(far).pipe(near);
+      this.#far.add(far);
       for (const socket of [near, far]) {
         socket.on("error", () => {});
-        socket.on("close", () => this.#sockets.delete(socket));
+        socket.on("close", () => {
+          this.#sockets.delete(socket);
+          this.#far.delete(socket);
+        });
         this.#sockets.add(socket);
       }
     });
@@ -32,8 +38,8 @@ export class SwallowingProxy implements AsyncDisposable {
   }
 
   /** All connections that are open go silent, for good; new ones work. How many there are. */
-  swallow(): number {
-    for (const socket of this.#sockets) {
+  swallow(what: "all" | "answers" = "all"): number {
+    for (const socket of what === "all" ? this.#sockets : this.#far) {
       socket.unpipe();
       socket.removeAllListeners("end");
       socket.resume();

@@ -222,11 +222,13 @@ export class LockstitchSessionStore {
       this.#client.appender(sessionId, { namespace, header: layout.TRANSCRIPT, values, ttlMs });
     this.#appenders.delete(name);
     this.#appenders.set(name, appender);
-    for (const [oldest, { isBusy }] of this.#appenders) {
-      if (this.#appenders.size <= MOST_KNOWN || isBusy) {
+    for (const [oldest, { isNeeded }] of this.#appenders) {
+      if (this.#appenders.size <= MOST_KNOWN) {
         break;
       }
-      this.#appenders.delete(oldest);
+      if (oldest !== name && !isNeeded) {
+        this.#appenders.delete(oldest);
+      }
     }
     return appender;
   }
