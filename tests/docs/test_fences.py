@@ -47,6 +47,11 @@ BY_OTHERS: dict[str, tuple[str, ...]] = {
     "tests/polyglot/test_cpp.py": ("clients/other-languages.md cpp", "clients/other-languages.md sh"),
     "tests/docs/test_production_page.py": ("production.md sh",),
     "tests/docs/test_security_page.py": ("security.md console", "security.md python", "security.md toml"),
+    "tests/docs/test_postgres_page.py": (
+        "postgres-server.md sh",
+        "postgres-server.md toml",
+        "postgres-server.md python",
+    ),
     "tests/docs/test_http_page.py": ("http.md json", "http.md python"),
     "client/java/src/test/java/dev/lockstitch/GuideTest.java": ("clients/java.md java",),
     "client/typescript/test/guide.test.ts": ("clients/typescript.md ts", "langgraph-js.md ts"),
