@@ -20,6 +20,8 @@ from typing import Self
 from lockstitch_server.config import Settings
 from lockstitch_server.rpc.transport.http.application import HttpApplication
 from lockstitch_server.rpc.transport.http.asgi_types import Receive, Scope, Send
+from lockstitch_server.rpc.transport.http.pages import respond
+from lockstitch_server.runtime.embedding import EXPOSED, Exposure, check_embedding
 from lockstitch_server.runtime.server import open_runtime
 
 __all__ = ["LockstitchApp", "Settings", "create_app"]
@@ -29,7 +31,9 @@ def create_app(settings: Settings | None = None) -> "LockstitchApp":
     """A server as an ASGI application.
 
     settings: by default those of `lockstitch.toml` and of LOCKSTITCH_* variables, as `lockstitch config` shows them.
-    Addresses, TLS, connections and `workers` are for the ASGI server that it runs under to decide.
+    The ASGI server decides about addresses, TLS, connections and workers. Settings of `tls` are refused at startup.
+    Requests at an address that other machines can reach are refused unless they come over TLS and callers
+    authenticate, or `insecure` is set.
 
     The store is open from the startup of ASGI's lifespan, or of `async with app`, to the end of it. Example:
 
@@ -48,12 +52,14 @@ class LockstitchApp:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stack = AsyncExitStack()
+        self._exposure = Exposure(settings)
         self._application: HttpApplication | None = None
 
     async def __aenter__(self) -> Self:
         """Open the store, and begin to work."""
+        check_embedding(self._settings)
         async with AsyncExitStack() as stack:
-            runtime = await stack.enter_async_context(open_runtime(self._settings))
+            runtime = await stack.enter_async_context(open_runtime(self._settings, embedded=True))
             self._application = runtime.http_application(watches_clients=True)
             stack.push_async_callback(runtime.drain)
             await stack.enter_async_context(runtime.at_work())
@@ -72,6 +78,8 @@ class LockstitchApp:
             await self._lifespan(receive, send)
         elif self._application is None:
             raise RuntimeError("the application has not been started: run ASGI's lifespan, or `async with app`")
+        elif scope["type"] == "http" and not self._exposure.allows(scope):
+            await respond(send, 403, EXPOSED, [])
         else:
             await self._application(scope, receive, send)
 

@@ -13,13 +13,17 @@ from typing import Any
 import grpc
 import pytest
 import uvicorn
+from cryptography import x509
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
 import lockstitch
 from lockstitch.v1.checkpoint_pb2 import Checkpoint
 from lockstitch_server.asgi import LockstitchApp, Settings, create_app
+from lockstitch_server.runtime.startup import StartupError
 from tests.http.requests import CHECKPOINTS, ask, envelope, post
+from tests.security.callers import make_key
+from tests.security.test_tls import WORKER, Place
 from tests.support.ports import free_port
 
 SECONDS = 120
@@ -145,3 +149,64 @@ async def test_under_h2corn_itself_with_the_python_client(tmp_path: Path) -> Non
             nothing: Any = channel.unary_unary("/nothing.Here/Nothing")
             with pytest.raises(grpc.aio.AioRpcError, match="there is no method"):
                 await nothing(b"", timeout=SECONDS)
+
+
+@pytest.mark.parametrize(("name", "value"), [("client_ca", "/ca.pem"), ("certificate", "/c.pem")])
+async def test_settings_of_tls_are_refused(name: str, value: str) -> None:
+    """Certificates of clients would otherwise be asked for by nobody."""
+    settings = Settings.model_validate({"store": "memory://", "tls": {name: value}})
+    with pytest.raises(StartupError, match=f"tls.{name}.*ASGI server"):
+        await create_app(settings).__aenter__()
+
+
+async def status_of(app: LockstitchApp, authorization: str = "", **scope: object) -> int:
+    """The status of a load in JSON."""
+    sent: list[Any] = []
+    body = [{"type": "http.request", "body": b'{"sessionId": "s"}', "more_body": False}]
+
+    async def receive() -> Any:
+        return body.pop() if body else await asyncio.get_running_loop().create_future()
+
+    async def send(event: Any) -> None:
+        sent.append(event)
+
+    headers = [(b"content-type", b"application/json"), (b"authorization", authorization.encode())]
+    request = {"type": "http", "http_version": "1.1", "method": "POST", "path": f"{CHECKPOINTS}LoadLatest"}
+    await app({**request, "headers": headers if authorization else headers[:1], **scope}, receive, send)
+    status: int = sent[0]["status"]
+    return status
+
+
+HERE, THERE = ("127.0.0.1", 80), ("10.0.0.7", 80)
+
+
+async def test_an_address_that_others_reach(tmp_path: Path) -> None:
+    """It needs TLS and authentication, as `listen` does."""
+    key = f"Bearer {make_key(tmp_path / 'keys.json', 'runner', ['acme'])}"
+    keys = {"keys": str(tmp_path / "keys.json")}
+    async with create_app(Settings(store="memory://")) as app:
+        assert await status_of(app, server=HERE, scheme="http") == 200
+        assert await status_of(app, server=("/run/l.sock", None), scheme="http") == 200
+        assert await status_of(app, server=THERE, scheme="https") == 403
+        assert await status_of(app, client=("10.0.0.8", 5), scheme="http") == 403
+    async with create_app(Settings(store="memory://", insecure=True)) as app:
+        assert await status_of(app, server=THERE, scheme="http") == 200
+    async with create_app(Settings.model_validate({"store": "memory://", "auth": keys})) as app:
+        assert await status_of(app, key, server=THERE, scheme="https") == 200
+        assert await status_of(app, server=THERE, scheme="https") == 401
+        assert await status_of(app, key, server=THERE, scheme="http") == 403
+
+
+async def test_certificates_that_the_server_has_verified(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Their names authenticate. One that the server could not verify says nothing."""
+    place = Place(tmp_path)
+    chain = [place.client(x509.UniformResourceIdentifier(WORKER)).certificate.decode()]
+    settings = Settings.model_validate({"store": "memory://", "auth": {"certificates": str(place.names)}})
+    async with create_app(settings) as app:
+        shown: dict[str, Any] = {"server": THERE, "scheme": "https"}
+        verified = {"tls": {"client_cert_chain": chain, "client_cert_error": None}}
+        expired = {"tls": {"client_cert_chain": chain, "client_cert_error": "certificate has expired"}}
+        assert await status_of(app, **shown, extensions=verified) == 200
+        assert await status_of(app, **shown, extensions=expired) == 401
+        assert await status_of(app, **shown, extensions={}) == 401
+    assert "client_certificates_unavailable" in "".join(capfd.readouterr())

@@ -19,14 +19,17 @@ from lockstitch_server.runtime.startup import StartupError
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-def create_identification(settings: Settings) -> Identification | None:
-    """What knows callers; None: nobody is asked who he is. Raises StartupError."""
+def create_identification(settings: Settings, *, embedded: bool = False) -> Identification | None:
+    """Authenticates callers; None: authentication is off. Raises StartupError.
+
+    embedded: whether an ASGI server of somebody else ends TLS, and verifies the certificates of clients.
+    """
     auth = settings.auth
     if not (auth.keys or auth.jwt_issuer or auth.certificates):
         if auth.jwt_audience or auth.jwt_keys:
             raise StartupError("auth.jwt_audience and auth.jwt_keys are of no use without auth.jwt_issuer")
         return None
-    if auth.certificates and not settings.tls.client_ca:
+    if auth.certificates and not (settings.tls.client_ca or embedded):
         raise StartupError("auth.certificates needs tls.client_ca: certificates that nobody has checked say nothing")
     try:
         certificates = NamedCertificates(Path(auth.certificates)) if auth.certificates else None

@@ -221,13 +221,13 @@ class Runtime:
 
 @asynccontextmanager
 async def open_runtime(
-    settings: Settings, *, worker: int = 0, say: Callable[[str], None] = lambda _: None
+    settings: Settings, *, worker: int = 0, say: Callable[[str], None] = lambda _: None, embedded: bool = False
 ) -> AsyncIterator[Runtime]:
     """Open the store and put together all that answers calls. Raises StartupError.
 
-    worker, say: as in `serve_until`.
+    worker, say: as in `serve_until`. embedded: as in `create_identification`.
     """
-    identification = create_identification(settings)
+    identification = create_identification(settings, embedded=embedded)
     telemetry = create_telemetry(settings, Identity(worker))
     async with (
         audit_log(settings) as audit,

@@ -44,9 +44,9 @@ class HttpCall:
         return peer_of(self._scope.get("client"))
 
     def auth_context(self) -> Mapping[str, Iterable[bytes]]:
-        """The client's certificate, which whoever ended TLS has verified."""
+        """The client's certificate, if the server that ended TLS has verified it."""
         tls = self._scope.get("extensions", {}).get("tls") or {}
-        chain = tls.get("client_cert_chain") or ()
+        chain = () if tls.get("client_cert_error") else tls.get("client_cert_chain") or ()
         return {CERTIFICATE: [chain[0].encode()]} if chain else {}
 
     def time_remaining(self) -> float | None:
