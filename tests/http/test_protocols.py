@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import socket
 from typing import Any
 
 import grpc
@@ -28,6 +29,7 @@ BIG = 2**63 - 1
 """More than a number of JavaScript can hold."""
 SAVE = f"{CHECKPOINTS}Save"
 LOAD = f"{CHECKPOINTS}LoadLatest"
+BASIC = {"content-type": "application/json", "content-length": "2"}
 WALK = f"{CHECKPOINTS}WalkAncestors"
 SAVE_STREAM = f"{CHECKPOINTS}SaveStream"
 
@@ -266,3 +268,26 @@ def grpc_status(answer: Any) -> str:
         return str(answer.headers["grpc-status"])
     *_, (_, trailers) = envelopes(from_base64(answer.body))
     return web_trailers(trailers)["grpc-status"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "content-type: application/json",
+        "content-length: 2",
+        "content-encoding: identity",
+        "grpc-timeout: 1S",
+        "connect-timeout-ms: 1000",
+        "grpc-encoding: gzip",
+    ],
+)
+def test_headers_that_are_there_twice(server: LockstitchServer, header: str) -> None:
+    """A proxy in front may go by the other one."""
+    name = header.partition(":")[0]
+    head = [f"POST {LOAD} HTTP/1.1", "host: x", header, header, "connection: close"]
+    head += [f"{key}: {value}" for key, value in BASIC.items() if key != name]
+    host, _, port = server.target.rpartition(":")
+    with socket.create_connection((host, int(port)), 60) as opened:
+        opened.sendall("\r\n".join([*head, "", "{}"]).encode())
+        answer = b"".join(iter(lambda: opened.recv(65536), b""))
+    assert answer[9:12] == b"400"

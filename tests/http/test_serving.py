@@ -122,6 +122,20 @@ async def test_connections_that_are_old_are_replaced() -> None:
                     await asyncio.gather(*(load(asked, timeout=30) for _ in range(20)))
 
 
+@pytest.mark.slow
+async def test_calls_on_old_connections_end_after_their_grace() -> None:
+    """Long before `drain_seconds`."""
+    ages = ["--set=max_connection_age_seconds=1", "--set=max_connection_age_grace_seconds=1"]
+    with LockstitchServer("memory://", [*ages, "--drain-seconds=600"], door="http") as server:
+        async with grpc.aio.insecure_channel(server.target) as channel:
+            watch: Any = channel.unary_stream("/grpc.health.v1.Health/Watch")
+            call = watch(b"", timeout=600)
+            assert await call.read() == SERVING
+            async with asyncio.timeout(60):
+                assert await call.code() is not grpc.StatusCode.OK
+        server.kill()  # it would wait for drain_seconds
+
+
 async def test_a_client_that_leaves_ends_its_call() -> None:
     """A watch of health counts until it ends: more of them than may be open at once follow each other."""
     with LockstitchServer("memory://", ["--set=health.max_watches=2"], door="http") as server:

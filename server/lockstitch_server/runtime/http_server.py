@@ -17,6 +17,7 @@ import structlog
 from lockstitch_server.config import Settings
 from lockstitch_server.rpc.dispatcher import CHECKPOINT_SERVICE
 from lockstitch_server.rpc.transport.http.application import HttpApplication
+from lockstitch_server.rpc.transport.http.asgi_types import Receive, Scope, Send
 from lockstitch_server.runtime.http_sockets import http_sockets
 from lockstitch_server.runtime.listener import TlsFiles, tls_files
 from lockstitch_server.runtime.startup import StartupError
@@ -68,6 +69,29 @@ def _files(settings: Settings) -> TlsFiles | None:
     return None
 
 
+class _Generation:
+    """The requests that came through one h2corn."""
+
+    def __init__(self, application: HttpApplication) -> None:
+        self._application = application
+        self._requests: set[asyncio.Task[Any]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._requests.add(task)
+        try:
+            await self._application(scope, receive, send)
+        finally:
+            self._requests.discard(task)
+
+    def cancel(self) -> None:
+        """Cancel the requests that are in flight."""
+        for task in tuple(self._requests):
+            task.cancel()
+
+
 class HttpServer:
     """Serves an application on sockets that listen."""
 
@@ -85,7 +109,9 @@ class HttpServer:
         self._files = files
         self._sockets = sockets
         self._server: Server | None = None
-        self._runs: set[asyncio.Task[None]] = set()
+        self._serving = _Generation(application)
+        """The requests of `_server`."""
+        self._runs: dict[asyncio.Task[None], _Generation] = {}
         """All that run, those that have been replaced included."""
         self._renewing: asyncio.Task[None] | None = None
 
@@ -116,22 +142,25 @@ class HttpServer:
         self.drain()
         if self._runs and seconds:
             await asyncio.wait(self._runs, timeout=seconds)
-        self._application.cancel_calls()
+        for generation in self._runs.values():
+            generation.cancel()
         if self._runs:
             await asyncio.wait(self._runs, timeout=1)
 
     async def _begin(self) -> "Server":
         from h2corn import Server
 
-        server = Server(self._application, _config(self._settings, self._files, self._sockets))
+        generation = _Generation(self._application)
+        server = Server(generation, _config(self._settings, self._files, self._sockets))
         run = asyncio.create_task(server.serve())
-        self._runs.add(run)
+        self._runs[run] = generation
         run.add_done_callback(self._ended)
         await server.wait_started()
+        self._serving = generation
         return server
 
     def _ended(self, run: "asyncio.Task[None]") -> None:
-        self._runs.discard(run)
+        self._runs.pop(run, None)
         if not run.cancelled() and (error := run.exception()) is not None:
             log.warning("http_server_ended", reason=str(error))
 
@@ -148,13 +177,15 @@ class HttpServer:
             if identities == seen and not is_old:
                 continue
             # Files that do not fit together are looked at again when one of them changes: they may in a moment.
-            if await self._replace() and identities != seen:
+            if await self._replace(is_old=is_old) and identities != seen:
                 log.info("certificates_reloaded", path=self._settings.tls.certificate)
             seen = identities
             if is_old:
                 end = loop.time() + self._age()
 
-    async def _replace(self) -> bool:
+    async def _replace(self, *, is_old: bool) -> bool:
+        """is_old: whether connections are replaced for their age, so that their calls have the grace of it."""
+        generation = self._serving
         try:
             if self._files is not None:
                 self._files.read()
@@ -165,6 +196,10 @@ class HttpServer:
         older, self._server = self._server, newer
         if older is not None:
             older.shutdown()
+            if is_old:
+                asyncio.get_running_loop().call_later(
+                    self._settings.max_connection_age_grace_seconds, generation.cancel
+                )
             log.debug("http_server_renewed")
         return True
 

@@ -15,6 +15,7 @@ from lockstitch_server.rpc.transport.http.body import Body
 from lockstitch_server.rpc.transport.http.call import HttpCall
 from lockstitch_server.rpc.transport.http.early_answers import closing_early
 from lockstitch_server.rpc.transport.http.endpoints import NO_ENDPOINT, Endpoint
+from lockstitch_server.rpc.transport.http.headers import repeated
 from lockstitch_server.rpc.transport.http.origins import Origins
 from lockstitch_server.rpc.transport.http.pages import Pages, respond
 from lockstitch_server.rpc.transport.http.protocols import GRPC, Protocol, media_type
@@ -68,12 +69,6 @@ class HttpApplication:
         self._origins = origins
         self._times = times
         self._watches_clients = watches_clients
-        self._running: set[asyncio.Task[object]] = set()
-
-    def cancel_calls(self) -> None:
-        """Cancel the calls that are under way."""
-        for task in self._running:
-            task.cancel()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -91,6 +86,9 @@ class HttpApplication:
         if _is_http1(scope):
             receive, send = closing_early(scope["headers"], receive, send)
         headers: Headers = scope["headers"]
+        if name := repeated(headers):
+            await respond(send, 400, f"{name}: this header must be there once.\n", [])
+            return
         if not self._origins.allows(headers):
             await respond(send, 403, "Pages of this origin may not call: see http.cors_origins.\n", [])
             return
@@ -133,12 +131,7 @@ class HttpApplication:
         else:
             task = asyncio.current_task()
             assert task is not None
-            self._running.add(task)
-            try:
-                running = _Running(task, endpoint, protocol, scope, receive, send, self._times)
-                await running.run(self._watches_clients)
-            finally:
-                self._running.discard(task)
+            await _Running(task, endpoint, protocol, scope, receive, send, self._times).run(self._watches_clients)
 
     async def _end(self, protocol: Protocol, scope: Scope, receive: Receive, send: Send, status: CallStatus) -> None:
         """Answer a call that no method is asked for."""

@@ -12,11 +12,39 @@ from lockstitch_server.rpc.transport.http.asgi_types import Headers
 
 Entries: TypeAlias = tuple[tuple[str, str | bytes], ...]
 BINARY = "-bin"
+SINGLE = frozenset(
+    {
+        b"connect-content-encoding",
+        b"connect-protocol-version",
+        b"connect-timeout-ms",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"grpc-encoding",
+        b"grpc-timeout",
+        b"origin",
+    }
+)
+"""Headers that decide how a request is read, or whether it is."""
 UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 GRPC_TIMEOUT = re.compile(r"(\d{1,8})([HMSmun])")
 CONNECT_TIMEOUT = re.compile(r"\d{1,10}")
 UNQUOTED = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
 """Beside letters and digits, what stands in a grpc-message as it is: all that can be printed, except %."""
+
+
+def repeated(headers: Headers) -> str:
+    """A header that a request may have once and has twice; empty: there is none.
+
+    Somebody in between may go by the other one: what was checked there would not be what is done here.
+    """
+    seen = set()
+    for name, _ in headers:
+        if name in SINGLE:
+            if name in seen:
+                return name.decode()
+            seen.add(name)
+    return ""
 
 
 def first(headers: Headers, name: bytes) -> str:
