@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from benchmarks.report import sections
+from benchmarks.report.gains import gains_table
 from benchmarks.report.goals import goals_table
 from benchmarks.report.plots import plots, write_plots
 from benchmarks.results import Results
@@ -14,6 +15,11 @@ INTRODUCTION = """\
 setting, all contestants are measured in turn, so that other load on the machine affects all of them. Figures are
 medians of the repeats; ratios are computed within a repeat. [results.json](benchmarks/results.json) has the raw
 figures."""
+
+GAINS = """\
+Lockstitch beside the savers of LangGraph, which run in the process of the graph and save to the same kind of database.
+*Times better* is a ratio within one run; below 1, Lockstitch takes longer. A lone load or save pays for a server in
+between. Saves side by side share its transactions, and nothing is stored twice."""
 
 SAVES = """\
 Each request in flight belongs to a session. The session saves its next step when the previous one is acknowledged.
@@ -111,8 +117,11 @@ has none.
 
 def page(results: Results) -> str:
     """All of it, in Markdown."""
-    parts = ["# Benchmarks", INTRODUCTION, _about(results), "## Goals", goals_table(results)]
-    shown = plots(results)
+    shown, gained = plots(results), gains_table(results)
+    picture = [f"![What you gain]({DIRECTORY}/gains.svg)"] if "gains" in shown else []
+    gains = ["## What you gain", GAINS, *picture, gained] if gained else []
+    method = ["## How it is measured", INTRODUCTION, _about(results), METHOD.rstrip()]
+    parts = ["# Benchmarks", *gains, "## Goals", goals_table(results), *method]
     for title, words, body, plot in (
         ("Saves", SAVES, sections.saves(results), "saves"),
         ("The Python client", CLIENT, sections.client(results), ""),
@@ -129,7 +138,7 @@ def page(results: Results) -> str:
         if body:
             picture = [f"![{title}]({DIRECTORY}/{plot}.svg)"] if plot in shown else []
             parts += [f"## {title}", words, *picture, body]
-    return "\n\n".join([*parts, "## How it is measured", METHOD])
+    return "\n\n".join(parts) + "\n"
 
 
 def write(results: Results, directory: Path) -> None:

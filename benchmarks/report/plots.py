@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from benchmarks.options import KB
+from benchmarks.report.gains import Gain, gains
 from benchmarks.results import Label, Results
 
 COLOURS = {
@@ -43,11 +44,30 @@ def write_plots(results: Results, directory: Path) -> None:
 def plots(results: Results) -> dict[str, Figure]:
     """Plots by their names."""
     found = {}
+    if gained := gains(results):
+        found["gains"] = _gains(gained)
     if results.values("saves", "name"):
         found["saves"] = _saves(results)
     if results.values("growth", "name"):
         found["growth"] = _growth(results)
     return found
+
+
+def _gains(gained: list[Gain]) -> Figure:
+    """A bar for each figure, to the right where Lockstitch is better."""
+    figure = Figure(figsize=(9.5, 1 + 0.26 * len(gained)), layout="constrained")
+    axes = figure.subplots()
+    colours = [COLOURS["Lockstitch" if gain.times >= 1 else "Async"] for gain in gained]
+    bars = axes.barh([gain.what for gain in gained], [gain.times - 1 for gain in gained], left=1, color=colours)
+    axes.bar_label(bars, [gain.factor for gain in gained], padding=3)
+    axes.set_xscale("log")
+    axes.axvline(1, color="#555555", linewidth=1)
+    axes.margins(x=0.12)
+    axes.set_axisbelow(True)
+    axes.invert_yaxis()
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} x"))
+    axes.set_title("Times better than the savers that run in the process of the graph", loc="left")
+    return figure
 
 
 def _saves(results: Results) -> Figure:

@@ -46,3 +46,20 @@ def test_goals(results: "Results") -> None:
     results.add("sessions", {"memory": 120.0}, name="SQLite", sessions=100_000)
     measured = [(round(goal.figure, 3), goal.reached) for goal in goals(results) if goal.figure is not None]
     assert measured == [(0.8, "yes"), (2.5, "no"), (0.667, "no"), (0.929, "yes"), (1.2, "no")]
+
+
+def test_gains_are_told_both_ways(results: "Results") -> None:
+    from benchmarks.report.gains import gains, gains_table
+
+    assert gains_table(results) == ""
+    for name, rate in (("AsyncSqliteSaver", 100.0), ("Python client, SQLite", 250.0)):
+        results.add("client", {"rate": rate}, name=name, state_bytes=2048)
+    for name, wall in (("AsyncPostgresSaver", 1.0), ("LockstitchSaver, Postgres", 2.0)):
+        results.add("graph", {"wall": wall}, name=name, turns=200)
+    for name, stored in (("AsyncSqliteSaver", 500e6), ("Lockstitch delta, SQLite", 1e6)):
+        results.add("growth", {"stored": stored}, name=name, turns=1_000)
+    assert [(gain.than, gain.factor) for gain in gains(results)] == [
+        ("AsyncSqliteSaver", "2.5"),  # more saves a second are better
+        ("AsyncSqliteSaver", "500"),
+        ("AsyncPostgresSaver", "0.5"),  # more seconds are worse
+    ]
