@@ -140,7 +140,6 @@ def go(out: Path) -> None:
         for name in files:
             if not nested & set(Path(name).parents):
                 archive.write(client / name, f"{module}@v{VERSION}/{name}")
-        archive.write(ROOT / "LICENSE", f"{module}@v{VERSION}/LICENSE")
     shutil.copy(client / "go.mod", served / f"v{VERSION}.mod")
     (served / f"v{VERSION}.info").write_text(f'{{"Version": "v{VERSION}"}}')
     (served / "list").write_text(f"v{VERSION}\n")

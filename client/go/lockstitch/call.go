@@ -7,8 +7,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/propagation"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
@@ -111,38 +109,10 @@ func (c *Client) outgoing(ctx context.Context) (context.Context, error) {
 	if c.settings.tenant != "" {
 		sent.Set("lockstitch-tenant", c.settings.tenant)
 	}
-	c.settings.textMap().Inject(ctx, carrier(sent))
+	if c.settings.inject != nil {
+		c.settings.inject(ctx, func(key, value string) { sent.Set(key, value) })
+	}
 	return metadata.NewOutgoingContext(ctx, sent), nil
-}
-
-func (s settings) textMap() propagation.TextMapPropagator {
-	if s.propagator != nil {
-		return s.propagator
-	}
-	if global := otel.GetTextMapPropagator(); len(global.Fields()) > 0 {
-		return global
-	}
-	return propagation.TraceContext{}
-}
-
-// carrier lets OpenTelemetry write into gRPC's metadata.
-type carrier metadata.MD
-
-func (c carrier) Get(key string) string {
-	if values := metadata.MD(c).Get(key); len(values) > 0 {
-		return values[0]
-	}
-	return ""
-}
-
-func (c carrier) Set(key, value string) { metadata.MD(c).Set(key, value) }
-
-func (c carrier) Keys() []string {
-	keys := make([]string, 0, len(c))
-	for key := range c {
-		keys = append(keys, key)
-	}
-	return keys
 }
 
 func (c *Client) isServing(ctx context.Context) (bool, error) {

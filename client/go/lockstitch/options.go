@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"go.opentelemetry.io/otel/propagation"
 	"google.golang.org/grpc"
 )
 
@@ -31,7 +30,7 @@ type settings struct {
 	delta          bool
 	retry          bool
 	backoff        Backoff
-	propagator     propagation.TextMapPropagator
+	inject         func(context.Context, func(key, value string)) // nil: nothing
 	dial           []grpc.DialOption
 	maxSaves       int
 	maxSaveBytes   int64
@@ -158,11 +157,11 @@ func WithBackoff(backoff Backoff) Option {
 	return func(s *settings) { s.backoff = backoff }
 }
 
-// WithPropagator sets how the OpenTelemetry context of a call is passed on. By
-// default that is otel.GetTextMapPropagator(), or W3C Trace Context where none
-// has been set.
-func WithPropagator(propagator propagation.TextMapPropagator) Option {
-	return func(s *settings) { s.propagator = propagator }
+// WithPropagation has something sent with every call, and every save on a stream,
+// by its context: lockstitchotel.WithPropagation sends OpenTelemetry's span. inject
+// calls set with keys in lower case, such as "traceparent".
+func WithPropagation(inject func(ctx context.Context, set func(key, value string))) Option {
+	return func(s *settings) { s.inject = inject }
 }
 
 // WithDialOptions adds options for the gRPC connection, which override the

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/otel/propagation"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
@@ -402,8 +401,11 @@ func (s *SaveStream) send(to saveCall, items []*item) error {
 
 // streamed is an item as a stream has it, with the trace that it is part of.
 func (c *Client) streamed(one *item) *lockstitchpb.SaveStreamRequest {
-	trace := propagation.MapCarrier{}
-	c.settings.textMap().Inject(one.ctx, trace)
+	var trace map[string]string
+	if c.settings.inject != nil {
+		trace = map[string]string{}
+		c.settings.inject(one.ctx, func(key, value string) { trace[key] = value })
+	}
 	return &lockstitchpb.SaveStreamRequest{RequestId: one.number, Save: one.request, TraceContext: trace}
 }
 

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 
 	"lockstitch.dev/go/lockstitch"
+	"lockstitch.dev/go/lockstitchotel"
 	"lockstitch.dev/go/lockstitchpb"
 )
 
@@ -19,7 +20,7 @@ func (e *executor) connect(_ context.Context, args arguments) (object, error) {
 			return nil, err
 		}
 	}
-	var options []lockstitch.Option
+	options := []lockstitch.Option{lockstitchotel.WithPropagation(nil)}
 	if args.TimeoutMS != nil {
 		options = append(options, lockstitch.WithTimeout(milliseconds(args.TimeoutMS)))
 	}
