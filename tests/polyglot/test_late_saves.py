@@ -19,7 +19,7 @@ from tests.support.server import LockstitchServer
 
 pytestmark = pytest.mark.slow
 
-READY = [language for language in LANGUAGES if language.name in ("python", "go", "java", "typescript")]
+READY = [language for language in LANGUAGES if language.name in ("python", "go", "java", "typescript", "rust")]
 """Languages whose clients send `save_id`."""
 SESSIONS = 8
 SIZE = 4000

@@ -17,6 +17,9 @@ use crate::Error;
 /// Digits of a decimal number, as programs write floats, that is read as the nearest float.
 const EXACT_DIGITS: usize = 17;
 
+/// A value of each kind that is not zero.
+const OTHERS: [&str; 5] = ["true", "1", "\"x\"", "[null]", "{\"x\":null}"];
+
 /// What a JSON text says.
 #[derive(Debug, PartialEq)]
 pub(super) enum Json<'a> {
@@ -79,20 +82,23 @@ impl<'a> Json<'a> {
     }
 
     /// Compare what was stored with what would be saved again: fails, with the path, where `kind` has no place for
-    /// something. Texts may differ, as those of times do.
-    pub(super) fn check_kept(&self, again: &Self, at: &mut Path, kind: &str) -> Result<(), Error> {
+    /// something. Texts may differ, as those of times do. absent: collects the places of zero values that were left out.
+    fn check_kept(&self, again: &Self, at: &mut Path, kind: &str, absent: &mut Vec<Path>) -> Result<(), Error> {
         match (self, again) {
             (Self::Object(stored), Self::Object(again)) => stored.iter().try_for_each(|(key, value)| {
                 at.within(Part::Key(key.clone()), |at| match again.get(key) {
-                    Some(inside) => value.check_kept(inside, at, kind),
-                    None if value.is_zero() => Ok(()),
-                    None => Err(at.refuse(format!("is stored, and {kind} has no place for it"))),
+                    Some(inside) => value.check_kept(inside, at, kind, absent),
+                    None if value.is_zero() => {
+                        absent.push(at.clone());
+                        Ok(())
+                    }
+                    None => Err(no_place(at, kind)),
                 })
             }),
             (Self::List(stored), Self::List(again)) if stored.len() == again.len() => {
                 let mut pairs = stored.iter().zip(again).enumerate();
                 pairs.try_for_each(|(index, (value, inside))| {
-                    at.within(Part::Index(index), |at| value.check_kept(inside, at, kind))
+                    at.within(Part::Index(index), |at| value.check_kept(inside, at, kind, absent))
                 })
             }
             (Self::Text(_), Self::Text(_)) => Ok(()),
@@ -100,6 +106,47 @@ impl<'a> Json<'a> {
             _ => Err(at.refuse(format!("is stored as {self}, which {kind} cannot hold"))),
         }
     }
+}
+
+impl Json<'_> {
+    /// Write the text of this, with another text at a place.
+    fn write_with(&self, text: &mut String, place: Option<&[Part]>, other: &str) {
+        if place.is_some_and(<[Part]>::is_empty) {
+            return text.push_str(other);
+        }
+        match self {
+            Self::Null => text.push_str("null"),
+            Self::Bool(value) => text.push_str(if *value { "true" } else { "false" }),
+            Self::Number(Number(digits)) => text.push_str(digits),
+            Self::Text(value) => text.push_str(&quoted(value)),
+            Self::List(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    text.push(if index == 0 { '[' } else { ',' });
+                    item.write_with(text, below(place, |part| matches!(part, Part::Index(at) if *at == index)), other);
+                }
+                text.push_str(if items.is_empty() { "[]" } else { "]" });
+            }
+            Self::Object(entries) => {
+                for (index, (key, value)) in entries.iter().enumerate() {
+                    text.push(if index == 0 { '{' } else { ',' });
+                    text.push_str(&quoted(key));
+                    text.push(':');
+                    value.write_with(text, below(place, |part| matches!(part, Part::Key(at) if at == key)), other);
+                }
+                text.push_str(if entries.is_empty() { "{}" } else { "}" });
+            }
+        }
+    }
+}
+
+/// The rest of a place, where it begins with this part.
+fn below(place: Option<&[Part]>, is_it: impl FnOnce(&Part) -> bool) -> Option<&[Part]> {
+    let (first, rest) = place?.split_first()?;
+    is_it(first).then_some(rest)
+}
+
+fn no_place(at: &Path, kind: &str) -> Error {
+    at.refuse(format!("is stored, and {kind} has no place for it"))
 }
 
 /// In an error: numbers, booleans and null as they are.
@@ -200,13 +247,33 @@ pub(super) fn write(value: &(impl Serialize + ?Sized), at: &mut Path) -> Result<
 pub(super) fn read<T: Serialize + DeserializeOwned>(text: &str, stored: &Json<'_>) -> Result<T, Error> {
     let kind = std::any::type_name::<T>();
     let mut root = Path::default();
-    let misfit = |error: serde_json::Error| Path::default().refuse(format!("does not fit {kind}: {error}"));
+    let value: T = parse(text).map_err(|error| root.refuse(format!("does not fit {kind}: {error}")))?;
+    let again = write(&value, &mut root)?;
+    let again = Json::parse(&again, &mut root)?;
+    let mut absent = Vec::new();
+    stored.check_kept(&again, &mut root, kind, &mut absent)?;
+    match absent.iter().find(|place| !has_place::<T>(stored, &again, place)) {
+        Some(place) => Err(no_place(place, kind)),
+        None => Ok(value),
+    }
+}
+
+fn parse<T: DeserializeOwned>(text: &str) -> serde_json::Result<T> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     deserializer.disable_recursion_limit(); // the depth was checked
-    let value = T::deserialize(&mut deserializer).map_err(misfit)?;
-    let again = write(&value, &mut root)?;
-    stored.check_kept(&Json::parse(&again, &mut root)?, &mut root, kind)?;
-    Ok(value)
+    T::deserialize(&mut deserializer)
+}
+
+/// Whether a type has a place for a zero value that it leaves out (`skip_serializing_if`): then another value at this
+/// place does not fit, or comes back. again: what the type writes with the zero value.
+fn has_place<T: Serialize + DeserializeOwned>(stored: &Json<'_>, again: &Json<'_>, place: &Path) -> bool {
+    OTHERS.iter().any(|other| {
+        let mut text = String::new();
+        stored.write_with(&mut text, Some(place.parts()), other);
+        let Ok(value) = parse::<T>(&text) else { return true };
+        let written = serde_json::to_string(&value).unwrap_or_default();
+        Json::parse(&written, &mut Path::default()).is_ok_and(|written| written != *again)
+    })
 }
 
 /// Whether two texts have the same value, whatever the order of keys.

@@ -22,6 +22,10 @@ impl Path {
         Self(keys.iter().map(|key| Part::Key((*key).to_owned())).collect())
     }
 
+    pub(super) fn parts(&self) -> &[Part] {
+        &self.0
+    }
+
     /// What `work` gives for a place inside this one.
     pub(super) fn within<R>(
         &mut self,

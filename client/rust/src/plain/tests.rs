@@ -160,6 +160,37 @@ fn what_a_type_cannot_hold_is_refused_with_its_path() {
 }
 
 #[test]
+fn zero_values_of_keys_that_a_type_does_not_have_are_refused() {
+    #[derive(Debug, Default, Serialize, Deserialize)]
+    struct Sparse {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        tags: Vec<Sparse>,
+        #[serde(default, skip_serializing_if = "String::is_empty", alias = "label")]
+        name: String,
+    }
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Outer {
+        #[serde(flatten)]
+        sparse: Sparse,
+    }
+    for zero in ["null", "false", "0", "\"\"", "[]", "{}"] {
+        let channels = [("a.b", zero.as_bytes())];
+        assert_refused(decode::<Sparse>(&stored(&channels)), r#"state["a.b"] is stored, and"#);
+        assert_refused(decode::<Outer>(&stored(&channels)), r#"state["a.b"] is stored, and"#);
+        let inside = format!("[{{\"other\":{zero}}}]");
+        assert_refused(decode::<Sparse>(&stored(&[("tags", inside.as_bytes())])), r#"state["tags"][0]["other"] is"#);
+        decode::<BTreeMap<String, Value>>(&stored(&channels)).unwrap();
+    }
+    for (name, zero) in [("note", "null"), ("tags", "[]"), ("tags", r#"[{"note":null}]"#), ("name", r#""""#)] {
+        decode::<Sparse>(&stored(&[(name, zero.as_bytes())])).unwrap();
+        decode::<Outer>(&stored(&[(name, zero.as_bytes())])).unwrap();
+    }
+    decode::<Sparse>(&stored(&[("label", b"\"\"")])).unwrap();
+}
+
+#[test]
 fn what_is_no_plain_state_is_refused() {
     for (channels, problem) in [
         (vec![("b/c/d", "1")], "has the channel \"b/c/d\""),
