@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tonic::transport::Endpoint;
+use tonic::{metadata::MetadataMap, transport::Endpoint};
 
 use crate::{
     Client, DeltaPolicy, Error, RetryPolicy,
@@ -14,6 +14,7 @@ use crate::{
     credentials::{self, Credentials, KeySource},
     limiter::Limiter,
     memory::Memory,
+    observing::{CallReport, Hooks},
     save_ids::SaveIds,
     save_streams::SaveStreams,
     target::Target,
@@ -46,6 +47,7 @@ pub struct Builder {
     insecure: bool,
     max_in_flight: (usize, usize),
     key_source: Option<KeySource>,
+    hooks: Hooks,
     #[cfg(feature = "tls")]
     tls: Option<tonic::transport::ClientTlsConfig>,
 }
@@ -70,6 +72,7 @@ impl Builder {
             insecure: false,
             max_in_flight: (MAX_SAVES, MAX_BYTES),
             key_source: None,
+            hooks: Hooks::default(),
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -112,6 +115,37 @@ impl Builder {
     /// An entry for every call to carry.
     pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.metadata.push((key.into(), value.into()));
+        self
+    }
+
+    /// Let `act` change the metadata of every call; it is given the method, such as
+    /// "lockstitch.v1.CheckpointService/Save". A stream of saves is one call.
+    ///
+    /// ```no_run
+    /// # fn run() -> Result<(), lockstitch::Error> {
+    /// let client = lockstitch::Client::builder("127.0.0.1:50051")
+    ///     .intercept(|_method, metadata| drop(metadata.insert("x-request-source", "worker".parse().expect("ASCII"))))
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn intercept(mut self, act: impl Fn(&str, &mut MetadataMap) + Send + Sync + 'static) -> Self {
+        self.hooks.intercept = Some(Arc::new(act));
+        self
+    }
+
+    /// Report every call and every save that has ended, to count and to measure them.
+    ///
+    /// ```no_run
+    /// # fn run() -> Result<(), lockstitch::Error> {
+    /// let client = lockstitch::Client::builder("127.0.0.1:50051")
+    ///     .observe(|call| println!("{} took {:?}: {:?}", call.method, call.duration, call.code))
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn observe(mut self, act: impl Fn(&CallReport) + Send + Sync + 'static) -> Self {
+        self.hooks.observe = Some(Arc::new(act));
         self
     }
 
@@ -189,7 +223,13 @@ impl Builder {
         let credentials = Credentials::new(&self.metadata, self.key_source.clone())?;
         let endpoints = target.addresses.iter().map(|address| self.endpoint(&target, address));
         let endpoints = endpoints.collect::<Result<_, _>>()?;
-        let transport = Arc::new(Transport::new(endpoints, self.target.clone(), self.connect_timeout, credentials));
+        let transport = Arc::new(Transport::new(
+            endpoints,
+            self.target.clone(),
+            self.connect_timeout,
+            credentials,
+            self.hooks.clone(),
+        ));
         let (max_saves, max_bytes) = self.max_in_flight;
         let shared = Shared {
             retry: self.retry,
@@ -198,6 +238,7 @@ impl Builder {
             limiter: Limiter::new(max_saves, max_bytes),
             turns: Turns::default(),
             save_ids: SaveIds::new(),
+            hooks: self.hooks,
             saving: Arc::default(),
             transport,
         };

@@ -13,6 +13,7 @@ use crate::{
     Builder, Error, Lease, Listed, lease,
     limiter::Limiter,
     memory::Memory,
+    observing::Hooks,
     paging,
     retry::{Attempts, Deadline, RetryPolicy},
     rpcs::{self, Rpc},
@@ -48,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) limiter: Limiter,
     pub(crate) turns: Turns,
     pub(crate) save_ids: SaveIds,
+    pub(crate) hooks: Hooks,
     pub(crate) saving: Arc<AtomicUsize>,
 }
 
@@ -189,6 +191,18 @@ impl Client {
         self.call(rpcs::DELETE_CHECKPOINTS, &request, self.deadline()).await
     }
 
+    /// Delete all checkpoints of a session, in all namespaces, that came after a step: the session goes on from there.
+    ///
+    /// ```no_run
+    /// # async fn run(client: lockstitch::Client) -> Result<(), lockstitch::Error> {
+    /// println!("{} deleted", client.rewind("order-4711", 3).await?.deleted);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn rewind(&self, session_id: impl Into<String>, step: u64) -> Result<DeleteCheckpointsResponse, Error> {
+        self.delete_checkpoints(DeleteCheckpointsRequest::after(session_id, step)).await
+    }
+
     /// Copy a session, or its beginning up to a checkpoint, into a new one. No payload leaves the database.
     pub async fn copy_session(&self, request: CopySessionRequest) -> Result<CopySessionResponse, Error> {
         self.call(rpcs::COPY_SESSION, &request, self.deadline()).await
@@ -259,6 +273,11 @@ impl Client {
         self.call(rpcs::RELEASE_LEASE, &request, self.deadline()).await
     }
 
+    /// End the live lease of a session, whoever holds it, such as a holder that hangs. Needs the right `admin`.
+    pub async fn break_lease(&self, request: BreakLeaseRequest) -> Result<BreakLeaseResponse, Error> {
+        self.call(rpcs::BREAK_LEASE, &request, self.deadline()).await
+    }
+
     pub(crate) fn deadline(&self) -> Deadline {
         Deadline::after(self.timeout)
     }
@@ -269,7 +288,8 @@ impl Client {
         request: &Q,
         deadline: Deadline,
     ) -> Result<A, Error> {
-        self.shared.call(rpc.path, request.encode_to_vec().into(), deadline).await
+        let call = self.shared.call(rpc.path, request.encode_to_vec().into(), deadline);
+        self.shared.hooks.observed(rpc.path, call).await
     }
 }
 

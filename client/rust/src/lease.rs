@@ -15,7 +15,10 @@ use tokio::{
 use crate::{
     Client, Error,
     retry::Deadline,
-    v1::{AcquireLeaseRequest, ErrorReason, ReleaseLeaseRequest, RenewLeaseRequest, SaveRequest, SaveResponse},
+    v1::{
+        AcquireLeaseRequest, ErrorReason, ReleaseLeaseRequest, RenewLeaseRequest, SaveRequest, SaveResponse,
+        SaveWritesRequest, SaveWritesResponse,
+    },
 };
 
 /// How often to ask for a lease that another holds.
@@ -117,8 +120,19 @@ impl Lease {
         self.loss().map_or(Ok(()), |error| Err((*error).clone()))
     }
 
+    /// Store pending writes of a checkpoint of the session under this lease.
+    pub async fn save_writes(&self, request: SaveWritesRequest) -> Result<SaveWritesResponse, Error> {
+        self.check()?;
+        let (session_id, lease_token) = (self.session_id.clone(), self.token);
+        self.client.save_writes(SaveWritesRequest { session_id, lease_token, ..request }).await
+    }
+
     /// Give it back, so that another need not wait for its end. Returns whether it was still held.
     pub async fn release(self) -> Result<bool, Error> {
+        self.give_back().await
+    }
+
+    pub(crate) async fn give_back(&self) -> Result<bool, Error> {
         self.renewing.abort();
         let request = ReleaseLeaseRequest { session_id: self.session_id.clone(), lease_token: self.token };
         Ok(self.client.release_lease(request).await?.released)

@@ -48,13 +48,16 @@ mod lease;
 mod limiter;
 mod link;
 mod memory;
+mod observing;
 mod outbox;
 mod paging;
 mod per_runtime;
 #[cfg(feature = "plain")]
 mod plain;
+mod queries;
 mod retry;
 mod rpcs;
+mod runner;
 mod save_ids;
 mod save_streams;
 mod saving;
@@ -79,12 +82,14 @@ pub use self::{
     error::Error,
     lease::Lease,
     memory::DeltaPolicy,
+    observing::CallReport,
     paging::Listed,
     retry::RetryPolicy,
+    runner::{RunOptions, Runner},
 };
 pub use bytes::Bytes;
 pub use prost_types::{Duration as ProtoDuration, Timestamp};
-pub use tonic::Code;
+pub use tonic::{Code, metadata::MetadataMap};
 pub use v1::*;
 
 #[cfg(feature = "weavegraph")]

@@ -53,6 +53,7 @@ rpcs! { "lockstitch.v1.SessionService":
     ACQUIRE_LEASE = "AcquireLease"(AcquireLeaseRequest) -> AcquireLeaseResponse;
     RENEW_LEASE = "RenewLease"(RenewLeaseRequest) -> RenewLeaseResponse;
     RELEASE_LEASE = "ReleaseLease"(ReleaseLeaseRequest) -> ReleaseLeaseResponse;
+    BREAK_LEASE = "BreakLease"(BreakLeaseRequest) -> BreakLeaseResponse;
 }
 
 rpcs! { "grpc.health.v1.Health":

@@ -31,6 +31,17 @@ pub(crate) async fn save(
     deadline: Deadline,
     streamed: bool,
 ) -> Result<SaveResponse, Error> {
+    let saving = save_in_turn(shared, ids, request, deadline, streamed);
+    shared.hooks.observed(rpcs::SAVE.path, saving).await
+}
+
+async fn save_in_turn(
+    shared: &Shared,
+    ids: &SaveIds,
+    request: SaveRequest,
+    deadline: Deadline,
+    streamed: bool,
+) -> Result<SaveResponse, Error> {
     let Some(checkpoint) = &request.checkpoint else {
         return Err(Error::invalid("checkpoint: is required"));
     };

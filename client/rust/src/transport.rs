@@ -26,6 +26,7 @@ use crate::{
     credentials::Credentials,
     error::explain,
     link::Link,
+    observing::Hooks,
     per_runtime::PerRuntime,
     retry::Deadline,
     rpcs,
@@ -51,6 +52,7 @@ pub(crate) struct Transport {
     /// The outcome of the last [`probe`](Self::probe), and its time.
     probed: tokio::sync::Mutex<Option<(Instant, Probe)>>,
     credentials: Credentials,
+    hooks: Hooks,
     links: PerRuntime<Links>,
 }
 
@@ -88,9 +90,10 @@ impl Transport {
         target: String,
         connect_timeout: Duration,
         credentials: Credentials,
+        hooks: Hooks,
     ) -> Self {
         let (connected, probed, links) = (Default::default(), Default::default(), PerRuntime::new());
-        Self { endpoints, target, connect_timeout, connected, probed, credentials, links }
+        Self { endpoints, target, connect_timeout, connected, probed, credentials, hooks, links }
     }
 
     /// Return when there is a connection, or has ever been one. Fails after the connect timeout, so that the first call
@@ -189,15 +192,12 @@ impl Transport {
     async fn is_alive(&self, link: &Link) -> bool {
         let question = async {
             let mut grpc = grpc(link);
-            let Ok(request) = self.request(vec![rpcs::HealthRequest::default().encode_to_vec().into()].into(), None)
-            else {
-                return true;
-            };
+            let body = vec![rpcs::HealthRequest::default().encode_to_vec().into()].into();
+            let Ok(request) = self.request(rpcs::HEALTH.path, body, None) else { return };
             if ready(&mut grpc).await.is_ok() {
                 let path = PathAndQuery::from_static(rpcs::HEALTH.path);
                 let _ = grpc.unary(request, path, RawCodec::<rpcs::HealthAnswer>::default()).await;
-            }
-            true // an error is an answer, too
+            } // an error is an answer, too
         };
         tokio::time::timeout(ALIVE, question).await.is_ok()
     }
@@ -236,7 +236,7 @@ impl Transport {
         deadline: Deadline,
     ) -> Result<A, Error> {
         let link = self.link();
-        let request = self.request(body, Some(deadline))?;
+        let request = self.request(path, body, Some(deadline))?;
         let call = async {
             let mut grpc = grpc(&link);
             ready(&mut grpc).await?;
@@ -254,7 +254,7 @@ impl Transport {
         deadline: Deadline,
     ) -> Result<(Streaming<A>, Arc<Link>), Error> {
         let link = self.link();
-        let request = self.request(body, None)?;
+        let request = self.request(path, body, None)?;
         let call = async {
             let mut grpc = grpc(&link);
             ready(&mut grpc).await?;
@@ -274,6 +274,7 @@ impl Transport {
     ) -> Result<Streaming<A>, Error> {
         let mut request = Request::new(bodies);
         *request.metadata_mut() = self.credentials.metadata()?;
+        self.hooks.intercept(path, request.metadata_mut());
         let call = async {
             let mut grpc = grpc(link);
             ready(&mut grpc).await?;
@@ -306,10 +307,11 @@ impl Transport {
         }
     }
 
-    fn request(&self, body: Body, deadline: Option<Deadline>) -> Result<Request<Parts>, Error> {
+    fn request(&self, path: &str, body: Body, deadline: Option<Deadline>) -> Result<Request<Parts>, Error> {
         let mut request = Request::new(body.message);
         *request.metadata_mut() = self.credentials.metadata()?;
         trace::inject(request.metadata_mut(), body.trace.unwrap_or_else(trace::current));
+        self.hooks.intercept(path, request.metadata_mut());
         if let Some(deadline) = deadline {
             request.set_timeout(deadline.remaining() + GRACE);
         }

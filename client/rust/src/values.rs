@@ -127,6 +127,15 @@ impl SaveRequest {
     }
 }
 
+impl DeleteCheckpointsRequest {
+    /// Those of a session that came after a step.
+    pub fn after(session_id: impl Into<String>, step: u64) -> Self {
+        let at = CheckpointRef { checkpoint_id: format!("{step:020}"), ..Default::default() };
+        let which = Some(delete_checkpoints_request::Which::After(at));
+        Self { session_id: session_id.into(), which, ..Default::default() }
+    }
+}
+
 impl LoadRequest {
     /// The checkpoint of this step; where several have it, the one with the greatest id.
     pub fn step(session_id: impl Into<String>, step: u64) -> Self {

@@ -2,13 +2,17 @@
 
 mod support;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use futures_util::{StreamExt, TryStreamExt, future::join_all};
 use lockstitch::{
-    BlobList, Checkpoint, Client, Code, CustomChannel, ErrorReason, ListCheckpointsRequest, ListSessionsRequest,
-    LoadRequest, Message, ReleaseLeaseRequest, RetryPolicy, SaveOutcome, SaveRequest, Timestamp, TypedBlob,
-    custom_channel::Value,
+    BlobList, BreakLeaseRequest, Checkpoint, Client, Code, CustomChannel, Error, ErrorReason, ListCheckpointsRequest,
+    ListSessionsRequest, LoadRequest, Message, PendingWrite, ReleaseLeaseRequest, RetryPolicy, RunOptions, SaveOutcome,
+    SaveRequest, SaveWritesRequest, Timestamp, TypedBlob, custom_channel::Value,
 };
 use support::Server;
 
@@ -385,4 +389,80 @@ async fn a_client_finds_the_servers_that_are_there() {
     one.kill();
     let saves = (0..20).map(|number| client.save(checkpoint(&format!("t-{number}"), 1)));
     assert!(join_all(saves).await.iter().all(Result::is_ok));
+}
+
+#[tokio::test]
+async fn a_runner_works_under_the_lease_until_it_is_lost() {
+    let server = Server::start().await;
+    let client = server.client();
+    let step = client.run("s", RunOptions::new("one"), async |runner| {
+        assert!(runner.latest().checkpoint.is_none());
+        runner.save(checkpoint("s", 1)).await?;
+        let value = Some(TypedBlob { r#type: "json".into(), data: "1".into() });
+        let write = PendingWrite { task_id: "task".into(), value, ..Default::default() };
+        let checkpoint_id = checkpoint("s", 1).stored_id();
+        runner.save_writes(SaveWritesRequest { checkpoint_id, writes: vec![write], ..Default::default() }).await?;
+        assert!(client.save(checkpoint("s", 2)).await.unwrap_err().is_fenced());
+        Ok::<_, Error>(1)
+    });
+    assert_eq!(step.await.unwrap(), 1);
+    let (spawned, options) = (client.clone(), RunOptions::new("a task of its own"));
+    let work = async move { spawned.run("t", options, async |runner| runner.save(checkpoint("t", 1)).await).await };
+    tokio::spawn(work).await.unwrap().unwrap();
+    let latest = client.load_latest("s").await.unwrap();
+    assert_eq!(latest.pending_writes.len(), 1);
+
+    let options = RunOptions::new("two").ttl(Duration::from_secs(1)).wait(Duration::from_secs(60));
+    let error = client.run("s", options, async |runner| -> Result<(), Error> {
+        assert_eq!(runner.latest().checkpoint.as_ref().map(|latest| latest.step), Some(1));
+        let broken = client.break_lease(BreakLeaseRequest { session_id: "s".into(), ..Default::default() }).await?;
+        assert!(broken.broken);
+        std::future::pending().await
+    });
+    let error = tokio::time::timeout(Duration::from_secs(60), error).await.unwrap().unwrap_err();
+    assert_eq!(error.reason(), ErrorReason::LeaseLost);
+}
+
+#[tokio::test]
+async fn lists_are_filtered_and_sessions_rewound_by_methods() {
+    let server = Server::start().await;
+    let client = server.client();
+    for step in 1..=5 {
+        let request = SaveRequest::from(checkpoint("order-1", step)).with_metadata("odd", (step % 2).to_string());
+        client.save(request).await.unwrap();
+    }
+    client.save(checkpoint("other", 1)).await.unwrap();
+    let sessions: Vec<_> =
+        client.list_sessions(ListSessionsRequest::all().prefix("order-")).try_collect().await.unwrap();
+    assert_eq!(sessions.iter().map(|session| &*session.session_id).collect::<Vec<_>>(), ["order-1"]);
+    let odd = ListCheckpointsRequest::of("order-1").steps(2..=5).metadata("odd", "1").headers();
+    let listed: Vec<_> = client.list_checkpoints(odd).try_collect().await.unwrap();
+    assert_eq!(listed.iter().map(|item| item.checkpoint.step).collect::<Vec<_>>(), [5, 3]);
+    assert!(listed.iter().all(|item| item.checkpoint.state.is_none()));
+    assert_eq!(client.rewind("order-1", 2).await.unwrap().deleted, 3);
+    assert_eq!(client.load_latest("order-1").await.unwrap().checkpoint.unwrap().step, 2);
+}
+
+#[tokio::test]
+async fn calls_are_intercepted_and_observed() {
+    let server = Server::start().await;
+    let (seen, reports) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
+    let (methods, outcomes) = (Arc::clone(&seen), Arc::clone(&reports));
+    let client = Client::builder(server.target())
+        .intercept(move |method, metadata| {
+            metadata.insert("x-source", "test".parse().unwrap());
+            methods.lock().unwrap().push(method.to_owned());
+        })
+        .observe(move |call| outcomes.lock().unwrap().push((call.method, call.code, call.reason.clone())))
+        .build()
+        .unwrap();
+    client.save(checkpoint("s", 1)).await.unwrap();
+    client.save_streamed(checkpoint("s", 2)).await.unwrap();
+    client.load(LoadRequest::step("s", 9)).await.unwrap_err();
+    let service = "lockstitch.v1.CheckpointService";
+    let methods = ["Save", "SaveStream", "Load"].map(|method| format!("{service}/{method}"));
+    assert_eq!(*seen.lock().unwrap(), methods);
+    let saved = ("lockstitch.v1.CheckpointService/Save", Code::Ok, String::new());
+    let missing = ("lockstitch.v1.CheckpointService/Load", Code::NotFound, "CHECKPOINT_NOT_FOUND".to_owned());
+    assert_eq!(*reports.lock().unwrap(), [saved.clone(), saved, missing]);
 }
