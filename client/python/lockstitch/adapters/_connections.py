@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from lockstitch._api import Api
 from lockstitch._client import AsyncClient, Client
@@ -78,3 +79,21 @@ def connections(server: str | AsyncClient, options: dict[str, Any]) -> Connectio
     if options:
         raise TypeError(f"{', '.join(options)}: options of a client; the client that was given has its own")
     return Borrowed(server)
+
+
+class Closing:
+    """An adapter that `close` or the end of `async with` closes."""
+
+    _connections: Connections | Borrowed
+
+    async def close(self) -> None:
+        """Close the connection of the running event loop, unless the client was given. It opens again when needed."""
+        await self._connections.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

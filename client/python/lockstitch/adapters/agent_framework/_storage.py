@@ -2,21 +2,20 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from agent_framework import WorkflowCheckpoint, WorkflowCheckpointException
 
 from lockstitch._client import DEFAULT_TARGET
 from lockstitch._types import ListedCheckpoint, View
-from lockstitch.adapters._connections import Connections
+from lockstitch.adapters._connections import Closing, Connections
 from lockstitch.adapters.agent_framework._codec import from_message, own_id, search, to_message
 
 REMEMBERED = 4096
 """Checkpoints whose id on the server a storage remembers."""
 
 
-class LockstitchCheckpointStorage:
+class LockstitchCheckpointStorage(Closing):
     """Keeps the checkpoints of workflows in one session of a Lockstitch server.
 
     Give each conversation or job a session of its own, since `get_latest` finds the latest checkpoint of a workflow in
@@ -88,18 +87,6 @@ class LockstitchCheckpointStorage:
         self._stored_ids.pop(checkpoint_id, None)
         answer = await self._connections.asynchronous().delete_checkpoints(self.session_id, search(checkpoint_id))
         return answer.deleted > 0
-
-    async def close(self) -> None:
-        """Close the connection of this event loop. It opens again when it is needed."""
-        await self._connections.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     async def _stored_id(self, checkpoint_id: str | None) -> str:
         """The id on the server; "" for none, and for a checkpoint that is not stored."""

@@ -3,8 +3,7 @@
 from collections.abc import AsyncIterator, Iterable
 from datetime import timedelta
 from functools import partial
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import claude_agent_sdk
 from claude_agent_sdk import SessionStore
@@ -14,7 +13,7 @@ from lockstitch._appending import Appender, Fold, Values
 from lockstitch._client import DEFAULT_TARGET, AsyncClient
 from lockstitch._types import Retention, SessionOrder, View
 from lockstitch.adapters._appenders import Appenders
-from lockstitch.adapters._connections import connections
+from lockstitch.adapters._connections import Closing, connections
 from lockstitch.adapters._items import from_item, to_item
 from lockstitch.adapters.claude_agent_sdk import _layout as layout
 from lockstitch.v1.checkpoint_pb2 import StateDelta, TypedBlob, VersionedState
@@ -33,7 +32,7 @@ FOLD = getattr(claude_agent_sdk, "fold_session_summary", None)
 """The SDK's summary of entries. Its oldest releases have none."""
 
 
-class LockstitchSessionStore(SessionStore):
+class LockstitchSessionStore(Closing, SessionStore):
     """The transcripts of the SDK's sessions, on a Lockstitch server.
 
     `append` sends and stores the new entries and nothing else, and returns when they are durable. Any number of
@@ -131,18 +130,6 @@ class LockstitchSessionStore(SessionStore):
             if found is not None and found.header != layout.DELETED:
                 there.add(answer.namespace)
         return [subpath for subpath, (_, namespace) in zip(subpaths, names, strict=True) if namespace in there]
-
-    async def close(self) -> None:
-        """Close the connection of the running event loop, unless the client was given. It opens again when needed."""
-        await self._connections.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     async def _register(self, api: Api, session_id: str, subpath: str) -> None:
         """Have a subpath in the list of its session before it has its first entry."""

@@ -4,8 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from datetime import timedelta
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
@@ -22,7 +21,7 @@ from lockstitch._client import DEFAULT_TARGET
 from lockstitch._convert import to_duration, to_expected_latest
 from lockstitch._errors import DeltaRefused, ExpectedLatestMismatch
 from lockstitch._types import NONE, Latest, Retention, View
-from lockstitch.adapters._connections import Connections
+from lockstitch.adapters._connections import Closing, Connections
 from lockstitch.adapters.google_adk import _codec, _keys
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, StateDelta, TypedBlob, VersionedState
 from lockstitch.v1.checkpoint_service_pb2 import SaveRequest
@@ -45,7 +44,7 @@ SHARED_RETENTION = Retention(keep_last=1)
 STALE = "The session has been modified in storage since it was loaded: load it again before you append more events."
 
 
-class LockstitchSessionService(BaseSessionService):
+class LockstitchSessionService(Closing, BaseSessionService):
     """Keeps sessions of Google's Agent Development Kit on a Lockstitch server: events, and state in its three scopes.
 
     One service serves any number of runners and event loops. Use it in `async with`, or call `close` at the end.
@@ -134,18 +133,6 @@ class LockstitchSessionService(BaseSessionService):
             session.last_update_time = event.timestamp
             session._storage_update_marker = marker
             return event
-
-    async def close(self) -> None:
-        """Close the connection of this event loop. It opens again when it is needed."""
-        await self._connections.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     @property
     def _api(self) -> Api:

@@ -1,14 +1,13 @@
 """The session: the SDK's interface over an appender."""
 
 from datetime import timedelta
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from lockstitch._api import Api
 from lockstitch._appending import Appender
 from lockstitch._client import DEFAULT_TARGET, AsyncClient
 from lockstitch.adapters._appenders import Appenders
-from lockstitch.adapters._connections import connections
+from lockstitch.adapters._connections import Closing, connections
 from lockstitch.adapters._items import from_item, to_item
 from lockstitch.plain._layout import PLAIN_STATE
 from lockstitch.v1.checkpoint_pb2 import BlobList, StateDelta, TypedBlob, VersionedState
@@ -23,7 +22,7 @@ MOST_APPENDERS = 16
 """One for each event loop that a session is used in."""
 
 
-class LockstitchSession:
+class LockstitchSession(Closing):
     """The history of one conversation, on a Lockstitch server.
 
     `add_items` sends and stores the new items and nothing else, and returns when they are durable. Any number of
@@ -99,18 +98,6 @@ class LockstitchSession:
         """Delete the session with all that the server has of it."""
         await self._api().delete_sessions([self.session_id], tombstone=self._tombstone)
         await self._own_appender().forget()
-
-    async def close(self) -> None:
-        """Close the connection of the running event loop, unless the client was given. It opens again when needed."""
-        await self._connections.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     def _api(self) -> Api:
         return self._connections.asynchronous()
