@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -147,10 +148,12 @@ def go(out: Path) -> None:
     outside.mkdir()
     (outside / "main.go").write_text(f'package main\n\nimport _ "{module}/lockstitch"\n\nfunc main() {{}}\n')
     elsewhere = run("go", "env", "GOPROXY").strip()
+    # A directory that is new in each run: Go indexes modules by their path, and takes them for unchangeable.
+    modules = tempfile.mkdtemp(prefix="modules-", dir=out)
     environment = {
         "GOPROXY": f"file://{out / 'proxy'},{elsewhere}",
         "GONOSUMDB": module,
-        "GOMODCACHE": str(out / "modules"),
+        "GOMODCACHE": modules,
         "GOFLAGS": "-modcacherw",
     }
     run("go", "mod", "init", "outside", directory=outside, **environment)
@@ -158,8 +161,8 @@ def go(out: Path) -> None:
     run("go", "mod", "tidy", directory=outside, **environment)
     run("go", "vet", ".", f"{module}/lockstitch", directory=outside, **environment)
     run("go", "build", "-o", os.devnull, ".", directory=outside, **environment)
-    for name in ("outside", "modules"):
-        shutil.rmtree(out / name)
+    for directory in (outside, modules):
+        shutil.rmtree(directory)
 
 
 def image(out: Path) -> None:
