@@ -1,12 +1,14 @@
 """`python -m benchmarks [part ...]`: measure, show tables, and write them down with `--write`."""
 
 import argparse
+import time
 from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.machine import about
 from benchmarks.options import QUICK, TINY, Options
 from benchmarks.parts import PARTS
+from benchmarks.parts.rates import tell
 from benchmarks.report.page import page, write
 from benchmarks.results import Results
 
@@ -34,7 +36,9 @@ def measure(parts: list[str], options: Options) -> Results:
     """Measure some of the parts, or all."""
     results = Results(about(options))
     for name in parts or PARTS:
+        begun = time.monotonic()
         PARTS[name](options, results)
+        tell(f"{name}: {time.monotonic() - begun:.0f} s")
     return results
 
 

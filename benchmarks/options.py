@@ -50,6 +50,10 @@ QUICK = Options(
     turns=(10, 100, 1_000),
     sessions=(10, 1_000, 20_000),
     saver_turns=200,
+    graph_turns=100,
+    graph_runs=1,
+    compared=50,
+    tracing_turns=3,
 )
 TINY = Options(
     seconds=0.1,
