@@ -55,6 +55,7 @@ from lockstitch._errors import (
     Unimplemented,
     UnknownBase,
 )
+from lockstitch._limiter import InFlightPolicy
 from lockstitch._memory import DeltaPolicy
 from lockstitch._paging import AsyncPager, Pager
 from lockstitch._reason import Reason
@@ -145,6 +146,7 @@ __all__ = [
     "ExpectedLatestMismatch",
     "ExtrasChannel",
     "FailedPrecondition",
+    "InFlightPolicy",
     "Internal",
     "InvalidArgument",
     "InvalidPageToken",

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 
 from lockstitch._errors import Unauthenticated
+from lockstitch._limiter import InFlightPolicy
 from lockstitch._security import AUTHORIZATION, Metadata, bearer
 from lockstitch._target import is_local
 
@@ -51,6 +52,7 @@ class ChannelSettings:
     stream: whether saves may share streams.
     connect_timeout: seconds that calls wait for a connection until there has been one.
     token: gives the bearer key of now, where it is not always the same.
+    in_flight: how many saves may be under way.
     """
 
     target: str
@@ -61,6 +63,7 @@ class ChannelSettings:
     stream: bool = True
     connect_timeout: float = CONNECT_TIMEOUT
     token: Callable[[], str] | None = None
+    in_flight: InFlightPolicy = field(default_factory=InFlightPolicy)
 
     def call_metadata(self) -> Metadata:
         """What goes with a call. Raises Unauthenticated when there is no key to be had."""

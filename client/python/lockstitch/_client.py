@@ -3,6 +3,7 @@
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, get_args, overload
 
@@ -11,6 +12,7 @@ import grpc
 from lockstitch._api import Api
 from lockstitch._calls import Caller
 from lockstitch._channel import CONNECT_TIMEOUT, Options, RetryPolicy
+from lockstitch._limiter import InFlightPolicy
 from lockstitch._memory import DeltaPolicy, Memory
 from lockstitch._paging import AsyncPager, Pager
 from lockstitch._runner import AsyncSession, Session
@@ -50,6 +52,8 @@ class AsyncClient(Api):
     retry: whether calls wait for a connection and are repeated when they end with UNAVAILABLE, and how.
     stream: whether saves that are under way at the same time share streams, which takes a fraction of the work. A
         `Client` has none of them so far.
+    in_flight: how many saves may be under way at once; None: 1,024 saves and 32 MiB. A `Client` has no such limit: each
+        of its threads has one save under way.
     options: further options for the gRPC channel, which override the client's own.
     """
 
@@ -67,11 +71,12 @@ class AsyncClient(Api):
         delta: DeltaPolicy | bool = True,
         retry: RetryPolicy | bool = True,
         stream: bool = True,
+        in_flight: InFlightPolicy | None = None,
         options: Options = (),
     ) -> None:
         shown = Credentials(credentials, key, tenant, insecure, metadata)
         settings = channel_settings(target, shown, retry, stream, connect_timeout, options)
-        self._transport = AsyncTransport(settings)
+        self._transport = AsyncTransport(replace(settings, in_flight=in_flight or InFlightPolicy()))
         caller = Caller(self._transport, settings.retry, target)
         super().__init__(caller, _memory(delta), timeout)
 
@@ -165,6 +170,7 @@ class Client:
         delta: DeltaPolicy | bool = True,
         retry: RetryPolicy | bool = True,
         stream: bool = True,
+        in_flight: InFlightPolicy | None = None,
         options: Options = (),
     ) -> None:
         shown = Credentials(credentials, key, tenant, insecure, metadata)

@@ -2,11 +2,29 @@
 
 import asyncio
 from collections import deque
+from dataclasses import dataclass
 from typing import Protocol
 
 import grpc
 
 from lockstitch._errors import Cancelled, DeadlineExceeded
+
+
+@dataclass(frozen=True, slots=True)
+class InFlightPolicy:
+    """How many saves of an `AsyncClient` may be under way at once; further saves wait for their turn.
+
+    max_saves: a number of saves.
+    max_bytes: bytes of these saves together, as they are sent. One save may be larger. Some three copies of each state
+        are held.
+    """
+
+    max_saves: int = 1024
+    max_bytes: int = 32 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        if self.max_saves < 1 or self.max_bytes < 1:
+            raise ValueError("max_saves and max_bytes must be above 0")
 
 
 class Limiter(Protocol):
@@ -38,11 +56,11 @@ class Unlimited:
 class SaveLimiter:
     """Admits a number of saves and of bytes at once, and always one save. First come, first served."""
 
-    def __init__(self, most_saves: int, most_bytes: int) -> None:
+    def __init__(self, policy: InFlightPolicy) -> None:
         self.saves = 0
         self._bytes = 0
-        self._most_saves = most_saves
-        self._most_bytes = most_bytes
+        self._most_saves = policy.max_saves
+        self._most_bytes = policy.max_bytes
         self._queue: deque[tuple[asyncio.Future[None], int]] = deque()
         self._called = 0  # so many were called in from the queue, and have not come yet
 

@@ -1,6 +1,7 @@
 """All the streams of saves of a client."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -38,14 +39,26 @@ class SaveStreams:
         self.streams_work = False
         self._avoid_until = 0.0
         self._save_streams = [StreamWorker(self, retry) for _ in range(STREAMS)]
+        self._sessions: Counter[str] = Counter()
+        """How many saves of each session wait for their answers."""
+
+    def has(self, session_id: str) -> bool:
+        """Whether a save of this session is under way here."""
+        return session_id in self._sessions
 
     def are_open(self) -> bool:
         """Whether saves may come."""
         return not self._avoid_until or asyncio.get_running_loop().time() > self._avoid_until
 
-    def save(self, request: bytes, session_id: str, seconds: float) -> Awaitable[SaveResponse]:
+    async def save(self, request: bytes, session_id: str, seconds: float) -> SaveResponse:
         """The answer to a serialized SaveRequest. Raises LockstitchError, DeadlineExceeded after so many seconds."""
-        return self._save_streams[hash(session_id) % STREAMS].save(request, session_id, seconds)
+        self._sessions[session_id] += 1
+        try:
+            return await self._save_streams[hash(session_id) % STREAMS].save(request, session_id, seconds)
+        finally:
+            self._sessions[session_id] -= 1
+            if not self._sessions[session_id]:
+                del self._sessions[session_id]
 
     def avoid_streams(self) -> None:
         """There are no streams here."""

@@ -1,5 +1,8 @@
 """Saving: what changed where that is enough, the whole state where it is not."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from lockstitch._calls import Caller
 from lockstitch._deadline import Deadline
 from lockstitch._delta import NotExpressible, Snapshot, diff
@@ -46,7 +49,8 @@ async def send(caller: Caller, request: SaveRequest, deadline: Deadline) -> Save
     with call_span(SAVE.path, caller.target) as span, within(span):
         await room.enter(len(data), deadline.remaining)
         try:
-            return await caller.save(data, request.checkpoint.session_id, deadline)
+            async with _turn(caller, request.checkpoint.session_id, deadline):
+                return await caller.save(data, request.checkpoint.session_id, deadline)
         finally:
             room.leave(len(data))
 
@@ -65,13 +69,26 @@ async def _save_in_turn(
     size = draft.size if draft else checkpoint.ByteSize() + len(conditions)
     await room.enter(size, deadline.remaining)
     try:
-        draft = draft or Draft(checkpoint, conditions)
-        with ids.identified(draft, number):
-            if memory is None:
-                return await caller.save(draft.full(), draft.key[0], deadline)
-            return await _save(caller, memory, checkpoint, draft, deadline)
+        async with _turn(caller, checkpoint.session_id, deadline):
+            draft = draft or Draft(checkpoint, conditions)
+            with ids.identified(draft, number):
+                if memory is None:
+                    return await caller.save(draft.full(), draft.key[0], deadline)
+                return await _save(caller, memory, checkpoint, draft, deadline)
     finally:
         room.leave(size)
+
+
+@asynccontextmanager
+async def _turn(caller: Caller, session_id: str, deadline: Deadline) -> AsyncIterator[None]:
+    """Saves of one session are sent in the order in which they come here."""
+    turns = caller.transport.turns
+    is_alone = await turns.enter(session_id, deadline.remaining)
+    try:
+        yield
+    finally:
+        if is_alone:
+            turns.leave(session_id)
 
 
 async def _save(

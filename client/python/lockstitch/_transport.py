@@ -31,15 +31,12 @@ from lockstitch._link import Link
 from lockstitch._rpcs import HEALTH_CHECK, LIST_SESSIONS, SAVE, SAVE_STREAM, Answer, Request, Rpc
 from lockstitch._save_streams import SaveStreams
 from lockstitch._security import Metadata
+from lockstitch._turns import NoTurns, SaveTurns, Turns
 from lockstitch.v1.checkpoint_service_pb2 import ListSessionsRequest, SaveResponse
 
 T = TypeVar("T")
 
 SERVER_VERSION_KEY = "lockstitch-server-version"
-
-# What an asynchronous client has under way at once; further saves wait. Some three copies of each state are held.
-MOST_SAVES = 1024
-MOST_BYTES = 32 * 1024 * 1024
 
 PROBE_SECONDS = 0.4
 """How long to look for a connection, or for why there is none, when a call is out of time."""
@@ -54,6 +51,10 @@ class Transport(Protocol):
     @property
     def room(self) -> Limiter:
         """Where saves are while they are under way."""
+
+    @property
+    def turns(self) -> Turns:
+        """Where saves wait for those of the same session before them."""
 
     async def first_connection(self, timeout: float) -> None:
         """Return when there is a connection, or has ever been one. Raises NoConnection after `connect_timeout`."""
@@ -90,7 +91,7 @@ class AsyncTransport:
 
     def __init__(self, settings: ChannelSettings) -> None:
         self._settings = settings
-        self.room = SaveLimiter(MOST_SAVES, MOST_BYTES)
+        self.room = SaveLimiter(settings.in_flight)
         self._link: Link[aio.Channel] | None = None
         self._opened = 0
         self._replaced: list[asyncio.Task[None]] = []
@@ -100,6 +101,7 @@ class AsyncTransport:
             if settings.stream
             else None
         )
+        self.turns = SaveTurns(self._joins_stream)
         self._closed = False
         self._has_connected = False
 
@@ -157,7 +159,7 @@ class AsyncTransport:
 
     async def save(self, request: bytes, session_id: str, timeout: float, *, wait: bool) -> SaveResponse:
         self._open()
-        if self.room.saves > 1 and self._save_streams is not None and self._save_streams.are_open():
+        if self._save_streams is not None and not self.turns.is_alone(session_id):
             return await self._save_streams.save(request, session_id, timeout)
         await self.first_connection(timeout)
         return await self.unary(SAVE, request, timeout, wait=wait)
@@ -200,6 +202,10 @@ class AsyncTransport:
                 self._raise_if_closed(link)
                 raise
         return True
+
+    def _joins_stream(self, session_id: str) -> bool:
+        streams = self._save_streams
+        return streams is not None and (streams.has(session_id) or (self.room.saves > 1 and streams.are_open()))
 
     def _hear(self) -> None:
         if self._link is not None:
@@ -255,6 +261,7 @@ class BlockingTransport:
 
     def __init__(self, settings: ChannelSettings) -> None:
         self.room = Unlimited()
+        self.turns = NoTurns()
         self._settings = settings
         self._closed = False
         self._opened = 0
