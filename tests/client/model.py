@@ -12,6 +12,7 @@ from lockstitch._channel import RetryPolicy
 from lockstitch._limiter import Unlimited
 from lockstitch._memory import DeltaPolicy, Memory
 from lockstitch._rpcs import LOAD_LATEST_STREAM, WALK_ANCESTORS, Rpc
+from lockstitch._turns import NoTurns
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, VersionedState
 from lockstitch.v1.checkpoint_service_pb2 import (
     LoadLatestStreamRequest,
@@ -34,7 +35,7 @@ class ModelServer:
     """The checkpoints that a server would have, and the requests it was sent. It is its own transport."""
 
     def __init__(self) -> None:
-        self.room = Unlimited()
+        self.room, self.turns = Unlimited(), NoTurns()
         self.checkpoints: dict[Key, tuple[Checkpoint, int]] = {}
         self.requests: list[Any] = []
         self.revision = 0

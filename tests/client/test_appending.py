@@ -283,3 +283,16 @@ async def test_appenders_with_appends_of_unknown_outcome_are_kept(server: Lockst
         assert await lines(own, session_id) == ["a"]
         assert appenders.get(own, f"{session_id}-2") is others[2]
         assert appenders.get(own, f"{session_id}-0") is not others[0]
+
+
+async def test_a_session_that_another_program_has_taken_over_is_left_alone(
+    client: AsyncClient, appender: Appender, session_id: str
+) -> None:
+    """Also by an appender that knew it before."""
+    await appender.append("lines", [blob("a")])
+    await client.save(Checkpoint(session_id=session_id, step=2, header=TypedBlob(type="other")))
+    with pytest.raises(ValueError, match="belongs to another program"):
+        await appender.append("lines", [blob("b")])
+    latest = (await client.load_latest(session_id)).checkpoint
+    assert latest is not None
+    assert latest.step == 2

@@ -13,6 +13,7 @@ from lockstitch._deadline import Deadline
 from lockstitch._limiter import Unlimited
 from lockstitch._rpcs import SERVING, Rpc
 from lockstitch._transport import run
+from lockstitch._turns import NoTurns
 from lockstitch.v1.checkpoint_service_pb2 import SaveResponse
 from tests.client.either import Kind, open_client
 from tests.client.scripted import scripted_server, succeed
@@ -75,7 +76,7 @@ class Health:
     """A transport that knows nothing but the health checks it is told."""
 
     def __init__(self, answers: Sequence[bytes | LockstitchError]) -> None:
-        self.room = Unlimited()
+        self.room, self.turns = Unlimited(), NoTurns()
         self.answers = list(answers)
 
     async def first_connection(self, timeout: float) -> None:

@@ -1,7 +1,7 @@
 """Dataclasses and models as plain states."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
@@ -142,3 +142,44 @@ def test_a_field_added_later_has_its_default() -> None:
 def test_what_the_type_has_no_place_for_raises(kind: Any, data: Any, error: str) -> None:
     with pytest.raises(ValueError, match=error):
         from_plain(kind, data)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    items: list[str]
+    count: int = field(init=False, default=0)
+    first: Item | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "count", len(self.items))
+
+
+def test_fields_that_are_no_arguments_come_back() -> None:
+    counted = Counted(["a", "b"])
+    object.__setattr__(counted, "count", 7)
+    object.__setattr__(counted, "first", Item("a"))
+    assert from_plain(Counted, to_plain(counted)) == counted
+    assert from_plain(Counted, {"items": ["a"]}) == Counted(["a"])
+
+
+@dataclass
+class Rated:
+    rate: InitVar[int]
+    total: int = 0
+
+
+@dataclass
+class Defaulted:
+    rate: InitVar[int] = 1
+    total: int = 0
+
+
+@dataclass
+class Holder:
+    rated: Rated
+
+
+def test_an_argument_that_is_no_field_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"'rated'..'rate'. is an argument of Rated"):
+        to_plain(Holder(Rated(2)))
+    assert from_plain(Defaulted, to_plain(Defaulted(2, 3))) == Defaulted(1, 3)

@@ -1,9 +1,9 @@
 """Appends to lists of a session, whichever checkpoint is its latest: the server is sent the new items and nothing else.
 
 An append is a delta on the latest checkpoint, and names the checkpoint that it expects there. If another program has
-saved in between, the server says which checkpoint is the latest now, and the append is sent again on top of that: no
-state is loaded. So programs that append to one list at the same time lose nothing. A program that is always
-slower takes the session's lease for one save, so that it gets its turn; the others wait.
+saved in between, the append is sent again on top of the checkpoint that is the latest now; only the header of that one
+is loaded. So programs that append to one list at the same time lose nothing. A program that is always slower takes the
+session's lease for one save, so that it gets its turn; the others wait.
 
 Nothing is appended twice either. Each save has a random version of its channels, so a repeated request is the same as
 its first attempt (UNCHANGED) and never the same as an append of equal items by another program.
@@ -260,8 +260,6 @@ class Appender:
 
     async def _next_head(self, head: Head, error: LockstitchError, deadline: Deadline) -> Head:
         """The latest checkpoint, after a save on top of another one was refused."""
-        if isinstance(error, ExpectedLatestMismatch) and not self._values:
-            return Head(error.latest_checkpoint_id or "", error.latest_step or 0, 0, {})
         fresh = await self._load_head(deadline)
         if isinstance(error, DeltaRefused) and fresh.revision == head.revision:
             raise error  # the base is the latest checkpoint, and the delta does not fit
@@ -301,7 +299,7 @@ class Appender:
             )
         version = secrets.token_hex(8)
         for changed in delta.custom.values():
-            changed.version = version
+            changed.version = changed.version or version
         checkpoint = Checkpoint(
             session_id=self._session_id,
             namespace=self._namespace,

@@ -1,8 +1,10 @@
 """Dataclasses, pydantic's models and TypedDicts as dicts, and back."""
 
 import dataclasses
+import inspect
 import types
 from enum import Enum
+from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from lockstitch import _json
@@ -18,6 +20,7 @@ def to_plain(value: Any, path: Path = ()) -> Any:
     if hasattr(value, "model_dump") and not isinstance(value, type):
         return value.model_dump(mode="json", round_trip=True, by_alias=_by_alias(value, path))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        _check_arguments(type(value), path)
         names = [field.name for field in dataclasses.fields(value)]
         return {name: to_plain(getattr(value, name), (*path, name)) for name in names}
     if isinstance(value, Enum):
@@ -59,13 +62,41 @@ def _dataclass(kind: type, data: Any, path: Path) -> Any:
     if not isinstance(data, dict):
         raise ValueError(f"{_json.at(path)} is of type {type(data).__name__}, not a dict for {kind.__name__}")
     hints = get_type_hints(kind)
-    fields = {field.name for field in dataclasses.fields(kind) if field.init}
-    if extra := sorted(data.keys() - fields):
+    fields = {field.name: field.init for field in dataclasses.fields(kind)}
+    if extra := sorted(data.keys() - fields.keys()):
         raise ValueError(f"{_json.at((*path, extra[0]))} is stored, and {kind.__name__} has no such field")
+    values = {name: from_plain(hints[name], item, (*path, name)) for name, item in data.items()}
     try:
-        return kind(**{name: from_plain(hints[name], item, (*path, name)) for name, item in data.items()})
+        made = kind(**{name: value for name, value in values.items() if fields[name]})
     except TypeError as error:
         raise ValueError(f"{_json.at(path)}: {error}") from error
+    for name, value in values.items():
+        if not fields[name]:
+            object.__setattr__(made, name, value)  # it was computed, or set later; the class may be frozen
+    return made
+
+
+def _check_arguments(kind: type, path: Path) -> None:
+    """Raises ValueError for a dataclass that cannot be made from its fields."""
+    if (missing := _missing_arguments(kind)) is not None:
+        raise ValueError(
+            f"{_json.at((*path, missing))} is an argument of {kind.__name__} without a default, and no field of it: "
+            "the value would not come back"
+        )
+
+
+@cache
+def _missing_arguments(kind: type) -> str | None:
+    """An argument that a dataclass needs and that its fields do not give, such as an InitVar."""
+    fields = {field.name for field in dataclasses.fields(kind)}
+    for name, parameter in inspect.signature(kind).parameters.items():
+        needed = parameter.default is parameter.empty and parameter.kind not in (
+            parameter.VAR_POSITIONAL,
+            parameter.VAR_KEYWORD,
+        )
+        if needed and name not in fields:
+            return name
+    return None
 
 
 def _one_of(kinds: tuple[Any, ...], data: Any, path: Path) -> Any:
