@@ -19,6 +19,7 @@ from google.adk.sessions.session import Session
 from google.genai import types
 
 import lockstitch
+import lockstitch._saving
 from lockstitch.adapters.google_adk import LockstitchSessionService
 
 TARGET = os.environ["TARGET"]
@@ -260,6 +261,74 @@ async def test_shared_state_of_many_writers_is_whole(service: LockstitchSessionS
     )
     expected = {f"{scope}:{number}": number for scope in ("app", "user") for number in range(10)}
     assert (await again(service, sessions[0])).state == expected
+
+
+class Killed(Exception):
+    """The process ends here."""
+
+
+async def test_a_process_that_is_killed_loses_no_shared_state(
+    service: LockstitchSessionService, app: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever loads the session next makes the changes that its last event brought, and overwrites no later ones."""
+    session = await service.create_session(app_name=app, user_id=USER, state={"user:a": 0, "app:b": 0})
+    other = await service.create_session(app_name=app, user_id=USER)
+
+    async def killed(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LockstitchSessionService, "_change_shared", killed)
+        with pytest.raises(Killed):
+            await service.append_event(session, said("x", delta={"user:a": 1, "app:b": 1}))
+    await service.append_event(other, said("y", delta={"user:a": 2}))
+    async with LockstitchSessionService(TARGET) as successor:
+        loaded = await again(successor, session)
+        assert [event.actions.state_delta for event in loaded.events] == [{"user:a": 1, "app:b": 1}]
+        assert loaded.state == {"user:a": 2, "app:b": 1}
+        assert (await again(successor, session)).state == loaded.state
+        await successor.append_event(loaded, said("z", delta={"user:a": 3}))
+        assert (await again(successor, other)).state == {"user:a": 3, "app:b": 1}
+
+
+async def test_a_session_that_begins_and_is_killed_has_its_shared_state(
+    service: LockstitchSessionService, app: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def killed(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LockstitchSessionService, "_change_shared", killed)
+        with pytest.raises(Killed):
+            await service.create_session(app_name=app, user_id=USER, session_id="s", state={"user:a": 1})
+    found = await service.get_session(app_name=app, user_id=USER, session_id="s")
+    assert found is not None
+    assert found.state == {"user:a": 1}
+
+
+@pytest.mark.parametrize("delta", [{"k": 1}, {"k": 1, "user:u": 1, "app:a": 1}])
+async def test_a_retry_after_a_lost_answer_is_not_stale(
+    service: LockstitchSessionService, app: str, monkeypatch: pytest.MonkeyPatch, delta: dict[str, int]
+) -> None:
+    session = await service.create_session(app_name=app, user_id=USER)
+    send = lockstitch._saving.send
+
+    async def lost(*arguments: Any) -> None:
+        await send(*arguments)
+        raise lockstitch.Unavailable("the answer was lost")
+
+    event = said("once", delta=delta)
+    with monkeypatch.context() as patch:
+        patch.setattr(lockstitch._saving, "send", lost)
+        with pytest.raises(lockstitch.Unavailable):
+            await service.append_event(session, event)
+    assert session.events == []
+    await service.append_event(session, event)
+    await service.append_event(session, said("next"))
+    loaded = await again(service, session)
+    assert loaded == session
+    assert len(loaded.events) == 2
+    assert loaded.state == delta
 
 
 async def test_1000_events_take_little_more_than_their_bytes(service: LockstitchSessionService, app: str) -> None:

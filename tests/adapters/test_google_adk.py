@@ -16,7 +16,7 @@ from tests.support.server import LockstitchServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # the first one installs an environment
 
-TESTS = 15
+TESTS = 19
 MEASUREMENTS = 1
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{CLIENT}{os.pathsep}{ROOT}"}
 

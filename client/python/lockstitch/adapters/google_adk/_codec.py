@@ -16,12 +16,13 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from lockstitch import _json
 from lockstitch.adapters.google_adk import _keys
-from lockstitch.v1.checkpoint_pb2 import Checkpoint, StateDelta, TypedBlob, VersionedState
+from lockstitch.v1.checkpoint_pb2 import Checkpoint, PendingWrite, StateDelta, TypedBlob, VersionedState
 
 JSON = "json"
 HEADER = "lockstitch.google-adk"
 """The type of the header of such a checkpoint."""
 EVENTS = "events"
+SHARED, SHARED_APP, SHARED_USER = "shared", "app", "user"
 STATE_CHANNELS = ("extra",)
 ALL_CHANNELS = ("extra", f"custom/{EVENTS}")
 
@@ -70,12 +71,38 @@ def shared_values(state: VersionedState) -> dict[str, object]:
     return {name: json.loads(channel.blob.data) for name, channel in state.custom.items()}
 
 
-def shared_delta(values: Values) -> StateDelta:
-    """What changes in a shared state."""
-    delta = StateDelta()
+def shared_delta(state: VersionedState, values: Values, revision: int) -> StateDelta | None:
+    """What an event changes in a shared state. None: nothing, or all of it was changed already.
+
+    revision: of the event. The version of a channel is the revision of the event that set it: the later event wins, in
+    whatever order they come here, and however often.
+    """
+    delta, version = StateDelta(), f"{revision:020d}"
     for name, value in values.items():
-        delta.custom[name].blob.CopyFrom(TypedBlob(type=JSON, data=text(name, value).encode()))
-    return delta
+        before = state.custom[name].version if name in state.custom else ""
+        if len(before) != len(version) or before < version:
+            delta.custom[name].version = version
+            delta.custom[name].blob.CopyFrom(TypedBlob(type=JSON, data=text(name, value).encode()))
+    return delta if delta.custom else None
+
+
+def shared_write(scopes: Scopes) -> PendingWrite:
+    """What is stored with an event so that its changes of shared state are not lost: see `shared_changes`."""
+    values = {SHARED_APP: scopes.app, SHARED_USER: scopes.user}
+    texts = {
+        scope: {name: json.loads(text(name, value)) for name, value in each.items()} for scope, each in values.items()
+    }
+    data = json.dumps(texts, ensure_ascii=False).encode()
+    return PendingWrite(task_id=SHARED, channel=SHARED, value=TypedBlob(type=JSON, data=data))
+
+
+def shared_changes(writes: Iterable[PendingWrite]) -> Scopes | None:
+    """The changes of shared state that an event brought; None: it brought none."""
+    for write in writes:
+        if write.task_id == SHARED:
+            found = json.loads(write.value.data)
+            return Scopes(found[SHARED_APP], found[SHARED_USER], {})
+    return None
 
 
 def own_values(state: VersionedState) -> dict[str, object]:

@@ -23,7 +23,7 @@ from lockstitch._errors import DeltaRefused, ExpectedLatestMismatch
 from lockstitch._types import NONE, Latest, Retention, View
 from lockstitch.adapters._connections import Closing, Connections
 from lockstitch.adapters.google_adk import _codec, _keys
-from lockstitch.v1.checkpoint_pb2 import Checkpoint, StateDelta, TypedBlob, VersionedState
+from lockstitch.v1.checkpoint_pb2 import Checkpoint, PendingWrite, StateDelta, TypedBlob, VersionedState
 from lockstitch.v1.checkpoint_service_pb2 import SaveRequest
 
 try:
@@ -73,14 +73,11 @@ class LockstitchSessionService(Closing, BaseSessionService):
         own_id = (session_id or "").strip() or str(uuid4())
         key, scopes = _keys.key(app_name, user_id, own_id), _codec.Scopes.of(state)
         checkpoint = _codec.first_checkpoint(key, scopes.session, time.time())
-        if scopes.app or scopes.user:
-            if (await self._api.load_latest(key, view=View.HEADER)).checkpoint is not None:
-                raise AlreadyExistsError(f"Session with id {own_id} already exists.")
-            await self._share(app_name, user_id, scopes)
         try:
-            saved = await self._api.save(checkpoint, expected_latest=NONE, ttl=self._ttl)
+            saved = await self._api.save(checkpoint, expected_latest=NONE, writes=_writes(scopes), ttl=self._ttl)
         except ExpectedLatestMismatch:
             raise AlreadyExistsError(f"Session with id {own_id} already exists.") from None
+        await self._share(app_name, user_id, scopes, saved.revision)
         shared = await self._shared(app_name, user_id)
         return _codec.session(checkpoint, _marker(saved.checkpoint_id, saved.revision), shared, [])
 
@@ -92,6 +89,7 @@ class LockstitchSessionService(Closing, BaseSessionService):
         found = await self._load(_keys.key(app_name, user_id, session_id.strip()), channels)
         if found.checkpoint is None:
             return None
+        await self._share_again(app_name, user_id, found)
         events = _selected(_codec.events(found.checkpoint.state), config)
         return _codec.session(found.checkpoint, _marker_of(found), await self._shared(app_name, user_id), events)
 
@@ -154,17 +152,16 @@ class LockstitchSessionService(Closing, BaseSessionService):
             base_checkpoint_id=base_id,
             base_revision=revision,
             delta=_codec.event_delta(event, scopes.session),
+            writes=_writes(scopes),
             ttl=to_duration(self._ttl),
         )
-        if scopes.app or scopes.user:  # first, so that no event is stored whose changes of these states are lost
-            await self._check_current(key, base_id, revision)
-            await self._share(session.app_name, session.user_id, scopes)
         api = self._api
         try:
             saved = await _saving.send(api._caller, request, api._deadline(None))
         except (ExpectedLatestMismatch, DeltaRefused):
             await self._check_current(key, base_id, revision)
             raise
+        await self._share(session.app_name, session.user_id, scopes, saved.revision)
         return _marker(saved.checkpoint_id, saved.revision)
 
     async def _base(self, session: Session, key: str) -> tuple[str, int]:
@@ -178,6 +175,7 @@ class LockstitchSessionService(Closing, BaseSessionService):
         stored = _codec.events(latest.checkpoint.state)
         if [event.id for event in stored[-1:]] != [event.id for event in session.events[-1:]]:
             raise StaleSessionError(STALE)
+        await self._share_again(session.app_name, session.user_id, latest)
         return latest.checkpoint.checkpoint_id, latest.checkpoint_revision
 
     async def _check_current(self, key: str, checkpoint_id: str, revision: int) -> None:
@@ -204,23 +202,35 @@ class LockstitchSessionService(Closing, BaseSessionService):
             states[answer.session_id] = _codec.shared_values(checkpoint.state) if checkpoint else {}
         return {user_id: (states[key], states[app]) for key, user_id in users.items()}
 
-    async def _share(self, app_name: str, user_id: str, scopes: _codec.Scopes) -> None:
-        """Change the state of an app, and that of a user."""
+    async def _share(self, app_name: str, user_id: str, scopes: _codec.Scopes, revision: int) -> None:
+        """Change the state of an app, and that of a user. revision: of the event that brings the changes."""
         for key, values in ((_keys.key(app_name), scopes.app), (_keys.key(app_name, user_id), scopes.user)):
             if values:
-                await self._change_shared(key, values)
+                await self._change_shared(key, values, revision)
 
-    async def _change_shared(self, key: str, values: _codec.Values) -> None:
+    async def _share_again(self, app_name: str, user_id: str, latest: Latest) -> None:
+        """Make the changes of shared state that the last event brought, if its process was killed before it did.
+
+        Earlier events need no look: whoever appends has loaded the session, or has made these changes.
+        """
+        if (scopes := _codec.shared_changes(latest.pending_writes)) is not None:
+            await self._share(app_name, user_id, scopes, latest.checkpoint_revision)
+
+    async def _change_shared(self, key: str, values: _codec.Values, revision: int) -> None:
         begins = False
 
-        def change(state: VersionedState) -> StateDelta:
+        def change(state: VersionedState) -> StateDelta | None:
             nonlocal begins
             begins = not state.custom
-            return _codec.shared_delta(values)
+            return _codec.shared_delta(state, values, revision)
 
         await Appender(self._api, key, header=SHARED).change(SHARED_CHANNELS, change)
         if begins:  # old versions of it are of no use
             await self._api.update_session(key, retention=Retention(keep_last=1))
+
+
+def _writes(scopes: _codec.Scopes) -> Sequence[PendingWrite]:
+    return (_codec.shared_write(scopes),) if scopes.app or scopes.user else ()
 
 
 def _marker(checkpoint_id: str, revision: int) -> str:
