@@ -12,6 +12,7 @@ from lockstitch import (
     Checkpoint,
     DeadlineExceeded,
     ExpectedLatestMismatch,
+    InFlightPolicy,
     Internal,
     NotJson,
     Reason,
@@ -22,7 +23,6 @@ from lockstitch import (
     Unavailable,
     _save_stream,
     _save_streams,
-    _transport,
 )
 from lockstitch._draft import Draft
 from lockstitch.v1.checkpoint_service_pb2 import SaveRequest
@@ -286,10 +286,9 @@ async def test_old_streams_are_replaced_while_they_are_in_use(monkeypatch: pytes
 
 
 async def test_saves_beyond_the_bounds_wait_and_are_not_copied(
-    own_server: LockstitchServer, session_id: str, monkeypatch: pytest.MonkeyPatch, drafts: list[Checkpoint]
+    own_server: LockstitchServer, session_id: str, drafts: list[Checkpoint]
 ) -> None:
-    monkeypatch.setattr(_transport, "MOST_SAVES", 16)
-    async with AsyncClient(own_server.target, timeout=GENEROUS) as client:
+    async with AsyncClient(own_server.target, timeout=GENEROUS, in_flight=InFlightPolicy(max_saves=16)) as client:
         await client.wait_ready()
         own_server.freeze()
         saves = [asyncio.create_task(client.save(conversation(f"{session_id}-{n}", 0))) for n in range(200)]
@@ -303,11 +302,12 @@ async def test_saves_beyond_the_bounds_wait_and_are_not_copied(
 
 
 async def test_large_saves_are_bounded_by_their_bytes(
-    own_server: LockstitchServer, session_id: str, monkeypatch: pytest.MonkeyPatch, drafts: list[Checkpoint]
+    own_server: LockstitchServer, session_id: str, drafts: list[Checkpoint]
 ) -> None:
-    monkeypatch.setattr(_transport, "MOST_BYTES", 5_000_000)
     checkpoints = [conversation(f"{session_id}-{number}", 0, "x" * 1_000_000) for number in range(20)]
-    async with AsyncClient(own_server.target, timeout=GENEROUS) as client:
+    async with AsyncClient(
+        own_server.target, timeout=GENEROUS, in_flight=InFlightPolicy(max_bytes=5_000_000)
+    ) as client:
         await client.wait_ready()
         own_server.freeze()
         saves = [asyncio.create_task(client.save(checkpoint)) for checkpoint in checkpoints]
@@ -362,11 +362,8 @@ async def test_a_deadline_tells_what_went_wrong_with_the_stream() -> None:
             await asyncio.gather(client.save(conversation("s", 0)), client.save(conversation("t", 0), timeout=SOON))
 
 
-async def test_closing_the_client_ends_saves(
-    own_server: LockstitchServer, monkeypatch: pytest.MonkeyPatch, drafts: list[Checkpoint]
-) -> None:
-    monkeypatch.setattr(_transport, "MOST_SAVES", 16)
-    async with AsyncClient(own_server.target, timeout=GENEROUS) as client:
+async def test_closing_the_client_ends_saves(own_server: LockstitchServer, drafts: list[Checkpoint]) -> None:
+    async with AsyncClient(own_server.target, timeout=GENEROUS, in_flight=InFlightPolicy(max_saves=16)) as client:
         await client.wait_ready()
         own_server.freeze()
         saves = [asyncio.create_task(client.save(conversation(f"s{n}", 0))) for n in range(32)]
