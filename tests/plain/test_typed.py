@@ -175,11 +175,11 @@ class Defaulted:
 
 
 @dataclass
-class Holder:
+class Bill:
     rated: Rated
 
 
 def test_an_argument_that_is_no_field_is_refused() -> None:
     with pytest.raises(ValueError, match=r"'rated'..'rate'. is an argument of Rated"):
-        to_plain(Holder(Rated(2)))
+        to_plain(Bill(Rated(2)))
     assert from_plain(Defaulted, to_plain(Defaulted(2, 3))) == Defaulted(1, 3)
