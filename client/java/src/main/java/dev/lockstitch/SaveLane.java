@@ -29,8 +29,13 @@ final class SaveLane {
 
   private static final long BATCH_BYTES = 256 << 10;
 
-  /** How long a save waits for others that can go in the same message, while some are in flight. */
-  private static final long GATHER_NANOS = TimeUnit.MILLISECONDS.toNanos(1);
+  /**
+   * How long a save waits for others that can go in the same message, for each save in flight: the
+   * more are in flight, the more follow soon. Responses end the wait.
+   */
+  private static final long GATHER_NANOS = TimeUnit.MICROSECONDS.toNanos(250);
+
+  private static final long MOST_GATHER_NANOS = TimeUnit.MILLISECONDS.toNanos(5);
 
   /** How long a stream is used, so that clients spread over the servers that there are by then. */
   private static final long STREAM_SECONDS = 300;
@@ -145,12 +150,13 @@ final class SaveLane {
 
   /** Sends what there is, after a moment if more can come that shares a message with it. */
   private synchronized void wakeSoon() {
-    boolean alone = waiting.size() == unsent.size(); // nothing is in flight
-    if (stream == null || !stream.takesBatches() || alone || unsent.size() >= BATCH_SAVES) {
+    int inFlight = waiting.size() - unsent.size();
+    boolean full = unsent.size() >= BATCH_SAVES;
+    if (stream == null || !stream.takesBatches() || inFlight == 0 || full) {
       wake();
     } else if (!gathering) {
       gathering = true;
-      schedule(this::gathered, GATHER_NANOS);
+      schedule(this::gathered, Math.min(inFlight * GATHER_NANOS, MOST_GATHER_NANOS));
     }
   }
 

@@ -19,7 +19,7 @@ import java.util.stream.IntStream;
  * together.
  */
 final class Saver implements SaveLane.Owner {
-  private static final int LANES = 4;
+  private static final int LANES = 2;
 
   /** How long no stream is tried after it has turned out that there are none. */
   private static final long AVOID_NANOS = TimeUnit.MINUTES.toNanos(5);
