@@ -8,10 +8,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.lockstitch.v1.Checkpoint;
 import dev.lockstitch.v1.SaveOutcome;
 import dev.lockstitch.v1.SaveResponse;
+import io.grpc.Status.Code;
 import io.grpc.netty.shaded.io.netty.util.internal.PlatformDependent;
 import java.lang.management.ManagementFactory;
 import java.time.Duration;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
@@ -21,6 +23,9 @@ import org.junit.jupiter.api.Timeout;
 @Timeout(300)
 class FlowTest {
   private static final Duration SHORT = Duration.ofSeconds(1);
+
+  /** UNAVAILABLE where the connection was replaced just before the timeout. */
+  private static final Set<Code> GIVEN_UP = Set.of(Code.DEADLINE_EXCEEDED, Code.UNAVAILABLE);
 
   private static Checkpoint at(String session, long step) {
     return Checkpoint.newBuilder().setSessionId(session).setStep(step).build();
@@ -92,8 +97,9 @@ class FlowTest {
                 .mapToObj(number -> client.saveAsync(large(number), timeout()))
                 .toList();
         for (var save : saves) {
-          assertInstanceOf(
-              DeadlineExceededException.class, save.handle((saved, failed) -> failed).get());
+          Throwable failed = save.handle((saved, error) -> error).get();
+          Code code = assertInstanceOf(LockstitchException.class, failed).code();
+          assertTrue(GIVEN_UP.contains(code), failed::toString);
         }
       }
       long grown = usedBytes() - before;
