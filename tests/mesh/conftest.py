@@ -19,13 +19,15 @@ def database(postgres: Postgres) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def replicas(request: pytest.FixtureRequest, database: str) -> Iterator[list[LockstitchServer]]:
-    """Servers with the options that the module asks for in OPTIONS."""
-    arguments = ["--migrate", *getattr(request.module, "OPTIONS", ())]
+    """Servers with the options that the module asks for in OPTIONS, behind the door that it names in DOOR."""
+    arguments, door = ["--migrate", *getattr(request.module, "OPTIONS", ())], getattr(request.module, "DOOR", "grpc")
     with ExitStack() as stack:
-        yield [stack.enter_context(LockstitchServer(database, arguments)) for _ in range(2)]
+        yield [stack.enter_context(LockstitchServer(database, arguments, door=door)) for _ in range(2)]
 
 
 @pytest.fixture(scope="module")
-def envoy(replicas: list[LockstitchServer]) -> Iterator[Envoy]:
-    with Envoy("envoy.yaml", [replica.target for replica in replicas]) as running:
+def envoy(request: pytest.FixtureRequest, replicas: list[LockstitchServer]) -> Iterator[Envoy]:
+    """Envoy without the filters that the module names in WITHOUT."""
+    without = getattr(request.module, "WITHOUT", ())
+    with Envoy("envoy.yaml", [replica.target for replica in replicas], without=without) as running:
         yield running

@@ -44,12 +44,16 @@ class Envoy:
     file: a configuration in deploy/envoy.
     replicas: addresses of servers, host:port.
     certificates: a directory with what the configuration wants in /etc/envoy/tls.
+    without: names of HTTP filters that are left out.
     """
 
-    def __init__(self, file: str, replicas: Sequence[str], certificates: Path | None = None) -> None:
+    def __init__(
+        self, file: str, replicas: Sequence[str], certificates: Path | None = None, without: Sequence[str] = ()
+    ) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="lockstitch-envoy-")
         self._port, self._admin = free_port(), free_port()
         self._replicas = list(replicas)
+        self._without = frozenset(without)
         self.target = f"127.0.0.1:{self._port}"
         self.log = Path(self._directory.name, "envoy.log")
         self._file = Path(self._directory.name, "envoy.yaml")
@@ -114,6 +118,8 @@ class Envoy:
         _move(config["admin"]["address"], self._admin)
         resources = config["static_resources"]
         _move(resources["listeners"][0]["address"], self._port)
+        manager = resources["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+        manager["http_filters"] = [each for each in manager["http_filters"] if each["name"] not in self._without]
         for cluster in resources["clusters"]:
             (group,) = cluster["load_assignment"]["endpoints"]
             group["lb_endpoints"] = [{"endpoint": {"address": _address(replica)}} for replica in self._replicas]
