@@ -1,6 +1,6 @@
 """Check the language of pages and of the server: report phrases that readers stumble over, and what to write instead.
 
-    python3 scripts/check_prose.py                        every Markdown page in Git, and the packages in CHECKED
+    python3 scripts/check_prose.py                        every Markdown page in Git, and the files in CHECKED
     python3 scripts/check_prose.py docs/*.md server/a.py  these files
 
 Of a page, code blocks, inline code and link targets are not checked. Of a Python file, only strings and comments are
@@ -17,8 +17,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-CHECKED = ("audit", "auth", "core", "engine", "saving", "storage", "validation")
-"""Packages of the server whose strings and comments are checked."""
+CHECKED = (
+    "server/lockstitch_server/*.py",
+    "client/python/lockstitch/*.py",
+    ":!client/python/lockstitch/v1",  # generated
+)
+"""Files of Python whose strings and comments are checked, as patterns of Git: `*` stands for directories, too."""
 INSTEAD = {
     r"anew": "again",
     r"so (?:many|much|few) (?!that)": "a number, or 'N'",
@@ -84,8 +88,8 @@ def pages() -> list[Path]:
 
 
 def sources() -> list[Path]:
-    """The files of the packages in CHECKED."""
-    return _in_git(*[f"server/lockstitch_server/{name}/*.py" for name in CHECKED])
+    """The Python files in CHECKED."""
+    return _in_git(*CHECKED)
 
 
 def _in_git(*patterns: str) -> list[Path]:

@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def _run(app: "typer.Typer") -> int:
-    """The exit code. Output that cannot be written is told in a line; where nobody reads it any more, in none."""
+    """The exit code. If output cannot be written, a line says so, unless its reader has left."""
     code = 0
     try:
         try:

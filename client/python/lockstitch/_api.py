@@ -198,7 +198,7 @@ class Api(SessionApi):
         channels: parts of the state to load, as for `walk_ancestors`; none means all.
         timeout: how long to wait without progress, in seconds; a stream that breaks off is continued.
 
-        An error of one session is told in its answer (`result()` raises it). Raises InvalidArgument and what any call
+        An error of one session is in its answer (`result()` raises it). Raises InvalidArgument and what any call
         may raise.
         """
         pairs = [(entry, "") if isinstance(entry, str) else entry for entry in sessions]
@@ -228,7 +228,7 @@ class Api(SessionApi):
         channels: which parts of the state to give: "messages", "errors", "extra", "extra/<key>", "custom",
             "custom/<name>"; none means all.
         include_writes, write_channels: whether to give pending writes, and those of which channels; none means all.
-        limit: at most so many ancestors; 0 means all.
+        limit: the maximum number of ancestors; 0 means all.
         timeout: how long to wait without progress, in seconds; a stream that breaks off is continued.
 
         Raises NotFound, InvalidArgument, DataLoss and what any call may raise.

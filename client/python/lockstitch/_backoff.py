@@ -11,7 +11,7 @@ DEFAULT_SECONDS = 1.0
 
 
 def pause(policy: RetryPolicy, failures: int) -> float:
-    """Seconds to wait after so many failures in a row, 1 and above."""
+    """Seconds to wait after a number of failures in a row, 1 and above."""
     seconds = min(policy.initial_backoff * policy.multiplier ** min(failures - 1, 100), policy.max_backoff)
     return seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - to spread clients, not to keep secrets
 
@@ -22,5 +22,5 @@ def told(error: LockstitchError) -> float:
 
 
 def wait(policy: RetryPolicy, failures: int, fault: LockstitchError | None) -> float:
-    """Seconds before another attempt, after so many failures in a row of which `fault` is the last."""
+    """Seconds before another attempt, after a number of failures in a row of which `fault` is the last."""
     return told(fault) if isinstance(fault, RateLimited) else pause(policy, failures)

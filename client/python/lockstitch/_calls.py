@@ -84,7 +84,7 @@ class Caller:
                     yield answer
 
     async def pause(self, deadline: Deadline, error: LockstitchError, failures: int) -> bool:
-        """Wait before another attempt, after so many failures in a row. False: there is to be none."""
+        """Wait before another attempt, after a number of failures in a row. False: do not try again."""
         if self.retry is None or isinstance(error, NoConnection):
             return False
         seconds = wait(self.retry, failures, error)

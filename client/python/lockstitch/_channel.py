@@ -13,7 +13,7 @@ from lockstitch._security import AUTHORIZATION, Metadata, bearer
 from lockstitch._target import is_local
 
 # A name with many addresses is many replicas: spread the calls, leave out those that cannot be reached. Calls are
-# repeated by `Caller`, which tells what went wrong on the way.
+# repeated by `Caller`, whose errors name the cause.
 SERVICE_CONFIG = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
 
 Options = Sequence[tuple[str, Any]]
@@ -30,7 +30,7 @@ class RetryPolicy:
 
     Calls that a stopping server has reset count as such, too.
 
-    initial_backoff, max_backoff: the first and the longest wait between attempts, in seconds, give or take 20%.
+    initial_backoff, max_backoff: the first and the longest wait between attempts, in seconds, plus or minus 20%.
     multiplier: how much longer each wait is than the one before.
 
     Once a client has been connected, calls that find no connection wait for one. Before that, `connect_timeout` holds.

@@ -46,7 +46,7 @@ class AsyncClient(Api):
     tenant: whose sessions the calls are about, where the key has several tenants.
     insecure: whether a key may be sent unencrypted to another machine, as where a mesh encrypts it.
     metadata: further entries, sent with every call.
-    timeout: seconds that a call may take, retries included, unless it is told otherwise. There is always a limit.
+    timeout: seconds that a call may take, retries included, unless the call has its own. There is always a limit.
     connect_timeout: seconds that calls wait for the client's first connection; `timeout` ends that wait, too.
     delta: whether to send only what changed since the session's last save, and how much to remember for it.
     retry: whether calls wait for a connection and are repeated when they end with UNAVAILABLE, and how.

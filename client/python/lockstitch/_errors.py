@@ -81,7 +81,7 @@ class Aborted(LockstitchError):
 
 
 class ExpectedLatestMismatch(Aborted):
-    """The latest checkpoint is not the expected one. Load it and decide anew."""
+    """The latest checkpoint is not the expected one. Load it and decide again."""
 
     @property
     def latest_checkpoint_id(self) -> str | None:
@@ -137,7 +137,7 @@ class SchemaBehind(FailedPrecondition):
 
 
 class SessionDeleted(FailedPrecondition):
-    """The session was deleted, and cannot be begun anew yet."""
+    """The session was deleted, and cannot be created again yet."""
 
 
 class NotFound(LockstitchError):
@@ -157,7 +157,7 @@ class OutOfRange(LockstitchError):
 
 
 class ResumeTooOld(OutOfRange):
-    """What happened since the resume token can no longer be told. Load anew, and watch without a token."""
+    """The events since the resume token are gone. Load again, and watch without a token."""
 
 
 class Unavailable(LockstitchError):
@@ -214,7 +214,7 @@ class DataLoss(LockstitchError):
 
 
 class Internal(LockstitchError):
-    """A fault of the server, whose log tells more."""
+    """A fault of the server; its log has the error."""
 
 
 class Unauthenticated(LockstitchError):
@@ -313,7 +313,7 @@ def from_rpc_error(error: grpc.RpcError, *, closed: bool = False) -> LockstitchE
 
 
 def from_status(status: error_pb2.Status) -> LockstitchError:
-    """The exception for a failure that is told inside an answer."""
+    """The exception for a failure that stands inside an answer."""
     return _make(_CODES.get(status.code, grpc.StatusCode.UNKNOWN), status.message, status)
 
 

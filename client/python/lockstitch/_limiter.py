@@ -34,7 +34,7 @@ class Limiter(Protocol):
         """Whether a save, if it is not very large, need not wait."""
 
     async def enter(self, size: int, seconds: float) -> None:
-        """Begin a save: wait until there is room. Raises DeadlineExceeded after so many seconds."""
+        """Begin a save: wait until there is room. Raises DeadlineExceeded after that number of seconds."""
 
     def leave(self, size: int) -> None:
         """End a save of this size."""
@@ -62,7 +62,7 @@ class SaveLimiter:
         self._most_saves = policy.max_saves
         self._most_bytes = policy.max_bytes
         self._queue: deque[tuple[asyncio.Future[None], int]] = deque()
-        self._called = 0  # so many were called in from the queue, and have not come yet
+        self._called = 0  # the number that were called in from the queue and have not come yet
 
     def is_open(self) -> bool:
         return not self._queue and not self._called and not self._is_full(0)

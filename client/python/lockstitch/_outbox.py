@@ -6,7 +6,7 @@ from lockstitch._item import Item
 
 
 class Outbox:
-    """Gives items out in the order in which they came in, as far as the items of one session are concerned."""
+    """Gives items out. The items of one session keep the order in which they came in."""
 
     def __init__(self) -> None:
         self.waiting: dict[int, Item] = {}
@@ -19,7 +19,7 @@ class Outbox:
         self.waiting[item.number] = self._unsent[item.number] = item
 
     def take(self, most: int = 1, most_bytes: int = 0) -> list[Item]:
-        """The next items to send, so many at most. None: there is nothing to send now.
+        """The next items to send, up to a number. None: there is nothing to send now.
 
         most_bytes: how many bytes they may have together, unless it is one alone.
         """

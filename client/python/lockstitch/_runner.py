@@ -105,7 +105,7 @@ class _Core:
         return self.hold
 
     async def keep(self, pause: Callable[[float], Awaitable[bool]]) -> None:
-        """Renew until told to stop, or the lease is lost. pause: waits, and tells whether to go on."""
+        """Renew until `pause` says to stop, or the lease is lost. pause: waits, and returns whether to go on."""
         hold = self.held
         while await pause(hold.until_renewal):
             asked_at = time.monotonic()

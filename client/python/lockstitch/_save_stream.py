@@ -103,7 +103,7 @@ class SaveStream:
                     await self._call.write(message_of(items))
             await self._call.done_writing()
         except (grpc.RpcError, asyncio.InvalidStateError):
-            pass  # the call has ended; reading tells why
+            pass  # the call has ended; reading raises its error
 
     async def _watch(self) -> None:
         """Have the call end when it is idle or old."""

@@ -51,7 +51,7 @@ class SaveStreams:
         return not self._avoid_until or asyncio.get_running_loop().time() > self._avoid_until
 
     async def save(self, request: bytes, session_id: str, seconds: float) -> SaveResponse:
-        """The answer to a serialized SaveRequest. Raises LockstitchError, DeadlineExceeded after so many seconds."""
+        """The answer to a serialized SaveRequest. Raises LockstitchError, DeadlineExceeded at the timeout."""
         self._sessions[session_id] += 1
         try:
             return await self._save_streams[hash(session_id) % STREAMS].save(request, session_id, seconds)

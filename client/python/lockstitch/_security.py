@@ -56,7 +56,7 @@ def bearer(token: str) -> str:
 
 
 def shown(metadata: Sequence[tuple[str, str | bytes]], token: Token | None, tenant: str) -> Metadata:
-    """What goes with every call, as far as it is always the same."""
+    """The metadata that is the same in every call."""
     entries = tuple(metadata)
     if isinstance(token, str):
         entries = (*entries, (AUTHORIZATION, bearer(token)))

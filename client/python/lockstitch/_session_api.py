@@ -70,9 +70,9 @@ class SessionApi:
         tombstone: timedelta | float | None = None,
         timeout: float | None = None,
     ) -> int:
-        """Delete sessions with all they have, whoever holds their leases. Returns how many there were.
+        """Delete sessions with all they have, even if others hold their leases. Returns how many there were.
 
-        tombstone: how long they cannot be begun anew, so that a late save does not bring them back; 0: they can at
+        tombstone: how long they cannot be created again, so that a late save does not bring them back; 0: they can at
             once; None: as long as the server says.
 
         Raises InvalidArgument and what any call may raise.
@@ -259,7 +259,7 @@ class SessionApi:
     async def break_lease(
         self, session_id: str, *, acquired_at: Timestamp | None = None, timeout: float | None = None
     ) -> bool:
-        """End the live lease of a session, whoever holds it, such as a holder that hangs. Needs the right `admin`.
+        """End the live lease of a session for any holder, such as one that hangs. Needs the right `admin`.
 
         acquired_at: only the lease that was acquired then (`Lease.acquired_at`); None: whichever is live.
 

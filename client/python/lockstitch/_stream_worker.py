@@ -48,7 +48,7 @@ class Calls(Protocol):
 
     @property
     def save_alone(self) -> Callable[[bytes, float], Awaitable[SaveResponse]]:
-        """Saves by a call of its own, within so many seconds."""
+        """Saves by a call of its own, within a number of seconds."""
 
     def avoid_streams(self) -> None:
         """There are no streams here."""
@@ -78,7 +78,7 @@ class StreamWorker:
         self._fault: LockstitchError | None = None  # what has gone wrong since the last answer
 
     async def save(self, request: bytes, session_id: str, seconds: float) -> SaveResponse:
-        """The answer to a serialized SaveRequest. Raises LockstitchError, DeadlineExceeded after so many seconds."""
+        """The answer to a serialized SaveRequest. Raises LockstitchError, DeadlineExceeded at the timeout."""
         loop = asyncio.get_running_loop()
         self._number += 1
         item = Item(self._number, session_id, request, loop.time() + seconds, seconds, loop.create_future())
@@ -112,7 +112,7 @@ class StreamWorker:
 
     def _wake(self) -> None:
         if self._running is None:
-            # In a context of its own, not that of whoever happens to be the first to save.
+            # In a context of its own, not that of the first caller that saves.
             self._running = asyncio.get_running_loop().create_task(
                 self._run(), name="lockstitch: saves", context=Context()
             )
@@ -226,7 +226,7 @@ class StreamWorker:
         if item.sent and not self._calls.streams_work:
             self._calls.avoid_streams()  # there may be a proxy that waits for the end of the stream
         if self._stream is not None and (not self._outbox.sent() or self._stream.silence >= item.seconds / 2):
-            self._stream.drop()  # it may be stuck; whoever else is on it gets the next one
+            self._stream.drop()  # it may be stuck; its other callers get the next one
 
     def _fail(self, items: Iterable[Item], error: LockstitchError) -> None:
         for item in items:

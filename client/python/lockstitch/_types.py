@@ -173,7 +173,7 @@ class ListedCheckpoint:
 class Retention:
     """Which checkpoints of a session stay. The latest of every namespace always does.
 
-    keep_last: the greatest so many ids of every namespace; 0: no such rule.
+    keep_last: how many of the greatest ids of each namespace to keep; 0: no such rule.
     max_age: those saved no longer ago; None: no such rule.
     """
 

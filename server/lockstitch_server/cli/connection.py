@@ -78,7 +78,7 @@ class Connection(NamedTuple):
         try:
             check_target(self.target)
             if encryption is not None:
-                encryption.credentials()  # files that cannot be read are told of here
+                encryption.credentials()  # fails here for files that cannot be read
         except (OSError, ValueError) as error:
             fail(str(error).replace("pass credentials=Tls()", "use --tls"), UNUSABLE)
         if encryption is None and self.key is not None and not (self.insecure or is_local(self.target)):

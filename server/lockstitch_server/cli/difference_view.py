@@ -41,7 +41,7 @@ _LISTS = ("frontier", "ran_nodes", "skipped_nodes", "updated_channels")
 SHORT_TEXT = 40
 """Texts up to this length are shown as a whole, before and after."""
 CONTEXT_CHARS = 40
-"""Of what two texts have in common, so much is shown beside what they do not."""
+"""Characters of the common text that are shown beside a difference."""
 LEAST_COMMON = 0.3
 """Texts that have less in common are not compared by words."""
 

@@ -194,7 +194,7 @@ def _metadata(text: str) -> tuple[str, str]:
 
 
 def _page_size(limit: int) -> int:
-    """One more than is shown, which tells whether there are more."""
+    """One more than is shown: if it is there, there are more."""
     return min(limit + 1, LARGEST_PAGE) if limit else LARGEST_PAGE
 
 

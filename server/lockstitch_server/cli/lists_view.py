@@ -104,7 +104,7 @@ def _steps(found: Sequence[ListedCheckpoint]) -> Mapping[tuple[str, str], int]:
 
 
 def _parent(checkpoint: Checkpoint, steps: Mapping[tuple[str, str], int]) -> str:
-    """The parent's step, where that tells which one it is; else its id."""
+    """The parent's step if that identifies it; otherwise its id."""
     parent = checkpoint.parent_id
     if (step := steps.get((checkpoint.namespace, parent))) is not None:
         return str(step)

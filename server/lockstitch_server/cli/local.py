@@ -15,7 +15,7 @@ _ANY = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - where a server 
 def to_this_server(given: Connection, settings: "Settings") -> Connection:
     """The connection to the server that runs with these settings; what is given beside the address counts first.
 
-    The server's own certificate is what is trusted, whoever has signed it, and a name that is in it is expected. Where
+    The server's own certificate is trusted, with any signer, and a name in it is expected. Where
     clients need a certificate, the server's own is shown, unless another one is given.
     """
     host, _, port = settings.listen.rpartition(":")

@@ -199,7 +199,7 @@ def archive(
 ) -> None:
     """Import an archive that `lockstitch export` has written, into a store of any kind.
 
-    Each session is imported whole or not at all. An import can be repeated, or go on after it was broken off: what is
+    Each session is imported whole or not at all. An import can be repeated, or go on after it was interrupted: what is
     there already is left as it is. Sessions that are there with other content are left out, and told, unless --replace
     is given.
     """

@@ -46,7 +46,7 @@ def _line(tally: Tally, total: int) -> None:
 
 @asynccontextmanager
 async def _repeated(tell: Callable[[], None], seconds: float) -> AsyncIterator[None]:
-    """Tell now, and then every so many seconds."""
+    """Report now, and then at an interval in seconds."""
 
     async def repeat() -> None:
         while True:

@@ -163,7 +163,7 @@ def _complaint(reason: ErrorDetails, given: Mapping[Place, Given]) -> str:
 
 
 def _origin(place: Place, given: Mapping[Place, Given]) -> str:
-    """Who said so: for a group that is unknown, whoever has set something in it."""
+    """Who said so: for a group that is unknown, the source of a setting in it."""
     return next(value.origin for known, value in given.items() if known[: len(place)] == place)
 
 

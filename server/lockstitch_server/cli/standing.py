@@ -42,7 +42,7 @@ class Standing(NamedTuple):
 
 
 def standings(client: "Client", summaries: Iterable["SessionSummary"], together: int) -> Iterator[Standing]:
-    """Each session with its standing. together: so many of them are loaded at a time."""
+    """Each session with its standing. together: how many of them are loaded at a time."""
     found = iter(summaries)
     while chunk := list(islice(found, min(together, TOGETHER))):
         yield from _standings(client, chunk)

@@ -11,7 +11,7 @@ LATEST = "latest"
 AS_ID = "id:"
 WHICH = f"A step, a checkpoint id, or `{LATEST}`. {AS_ID}ID for an id that looks like one of the others."
 ID_DIGITS = 20
-"""So many digits are the id that the server makes from a step."""
+"""Digits of an id that the server makes from a step."""
 
 
 def which(text: str) -> tuple[int | None, str | None]:

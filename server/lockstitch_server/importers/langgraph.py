@@ -137,7 +137,7 @@ class Thread:
         try:
             channels = missing({}, json.loads(row.metadata)) if row.metadata else ()
         except (ValueError, AttributeError):
-            return row  # which is told when the row is converted
+            return row  # the conversion of the row reports it
         found = dependencies(channels, parent_id, self._found.get((row.namespace, parent_id), {}))
         if not found:
             return row

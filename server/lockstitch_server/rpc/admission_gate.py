@@ -1,4 +1,4 @@
-"""Lets calls in while the server runs, and tells when none is left."""
+"""Admits calls while the server runs, and waits until none is left."""
 
 import asyncio
 import sys
@@ -60,7 +60,10 @@ class AdmissionGate:
             self._last_seen = asyncio.get_running_loop().time()
             raise Failure(Reason.DRAINING, "the server is stopping")
         if self._inside >= self._most:
-            raise Failure(Reason.OVERLOADED, f"the server answers {self._most} calls, which is as many as it may")
+            raise Failure(
+                Reason.OVERLOADED,
+                f"{self._most} calls are in flight, which is the limit (limits.max_calls); retry later",
+            )
         self._inside += 1
 
     def leave(self) -> None:

@@ -1,4 +1,4 @@
-"""What a handler knows of the call it answers."""
+"""The state of a call that interceptors and handlers share."""
 
 import asyncio
 import secrets
@@ -31,7 +31,7 @@ Metadata = Iterable[tuple[str, str | bytes]]
 
 
 class Transport(Protocol):
-    """What brought a call, as far as it may be asked; `grpc.aio.ServicerContext` is one."""
+    """The part of a call's transport that handlers use; `grpc.aio.ServicerContext` is one."""
 
     def invocation_metadata(self) -> Metadata | None: ...
 
@@ -85,9 +85,9 @@ class CallContext:
     traces_items: bool = False
     """Whether each save of a stream may be traced, by itself."""
     principal: Principal | None = None
-    """Who calls; None: not known, or nobody is asked."""
+    """The caller; None: unknown, or authentication is off."""
     is_looked_at: bool = False
-    """Whether it has been looked at who calls, as happens before anything of the call is read."""
+    """Whether authentication has run, which happens before anything of the call is read."""
     refusal: Failure | AbortedCall | asyncio.CancelledError | None = None
     """Why the call cannot be done, known before its handler begins. CancelledError: its client has left."""
     request_id: str = ""
@@ -95,15 +95,15 @@ class CallContext:
     closing: "asyncio.Future[None] | None" = None
     """Done when a call without an end of its own should end."""
     is_identified: bool = False
-    """Whether it is known who calls, or nobody is asked. Until then nothing is parsed."""
+    """Whether the caller has authenticated, or authentication is off. Until then nothing is parsed."""
     request: Message | None = None
     """The parsed request, or a projection of it that names its subject; None until somebody has parsed it."""
     must_be_recorded: bool = False
     """Whether the call was let in on the condition that the audit log keeps its record."""
     save_observer: "SaveObserver | None" = None
-    """Hears of the saves of a stream."""
+    """Observes the saves of a stream."""
     pace_saves: Callable[[int], Awaitable[None]] | None = None
-    """Waits until so many saves of a stream may begin."""
+    """Waits until a number of saves of a stream may begin."""
 
     _entries: tuple[tuple[str, str | bytes], ...] | None = field(default=None, repr=False)
     _peer: str | None = None
@@ -115,7 +115,7 @@ class CallContext:
         self.transport.set_trailing_metadata(((SERVER_VERSION_KEY, __version__),))
 
     # gRPC frees a call that its client has left while its handler may still run: asked then, it crashes the process. So
-    # these ask once, and whoever needs the answer at the end of a call asks at its beginning.
+    # these ask once. Code that needs the answer at the end of a call asks at its beginning.
 
     def entries(self) -> Metadata:
         """The metadata that the caller sent."""

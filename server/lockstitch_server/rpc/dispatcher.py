@@ -66,7 +66,7 @@ class Dispatcher:
             await answers.aclose()
 
     def _read(self, kind: type[Message], data: bytes, context: CallContext) -> Message:
-        """A request that keeps to the rules. Whoever tells of the call finds it in the context, even if it does not."""
+        """A request that keeps to the rules. Logs and spans find it in the context, even if it does not."""
         self._requests.check_query_size(len(data))
         request = context.request = self._requests.parse(kind, data)
         self._requests.check(request)

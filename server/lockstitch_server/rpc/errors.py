@@ -15,7 +15,7 @@ from lockstitch_server.rpc.times import duration
 DOMAIN = "lockstitch.dev"
 DETAILS_KEY = "grpc-status-details-bin"
 RETRY_SECONDS = 1.0
-"""What clients are told to wait where nothing better is known."""
+"""The delay before a retry that a response suggests, if nothing better is known."""
 NANOS = 1_000_000_000
 RETRIED = frozenset({Reason.LEASE_HELD, Reason.RATE_LIMITED})
 """Reasons that come with RetryInfo, beside all that are UNAVAILABLE."""
@@ -54,7 +54,7 @@ CODES: Mapping[Reason, grpc.StatusCode] = {
 
 
 class AbortedCall(grpc.aio.AbortError):
-    """A call that ends with a status of gRPC's own."""
+    """A call that ends with a status code of gRPC that is no `Failure`."""
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
         super().__init__(message)

@@ -37,7 +37,7 @@ SUBJECT: Mapping[str, Sequence[str]] = {
     "SaveRequest": ("checkpoint.namespace", "checkpoint.step", "delta"),
     "SaveStreamRequest": (),
 }
-"""What more is told of a request, by its type. Others: their namespace."""
+"""Further fields of a request that logs and spans show, by its type. Others: their namespace."""
 
 LONGEST = 1024
 """Ids that are longer are nobody's; what is shown of them is cut to this many characters."""
@@ -45,7 +45,7 @@ LONGEST = 1024
 
 @cache
 def subject_projection(method: MethodDescriptor) -> Projection:
-    """Reads what is told of a method's requests: their sessions, and the rest of a `RequestSubject`."""
+    """Reads the fields of a method's requests that logs, spans and the audit log show."""
     message = method.input_type
     more = SUBJECT.get(message.name, ["namespace"] if "namespace" in message.fields_by_name else [])
     return Projection(message, (*PLACES[method.name], *more))

@@ -1,6 +1,6 @@
 """Page sizes and page tokens, as AIP-158 has them.
 
-A token is input like any field of a request: whoever knows this program can make one. Its digest finds mistakes, such
+A token is input like any field of a request: anybody can make one with this program. Its digest finds mistakes, such
 as a token of another list, and protects nothing. So its position is checked as ids and numbers of requests are. It
 moves within what the query finds; the tenant and the filters come from the request alone. Any server can read it.
 """

@@ -26,7 +26,7 @@ class Projection:
     """
 
     def __init__(self, message: Descriptor, paths: Iterable[str], as_bytes: Collection[str] = ()) -> None:
-        """paths: the fields, with dots between names. A path that ends at a message tells whether it is there.
+        """paths: the fields, with dots between names. A path that ends at a message shows only whether it is there.
 
         as_bytes: paths of messages that are given as their bytes, unread.
         """

@@ -54,7 +54,7 @@ def chunks(data: StreamMessage, most: int) -> Iterator[Chunk]:
         return
     try:
         message = _REQUEST.read(data)
-    except Failure:  # whoever carries it out says what is wrong
+    except Failure:  # the code that executes it reports what is wrong
         yield Chunk(data, 1, is_batch=False)
         return
     count = len(message.batch)

@@ -1,4 +1,4 @@
-"""From the settings to what knows callers, and to what records what they do."""
+"""Creates authentication and the audit log from the settings."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -40,7 +40,7 @@ def create_identification(settings: Settings, *, embedded: bool = False) -> Iden
 
 @asynccontextmanager
 async def audit_log(settings: Settings) -> AsyncIterator[AuditLog | None]:
-    """What records calls; None: nothing does. Raises StartupError."""
+    """The audit log; None: it is off. Raises StartupError."""
     if not settings.audit.file:
         if settings.audit.required:
             raise StartupError("audit.required is set and audit.file is not: set the file that records are written to")

@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 def check_exposure(settings: Settings) -> None:
-    """Raises StartupError for a server that strangers could use or overhear."""
+    """Raises StartupError for an address that other machines reach without TLS or without authentication."""
     for listen in filter(None, (settings.listen, settings.http_listen)):
         _check_exposure(listen, settings)
 
@@ -33,7 +33,7 @@ def _check_exposure(listen: str, settings: Settings) -> None:
     if not settings.tls.certificate:
         missing.append("TLS (tls.certificate, tls.private_key)")
     if not asks_who_calls(settings):
-        missing.append("a way to know who calls (auth.keys, auth.jwt_issuer or tls.client_ca)")
+        missing.append("a way to authenticate callers (auth.keys, auth.jwt_issuer or tls.client_ca)")
     if missing:
         raise StartupError(
             f"{listen} can be reached from other machines: set {' and '.join(missing)}; or listen on loopback "
@@ -42,7 +42,7 @@ def _check_exposure(listen: str, settings: Settings) -> None:
 
 
 def asks_who_calls(settings: Settings) -> bool:
-    """Whether there are strangers that cannot call."""
+    """Whether callers must authenticate."""
     auth = settings.auth
     return bool(auth.keys or auth.jwt_issuer or auth.certificates or settings.tls.client_ca)
 
@@ -80,7 +80,7 @@ def connection_options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.keepalive_timeout_ms", milliseconds(settings.keepalive_timeout_seconds)),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
-        # Clients that ping more often than this are told to calm down, and their connections closed.
+        # Connections of clients that ping more often are closed (ENHANCE_YOUR_CALM).
         ("grpc.http2.min_ping_interval_without_data_ms", milliseconds(settings.min_ping_seconds)),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", milliseconds(settings.min_ping_seconds)),
     ]

@@ -21,7 +21,7 @@ class StartupError(Exception):
 
 
 def observed(store: Store, url: str, telemetry: Telemetry) -> Store:
-    """A store that is told of; the same one where nobody wants to know."""
+    """A store with metrics and spans; the same store without telemetry."""
     if telemetry.tracing is None and telemetry.stats is None:
         return store
     if telemetry.stats is not None:

@@ -14,7 +14,7 @@ from structlog.typing import EventDict, Processor
 
 from lockstitch_server.config import LogFormat, LogLevel
 
-# What every line gets, whoever wrote it.
+# What every line gets, from any logger.
 _SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,

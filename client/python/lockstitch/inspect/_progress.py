@@ -41,7 +41,7 @@ class Interrupt:
 
     @property
     def question(self) -> str:
-        """The question in a line, as far as it is text."""
+        """The text of the question, in a line."""
         found = self.value
         if isinstance(found, Mapping):
             texts = [found.get(name) for name in ("question", "prompt", "message", "description", "action")]
@@ -95,7 +95,7 @@ def progress(
     """Where a run stands. Understands weavegraph's fields, and LangGraph's checkpoints by `LockstitchSaver`.
 
     checkpoint: its state may be absent; then errors in it are not seen. pending_writes: its own.
-    parent: tells what ran in LangGraph (see `ran_needs_parent`); its state may be absent.
+    parent: shows the nodes that ran in LangGraph (see `ran_needs_parent`); its state may be absent.
     channels: the channels of the state that were loaded, such as STATUS_CHANNELS; none means all.
 
         latest = client.load_latest("order-42", channels=STATUS_CHANNELS)

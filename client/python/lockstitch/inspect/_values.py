@@ -16,7 +16,7 @@ from lockstitch.v1.checkpoint_pb2 import CustomChannel, TypedBlob
 MAX_BYTES = 1024 * 1024
 """Larger values are not decoded, unless the caller asks for it."""
 MAX_NESTING = 200
-"""Values that are nested deeper are not decoded: whoever walks through one would run out of stack."""
+"""Values that are nested deeper are not decoded: code that walks through one would run out of stack."""
 
 _CHUNK = re.compile(r"msgpack\[(\d{1,9})\]", re.ASCII)
 _SEQUENCES = frozenset({list, tuple})

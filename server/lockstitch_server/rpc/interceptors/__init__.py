@@ -13,7 +13,7 @@ from lockstitch_server.rpc.handler_types import StreamHandler, UnaryHandler
 
 
 class Interceptor(Protocol):
-    """One concern of all calls. What it raises is told to the caller if it is a `Failure`, else masked."""
+    """One concern of all calls. If it raises a `Failure`, the caller sees that; other exceptions are masked."""
 
     def unary(self, method: MethodDescriptor, handle: UnaryHandler) -> UnaryHandler:
         """The handler of a method with one request and one answer, wrapped."""

@@ -1,4 +1,4 @@
-"""Finds out who calls, for which tenant, and whether that is allowed."""
+"""Authenticates callers, and checks their tenant and rights."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ TENANT = "lockstitch-tenant"
 RECHECK_SECONDS = 5.0
 """How long a call without an end of its own may outlast its credentials."""
 LOG_SECONDS = 1.0
-"""Least time between two log lines about refused credentials: whoever tries many must not fill the log."""
+"""Least time between two log lines about refused credentials: a caller that tries many must not fill the log."""
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 class Authentication:
     """Fills in a call's principal and tenant, before anything of the call is read.
 
-    identification: how callers are known; None: nobody is asked.
+    identification: authenticates callers; None: authentication is off.
     """
 
     def __init__(self, identification: Identification | None) -> None:
@@ -37,7 +37,7 @@ class Authentication:
         self._log_at = 0.0
 
     async def identify(self, method: MethodDescriptor, context: CallContext) -> None:
-        """Find out who calls. What stands against the call is noted; the interceptor raises it, for others to tell."""
+        """Authenticate the caller. The interceptor raises a failure later, so that it is recorded."""
         context.is_looked_at = True
         try:
             context.tenant = await self._tenant(context, RIGHTS[method.full_name])
@@ -107,7 +107,7 @@ class Authentication:
             self._refused, self._log_at = 0, now + LOG_SECONDS
 
     async def _watch(self, context: CallContext, right: Right) -> None:
-        """Have the call end once its credentials are not good any more. Whoever has newer ones calls again."""
+        """End the call once its credentials are no longer valid. A client with newer credentials calls again."""
         while await self._is_good(context, right):  # noqa: ASYNC110 - time itself is waited for
             await asyncio.sleep(RECHECK_SECONDS)
         if context.closing is not None and not context.closing.done():

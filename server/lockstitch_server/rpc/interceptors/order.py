@@ -11,7 +11,7 @@ from lockstitch_server.rpc.interceptors import Interceptor
 ORDER = (
     "telemetry",  # tells of every call, whatever becomes of it
     "admission",  # a server that stops, or is full, does nothing else for a call
-    "audit",  # whoever is turned away after this is recorded
+    "audit",  # calls that are refused after this are recorded
     "authentication",  # from here on it is known who calls
     "tenant_limits",  # what a tenant may not do takes nothing from its share
     "required_audit",  # what nobody else refuses is carried out only if it will be recorded

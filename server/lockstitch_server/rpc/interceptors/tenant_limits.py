@@ -16,11 +16,11 @@ CALLS_RETRY_SECONDS = 0.1
 """What to wait where nobody can know when one of the tenant's own calls will end."""
 MOST_REMEMBERED = 10_000
 MOST_LINGERING = 1000
-"""So many calls of a tenant may wait only to be refused."""
+"""Calls of a tenant that may wait only to be refused."""
 
 
 class TokenBucket:
-    """Spreads calls over time: so many in a second, and a burst after a pause.
+    """Spreads calls over time: a number in a second, and a burst after a pause.
 
     It is known when the next call may begin if all of them come at the even pace; a burst is how far ahead of that a
     call may be.
@@ -32,7 +32,7 @@ class TokenBucket:
         self._even = 0.0
 
     def reserve(self, now: float, calls: int, max_wait: float) -> float:
-        """Seconds until so many calls may begin. If those are more than `max_wait`, nothing is reserved."""
+        """Seconds until a number of calls may begin. If those are more than `max_wait`, nothing is reserved."""
         even = max(self._even, now) + calls * self._interval
         wait = max(0.0, even - self._ahead - now)
         if wait <= max_wait:
@@ -101,7 +101,7 @@ class TenantLimits:
         most = self._settings
         wait = tenant.pace.reserve(asyncio.get_running_loop().time(), 1, most.max_wait_seconds)
         if wait > most.max_wait_seconds:
-            # Whoever calls again at once, whatever he is told, shall not do so all the time.
+            # A client that ignores the delay and calls again at once must not do so all the time.
             if tenant.calls <= MOST_LINGERING:
                 await asyncio.sleep(most.max_wait_seconds)
             rate = most.calls_per_second
@@ -124,7 +124,7 @@ class TenantLimits:
 
 
 async def _paced(pace: TokenBucket, saves: int) -> None:
-    """Wait until so many saves of a stream may begin; until then no more of it is read."""
+    """Wait until a number of saves of a stream may begin; until then no more of it is read."""
     if wait := pace.reserve(asyncio.get_running_loop().time(), saves, float("inf")):
         await asyncio.sleep(wait)
 

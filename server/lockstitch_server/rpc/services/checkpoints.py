@@ -48,7 +48,7 @@ SMALL_BYTES = 256 * 1024
 
 
 class Handlers:
-    """The service's methods by their names in the contract. Requests have been checked, but for those that save."""
+    """The service's methods by their names in the contract. Requests have been checked, except those that save."""
 
     def __init__(
         self,

@@ -95,4 +95,4 @@ async def _abort(
 def _masked(error: Exception, method: MethodDescriptor, context: CallContext) -> Failure:
     request_id = context.call_id()
     log.error("call_failed", method=method.full_name, request_id=request_id, exc_info=error)
-    return Failure(Reason.INTERNAL, "the server failed; its log tells more", request_id=request_id)
+    return Failure(Reason.INTERNAL, "the server failed; its log has the error", request_id=request_id)

@@ -33,7 +33,7 @@ CONNECTION_WATCHES = 8
 
 
 class Health:
-    """Tells what it has been told; `services` begin as ready.
+    """Reports the health that it was given; `services` begin as ready.
 
     most_watches: how many Watch calls may be under way.
     """

@@ -1,4 +1,4 @@
-"""Reads the messages of calls. Nothing of a call is read before it is known who calls."""
+"""Reads the messages of calls. Nothing of a call is read before its caller has authenticated."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -20,13 +20,13 @@ from lockstitch_server.rpc.transport.unpacking import GZIP, INLINE_BYTES, unpack
 
 T = TypeVar("T")
 Identify: TypeAlias = Callable[[MethodDescriptor, CallContext], Awaitable[None]]
-"""Finds out who calls; what stands against the call is `refusal` in its context then."""
+"""Authenticates the caller. A failure is stored as `refusal` in the context."""
 FEW_FIELDS_BYTES = 256 * 1024
 """Messages up to this size cannot have too many fields."""
 LEAVING_SECONDS = 1.0
 """How long a call without a message is kept until it is refused: clients send none only when they leave."""
 THREADS = 2
-"""How many messages are unpacked at once: they hold at most so many times the limit of memory."""
+"""How many messages are unpacked at once. Each may take memory up to the limit of its size."""
 
 
 class Source(Protocol):
@@ -100,7 +100,7 @@ class Receiver:
         self._preparation = preparation
 
     async def request(self, method: MethodDescriptor, context: CallContext, source: Source) -> bytes:
-        """The request of a method that has one. Nothing where it is not known who calls, or the client has left."""
+        """The request of a method that has one. Empty if the caller is not authenticated, or the client has left."""
         context.peer()  # which gRPC forgets when the client leaves
         try:
             await self._identify(method, context)

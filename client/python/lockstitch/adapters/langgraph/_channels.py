@@ -1,7 +1,7 @@
 """Channel values as custom channels of the contract, and back.
 
 A value is one blob, as the serializer dumps it. A list is dumped item by item, so that a list that has grown costs its
-new items; many small items are dumped together (`_chunks`). What a channel holds is told by its bytes alone; its
+new items; many small items are dumped together (`_chunks`). The bytes of a channel alone say what it holds; its
 version goes along for readers, and decides nothing.
 """
 

@@ -1,4 +1,4 @@
-"""Lists item by item, but for runs of many small items: up to 4,096 of them are dumped together, as a list.
+"""Lists item by item, except runs of many small items: up to 4,096 of them are dumped together, as a list.
 
 Such a chunk says in its type how many items it holds, as in "msgpack[4096]". Where a list goes on from one that was
 dumped before, chunks end where they ended then: so what it begins with has the same bytes, and the server stores only

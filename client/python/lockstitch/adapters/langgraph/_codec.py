@@ -2,7 +2,7 @@
 
 thread_id, checkpoint_ns, id, parent   session_id, namespace, checkpoint_id, parent_id
 channel_values                         state.custom, one channel each
-metadata                               metadata, as far as it is JSON, but for the step
+metadata                               metadata that is JSON, except the step
 step in the metadata                   step (0 for -1, which is the input's)
 ts                                     created_at, where that says the same
 DeltaChannels' oldest ancestor         depends_on, so that retention keeps it

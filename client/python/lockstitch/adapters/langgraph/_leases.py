@@ -1,7 +1,7 @@
 """Leases, so that a thread has one writer: taken before its first write, renewed in the background, sent along with
 every save. A run that has lost one, or finds it with somebody else, is refused by an exception.
 
-The runs of a saver share its lease of a thread. They are told apart by what they go on from: see `_runs`.
+The runs of a saver share its lease of a thread. Runs differ by the checkpoint that they continue: see `_runs`.
 """
 
 import asyncio
@@ -164,7 +164,7 @@ class Leases:
         except asyncio.CancelledError:
             if mine:
                 raise
-            return await self._hold(api, thread_id, run)  # whoever was taking it has gone away
+            return await self._hold(api, thread_id, run)  # the run that was taking it has left
         return held
 
     def _claim(self, thread_id: str, run: Run | None) -> tuple[Held, bool]:

@@ -38,6 +38,6 @@ def fields_of(message: Any) -> bytes | None:
 
 
 def values_of(fields: bytes) -> tuple[dict[str, Any], Mapping[str, Any] | None]:
-    """The fields, and those that the class does not have, made anew."""
+    """The fields, and those that the class does not have, created again."""
     values, extra = ormsgpack.unpackb(fields)
     return values, extra

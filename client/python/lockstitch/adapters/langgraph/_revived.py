@@ -1,4 +1,4 @@
-"""Messages that have been loaded before are made anew from what they held, without asking the serializer.
+"""Messages that have been loaded before are created again from what they held, without asking the serializer.
 
 What a blob is loaded as follows from its bytes. Every load gives objects of its own, which the graph may change; making
 them from their fields takes a fifth of the time that the serializer takes.

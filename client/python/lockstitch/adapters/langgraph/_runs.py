@@ -1,6 +1,6 @@
 """What a run of a graph has read and saved, so that it never goes on from a checkpoint that is no longer the latest.
 
-A saver is not told where a run begins and ends. But a run reads the checkpoint that it begins from in its own context
+A saver does not see where a run begins or ends. But a run reads the checkpoint that it begins from in its own context
 (`contextvars`), and writes in this context or in copies of it; and every save names its parent. So the run that a save
 belongs to is the newest one of the context that has read or saved this parent. Nothing is kept outside of contexts:
 reading a thread costs no memory that stays.
@@ -86,7 +86,7 @@ class Run:
 
 
 class Runs:
-    """The runs of a saver, as far as the current context knows them."""
+    """The runs of a saver that the current context knows."""
 
     def begin(self, thread_id: str, namespace: str, checkpoint_id: str, *, named: bool) -> None:
         """A run may begin from a checkpoint ("": from nothing). named: its caller has named it."""

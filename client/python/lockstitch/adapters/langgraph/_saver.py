@@ -40,7 +40,7 @@ class LockstitchSaver(BaseCheckpointSaver[Any]):
     lease: whether a thread has one writer at a time, and for how long: others raise `lockstitch.LeaseHeld`.
     ttl: a thread ends this long after its last checkpoint, 1 second or more; a number means seconds. None: the
         thread's setting stays as it is, which is for ever unless somebody has said otherwise.
-    tombstone: for how long a deleted thread cannot be begun anew, so that a run that is still under way does not bring
+    tombstone: how long a deleted thread cannot be created again, so that a run that is still under way does not bring
         it back; a number means seconds. 0: it can at once.
     options: anything else that `lockstitch.Client` takes, such as `credentials`, `metadata` and `timeout`.
 

@@ -10,13 +10,13 @@ SESSIONS_PER_CALL = 1000
 
 
 async def delete(api: Api, session_ids: Sequence[str], tombstone: timedelta | float) -> None:
-    """Delete sessions; for so long they cannot be begun anew."""
+    """Delete sessions. They cannot be created again for the time given."""
     for some in _portions(session_ids):
         await api.delete_sessions(some, tombstone=tombstone)
 
 
 async def prune(api: Api, session_ids: Sequence[str], keep_last: int) -> None:
-    """Keep only so many of the latest checkpoints of every namespace."""
+    """Keep only a number of the latest checkpoints of each namespace."""
     for some in _portions(session_ids):
         await api.prune_sessions(some, retention=Retention(keep_last=keep_last))
 

@@ -192,7 +192,7 @@ class _Running:
             raise
         except Exception as error:
             log.error("call_failed", method=self._endpoint.path, exc_info=error)
-            return CallStatus(grpc.StatusCode.INTERNAL, "the server failed; its log tells more")
+            return CallStatus(grpc.StatusCode.INTERNAL, "the server failed; its log has the error")
         finally:
             call.done()
         return OK

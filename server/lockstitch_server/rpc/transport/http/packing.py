@@ -1,4 +1,4 @@
-"""How requests may be packed: with gzip or not at all. Whoever prepares messages unpacks them, within bounds."""
+"""How requests may be packed: with gzip or not at all. `Preparation` unpacks messages, within bounds."""
 
 import grpc
 
