@@ -36,4 +36,4 @@ __all__ = [
 ]
 
 BACKEND, TRANSPORT = "postgres", "http"
-pytestmark = [suite.pytestmark, pytest.mark.slow]  # type: ignore[assignment]  # one more mark than the suite has
+pytestmark = [suite.pytestmark, pytest.mark.slow]

@@ -211,7 +211,7 @@ class LockstitchSessionService(Closing, BaseSessionService):
     async def _share_again(self, app_name: str, user_id: str, latest: Latest) -> None:
         """Make the changes of shared state that the last event brought, if its process was killed before it did.
 
-        Earlier events need no look: whoever appends has loaded the session, or has made these changes.
+        Earlier events need no look: a caller that appends has loaded the session, or has made these changes.
         """
         if (scopes := _codec.shared_changes(latest.pending_writes)) is not None:
             await self._share(app_name, user_id, scopes, latest.checkpoint_revision)
