@@ -22,7 +22,7 @@ from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch_server.audit import AuditLog, AuditUnavailable, Record
 from tests.security.callers import bearer, make_key
 from tests.support.api import ApiError, grpc_api
-from tests.support.server import LockstitchServer
+from tests.support.server import DOORS, LockstitchServer
 
 SECONDS = 30
 SECRET = "what the agent said to nobody else"
@@ -209,13 +209,13 @@ class World:
         return self.found(**wanted)
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+@pytest.fixture(scope="module", params=DOORS)
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     directory = tmp_path_factory.mktemp("audit")
     keys, file = directory / "keys.json", directory / "audit.jsonl"
     everything, reader = make_key(keys, "everything", ["acme"]), make_key(keys, "reader", ["acme"], ["read"])
     arguments = ["--set", f"auth.keys={keys}", "--set", f"audit.file={file}"]
-    with LockstitchServer("memory://", arguments) as server:
+    with LockstitchServer("memory://", arguments, door=request.param) as server:
         yield World(server, file, everything, reader)
 
 

@@ -18,7 +18,7 @@ from lockstitch_server.auth import Right
 from lockstitch_server.rpc.rights import RIGHTS
 from tests.security.callers import bearer, make_key
 from tests.support.api import METHODS, Api, ApiError, grpc_api
-from tests.support.server import LockstitchServer
+from tests.support.server import DOORS, LockstitchServer
 
 SECRET = "what is nobody else's business"
 SESSIONS = ("mine", "mine too")
@@ -38,13 +38,13 @@ class World:
         return grpc_api(self.server.target, bearer(token, tenant))
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+@pytest.fixture(scope="module", params=DOORS)
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     directory = tmp_path_factory.mktemp("tenants")
     keys = directory / "keys.json"
     victim, attacker = make_key(keys, "victim", ["acme"]), make_key(keys, "attacker", ["globex"])
     store = f"sqlite:///{directory}/lockstitch.db"
-    with LockstitchServer(store, ["--set", f"auth.keys={keys}"]) as server:
+    with LockstitchServer(store, ["--set", f"auth.keys={keys}"], door=request.param) as server:
         world = World(server, keys, victim, attacker)
         asyncio.run(_fill(world))
         yield world
