@@ -53,6 +53,7 @@ class ChannelSettings:
     connect_timeout: seconds that calls wait for a connection until there has been one.
     token: gives the bearer key of now, where it is not always the same.
     in_flight: how many saves may be under way.
+    interceptors: gRPC's, of the kind that the channel takes; the first is the outermost.
     """
 
     target: str
@@ -64,6 +65,7 @@ class ChannelSettings:
     connect_timeout: float = CONNECT_TIMEOUT
     token: Callable[[], str] | None = None
     in_flight: InFlightPolicy = field(default_factory=InFlightPolicy)
+    interceptors: Sequence[Any] = ()
 
     def call_metadata(self) -> Metadata:
         """What goes with a call. Raises Unauthenticated when there is no key to be had."""

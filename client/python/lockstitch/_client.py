@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, get_args, overload
 
 import grpc
+from grpc import aio
 
 from lockstitch._api import Api
 from lockstitch._calls import Caller
@@ -25,6 +26,9 @@ from lockstitch.plain._thread import Core
 P = ParamSpec("P")
 T = TypeVar("T")
 
+Interceptor = grpc.UnaryUnaryClientInterceptor | grpc.UnaryStreamClientInterceptor
+"""A blocking client makes calls of these two kinds."""
+
 DEFAULT_TARGET = "127.0.0.1:50051"
 DEFAULT_TIMEOUT = 30.0
 
@@ -40,7 +44,8 @@ class AsyncClient(Api):
     ...     await client.load_latest("order-4711")
 
     target: where the server is, such as "127.0.0.1:50051" or "dns:///lockstitch:50051"; a name with many addresses
-        spreads the calls over all of them. A URL such as "http://host", or an address without a port, is a ValueError.
+        spreads the calls over all of them. "https://host:port" is for TLS. An address without a port, or a URL with a
+        path, is a ValueError.
     credentials: TLS, as `Tls` or gRPC's own `grpc.ssl_channel_credentials()`; None for an unencrypted connection.
     key: a bearer key or token, or a function that gives the one of now, which is asked for every call.
     tenant: whose sessions the calls are about, where the key has several tenants.
@@ -55,6 +60,8 @@ class AsyncClient(Api):
     in_flight: how many saves may be under way at once; None: 1,024 saves and 32 MiB. A `Client` has no such limit: each
         of its threads has one save under way.
     options: further options for the gRPC channel, which override the client's own.
+    interceptors: gRPC's client interceptors, which see every attempt of a call, for metrics or metadata: those of
+        `grpc.aio` here, and those of `grpc` for a `Client`. The first is the outermost.
     """
 
     def __init__(
@@ -73,10 +80,12 @@ class AsyncClient(Api):
         stream: bool = True,
         in_flight: InFlightPolicy | None = None,
         options: Options = (),
+        interceptors: Sequence[aio.ClientInterceptor] = (),
     ) -> None:
         shown = Credentials(credentials, key, tenant, insecure, metadata)
         settings = channel_settings(target, shown, retry, stream, connect_timeout, options)
-        self._transport = AsyncTransport(replace(settings, in_flight=in_flight or InFlightPolicy()))
+        settings = replace(settings, in_flight=in_flight or InFlightPolicy(), interceptors=tuple(interceptors))
+        self._transport = AsyncTransport(settings)
         caller = Caller(self._transport, settings.retry, target)
         super().__init__(caller, _memory(delta), timeout)
 
@@ -172,10 +181,11 @@ class Client:
         stream: bool = True,
         in_flight: InFlightPolicy | None = None,
         options: Options = (),
+        interceptors: Sequence[Interceptor] = (),
     ) -> None:
         shown = Credentials(credentials, key, tenant, insecure, metadata)
         settings = channel_settings(target, shown, retry, stream, connect_timeout, options)
-        self._transport = BlockingTransport(settings)
+        self._transport = BlockingTransport(replace(settings, interceptors=tuple(interceptors)))
         caller = Caller(self._transport, settings.retry, target)
         self._api = Api(caller, _memory(delta), timeout)
 

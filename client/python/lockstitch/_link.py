@@ -16,12 +16,14 @@ RENEW_SECONDS = 3.0
 class Link(Generic[C]):
     """A channel.
 
+    calls: the channel to make calls on: the same, or one with interceptors in front of it.
     heard: the latest moment when a response came, by the monotonic clock; at first, when the channel was opened.
     replaced: whether another channel has taken its place, because nothing came over this one.
     """
 
-    def __init__(self, channel: C) -> None:
+    def __init__(self, channel: C, calls: C | None = None) -> None:
         self.channel = channel
+        self.calls = calls or channel
         self.opened = self.heard = time.monotonic()
         self.replaced = False
 

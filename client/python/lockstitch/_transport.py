@@ -127,7 +127,7 @@ class AsyncTransport:
 
     async def unary(self, rpc: Rpc[Request, Answer], request: Request, timeout: float, *, wait: bool) -> Answer:
         link = self._open()
-        method = link.channel.unary_unary(rpc.path, rpc.encode, rpc.decode)
+        method = link.calls.unary_unary(rpc.path, rpc.encode, rpc.decode)
         try:
             answer = await method(request, timeout=timeout, metadata=_metadata(self._settings), wait_for_ready=wait)
             self._has_connected = True
@@ -143,7 +143,7 @@ class AsyncTransport:
         self, rpc: Rpc[Request, Answer], request: Request, timeout: float, *, wait: bool
     ) -> AsyncGenerator[Answer, None]:
         link = self._open()
-        method = link.channel.unary_stream(rpc.path, rpc.encode, rpc.decode)
+        method = link.calls.unary_stream(rpc.path, rpc.encode, rpc.decode)
         call = method(request, timeout=timeout, metadata=_metadata(self._settings), wait_for_ready=wait)
         try:
             async for answer in call:
@@ -216,7 +216,7 @@ class AsyncTransport:
 
     async def _open_save_stream(self) -> "aio.StreamStreamCall[bytes, bytes]":
         await self.first_connection(self._settings.connect_timeout)
-        method: aio.StreamStreamMultiCallable[bytes, bytes] = self._open().channel.stream_stream(SAVE_STREAM)
+        method: aio.StreamStreamMultiCallable[bytes, bytes] = self._open().calls.stream_stream(SAVE_STREAM)
         return method(metadata=self._settings.call_metadata(), wait_for_ready=self._settings.retry is not None)
 
     def _open(self) -> Link[aio.Channel]:
@@ -228,10 +228,11 @@ class AsyncTransport:
         if self._link is None:
             self._loop = asyncio.get_running_loop()
             target, options = self._settings.target, _link.options(self._settings.all_options, self._opened)
-            if self._settings.credentials is None:
-                channel = aio.insecure_channel(target, options)
+            credentials, interceptors = self._settings.credentials, list(self._settings.interceptors)
+            if credentials is None:
+                channel = aio.insecure_channel(target, options, interceptors=interceptors)
             else:
-                channel = aio.secure_channel(target, self._settings.credentials, options)
+                channel = aio.secure_channel(target, credentials, options, interceptors=interceptors)
             _fork.opened_async(channel)
             self._link = Link(channel)
             self._opened += 1
@@ -289,7 +290,7 @@ class BlockingTransport:
 
     async def unary(self, rpc: Rpc[Request, Answer], request: Request, timeout: float, *, wait: bool) -> Answer:
         link = self._open()
-        method = link.channel.unary_unary(rpc.path, rpc.encode, rpc.decode)
+        method = link.calls.unary_unary(rpc.path, rpc.encode, rpc.decode)
         try:
             with _fork.calling():
                 answer = method(request, timeout=timeout, metadata=_metadata(self._settings), wait_for_ready=wait)
@@ -307,7 +308,7 @@ class BlockingTransport:
         self, rpc: Rpc[Request, Answer], request: Request, timeout: float, *, wait: bool
     ) -> AsyncGenerator[Answer, None]:
         link = self._open()
-        method = link.channel.unary_stream(rpc.path, rpc.encode, rpc.decode)
+        method = link.calls.unary_stream(rpc.path, rpc.encode, rpc.decode)
         call = method(request, timeout=timeout, metadata=_metadata(self._settings), wait_for_ready=wait)
         answers = iter(call)
         try:
@@ -375,7 +376,7 @@ class BlockingTransport:
             channel = grpc.secure_channel(settings.target, settings.credentials, options)
         _fork.opened_blocking(channel)
         self._opened += 1
-        return Link(channel)
+        return Link(channel, grpc.intercept_channel(channel, *settings.interceptors))
 
     def _open(self) -> Link[grpc.Channel]:
         if self._closed:
