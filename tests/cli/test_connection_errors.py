@@ -131,4 +131,5 @@ def test_a_key(tmp_path: Path) -> None:
         assert Command("sessions", "--key", token, "--tenant", "a").in_process(server.target).code == 0
     refused = Command("sessions", "--key", token, "--target", "db.example:50051").in_process()
     refused.refused("--tls", "--ca", "--insecure")
-    Command("sessions", "--target", "https://db.example:50051").in_process().refused("use --tls")
+    contradiction = Command("sessions", "--tls", "--target", "http://db.example:50051").in_process()
+    contradiction.refused('write "https://db.example:50051"')

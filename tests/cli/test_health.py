@@ -65,9 +65,9 @@ def test_a_server_that_hangs() -> None:
 
 
 @pytest.mark.parametrize("command", [["health"], ["sessions"], ["session", "show", "s"]], ids=" ".join)
-@pytest.mark.parametrize("target", ["http://127.0.0.1:50051", "127.0.0.1"])
+@pytest.mark.parametrize("target", ["grpc://127.0.0.1:50051", "127.0.0.1"])
 def test_an_address_that_is_none(command: list[str], target: str) -> None:
-    Command(*command, "--target", target).in_process().refused(target, 'write host:port, such as "127.0.0.1:50051"')
+    Command(*command, "--target", target).in_process().refused(target, '"127.0.0.1:50051"')
 
 
 @pytest.mark.parametrize("command", [["health"], ["sessions"], ["import", "weavegraph", str(FIXTURE)]], ids=" ".join)

@@ -7,7 +7,7 @@ import grpc
 
 from lockstitch._channel import ChannelSettings, Options, RetryPolicy
 from lockstitch._security import Tls, Token, check_secrecy, shown
-from lockstitch._target import check_target
+from lockstitch._target import parse_target
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +26,19 @@ def channel_settings(
 ) -> ChannelSettings:
     """Raises ValueError for a target that is no address, and for a key that is malformed or that others could read;
     OSError for files of TLS."""
-    check_target(target)
+    address = parse_target(target, has_credentials=caller.credentials is not None)
     if connect_timeout <= 0:
         raise ValueError(f"connect_timeout is in seconds, above 0, not {connect_timeout}")
     metadata = shown(caller.metadata, caller.key, caller.tenant)
-    if caller.credentials is None and not caller.insecure:
-        check_secrecy(target, metadata, caller.key)
-    credentials = caller.credentials
+    credentials = Tls() if address.encrypted and caller.credentials is None else caller.credentials
+    if credentials is None and not caller.insecure:
+        check_secrecy(address.target, metadata, caller.key)
     if isinstance(credentials, Tls):
         if credentials.server_name:
             options = (("grpc.ssl_target_name_override", credentials.server_name), *options)
         credentials = credentials.credentials()
     policy = RetryPolicy() if retry is True else retry or None
     token = caller.key if callable(caller.key) else None
-    return ChannelSettings(target, credentials, metadata, policy, tuple(options), stream, connect_timeout, token)
+    return ChannelSettings(
+        address.target, credentials, metadata, policy, tuple(options), stream, connect_timeout, token
+    )

@@ -2,26 +2,55 @@
 
 import ipaddress
 from collections.abc import Iterator
+from typing import NamedTuple
 
 DEFAULT_PORT = 50051
-URL_SCHEMES = ("http", "https", "grpc", "grpcs", "tcp", "ssl", "tls")
+HTTP, HTTPS = "http", "https"
+OTHER_URL_SCHEMES = ("grpc", "grpcs", "tcp", "ssl", "tls")
 UNIX_SCHEMES = ("unix:", "unix-abstract:")
 ADDRESS_SCHEMES = ("dns:", "ipv4:", "ipv6:")
 OTHER_SCHEMES = ("vsock:", "xds:", "google-c2p:")
 LARGEST_PORT = 65535
 
 
-def check_target(target: str) -> None:
-    """Raises ValueError for an address that gRPC would complete by guessing: a URL, or one without a port."""
+class Address(NamedTuple):
+    """An address that gRPC takes as it is.
+
+    encrypted: what a URL says of TLS; None: the target is no URL.
+    """
+
+    target: str
+    encrypted: bool | None = None
+
+
+def parse_target(target: str, *, has_credentials: bool = False) -> Address:
+    """Raises ValueError for an address that gRPC would complete by guessing, such as one without a port, and for a URL
+    that contradicts the credentials."""
     if not target:
         raise ValueError(f'target is empty: write host:port, such as "127.0.0.1:{DEFAULT_PORT}"')
     scheme, separator, rest = target.partition("://")
-    if separator and scheme.lower() in URL_SCHEMES:
-        encryption = "; for TLS pass credentials=Tls()" if scheme.lower() in ("https", "grpcs", "ssl", "tls") else ""
-        raise ValueError(f'target "{target}" is a URL: write host:port, such as "{_with_port(rest)}"{encryption}')
+    scheme = scheme.lower()
+    if separator and scheme in (HTTP, HTTPS):
+        return _parse_url(target, scheme, rest, has_credentials)
+    if separator and scheme in OTHER_URL_SCHEMES:
+        address = _with_port(rest)
+        raise ValueError(f'target "{target}" has an unknown scheme: write "{address}", or "https://{address}" for TLS')
     if not target.startswith((*UNIX_SCHEMES, *OTHER_SCHEMES)) and (target.startswith("dns:") or not separator):
         for address in _addresses(target):
             _check_port(target, address)
+    return Address(target)
+
+
+def _parse_url(target: str, scheme: str, rest: str, has_credentials: bool) -> Address:
+    address = rest.removesuffix("/")
+    if "@" in address:
+        raise ValueError(f"target is a URL with a user name: write {scheme}://host:port, and pass key=")
+    if any(end in address for end in "/?#,"):
+        raise ValueError(f'target "{target}" has more than host and port: write "{scheme}://{_with_port(address)}"')
+    _check_port(target, address)
+    if scheme == HTTP and has_credentials:
+        raise ValueError(f'target "{target}" is not encrypted, but there are credentials: write "https://{address}"')
+    return Address(address, encrypted=scheme == HTTPS)
 
 
 def is_local(target: str) -> bool:

@@ -57,7 +57,7 @@ class Connection(NamedTuple):
     @property
     def is_encrypted(self) -> bool:
         """Whether the connection is to use TLS."""
-        return bool(self.tls or self.ca or self.certificate)
+        return bool(self.tls or self.ca or self.certificate or self.target.lower().startswith("https://"))
 
     def encryption(self) -> "Tls | None":
         """None: there is none. Unusable options end the command."""
@@ -72,16 +72,16 @@ class Connection(NamedTuple):
 
     def arguments(self) -> dict[str, Any]:
         """What a client wants to know. Unusable options end the command."""
-        from lockstitch._target import check_target, is_local
+        from lockstitch._target import is_local, parse_target
 
         encryption = self.encryption()
         try:
-            check_target(self.target)
+            address = parse_target(self.target, has_credentials=encryption is not None)
             if encryption is not None:
                 encryption.credentials()  # fails here for files that cannot be read
         except (OSError, ValueError) as error:
-            fail(str(error).replace("pass credentials=Tls()", "use --tls"), UNUSABLE)
-        if encryption is None and self.key is not None and not (self.insecure or is_local(self.target)):
+            fail(str(error), UNUSABLE)
+        if encryption is None and self.key is not None and not (self.insecure or is_local(address.target)):
             fail(
                 f"a key would be sent to {self.target} unencrypted: use --tls or --ca, or --insecure where something "
                 "else encrypts the connection",
