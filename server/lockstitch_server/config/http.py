@@ -73,7 +73,7 @@ class Http(Group):
         ge=1,
         le=3600,
         allow_inf_nan=False,
-        description="Time after which a response is ended whose client reads nothing of it.",
+        description="A response ends if its client reads nothing of it for this time.",
     )
     http1_call_seconds: float = Field(
         default=600.0,

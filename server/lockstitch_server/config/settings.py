@@ -53,7 +53,7 @@ class Settings(Group):
         default=1,
         ge=1,
         le=256,
-        description="Processes that serve the address together. More than one need a store that they can share, so "
+        description="Processes that serve the address together. More than one needs a store that they can share, so "
         "not `memory://`, and a port, so not `unix:path`.",
     )
     pool_size: int = Field(
@@ -143,8 +143,8 @@ class Settings(Group):
     )
     ui_host_names: str = Field(
         default="",
-        description="Names that browsers reach the session explorer by, as behind a proxy, separated by commas. IP "
-        "addresses, `localhost` and the machine's own name need none, nor do names over TLS.",
+        description="Names that browsers use for the session explorer, for example behind a proxy, separated by "
+        "commas. IP addresses, `localhost` and the machine's own name need none, nor do names over TLS.",
     )
     metrics_listen: Annotated[str, AfterValidator(check_metrics_listen)] = Field(
         default="",

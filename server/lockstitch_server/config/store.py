@@ -71,7 +71,7 @@ class Health(Group):
         16 * MIB,
         at_least=0,
         at_most=2**50,
-        description="SQLite: with less free space on the disk than this, the server is not ready.",
+        description="SQLite: the server is not ready if the disk has less free space than this.",
     )
     failures: int = Field(
         default=2,
