@@ -44,8 +44,8 @@ def check(
 ) -> None:
     """Check that the store holds everything as it was saved. Changes nothing without --repair.
 
-    Reads everything, runs the database's own check, and prints each fault with what can be done about it. Goes on
-    behind a fault. Exit code 1 where there is one; logs that nothing needs any more do not count.
+    Reads everything, runs the database's own check, and prints each fault with what can be done about it. Continues
+    after a fault. Exit code 1 if there is a fault; logs that nothing needs any more do not count.
     """
     url = _url(config, assignments, store)
     faults = _run(_check(url, as_json))
@@ -199,9 +199,9 @@ def archive(
 ) -> None:
     """Import an archive that `lockstitch export` has written, into a store of any kind.
 
-    Each session is imported whole or not at all. An import can be repeated, or go on after it was interrupted: what is
-    there already is left as it is. Sessions that are there with other content are left out, and told, unless --replace
-    is given.
+    Each session is imported whole or not at all. An import can be repeated, also after an interruption: it skips
+    sessions that are in the store already. Sessions that the store has with other content are left out and reported,
+    unless --replace is given.
     """
     if replace and not session:
         fail("--replace needs --session: name each session to replace", UNUSABLE)
