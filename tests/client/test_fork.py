@@ -13,7 +13,7 @@ TOLD = "forked after its parent had used a Lockstitch client"
 PROGRAM = """
 import asyncio, os, signal, sys, threading, time
 import lockstitch
-from lockstitch import Checkpoint
+from lockstitch import Checkpoint, _fork
 
 target, parent, child = sys.argv[1:]
 MADE = {"blocking": lockstitch.Client(target), "async": lockstitch.AsyncClient(target)}
@@ -30,7 +30,8 @@ def use(kind, session_id, client=None):
 
 if parent == "thread":
     threading.Thread(target=MADE["blocking"].load_latest, args=("thread",), daemon=True).start()
-    time.sleep(0.5)
+    while not _fork._process.calling_threads:
+        time.sleep(0.001)
 elif parent != "nothing":
     use(parent, "parent")
 pid = os.fork()
@@ -47,6 +48,47 @@ if parent == "blocking":
     use("blocking", "parent again")
 os._exit(status)
 """
+
+WORKERS = 3
+FORKING = """
+import os, signal, sys, time
+import lockstitch
+from lockstitch import Checkpoint
+
+target, workers, thread_id, is_used = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4] == "used"
+client = lockstitch.Client(target)
+thread = client.thread(thread_id)  # made before the fork, as by an application server that loads before it forks
+if is_used:
+    thread.save({"ticks": []})
+for worker in range(workers):
+    if os.fork() == 0:
+        signal.alarm(60)
+        mine = [client.thread(thread_id), thread][worker % 2]
+        while True:
+            mine.load()
+            try:
+                print(mine.append("ticks", {"order": 1}).outcome.name, flush=True)
+                break
+            except lockstitch.ExpectedLatestMismatch:
+                pass
+        for number in range(5):
+            client.save(Checkpoint(session_id=thread_id + "-saved", step=1, metadata={str(worker): str(number)}))
+        os._exit(0)
+for worker in range(workers):
+    assert os.wait()[1] == 0
+client.save(Checkpoint(session_id=thread_id + "-saved", step=1, metadata={"parent": "0"}))
+print(len(thread.load()["ticks"]))
+"""
+
+
+@pytest.mark.parametrize("parent", ["used", "not used"])
+def test_saves_of_forked_processes_are_saves_of_their_own(server: LockstitchServer, parent: str) -> None:
+    """Three workers append the same at once: three items. None of them is taken for a retry of another."""
+    command = [sys.executable, "-c", FORKING, server.target, str(WORKERS), f"forked {parent}", parent]
+    environment = os.environ | {"GRPC_ENABLE_FORK_SUPPORT": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done
+    assert done.stdout.split() == ["CREATED"] * WORKERS + [str(WORKERS)]
 
 
 def run(target: str, parent: str, child: str, support: str = "1") -> str:

@@ -3,25 +3,26 @@
 A save may end without it being known whether it was stored. The same save again is a retry then, and has the same id.
 """
 
-import asyncio
 import hashlib
 import itertools
+import os
 import secrets
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lockstitch._draft import Draft
-from lockstitch._errors import Cancelled, DeadlineExceeded, Internal, LockstitchError, Unavailable
+from lockstitch._errors import Aborted, FailedPrecondition, InvalidArgument, TooLarge
 from lockstitch._wire import embedded, varint
 from lockstitch.v1.checkpoint_pb2 import Checkpoint
 
 MOST_UNSETTLED = 1024
 SAVE_ID, WRITER, NUMBER = b"\x4a", b"\x09", b"\x10"
 """Tags of SaveRequest.save_id, SaveId.writer and SaveId.number."""
-OPEN = (DeadlineExceeded, Unavailable, Cancelled, Internal)
-"""After these errors, the save may have been stored."""
+SETTLED = (Aborted, FailedPrecondition, InvalidArgument, TooLarge)
+"""The server has decided about the save, and not stored it. After all other errors, an attempt may have been stored."""
 
 Key = tuple[str, str, str]
 """(session_id, namespace, checkpoint_id)"""
@@ -31,6 +32,11 @@ class SaveIds:
     """Numbers the saves of one client, in the order of the calls. Threads may share it."""
 
     def __init__(self) -> None:
+        self._begin()
+        _all.add(self)
+
+    def _begin(self) -> None:
+        """Be a new writer. A process that was forked must be one: its saves are none of its parent's."""
         self._writer = WRITER + (secrets.randbits(64) or 1).to_bytes(8, "little")
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
@@ -49,10 +55,7 @@ class SaveIds:
         draft.add_condition(embedded(SAVE_ID, self._writer + NUMBER + varint(number)))
         try:
             yield
-        except (*OPEN, asyncio.CancelledError):
-            self._note(key, draft, number)
-            raise
-        except LockstitchError:
+        except SETTLED:
             raise
         except BaseException:
             self._note(key, draft, number)
@@ -71,6 +74,18 @@ class SaveIds:
             self._unsettled.move_to_end(key)
             if len(self._unsettled) > MOST_UNSETTLED:
                 self._unsettled.popitem(last=False)
+
+
+_all: "weakref.WeakSet[SaveIds]" = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for ids in list(_all):
+        ids._begin()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def _digest(draft: Draft) -> bytes:
