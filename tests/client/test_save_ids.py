@@ -15,6 +15,7 @@ from lockstitch import (
     LockstitchError,
     Saved,
     SaveOutcome,
+    Unauthenticated,
     Unavailable,
 )
 from tests.client.either import Kind, open_client
@@ -71,6 +72,22 @@ async def test_a_save_of_unknown_outcome_can_be_repeated(server: LockstitchServe
         assert again.outcome is SaveOutcome.UNCHANGED
         with pytest.raises(ExpectedLatestMismatch):
             await client.save(checkpoint, expected_latest=NONE)
+
+
+async def test_a_retry_that_is_refused_says_nothing_about_the_attempt_before(
+    server: LockstitchServer, kind: Kind, session_id: str
+) -> None:
+    checkpoint = conversation(session_id, 0)
+
+    async with (
+        forwarding_server(server.target, Save=1) as forwarder,
+        open_client(kind, forwarder.target, key=lambda: "" if 0 < forwarder.calls["Save"] < 2 else "key") as client,
+    ):
+        for _ in range(2):  # the second attempt is refused before it is sent
+            with pytest.raises(Unauthenticated):
+                await client.save(checkpoint, expected_latest=NONE)
+        forwarder.calls["Save"] = 2
+        assert (await client.save(checkpoint, expected_latest=NONE)).outcome is SaveOutcome.UNCHANGED
 
 
 async def test_a_save_of_unknown_outcome_is_not_that_of_another_program(
@@ -132,6 +149,24 @@ def test_a_thread_saves_again_what_may_be_stored(server: LockstitchServer, sessi
             assert thread.save({"owner": "worker"}).outcome is SaveOutcome.UNCHANGED
             thread.append("log", 1)
             assert other.thread(session_id).load() == {"owner": "worker", "log": [1]}
+
+    asyncio.run(use(step))
+
+
+def test_equal_saves_of_two_threads_of_one_client_are_two(server: LockstitchServer, session_id: str) -> None:
+    async def use(step: Any) -> None:
+        async with forwarding_server(server.target, Save=1) as forwarder:
+            await asyncio.to_thread(step, forwarder.target)
+
+    def step(target: str) -> None:
+        with Client(target, retry=False) as client:
+            first, second = client.thread(session_id), client.thread(session_id)
+            with pytest.raises(Unavailable):
+                first.append("log", 1)
+            with pytest.raises(ExpectedLatestMismatch):
+                second.save({"log": [1]})
+            assert first.append("log", 1).outcome is SaveOutcome.UNCHANGED
+            assert second.load() == {"log": [1]}
 
     asyncio.run(use(step))
 

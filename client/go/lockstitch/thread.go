@@ -39,6 +39,7 @@ type Thread[T any] struct {
 	revision uint64
 	writer   *saveIDs
 	state    *lockstitchpb.VersionedState
+	loaded   bool
 	lease    *Runner
 }
 
@@ -68,7 +69,7 @@ func (t *Thread[T]) Load(ctx context.Context) (T, error) {
 		return none, err
 	}
 	if found.Checkpoint == nil {
-		t.step, t.latest, t.revision, t.state = 0, "", 0, nil
+		t.step, t.latest, t.revision, t.state, t.loaded = 0, "", 0, nil, true
 		return emptyState[T](), nil
 	}
 	state, err := decodeState[T](found.Checkpoint)
@@ -77,7 +78,7 @@ func (t *Thread[T]) Load(ctx context.Context) (T, error) {
 	}
 	t.client.remember(found)
 	t.step, t.latest, t.state = found.Checkpoint.Step, found.Checkpoint.CheckpointId, found.Checkpoint.State
-	t.revision = found.CheckpointRevision
+	t.revision, t.loaded = found.CheckpointRevision, true
 	return state, nil
 }
 
@@ -100,7 +101,8 @@ func (t *Thread[T]) Save(ctx context.Context, state T, options ...SaveOption) (S
 //
 //	saved, err := thread.Append(ctx, "messages", Message{"user", "hello"})
 func (t *Thread[T]) Append(ctx context.Context, key string, items ...any) (Saved, error) {
-	if t.step == 0 {
+	// Once: an append that is repeated must not find what it has stored.
+	if t.step == 0 && !t.loaded {
 		if _, err := t.Load(ctx); err != nil {
 			return Saved{}, err
 		}

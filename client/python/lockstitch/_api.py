@@ -59,6 +59,10 @@ class Api(SessionApi):
         self._memory = memory
         self._ids = SaveIds()
 
+    def _with_own_ids(self) -> "Api":
+        """The same calls. Their saves are retries of each other only, and of no other save of this client."""
+        return Api(self._caller, self._memory, self._timeout)
+
     async def save(
         self,
         checkpoint: Checkpoint,

@@ -44,12 +44,13 @@ class Core(Generic[S]):
     """What both kinds of thread do, as coroutines."""
 
     def __init__(self, api: "Api", thread_id: str, kind: type[S], codec: Codec | None) -> None:
-        self.api = api
+        self.api = api._with_own_ids()
         self.thread_id = thread_id
         self.kind = kind
         self.codec = codec or JsonCodec()
         self.step = 0
         """Of the state that is loaded or saved last; 0: there is none."""
+        self.has_loaded = False
         self.latest: str | NoCheckpoint = NONE
         self.revision = 0
         """In which the latest checkpoint was written."""
@@ -62,8 +63,10 @@ class Core(Generic[S]):
         latest = await self.api.load_latest(self.thread_id)
         if (found := latest.checkpoint) is None:
             self.step, self.latest, self.revision, self.state = 0, NONE, 0, VersionedState()
+            self.has_loaded = True
             return None
         state = self._read(found)
+        self.has_loaded = True
         self.api._remember(latest)  # what another client has saved is the base now
         self.step, self.latest, self.revision = found.step, found.checkpoint_id, latest.checkpoint_revision
         self.state = found.state
@@ -79,7 +82,7 @@ class Core(Generic[S]):
         return await self._put(_layout.write(plain, self.codec, self.state), metadata, ttl)
 
     async def append(self, key: str, items: tuple[object, ...]) -> Saved:
-        if not self.step:
+        if not self.step and not self.has_loaded:  # once: an append that is repeated must not find what it has stored
             await self.load()
         grown = VersionedState()
         grown.CopyFrom(self.state)

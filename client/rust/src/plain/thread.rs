@@ -51,6 +51,7 @@ pub struct Thread<T> {
     latest: Option<(String, u64)>,
     state: VersionedState,
     save_ids: SaveIds,
+    loaded: bool,
     lease: Option<Lease>,
     kind: PhantomData<fn() -> T>,
 }
@@ -78,6 +79,7 @@ impl Client {
             latest: None,
             state: VersionedState::default(),
             save_ids: SaveIds::new(),
+            loaded: false,
             lease: None,
             kind: PhantomData,
         }
@@ -163,12 +165,14 @@ impl<T: Serialize + DeserializeOwned> Thread<T> {
         let found = self.client.load_latest(&self.session_id).await?;
         let LoadLatestResponse { checkpoint: Some(checkpoint), checkpoint_revision, .. } = found else {
             (self.step, self.latest, self.state) = (0, None, VersionedState::default());
+            self.loaded = true;
             return Ok(None);
         };
         let state = decode(&checkpoint)?;
         self.client.remember(&checkpoint, checkpoint_revision);
         (self.step, self.latest) = (checkpoint.step, Some((checkpoint.checkpoint_id, checkpoint_revision)));
         self.state = checkpoint.state.unwrap_or_default();
+        self.loaded = true;
         Ok(Some(state))
     }
 
@@ -218,7 +222,8 @@ impl<T: Serialize + DeserializeOwned> Thread<T> {
         key: &str,
         items: impl IntoIterator<Item = I>,
     ) -> Result<SaveResponse, Error> {
-        if self.step == 0 {
+        // Once: an append that is repeated must not find what it has stored.
+        if self.step == 0 && !self.loaded {
             self.load().await?;
         }
         let grown = layout::append(&self.state, key, items)?;

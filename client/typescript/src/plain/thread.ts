@@ -87,6 +87,7 @@ export class Thread<S extends object = PlainState> {
   readonly #options: ThreadOptions<S>;
   readonly #codec: Codec;
   #step = 0;
+  #hasLoaded = false;
   #latest: string | typeof NONE = NONE;
   #revision = 0n;
   #state: VersionedState = create(VersionedStateSchema);
@@ -142,7 +143,8 @@ export class Thread<S extends object = PlainState> {
    */
   append<K extends keyof S & string>(key: K, ...items: ItemOf<S[K]>[]): Promise<void> {
     return this.#inTurn(async () => {
-      if (this.#step === 0) {
+      if (this.#step === 0 && !this.#hasLoaded) {
+        // Once: an append that is repeated must not find what it has stored.
         await this.#load();
       }
       await this.#put(appended(this.#state, key, items, this.#codec), {});
@@ -218,6 +220,7 @@ export class Thread<S extends object = PlainState> {
     const { checkpoint, checkpointRevision } = await this.#client.loadLatest(this.threadId, options);
     if (checkpoint === undefined) {
       [this.#step, this.#latest, this.#revision, this.#state] = [0, NONE, 0n, create(VersionedStateSchema)];
+      this.#hasLoaded = true;
       return undefined;
     }
     const state = this.#read(checkpoint);
@@ -226,6 +229,7 @@ export class Thread<S extends object = PlainState> {
     this.#step = Number(checkpoint.step);
     this.#latest = checkpoint.checkpointId;
     this.#state = stateOf(checkpoint);
+    this.#hasLoaded = true;
     return state;
   }
 

@@ -44,6 +44,7 @@ public final class StateThread {
   private VersionedState state = VersionedState.getDefaultInstance();
   private final SaveIds saveIds = new SaveIds();
   private SessionRunner lease;
+  private boolean hasLoaded;
 
   StateThread(LockstitchClient client, String sessionId) {
     this.client = client;
@@ -67,6 +68,7 @@ public final class StateThread {
       step = 0;
       latest = "";
       state = VersionedState.getDefaultInstance();
+      hasLoaded = true;
       return Optional.empty();
     }
     Map<String, Object> read = StateLayout.read(found.getCheckpoint());
@@ -75,6 +77,7 @@ public final class StateThread {
     revision = found.getCheckpointRevision();
     latest = found.getCheckpoint().getCheckpointId();
     state = found.getCheckpoint().getState();
+    hasLoaded = true;
     return Optional.of(read);
   }
 
@@ -111,7 +114,7 @@ public final class StateThread {
    * @throws InvalidArgumentException where the key holds no list
    */
   public SaveResponse append(String key, Object... items) {
-    if (step == 0) {
+    if (step == 0 && !hasLoaded) { // once: a repeated append must not find what it has stored
       load();
     }
     return put(StateLayout.append(state, key, Arrays.asList(items)), Map.of(), SaveOptions.NONE);
