@@ -278,7 +278,7 @@ def test_the_grants_are_enough(postgres_url: str, directory: Path, server: Locks
             url = re.sub(r"//[^@/]*@", f"//{role}@", postgres_url)
             options = ["--migrate"] if role == "fence_full" else []
             with LockstitchServer(url, options) as own, lockstitch.Client(own.target) as client:
-                client.thread("granted").save({"messages": []})
+                client.thread(f"granted to {role}").save({"messages": []})
         for role in ("fence_full", "fence_least"):
             admin.execute(f"REASSIGN OWNED BY {role} TO CURRENT_USER")
             admin.execute(f"DROP OWNED BY {role}")

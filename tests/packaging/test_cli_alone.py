@@ -1,6 +1,5 @@
 """`pip install 'lockstitch[cli,ui]'` gives the commands that call a server and the explorer, without the server."""
 
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -13,6 +12,7 @@ import pytest
 import lockstitch
 from tests.support.installed import link_requirements
 from tests.support.paths import CLIENT, SERVER
+from tests.support.ports import free_port
 from tests.support.server import LockstitchServer
 
 pytestmark = pytest.mark.slow
@@ -65,9 +65,8 @@ def test_the_commands_that_call_a_server_work(python: str) -> None:
 
 
 def test_the_explorer_works(python: str) -> None:
-    with LockstitchServer("memory://") as server, socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-        free.close()
+    port = free_port()
+    with LockstitchServer("memory://") as server:
         command = [python, "-m", "lockstitch", "ui", "--target", server.target, "--listen", f"127.0.0.1:{port}"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as explorer:
             try:

@@ -134,7 +134,9 @@ class TestSaveId:
             for content, number in ((NEW, 9), (OLD, 8), (state("newest"), 10))
         ]
         results = await asyncio.gather(*map(api.save, requests), return_exceptions=True)
-        assert [type(result) for result in results] == [SaveResponse, ApiError, SaveResponse]
+        assert isinstance(results[2], SaveResponse)
+        for result in results[:2]:  # a proxy may send calls in another order
+            assert isinstance(result, SaveResponse) or (isinstance(result, ApiError) and result.reason == "SUPERSEDED")
         assert contents(await latest(api, session)) == ["newest"]
 
     async def test_after_a_rewind_a_late_save_is_stored_unless_it_expects_a_revision(
