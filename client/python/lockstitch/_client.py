@@ -26,8 +26,8 @@ from lockstitch.plain._thread import Core
 P = ParamSpec("P")
 T = TypeVar("T")
 
-Interceptor = grpc.UnaryUnaryClientInterceptor | grpc.UnaryStreamClientInterceptor
-"""A blocking client makes calls of these two kinds."""
+Interceptor = aio.ClientInterceptor | grpc.UnaryUnaryClientInterceptor | grpc.UnaryStreamClientInterceptor
+"""The first is for an `AsyncClient`, the others are for a `Client`, whose calls are of these two kinds."""
 
 DEFAULT_TARGET = "127.0.0.1:50051"
 DEFAULT_TIMEOUT = 30.0
@@ -80,7 +80,7 @@ class AsyncClient(Api):
         stream: bool = True,
         in_flight: InFlightPolicy | None = None,
         options: Options = (),
-        interceptors: Sequence[aio.ClientInterceptor] = (),
+        interceptors: Sequence[Interceptor] = (),
     ) -> None:
         shown = Credentials(credentials, key, tenant, insecure, metadata)
         settings = channel_settings(target, shown, retry, stream, connect_timeout, options)
