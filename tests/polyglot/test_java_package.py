@@ -67,7 +67,9 @@ import java.util.Map;
 class Main {
   public static void main(String[] arguments) {
     try (LockstitchClient client = LockstitchClient.connect(arguments[0])) {
-      client.thread("packaged").save(Map.of("size", "XL"));
+      StateThread thread = client.thread("packaged");
+      thread.load();
+      thread.save(Map.of("size", "XL"));
       System.out.println(client.thread("packaged").load().orElseThrow());
       System.out.println(RuntimeVersion.MAJOR + "." + RuntimeVersion.MINOR + "." + RuntimeVersion.PATCH);
     }
