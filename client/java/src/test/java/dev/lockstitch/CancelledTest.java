@@ -217,7 +217,9 @@ class CancelledTest {
   @Test
   void savesThatFailTogetherHaveExceptionsOfTheirOwn() throws Exception {
     var refused = Status.UNAUTHENTICATED.asRuntimeException();
-    try (Scripted server = new Scripted(Way.SAVE_STREAM.method, refused);
+    // One for each save: they may go out in several messages.
+    try (Scripted server =
+            new Scripted(Way.SAVE_STREAM.method, refused, refused, refused, refused);
         LockstitchClient client = hasty(server)) {
       client.saveAsync(checkpoint(Scripted.STUCK), SaveOptions.NONE);
       List<CompletableFuture<LockstitchException>> failures =
