@@ -31,7 +31,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> str:
 def run(python: str, target: str, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [python, "-m", "lockstitch", *command],
-        env={"LOCKSTITCH_TARGET": target, "PATH": "/usr/bin:/bin"},
+        env={"LOCKSTITCH_TARGET": target, "LOCKSTITCH_STORE": "memory://", "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
         timeout=60,

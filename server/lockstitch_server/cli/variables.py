@@ -20,8 +20,13 @@ def warn_of_mistyped(environment: Iterable[str]) -> None:
     unknown = [name for name in environment if name.startswith(PREFIX) and name not in known]
     if not unknown:
         return
-    from lockstitch_server.cli.settings import known_groups, known_settings  # only where they are needed: it is slow
-
+    try:
+        from lockstitch_server.cli.settings import (
+            known_groups,
+            known_settings,
+        )  # only where they are needed: it is slow
+    except ModuleNotFoundError:  # without the server, whose settings these may be
+        return
     groups = [_variable(name) for name in known_groups()]
     known |= {*groups, *map(_variable, known_settings())}
     # The settings complain by themselves of what is unknown inside a group.
