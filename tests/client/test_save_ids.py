@@ -53,7 +53,7 @@ async def test_a_stopped_server_that_goes_on(
 
 
 async def test_one_of_many_equal_saves_succeeds(client: AsyncClient, session_id: str) -> None:
-    """Tasks and threads of one client are told apart, too."""
+    """Tasks and threads of one client are different holders, too."""
     saves = [client.save(conversation(session_id, 0), expected_latest=NONE) for _ in range(20)]
     results = await asyncio.gather(*saves, return_exceptions=True)
     assert [type(result) for result in results].count(Saved) == 1

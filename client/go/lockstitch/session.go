@@ -188,7 +188,7 @@ const DefaultHeartbeat = 10 * time.Second
 // WatchSession follows a session until the context ends: each event once, in
 // order, heartbeats included. Where a stream breaks off, or brings nothing for
 // three heartbeats and for the client's timeout, another goes on after the last
-// event; a watch fails if that brings nothing either. With the reason ResumeTooOld, load the session anew and watch
+// event; a watch fails if that brings nothing either. With the reason ResumeTooOld, load the session again and watch
 // without a token.
 func (c *Client) WatchSession(
 	ctx context.Context, sessionID string, options WatchOptions,

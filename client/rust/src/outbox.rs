@@ -38,7 +38,7 @@ pub(crate) struct Item {
     pub(crate) fault: Option<Error>,
 }
 
-/// Gives items out in the order in which they came in, as far as the items of one session are concerned.
+/// Gives out the items of one session in the order in which they came in.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     state: Mutex<State>,

@@ -53,7 +53,7 @@ impl RetryPolicy {
         Ok(())
     }
 
-    /// How long to wait for another attempt after so many failures in a row, the last with this error. None: there is no
+    /// How long to wait before the next attempt, after this number of failures and this last error. None: there is no
     /// time for one.
     ///
     /// A pause that would last beyond the deadline is shortened, so that attempts go on until the deadline is near. One

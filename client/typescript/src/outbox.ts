@@ -34,7 +34,7 @@ export class Outbox {
     this.#unsent.set(item.number, item);
   }
 
-  /** The next items to send: so many, and of so many bytes together, but one where there is any. */
+  /** The next items to send, within a number and a size in bytes, but at least one if there is any. */
   take(most: number, mostBytes: number): Item[] {
     const taken: Item[] = [];
     let bytes = 0;

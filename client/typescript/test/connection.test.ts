@@ -54,7 +54,7 @@ describe("over TLS", { timeout: 300_000 }, () => {
     }
   });
 
-  // The connection has an hour: whoever is told has been told at once.
+  // The connection has an hour: an error comes at once, not at its end.
   const refused: [string, () => [Server, ConnectionOptions["tls"]], RegExp][] = [
     ["an authority of another", () => [server, { ca: file("other.pem") }], /not signed by an authority.*tls\.ca/],
     ["an unknown authority", () => [server, true], /not signed by an authority.*tls\.ca/],

@@ -216,7 +216,7 @@ describe("with leases", { timeout: 300_000 }, () => {
     await graphOf(saver, answers).invoke({ notes: ["first"] }, thread());
     await assert.rejects(graph.invoke({ notes: ["second"] }, { ...thread(), durability: "sync" }), LeaseLost);
     assert.equal((await suite.client.loadLatest(threadId)).checkpoint, undefined);
-    await graphOf(saver, answers).invoke({ notes: ["anew"] }, thread());
+    await graphOf(saver, answers).invoke({ notes: ["again"] }, thread());
   });
 
   test("an idle lease is given back", async () => {

@@ -68,7 +68,7 @@ export class Run {
     return { ...config, configurable: { ...config.configurable, [RUN]: this } };
   }
 
-  /** Why it may not write any more, as far as this process knows. */
+  /** Why it may not write any more, if this process knows. */
   get problem(): LockstitchError | undefined {
     return this.lost ?? this.held?.lost ?? this.#above?.lost;
   }
