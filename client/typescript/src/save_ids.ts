@@ -7,43 +7,88 @@
 import { createHash, randomBytes } from "node:crypto";
 import { create, toBinary } from "@bufbuild/protobuf";
 import type { Draft } from "./draft.js";
-import { Cancelled, DeadlineExceeded, Internal, LockstitchError, Unavailable } from "./errors.js";
+import { Aborted, FailedPrecondition, InvalidArgument, TooLarge } from "./errors.js";
 import { SaveRequestSchema } from "./gen/lockstitch/v1/checkpoint_service_pb.js";
 
 const MOST_UNSETTLED = 1024;
-/** After these errors, the save may have been stored. */
-const OPEN = [DeadlineExceeded, Unavailable, Cancelled, Internal];
+/**
+ * The server has decided about the save with these errors, and not stored it. After all other errors, an attempt may have been
+ * stored: even a retry that was refused says nothing about the attempts before it.
+ */
+const SETTLED = [Aborted, FailedPrecondition, InvalidArgument, TooLarge];
+
+/** Saves of one checkpoint that overlap. */
+interface Overlap {
+  underWay: number;
+  /** The numbers of those that are stored, or may be. */
+  numbers: Set<bigint>;
+  /** The one of unknown outcome with the greatest number. */
+  open: OpenSave | undefined;
+}
+
+/** A save of unknown outcome. */
+interface OpenSave {
+  digest: string;
+  number: bigint;
+}
 
 /** Numbers the saves of one client, or of one thread, in the order of the calls. */
 export class SaveIds {
   readonly #writer = randomBytes(8).readBigUInt64LE() || 1n;
   #last = 0n;
-  /** Digests and numbers of saves of unknown outcome, the oldest first. */
-  readonly #unsettled = new Map<string, { digest: string; number: bigint }>();
+  /** Saves of unknown outcome, the oldest first. */
+  readonly #unsettled = new Map<string, OpenSave>();
+  readonly #overlaps = new Map<string, Overlap>();
 
-  /** Give a save its id, when it is called and before it waits for anything. The result takes note of how it ends. */
-  identify(draft: Draft): (error: unknown) => void {
+  /** Give a save its id, when it is called and before it waits for anything. */
+  identify(draft: Draft): IdentifiedSave {
     this.#last += 1n;
-    const number = this.#retried(draft) ?? this.#last;
+    const key = keyOf(draft);
+    const number = this.#retried(key, draft) ?? this.#last;
     const saveId = { writer: this.#writer, number };
     draft.identify(toBinary(SaveRequestSchema, create(SaveRequestSchema, { saveId })));
-    return (error) => {
-      if (!(error instanceof LockstitchError) || OPEN.some((kind) => error instanceof kind)) {
-        this.#note(draft, { digest: digestOf(draft), number });
-      }
+    this.#begin(key, number);
+    return {
+      succeeded: () => this.#end(key, {}),
+      failed: (error) => {
+        const isSettled = SETTLED.some((kind) => error instanceof kind);
+        this.#end(key, isSettled ? { refused: number } : { open: { digest: digestOf(draft), number } });
+      },
     };
   }
 
   /** The number of the save that this one repeats. */
-  #retried(draft: Draft): bigint | undefined {
-    const key = keyOf(draft);
+  #retried(key: string, draft: Draft): bigint | undefined {
     const before = this.#unsettled.get(key);
     this.#unsettled.delete(key);
-    return before?.digest === undefined || before.digest !== digestOf(draft) ? undefined : before.number;
+    return before === undefined || before.digest !== digestOf(draft) ? undefined : before.number;
   }
 
-  #note(draft: Draft, save: { digest: string; number: bigint }): void {
-    const key = keyOf(draft);
+  #begin(key: string, number: bigint): void {
+    const overlap = this.#overlaps.get(key) ?? { underWay: 0, numbers: new Set(), open: undefined };
+    overlap.underWay += 1;
+    overlap.numbers.add(number);
+    this.#overlaps.set(key, overlap);
+  }
+
+  #end(key: string, { refused = 0n, open }: { refused?: bigint; open?: OpenSave }): void {
+    const overlap = this.#overlaps.get(key) as Overlap;
+    overlap.underWay -= 1;
+    overlap.numbers.delete(refused);
+    if (open && open.number > (overlap.open?.number ?? 0n)) {
+      overlap.open = open;
+    }
+    // Where a later save may be stored, the same save again comes after that one, and is none of its retries.
+    if (overlap.open && !hasLater(overlap.numbers, overlap.open.number)) {
+      this.#note(key, overlap.open);
+      overlap.open = undefined;
+    }
+    if (overlap.underWay === 0) {
+      this.#overlaps.delete(key);
+    }
+  }
+
+  #note(key: string, save: OpenSave): void {
     this.#unsettled.delete(key);
     this.#unsettled.set(key, save);
     for (const oldest of this.#unsettled.keys()) {
@@ -53,6 +98,21 @@ export class SaveIds {
       this.#unsettled.delete(oldest);
     }
   }
+}
+
+function hasLater(numbers: Set<bigint>, number: bigint): boolean {
+  for (const other of numbers) {
+    if (other > number) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/** A save with an id. It takes note of how the save ends. */
+export interface IdentifiedSave {
+  succeeded(): void;
+  failed(error: unknown): void;
 }
 
 /** Ids hold no control characters. */

@@ -50,11 +50,13 @@ export class Saver implements LaneCalls {
   async save(checkpoint: CheckpointInit, options: SaveOptions = {}, ids: SaveIds = this.#ids): Promise<SaveResponse> {
     const budget = this.#caller.budget(options);
     const draft = new Draft(checkpoint, options); // before anything is waited for: the caller may change it afterwards
-    const failed = ids.identify(draft);
+    const identified = ids.identify(draft);
     try {
-      return await this.#limited(draft, budget);
+      const answer = await this.#limited(draft, budget);
+      identified.succeeded();
+      return answer;
     } catch (error) {
-      failed(error);
+      identified.failed(error);
       throw forCaller(error, this.save);
     }
   }

@@ -3,8 +3,17 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Client, DeadlineExceeded, ExpectedLatestMismatch, NONE, SaveOutcome, Unavailable } from "lockstitch";
+import {
+  Client,
+  DeadlineExceeded,
+  ExpectedLatestMismatch,
+  NONE,
+  ResourceExhausted,
+  SaveOutcome,
+  Unavailable,
+} from "lockstitch";
 import { connected } from "./connected.js";
+import { fates } from "./losing.js";
 import { Server } from "./server.js";
 
 const SHORT = { timeoutMs: 500 };
@@ -80,5 +89,56 @@ describe("equal saves", { timeout: 300_000 }, () => {
     await suite.client.save({ sessionId, step: 2n, metadata: { n: "3" } });
     const options = { expectedLatest: 2n, expectedRevision: revision };
     await assert.rejects(suite.client.save({ sessionId, step: 3n }, options), ExpectedLatestMismatch);
+  });
+});
+
+describe("a save whose answer was lost", { timeout: 300_000 }, () => {
+  const suite = connected();
+  const CONDITION = { expectedLatest: NONE };
+  /** A call for every save, and none repeated. */
+  const CALLS = { stream: false, retry: false } as const;
+
+  for (const retry of [false, true]) {
+    test(`is known after a retry that was refused: by ${retry ? "the client" : "the caller"}`, async () => {
+      using client = new Client(suite.server.target, {
+        stream: false,
+        retry,
+        interceptors: [fates("lost", "refused")],
+      });
+      const checkpoint = { sessionId: `refused-${retry}`, step: 1n };
+      if (!retry) {
+        await assert.rejects(client.save(checkpoint, CONDITION), Unavailable);
+      }
+      await assert.rejects(client.save(checkpoint, CONDITION), ResourceExhausted);
+      assert.equal((await client.save(checkpoint, CONDITION)).outcome, SaveOutcome.UNCHANGED);
+      await assert.rejects(client.save(checkpoint, CONDITION), ExpectedLatestMismatch);
+    });
+  }
+
+  test("is another save if a later one was called meanwhile", async () => {
+    using client = new Client(suite.server.target, { ...CALLS, interceptors: [fates("lost")] });
+    const save = (name: string) => client.save({ sessionId: "overlap", step: 1n, metadata: { name: `"${name}"` } });
+    const [first, second] = await Promise.allSettled([save("one"), save("two")]);
+    assert(first.status === "rejected" && first.reason instanceof Unavailable);
+    assert(second.status === "fulfilled");
+    assert.equal((await save("one")).outcome, SaveOutcome.REPLACED);
+  });
+
+  test("is a retry if the later one was refused", async () => {
+    using client = new Client(suite.server.target, { ...CALLS, interceptors: [fates("lost")] });
+    const save = () => client.save({ sessionId: "refused", step: 1n }, CONDITION);
+    const [first, second] = await Promise.allSettled([save(), save()]);
+    assert(first.status === "rejected" && first.reason instanceof Unavailable);
+    assert(second.status === "rejected" && second.reason instanceof ExpectedLatestMismatch);
+    assert.equal((await save()).outcome, SaveOutcome.UNCHANGED);
+  });
+
+  test("is stored once by the first append of a new thread, and is not that of another thread", async () => {
+    using client = new Client(suite.server.target, { ...CALLS, interceptors: [fates("lost")] });
+    const [thread, other] = [client.thread("append"), client.thread("append")];
+    await assert.rejects(thread.append("log", 1), Unavailable);
+    await assert.rejects(other.save({ log: [1] }), ExpectedLatestMismatch);
+    await thread.append("log", 1);
+    assert.deepEqual(await suite.client.thread("append").load(), { log: [1] });
   });
 });
