@@ -15,9 +15,9 @@ use crate::{
     memory::{self, Base, Memory},
     retry::Deadline,
     rpcs,
-    save_ids::{self, SaveIds, is_open},
+    save_ids::{self, Begun, SaveIds, is_refused},
     turns::Turn,
-    v1::{SaveId, SaveRequest, SaveResponse, VersionedState},
+    v1::{SaveRequest, SaveResponse, VersionedState},
 };
 
 /// Send a checkpoint with its full state, or something that comes to the same.
@@ -57,8 +57,10 @@ async fn save_in_turn(
         }
         _ => way.send(&draft.request).await,
     };
-    if outcome.as_ref().err().is_none_or(|error| !is_open(error)) {
-        draft.settle();
+    match &outcome {
+        Ok(_) => draft.settle(true),
+        Err(error) if is_refused(error) => draft.settle(false),
+        Err(_) => {}
     }
     outcome
 }
@@ -102,19 +104,19 @@ struct Draft<'a> {
     request: SaveRequest,
     /// The state, while the request has a delta instead.
     state: Option<VersionedState>,
-    /// The id that was given here, and what is remembered under.
-    id: Option<(save_ids::Key, SaveId)>,
+    /// Where the id was given here, until the outcome is known.
+    begun: Option<Begun>,
 }
 
 impl<'a> Draft<'a> {
     fn begin(ids: &'a SaveIds, mut request: SaveRequest) -> Self {
-        let mut id = None;
+        let mut begun = None;
         if let (None, Some(checkpoint)) = (&request.save_id, &request.checkpoint) {
-            let given = ids.begin(&request);
-            id = Some((save_ids::key(checkpoint), given));
-            request.save_id = Some(given);
+            let save = ids.begin(&request, save_ids::key(checkpoint));
+            request.save_id = Some(save.id);
+            begun = Some(save);
         }
-        Self { ids, request, state: None, id }
+        Self { ids, request, state: None, begun }
     }
 
     fn put_delta(&mut self, base: &Base, delta: crate::v1::StateDelta) {
@@ -139,19 +141,18 @@ impl<'a> Draft<'a> {
     }
 
     /// The outcome is known.
-    fn settle(&mut self) {
-        if let Some((key, id)) = self.id.take() {
-            self.ids.settled(&key, id);
+    fn settle(&mut self, stored: bool) {
+        if let Some(save) = self.begun.take() {
+            self.ids.settled(&save, stored);
         }
     }
 }
 
 impl Drop for Draft<'_> {
     fn drop(&mut self) {
-        if let Some((_, id)) = self.id.take() {
+        if let Some(save) = self.begun.take() {
             self.put_state();
-            self.request.save_id = None;
-            self.ids.unsettled(&self.request, id);
+            self.ids.unsettled(&self.request, save);
         }
     }
 }
