@@ -93,6 +93,9 @@ class ObservedStore:
                 use.stored = written_bytes(done[-1].applied)
         return result
 
+    async def reclaim_space(self, replaced: int) -> bool:
+        return await self._store.reclaim_space(replaced)
+
 
 def written_bytes(changes: Sequence[SessionChange]) -> int:
     """How many bytes changes bring to the database, without what it adds to them."""

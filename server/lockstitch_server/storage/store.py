@@ -108,3 +108,11 @@ class Store(Protocol):
         by_key: the unit asks for nothing but rows whose keys it names, with statements that are planned once.
         """
         ...
+
+    async def reclaim_space(self, replaced: int) -> bool:
+        """Let new rows use the space of rows of logs that were replaced, if that is due.
+
+        replaced: the bytes of logs in these rows, since this last returned true. Returns whether they are dealt with;
+        if not, the next call must count them again.
+        """
+        ...

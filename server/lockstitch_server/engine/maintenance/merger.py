@@ -121,6 +121,8 @@ class Merger:
         self._noted: OrderedDict[LogName, _Noted] = OrderedDict()
         self._waiting: dict[LogName, Job] = {}
         self._wake = asyncio.Event()
+        self._replaced = 0
+        """Bytes of logs in replaced rows whose space the store may not have reclaimed yet."""
         self.stats = MergeStats()
 
     def note(self, changes: Iterable[SessionChange]) -> None:
@@ -203,6 +205,8 @@ class Merger:
                 continue
             for group in done:
                 self._note_merged(group)
+        if self._replaced and await self._store.reclaim_space(self._replaced):
+            self._replaced = 0
         return rest
 
     async def _find(self, jobs: Sequence[Job], repository: SessionRepository) -> tuple[list[Group], list[Job]]:
@@ -233,8 +237,10 @@ class Merger:
         return packed
 
     def _note_merged(self, group: Group) -> None:
+        size = sum(row.size for row in group.rows)
         self.stats.rows += len(group.rows)
-        self.stats.bytes += sum(row.size for row in group.rows)
+        self.stats.bytes += size
+        self._replaced += size
         if (noted := self._noted.get(group.job.name)) is not None:
             noted.merged_to = group.rows[0].start
 

@@ -23,6 +23,7 @@ from lockstitch_server.storage.postgres.commit_marks import Attempt, begin_marke
 from lockstitch_server.storage.postgres.errors import AWAY, CONFLICTS, OUTAGES, failure_of
 from lockstitch_server.storage.postgres.executor import PostgresExecutor
 from lockstitch_server.storage.postgres.pinger import Pinger
+from lockstitch_server.storage.postgres.reclaiming import reclaim_space
 from lockstitch_server.storage.postgres.runner import MarkedWork, Runner, Work
 from lockstitch_server.storage.session_repository import SessionRepository
 from lockstitch_server.storage.shielded import shielded
@@ -182,6 +183,9 @@ class PostgresStore:
             return await _to_the_end(connection, partial(self._unit, unit), attempt)
 
         return await self._write(work)
+
+    async def reclaim_space(self, replaced: int) -> bool:
+        return await self._read(partial(reclaim_space, replaced=replaced))
 
     async def _unit(self, unit: SessionUnit[T], connection: AnyConnection) -> T:
         return await unit(SessionRepository(PostgresExecutor(connection, self._clock)))
