@@ -160,7 +160,9 @@ class Model:
         if request.base_revision not in (0, known.origin[1]):
             return False
         base = (name[0], request.base_checkpoint_id)
-        return base == name or self.entries[base].revision == known.origin[1]
+        if base == name:  # the same changes, to whatever is there, are other ones in another save
+            return request.base_revision != 0 or self._may_be_retry(request, known)
+        return self.entries[base].revision == known.origin[1]
 
     def _unchanged(self, request: SaveRequest, name: Name, known: Entry, reasons: set[str]) -> Prediction:
         if self._new_writes(name, list(request.writes)) and reasons:

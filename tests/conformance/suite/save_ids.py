@@ -18,6 +18,7 @@ from tests.conformance.builders import (
     contents,
     ids,
     latest,
+    load,
     pending,
     refused,
     revision,
@@ -28,6 +29,7 @@ from tests.conformance.builders import (
     write,
 )
 from tests.conformance.session_builders import delete, rewind
+from tests.conformance.suite.delta import after, more, save_base
 from tests.support.api import Api, ApiError
 
 LARGEST = 2**64 - 1
@@ -84,6 +86,20 @@ class TestSaveId:
         await late(api, request)
         assert contents(await latest(api, session)) == ["hi", "new"]
         assert (await api.save(newer)).outcome == SAVE_OUTCOME_UNCHANGED
+
+    async def test_a_delta_in_place_is_applied_once_for_each_save(self, api: Api, session: str) -> None:
+        await save_base(api, session)
+        request = after(session, more("more"), checkpoint_id="base", save_id=by(1, 1))
+        outcomes = [(await api.save(each)).outcome for each in (request, request, _with(request, 2))]
+        assert outcomes == [SAVE_OUTCOME_REPLACED, SAVE_OUTCOME_UNCHANGED, SAVE_OUTCOME_REPLACED]
+        assert contents(await load(api, session, "base")) == ["hi", "more", "more"]
+
+    async def test_a_delta_in_place_of_a_known_revision_describes_one_state(self, api: Api, session: str) -> None:
+        base = await save_base(api, session)
+        request = after(session, more("more"), checkpoint_id="base", base_revision=base.revision, save_id=by(1, 1))
+        outcomes = [(await api.save(each)).outcome for each in (request, _with(request, 2))]
+        assert outcomes == [SAVE_OUTCOME_REPLACED, SAVE_OUTCOME_UNCHANGED]
+        assert contents(await load(api, session, "base")) == ["hi", "more"]
 
     async def test_the_same_content_again_keeps_late_saves_out(self, api: Api, session: str) -> None:
         """x is stored, y is given up, x is saved again and acknowledged; then y arrives."""

@@ -187,8 +187,10 @@ def _is_repetition(save: Save, existing: CheckpointRow, known: Known) -> bool:
         return False
     if delta.base_revision not in (0, record.base_revision):
         return False  # the same changes, to another content of the base
-    # A save that has replaced its base is known by the base's revision only.
-    return delta.base_id == save.checkpoint_id or base is None or base.revision == record.base_revision
+    if delta.base_id == save.checkpoint_id:
+        # It has replaced its base. The same changes to whatever is there are another save's, unless they have its id.
+        return delta.base_revision != 0 or _may_be_retry(save, existing)
+    return base is None or base.revision == record.base_revision
 
 
 def _is_same(save: Save, state: NewState, existing: CheckpointRow) -> bool:
