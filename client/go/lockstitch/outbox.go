@@ -31,7 +31,6 @@ type item struct {
 	done     chan struct{}
 	saved    Saved
 	err      error
-	settle   sync.Once
 }
 
 // An outbox holds what a stream has to send, and what of that has no answer. It

@@ -170,6 +170,7 @@ func (c *Client) sendSave(
 // A draft is a save on its way: whole, and as a delta where there is one.
 type draft struct {
 	writer        *saveIDs
+	number        uint64 // that the writer gave for it
 	memory        *memory
 	key           sessionKey
 	full, smaller *lockstitchpb.SaveRequest
@@ -192,10 +193,10 @@ func (c *Client) draft(
 	for _, option := range options {
 		option(made.full)
 	}
-	writer.identify(made.full)
 	if err := checkTexts(made.full); err != nil {
 		return nil, err
 	}
+	made.number = writer.identify(made.full)
 	if c.memory == nil || checkpoint.State == nil {
 		return made, nil
 	}
@@ -213,7 +214,8 @@ func (d *draft) request() *lockstitchpb.SaveRequest {
 	return d.full
 }
 
-func (d *draft) settle(err error) { d.writer.settle(d.full, err) }
+// settle is called once, with how the save has ended.
+func (d *draft) settle(err error) { d.writer.settle(d.full, d.number, err) }
 
 // refused says whether the server would not take the delta.
 func (d *draft) refused(err error) bool {

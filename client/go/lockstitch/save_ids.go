@@ -26,6 +26,7 @@ type saveIDs struct {
 	number    uint64
 	order     *list.List // of *unsettledSave, the oldest in front
 	unsettled map[checkpointKey]*list.Element
+	underWay  map[checkpointKey]*underWay
 }
 
 type checkpointKey struct{ session, namespace, checkpoint string }
@@ -38,8 +39,18 @@ type unsettledSave struct {
 	id     *lockstitchpb.SaveId
 }
 
+// underWay counts the saves of a checkpoint that have begun and not ended. latest
+// is the number that was given last while there were any.
+type underWay struct {
+	saves  int
+	latest uint64
+}
+
 func newSaveIDs() *saveIDs {
-	return &saveIDs{writer: randomWriter(), order: list.New(), unsettled: map[checkpointKey]*list.Element{}}
+	return &saveIDs{
+		writer: randomWriter(), order: list.New(),
+		unsettled: map[checkpointKey]*list.Element{}, underWay: map[checkpointKey]*underWay{},
+	}
 }
 
 func randomWriter() uint64 {
@@ -48,77 +59,81 @@ func randomWriter() uint64 {
 	return max(1, binary.NativeEndian.Uint64(random[:]))
 }
 
-// identify gives a save its id, unless its caller has.
-func (s *saveIDs) identify(save *lockstitchpb.SaveRequest) {
+// identify gives a save its id, unless its caller has, and returns the number that
+// was given for it, which `settle` needs. If it repeats a save of unknown outcome,
+// it has that one's id.
+func (s *saveIDs) identify(save *lockstitchpb.SaveRequest) (given uint64) {
 	if save.SaveId != nil {
-		return
+		return 0
 	}
-	s.mutex.Lock()
-	s.number++
-	save.SaveId = &lockstitchpb.SaveId{Writer: s.writer, Number: s.number}
-	before := s.find(save)
-	s.mutex.Unlock()
-	if before != nil {
-		if before.digest == saveDigest(save) {
-			save.SaveId = before.id
-		} else {
-			s.forget(save)
-		}
+	given, before := s.begin(keyOf(save))
+	if before != nil && before.digest == saveDigest(save) {
+		save.SaveId = before.id
+	} else {
+		save.SaveId = &lockstitchpb.SaveId{Writer: s.writer, Number: given}
 	}
+	return given
 }
 
-// settle learns how a save has ended.
-func (s *saveIDs) settle(save *lockstitchpb.SaveRequest, err error) {
-	if save.SaveId.GetWriter() != s.writer {
-		return
-	}
-	s.forget(save)
-	if !isUnsettled(err) {
-		return
-	}
-	key := keyOf(save)
-	ended := &unsettledSave{key, saveDigest(save), save.SaveId}
+// begin gives a number, and takes out what was remembered of the checkpoint, so
+// that no two saves have the same id.
+func (s *saveIDs) begin(key checkpointKey) (given uint64, before *unsettledSave) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	if element, ok := s.unsettled[key]; ok { // of another goroutine
-		s.order.Remove(element)
+	s.number++
+	saves := s.underWay[key]
+	if saves == nil {
+		saves = &underWay{}
+		s.underWay[key] = saves
 	}
-	s.unsettled[key] = s.order.PushBack(ended)
+	saves.saves, saves.latest = saves.saves+1, s.number
+	if element, ok := s.unsettled[key]; ok {
+		before = s.order.Remove(element).(*unsettledSave)
+		delete(s.unsettled, key)
+	}
+	return s.number, before
+}
+
+// settle learns how the save has ended for which a number was given. A save of
+// unknown outcome is remembered, unless another one of the checkpoint began after
+// it: to repeat it would be to replace that one.
+func (s *saveIDs) settle(save *lockstitchpb.SaveRequest, given uint64, err error) {
+	if given == 0 {
+		return
+	}
+	ended := &unsettledSave{key: keyOf(save), id: save.SaveId}
+	isUnsettled := isUnsettled(err)
+	if isUnsettled {
+		ended.digest = saveDigest(save)
+	}
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	saves := s.underWay[ended.key]
+	if saves.saves--; saves.saves == 0 {
+		delete(s.underWay, ended.key)
+	}
+	if !isUnsettled || saves.latest != given {
+		return
+	}
+	s.unsettled[ended.key] = s.order.PushBack(ended)
 	if s.order.Len() > maxUnsettled {
 		delete(s.unsettled, s.order.Remove(s.order.Front()).(*unsettledSave).key)
 	}
 }
 
-func (s *saveIDs) find(save *lockstitchpb.SaveRequest) *unsettledSave {
-	if len(s.unsettled) == 0 {
-		return nil
-	}
-	if element, ok := s.unsettled[keyOf(save)]; ok {
-		return element.Value.(*unsettledSave)
-	}
-	return nil
-}
-
-func (s *saveIDs) forget(save *lockstitchpb.SaveRequest) {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	if known := s.find(save); known != nil {
-		s.order.Remove(s.unsettled[known.key])
-		delete(s.unsettled, known.key)
-	}
-}
-
-// isUnsettled says whether a save that ended so may have been stored.
+// isUnsettled says whether a save that ended so may have been stored. It may after
+// all errors but those by which the server decides about a save: an attempt before
+// the one that failed may have been stored, and its answer lost.
 func isUnsettled(err error) bool {
 	var failure *Error
 	if !errors.As(err, &failure) {
-		return false
+		return err != nil
 	}
 	switch failure.Code {
-	case codes.DeadlineExceeded, codes.Canceled, codes.Unavailable, codes.Internal, codes.Unknown:
-		return true
+	case codes.Aborted, codes.FailedPrecondition, codes.InvalidArgument:
+		return false
 	}
-	return false
+	return failure.Reason != TooLarge
 }
 
 func keyOf(save *lockstitchpb.SaveRequest) checkpointKey {
@@ -126,11 +141,10 @@ func keyOf(save *lockstitchpb.SaveRequest) checkpointKey {
 	return checkpointKey{checkpoint.SessionId, checkpoint.Namespace, idOf(checkpoint)}
 }
 
-// saveDigest is that of a save without its id.
+// saveDigest is that of the checkpoint. Conditions may differ when a save is
+// repeated, such as the lease, which had to be acquired again.
 func saveDigest(save *lockstitchpb.SaveRequest) digest {
-	bare := shallow(save)
-	bare.SaveId = nil
-	data, err := stable.Marshal(bare)
+	data, err := stable.Marshal(save.Checkpoint)
 	if err != nil {
 		return digest{} // text that is not UTF-8, which is never sent
 	}

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -118,13 +120,15 @@ func TestOnlySoManySavesAreRemembered(t *testing.T) {
 	}
 	for step := range uint64(maxUnsettled + 1) {
 		made := save(step)
-		ids.identify(made)
-		ids.settle(made, &Error{Code: codes.Unavailable})
+		ids.settle(made, ids.identify(made), &Error{Code: codes.Unavailable})
+	}
+	if len(ids.unsettled) != maxUnsettled || ids.order.Len() != maxUnsettled || len(ids.underWay) != 0 {
+		t.Fatal(len(ids.unsettled), ids.order.Len(), len(ids.underWay))
 	}
 	oldest, second := save(0), save(1)
 	ids.identify(oldest)
 	ids.identify(second)
-	if len(ids.unsettled) != maxUnsettled || oldest.SaveId.Number != maxUnsettled+2 || second.SaveId.Number != 2 {
+	if oldest.SaveId.Number != maxUnsettled+2 || second.SaveId.Number != 2 {
 		t.Fatal(len(ids.unsettled), oldest.SaveId, second.SaveId)
 	}
 	own := save(2)
@@ -132,6 +136,143 @@ func TestOnlySoManySavesAreRemembered(t *testing.T) {
 	if ids.identify(own); own.SaveId.Writer != 1 {
 		t.Fatal("the caller's own id was changed")
 	}
+}
+
+// TestARefusedAttemptSaysNothingAboutTheOneBefore has the answer to the first attempt
+// of a save lost, and the second refused.
+func TestARefusedAttemptSaysNothingAboutTheOneBefore(t *testing.T) {
+	lost := status.Error(codes.Unavailable, "the response was lost")
+	for _, code := range []codes.Code{codes.Unauthenticated, codes.PermissionDenied, codes.ResourceExhausted} {
+		for name := range savers(t, newClient(t, freeAddress(t))) {
+			t.Run(fmt.Sprint(code, " ", name), func(t *testing.T) {
+				refused := status.Error(code, "no")
+				script, client := startScripted(t, lost, refused, refused, nil, nil)
+				if name == "stream" && code == codes.ResourceExhausted { // what ends a stream is saved alone
+					script.failures = []error{lost, refused, refused, refused, refused, nil, nil}
+				}
+				save := savers(t, client)[name]
+				for attempt, expected := range []codes.Code{code, code, codes.OK, codes.OK} {
+					if err := save(context.Background(), "s", 0); status.Code(err) != expected {
+						t.Fatal(attempt, err)
+					}
+				}
+				if numbers := slices.Compact(script.numbers(t)); !slices.Equal(numbers, []uint64{1, 4}) {
+					t.Fatal(numbers) // the last one is another save
+				}
+			})
+		}
+	}
+}
+
+// losing carries out so many calls of a method, and loses their answers; then it
+// refuses as many, and lets all others pass.
+func losing(t *testing.T, method string, lost, refused int, options ...Option) (*Client, *int) {
+	t.Helper()
+	calls := 0
+	intercept := func(
+		ctx context.Context, name string, request, answer any, connection *grpc.ClientConn,
+		invoke grpc.UnaryInvoker, options ...grpc.CallOption,
+	) error {
+		if !strings.HasSuffix(name, "/"+method) {
+			return invoke(ctx, name, request, answer, connection, options...)
+		}
+		calls++
+		if lost < calls && calls <= lost+refused {
+			return status.Error(codes.Unauthenticated, "no")
+		}
+		err := invoke(ctx, name, request, answer, connection, options...)
+		if err == nil && calls <= lost {
+			err = status.Error(codes.Unavailable, "the response was lost")
+		}
+		return err
+	}
+	options = append(options, WithDialOptions(grpc.WithUnaryInterceptor(intercept)))
+	return newClient(t, sharedServer(t).target, options...), &calls
+}
+
+func TestASaveThatIsStoredIsARetryAfterAnAttemptThatWasRefused(t *testing.T) {
+	client, calls := losing(t, "Save", 1, 2)
+	for attempt, expected := range []codes.Code{codes.Unauthenticated, codes.Unauthenticated, codes.OK} {
+		saved, err := client.Save(context.Background(), conversation(t.Name(), 1), ExpectNone())
+		if status.Code(err) != expected || (err == nil && saved.Outcome != OutcomeUnchanged) {
+			t.Fatal(attempt, saved, err)
+		}
+	}
+	if *calls != 4 {
+		t.Fatal(*calls)
+	}
+	if _, err := client.Save(context.Background(), conversation(t.Name(), 1), ExpectNone()); !errors.Is(err, ExpectedLatestMismatch) {
+		t.Fatal(err)
+	}
+}
+
+func TestAFirstAppendThatIsMadeAgainIsStoredOnce(t *testing.T) {
+	client, _ := losing(t, "Save", 1, 0, WithoutRetry())
+	ctx, thread := context.Background(), client.Thread(t.Name())
+	if _, err := thread.Append(ctx, "log", 1); status.Code(err) != codes.Unavailable {
+		t.Fatal(err)
+	}
+	if saved, err := thread.Append(ctx, "log", 1); err != nil || saved.Outcome != OutcomeUnchanged || thread.Step() != 1 {
+		t.Fatal(saved, err)
+	}
+	if _, err := thread.Append(ctx, "log", 1); err != nil {
+		t.Fatal(err)
+	}
+	state, err := client.Thread(t.Name()).Load(ctx)
+	if expected := "map[log:[1 1]]"; err != nil || fmt.Sprint(state) != expected {
+		t.Fatal(state, err)
+	}
+}
+
+func TestASaveUnderAnotherLeaseIsTheSameSave(t *testing.T) {
+	lost := status.Error(codes.Unknown, "the response was lost")
+	script, client := startScripted(t, lost)
+	for token := range uint64(2) {
+		_, _ = client.Save(context.Background(), conversation("s", 1), WithLease(token+1))
+	}
+	if numbers := script.numbers(t); !slices.Equal(numbers, []uint64{1, 1}) {
+		t.Fatal(numbers)
+	}
+}
+
+// TestASaveOfUnknownOutcomeThatAnotherFollowedIsForgotten: as a retry it would be
+// refused, as the other one came later.
+func TestASaveOfUnknownOutcomeThatAnotherFollowedIsForgotten(t *testing.T) {
+	lost := &Error{Code: codes.DeadlineExceeded}
+	for name, end := range map[string]error{"stored": nil, "lost, too": lost} {
+		t.Run(name, func(t *testing.T) {
+			ids := newSaveIDs()
+			first, other, again := request("a"), request("b"), request("a")
+			given := ids.identify(first)
+			ids.settle(other, ids.identify(other), end)
+			ids.settle(first, given, lost)
+			ids.settle(again, ids.identify(again), nil)
+			if again.SaveId.Number != 3 || len(ids.unsettled) != 0 || len(ids.underWay) != 0 {
+				t.Fatal(again.SaveId, ids.unsettled, ids.underWay)
+			}
+		})
+	}
+}
+
+func TestTwoSavesNeverHaveOneID(t *testing.T) {
+	ids, lost := newSaveIDs(), &Error{Code: codes.DeadlineExceeded}
+	first, second, third, fourth := request("a"), request("a"), request("a"), request("a")
+	ids.settle(first, ids.identify(first), lost)
+	givenSecond, givenThird := ids.identify(second), ids.identify(third)
+	if second.SaveId.Number != 1 || third.SaveId.Number != 3 {
+		t.Fatal(second.SaveId, third.SaveId)
+	}
+	ids.settle(third, givenThird, lost)
+	ids.settle(second, givenSecond, lost)
+	if ids.identify(fourth); fourth.SaveId.Number != 3 {
+		t.Fatal(fourth.SaveId)
+	}
+}
+
+func request(content string) *lockstitchpb.SaveRequest {
+	checkpoint := conversation("s", 1)
+	checkpoint.State.Messages.Items[0].Content = content
+	return &lockstitchpb.SaveRequest{Checkpoint: checkpoint}
 }
 
 func fromReason(t *testing.T, code codes.Code, reason Reason) error {

@@ -90,7 +90,9 @@ func (s *SaveStream) Begin(
 	var entered *permit
 	made, err := s.client.draft(s.client.saveIDs, checkpoint, options)
 	if err == nil {
-		entered, err = s.enter(ctx, proto.Size(made.request()))
+		if entered, err = s.enter(ctx, proto.Size(made.request())); err != nil {
+			made.settle(err)
+		}
 	}
 	if err != nil {
 		pending.err = err
@@ -115,7 +117,6 @@ func (p *PendingSave) Wait() (Saved, error) {
 	case <-p.item.ctx.Done():
 		p.stream.expire(p.item)
 	}
-	p.item.settle.Do(func() { p.item.draft.settle(p.item.err) })
 	return p.item.saved, p.item.err
 }
 
@@ -173,6 +174,7 @@ func (s *SaveStream) finish(finished *item, saved Saved, err error) {
 	}
 	delete(s.outbox.waiting, finished.number)
 	finished.saved, finished.err = saved, err
+	finished.draft.settle(err)
 	close(finished.done)
 	finished.permit.release()
 	if len(s.outbox.waiting) == 0 {
