@@ -11,6 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from lockstitch.v1.checkpoint_service_pb2 import (
     SAVE_OUTCOME_CREATED,
     SAVE_OUTCOME_REPLACED,
+    SAVE_OUTCOME_UNCHANGED,
     LoadLatestRequest,
     SaveRequest,
     SaveStreamRequest,
@@ -19,7 +20,7 @@ from lockstitch.v1.session_service_pb2 import AcquireLeaseRequest
 from lockstitch_server.config import Settings
 from tests.conformance.suite.delta import after, more, save_base
 from tests.robustness.workload import full_save
-from tests.support.api import Api, raw_api
+from tests.support.api import Api, ApiError, raw_api
 from tests.support.postgres import Postgres
 from tests.support.postgres_proxy import Loss, PostgresProxy
 from tests.support.streams import batch, flat, sent
@@ -30,6 +31,20 @@ APPLY = "put_checkpoints"
 """In the statement that commits by itself; behind a pooler it is followed by COMMIT."""
 COMMIT = "^COMMIT"
 SECONDS = 30.0
+MIGRATE = Settings(migrate=True)
+FAIL_SECOND_MARK = """
+CREATE SEQUENCE public.marks;
+CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF nextval('public.marks') > 1 THEN
+        RAISE EXCEPTION 'no writes any more' USING ERRCODE = '{error}';
+    END IF;
+    RETURN new;
+END $$;
+CREATE TRIGGER fail BEFORE INSERT ON lockstitch.elections
+    FOR EACH ROW WHEN (new.name LIKE 'transaction of %') EXECUTE FUNCTION public.fail();
+"""
+"""The next transaction is marked. All that follow fail, and so does the question whether it was committed."""
 
 
 @pytest.fixture
@@ -40,10 +55,12 @@ def database(postgres: Postgres) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def served(postgres: Postgres, database: str, *, pooled: bool) -> AsyncIterator[tuple[PostgresProxy, Api]]:
+async def served(
+    postgres: Postgres, database: str, *, pooled: bool, settings: Settings = MIGRATE
+) -> AsyncIterator[tuple[PostgresProxy, Api]]:
     async with PostgresProxy.before(postgres) as proxy:
         url = proxy.url(database) + ("&pgbouncer=true" if pooled else "")
-        async with raw_api(Settings(store=url, migrate=True)) as api:
+        async with raw_api(settings.model_copy(update={"store": url})) as api:
             yield proxy, api
 
 
@@ -148,6 +165,23 @@ async def test_a_lease_is_acquired_once(postgres: Postgres, database: str, loss:
         token = (await asyncio.wait_for(acquiring, SECONDS)).lease.token
         stored = "SELECT lease_token, lease_acquired_at = lease_expire_at - 60000000000 FROM lockstitch.sessions"
         assert postgres.execute(stored, database) == f"{token}|t"
+
+
+@pytest.mark.parametrize("error", ["disk_full", "read_only_sql_transaction"])
+async def test_a_save_in_doubt_is_not_said_to_be_lost(postgres: Postgres, database: str, error: str) -> None:
+    """It was committed, its response was lost, and the database takes no writes when the server asks about it."""
+    settings = Settings.model_validate({"migrate": True, "postgres": {"failover_seconds": 1}})
+    async with served(postgres, database, pooled=False, settings=settings) as (proxy, api):
+        first, second = chain("session", range(2))
+        await api.save(first)
+        postgres.execute(FAIL_SECOND_MARK.format(error=error), database)
+        proxy.lose("response", APPLY)
+        with pytest.raises(ApiError) as failed:
+            await asyncio.wait_for(api.save(second), SECONDS)
+        assert (failed.value.code.name, failed.value.reason) == ("UNAVAILABLE", "STORE_UNAVAILABLE")
+        assert "whether the commit succeeded" in failed.value.message
+        postgres.execute("DROP TRIGGER fail ON lockstitch.elections", database)
+        assert (await api.save(second)).outcome == SAVE_OUTCOME_UNCHANGED
 
 
 async def test_marks_of_servers_that_are_gone_are_removed(postgres: Postgres, database: str) -> None:

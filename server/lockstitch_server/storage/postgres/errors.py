@@ -31,10 +31,20 @@ OUTAGES = (
 """What means that the database is away, going away, full, no primary, or not for this role."""
 
 CANNOT_REACH = "the database cannot be reached now"
+IN_DOUBT = (
+    "the connection to the database was lost during a commit, and the database does not tell yet whether the commit "
+    "succeeded: retry the same call"
+)
+
+
+class InDoubt(Exception):
+    """A transaction may have been committed, and the database could not be asked."""
 
 
 def failure_of(error: BaseException) -> Failure:
-    """The failure behind an error of a database that is away, full or read-only."""
+    """The failure behind an error of a database that is away, full or read-only, or that left a commit in doubt."""
+    if isinstance(error, InDoubt):
+        return Failure(Reason.STORE_UNAVAILABLE, IN_DOUBT)
     if isinstance(error, asyncpg.DiskFullError):
         return Failure(Reason.STORE_FULL, "the disk of the server's database is full; nothing was saved")
     if isinstance(error, asyncpg.ReadOnlySQLTransactionError):

@@ -14,7 +14,7 @@ from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.libpq.connector import STATEMENT_LOST, Connector
 from lockstitch_server.storage.postgres.clock import DatabaseClock
 from lockstitch_server.storage.postgres.commit_marks import Attempt, Writers, was_committed
-from lockstitch_server.storage.postgres.errors import AWAY, CONFLICTS
+from lockstitch_server.storage.postgres.errors import AWAY, CONFLICTS, OUTAGES, InDoubt
 from lockstitch_server.storage.postgres.outage import Outage, pause
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class Runner:
         return await self._run(work, self._reads)
 
     async def write(self, work: MarkedWork[T]) -> T:
-        """Run one transaction. It marks its attempt, and says what that comes to before it commits."""
+        """Run one transaction. It marks its attempt, and says what that comes to before it commits. Raises InDoubt."""
         with self._writers.borrow() as writer:
             in_doubt: Attempt | None = None
 
@@ -73,13 +73,17 @@ class Runner:
                 attempt = in_doubt = writer.attempt()
                 try:
                     return await work(connection, attempt)
-                except AWAY:
-                    raise
-                except BaseException:
-                    in_doubt = None
+                except BaseException as error:
+                    if not isinstance(error, AWAY) or isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+                        in_doubt = None  # the database has responded, and it was no commit
                     raise
 
-            return await self._run(work_once, self._writes)
+            try:
+                return await self._run(work_once, self._writes)
+            except (*OUTAGES, *CONFLICTS, *STATEMENT_LOST) as error:
+                if in_doubt is None:
+                    raise
+                raise InDoubt(f"{type(error).__name__}: {error}") from error
 
     async def _run(self, work: Work[T], outage: Outage) -> T:
         begun, failures = time.monotonic(), 0

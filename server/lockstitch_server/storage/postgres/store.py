@@ -20,7 +20,7 @@ from lockstitch_server.storage.postgres.apply import apply_if_unchanged
 from lockstitch_server.storage.postgres.catalog import PostgresCatalog
 from lockstitch_server.storage.postgres.clock import DatabaseClock
 from lockstitch_server.storage.postgres.commit_marks import Attempt, begin_marked, remove_old_marks
-from lockstitch_server.storage.postgres.errors import AWAY, CONFLICTS, OUTAGES, failure_of
+from lockstitch_server.storage.postgres.errors import AWAY, CONFLICTS, OUTAGES, InDoubt, failure_of
 from lockstitch_server.storage.postgres.executor import PostgresExecutor
 from lockstitch_server.storage.postgres.pinger import Pinger
 from lockstitch_server.storage.postgres.reclaiming import reclaim_space
@@ -201,7 +201,7 @@ class PostgresStore:
             raise Failure(Reason.STORE_UNAVAILABLE, "the database is closed")
         try:
             return await run(self._runner)
-        except (*OUTAGES, *CONFLICTS, *STATEMENT_LOST) as error:
+        except (*OUTAGES, *CONFLICTS, *STATEMENT_LOST, InDoubt) as error:
             failure = failure_of(error)
             kind = type(error).__name__
             log.warning("postgres_unavailable", reason=failure.reason, error=kind, detail=str(error))
