@@ -3,44 +3,46 @@ package lockstitch
 import (
 	"sort"
 
-	"google.golang.org/protobuf/proto"
-
 	"lockstitch.dev/go/lockstitchpb"
 )
 
-// diff gives the delta that leads from an old state to a new one. False: there
-// is none.
-func diff(old snapshot, taken snapshot, state *lockstitchpb.VersionedState) (*lockstitchpb.StateDelta, bool) {
+// diff gives the delta that leads from an old state to a new one. The starts of the
+// new one are those for the old one. False: there is none.
+func diff(
+	old, taken snapshot, begun starts, state *lockstitchpb.VersionedState,
+) (*lockstitchpb.StateDelta, bool) {
 	delta := &lockstitchpb.StateDelta{}
-	ok := diffMessages(delta, old, taken, state) &&
-		diffErrors(delta, old, taken, state) &&
+	ok := diffMessages(delta, old.messages, taken.messages, begun.messages, state.GetMessages().GetItems()) &&
+		diffErrors(delta, old.errors, taken.errors, begun.errors, state.GetErrors().GetItems()) &&
 		diffExtra(delta, old.extra, taken.extra, state.Extra) &&
-		diffCustom(delta, old, taken, state)
+		diffCustom(delta, old, taken, begun, state)
 	return delta, ok
 }
 
-func diffMessages(delta *lockstitchpb.StateDelta, old, taken snapshot, state *lockstitchpb.VersionedState) bool {
-	if same(old.messages, taken.messages) {
+func diffMessages(
+	delta *lockstitchpb.StateDelta, old, taken *listPart, start digest, items []*lockstitchpb.Message,
+) bool {
+	if same(old, taken) {
 		return true
 	}
-	items := state.GetMessages().GetItems()
-	count, ok := grown(old.messages, taken.messages, items)
-	if ok {
-		delta.Messages = &lockstitchpb.MessagesDelta{Version: taken.messages.version, Append: items[count:]}
+	if !grown(old, taken, start) {
+		return false
 	}
-	return ok
+	delta.Messages = &lockstitchpb.MessagesDelta{Version: taken.version, Append: items[old.length():]}
+	return true
 }
 
-func diffErrors(delta *lockstitchpb.StateDelta, old, taken snapshot, state *lockstitchpb.VersionedState) bool {
-	if same(old.errors, taken.errors) {
+func diffErrors(
+	delta *lockstitchpb.StateDelta, old, taken *listPart, start digest, items []*lockstitchpb.ErrorEvent,
+) bool {
+	if same(old, taken) {
 		return true
 	}
-	items := state.GetErrors().GetItems()
-	count, ok := grown(old.errors, taken.errors, items)
-	if ok {
-		delta.Errors = &lockstitchpb.ErrorsDelta{Version: taken.errors.version, Append: items[count:]}
+	if !grown(old, taken, start) {
+		return false
 	}
-	return ok
+	delta.Errors = &lockstitchpb.ErrorsDelta{Version: taken.version, Append: items[old.length():]}
+	return true
 }
 
 func diffExtra(delta *lockstitchpb.StateDelta, old, taken *extraPart, channel *lockstitchpb.ExtrasChannel) bool {
@@ -64,14 +66,16 @@ func diffExtra(delta *lockstitchpb.StateDelta, old, taken *extraPart, channel *l
 	return true
 }
 
-func diffCustom(delta *lockstitchpb.StateDelta, old, taken snapshot, state *lockstitchpb.VersionedState) bool {
+func diffCustom(
+	delta *lockstitchpb.StateDelta, old, taken snapshot, begun starts, state *lockstitchpb.VersionedState,
+) bool {
 	delta.Custom = map[string]*lockstitchpb.CustomDelta{}
 	for name, part := range taken.custom {
 		before, known := old.custom[name]
 		if known && before == part {
 			continue
 		}
-		change, ok := changedChannel(before, known, part, state.Custom[name])
+		change, ok := changedChannel(before, known, part, begun.custom[name], state.Custom[name])
 		if !ok {
 			return false
 		}
@@ -82,7 +86,7 @@ func diffCustom(delta *lockstitchpb.StateDelta, old, taken snapshot, state *lock
 }
 
 func changedChannel(
-	old customPart, known bool, taken customPart, channel *lockstitchpb.CustomChannel,
+	old customPart, known bool, taken customPart, start digest, channel *lockstitchpb.CustomChannel,
 ) (*lockstitchpb.CustomDelta, bool) {
 	change := &lockstitchpb.CustomDelta{Version: taken.version}
 	switch {
@@ -92,7 +96,7 @@ func changedChannel(
 		return nil, false
 	case taken.kind == blobValue:
 		change.Change = &lockstitchpb.CustomDelta_Blob{Blob: channel.GetBlob()}
-	case known && old.kind == listValue && startsWith(channel.GetList().GetItems(), old.count, old.value):
+	case known && old.kind == listValue && old.count <= taken.count && old.value == start:
 		rest := channel.GetList().GetItems()[old.count:]
 		change.Change = &lockstitchpb.CustomDelta_Append{Append: &lockstitchpb.BlobList{Items: rest}}
 	default:
@@ -108,20 +112,10 @@ func same(old, taken *listPart) bool {
 	return *old == *taken
 }
 
-// grown says how many of the items were there before. False: it is not the old
-// list with more behind it.
-func grown[M proto.Message](old, taken *listPart, items []M) (int, bool) {
-	if taken == nil {
-		return 0, false
-	}
-	if old == nil {
-		return 0, true
-	}
-	return old.count, startsWith(items, old.count, old.items)
-}
-
-func startsWith[M proto.Message](items []M, count int, sum digest) bool {
-	return count <= len(items) && digestOf(items[:count]) == sum
+// grown says whether a list is the old one with more behind it. start: the digest of
+// as many first items as the old one has.
+func grown(old, taken *listPart, start digest) bool {
+	return taken != nil && (old == nil || (old.count <= taken.count && old.items == start))
 }
 
 // gone is what was there and is not any more.

@@ -12,18 +12,20 @@ import (
 	"lockstitch.dev/go/lockstitchpb"
 )
 
-func snapshotFor(t *testing.T, state *lockstitchpb.VersionedState) snapshot {
+// deltaOf is the delta between two states, as a client makes it.
+func deltaOf(t testing.TB, old, taken *lockstitchpb.VersionedState) (*lockstitchpb.StateDelta, bool) {
 	t.Helper()
-	taken, ok := snapshotOf(state)
-	if !ok {
+	known, _, isKnown := snapshotOf(old, snapshot{})
+	now, begun, isNowKnown := snapshotOf(taken, known)
+	if !isKnown || !isNowKnown {
 		t.Fatal("no snapshot")
 	}
-	return taken
+	return diff(known, now, begun, taken)
 }
 
 func TestADeltaHoldsWhatIsNew(t *testing.T) {
 	old, taken := conversation(t.Name(), 3).State, conversation(t.Name(), 5).State
-	delta, ok := diff(snapshotFor(t, old), snapshotFor(t, taken), taken)
+	delta, ok := deltaOf(t, old, taken)
 	if !ok || len(delta.Messages.Append) != 2 || delta.Extra != nil || delta.Errors != nil || len(delta.Custom) != 0 {
 		t.Fatal(delta, ok)
 	}
@@ -37,13 +39,28 @@ func TestNoDeltaForWhatItCannotCarry(t *testing.T) {
 	shorter := conversation(t.Name(), 2).State
 	none := &lockstitchpb.VersionedState{}
 	for _, taken := range []*lockstitchpb.VersionedState{shorter, none} {
-		if delta, ok := diff(snapshotFor(t, full), snapshotFor(t, taken), taken); ok {
+		if delta, ok := deltaOf(t, full, taken); ok {
 			t.Fatal(delta)
 		}
 	}
 	full.Messages.ProtoReflect().SetUnknown(protoreflect.RawFields("\xc0\x3e\x05"))
-	if _, ok := snapshotOf(full); ok {
+	if _, _, ok := snapshotOf(full, snapshot{}); ok {
 		t.Fatal("a delta cannot carry a field that nobody knows")
+	}
+}
+
+// BenchmarkDelta is what a client does for a message more in a conversation of 1 MB.
+func BenchmarkDelta(b *testing.B) {
+	taken := conversation("s", 5000).State
+	old := proto.CloneOf(taken)
+	old.Messages.Items = old.Messages.Items[:5000]
+	known, _, _ := snapshotOf(old, snapshot{})
+	b.SetBytes(int64(proto.Size(taken)))
+	for b.Loop() {
+		now, begun, _ := snapshotOf(taken, known)
+		if delta, ok := diff(known, now, begun, taken); !ok || len(delta.Messages.Append) != 1 {
+			b.Fatal(delta, ok)
+		}
 	}
 }
 

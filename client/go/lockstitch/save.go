@@ -200,9 +200,11 @@ func (c *Client) draft(
 	if c.memory == nil || checkpoint.State == nil {
 		return made, nil
 	}
-	made.state, made.comparable = snapshotOf(checkpoint.State)
-	if known, ok := c.memory.get(made.key); ok && made.comparable {
-		made.smaller = deltaRequest(made.full, known, made.state)
+	known, ok := c.memory.get(made.key)
+	var begun starts
+	made.state, begun, made.comparable = snapshotOf(checkpoint.State, known.state)
+	if ok && made.comparable {
+		made.smaller = deltaRequest(made.full, known, made.state, begun)
 	}
 	return made, nil
 }
@@ -231,12 +233,14 @@ func (d *draft) learn(answer *lockstitchpb.SaveResponse) {
 }
 
 // deltaRequest is nil where there is no delta, or no gain in it.
-func deltaRequest(full *lockstitchpb.SaveRequest, known base, taken snapshot) *lockstitchpb.SaveRequest {
+func deltaRequest(
+	full *lockstitchpb.SaveRequest, known base, taken snapshot, begun starts,
+) *lockstitchpb.SaveRequest {
 	checkpoint := full.Checkpoint
 	if known.checkpointID == idOf(checkpoint) {
 		return nil // it would replace what it starts from, and could not be repeated
 	}
-	delta, ok := diff(known.state, taken, checkpoint.State)
+	delta, ok := diff(known.state, taken, begun, checkpoint.State)
 	if !ok || proto.Size(delta) >= proto.Size(checkpoint.State) {
 		return nil
 	}

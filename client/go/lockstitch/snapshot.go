@@ -48,20 +48,31 @@ type customPart struct {
 	value   digest
 }
 
+// starts are the digests of as many first items as the lists of an earlier state
+// have: those lists have grown if the digests are the same.
+type starts struct {
+	messages, errors digest
+	custom           map[string]digest
+}
+
 var stable = proto.MarshalOptions{Deterministic: true}
 
 // snapshotOf gives false for a state that a delta could neither start from nor
-// lead to, as it has fields that this package does not know.
-func snapshotOf(state *lockstitchpb.VersionedState) (snapshot, bool) {
+// lead to, as it has fields that this package does not know. The starts are those
+// for an earlier state; each item is hashed once.
+func snapshotOf(state *lockstitchpb.VersionedState, earlier snapshot) (snapshot, starts, bool) {
 	taken := snapshot{custom: make(map[string]customPart, len(state.Custom))}
+	begun := starts{custom: map[string]digest{}}
 	known := allKnown(state)
 	if channel := state.Messages; channel != nil {
 		known = known && allKnown(channel)
-		taken.messages = &listPart{channel.Version, len(channel.Items), digestOf(channel.Items)}
+		taken.messages = &listPart{version: channel.Version, count: len(channel.Items)}
+		taken.messages.items, begun.messages = digestsOf(channel.Items, earlier.messages.length())
 	}
 	if channel := state.Errors; channel != nil {
 		known = known && allKnown(channel)
-		taken.errors = &listPart{channel.Version, len(channel.Items), digestOf(channel.Items)}
+		taken.errors = &listPart{version: channel.Version, count: len(channel.Items)}
+		taken.errors.items, begun.errors = digestsOf(channel.Items, earlier.errors.length())
 	}
 	if channel := state.Extra; channel != nil {
 		known = known && allKnown(channel)
@@ -72,39 +83,55 @@ func snapshotOf(state *lockstitchpb.VersionedState) (snapshot, bool) {
 	}
 	for name, channel := range state.Custom {
 		known = known && allKnown(channel) && allKnown(channel.GetList())
-		taken.custom[name] = customPartOf(channel)
+		taken.custom[name], begun.custom[name] = customPartOf(channel, earlier.custom[name].count)
 	}
-	return taken, known
+	return taken, begun, known
 }
 
-func customPartOf(channel *lockstitchpb.CustomChannel) customPart {
-	part := customPart{version: channel.GetVersion()}
+func (p *listPart) length() int {
+	if p == nil {
+		return 0
+	}
+	return p.count
+}
+
+// customPartOf is a channel, and the digest of the first items of its list.
+func customPartOf(channel *lockstitchpb.CustomChannel, first int) (part customPart, start digest) {
+	part.version = channel.GetVersion()
 	switch value := channel.GetValue().(type) {
 	case *lockstitchpb.CustomChannel_Blob:
-		part.kind, part.value = blobValue, digestOf([]*lockstitchpb.TypedBlob{value.Blob})
+		part.kind = blobValue
+		part.value, _ = digestsOf([]*lockstitchpb.TypedBlob{value.Blob}, 0)
 	case *lockstitchpb.CustomChannel_List:
-		part.kind, part.count, part.value = listValue, len(value.List.GetItems()), digestOf(value.List.GetItems())
+		part.kind, part.count = listValue, len(value.List.GetItems())
+		part.value, start = digestsOf(value.List.GetItems(), first)
 	}
-	return part
+	return part, start
 }
 
-// digestOf is that of items as a repeated field holds them: each with its
-// length, so that no two lists have the same bytes.
-func digestOf[M proto.Message](items []M) digest {
+// digestsOf are those of all items and of the first ones, as a repeated field holds
+// them: each with its length, so that no two lists have the same bytes. With fewer
+// items than `first`, start is zero, which is no list's.
+func digestsOf[M proto.Message](items []M, first int) (all, start digest) {
 	hash := sha256.New()
 	var buffer []byte
-	for _, item := range items {
+	for index, item := range items {
+		if index == first {
+			hash.Sum(start[:0])
+		}
 		size := stable.Size(item)
 		buffer = appendLength(buffer[:0], size)
 		var err error
 		if buffer, err = stable.MarshalAppend(buffer, item); err != nil {
-			return digest{} // not UTF-8: the save itself will say so
+			return digest{}, digest{} // not UTF-8: the save itself will say so
 		}
 		hash.Write(buffer)
 	}
-	var sum digest
-	hash.Sum(sum[:0])
-	return sum
+	hash.Sum(all[:0])
+	if first == len(items) {
+		start = all
+	}
+	return all, start
 }
 
 func appendLength(buffer []byte, size int) []byte {

@@ -283,7 +283,7 @@ func (c *Client) remember(loaded Loaded) {
 	if c.memory == nil || loaded.CheckpointRevision == 0 || found.GetState() == nil {
 		return
 	}
-	if taken, ok := snapshotOf(found.State); ok {
+	if taken, _, ok := snapshotOf(found.State, snapshot{}); ok {
 		key := sessionKey{found.SessionId, found.Namespace}
 		c.memory.put(key, base{found.CheckpointId, loaded.CheckpointRevision, taken})
 	}
