@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"lockstitch.dev/go/lockstitchpb"
 )
@@ -19,11 +20,25 @@ import (
 // Lease is the right to write to a session, for a time.
 type Lease struct {
 	SessionID string
-	// Token goes with every save (WithLease).
+	// Token goes with every save (WithLease). It is 0 where the lease is only told of,
+	// by GetSession or WatchSession.
 	Token  uint64
 	Holder string
-	// TTL is how long the lease lasts from when it was acquired or renewed.
+	// AcquiredAt and ExpireAt are times of the database's clock.
+	AcquiredAt, ExpireAt time.Time
+	// TTL is how long the lease lasts from when it was acquired or renewed; 0 where it
+	// is only told of.
 	TTL time.Duration
+}
+
+// grantedLease is a lease out of the answer to an acquisition or a renewal.
+func grantedLease(sessionID string, from *lockstitchpb.Lease, ttl *durationpb.Duration) Lease {
+	lease := Lease{SessionID: sessionID}
+	if granted := leaseOf(sessionID, from); granted != nil {
+		lease = *granted
+	}
+	lease.TTL = ttl.AsDuration()
+	return lease
 }
 
 // AcquireLease takes the lease of a session. holder: a readable name, which
@@ -38,7 +53,7 @@ func (c *Client) AcquireLease(ctx context.Context, sessionID, holder string, ttl
 	if err != nil {
 		return Lease{}, err
 	}
-	return Lease{sessionID, answer.Lease.GetToken(), answer.Lease.GetHolder(), answer.Ttl.AsDuration()}, nil
+	return grantedLease(sessionID, answer.Lease, answer.Ttl), nil
 }
 
 // RenewLease prolongs a lease. An error with the reason LeaseLost: it is no more.
@@ -50,7 +65,7 @@ func (c *Client) RenewLease(ctx context.Context, lease Lease, ttl time.Duration)
 	if err != nil {
 		return Lease{}, err
 	}
-	return Lease{lease.SessionID, answer.Lease.GetToken(), answer.Lease.GetHolder(), answer.Ttl.AsDuration()}, nil
+	return grantedLease(lease.SessionID, answer.Lease, answer.Ttl), nil
 }
 
 // ReleaseLease gives a lease back, and says whether it was still held.

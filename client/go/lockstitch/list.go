@@ -44,8 +44,8 @@ func (q SessionQuery) request() *lockstitchpb.ListSessionsRequest {
 // pages as you go. An error ends the list.
 func (c *Client) ListSessions(
 	ctx context.Context, query SessionQuery,
-) iter.Seq2[*lockstitchpb.SessionSummary, error] {
-	return pages(query.PageToken, func(token string) ([]*lockstitchpb.SessionSummary, string, error) {
+) iter.Seq2[SessionSummary, error] {
+	return pages(query.PageToken, func(token string) ([]SessionSummary, string, error) {
 		query.PageToken = token
 		return c.ListSessionsPage(ctx, query)
 	})
@@ -55,12 +55,15 @@ func (c *Client) ListSessions(
 // list is at its end.
 func (c *Client) ListSessionsPage(
 	ctx context.Context, query SessionQuery,
-) (sessions []*lockstitchpb.SessionSummary, next string, err error) {
+) (sessions []SessionSummary, next string, err error) {
 	answer, err := call(ctx, c, query.request(), unary(c.checkpoints.ListSessions))
 	if err != nil {
 		return nil, "", err
 	}
-	return answer.Sessions, answer.NextPageToken, nil
+	for _, session := range answer.Sessions {
+		sessions = append(sessions, summaryOf(session))
+	}
+	return sessions, answer.NextPageToken, nil
 }
 
 // CheckpointQuery says which checkpoints to list; what is given must all match.
@@ -142,7 +145,7 @@ func (c *Client) ListCheckpointsPage(ctx context.Context, query CheckpointQuery)
 		if index < len(answer.Details) {
 			details := answer.Details[index]
 			listed.PendingWrites, listed.Revision = details.PendingWrites, details.Revision
-			listed.SavedAt, listed.StateBytes = details.SavedAt.AsTime(), details.StateBytes
+			listed.SavedAt, listed.StateBytes = timeOf(details.SavedAt), details.StateBytes
 		}
 		page.Checkpoints = append(page.Checkpoints, listed)
 	}

@@ -289,7 +289,7 @@ func savedOf(answer *lockstitchpb.SaveResponse) Saved {
 	case lockstitchpb.SaveOutcome_SAVE_OUTCOME_UNCHANGED:
 		outcome = OutcomeUnchanged
 	}
-	return Saved{answer.CheckpointId, answer.Revision, outcome, answer.SavedAt.AsTime()}
+	return Saved{answer.CheckpointId, answer.Revision, outcome, timeOf(answer.SavedAt)}
 }
 
 // SavedWrites is what saving pending writes answers. Stored is how many were

@@ -12,8 +12,13 @@ import (
 
 // GetSession gives a session with its settings. An error with the reason
 // SessionNotFound: there is none.
-func (c *Client) GetSession(ctx context.Context, sessionID string) (*lockstitchpb.GetSessionResponse, error) {
-	return call(ctx, c, &lockstitchpb.GetSessionRequest{SessionId: sessionID}, unary(c.sessions.GetSession))
+func (c *Client) GetSession(ctx context.Context, sessionID string) (SessionDetails, error) {
+	request := &lockstitchpb.GetSessionRequest{SessionId: sessionID}
+	answer, err := call(ctx, c, request, unary(c.sessions.GetSession))
+	if err != nil {
+		return SessionDetails{}, err
+	}
+	return detailsOf(answer), nil
 }
 
 // SessionUpdate says what to change; what it does not name stays.
@@ -49,13 +54,16 @@ func (r *Retention) message() *lockstitchpb.RetentionPolicy {
 // is then.
 func (c *Client) UpdateSession(
 	ctx context.Context, sessionID string, update SessionUpdate,
-) (*lockstitchpb.GetSessionResponse, error) {
+) (SessionDetails, error) {
 	answer, err := call(ctx, c, &lockstitchpb.UpdateSessionRequest{
 		SessionId: sessionID, SetLabels: update.SetLabels, RemoveLabels: update.RemoveLabels,
 		Ttl: duration(update.TTL), ClearTtl: update.ClearTTL, Retention: update.Retention.message(),
 		ClearRetention: update.ClearRetention, LeaseToken: update.LeaseToken,
 	}, unary(c.sessions.UpdateSession))
-	return answer.GetSession(), err
+	if err != nil {
+		return SessionDetails{}, err
+	}
+	return detailsOf(answer.GetSession()), nil
 }
 
 // ServerDefault has the server decide how long something lasts.
@@ -188,12 +196,21 @@ const DefaultHeartbeat = 10 * time.Second
 // WatchSession follows a session until the context ends: each event once, in
 // order, heartbeats included. Where a stream breaks off, or brings nothing for
 // three heartbeats and for the client's timeout, another goes on after the last
-// event; a watch fails if that brings nothing either. With the reason ResumeTooOld, load the session again and watch
-// without a token.
+// event; a watch fails if that brings nothing either. With the reason ResumeTooOld,
+// load the session again and watch without a token.
+//
+//	for event, err := range client.WatchSession(ctx, "order-4711", lockstitch.WatchOptions{}) {
+//		if err != nil {
+//			return err
+//		}
+//		if event.Kind == lockstitch.EventSaved {
+//			fmt.Println("step", event.Saved.Step, "at", event.Saved.SavedAt)
+//		}
+//	}
 func (c *Client) WatchSession(
 	ctx context.Context, sessionID string, options WatchOptions,
-) iter.Seq2[*lockstitchpb.WatchSessionResponse, error] {
-	return func(yield func(*lockstitchpb.WatchSessionResponse, error) bool) {
+) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
 		heartbeat := options.Heartbeat
 		if heartbeat <= 0 {
 			heartbeat = DefaultHeartbeat
@@ -207,10 +224,12 @@ func (c *Client) WatchSession(
 			request: func() (*lockstitchpb.WatchSessionRequest, bool) { return request, true },
 		}
 		for answer, err := range stream.answers(ctx) {
-			if err == nil {
-				request.ResumeToken = answer.ResumeToken
+			if err != nil {
+				yield(Event{}, err)
+				return
 			}
-			if !yield(answer, err) {
+			request.ResumeToken = answer.ResumeToken
+			if !yield(eventOf(sessionID, answer), nil) {
 				return
 			}
 		}

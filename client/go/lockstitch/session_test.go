@@ -3,6 +3,8 @@ package lockstitch
 import (
 	"context"
 	"errors"
+	"fmt"
+	"reflect"
 	"testing"
 	"time"
 
@@ -114,7 +116,7 @@ func TestAWatchOfAnIdleSessionOutlivesTheTimeoutOfCalls(t *testing.T) {
 	t.Parallel()
 	client := newClient(t, sharedServer(t).target, WithTimeout(time.Second))
 	for event, err := range client.WatchSession(context.Background(), t.Name(), WatchOptions{}) {
-		if err != nil || event.GetHeartbeat() == nil {
+		if err != nil || event.Kind != EventHeartbeat {
 			t.Fatal(event, err)
 		}
 		break
@@ -133,7 +135,7 @@ func TestAWatchOnASilentConnectionGoesOnOverAnother(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if event.GetSaved() != nil {
+		if event.Kind == EventSaved {
 			return
 		}
 		if !swallowed {
@@ -149,7 +151,7 @@ func TestAWatchGoesOnOverARestart(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	client := newClient(t, s.target, WithTimeout(wait))
-	events := make(chan *lockstitchpb.CheckpointSaved, 10)
+	events := make(chan *SavedCheckpoint, 10)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	begun := make(chan struct{})
@@ -160,7 +162,7 @@ func TestAWatchGoesOnOverARestart(t *testing.T) {
 			if err != nil {
 				return
 			}
-			if saved := event.GetSaved(); saved != nil {
+			if saved := event.Saved; saved != nil {
 				events <- saved
 			} else if watching != nil {
 				close(watching)
@@ -171,12 +173,96 @@ func TestAWatchGoesOnOverARestart(t *testing.T) {
 	<-begun
 	for step := range uint64(2) {
 		mustSave(t, client, conversation(t.Name(), step))
-		if saved := <-events; saved.GetStep() != step {
+		if saved := <-events; saved == nil || saved.Step != step {
 			t.Fatal(saved)
 		}
 		if step == 0 {
 			s.kill()
 			s.start()
 		}
+	}
+}
+
+// TestWhatASessionIsToldOf compares all that is told of a session, and its events.
+func TestWhatASessionIsToldOf(t *testing.T) {
+	client, ctx := newClient(t, sharedServer(t).target), context.Background()
+	begun := time.Now().Add(-time.Hour) // the server's clock is that of this machine
+	saved := mustSave(t, client, conversation(t.Name(), 7), WithTTL(time.Hour))
+	update := SessionUpdate{
+		SetLabels: map[string]string{"team": "parcels"}, Retention: &Retention{KeepLast: 3, MaxAge: time.Minute},
+	}
+	if _, err := client.UpdateSession(ctx, t.Name(), update); err != nil {
+		t.Fatal(err)
+	}
+	lease, err := client.AcquireLease(ctx, t.Name(), "a", time.Minute)
+	if err != nil || lease.Token == 0 || lease.ExpireAt.Sub(lease.AcquiredAt) != time.Minute {
+		t.Fatal(lease, err)
+	}
+	found, err := client.GetSession(ctx, t.Name())
+	if err != nil || found.TTL != time.Hour || *found.Retention != *update.Retention {
+		t.Fatal(found, err)
+	}
+	if told := found.Lease; told.Holder != "a" || told.Token != 0 || !told.ExpireAt.Equal(lease.ExpireAt) {
+		t.Fatal(told)
+	}
+	expected := SessionSummary{
+		SessionID: t.Name(), LatestCheckpointID: idOfStep(7), LatestStep: 7, CheckpointCount: 1,
+		StoredBytes: found.StoredBytes, CreatedAt: saved.SavedAt, UpdatedAt: found.UpdatedAt, ExpireAt: found.ExpireAt,
+		Labels: update.SetLabels, LeaseHolder: "a", Revision: found.Revision,
+	}
+	if !reflect.DeepEqual(found.SessionSummary, expected) || found.StoredBytes == 0 || found.Revision <= saved.Revision {
+		t.Fatal(found.SessionSummary, expected)
+	}
+	if found.UpdatedAt.Before(found.CreatedAt) || found.ExpireAt.Before(begun.Add(time.Hour)) {
+		t.Fatal(found)
+	}
+	for summary, err := range client.ListSessions(ctx, SessionQuery{IDPrefix: t.Name()}) {
+		if err != nil || !reflect.DeepEqual(summary, expected) {
+			t.Fatal(summary, err)
+		}
+	}
+}
+
+func TestTheEventsOfASession(t *testing.T) {
+	client, ctx := newClient(t, sharedServer(t).target), context.Background()
+	var kinds []EventKind
+	for event, err := range client.WatchSession(ctx, t.Name(), WatchOptions{}) {
+		if err != nil || event.ResumeToken == "" {
+			t.Fatal(event, err)
+		}
+		kinds = append(kinds, event.Kind)
+		switch {
+		case event.Kind == EventHeartbeat:
+			mustSave(t, client, conversation(t.Name(), 1))
+		case event.Kind == EventSaved && event.Saved.Step == 1:
+			if at := event.Saved.CheckpointRef; at != (CheckpointRef{t.Name(), "", idOfStep(1)}) || event.Saved.SavedAt.IsZero() {
+				t.Fatal(event.Saved)
+			}
+			next := conversation(t.Name(), 2)
+			next.ParentId = idOfStep(1)
+			mustSave(t, client, next)
+		case event.Kind == EventSaved:
+			if event.Saved.ParentID != idOfStep(1) {
+				t.Fatal(event.Saved)
+			}
+			_, err = client.Rewind(ctx, CheckpointRef{SessionID: t.Name(), CheckpointID: idOfStep(1)}, 0)
+		case event.Kind == EventCheckpointsDeleted:
+			_, err = client.AcquireLease(ctx, t.Name(), "a", time.Minute)
+		case event.Kind == EventLeaseChanged:
+			if event.Lease == nil || event.Lease.Holder != "a" || event.Lease.ExpireAt.IsZero() {
+				t.Fatal(event.Lease)
+			}
+			_, err = client.DeleteSessions(ctx, 0, t.Name())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if event.Kind == EventSessionDeleted {
+			break
+		}
+	}
+	expected := "[HEARTBEAT SAVED SAVED CHECKPOINTS_DELETED LEASE_CHANGED SESSION_DELETED]"
+	if fmt.Sprint(kinds) != expected {
+		t.Fatal(kinds)
 	}
 }

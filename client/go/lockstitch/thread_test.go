@@ -192,7 +192,7 @@ func TestAppendingStoresAndSendsWhatIsAppended(t *testing.T) {
 		}
 	}
 	session, err := newClient(t, target).GetSession(ctx, t.Name())
-	if stored := session.GetSession().GetStoredBytes(); err != nil || stored > 100*(1.5*200+400) {
+	if stored := session.StoredBytes; err != nil || stored > 100*(1.5*200+400) {
 		t.Fatal(stored, err)
 	}
 }

@@ -187,7 +187,7 @@ func (e *executor) listSessions(ctx context.Context, args arguments) (object, er
 		if err != nil {
 			return nil, err
 		}
-		sessions = append(sessions, encode(session))
+		sessions = append(sessions, encode(summaryMessage(session)))
 		if args.enough(len(sessions)) {
 			break
 		}

@@ -19,11 +19,11 @@ func (e *executor) updateSession(ctx context.Context, args arguments) (object, e
 	}))
 }
 
-func session(answer *lockstitchpb.GetSessionResponse, err error) (object, error) {
+func session(found lockstitch.SessionDetails, err error) (object, error) {
 	if err != nil {
 		return nil, err
 	}
-	return object{"session": encode(answer)}, nil
+	return object{"session": encode(detailsMessage(found))}, nil
 }
 
 func (r *retention) policy() *lockstitch.Retention {
@@ -86,8 +86,8 @@ func (e *executor) watchSession(ctx context.Context, args arguments) (object, er
 			return nil, err
 		}
 		token = event.ResumeToken
-		if event.GetHeartbeat() == nil {
-			events = append(events, encode(event))
+		if event.Kind != lockstitch.EventHeartbeat {
+			events = append(events, encode(eventMessage(event)))
 		}
 		if len(events) >= args.Count {
 			break
