@@ -57,6 +57,7 @@ func TestWhatTheCallerHasCancelledIsNotRepeated(t *testing.T) {
 			if err := <-ended; !errors.Is(err, context.Canceled) || script.count() != 1 {
 				t.Fatal(err, script.count())
 			}
+			await(t, func() bool { return script.cancelled.Load() == 1 }) // the server knows
 		})
 	}
 }

@@ -34,12 +34,15 @@ type scripted struct {
 	trace    map[string]string
 	saves    []*lockstitchpb.SaveRequest
 	ended    atomic.Int32 // streams of saves, by the client
+	// cancelled counts calls that hung until the client ended them.
+	cancelled atomic.Int32
 }
 
 func (s *scripted) next(ctx context.Context) error {
 	failure := s.take(ctx)
 	if failure == errHang {
 		<-ctx.Done()
+		s.cancelled.Add(1)
 		return ctx.Err()
 	}
 	return failure

@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 
 	"lockstitch.dev/go/lockstitchpb"
@@ -98,6 +102,49 @@ func TestSavesOfASessionAreAppliedInOrder(t *testing.T) {
 		if saved, err := one.Wait(); err != nil || saved.Outcome != OutcomeCreated {
 			t.Fatal(step, saved, err)
 		}
+	}
+}
+
+// sentMessages counts the messages that calls of SaveStream send.
+type sentMessages struct{ count atomic.Int64 }
+
+type isSaveStream struct{}
+
+func (s *sentMessages) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
+	return context.WithValue(ctx, isSaveStream{}, strings.HasSuffix(info.FullMethodName, "/SaveStream"))
+}
+
+func (s *sentMessages) HandleRPC(ctx context.Context, event stats.RPCStats) {
+	if _, ok := event.(*stats.OutPayload); ok && ctx.Value(isSaveStream{}) == true {
+		s.count.Add(1)
+	}
+}
+
+func (s *sentMessages) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+
+func (s *sentMessages) HandleConn(context.Context, stats.ConnStats) {}
+
+// TestManySavesGoInOneMessage has 4 MB wait: more than the server lets a client send
+// at once.
+func TestManySavesGoInOneMessage(t *testing.T) {
+	sent := &sentMessages{}
+	client := newClient(t, sharedServer(t).target, WithDialOptions(grpc.WithStatsHandler(sent)))
+	stream := client.SaveStream()
+	defer stream.Close()
+	if _, err := stream.Save(context.Background(), conversation(t.Name(), 0)); err != nil {
+		t.Fatal(err) // the server has said that it takes batches
+	}
+	var pending []*PendingSave
+	for number := range 1000 {
+		pending = append(pending, stream.Begin(context.Background(), conversation(fmt.Sprint(t.Name(), number), 19)))
+	}
+	for number, one := range pending {
+		if saved, err := one.Wait(); err != nil || saved.Outcome != OutcomeCreated {
+			t.Fatal(number, saved, err)
+		}
+	}
+	if messages := sent.count.Load(); messages > 500 {
+		t.Fatal(messages, "messages")
 	}
 }
 
