@@ -58,15 +58,28 @@ final class Saver implements SaveLane.Owner {
     } catch (InvalidArgumentException error) {
       return CompletableFuture.failedFuture(error);
     }
-    SaveRequest full = ids.identified(request); // before anything is waited for
     Budget budget = caller.budget(options.timeout);
+    SaveIds.Identified save = ids.identified(request); // before anything is waited for
+    CompletableFuture<SaveResponse> answer = new CompletableFuture<>();
+    CompletableFuture<SaveResponse> work = sendInTurn(save.request(), budget);
+    work.whenComplete(
+        (given, error) -> {
+          save.ended(error == null ? null : Futures.unwrap(error)); // before the caller knows
+          Futures.settle(answer, given, error);
+        });
+    Futures.endWith(work, answer);
+    return answer;
+  }
+
+  /** Sends a save when there is room for it. */
+  private CompletableFuture<SaveResponse> sendInTurn(SaveRequest full, Budget budget) {
     CompletableFuture<SaveResponse> answer = new CompletableFuture<>();
     long size = full.getSerializedSize();
     AtomicBoolean begun = new AtomicBoolean();
     Runnable start =
         () -> {
           begun.set(true);
-          start(full, size, budget, ids, answer);
+          start(full, size, budget, answer);
         };
     if (!limiter.enter(size, answer, start)) {
       failLate(answer, budget, begun, "too many other saves of this client are in flight");
@@ -76,11 +89,7 @@ final class Saver implements SaveLane.Owner {
 
   /** There is room for a save of this many bytes, which this method gives back. */
   private void start(
-      SaveRequest full,
-      long size,
-      Budget budget,
-      SaveIds ids,
-      CompletableFuture<SaveResponse> answer) {
+      SaveRequest full, long size, Budget budget, CompletableFuture<SaveResponse> answer) {
     Checkpoint checkpoint = full.getCheckpoint();
     Memory.Key key = new Memory.Key(checkpoint.getSessionId(), checkpoint.getNamespace());
     boolean known = memory != null && checkpoint.hasState() && Delta.isKnown(checkpoint.getState());
@@ -93,7 +102,6 @@ final class Saver implements SaveLane.Owner {
             String id = given.getCheckpointId();
             memory.put(key, new Memory.Base(id, given.getRevision(), checkpoint.getState()));
           }
-          ids.ended(full, error == null ? null : Futures.unwrap(error));
           limiter.leave(size);
           Futures.settle(answer, given, error);
         });
