@@ -65,6 +65,14 @@ public final class AsyncCalls {
     this.timeout = timeout;
   }
 
+  public CompletableFuture<Void> awaitReady() {
+    return awaitReady(timeout);
+  }
+
+  public CompletableFuture<Void> awaitReady(Duration timeout) {
+    return Readiness.await(caller.transport, caller.budget(timeout));
+  }
+
   public CompletableFuture<SaveResponse> save(Checkpoint checkpoint) {
     return save(checkpoint, SaveOptions.NONE);
   }

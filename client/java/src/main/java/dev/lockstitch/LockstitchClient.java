@@ -50,7 +50,7 @@ import java.util.stream.IntStream;
  * Long#compareUnsigned}.
  */
 public final class LockstitchClient implements AutoCloseable {
-  /** Where a server listens unless told otherwise. */
+  /** The address where a server listens by default. */
   public static final String DEFAULT_TARGET = "127.0.0.1:50051";
 
   private final Transport transport;
@@ -100,6 +100,25 @@ public final class LockstitchClient implements AutoCloseable {
   /** The same client, whose calls other than saves may take so long; closing one closes both. */
   public LockstitchClient withTimeout(Duration other) {
     return new LockstitchClient(this, other);
+  }
+
+  /** As {@link #awaitReady(Duration)}, with the client's timeout. */
+  public void awaitReady() {
+    Caller.await(async.awaitReady());
+  }
+
+  /**
+   * Wait until the server says that it is ready to work. The time to connect does not limit this
+   * call, so it also waits for a server that has not started yet, and for a virtual machine that
+   * has just started and loads the classes of gRPC.
+   *
+   * <pre>{@code client.awaitReady(Duration.ofMinutes(1));}</pre>
+   *
+   * @throws NoConnectionException if there is no server after this time
+   * @throws DeadlineExceededException if there is one that does not get ready
+   */
+  public void awaitReady(Duration timeout) {
+    Caller.await(async.awaitReady(timeout));
   }
 
   /** The calls as futures. */

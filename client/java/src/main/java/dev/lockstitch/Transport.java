@@ -56,6 +56,14 @@ final class Transport {
 
   /** One answer. */
   <Q, A> CompletableFuture<A> unary(MethodDescriptor<Q, A> method, Q request, Budget budget) {
+    CompletableFuture<A> answer = patientUnary(method, request, budget);
+    guardFirst(answer::completeExceptionally, answer);
+    return answer;
+  }
+
+  /** As {@link #unary}, but waits for the first connection until its own timeout. */
+  <Q, A> CompletableFuture<A> patientUnary(
+      MethodDescriptor<Q, A> method, Q request, Budget budget) {
     if (closed) {
       return CompletableFuture.failedFuture(closedError());
     }
@@ -65,7 +73,6 @@ final class Transport {
     underWay.incrementAndGet();
     ClientCall<Q, A> call = call(used, method, budget, budget.trace);
     ClientCalls.asyncUnaryCall(call, request, new Single<>(this, single));
-    guardFirst(answer::completeExceptionally, answer);
     single.whenComplete(
         (given, error) -> {
           underWay.decrementAndGet();

@@ -16,7 +16,6 @@ import dev.lockstitch.v1.SaveResponse;
 import dev.lockstitch.v1.SaveWritesRequest;
 import dev.lockstitch.v1.UpdateSessionRequest;
 import dev.lockstitch.v1.VersionedState;
-import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -30,35 +29,14 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.function.Executable;
 
 @Timeout(300)
-class ClientTest {
+class ClientTest extends WithServer {
   private static final String NOWHERE = "127.0.0.1:1";
   private static final Duration FOREVER = Duration.ofHours(1);
-  private static Server server;
-  private static LockstitchClient client;
-  private final String session = UUID.randomUUID().toString();
-
-  @BeforeAll
-  static void start() throws IOException {
-    server = Server.started();
-    client = server.client().timeout(Duration.ofSeconds(120)).build();
-  }
-
-  @AfterAll
-  static void stop() throws IOException, InterruptedException {
-    client.close();
-    server.close();
-  }
-
-  private Checkpoint at(long step) {
-    return Checkpoint.newBuilder().setSessionId(session).setStep(step).build();
-  }
 
   @Test
   void textThatIsNotUnicodeIsRefusedWithItsField() {
@@ -225,6 +203,20 @@ class ClientTest {
         var failed = assertThrows(NoConnectionException.class, call);
         assertTrue(failed.getMessage().contains("Connection refused"), failed.getMessage());
       }
+      Executable wait = () -> away.awaitReady(Duration.ofSeconds(1));
+      var failed = assertThrows(NoConnectionException.class, wait);
+      assertTrue(failed.getMessage().contains("Connection refused"), failed.getMessage());
+    }
+  }
+
+  @Test
+  void aServerThatStartsLaterIsWaitedFor() throws Exception {
+    try (Server later = Server.notStarted();
+        LockstitchClient waiting = later.client().connectTimeout(Duration.ofMillis(1)).build()) {
+      var ready = waiting.async().awaitReady();
+      later.start();
+      ready.get();
+      assertEquals(SaveOutcome.SAVE_OUTCOME_CREATED, waiting.save(at(0)).getOutcome());
     }
   }
 

@@ -27,6 +27,10 @@ final class Server implements AutoCloseable {
     target = socket ? "unix:" + directory.resolve("socket") : "127.0.0.1:" + freePort();
   }
 
+  static Server notStarted() throws IOException {
+    return new Server(false);
+  }
+
   static Server started() throws IOException {
     return new Server(false).start();
   }
@@ -45,7 +49,7 @@ final class Server implements AutoCloseable {
     builder.directory(directory.toFile()).redirectErrorStream(true);
     process = builder.redirectOutput(directory.resolve("log").toFile()).start();
     try (LockstitchClient client = client().build()) {
-      client.loadLatest("ready");
+      client.awaitReady(START);
     }
     return this;
   }

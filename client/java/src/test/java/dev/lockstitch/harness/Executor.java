@@ -5,7 +5,11 @@ import com.google.gson.GsonBuilder;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
+import dev.lockstitch.LockstitchClient;
 import dev.lockstitch.LockstitchException;
+import io.grpc.InsecureServerCredentials;
+import io.grpc.Server;
+import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
 import io.opentelemetry.api.GlobalOpenTelemetry;
 import io.opentelemetry.api.OpenTelemetry;
 import io.opentelemetry.api.trace.propagation.W3CTraceContextPropagator;
@@ -14,7 +18,9 @@ import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
+import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
 import java.util.concurrent.Callable;
 
 /**
@@ -30,6 +36,7 @@ public final class Executor {
   public static void main(String[] arguments) throws IOException {
     var propagators = ContextPropagators.create(W3CTraceContextPropagator.getInstance());
     GlobalOpenTelemetry.set(OpenTelemetry.propagating(propagators));
+    warmUp();
     var input = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
     var output = new PrintStream(System.out, true, StandardCharsets.UTF_8);
     try (Operations operations = new Operations()) {
@@ -41,6 +48,21 @@ public final class Executor {
       }
     }
     System.exit(0);
+  }
+
+  /**
+   * Loads the classes of gRPC. On a busy machine that takes longer than the time to connect, which
+   * limits the first call of each client.
+   */
+  private static void warmUp() throws IOException {
+    var address = new InetSocketAddress("127.0.0.1", 0);
+    Server server =
+        NettyServerBuilder.forAddress(address, InsecureServerCredentials.create()).build().start();
+    try (var client = LockstitchClient.connect("127.0.0.1:" + server.getPort())) {
+      client.awaitReady(Duration.ofMinutes(1));
+    } finally {
+      server.shutdownNow();
+    }
   }
 
   private static JsonObject answer(Operations operations, JsonObject request) {
