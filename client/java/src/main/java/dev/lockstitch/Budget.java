@@ -10,13 +10,23 @@ final class Budget {
   final java.util.Map<String, String> trace = Tracing.current();
 
   Budget(Duration timeout) {
-    if (timeout.isNegative() || timeout.isZero()) {
-      throw new IllegalArgumentException("a timeout must be above 0");
-    }
+    checked(timeout);
     long most = Long.MAX_VALUE / 4;
     boolean endless = timeout.compareTo(Duration.ofNanos(most)) > 0;
     nanos = endless ? most : timeout.toNanos();
     end = System.nanoTime() + nanos;
+  }
+
+  /**
+   * The timeout itself.
+   *
+   * @throws IllegalArgumentException if it is not above 0
+   */
+  static Duration checked(Duration timeout) {
+    if (timeout.isNegative() || timeout.isZero()) {
+      throw new IllegalArgumentException("timeout " + timeout + " must be above 0");
+    }
+    return timeout;
   }
 
   /** Nanoseconds that are left; 0 and above. */

@@ -114,23 +114,23 @@ public final class ClientBuilder {
   }
 
   /**
-   * How long a call may take, retries included, unless it is told otherwise. 30 seconds unless
-   * given.
+   * How long a call may take, retries included; 30 seconds by default. {@link
+   * SaveOptions#withTimeout} changes this for one save, and {@link LockstitchClient#withTimeout}
+   * for other calls.
    */
   public ClientBuilder timeout(Duration most) {
-    new Budget(most);
-    timeout = most;
+    timeout = Budget.checked(most);
     return this;
   }
 
   /**
    * How long calls wait for the client's first connection, before they throw {@link
-   * NoConnectionException}; 1.5 seconds unless given. Once the client has been connected, calls
-   * wait for a server that is away until their timeout.
+   * NoConnectionException}; 1.5 seconds by default. Once the client has been connected, calls wait
+   * for an unavailable server until their timeout. {@link LockstitchClient#awaitReady} waits for a
+   * server that has not started yet.
    */
   public ClientBuilder connectTimeout(Duration most) {
-    new Budget(most);
-    connectTimeout = most;
+    connectTimeout = Budget.checked(most);
     return this;
   }
 
@@ -146,7 +146,7 @@ public final class ClientBuilder {
     return this;
   }
 
-  /** How many saves may be in flight at once; 1024 of 32 MiB together unless given. */
+  /** How many saves may be in flight at once; 1024 of 32 MiB together by default. */
   public ClientBuilder flow(FlowLimits limits) {
     flow = limits;
     return this;

@@ -108,15 +108,7 @@ final class Errors {
 
   static LockstitchException noConnection(String target, String cause) {
     String text = "no connection to " + target + ": " + cause;
-    return new ErrorDetails(
-            Code.UNAVAILABLE,
-            text,
-            "",
-            Map.of(),
-            java.time.Duration.ZERO,
-            null,
-            NoConnectionException::new)
-        .exception();
+    return ours(Code.UNAVAILABLE, text, "", Map.of(), null, NoConnectionException::new);
   }
 
   /** The reason why a call found no connection. */
@@ -144,28 +136,32 @@ final class Errors {
   }
 
   /** A part of a state or of a checkpoint that cannot be saved or loaded without loss. */
-  static InvalidArgumentException refused(String path, String problem) {
-    return new InvalidArgumentException(
-        new ErrorDetails(
-            Code.INVALID_ARGUMENT,
-            path + " " + problem,
-            "INVALID_FIELD",
-            Map.of("field", path),
-            java.time.Duration.ZERO,
-            null,
-            InvalidArgumentException::new));
+  static LockstitchException refused(String path, String problem) {
+    String text = path + " " + problem;
+    var metadata = Map.of("field", path);
+    return ours(
+        Code.INVALID_ARGUMENT,
+        text,
+        "INVALID_FIELD",
+        metadata,
+        null,
+        InvalidArgumentException::new);
   }
 
   static LockstitchException leaseLost(String message, Throwable cause) {
-    return new ErrorDetails(
-            Code.ABORTED,
-            message,
-            "LEASE_LOST",
-            Map.of(),
-            java.time.Duration.ZERO,
-            cause,
-            LeaseLostException::new)
-        .exception();
+    return ours(Code.ABORTED, message, "LEASE_LOST", Map.of(), cause, LeaseLostException::new);
+  }
+
+  /** A failure that this client has found, and no server. */
+  private static LockstitchException ours(
+      Code code,
+      String message,
+      String reason,
+      Map<String, String> metadata,
+      Throwable cause,
+      Function<ErrorDetails, LockstitchException> kind) {
+    var delay = java.time.Duration.ZERO;
+    return new ErrorDetails(code, message, reason, metadata, delay, cause, kind).exception();
   }
 
   private static io.grpc.Status statusOf(Throwable error) {

@@ -63,7 +63,7 @@ public final class SaveOptions {
     return with(conditions.toBuilder().setLeaseToken(token));
   }
 
-  /** How long this save may take, retries included; the client's timeout unless given. */
+  /** How long this save may take, retries included; by default the client's timeout. */
   public SaveOptions withTimeout(Duration timeout) {
     return new SaveOptions(conditions, timeout);
   }

@@ -21,7 +21,7 @@ record StatePath(List<Object> parts) {
     return parts.size();
   }
 
-  InvalidArgumentException refuse(String problem) {
+  LockstitchException refuse(String problem) {
     return Errors.refused(toString(), problem);
   }
 

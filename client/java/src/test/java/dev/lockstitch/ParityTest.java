@@ -22,43 +22,20 @@ import io.grpc.Channel;
 import io.grpc.ClientCall;
 import io.grpc.ClientInterceptor;
 import io.grpc.MethodDescriptor;
-import java.io.IOException;
 import java.time.Duration;
 import java.util.List;
 import java.util.Queue;
-import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 /** What every client offers, as Java has it. */
 @Timeout(300)
-class ParityTest {
+class ParityTest extends WithServer {
   private static final Duration TTL = Duration.ofSeconds(60);
-  private static Server server;
-  private static LockstitchClient client;
-  private final String session = UUID.randomUUID().toString();
-
-  @BeforeAll
-  static void start() throws IOException {
-    server = Server.started();
-    client = server.client().build();
-  }
-
-  @AfterAll
-  static void stop() throws IOException, InterruptedException {
-    client.close();
-    server.close();
-  }
-
-  private Checkpoint at(long step) {
-    return Checkpoint.newBuilder().setSessionId(session).setStep(step).build();
-  }
 
   private static PendingWrite write(String task) {
     TypedBlob value =

@@ -4,14 +4,11 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.lockstitch.v1.Checkpoint;
-import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.stream.LongStream;
 import org.junit.jupiter.api.AfterAll;
@@ -21,25 +18,18 @@ import org.junit.jupiter.api.Timeout;
 
 /** Threads of plain state, at a real server. */
 @Timeout(300)
-class StateThreadTest {
+class StateThreadTest extends WithServer {
   private static final Duration MINUTE = Duration.ofMinutes(1);
-  private static Server server;
-  private static LockstitchClient client;
   private static LockstitchClient other;
-  private final String session = UUID.randomUUID().toString();
 
   @BeforeAll
-  static void start() throws IOException {
-    server = Server.started();
-    client = server.client().timeout(Duration.ofSeconds(120)).build();
-    other = server.client().timeout(Duration.ofSeconds(120)).build();
+  static void connect() {
+    other = server.client().build();
   }
 
   @AfterAll
-  static void stop() throws IOException, InterruptedException {
-    client.close();
+  static void disconnect() {
     other.close();
-    server.close();
   }
 
   @Test
@@ -161,7 +151,7 @@ class StateThreadTest {
 
   @Test
   void aThreadLoadsNoOtherCheckpoints() {
-    client.save(Checkpoint.newBuilder().setSessionId(session).setStep(1).build());
+    client.save(at(1));
     assertThrows(InvalidArgumentException.class, () -> client.thread(session).load());
   }
 }
