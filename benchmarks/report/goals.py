@@ -15,6 +15,7 @@ FEW, MANY = 1_000, 100_000
 CLIENT_TIMES = {(2 * KB, "SQLite"): 5, (2 * KB, "Postgres"): 8, (32 * KB, "SQLite"): 8, (32 * KB, "Postgres"): 15}
 UNARY_SHARE = {"SQLite": 0.75, "Postgres": 0.65}
 STREAM_TIMES = {"SQLite": 3, "Postgres": 2}
+SETTLED = {"SQLite": 0.85, "Postgres": 0.95}
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,8 @@ class Goal:
 
 def goals(results: Results) -> list[Goal]:
     """All of them."""
-    return [
-        goal for part in (_saves, _client, _growth, _graph, _lengths, _sessions, _workers) for goal in part(results)
-    ]
+    parts = (_saves, _client, _growth, _merging, _graph, _lengths, _sessions, _workers)
+    return [goal for part in parts for goal in part(results)]
 
 
 def goals_table(results: Results) -> str:
@@ -97,6 +97,19 @@ def _growth(results: Results) -> Iterator[Goal]:
             figure = stored / GROWTH.bytes(int(state), GROWTH_TURNS) if stored and state else None
             what = f"{at['name']}: stored after 1,000 turns, of {GROWTH.states:g} x the state + {GROWTH.step} B a turn"
             yield Goal(what, figure, 1, at_least=False)
+
+
+def _merging(results: Results) -> Iterator[Goal]:
+    for backend in BACKENDS:
+        at: dict[str, Label] = {"name": f"merged, {backend}"}
+        stored, at_once, state = (results.median("merging", figure, **at) for figure in ("stored", "at_once", "state"))
+        merged = f"{backend}, rows merged"
+        settled, before = _quotient(stored, state), _quotient(at_once, state)
+        yield Goal(f"{merged}: stored after 1,000 turns, settled, of the state", settled, SETTLED[backend], False)
+        yield Goal(f"{merged}: stored right after 1,000 turns, of the state", before, 1.3, False)
+        rates: dict[str, Label] = {"state_bytes": 2 * KB, "concurrency": 64}
+        figure = results.ratio("merging", "rate", at | rates, rates | {"name": f"not merged, {backend}"})
+        yield Goal(f"{merged}: rate of other saves, of the rate without merging", figure, 0.95)
 
 
 def _lengths(results: Results) -> Iterator[Goal]:

@@ -49,7 +49,7 @@ LOADS = """\
 GROWTH = """\
 One session. Every turn appends a message of 1.1 KB in pseudo-English: words of a made-up vocabulary of 5,000, with
 the frequencies of natural language, the same for all contestants. *Stored* is the size of the store, an empty store
-included: SQLite's file after a WAL checkpoint; on Postgres, which is never vacuumed here, all tables, indexes and
+included: SQLite's file after a WAL checkpoint; on Postgres, whose autovacuum is off here, all tables, indexes and
 TOAST of the schema. Saves are the median of the last ten, loads of twenty, one at a time. The savers store the whole
 state at every turn. 5,000 turns would take 14 GB, so they stop at 1,000."""
 
