@@ -39,6 +39,8 @@ class Options:
     """How many sessions are stored."""
     tracing_turns: int = 6
     """How often each server is measured, traced or not: two that are the same differ by a twentieth."""
+    servers: tuple[int, ...] = (1, 2, 4)
+    """How many servers share a database."""
     least_saves: int = 20_000
     """By how many saves, at least, so that the server is equally warm."""
 
@@ -71,6 +73,7 @@ TINY = Options(
     compared=3,
     tracing_turns=1,
     sessions=(2, 10),
+    servers=(1, 2),
     least_saves=20,
 )
 """Enough to see that it works."""

@@ -3,7 +3,20 @@
 from collections.abc import Callable
 
 from benchmarks.options import Options
-from benchmarks.parts import client, doors, explorer, graph, growth, loads, merging, saves, sessions, tracing, workers
+from benchmarks.parts import (
+    client,
+    doors,
+    explorer,
+    graph,
+    growth,
+    loads,
+    merging,
+    saves,
+    scale,
+    sessions,
+    tracing,
+    workers,
+)
 from benchmarks.results import Results
 
 Part = Callable[[Options, Results], None]
@@ -20,4 +33,5 @@ PARTS: dict[str, Part] = {
     "doors": doors.run,
     "tracing": tracing.run,
     "explorer": explorer.run,
+    "scale": scale.run,
 }

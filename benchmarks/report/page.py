@@ -7,6 +7,7 @@ from benchmarks.report.gains import gains_table
 from benchmarks.report.goals import goals_table
 from benchmarks.report.plots import plots, write_plots
 from benchmarks.results import Results
+from benchmarks.scale import report as scale
 
 PAGE, DIRECTORY, RAW = "benchmarks.md", "benchmarks", "results.json"
 
@@ -89,6 +90,12 @@ EXPLORER = """\
 on SQLite. Times are those from a request to the first byte of its response, on a connection that is open, one request
 at a time, beside a server that does nothing else. The goal is 300 ms."""
 
+SCALE = """\
+1, 2 and 4 servers on one Postgres, each with a process of its own that keeps 64 saves in flight: unary saves, and saves
+on four streams. States are completely new, as above. *Server*, *database*, *WAL*, *stored* and *commits* are those of
+one save, over all servers. Load, servers and database share the machine. [Sizing](operations.md#sizing) shows what
+they mean for a fleet of agents."""
+
 METHOD = """\
 **The load** comes from separate processes: one for each contestant, idle while others are measured. It speaks HTTP/2
 and gRPC by hand (`benchmarks/wire`) and assembles requests from serialized pieces, since a client library would cost
@@ -134,6 +141,7 @@ def page(results: Results) -> str:
         ("Two doors", DOORS, sections.doors(results), ""),
         ("Tracing", TRACING, sections.tracing(results), ""),
         ("The session explorer", EXPLORER, sections.explorer(results), ""),
+        ("Several servers", SCALE, scale.section(results), ""),
     ):
         if body:
             picture = [f"![{title}]({DIRECTORY}/{plot}.svg)"] if plot in shown else []
@@ -142,7 +150,12 @@ def page(results: Results) -> str:
 
 
 def write(results: Results, directory: Path) -> None:
-    """The page, its plots, and the raw figures."""
+    """The page, its plots, and the raw figures. What only `scale` has measured goes to its own places."""
+    scaled = scale.only(results)
+    if scaled.runs:
+        scale.write(scaled, directory)
+    if len(scaled.runs) == len(results.runs) > 0:
+        return
     (directory / DIRECTORY).mkdir(parents=True, exist_ok=True)
     (directory / PAGE).write_text(page(results), encoding="utf-8")
     results.write(directory / DIRECTORY / RAW)

@@ -18,6 +18,7 @@ SECTIONS = {
     "doors": "Two doors",
     "tracing": "Tracing",
     "explorer": "The session explorer",
+    "scale": "Several servers",
 }
 
 
@@ -36,6 +37,10 @@ def test_part(part: str, tmp_path: Path) -> None:
     assert all(run.figures for run in results.runs)
 
     write(results, tmp_path)
+    if part == "scale":  # it has places of its own
+        assert Results.read(tmp_path / "benchmarks" / "scale.json") == results
+        assert f"## {SECTIONS[part]}\n" in page(results)
+        return
     assert Results.read(tmp_path / "benchmarks" / "results.json") == results
     text = (tmp_path / "benchmarks.md").read_text()
     assert text == page(results)
