@@ -118,9 +118,10 @@ def test_a_port_in_use(tmp_path: Path, taken_port: int, workers: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("theirs", ["1", "2"])
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_port_in_use_by_workers(tmp_path: Path, workers: str) -> None:
-    with LockstitchServer(arguments=["--workers=2"]) as server:
+def test_a_port_in_use_by_a_server(tmp_path: Path, theirs: str, workers: str) -> None:
+    with LockstitchServer(arguments=["--workers", theirs]) as server:
         done = serve(tmp_path, "sqlite:///a.db", "--workers", workers, listen=server.target).process(tmp_path)
     done.refused(server.target, "in use")
 

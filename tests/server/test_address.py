@@ -8,8 +8,8 @@ from contextlib import ExitStack, closing
 
 import pytest
 
+from lockstitch_server.runtime.reserved_address import reserved
 from lockstitch_server.runtime.startup import StartupError
-from lockstitch_server.runtime.workers.address import reserved
 
 LISTENS = ["127.0.0.1:0", "localhost:0", "0.0.0.0:0", "[::]:0", "[::1]:0"]
 

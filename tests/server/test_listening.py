@@ -1,8 +1,12 @@
 """Where a server may listen, and what gRPC is told about its connections."""
 
+from pathlib import Path
+
+import psutil
 import pytest
 
 from lockstitch_server.config import Auth, Settings, Tls
+from lockstitch_server.runtime.grpc_server import ACCEPTORS, grpc_server
 from lockstitch_server.runtime.listener import check_exposure, connection_options, is_local
 from lockstitch_server.runtime.startup import StartupError
 
@@ -39,3 +43,28 @@ def test_connections_are_kept_alive_as_the_settings_say() -> None:
     assert "grpc.max_connection_age_ms" not in options
     aged = dict(connection_options(Settings(max_connection_age_seconds=60, max_connection_age_grace_seconds=10)))
     assert (aged["grpc.max_connection_age_ms"], aged["grpc.max_connection_age_grace_ms"]) == (60_000, 10_000)
+
+
+async def test_a_port_has_several_servers_that_accept() -> None:
+    with grpc_server([], Settings(listen="127.0.0.1:0"), shared=False) as server:
+        port = int(server.address.rpartition(":")[2])
+        assert listening("tcp").count(port) >= ACCEPTORS
+        await server.start()
+        await server.stop(0)
+
+
+async def test_a_unix_socket_has_one(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with grpc_server([], Settings(listen=f"unix:{path}"), shared=False) as server:
+        assert server.address == f"unix:{path}"
+        assert listening("unix").count(str(path)) == 1
+        await server.start()
+        await server.stop(0)
+
+
+def listening(kind: str) -> list[int | str]:
+    """The ports, or the paths, at which this process listens."""
+    sockets = psutil.Process().net_connections(kind)
+    if kind == "unix":
+        return [str(each.laddr) for each in sockets]
+    return [each.laddr.port for each in sockets if each.status == psutil.CONN_LISTEN]

@@ -3,6 +3,7 @@
 import ipaddress
 import ssl
 import tempfile
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,17 +61,18 @@ def is_local(listen: str) -> bool:
         return False
 
 
-def bind(server: grpc.aio.Server, settings: Settings) -> int:
-    """Have a server listen; returns the port. Raises StartupError."""
-    listen = settings.listen
-    credentials = server_credentials(settings.tls)
+def bind(server: grpc.aio.Server, listen: str, certificates: "Certificates | None") -> str:
+    """Have a server listen, with TLS where there are certificates; returns the address. Raises StartupError."""
     try:
-        port = server.add_secure_port(listen, credentials) if credentials else server.add_insecure_port(listen)
+        if certificates is None:
+            port = server.add_insecure_port(listen)
+        else:
+            port = server.add_secure_port(listen, certificates.credentials())
     except RuntimeError as error:
         raise StartupError(f"cannot listen on {listen}: the port is in use or may not be used") from error
     if port == 0:
         raise StartupError(f"cannot listen on {listen}")
-    return port
+    return listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
 
 
 def connection_options(settings: Settings) -> list[tuple[str, int]]:
@@ -93,23 +95,6 @@ def connection_options(settings: Settings) -> list[tuple[str, int]]:
 def milliseconds(seconds: float) -> int:
     """As gRPC has times: 1 and above."""
     return min(LARGEST, max(1, round(seconds * 1000)))
-
-
-def server_credentials(tls: Tls) -> grpc.ServerCredentials | None:
-    """TLS as the settings have it, with files that are read again when they change; None: without. Raises StartupError.
-
-    A client that has no certificate is turned away while it connects, if clients need one.
-    """
-    files = tls_files(tls)
-    if files is None:
-        return None
-    try:
-        first = files.read()
-    except (OSError, ValueError) as error:
-        raise StartupError(f"TLS cannot be used: {error}") from error
-    # The fetcher may give None for "no change", which the types have forgotten.
-    fetch = cast("Callable[[], grpc.ServerCertificateConfiguration]", _Newer(files))
-    return grpc.dynamic_ssl_server_credentials(first, fetch, require_client_authentication=bool(tls.client_ca))
 
 
 def tls_files(tls: Tls) -> "TlsFiles | None":
@@ -159,23 +144,57 @@ class TlsFiles:
             raise ValueError(f"{self.certificate} and {self.private_key}: {error.reason or error}") from error
 
 
-class _Newer:
-    """Gives gRPC, which asks for every new connection, what has changed; None: nothing. Called in gRPC's threads."""
+class Certificates:
+    """What TLS uses now: the files are read again when they change. gRPC asks in its threads, for every connection."""
 
-    def __init__(self, files: TlsFiles) -> None:
+    def __init__(self, files: TlsFiles, *, asks_for_one: bool) -> None:
+        """asks_for_one: whether a client that has no certificate is turned away while it connects. Raises OSError,
+        ValueError."""
         self._files = files
+        self._asks_for_one = asks_for_one
+        self._lock = threading.Lock()
         self._seen = files.identities()
+        self._current = files.read()
 
-    def __call__(self) -> grpc.ServerCertificateConfiguration | None:
-        identities = self._files.identities()
-        if identities == self._seen:
+    @classmethod
+    def of(cls, tls: Tls) -> "Certificates | None":
+        """As the settings have it; None: without TLS. Raises StartupError."""
+        files = tls_files(tls)
+        if files is None:
             return None
         try:
-            newer = self._files.read()
+            return cls(files, asks_for_one=bool(tls.client_ca))
         except (OSError, ValueError) as error:
-            # Certificate and key are not replaced in one step: it may fit together in a moment.
-            log.warning("certificate_reload_failed", reason=str(error))
-            return None
-        self._seen = identities
-        log.info("certificates_reloaded", path=str(self._files.certificate))
-        return newer
+            raise StartupError(f"TLS cannot be used: {error}") from error
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """For one address of one server."""
+        used = self._current
+
+        def newer() -> grpc.ServerCertificateConfiguration | None:
+            nonlocal used
+            current = self._latest()
+            if current is used:
+                return None
+            used = current
+            return current
+
+        # The fetcher may give None for "no change", which the types have forgotten.
+        fetch = cast("Callable[[], grpc.ServerCertificateConfiguration]", newer)
+        return grpc.dynamic_ssl_server_credentials(
+            self._current, fetch, require_client_authentication=self._asks_for_one
+        )
+
+    def _latest(self) -> grpc.ServerCertificateConfiguration:
+        with self._lock:
+            identities = self._files.identities()
+            if identities != self._seen:
+                try:
+                    self._current = self._files.read()
+                except (OSError, ValueError) as error:
+                    # Certificate and key are not replaced in one step: it may fit together in a moment.
+                    log.warning("certificate_reload_failed", reason=str(error))
+                else:
+                    self._seen = identities
+                    log.info("certificates_reloaded", path=str(self._files.certificate))
+            return self._current

@@ -47,10 +47,11 @@ from lockstitch_server.rpc.transport.grpc_aio import service_handlers
 from lockstitch_server.rpc.transport.health import SERVICE_NAME as HEALTH
 from lockstitch_server.rpc.transport.health import Health
 from lockstitch_server.rpc.transport.http.application import HttpApplication
-from lockstitch_server.rpc.transport.receiving import Preparation, Receiver, compression_options, receivable_bytes
+from lockstitch_server.rpc.transport.receiving import Preparation, Receiver, receivable_bytes
 from lockstitch_server.rpc.transport.reflection import SERVICE_NAME as REFLECTION
 from lockstitch_server.rpc.transport.reflection import reflection_handlers
 from lockstitch_server.runtime.gc import tune_collector
+from lockstitch_server.runtime.grpc_server import grpc_server
 from lockstitch_server.runtime.http_application import ServiceHandlers, create_http_application
 from lockstitch_server.runtime.http_server import serving_http
 from lockstitch_server.runtime.identification import audit_log, create_identification
@@ -65,7 +66,7 @@ from lockstitch_server.runtime.instruments import (
     watch_queues,
     watch_sessions,
 )
-from lockstitch_server.runtime.listener import asks_who_calls, bind, check_exposure, connection_options
+from lockstitch_server.runtime.listener import asks_who_calls, check_exposure
 from lockstitch_server.runtime.metrics_report import metrics_report
 from lockstitch_server.runtime.startup import observed, open_store
 from lockstitch_server.saving.save_requests import RawRequest
@@ -77,8 +78,6 @@ log = structlog.get_logger(__name__)
 
 STOP_SECONDS = 0.5
 """For the last answers to leave, after the calls have ended or run out of time."""
-LEAST_PENDING = 10_000
-"""How many calls may at least wait to begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,23 +287,23 @@ async def serve_until(
     check_exposure(settings)
     async with open_runtime(settings, worker=worker, say=say) as runtime:
         shared = worker > 0
-        server = _create_server([handler for _, handler in runtime.handlers.values()], settings, shared=shared)
-        port = bind(server, settings)
+        handlers = [handler for _, handler in runtime.handlers.values()]
         application = runtime.http_application(watches_clients=False)
-        async with serving_http(application, settings, shared=shared) as http:
-            await server.start()
-            tune_collector()
-            on_serving(_address(settings.listen, port))
-            async with runtime.at_work():
-                await stop.wait()
-                runtime.health.leave()
-                seconds = {name: getattr(settings, name) for name in ("drain_delay_seconds", "drain_seconds")}
-                log.info("stopping", **seconds)
-            await asyncio.sleep(settings.drain_delay_seconds)
-            if http is not None:
-                http.drain()
-            await runtime.drain()
-            await asyncio.gather(server.stop(STOP_SECONDS), http.stop(STOP_SECONDS) if http is not None else _nothing())
+        with grpc_server(handlers, settings, shared=shared) as server:
+            async with serving_http(application, settings, shared=shared) as http:
+                await server.start()
+                tune_collector()
+                on_serving(server.address)
+                async with runtime.at_work():
+                    await stop.wait()
+                    runtime.health.leave()
+                    seconds = {name: getattr(settings, name) for name in ("drain_delay_seconds", "drain_seconds")}
+                    log.info("stopping", **seconds)
+                await asyncio.sleep(settings.drain_delay_seconds)
+                if http is not None:
+                    http.drain()
+                await runtime.drain()
+                await asyncio.gather(server.stop(STOP_SECONDS), http.stop(STOP_SECONDS) if http else _nothing())
     log.info("stopped")
 
 
@@ -324,12 +323,6 @@ def stop_on_signals() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
     return stop
-
-
-def _create_server(handlers: Sequence[grpc.GenericRpcHandler], settings: Settings, *, shared: bool) -> grpc.aio.Server:
-    server = grpc.aio.server(options=_options(settings, shared))
-    server.add_generic_rpc_handlers(handlers)
-    return server
 
 
 def create_interceptors(
@@ -362,28 +355,6 @@ def _pace(settings: Settings) -> TokenBucket:
     return TokenBucket(health.probe_seconds, health.timeout_seconds, health.failures)
 
 
-def _options(settings: Settings, shared: bool) -> list[tuple[str, int]]:
-    pending = max(settings.limits.max_calls, LEAST_PENDING)
-    return [
-        ("grpc.max_receive_message_length", receivable_bytes(settings.limits.max_message_bytes)),
-        ("grpc.max_send_message_length", -1),
-        # gRPC counts a call until its memory is free, so calls that are reset at once count (HTTP/2 rapid reset).
-        ("grpc.max_concurrent_streams", settings.limits.max_connection_calls),
-        # The gate refuses calls beyond max_calls, and says why. gRPC itself cancels calls that have not begun without a
-        # reason, some beyond the first number and all beyond the second: this bounds the memory of many connections.
-        ("grpc.server.max_pending_requests", pending),
-        ("grpc.server.max_pending_requests_hard_limit", 2 * pending),
-        # Two servers on one port would share its calls without knowing of each other. Workers know.
-        ("grpc.so_reuseport", int(shared)),
-        *connection_options(settings),
-        *compression_options(),
-    ]
-
-
 def _stream_seconds(settings: Settings) -> float:
     """How long a stream may last so that it ends in peace, even if its connection grows too old when it begins."""
     return settings.max_connection_age_grace_seconds / 2 if settings.max_connection_age_seconds else 0.0
-
-
-def _address(listen: str, port: int) -> str:
-    return listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"

@@ -10,10 +10,10 @@ import structlog
 
 from lockstitch_server.config import Settings
 from lockstitch_server.runtime.identification import create_identification
-from lockstitch_server.runtime.listener import check_exposure, server_credentials
+from lockstitch_server.runtime.listener import Certificates, check_exposure
 from lockstitch_server.runtime.metrics_report import open_page
+from lockstitch_server.runtime.reserved_address import reserved
 from lockstitch_server.runtime.startup import StartupError, open_store
-from lockstitch_server.runtime.workers.address import reserved
 from lockstitch_server.runtime.workers.process import READY, Worker, first_of
 from lockstitch_server.telemetry.stats import Source
 
@@ -37,7 +37,7 @@ def serve(settings: Settings) -> None:
 def _check(settings: Settings) -> None:
     check_exposure(settings)
     create_identification(settings)
-    server_credentials(settings.tls)
+    Certificates.of(settings.tls)
     several = f"{settings.workers} workers cannot share"
     if settings.store == "memory://":
         raise StartupError(f"{several} memory://, since each would have its own; choose another store")

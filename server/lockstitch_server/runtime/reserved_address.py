@@ -1,4 +1,4 @@
-"""Reserves an address for the workers of one supervisor."""
+"""Reserves an address for several servers that share it: those of one process, or the workers of one supervisor."""
 
 import errno
 import socket
@@ -44,7 +44,7 @@ def _held(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.sock
     """A socket that is bound and never listens.
 
     It is bound without SO_REUSEPORT, which fails where another socket has the port; a port whose last connections are
-    in TIME_WAIT is free. Then it shares the port with the user's sockets that have SO_REUSEPORT: the workers'.
+    in TIME_WAIT is free. Then it shares the port with the sockets of the same user that have SO_REUSEPORT.
     """
     held = socket.socket(family)
     try:
