@@ -17,7 +17,9 @@
 //	...
 //	latest, err := client.LoadLatest(ctx, "order-4711")
 //
-// Checkpoints are the messages of the contract, in package lockstitchpb. As
+// Sessions, events and leases are structs of this package. Checkpoints and their
+// pending writes are the messages of the contract, in package lockstitchpb, so that
+// fields of a newer contract are kept when they are loaded and saved again. As
 // always with protobuf in Go, a nil slice or map is the same as an empty one,
 // while a nil message is not the same as an empty one: a nil MessagesChannel
 // says that the runner has no such channel.
