@@ -2,48 +2,31 @@ package dev.lockstitch;
 
 import com.google.protobuf.Message;
 import dev.lockstitch.v1.AcquireLeaseRequest;
-import dev.lockstitch.v1.AcquireLeaseResponse;
 import dev.lockstitch.v1.BreakLeaseRequest;
 import dev.lockstitch.v1.BreakLeaseResponse;
 import dev.lockstitch.v1.Checkpoint;
-import dev.lockstitch.v1.CheckpointRef;
 import dev.lockstitch.v1.CheckpointServiceGrpc;
-import dev.lockstitch.v1.CheckpointView;
-import dev.lockstitch.v1.CopySessionRequest;
-import dev.lockstitch.v1.CopySessionResponse;
 import dev.lockstitch.v1.DeleteCheckpointsRequest;
-import dev.lockstitch.v1.DeleteCheckpointsResponse;
 import dev.lockstitch.v1.DeleteSessionsRequest;
 import dev.lockstitch.v1.DeleteSessionsResponse;
 import dev.lockstitch.v1.GetSessionRequest;
-import dev.lockstitch.v1.GetSessionResponse;
-import dev.lockstitch.v1.ListCheckpointsRequest;
-import dev.lockstitch.v1.ListCheckpointsResponse;
-import dev.lockstitch.v1.ListSessionsRequest;
-import dev.lockstitch.v1.LoadLatestRequest;
-import dev.lockstitch.v1.LoadLatestResponse;
-import dev.lockstitch.v1.LoadRequest;
-import dev.lockstitch.v1.LoadResponse;
+import dev.lockstitch.v1.MetadataFilter;
+import dev.lockstitch.v1.PendingWrite;
 import dev.lockstitch.v1.PruneSessionsRequest;
-import dev.lockstitch.v1.PruneSessionsResponse;
 import dev.lockstitch.v1.ReleaseLeaseRequest;
 import dev.lockstitch.v1.ReleaseLeaseResponse;
 import dev.lockstitch.v1.RenewLeaseRequest;
-import dev.lockstitch.v1.RenewLeaseResponse;
-import dev.lockstitch.v1.SaveResponse;
 import dev.lockstitch.v1.SaveWritesRequest;
-import dev.lockstitch.v1.SaveWritesResponse;
 import dev.lockstitch.v1.SessionServiceGrpc;
-import dev.lockstitch.v1.SessionSummary;
-import dev.lockstitch.v1.UpdateSessionRequest;
-import dev.lockstitch.v1.UpdateSessionResponse;
 import io.grpc.MethodDescriptor;
 import java.time.Duration;
+import java.time.Instant;
+import java.util.Collection;
 import java.util.List;
-import java.util.OptionalLong;
+import java.util.Map;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
-import java.util.stream.IntStream;
+import java.util.function.Function;
 
 /**
  * The calls of a client as futures, from {@link LockstitchClient#async}. Each method does what the
@@ -51,7 +34,7 @@ import java.util.stream.IntStream;
  * cancelling it stops the call. Continuations run on gRPC's threads and must not block.
  *
  * <pre>{@code
- * client.async().loadLatest("order-42").thenAccept(latest -> resume(latest.getCheckpoint()));
+ * client.async().loadLatest("order-42").thenAccept(latest -> resume(latest.checkpoint()));
  * }</pre>
  */
 public final class AsyncCalls {
@@ -73,139 +56,238 @@ public final class AsyncCalls {
     return Readiness.await(caller.transport, caller.budget(timeout));
   }
 
-  public CompletableFuture<SaveResponse> save(Checkpoint checkpoint) {
+  public CompletableFuture<Saved> save(Checkpoint checkpoint) {
     return save(checkpoint, SaveOptions.NONE);
   }
 
-  public CompletableFuture<SaveResponse> save(Checkpoint checkpoint, SaveOptions options) {
+  public CompletableFuture<Saved> save(Checkpoint checkpoint, SaveOptions options) {
     return saver.save(checkpoint, options);
   }
 
-  public CompletableFuture<SaveWritesResponse> saveWrites(SaveWritesRequest request) {
-    return send(CheckpointServiceGrpc.getSaveWritesMethod(), request);
+  public CompletableFuture<SavedWrites> saveWrites(
+      CheckpointRef checkpoint, List<PendingWrite> writes) {
+    return saveWrites(checkpoint, writes, 0);
   }
 
-  public CompletableFuture<LoadLatestResponse> loadLatest(String sessionId) {
-    return loadLatest(sessionId, "", CheckpointView.CHECKPOINT_VIEW_FULL);
+  public CompletableFuture<SavedWrites> saveWrites(
+      CheckpointRef checkpoint, List<PendingWrite> writes, long leaseToken) {
+    var request =
+        SaveWritesRequest.newBuilder()
+            .setSessionId(checkpoint.sessionId())
+            .setNamespace(checkpoint.namespace())
+            .setCheckpointId(checkpoint.checkpointId())
+            .addAllWrites(writes)
+            .setLeaseToken(leaseToken);
+    return send(CheckpointServiceGrpc.getSaveWritesMethod(), request.build(), Convert::savedWrites);
   }
 
-  public CompletableFuture<LoadLatestResponse> loadLatest(
-      String sessionId, String namespace, CheckpointView view) {
+  public CompletableFuture<Latest> loadLatest(String sessionId) {
+    return loadLatest(sessionId, LoadOptions.ALL);
+  }
+
+  public CompletableFuture<Latest> loadLatest(String sessionId, LoadOptions options) {
     return send(
-        CheckpointServiceGrpc.getLoadLatestMethod(), latestRequest(sessionId, namespace, view));
+        CheckpointServiceGrpc.getLoadLatestMethod(), options.latest(sessionId), Convert::latest);
   }
 
-  public CompletableFuture<LoadResponse> load(String sessionId, long step) {
-    return load(LoadRequest.newBuilder().setSessionId(sessionId).setStep(step).build());
+  public CompletableFuture<Loaded> load(String sessionId, long step) {
+    return load(sessionId, step, LoadOptions.ALL);
   }
 
-  public CompletableFuture<LoadResponse> load(LoadRequest request) {
-    return send(CheckpointServiceGrpc.getLoadMethod(), request);
+  public CompletableFuture<Loaded> load(String sessionId, long step, LoadOptions options) {
+    var request = options.one(sessionId).setStep(step).build();
+    return send(CheckpointServiceGrpc.getLoadMethod(), request, Convert::loaded);
+  }
+
+  public CompletableFuture<Loaded> load(String sessionId, String checkpointId) {
+    return load(sessionId, checkpointId, LoadOptions.ALL);
+  }
+
+  public CompletableFuture<Loaded> load(
+      String sessionId, String checkpointId, LoadOptions options) {
+    var request = options.one(sessionId).setCheckpointId(checkpointId).build();
+    return send(CheckpointServiceGrpc.getLoadMethod(), request, Convert::loaded);
   }
 
   /** One page of a list of sessions. */
-  public CompletableFuture<Paged.Page<SessionSummary>> listSessions(ListSessionsRequest request) {
-    return Futures.map(
-        send(CheckpointServiceGrpc.getListSessionsMethod(), request),
-        page ->
-            new Paged.Page<>(
-                page.getSessionsList(), page.getNextPageToken(), OptionalLong.empty()));
+  public CompletableFuture<Paged.Page<SessionSummary>> listSessions(SessionFilter filter) {
+    return send(CheckpointServiceGrpc.getListSessionsMethod(), filter.request, Convert::sessions);
   }
 
   /** One page of a list of checkpoints. */
-  public CompletableFuture<Paged.Page<ListedCheckpoint>> listCheckpoints(
-      ListCheckpointsRequest request) {
-    return Futures.map(
-        send(CheckpointServiceGrpc.getListCheckpointsMethod(), request), AsyncCalls::listed);
-  }
-
-  public CompletableFuture<GetSessionResponse> getSession(String sessionId) {
+  public CompletableFuture<Paged.Page<ListedCheckpoint>> listCheckpoints(CheckpointFilter filter) {
     return send(
-        SessionServiceGrpc.getGetSessionMethod(),
-        GetSessionRequest.newBuilder().setSessionId(sessionId).build());
+        CheckpointServiceGrpc.getListCheckpointsMethod(), filter.request, Convert::checkpoints);
   }
 
-  public CompletableFuture<GetSessionResponse> updateSession(UpdateSessionRequest request) {
-    return Futures.map(
-        send(SessionServiceGrpc.getUpdateSessionMethod(), request),
-        UpdateSessionResponse::getSession);
+  public CompletableFuture<SessionDetails> getSession(String sessionId) {
+    var request = GetSessionRequest.newBuilder().setSessionId(sessionId).build();
+    return send(SessionServiceGrpc.getGetSessionMethod(), request, Convert::details);
   }
 
-  public CompletableFuture<Integer> deleteSessions(DeleteSessionsRequest request) {
-    return Futures.map(
-        send(SessionServiceGrpc.getDeleteSessionsMethod(), request),
+  public CompletableFuture<SessionDetails> updateSession(String sessionId, SessionUpdate update) {
+    var request = update.request.toBuilder().setSessionId(sessionId).build();
+    return send(
+        SessionServiceGrpc.getUpdateSessionMethod(),
+        request,
+        answer -> Convert.details(answer.getSession()));
+  }
+
+  public CompletableFuture<Integer> deleteSessions(Collection<String> sessionIds) {
+    return deleteSessions(DeleteSessionsRequest.newBuilder().addAllSessionIds(sessionIds));
+  }
+
+  public CompletableFuture<Integer> deleteSessions(
+      Collection<String> sessionIds, Duration tombstone) {
+    return deleteSessions(
+        DeleteSessionsRequest.newBuilder()
+            .addAllSessionIds(sessionIds)
+            .setTombstone(Values.duration(tombstone)));
+  }
+
+  private CompletableFuture<Integer> deleteSessions(DeleteSessionsRequest.Builder request) {
+    return send(
+        SessionServiceGrpc.getDeleteSessionsMethod(),
+        request.build(),
         DeleteSessionsResponse::getDeleted);
   }
 
-  public CompletableFuture<DeleteCheckpointsResponse> deleteCheckpoints(
-      DeleteCheckpointsRequest request) {
-    return send(SessionServiceGrpc.getDeleteCheckpointsMethod(), request);
+  public CompletableFuture<DeletedCheckpoints> deleteCheckpoints(
+      String sessionId, Map<String, String> metadata) {
+    return deleteCheckpoints(sessionId, metadata, 0);
   }
 
-  public CompletableFuture<Long> rewind(String sessionId, String checkpointId) {
-    CheckpointRef after = CheckpointRef.newBuilder().setCheckpointId(checkpointId).build();
-    var request = DeleteCheckpointsRequest.newBuilder().setSessionId(sessionId).setAfter(after);
-    return Futures.map(deleteCheckpoints(request.build()), DeleteCheckpointsResponse::getDeleted);
+  public CompletableFuture<DeletedCheckpoints> deleteCheckpoints(
+      String sessionId, Map<String, String> metadata, long leaseToken) {
+    return deleteCheckpoints(
+        DeleteCheckpointsRequest.newBuilder()
+            .setSessionId(sessionId)
+            .setMetadata(MetadataFilter.newBuilder().putAllEntries(metadata))
+            .setLeaseToken(leaseToken));
   }
 
-  public CompletableFuture<CopySessionResponse> copySession(CopySessionRequest request) {
-    return send(SessionServiceGrpc.getCopySessionMethod(), request);
+  public CompletableFuture<DeletedCheckpoints> rewind(String sessionId, String checkpointId) {
+    return rewind(new CheckpointRef(sessionId, checkpointId), 0);
   }
 
-  public CompletableFuture<PruneSessionsResponse> pruneSessions(PruneSessionsRequest request) {
-    CompletableFuture<PruneSessionsResponse> sum = new CompletableFuture<>();
-    prune(request, PruneSessionsResponse.newBuilder(), sum);
+  public CompletableFuture<DeletedCheckpoints> rewind(CheckpointRef to, long leaseToken) {
+    return deleteCheckpoints(
+        DeleteCheckpointsRequest.newBuilder()
+            .setSessionId(to.sessionId())
+            .setAfter(to.message())
+            .setLeaseToken(leaseToken));
+  }
+
+  private CompletableFuture<DeletedCheckpoints> deleteCheckpoints(
+      DeleteCheckpointsRequest.Builder request) {
+    return send(SessionServiceGrpc.getDeleteCheckpointsMethod(), request.build(), Convert::deleted);
+  }
+
+  public CompletableFuture<CopiedSession> copySession(String source, String target) {
+    return copySession(source, target, CopyOptions.ALL);
+  }
+
+  public CompletableFuture<CopiedSession> copySession(
+      String source, String target, CopyOptions options) {
+    var request =
+        options.request.toBuilder().setSourceSessionId(source).setTargetSessionId(target).build();
+    return send(SessionServiceGrpc.getCopySessionMethod(), request, Convert::copied);
+  }
+
+  public CompletableFuture<Pruned> pruneSessions(Collection<String> sessionIds) {
+    return pruneSessions(sessionIds, PruneOptions.NONE);
+  }
+
+  public CompletableFuture<Pruned> pruneSessions(
+      Collection<String> sessionIds, PruneOptions options) {
+    CompletableFuture<Pruned> sum = new CompletableFuture<>();
+    prune(
+        options.request.toBuilder().addAllSessionIds(sessionIds).build(), new Pruned(0, 0, 0), sum);
     return sum;
   }
 
-  public CompletableFuture<AcquireLeaseResponse> acquireLease(
-      String sessionId, String holder, Duration ttl) {
-    var request = AcquireLeaseRequest.newBuilder().setSessionId(sessionId).setHolder(holder);
-    return acquireLease(request.setTtl(Values.duration(ttl)).build());
+  public CompletableFuture<Lease> acquireLease(String sessionId, String holder) {
+    return acquireLease(lease(sessionId, holder, UUID.randomUUID().toString()));
   }
 
-  public CompletableFuture<AcquireLeaseResponse> acquireLease(AcquireLeaseRequest request) {
-    boolean named = !request.getAcquisitionId().isEmpty();
-    String id = named ? request.getAcquisitionId() : UUID.randomUUID().toString();
+  public CompletableFuture<Lease> acquireLease(String sessionId, String holder, Duration ttl) {
+    return acquireLease(sessionId, holder, ttl, UUID.randomUUID().toString());
+  }
+
+  public CompletableFuture<Lease> acquireLease(
+      String sessionId, String holder, Duration ttl, String acquisitionId) {
+    return acquireLease(lease(sessionId, holder, acquisitionId).setTtl(Values.duration(ttl)));
+  }
+
+  private static AcquireLeaseRequest.Builder lease(
+      String sessionId, String holder, String acquisitionId) {
+    return AcquireLeaseRequest.newBuilder()
+        .setSessionId(sessionId)
+        .setHolder(holder)
+        .setAcquisitionId(acquisitionId);
+  }
+
+  private CompletableFuture<Lease> acquireLease(AcquireLeaseRequest.Builder request) {
+    String sessionId = request.getSessionId();
     return send(
         SessionServiceGrpc.getAcquireLeaseMethod(),
-        request.toBuilder().setAcquisitionId(id).build());
+        request.build(),
+        answer -> Convert.lease(sessionId, answer));
   }
 
-  public CompletableFuture<RenewLeaseResponse> renewLease(RenewLeaseRequest request) {
-    return send(SessionServiceGrpc.getRenewLeaseMethod(), request);
+  public CompletableFuture<Lease> renewLease(String sessionId, long token) {
+    return renewLease(RenewLeaseRequest.newBuilder().setSessionId(sessionId).setLeaseToken(token));
+  }
+
+  public CompletableFuture<Lease> renewLease(String sessionId, long token, Duration ttl) {
+    return renewLease(
+        RenewLeaseRequest.newBuilder()
+            .setSessionId(sessionId)
+            .setLeaseToken(token)
+            .setTtl(Values.duration(ttl)));
+  }
+
+  private CompletableFuture<Lease> renewLease(RenewLeaseRequest.Builder request) {
+    String sessionId = request.getSessionId();
+    return send(
+        SessionServiceGrpc.getRenewLeaseMethod(),
+        request.build(),
+        answer -> Convert.lease(sessionId, answer));
   }
 
   public CompletableFuture<Boolean> releaseLease(String sessionId, long token) {
     var request = ReleaseLeaseRequest.newBuilder().setSessionId(sessionId).setLeaseToken(token);
-    return Futures.map(
-        send(SessionServiceGrpc.getReleaseLeaseMethod(), request.build()),
+    return send(
+        SessionServiceGrpc.getReleaseLeaseMethod(),
+        request.build(),
         ReleaseLeaseResponse::getReleased);
   }
 
-  public CompletableFuture<Boolean> breakLease(BreakLeaseRequest request) {
-    return Futures.map(
-        send(SessionServiceGrpc.getBreakLeaseMethod(), request), BreakLeaseResponse::getBroken);
+  public CompletableFuture<Boolean> breakLease(String sessionId) {
+    return breakLease(BreakLeaseRequest.newBuilder().setSessionId(sessionId));
   }
 
-  static LoadLatestRequest latestRequest(String sessionId, String namespace, CheckpointView view) {
-    return LoadLatestRequest.newBuilder()
-        .setSessionId(sessionId)
-        .setNamespace(namespace)
-        .setView(view)
-        .build();
+  public CompletableFuture<Boolean> breakLease(String sessionId, Instant acquiredAt) {
+    return breakLease(
+        BreakLeaseRequest.newBuilder()
+            .setSessionId(sessionId)
+            .setAcquiredAt(Values.timestamp(acquiredAt)));
   }
 
-  private <Q extends Message, A> CompletableFuture<A> send(
-      MethodDescriptor<Q, A> method, Q request) {
-    return caller.send(method, request, caller.budget(timeout));
+  private CompletableFuture<Boolean> breakLease(BreakLeaseRequest.Builder request) {
+    return send(
+        SessionServiceGrpc.getBreakLeaseMethod(), request.build(), BreakLeaseResponse::getBroken);
+  }
+
+  private <Q extends Message, A, B> CompletableFuture<B> send(
+      MethodDescriptor<Q, A> method, Q request, Function<A, B> convert) {
+    return Futures.map(caller.send(method, request, caller.budget(timeout)), convert);
   }
 
   private void prune(
-      PruneSessionsRequest request,
-      PruneSessionsResponse.Builder sum,
-      CompletableFuture<PruneSessionsResponse> answer) {
-    var call = send(SessionServiceGrpc.getPruneSessionsMethod(), request);
+      PruneSessionsRequest request, Pruned before, CompletableFuture<Pruned> answer) {
+    var method = SessionServiceGrpc.getPruneSessionsMethod();
+    var call = caller.send(method, request, caller.budget(timeout));
     Futures.endWith(call, answer);
     call.whenComplete(
         (page, error) -> {
@@ -213,26 +295,13 @@ public final class AsyncCalls {
             Futures.settle(answer, null, error);
             return;
           }
-          sum.setCheckpoints(sum.getCheckpoints() + page.getCheckpoints())
-              .setBytes(sum.getBytes() + page.getBytes())
-              .setSessions(sum.getSessions() + page.getSessions());
+          Pruned sum = Convert.pruned(before, page);
           String token = page.getNextPageToken();
           if (token.isEmpty()) {
-            answer.complete(sum.build());
+            answer.complete(sum);
           } else {
             prune(request.toBuilder().setPageToken(token).build(), sum, answer);
           }
         });
-  }
-
-  private static Paged.Page<ListedCheckpoint> listed(ListCheckpointsResponse page) {
-    List<ListedCheckpoint> items =
-        IntStream.range(0, page.getCheckpointsCount())
-            .mapToObj(
-                place -> new ListedCheckpoint(page.getCheckpoints(place), page.getDetails(place)))
-            .toList();
-    OptionalLong total =
-        page.hasTotalSize() ? OptionalLong.of(page.getTotalSize()) : OptionalLong.empty();
-    return new Paged.Page<>(items, page.getNextPageToken(), total);
   }
 }

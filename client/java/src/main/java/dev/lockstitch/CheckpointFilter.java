@@ -3,6 +3,7 @@ package dev.lockstitch;
 import dev.lockstitch.v1.CheckpointView;
 import dev.lockstitch.v1.ListCheckpointsRequest;
 import dev.lockstitch.v1.NodeKind;
+import java.util.List;
 
 /**
  * Which checkpoints a list has, and how much of each. Immutable: {@code
@@ -15,7 +16,7 @@ public final class CheckpointFilter {
     this.request = request;
   }
 
-  /** All checkpoints of a session, in all namespaces. */
+  /** All checkpoints of a session, in all namespaces; "" is all sessions. */
   public static CheckpointFilter of(String sessionId) {
     return with(ListCheckpointsRequest.newBuilder().setSessionId(sessionId));
   }
@@ -65,12 +66,31 @@ public final class CheckpointFilter {
     return with(builder().setIncludeWrites(true));
   }
 
+  /** With the pending writes to these channels. */
+  public CheckpointFilter writes(List<String> channels) {
+    return with(
+        builder().setIncludeWrites(true).clearWriteChannels().addAllWriteChannels(channels));
+  }
+
+  /**
+   * Only these parts of the states: "messages", "errors", "extra/" and a key, or "custom/" and a
+   * name. None named: all of them.
+   */
+  public CheckpointFilter channels(List<String> names) {
+    return with(builder().clearChannels().addAllChannels(names));
+  }
+
+  /** With the size of each channel, in {@link ListedCheckpoint#channels}. */
+  public CheckpointFilter channelSizes() {
+    return with(builder().setIncludeChannelSizes(true));
+  }
+
   /** With the number of all matches, in {@link Paged.Page#totalSize}. */
   public CheckpointFilter total() {
     return with(builder().setIncludeTotal(true));
   }
 
-  /** Leaves out damaged checkpoints, at which a list fails otherwise. */
+  /** Moves damaged checkpoints to {@link Paged.Page#damaged}; without this, the list fails. */
   public CheckpointFilter skipDamaged() {
     return with(builder().setSkipDamaged(true));
   }

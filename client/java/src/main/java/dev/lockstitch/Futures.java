@@ -19,8 +19,7 @@ final class Futures {
   /** A future of what a function makes of a result. Cancelling it ends the work. */
   static <A, B> CompletableFuture<B> map(CompletableFuture<A> work, Function<A, B> change) {
     CompletableFuture<B> answer = new CompletableFuture<>();
-    work.whenComplete(
-        (given, error) -> settle(answer, error == null ? change.apply(given) : null, error));
+    work.whenComplete((given, error) -> settle(answer, given, error, change));
     endWith(work, answer);
     return answer;
   }
@@ -41,6 +40,16 @@ final class Futures {
       answer.complete(given);
     } else {
       answer.completeExceptionally(unwrap(error));
+    }
+  }
+
+  /** As {@link #settle}, with what a function makes of the result. */
+  static <A, B> void settle(
+      CompletableFuture<B> answer, A given, Throwable error, Function<A, B> change) {
+    try {
+      settle(answer, error == null ? change.apply(given) : null, error);
+    } catch (RuntimeException failure) { // a result that the function does not understand
+      answer.completeExceptionally(Errors.from(failure));
     }
   }
 

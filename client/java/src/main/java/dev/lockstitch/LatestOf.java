@@ -1,7 +1,6 @@
 package dev.lockstitch;
 
 import dev.lockstitch.v1.LoadLatestRequest;
-import dev.lockstitch.v1.LoadLatestResponse;
 import dev.lockstitch.v1.LoadLatestStreamResponse;
 import java.util.Optional;
 
@@ -35,12 +34,12 @@ public final class LatestOf {
    *
    * @throws LockstitchException what went wrong, so that nobody takes that for "none"
    */
-  public LoadLatestResponse result() {
+  public Latest result() {
     error()
         .ifPresent(
             error -> {
               throw error;
             });
-    return answer.getLoaded();
+    return Convert.latest(answer.getLoaded());
   }
 }

@@ -1,6 +1,5 @@
 package dev.lockstitch;
 
-import dev.lockstitch.v1.AcquireLeaseResponse;
 import java.time.Duration;
 import java.util.function.Supplier;
 
@@ -16,7 +15,7 @@ final class Leases {
    *
    * @throws LeaseHeldException after that
    */
-  static AcquireLeaseResponse await(Supplier<AcquireLeaseResponse> acquire, Duration wait) {
+  static Lease await(Supplier<Lease> acquire, Duration wait) {
     long end = System.nanoTime() + wait.toNanos();
     while (true) {
       try {

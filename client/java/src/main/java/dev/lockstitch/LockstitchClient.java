@@ -1,42 +1,15 @@
 package dev.lockstitch;
 
-import dev.lockstitch.v1.AcquireLeaseRequest;
-import dev.lockstitch.v1.AcquireLeaseResponse;
-import dev.lockstitch.v1.BreakLeaseRequest;
 import dev.lockstitch.v1.Checkpoint;
-import dev.lockstitch.v1.CheckpointView;
-import dev.lockstitch.v1.CopySessionRequest;
-import dev.lockstitch.v1.CopySessionResponse;
-import dev.lockstitch.v1.DeleteCheckpointsRequest;
-import dev.lockstitch.v1.DeleteCheckpointsResponse;
-import dev.lockstitch.v1.DeleteSessionsRequest;
-import dev.lockstitch.v1.GetSessionResponse;
-import dev.lockstitch.v1.ListCheckpointsRequest;
-import dev.lockstitch.v1.ListSessionsRequest;
 import dev.lockstitch.v1.LoadLatestRequest;
-import dev.lockstitch.v1.LoadLatestResponse;
-import dev.lockstitch.v1.LoadRequest;
-import dev.lockstitch.v1.LoadResponse;
-import dev.lockstitch.v1.PruneSessionsRequest;
-import dev.lockstitch.v1.PruneSessionsResponse;
-import dev.lockstitch.v1.RenewLeaseRequest;
-import dev.lockstitch.v1.RenewLeaseResponse;
-import dev.lockstitch.v1.SaveResponse;
-import dev.lockstitch.v1.SaveWritesRequest;
-import dev.lockstitch.v1.SaveWritesResponse;
-import dev.lockstitch.v1.SessionSummary;
-import dev.lockstitch.v1.UpdateSessionRequest;
-import dev.lockstitch.v1.WalkAncestorsRequest;
-import dev.lockstitch.v1.WalkAncestorsResponse;
-import dev.lockstitch.v1.WatchSessionRequest;
-import dev.lockstitch.v1.WatchSessionResponse;
+import dev.lockstitch.v1.PendingWrite;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
-import java.util.stream.IntStream;
 
 /**
  * A client, which any number of threads may share. The connection is opened by the first call,
@@ -132,7 +105,7 @@ public final class LockstitchClient implements AutoCloseable {
   }
 
   /** Store a checkpoint; see {@link #save(Checkpoint, SaveOptions)}. */
-  public SaveResponse save(Checkpoint checkpoint) {
+  public Saved save(Checkpoint checkpoint) {
     return save(checkpoint, SaveOptions.NONE);
   }
 
@@ -145,12 +118,12 @@ public final class LockstitchClient implements AutoCloseable {
    * @throws LeaseLostException if somebody else holds the session's lease
    * @throws InvalidArgumentException if the checkpoint breaks a rule of the contract
    */
-  public SaveResponse save(Checkpoint checkpoint, SaveOptions options) {
+  public Saved save(Checkpoint checkpoint, SaveOptions options) {
     return Caller.await(async.save(checkpoint, options));
   }
 
   /** As {@link #save(Checkpoint, SaveOptions)}, of another writer than the client. */
-  SaveResponse save(Checkpoint checkpoint, SaveOptions options, SaveIds ids) {
+  Saved save(Checkpoint checkpoint, SaveOptions options, SaveIds ids) {
     return Caller.await(saver.save(checkpoint, options, ids));
   }
 
@@ -158,27 +131,35 @@ public final class LockstitchClient implements AutoCloseable {
    * As {@link #save(Checkpoint, SaveOptions)}, without waiting; it fails with a {@link
    * LockstitchException}.
    */
-  public CompletableFuture<SaveResponse> saveAsync(Checkpoint checkpoint, SaveOptions options) {
+  public CompletableFuture<Saved> saveAsync(Checkpoint checkpoint, SaveOptions options) {
     return async.save(checkpoint, options);
   }
 
   /**
    * Store pending writes of a checkpoint, all of them or none. The checkpoint need not exist yet.
+   *
+   * <pre>{@code
+   * client.saveWrites(new CheckpointRef("order-42", checkpointId), List.of(write));
+   * }</pre>
    */
-  public SaveWritesResponse saveWrites(SaveWritesRequest request) {
-    return Caller.await(async.saveWrites(request));
+  public SavedWrites saveWrites(CheckpointRef checkpoint, List<PendingWrite> writes) {
+    return Caller.await(async.saveWrites(checkpoint, writes));
   }
 
-  /**
-   * The latest checkpoint of the root namespace. No such session: {@code hasCheckpoint()} is false.
-   */
-  public LoadLatestResponse loadLatest(String sessionId) {
-    return loadLatest(sessionId, "", CheckpointView.CHECKPOINT_VIEW_FULL);
+  /** As {@link #saveWrites(CheckpointRef, List)}, with the fencing token of a lease. */
+  public SavedWrites saveWrites(
+      CheckpointRef checkpoint, List<PendingWrite> writes, long leaseToken) {
+    return Caller.await(async.saveWrites(checkpoint, writes, leaseToken));
   }
 
-  /** The latest checkpoint, the one with the greatest id, and its pending writes. */
-  public LoadLatestResponse loadLatest(String sessionId, String namespace, CheckpointView view) {
-    return Caller.await(async.loadLatest(sessionId, namespace, view));
+  /** The latest checkpoint of the root namespace, the one with the greatest id. */
+  public Latest loadLatest(String sessionId) {
+    return loadLatest(sessionId, LoadOptions.ALL);
+  }
+
+  /** As {@link #loadLatest(String)}, of another namespace or without the state, for example. */
+  public Latest loadLatest(String sessionId, LoadOptions options) {
+    return Caller.await(async.loadLatest(sessionId, options));
   }
 
   /**
@@ -186,75 +167,80 @@ public final class LockstitchClient implements AutoCloseable {
    *
    * @throws NotFoundException if there is none
    */
-  public LoadResponse load(String sessionId, long step) {
-    return load(LoadRequest.newBuilder().setSessionId(sessionId).setStep(step).build());
+  public Loaded load(String sessionId, long step) {
+    return load(sessionId, step, LoadOptions.ALL);
+  }
+
+  /** As {@link #load(String, long)}, of another namespace or without the state, for example. */
+  public Loaded load(String sessionId, long step, LoadOptions options) {
+    return Caller.await(async.load(sessionId, step, options));
   }
 
   /**
-   * One checkpoint, by id or by step, and its pending writes.
+   * A checkpoint of the root namespace, and its pending writes.
    *
    * @throws NotFoundException if there is none
    */
-  public LoadResponse load(LoadRequest request) {
-    return Caller.await(async.load(request));
+  public Loaded load(String sessionId, String checkpointId) {
+    return load(sessionId, checkpointId, LoadOptions.ALL);
+  }
+
+  /** As {@link #load(String, String)}, of another namespace or without the state, for example. */
+  public Loaded load(String sessionId, String checkpointId, LoadOptions options) {
+    return Caller.await(async.load(sessionId, checkpointId, options));
   }
 
   /** The latest checkpoints of many sessions, in any order: for a fleet that restarts. */
   public Resumed<LatestOf> loadLatestMany(Collection<String> sessionIds) {
-    return loadLatestOf(
-        sessionIds.stream()
-            .map(id -> AsyncCalls.latestRequest(id, "", CheckpointView.CHECKPOINT_VIEW_FULL))
-            .toList());
+    return loadLatestOf(sessionIds.stream().map(SessionRef::new).toList(), LoadOptions.ALL);
   }
 
-  /** As {@link #loadLatestMany}, by requests. */
-  public Resumed<LatestOf> loadLatestOf(List<LoadLatestRequest> requests) {
-    requests.forEach(Texts::check);
+  /** As {@link #loadLatestMany}, of any namespaces; that of the options does not count. */
+  public Resumed<LatestOf> loadLatestOf(Collection<SessionRef> sessions, LoadOptions options) {
     Map<Integer, LoadLatestRequest> waiting = new LinkedHashMap<>();
-    IntStream.range(0, requests.size()).forEach(place -> waiting.put(place, requests.get(place)));
+    for (SessionRef session : sessions) {
+      var request = options.namespace(session.namespace()).latest(session.sessionId());
+      Texts.check(request);
+      waiting.put(waiting.size(), request);
+    }
     return Streams.loadLatestMany(caller, waiting);
   }
 
   /** Back along parent_id, nearest ancestor first, without the checkpoint itself. */
-  public Resumed<WalkAncestorsResponse> walkAncestors(WalkAncestorsRequest request) {
-    Texts.check(request);
-    return Streams.walkAncestors(caller, request);
+  public Resumed<Ancestor> walkAncestors(AncestorQuery query) {
+    Texts.check(query.request);
+    return Streams.walkAncestors(caller, query.request);
   }
 
   /**
-   * Sessions that have at least one checkpoint, filtered as the request says; the client fetches
-   * the pages.
-   */
-  public Paged<SessionSummary> listSessions(ListSessionsRequest request) {
-    return new Paged<>(
-        token -> Caller.await(async.listSessions(request.toBuilder().setPageToken(token).build())),
-        request.getPageToken());
-  }
-
-  /**
-   * Sessions that have at least one checkpoint and match the filter.
+   * Sessions that have at least one checkpoint and match the filter. Pages are fetched as the list
+   * is read.
    *
    * <pre>{@code
    * for (SessionSummary session : client.listSessions(SessionFilter.ALL.prefix("order-"))) {
-   *   System.out.println(session.getSessionId());
+   *   System.out.println(session.sessionId());
    * }
    * }</pre>
    */
   public Paged<SessionSummary> listSessions(SessionFilter filter) {
-    return listSessions(filter.request);
-  }
-
-  /** Checkpoints, newest first, filtered as the request says; the client fetches the pages. */
-  public Paged<ListedCheckpoint> listCheckpoints(ListCheckpointsRequest request) {
     return new Paged<>(
-        token ->
-            Caller.await(async.listCheckpoints(request.toBuilder().setPageToken(token).build())),
-        request.getPageToken());
+        token -> Caller.await(async.listSessions(filter.from(token))),
+        filter.request.getPageToken());
   }
 
-  /** Checkpoints that match the filter, newest first. */
+  /**
+   * Checkpoints that match the filter, newest first. Pages are fetched as the list is read.
+   *
+   * <pre>{@code
+   * for (ListedCheckpoint listed : client.listCheckpoints(CheckpointFilter.of("order-42"))) {
+   *   System.out.println(listed.checkpoint().getStep() + " of " + listed.savedAt());
+   * }
+   * }</pre>
+   */
   public Paged<ListedCheckpoint> listCheckpoints(CheckpointFilter filter) {
-    return listCheckpoints(filter.request);
+    return new Paged<>(
+        token -> Caller.await(async.listCheckpoints(filter.from(token))),
+        filter.request.getPageToken());
   }
 
   /**
@@ -262,60 +248,121 @@ public final class LockstitchClient implements AutoCloseable {
    *
    * @throws SessionNotFoundException if there is none
    */
-  public GetSessionResponse getSession(String sessionId) {
+  public SessionDetails getSession(String sessionId) {
     return Caller.await(async.getSession(sessionId));
   }
 
-  /** Change labels, expiry or retention of a session. */
-  public GetSessionResponse updateSession(UpdateSessionRequest request) {
-    return Caller.await(async.updateSession(request));
+  /**
+   * Change labels, expiry or retention of a session.
+   *
+   * <pre>{@code client.updateSession("order-42", SessionUpdate.NONE.label("kind", "test"));}</pre>
+   *
+   * @throws SessionNotFoundException if there is none
+   */
+  public SessionDetails updateSession(String sessionId, SessionUpdate update) {
+    return Caller.await(async.updateSession(sessionId, update));
   }
 
   /** Delete sessions, and keep late saves from bringing them back. How many existed. */
-  public int deleteSessions(DeleteSessionsRequest request) {
-    return Caller.await(async.deleteSessions(request));
+  public int deleteSessions(Collection<String> sessionIds) {
+    return Caller.await(async.deleteSessions(sessionIds));
   }
 
-  /** Delete some checkpoints: those after one (a rewind), or those with given metadata. */
-  public DeleteCheckpointsResponse deleteCheckpoints(DeleteCheckpointsRequest request) {
-    return Caller.await(async.deleteCheckpoints(request));
+  /**
+   * As {@link #deleteSessions(Collection)}.
+   *
+   * @param tombstone how long these sessions cannot be created again; zero: no time
+   */
+  public int deleteSessions(Collection<String> sessionIds, Duration tombstone) {
+    return Caller.await(async.deleteSessions(sessionIds, tombstone));
+  }
+
+  /**
+   * Delete the checkpoints that have this metadata.
+   *
+   * @param sessionId the session; "" is all sessions
+   * @param metadata key to JSON text; all entries must match
+   */
+  public DeletedCheckpoints deleteCheckpoints(String sessionId, Map<String, String> metadata) {
+    return Caller.await(async.deleteCheckpoints(sessionId, metadata));
+  }
+
+  /** As {@link #deleteCheckpoints(String, Map)}, with the fencing token of a lease. */
+  public DeletedCheckpoints deleteCheckpoints(
+      String sessionId, Map<String, String> metadata, long leaseToken) {
+    return Caller.await(async.deleteCheckpoints(sessionId, metadata, leaseToken));
   }
 
   /**
    * Delete all that came after a checkpoint of the root namespace: greater ids, and later saves in
-   * other namespaces. Returns the number of deleted checkpoints.
+   * other namespaces.
    *
    * <pre>{@code client.rewind("order-42", "00000000000000000003");}</pre>
    *
    * @throws NotFoundException if there is no such checkpoint
    * @throws LeaseLostException if somebody else holds the session's lease
    */
-  public long rewind(String sessionId, String checkpointId) {
+  public DeletedCheckpoints rewind(String sessionId, String checkpointId) {
     return Caller.await(async.rewind(sessionId, checkpointId));
   }
 
-  /** Copy a session, or its beginning, into a new one. */
-  public CopySessionResponse copySession(CopySessionRequest request) {
-    return Caller.await(async.copySession(request));
+  /**
+   * As {@link #rewind(String, String)}, to a checkpoint of any namespace.
+   *
+   * @param leaseToken the fencing token of a lease; 0: none
+   */
+  public DeletedCheckpoints rewind(CheckpointRef to, long leaseToken) {
+    return Caller.await(async.rewind(to, leaseToken));
   }
 
-  /** Delete old checkpoints, over all pages. The sum of what is gone, or would be. */
-  public PruneSessionsResponse pruneSessions(PruneSessionsRequest request) {
-    return Caller.await(async.pruneSessions(request));
+  /**
+   * Copy a session into a new one.
+   *
+   * @throws AlreadyExistsException if there is such a session, and it is another
+   */
+  public CopiedSession copySession(String source, String target) {
+    return copySession(source, target, CopyOptions.ALL);
+  }
+
+  /** As {@link #copySession(String, String)}, its beginning or with labels, for example. */
+  public CopiedSession copySession(String source, String target, CopyOptions options) {
+    return Caller.await(async.copySession(source, target, options));
+  }
+
+  /** Delete old checkpoints of these sessions, by the policy of each session or the server's. */
+  public Pruned pruneSessions(Collection<String> sessionIds) {
+    return pruneSessions(sessionIds, PruneOptions.NONE);
+  }
+
+  /** As {@link #pruneSessions(Collection)}, by another policy, or only to count. */
+  public Pruned pruneSessions(Collection<String> sessionIds, PruneOptions options) {
+    return Caller.await(async.pruneSessions(sessionIds, options));
   }
 
   /** Follow a session from now on, heartbeats included. */
-  public Resumed<WatchSessionResponse> watchSession(String sessionId) {
-    return watchSession(WatchSessionRequest.newBuilder().setSessionId(sessionId).build());
+  public Resumed<SessionEvent> watchSession(String sessionId) {
+    return watchSession(sessionId, WatchOptions.NONE);
   }
 
   /**
    * Follow a session, heartbeats included, until closed. A call that breaks off or falls silent is
-   * continued with the last token.
+   * continued after the last event.
+   *
+   * <pre>{@code
+   * try (var events = client.watchSession("order-42", WatchOptions.NONE.after(token))) {
+   *   events.forEach(event -> System.out.println(event));
+   * }
+   * }</pre>
    */
-  public Resumed<WatchSessionResponse> watchSession(WatchSessionRequest request) {
+  public Resumed<SessionEvent> watchSession(String sessionId, WatchOptions options) {
+    var request = options.request.toBuilder().setSessionId(sessionId).build();
     Texts.check(request);
     return Streams.watch(caller, request);
+  }
+
+  /** As {@link #acquireLease(String, String, Duration)}, for as long as the server's default. */
+  public Lease acquireLease(String sessionId, String holder) {
+    return Caller.await(async.acquireLease(sessionId, holder));
   }
 
   /**
@@ -325,16 +372,22 @@ public final class LockstitchClient implements AutoCloseable {
    * @throws LeaseHeldException while the lease of another call lasts, even of one with the same
    *     holder
    */
-  public AcquireLeaseResponse acquireLease(String sessionId, String holder, Duration ttl) {
+  public Lease acquireLease(String sessionId, String holder, Duration ttl) {
     return Caller.await(async.acquireLease(sessionId, holder, ttl));
   }
 
   /**
-   * As {@link #acquireLease(String, String, Duration)}, by a request. One without an acquisition_id
-   * gets a random one.
+   * As {@link #acquireLease(String, String, Duration)}, for a caller that may repeat the call.
+   *
+   * @param acquisitionId a random text; the same one returns the lease that it has acquired
    */
-  public AcquireLeaseResponse acquireLease(AcquireLeaseRequest request) {
-    return Caller.await(async.acquireLease(request));
+  public Lease acquireLease(String sessionId, String holder, Duration ttl, String acquisitionId) {
+    return Caller.await(async.acquireLease(sessionId, holder, ttl, acquisitionId));
+  }
+
+  /** As {@link #renewLease(String, long, Duration)}, for as long as the server's default. */
+  public Lease renewLease(String sessionId, long token) {
+    return Caller.await(async.renewLease(sessionId, token));
   }
 
   /**
@@ -342,8 +395,8 @@ public final class LockstitchClient implements AutoCloseable {
    *
    * @throws LeaseLostException if it is not
    */
-  public RenewLeaseResponse renewLease(RenewLeaseRequest request) {
-    return Caller.await(async.renewLease(request));
+  public Lease renewLease(String sessionId, long token, Duration ttl) {
+    return Caller.await(async.renewLease(sessionId, token, ttl));
   }
 
   /** Give a lease back. Whether it was held under this token. */
@@ -355,8 +408,13 @@ public final class LockstitchClient implements AutoCloseable {
    * End the live lease of a session, whoever holds it, such as a holder that hangs. Needs the right
    * {@code admin}. Returns whether there was one.
    */
-  public boolean breakLease(BreakLeaseRequest request) {
-    return Caller.await(async.breakLease(request));
+  public boolean breakLease(String sessionId) {
+    return Caller.await(async.breakLease(sessionId));
+  }
+
+  /** As {@link #breakLease(String)}, only if the lease was acquired at this time. */
+  public boolean breakLease(String sessionId, Instant acquiredAt) {
+    return Caller.await(async.breakLease(sessionId, acquiredAt));
   }
 
   /**
@@ -401,7 +459,7 @@ public final class LockstitchClient implements AutoCloseable {
               return acquireLease(sessionId, holder, ttl);
             },
             wait);
-    return new SessionRunner(caller, saver, sessionId, lease, begun[0]);
+    return new SessionRunner(caller, saver, lease, begun[0]);
   }
 
   Caller caller() {
@@ -409,8 +467,8 @@ public final class LockstitchClient implements AutoCloseable {
   }
 
   /** Have the next save of a session send what changed since a checkpoint that was loaded. */
-  void remember(LoadLatestResponse loaded) {
-    saver.remember(loaded.getCheckpoint(), loaded.getCheckpointRevision());
+  void remember(Checkpoint loaded, long revision) {
+    saver.remember(loaded, revision);
   }
 
   /**

@@ -30,8 +30,7 @@ public final class SaveOptions {
    * As {@link #expectCheckpoint(String)}, and it must have been written in this revision. Without
    * it, a checkpoint that was deleted and saved again under the same id is the expected one, too.
    *
-   * @param revision {@code SaveResponse.getRevision()}, or {@code getCheckpointRevision()} of a
-   *     load
+   * @param revision {@link Saved#revision}, or {@link Latest#checkpointRevision} of a load
    */
   public SaveOptions expectCheckpoint(String checkpointId, long revision) {
     return expecting(

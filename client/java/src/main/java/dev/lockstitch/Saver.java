@@ -46,12 +46,12 @@ final class Saver implements SaveLane.Owner {
             .toList();
   }
 
-  CompletableFuture<SaveResponse> save(Checkpoint checkpoint, SaveOptions options) {
+  CompletableFuture<Saved> save(Checkpoint checkpoint, SaveOptions options) {
     return save(checkpoint, options, saveIds);
   }
 
   /** {@code ids}: of the writer, whose saves to a checkpoint keep their order. */
-  CompletableFuture<SaveResponse> save(Checkpoint checkpoint, SaveOptions options, SaveIds ids) {
+  CompletableFuture<Saved> save(Checkpoint checkpoint, SaveOptions options, SaveIds ids) {
     SaveRequest request = options.conditions.toBuilder().setCheckpoint(checkpoint).build();
     try {
       Texts.check(request);
@@ -60,12 +60,12 @@ final class Saver implements SaveLane.Owner {
     }
     Budget budget = caller.budget(options.timeout);
     SaveIds.Identified save = ids.identified(request); // before anything is waited for
-    CompletableFuture<SaveResponse> answer = new CompletableFuture<>();
+    CompletableFuture<Saved> answer = new CompletableFuture<>();
     CompletableFuture<SaveResponse> work = sendInTurn(save.request(), budget);
     work.whenComplete(
         (given, error) -> {
           save.ended(error == null ? null : Futures.unwrap(error)); // before the caller knows
-          Futures.settle(answer, given, error);
+          Futures.settle(answer, given, error, Convert::saved);
         });
     Futures.endWith(work, answer);
     return answer;

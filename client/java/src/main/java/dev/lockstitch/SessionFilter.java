@@ -1,7 +1,6 @@
 package dev.lockstitch;
 
 import dev.lockstitch.v1.ListSessionsRequest;
-import dev.lockstitch.v1.SessionOrder;
 import java.time.Instant;
 
 /**
@@ -41,7 +40,13 @@ public final class SessionFilter {
 
   /** The order of the list. */
   public SessionFilter orderBy(SessionOrder order) {
-    return with(builder().setOrderBy(order));
+    return with(
+        builder()
+            .setOrderBy(
+                switch (order) {
+                  case UPDATED_AT -> dev.lockstitch.v1.SessionOrder.SESSION_ORDER_UPDATED_AT;
+                  case SESSION_ID -> dev.lockstitch.v1.SessionOrder.SESSION_ORDER_SESSION_ID;
+                }));
   }
 
   /** The number of sessions that a call fetches. */

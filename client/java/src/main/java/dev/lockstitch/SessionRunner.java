@@ -1,15 +1,11 @@
 package dev.lockstitch;
 
-import dev.lockstitch.v1.AcquireLeaseResponse;
 import dev.lockstitch.v1.Checkpoint;
 import dev.lockstitch.v1.CheckpointServiceGrpc;
-import dev.lockstitch.v1.LoadLatestResponse;
 import dev.lockstitch.v1.PendingWrite;
 import dev.lockstitch.v1.ReleaseLeaseRequest;
 import dev.lockstitch.v1.RenewLeaseRequest;
-import dev.lockstitch.v1.SaveResponse;
 import dev.lockstitch.v1.SaveWritesRequest;
-import dev.lockstitch.v1.SaveWritesResponse;
 import dev.lockstitch.v1.SessionServiceGrpc;
 import java.time.Duration;
 import java.util.List;
@@ -33,26 +29,25 @@ public final class SessionRunner implements AutoCloseable {
   private final String sessionId;
   private final long token;
   private final Duration ttl;
-  private LoadLatestResponse latest = LoadLatestResponse.getDefaultInstance();
+  private Latest latest = new Latest(Optional.empty(), List.of(), 0, 0, Optional.empty());
   private final CompletableFuture<LockstitchException> lost = new CompletableFuture<>();
   private ScheduledFuture<?> renewal;
   private long until;
   private boolean released;
 
   /** {@code begun}: when the lease was asked for. */
-  SessionRunner(
-      Caller caller, Saver saver, String sessionId, AcquireLeaseResponse lease, long begun) {
+  SessionRunner(Caller caller, Saver saver, Lease lease, long begun) {
     this.caller = caller;
     this.saver = saver;
-    this.sessionId = sessionId;
-    token = lease.getLease().getToken();
-    ttl = Values.duration(lease.getTtl());
+    sessionId = lease.sessionId();
+    token = lease.token();
+    ttl = lease.ttl().orElseThrow();
     until = begun + ttl.toNanos();
     renewLater();
   }
 
   /** What was loaded when the lease had been taken. */
-  void loaded(LoadLatestResponse answer) {
+  void loaded(Latest answer) {
     latest = answer;
   }
 
@@ -66,11 +61,11 @@ public final class SessionRunner implements AutoCloseable {
    * new.
    */
   public Optional<Checkpoint> checkpoint() {
-    return latest.hasCheckpoint() ? Optional.of(latest.getCheckpoint()) : Optional.empty();
+    return latest.checkpoint();
   }
 
   /** All that was loaded with it. */
-  public LoadLatestResponse latest() {
+  public Latest latest() {
     return latest;
   }
 
@@ -80,7 +75,7 @@ public final class SessionRunner implements AutoCloseable {
   }
 
   /** Save under the lease. */
-  public SaveResponse save(Checkpoint checkpoint) {
+  public Saved save(Checkpoint checkpoint) {
     return save(checkpoint, SaveOptions.NONE);
   }
 
@@ -89,17 +84,17 @@ public final class SessionRunner implements AutoCloseable {
    *
    * @throws LeaseLostException as soon as it is known to be lost
    */
-  public SaveResponse save(Checkpoint checkpoint, SaveOptions options) {
+  public Saved save(Checkpoint checkpoint, SaveOptions options) {
     return Caller.await(saveAsync(checkpoint, options));
   }
 
   /** As {@link #save(Checkpoint, SaveOptions)}, without waiting. */
-  public CompletableFuture<SaveResponse> saveAsync(Checkpoint checkpoint, SaveOptions options) {
+  public CompletableFuture<Saved> saveAsync(Checkpoint checkpoint, SaveOptions options) {
     return fenced(() -> saver.save(checkpoint, options.withLease(token)));
   }
 
   /** As {@link #save(Checkpoint, SaveOptions)}, of another writer than the client. */
-  SaveResponse save(Checkpoint checkpoint, SaveOptions options, SaveIds ids) {
+  Saved save(Checkpoint checkpoint, SaveOptions options, SaveIds ids) {
     return Caller.await(fenced(() -> saver.save(checkpoint, options.withLease(token), ids)));
   }
 
@@ -108,13 +103,13 @@ public final class SessionRunner implements AutoCloseable {
    * none.
    *
    * <pre>{@code
-   * runner.saveWrites(step.getCheckpointId(), List.of(write));
+   * runner.saveWrites(saved.checkpointId(), List.of(write));
    * }</pre>
    *
    * @param checkpointId the checkpoint that the step started from
    * @throws LeaseLostException as soon as it is known to be lost
    */
-  public SaveWritesResponse saveWrites(String checkpointId, List<PendingWrite> writes) {
+  public SavedWrites saveWrites(String checkpointId, List<PendingWrite> writes) {
     SaveWritesRequest request =
         SaveWritesRequest.newBuilder()
             .setSessionId(sessionId)
@@ -123,7 +118,8 @@ public final class SessionRunner implements AutoCloseable {
             .setLeaseToken(token)
             .build();
     var method = CheckpointServiceGrpc.getSaveWritesMethod();
-    return Caller.await(fenced(() -> caller.send(method, request, caller.budget(null))));
+    return Convert.savedWrites(
+        Caller.await(fenced(() -> caller.send(method, request, caller.budget(null)))));
   }
 
   /** The result of a call under the lease, which may tell that the lease is lost. */

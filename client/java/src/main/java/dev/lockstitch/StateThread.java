@@ -1,13 +1,6 @@
 package dev.lockstitch;
 
 import dev.lockstitch.v1.Checkpoint;
-import dev.lockstitch.v1.CheckpointRef;
-import dev.lockstitch.v1.CheckpointView;
-import dev.lockstitch.v1.CopySessionRequest;
-import dev.lockstitch.v1.DeleteCheckpointsRequest;
-import dev.lockstitch.v1.ListCheckpointsRequest;
-import dev.lockstitch.v1.LoadLatestResponse;
-import dev.lockstitch.v1.SaveResponse;
 import dev.lockstitch.v1.VersionedState;
 import java.time.Duration;
 import java.util.Arrays;
@@ -63,20 +56,21 @@ public final class StateThread {
 
   /** The latest state, which is the caller's to change; empty: there is none. */
   public Optional<Map<String, Object>> load() {
-    LoadLatestResponse found = client.loadLatest(sessionId);
-    if (!found.hasCheckpoint()) {
+    Latest found = client.loadLatest(sessionId);
+    if (found.checkpoint().isEmpty()) {
       step = 0;
       latest = "";
       state = VersionedState.getDefaultInstance();
       hasLoaded = true;
       return Optional.empty();
     }
-    Map<String, Object> read = StateLayout.read(found.getCheckpoint());
-    client.remember(found);
-    step = found.getCheckpoint().getStep();
-    revision = found.getCheckpointRevision();
-    latest = found.getCheckpoint().getCheckpointId();
-    state = found.getCheckpoint().getState();
+    Checkpoint checkpoint = found.checkpoint().get();
+    Map<String, Object> read = StateLayout.read(checkpoint);
+    client.remember(checkpoint, found.checkpointRevision());
+    step = checkpoint.getStep();
+    revision = found.checkpointRevision();
+    latest = checkpoint.getCheckpointId();
+    state = checkpoint.getState();
     hasLoaded = true;
     return Optional.of(read);
   }
@@ -91,7 +85,7 @@ public final class StateThread {
    * @throws InvalidArgumentException for data that would not come back
    * @throws LeaseLostException if another holds the session's lease
    */
-  public SaveResponse save(Map<String, ?> next) {
+  public Saved save(Map<String, ?> next) {
     return save(next, Map.of(), SaveOptions.NONE);
   }
 
@@ -101,7 +95,7 @@ public final class StateThread {
    * @param metadata key to JSON text, for lists to filter by
    * @param options such as {@link SaveOptions#withTtl}
    */
-  public SaveResponse save(Map<String, ?> next, Map<String, String> metadata, SaveOptions options) {
+  public Saved save(Map<String, ?> next, Map<String, String> metadata, SaveOptions options) {
     return put(StateLayout.write(next, state), metadata, options);
   }
 
@@ -113,7 +107,7 @@ public final class StateThread {
    *
    * @throws InvalidArgumentException where the key holds no list
    */
-  public SaveResponse append(String key, Object... items) {
+  public Saved append(String key, Object... items) {
     if (step == 0 && !hasLoaded) { // once: a repeated append must not find what it has stored
       load();
     }
@@ -126,24 +120,19 @@ public final class StateThread {
    * @throws NotFoundException if there is none
    */
   public Map<String, Object> at(long earlier) {
-    return StateLayout.read(client.load(sessionId, earlier).getCheckpoint());
+    return StateLayout.read(client.load(sessionId, earlier).checkpoint());
   }
 
   /** The versions, newest first, without their states. Pages are fetched as the stream is read. */
   public Stream<StateVersion> history() {
-    ListCheckpointsRequest request =
-        ListCheckpointsRequest.newBuilder()
-            .setSessionId(sessionId)
-            .setNamespace("")
-            .setView(CheckpointView.CHECKPOINT_VIEW_HEADER)
-            .build();
-    return client.listCheckpoints(request).stream()
+    CheckpointFilter versions = CheckpointFilter.of(sessionId).namespace("").headers();
+    return client.listCheckpoints(versions).stream()
         .map(
             listed ->
                 new StateVersion(
                     listed.checkpoint().getStep(),
-                    Values.instant(listed.details().getSavedAt()),
-                    listed.details().getStateBytes(),
+                    listed.savedAt(),
+                    listed.stateBytes(),
                     listed.checkpoint().getMetadataMap()));
   }
 
@@ -153,12 +142,12 @@ public final class StateThread {
    * @throws AlreadyExistsException if there is such a session
    */
   public StateThread fork(String target) {
-    return copy(CopySessionRequest.newBuilder().setTargetSessionId(target));
+    return copy(target, CopyOptions.ALL);
   }
 
   /** As {@link #fork(String)}, up to a step. */
   public StateThread fork(String target, long upTo) {
-    return copy(CopySessionRequest.newBuilder().setTargetSessionId(target).setAt(checkpoint(upTo)));
+    return copy(target, CopyOptions.ALL.upTo(idOf(upTo)));
   }
 
   /**
@@ -167,12 +156,7 @@ public final class StateThread {
    * @throws NotFoundException if there is no such step
    */
   public Map<String, Object> rewind(long to) {
-    client.deleteCheckpoints(
-        DeleteCheckpointsRequest.newBuilder()
-            .setSessionId(sessionId)
-            .setAfter(checkpoint(to))
-            .setLeaseToken(isLeased() ? lease.token() : 0)
-            .build());
+    client.rewind(new CheckpointRef(sessionId, idOf(to)), isLeased() ? lease.token() : 0);
     return load().orElseThrow();
   }
 
@@ -200,14 +184,14 @@ public final class StateThread {
     return lease != null && !lease.isReleased();
   }
 
-  private StateThread copy(CopySessionRequest.Builder request) {
-    client.copySession(request.setSourceSessionId(sessionId).build());
-    StateThread other = new StateThread(client, request.getTargetSessionId());
+  private StateThread copy(String target, CopyOptions options) {
+    client.copySession(sessionId, target, options);
+    StateThread other = new StateThread(client, target);
     other.load();
     return other;
   }
 
-  private SaveResponse put(VersionedState next, Map<String, String> metadata, SaveOptions options) {
+  private Saved put(VersionedState next, Map<String, String> metadata, SaveOptions options) {
     Checkpoint checkpoint =
         Checkpoint.newBuilder()
             .setSessionId(sessionId)
@@ -219,18 +203,18 @@ public final class StateThread {
             .build();
     SaveOptions expecting =
         step == 0 ? options.expectNone() : options.expectCheckpoint(latest, revision);
-    SaveResponse saved =
+    Saved saved =
         isLeased()
             ? lease.save(checkpoint, expecting, saveIds)
             : client.save(checkpoint, expecting, saveIds);
     step++;
-    latest = saved.getCheckpointId();
-    revision = saved.getRevision();
+    latest = saved.checkpointId();
+    revision = saved.revision();
     state = next;
     return saved;
   }
 
-  private static CheckpointRef checkpoint(long step) {
-    return CheckpointRef.newBuilder().setCheckpointId(String.format("%020d", step)).build();
+  private static String idOf(long step) {
+    return String.format("%020d", step);
   }
 }

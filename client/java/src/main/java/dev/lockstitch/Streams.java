@@ -50,7 +50,7 @@ final class Streams {
         () -> order.stream().anyMatch(waiting::containsKey) ? unanswered() : !waiting.isEmpty());
   }
 
-  static Resumed<WalkAncestorsResponse> walkAncestors(Caller caller, WalkAncestorsRequest asked) {
+  static Resumed<Ancestor> walkAncestors(Caller caller, WalkAncestorsRequest asked) {
     Set<String> given = new HashSet<>();
     WalkAncestorsRequest.Builder request = asked.toBuilder();
     return new Resumed<>(
@@ -67,16 +67,18 @@ final class Streams {
         (WalkAncestorsResponse answer) -> {
           String id = answer.getCheckpoint().getCheckpointId();
           request.setCheckpointId(id);
-          return given.add(id) ? answer : null; // a circle, which a new call cannot know
+          return given.add(id)
+              ? Convert.ancestor(answer)
+              : null; // a circle, which a new call cannot know
         },
         () -> false);
   }
 
-  static Resumed<WatchSessionResponse> watch(Caller caller, WatchSessionRequest asked) {
+  static Resumed<SessionEvent> watch(Caller caller, WatchSessionRequest asked) {
     Duration heartbeat = asked.hasHeartbeat() ? Values.duration(asked.getHeartbeat()) : HEARTBEAT;
     WatchSessionRequest.Builder request =
         asked.toBuilder().setHeartbeat(Values.duration(heartbeat));
-    Resumed<WatchSessionResponse> answers =
+    Resumed<SessionEvent> answers =
         new Resumed<>(
             caller,
             budget ->
@@ -84,7 +86,7 @@ final class Streams {
                     SessionServiceGrpc.getWatchSessionMethod(), request.build(), budget, false),
             (WatchSessionResponse answer) -> {
               request.setResumeToken(answer.getResumeToken());
-              return answer;
+              return Convert.event(asked.getSessionId(), answer);
             },
             () -> {
               throw Errors.of(Code.UNAVAILABLE, "the server has ended the call", null);

@@ -7,14 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.lockstitch.v1.Checkpoint;
-import dev.lockstitch.v1.CopySessionRequest;
-import dev.lockstitch.v1.DeleteSessionsRequest;
-import dev.lockstitch.v1.ListSessionsRequest;
 import dev.lockstitch.v1.PendingWrite;
-import dev.lockstitch.v1.SaveOutcome;
-import dev.lockstitch.v1.SaveResponse;
-import dev.lockstitch.v1.SaveWritesRequest;
-import dev.lockstitch.v1.UpdateSessionRequest;
 import dev.lockstitch.v1.VersionedState;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -55,7 +48,7 @@ class ClientTest extends WithServer {
                   InvalidArgumentException.class, () -> client.save(checkpoint.build()), field);
           assertEquals(field, error.field());
         });
-    assertFalse(client.loadLatest(session).hasCheckpoint());
+    assertTrue(client.loadLatest(session).checkpoint().isEmpty());
   }
 
   @Test
@@ -65,7 +58,7 @@ class ClientTest extends WithServer {
     Map<String, Executable> calls = new LinkedHashMap<>();
     calls.put(
         "writes[0].channel",
-        () -> client.saveWrites(SaveWritesRequest.newBuilder().addWrites(write).build()));
+        () -> client.saveWrites(new CheckpointRef(session, "x"), List.of(write)));
     calls.put(
         "expected_latest.checkpoint_id",
         () -> client.save(at(1), SaveOptions.NONE.expectCheckpoint(half)));
@@ -73,23 +66,12 @@ class ClientTest extends WithServer {
     calls.put("holder", () -> client.acquireLease(session, half, Duration.ofSeconds(5)));
     calls.put(
         "set_labels[\"" + "a" + "\"]",
-        () ->
-            client.updateSession(
-                UpdateSessionRequest.newBuilder().putSetLabels("a", half).build()));
-    calls.put(
-        "session_ids[0]",
-        () ->
-            client.deleteSessions(DeleteSessionsRequest.newBuilder().addSessionIds(half).build()));
-    calls.put(
-        "source_session_id",
-        () -> client.copySession(CopySessionRequest.newBuilder().setSourceSessionId(half).build()));
+        () -> client.updateSession(session, SessionUpdate.NONE.label("a", half)));
+    calls.put("session_ids[0]", () -> client.deleteSessions(List.of(half)));
+    calls.put("source_session_id", () -> client.copySession(half, session));
     calls.put(
         "session_id_prefix",
-        () ->
-            client
-                .listSessions(ListSessionsRequest.newBuilder().setSessionIdPrefix(half).build())
-                .iterator()
-                .hasNext());
+        () -> client.listSessions(SessionFilter.ALL.prefix(half)).iterator().hasNext());
     List<Executable> streams =
         List.of(
             () -> client.watchSession(half),
@@ -123,7 +105,7 @@ class ClientTest extends WithServer {
   void stepsThatAreNegativeInJavaAreRefusedAndOtherIntegersUseAllBits() {
     Checkpoint extreme = at(Long.MAX_VALUE).toBuilder().setConcurrencyLimit(-1).build();
     client.save(extreme);
-    Checkpoint loaded = client.loadLatest(session).getCheckpoint();
+    Checkpoint loaded = client.loadLatest(session).checkpoint().orElseThrow();
     assertEquals(Long.MAX_VALUE, loaded.getStep());
     assertEquals("18446744073709551615", Long.toUnsignedString(loaded.getConcurrencyLimit()));
     assertThrows(InvalidArgumentException.class, () -> client.save(at(Long.MIN_VALUE)));
@@ -131,7 +113,7 @@ class ClientTest extends WithServer {
 
   @Test
   void savesOfASessionThatAreUnderWayTogetherKeepTheirOrder() {
-    List<CompletableFuture<SaveResponse>> saves =
+    List<CompletableFuture<Saved>> saves =
         IntStream.range(0, 50)
             .mapToObj(
                 step -> {
@@ -141,7 +123,7 @@ class ClientTest extends WithServer {
                 })
             .toList();
     for (var save : saves) {
-      assertEquals(SaveOutcome.SAVE_OUTCOME_CREATED, save.join().getOutcome());
+      assertEquals(SaveOutcome.CREATED, save.join().outcome());
     }
   }
 
@@ -157,7 +139,7 @@ class ClientTest extends WithServer {
 
   @Test
   void oneOfManySavesFailsAlone() {
-    List<CompletableFuture<SaveResponse>> saves = new ArrayList<>();
+    List<CompletableFuture<Saved>> saves = new ArrayList<>();
     for (int number = 0; number < 20; number++) {
       String id = number == 7 ? "" : UUID.randomUUID().toString();
       saves.add(
@@ -216,7 +198,7 @@ class ClientTest extends WithServer {
       var ready = waiting.async().awaitReady();
       later.start();
       ready.get();
-      assertEquals(SaveOutcome.SAVE_OUTCOME_CREATED, waiting.save(at(0)).getOutcome());
+      assertEquals(SaveOutcome.CREATED, waiting.save(at(0)).outcome());
     }
   }
 
@@ -260,7 +242,7 @@ class ClientTest extends WithServer {
   void aUnixSocketWillDo() throws Exception {
     try (Server local = Server.onSocket();
         LockstitchClient near = local.client().build()) {
-      assertEquals(SaveOutcome.SAVE_OUTCOME_CREATED, near.save(at(0)).getOutcome());
+      assertEquals(SaveOutcome.CREATED, near.save(at(0)).outcome());
     }
   }
 

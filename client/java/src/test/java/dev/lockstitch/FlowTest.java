@@ -6,8 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.lockstitch.v1.Checkpoint;
-import dev.lockstitch.v1.SaveOutcome;
-import dev.lockstitch.v1.SaveResponse;
 import io.grpc.Status.Code;
 import io.grpc.netty.shaded.io.netty.util.internal.PlatformDependent;
 import java.lang.management.ManagementFactory;
@@ -35,7 +33,7 @@ class FlowTest {
   void savesThatWaitForRoomKeepTheirOrder() throws Exception {
     try (Server server = Server.started();
         LockstitchClient client = server.client().flow(new FlowLimits(3, 1 << 20)).build()) {
-      List<CompletableFuture<SaveResponse>> saves =
+      List<CompletableFuture<Saved>> saves =
           IntStream.range(0, 200)
               .mapToObj(
                   step -> {
@@ -46,7 +44,7 @@ class FlowTest {
                   })
               .toList();
       for (var save : saves) {
-        assertEquals(SaveOutcome.SAVE_OUTCOME_CREATED, save.join().getOutcome());
+        assertEquals(SaveOutcome.CREATED, save.join().outcome());
       }
     }
   }
@@ -68,7 +66,7 @@ class FlowTest {
       var waiting = client.saveAsync(at("d", 0), SaveOptions.NONE);
       running.forEach(save -> save.cancel(false));
       server.signal("CONT");
-      assertEquals(SaveOutcome.SAVE_OUTCOME_CREATED, waiting.get().getOutcome());
+      assertEquals(SaveOutcome.CREATED, waiting.get().outcome());
     }
   }
 

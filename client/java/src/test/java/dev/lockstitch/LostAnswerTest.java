@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import dev.lockstitch.v1.Checkpoint;
-import dev.lockstitch.v1.SaveOutcome;
 import io.grpc.CallOptions;
 import io.grpc.Channel;
 import io.grpc.ClientCall;
@@ -88,10 +87,10 @@ class LostAnswerTest extends WithServer {
     try (LockstitchClient own = losing(answers).build()) {
       var lost = own.saveAsync(said("a"), SaveOptions.NONE);
       answers.awaitLost();
-      assertEquals(SaveOutcome.SAVE_OUTCOME_REPLACED, own.save(said("b")).getOutcome());
+      assertEquals(SaveOutcome.REPLACED, own.save(said("b")).outcome());
       end.complete(null);
       assertInstanceOf(UnavailableException.class, lost.handle((saved, error) -> error).get());
-      assertEquals(SaveOutcome.SAVE_OUTCOME_REPLACED, own.save(said("a")).getOutcome());
+      assertEquals(SaveOutcome.REPLACED, own.save(said("a")).outcome());
     }
   }
 
@@ -102,7 +101,7 @@ class LostAnswerTest extends WithServer {
     try (LockstitchClient own = losing(answers).build()) {
       assertThrows(UnavailableException.class, () -> own.save(said("a"), FIRST));
       var retries = List.of(own.saveAsync(said("a"), FIRST), own.saveAsync(said("a"), FIRST));
-      assertEquals(SaveOutcome.SAVE_OUTCOME_UNCHANGED, retries.get(0).get().getOutcome());
+      assertEquals(SaveOutcome.UNCHANGED, retries.get(0).get().outcome());
       Throwable error = retries.get(1).handle((saved, failed) -> failed).get();
       assertInstanceOf(ExpectedLatestMismatchException.class, error);
     }
@@ -117,7 +116,7 @@ class LostAnswerTest extends WithServer {
       assertThrows(UnavailableException.class, () -> thread.append("log", 1));
       assertThrows(
           ExpectedLatestMismatchException.class, () -> equal.save(Map.of("log", List.of(1))));
-      assertEquals(SaveOutcome.SAVE_OUTCOME_UNCHANGED, thread.append("log", 1).getOutcome());
+      assertEquals(SaveOutcome.UNCHANGED, thread.append("log", 1).outcome());
       assertEquals(Optional.of(Map.of("log", List.of(1L))), client.thread(session).load());
       thread.append("log", 2);
       assertEquals(Optional.of(Map.of("log", List.of(1L, 2L))), client.thread(session).load());
@@ -126,7 +125,7 @@ class LostAnswerTest extends WithServer {
 
   private static void assertUnchanged(
       LockstitchClient client, Checkpoint checkpoint, SaveOptions options) {
-    assertEquals(SaveOutcome.SAVE_OUTCOME_UNCHANGED, client.save(checkpoint, options).getOutcome());
+    assertEquals(SaveOutcome.UNCHANGED, client.save(checkpoint, options).outcome());
   }
 
   /** Ends the first saves with UNAVAILABLE when the server has answered and {@code end} is done. */

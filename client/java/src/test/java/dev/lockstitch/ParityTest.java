@@ -7,22 +7,16 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.protobuf.ByteString;
-import dev.lockstitch.v1.BreakLeaseRequest;
 import dev.lockstitch.v1.Checkpoint;
-import dev.lockstitch.v1.CopySessionRequest;
-import dev.lockstitch.v1.DeleteSessionsRequest;
 import dev.lockstitch.v1.PendingWrite;
-import dev.lockstitch.v1.PruneSessionsRequest;
-import dev.lockstitch.v1.RetentionPolicy;
-import dev.lockstitch.v1.SessionSummary;
 import dev.lockstitch.v1.TypedBlob;
-import dev.lockstitch.v1.UpdateSessionRequest;
 import io.grpc.CallOptions;
 import io.grpc.Channel;
 import io.grpc.ClientCall;
 import io.grpc.ClientInterceptor;
 import io.grpc.MethodDescriptor;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.List;
 import java.util.Queue;
 import java.util.concurrent.CompletableFuture;
@@ -48,8 +42,8 @@ class ParityTest extends WithServer {
     for (int step = 0; step < 3; step++) {
       client.save(at(step));
     }
-    assertEquals(2, client.rewind(session, "0".repeat(20)));
-    assertEquals(0, client.loadLatest(session).getCheckpoint().getStep());
+    assertEquals(2, client.rewind(session, "0".repeat(20)).deleted());
+    assertEquals(0, client.loadLatest(session).checkpoint().orElseThrow().getStep());
     assertThrows(NotFoundException.class, () -> client.rewind(session, "none"));
   }
 
@@ -59,13 +53,12 @@ class ParityTest extends WithServer {
     client.save(noted.addRanNodes(Values.node("plan")).build());
     client.save(at(1).toBuilder().addSkippedNodes(Values.node("plan")).build());
     client.save(at(2).toBuilder().setNamespace("child").build());
-    client.updateSession(
-        UpdateSessionRequest.newBuilder().setSessionId(session).putSetLabels("k", "v").build());
+    client.updateSession(session, SessionUpdate.NONE.label("k", "v"));
     SessionFilter mine = SessionFilter.ALL.prefix(session);
     assertEquals(List.of(session), ids(mine.label("k", "v").pageSize(1)));
     assertEquals(List.of(), ids(mine.label("k", "other")));
-    assertEquals(List.of(), ids(mine.updatedBefore(java.time.Instant.EPOCH)));
-    assertEquals(List.of(session), ids(mine.updatedSince(java.time.Instant.EPOCH)));
+    assertEquals(List.of(), ids(mine.updatedBefore(Instant.EPOCH)));
+    assertEquals(List.of(session), ids(mine.updatedSince(Instant.EPOCH)));
     CheckpointFilter all = CheckpointFilter.of(session).headers();
     CheckpointFilter root = all.namespace("");
     assertEquals(List.of(1L, 0L), steps(root));
@@ -82,7 +75,7 @@ class ParityTest extends WithServer {
   }
 
   private static List<String> ids(SessionFilter filter) {
-    return client.listSessions(filter).stream().map(SessionSummary::getSessionId).toList();
+    return client.listSessions(filter).stream().map(SessionSummary::sessionId).toList();
   }
 
   private static List<Long> steps(CheckpointFilter filter) {
@@ -114,14 +107,14 @@ class ParityTest extends WithServer {
   @Test
   void aRunnerStoresPendingWritesUnderItsLease() {
     SessionRunner runner = client.run(session, "first", TTL);
-    String id = runner.save(at(0)).getCheckpointId();
-    assertEquals(1, runner.saveWrites(id, List.of(write("t1"))).getStored());
-    assertEquals("t1", client.loadLatest(session).getPendingWrites(0).getTaskId());
-    assertTrue(client.breakLease(BreakLeaseRequest.newBuilder().setSessionId(session).build()));
+    String id = runner.save(at(0)).checkpointId();
+    assertEquals(1, runner.saveWrites(id, List.of(write("t1"))).stored());
+    assertEquals("t1", client.loadLatest(session).pendingWrites().get(0).getTaskId());
+    assertTrue(client.breakLease(session));
     assertThrows(LeaseLostException.class, () -> runner.saveWrites(id, List.of(write("t2"))));
     assertInstanceOf(LeaseLostException.class, runner.lost().join());
     assertThrows(LeaseLostException.class, () -> runner.save(at(1)));
-    assertEquals(1, client.loadLatest(session).getPendingWritesCount());
+    assertEquals(1, client.loadLatest(session).pendingWrites().size());
     runner.close();
   }
 
@@ -130,27 +123,22 @@ class ParityTest extends WithServer {
     AsyncCalls calls = client.async();
     calls.save(at(0)).get();
     calls.save(at(1), SaveOptions.NONE.expectStep(0)).get();
-    assertEquals(1, calls.loadLatest(session).get().getCheckpoint().getStep());
-    assertEquals(0, calls.load(session, 0).get().getCheckpoint().getStep());
-    assertEquals(
-        2, calls.listCheckpoints(CheckpointFilter.of(session).request).get().items().size());
-    var filter = SessionFilter.ALL.prefix(session);
-    assertEquals(1, calls.listSessions(filter.request).get().items().size());
-    long token = calls.acquireLease(session, "me", TTL).get().getLease().getToken();
+    assertEquals(1, calls.loadLatest(session).get().checkpoint().orElseThrow().getStep());
+    assertEquals(0, calls.load(session, 0).get().checkpoint().getStep());
+    assertEquals(1, calls.load(session, "0".repeat(19) + "1").get().checkpoint().getStep());
+    assertEquals(2, calls.listCheckpoints(CheckpointFilter.of(session)).get().items().size());
+    assertEquals(1, calls.listSessions(SessionFilter.ALL.prefix(session)).get().items().size());
+    long token = calls.acquireLease(session, "me", TTL).get().token();
+    assertTrue(calls.renewLease(session, token).get().expireAt().isAfter(Instant.EPOCH));
     assertTrue(calls.releaseLease(session, token).get());
-    assertFalse(
-        calls.breakLease(BreakLeaseRequest.newBuilder().setSessionId(session).build()).get());
-    var copy = CopySessionRequest.newBuilder().setSourceSessionId(session);
-    calls.copySession(copy.setTargetSessionId(session + "-copy").build()).get();
-    var prune =
-        PruneSessionsRequest.newBuilder()
-            .addSessionIds(session + "-copy")
-            .setRetention(RetentionPolicy.newBuilder().setKeepLast(1));
-    assertEquals(1, calls.pruneSessions(prune.build()).get().getCheckpoints());
-    assertEquals(1, calls.rewind(session, "0".repeat(20)).get());
-    var delete = DeleteSessionsRequest.newBuilder().addSessionIds(session + "-copy");
-    assertEquals(1, calls.deleteSessions(delete.build()).get());
-    var missing = calls.getSession(session + "-copy").handle((given, error) -> error).get();
+    assertFalse(calls.breakLease(session).get());
+    String copy = session + "-copy";
+    assertEquals(2, calls.copySession(session, copy).get().checkpointCount());
+    var prune = PruneOptions.NONE.retention(Retention.last(1));
+    assertEquals(1, calls.pruneSessions(List.of(copy), prune).get().checkpoints());
+    assertEquals(1, calls.rewind(session, "0".repeat(20)).get().deleted());
+    assertEquals(1, calls.deleteSessions(List.of(copy)).get());
+    var missing = calls.getSession(copy).handle((given, error) -> error).get();
     assertInstanceOf(SessionNotFoundException.class, missing);
   }
 

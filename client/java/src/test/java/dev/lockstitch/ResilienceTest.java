@@ -36,7 +36,7 @@ class ResilienceTest {
       server.start();
       work.forEach(CompletableFuture::join);
       for (String id : sessions) {
-        Checkpoint latest = client.loadLatest(id).getCheckpoint();
+        Checkpoint latest = client.loadLatest(id).checkpoint().orElseThrow();
         assertEquals(STEPS - 1, latest.getStep());
         assertEquals(STEPS, latest.getState().getMessages().getItemsCount());
       }

@@ -9,9 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.lockstitch.v1.Checkpoint;
 import dev.lockstitch.v1.CheckpointServiceGrpc;
 import dev.lockstitch.v1.SaveId;
-import dev.lockstitch.v1.SaveOutcome;
 import dev.lockstitch.v1.SaveRequest;
-import dev.lockstitch.v1.SaveResponse;
 import dev.lockstitch.v1.SaveStreamRequest;
 import io.grpc.CallOptions;
 import io.grpc.Channel;
@@ -55,8 +53,8 @@ class SaveIdTest {
       assertThrows(DeadlineExceededException.class, () -> client.save(said("old"), HASTY));
       var instead = client.saveAsync(said("new"), SaveOptions.NONE);
       server.signal("CONT");
-      var outcomes = List.of(SaveOutcome.SAVE_OUTCOME_CREATED, SaveOutcome.SAVE_OUTCOME_REPLACED);
-      assertTrue(outcomes.contains(instead.get().getOutcome()), instead.get().toString());
+      var outcomes = List.of(SaveOutcome.CREATED, SaveOutcome.REPLACED);
+      assertTrue(outcomes.contains(instead.get().outcome()), instead.get().toString());
       other.get();
       SaveRequest old = sent.with("old").get(0);
       try (LockstitchClient late = server.client().delta(null).build()) {
@@ -64,7 +62,7 @@ class SaveIdTest {
         Caller caller = late.caller();
         assertThrows(SupersededException.class, () -> caller.call(method, old, null));
       }
-      Checkpoint stored = client.loadLatest("s").getCheckpoint();
+      Checkpoint stored = client.loadLatest("s").checkpoint().orElseThrow();
       assertEquals("new", stored.getState().getMessages().getItems(0).getContent());
     }
   }
@@ -100,7 +98,7 @@ class SaveIdTest {
         LockstitchClient client = server.client().build();
         LockstitchClient other = server.client().build()) {
       SaveOptions first = SaveOptions.NONE.expectNone();
-      List<CompletableFuture<SaveResponse>> saves =
+      List<CompletableFuture<Saved>> saves =
           Stream.of(client, client, other, other)
               .map(one -> CompletableFuture.supplyAsync(() -> one.save(said("equal"), first)))
               .toList();

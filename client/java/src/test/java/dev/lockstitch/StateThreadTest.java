@@ -145,7 +145,7 @@ class StateThreadTest extends WithServer {
       thread.load();
       thread.append("log", "x".repeat(200));
     }
-    long stored = client.getSession(session).getSession().getStoredBytes();
+    long stored = client.getSession(session).summary().storedBytes();
     assertTrue(stored < 60 * (300 + 400), () -> stored + " bytes");
   }
 

@@ -4,7 +4,7 @@ import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.protobuf.MessageLite;
-import com.google.protobuf.Timestamp;
+import java.time.Instant;
 import java.util.Base64;
 import java.util.Collection;
 import java.util.function.Function;
@@ -33,9 +33,10 @@ final class Answer {
     return text(name, Long.toUnsignedString(value));
   }
 
-  Answer time(String name, Timestamp when) {
+  Answer time(String name, Instant when) {
     return text(
-        name, String.valueOf(Math.addExact(when.getSeconds() * 1_000_000_000L, when.getNanos())));
+        name,
+        String.valueOf(Math.addExact(when.getEpochSecond() * 1_000_000_000L, when.getNano())));
   }
 
   Answer message(String name, MessageLite message) {

@@ -5,7 +5,6 @@ import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.Parser;
-import dev.lockstitch.Values;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -47,8 +46,8 @@ record Arguments(JsonObject json) {
     return has(name) ? Duration.ofMillis(json.get(name).getAsLong()) : null;
   }
 
-  Optional<com.google.protobuf.Duration> optionalTime(String name) {
-    return Optional.ofNullable(time(name)).map(Values::duration);
+  Optional<Duration> optionalTime(String name) {
+    return Optional.ofNullable(time(name));
   }
 
   Instant instant(String name) {

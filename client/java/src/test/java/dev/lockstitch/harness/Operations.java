@@ -2,28 +2,27 @@ package dev.lockstitch.harness;
 
 import com.google.gson.JsonArray;
 import com.google.gson.JsonObject;
+import dev.lockstitch.Ancestor;
+import dev.lockstitch.AncestorQuery;
+import dev.lockstitch.CheckpointFilter;
+import dev.lockstitch.CheckpointRef;
 import dev.lockstitch.DeltaPolicy;
+import dev.lockstitch.Latest;
 import dev.lockstitch.LatestOf;
 import dev.lockstitch.ListedCheckpoint;
+import dev.lockstitch.LoadOptions;
+import dev.lockstitch.Loaded;
 import dev.lockstitch.LockstitchClient;
 import dev.lockstitch.RetryPolicy;
 import dev.lockstitch.SaveOptions;
+import dev.lockstitch.Saved;
+import dev.lockstitch.SessionFilter;
+import dev.lockstitch.SessionOrder;
+import dev.lockstitch.SessionRef;
 import dev.lockstitch.Tls;
 import dev.lockstitch.Values;
 import dev.lockstitch.v1.Checkpoint;
-import dev.lockstitch.v1.CheckpointView;
-import dev.lockstitch.v1.ListCheckpointsRequest;
-import dev.lockstitch.v1.ListSessionsRequest;
-import dev.lockstitch.v1.LoadLatestRequest;
-import dev.lockstitch.v1.LoadLatestResponse;
-import dev.lockstitch.v1.LoadRequest;
-import dev.lockstitch.v1.LoadResponse;
 import dev.lockstitch.v1.PendingWrite;
-import dev.lockstitch.v1.SaveResponse;
-import dev.lockstitch.v1.SaveWritesRequest;
-import dev.lockstitch.v1.SessionOrder;
-import dev.lockstitch.v1.WalkAncestorsRequest;
-import dev.lockstitch.v1.WalkAncestorsResponse;
 import io.opentelemetry.api.trace.propagation.W3CTraceContextPropagator;
 import io.opentelemetry.context.Context;
 import io.opentelemetry.context.Scope;
@@ -32,6 +31,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 
@@ -112,19 +112,19 @@ final class Operations implements AutoCloseable {
         given.optionalText("server_name").orElse(null));
   }
 
-  private CompletableFuture<SaveResponse> save(Arguments given) throws Exception {
+  private CompletableFuture<Saved> save(Arguments given) throws Exception {
     try (Scope scope = context(given).makeCurrent()) {
       return client.saveAsync(given.message("checkpoint", Checkpoint.parser()), options(given));
     }
   }
 
   private JsonObject saveMany(Arguments given) throws Exception {
-    List<CompletableFuture<SaveResponse>> answers = new ArrayList<>();
+    List<CompletableFuture<Saved>> answers = new ArrayList<>();
     for (Arguments one : given.objects("saves")) {
       answers.add(save(one));
     }
     JsonArray results = new JsonArray();
-    for (CompletableFuture<SaveResponse> answer : answers) {
+    for (CompletableFuture<Saved> answer : answers) {
       results.add(Executor.result(() -> saved(joined(answer))));
     }
     return new Answer().with("results", results).json;
@@ -136,69 +136,47 @@ final class Operations implements AutoCloseable {
   }
 
   private Checkpoint latest(Arguments given) {
-    LoadLatestResponse latest =
-        client.loadLatest(given.text("session_id"), given.text("namespace"), view(given));
-    if (!latest.hasCheckpoint()) {
-      throw new IllegalStateException("there is no checkpoint");
-    }
-    return latest.getCheckpoint();
+    var latest = client.loadLatest(given.text("session_id"), loadOptions(given));
+    return latest.checkpoint().orElseThrow();
   }
 
   private JsonObject saveWrites(Arguments given) throws Exception {
-    var answer =
-        client.saveWrites(
-            SaveWritesRequest.newBuilder()
-                .setSessionId(given.text("session_id"))
-                .setNamespace(given.text("namespace"))
-                .setCheckpointId(given.text("checkpoint_id"))
-                .addAllWrites(given.messages("writes", PendingWrite.parser()))
-                .setLeaseToken(given.u64("lease_token"))
-                .build());
-    int stored = answer.getStored();
-    return new Answer().u64("revision", answer.getRevision()).number("stored", stored).json;
+    var writes = given.messages("writes", PendingWrite.parser());
+    var checkpoint =
+        new CheckpointRef(
+            given.text("session_id"), given.text("namespace"), given.text("checkpoint_id"));
+    var answer = client.saveWrites(checkpoint, writes, given.u64("lease_token"));
+    return new Answer().u64("revision", answer.revision()).number("stored", answer.stored()).json;
   }
 
   private JsonObject loadLatest(Arguments given) {
     LockstitchClient hasty =
         given.has("timeout_ms") ? client.withTimeout(given.time("timeout_ms")) : client;
-    return loaded(hasty.loadLatest(given.text("session_id"), given.text("namespace"), view(given)));
+    return loaded(hasty.loadLatest(given.text("session_id"), loadOptions(given)));
   }
 
   private JsonObject load(Arguments given) {
-    var request =
-        LoadRequest.newBuilder()
-            .setSessionId(given.text("session_id"))
-            .setNamespace(given.text("namespace"))
-            .setView(view(given));
-    if (given.has("step")) {
-      request.setStep(given.u64("step"));
-    } else {
-      request.setCheckpointId(given.text("checkpoint_id"));
-    }
-    LoadResponse answer = client.load(request.build());
+    String session = given.text("session_id");
+    Loaded answer =
+        given.has("step")
+            ? client.load(session, given.u64("step"), loadOptions(given))
+            : client.load(session, given.text("checkpoint_id"), loadOptions(given));
     return loaded(
-        LoadLatestResponse.newBuilder()
-            .setCheckpoint(answer.getCheckpoint())
-            .addAllPendingWrites(answer.getPendingWritesList())
-            .setRevision(answer.getRevision())
-            .setCheckpointRevision(answer.getCheckpointRevision())
-            .setTraceId(answer.getTraceId())
-            .build());
+        new Latest(
+            Optional.of(answer.checkpoint()),
+            answer.pendingWrites(),
+            answer.revision(),
+            answer.checkpointRevision(),
+            answer.traceId()));
   }
 
   private JsonObject loadLatestMany(Arguments given) throws Exception {
-    var requests =
+    var sessions =
         given.objects("sessions").stream()
-            .map(
-                one ->
-                    LoadLatestRequest.newBuilder()
-                        .setSessionId(one.text("session_id"))
-                        .setNamespace(one.text("namespace"))
-                        .setView(view(given))
-                        .build())
+            .map(one -> new SessionRef(one.text("session_id"), one.text("namespace")))
             .toList();
     JsonArray answers = new JsonArray();
-    try (var all = client.loadLatestOf(requests)) {
+    try (var all = client.loadLatestOf(sessions, loadOptions(given))) {
       for (LatestOf one : all) {
         JsonObject answer = Executor.result(() -> loaded(one.result()));
         answer.addProperty("session_id", one.sessionId());
@@ -211,88 +189,88 @@ final class Operations implements AutoCloseable {
 
   private JsonObject listSessions(Arguments given) {
     boolean byId = given.text("order_by").equals("SESSION_ID");
-    var request =
-        ListSessionsRequest.newBuilder()
-            .setSessionIdPrefix(given.text("session_id_prefix"))
-            .putAllLabels(given.map("labels"))
-            .setOrderBy(
-                byId
-                    ? SessionOrder.SESSION_ORDER_SESSION_ID
-                    : SessionOrder.SESSION_ORDER_UPDATED_AT)
-            .setPageSize(given.number("page_size"));
-    var sessions = client.listSessions(request.build()).stream().limit(most(given)).toList();
-    return new Answer().messages("sessions", sessions).json;
+    SessionFilter filter =
+        SessionFilter.ALL
+            .prefix(given.text("session_id_prefix"))
+            .orderBy(byId ? SessionOrder.SESSION_ID : SessionOrder.UPDATED_AT)
+            .pageSize(given.number("page_size"));
+    for (var label : given.map("labels").entrySet()) {
+      filter = filter.label(label.getKey(), label.getValue());
+    }
+    var sessions = client.listSessions(filter).stream().limit(most(given));
+    return new Answer().messages("sessions", sessions.map(Messages::of).toList()).json;
   }
 
   private JsonObject listCheckpoints(Arguments given) {
-    var request =
-        ListCheckpointsRequest.newBuilder()
-            .setSessionId(given.text("session_id"))
-            .setBeforeCheckpointId(given.text("before_checkpoint_id"))
-            .putAllMetadata(given.map("metadata"))
-            .setIncludeWrites(given.flag("include_writes"))
-            .setView(view(given))
-            .setPageSize(given.number("page_size"));
-    given.optionalText("namespace").ifPresent(request::setNamespace);
-    given.optionalText("min_step").map(Long::parseUnsignedLong).ifPresent(request::setMinStep);
-    given.optionalText("max_step").map(Long::parseUnsignedLong).ifPresent(request::setMaxStep);
-    given.optionalText("ran_node").map(Values::node).ifPresent(request::setRanNode);
-    given.optionalText("skipped_node").map(Values::node).ifPresent(request::setSkippedNode);
-    var items = client.listCheckpoints(request.build()).stream().limit(most(given)).toList();
+    CheckpointFilter filter =
+        CheckpointFilter.of(given.text("session_id"))
+            .before(given.text("before_checkpoint_id"))
+            .pageSize(given.number("page_size"));
+    filter = given.flag("include_writes") ? filter.writes() : filter;
+    filter = isHeader(given) ? filter.headers() : filter;
+    filter = given.has("namespace") ? filter.namespace(given.text("namespace")) : filter;
+    filter = given.has("min_step") ? filter.fromStep(given.u64("min_step")) : filter;
+    filter = given.has("max_step") ? filter.toStep(given.u64("max_step")) : filter;
+    filter = given.has("ran_node") ? filter.ran(Values.node(given.text("ran_node"))) : filter;
+    filter =
+        given.has("skipped_node")
+            ? filter.skipped(Values.node(given.text("skipped_node")))
+            : filter;
+    for (var entry : given.map("metadata").entrySet()) {
+      filter = filter.metadata(entry.getKey(), entry.getValue());
+    }
+    var items = client.listCheckpoints(filter).stream().limit(most(given)).toList();
     return new Answer().list("checkpoints", items, Operations::listed).json;
   }
 
   private JsonObject walkAncestors(Arguments given) {
-    var request =
-        WalkAncestorsRequest.newBuilder()
-            .setSessionId(given.text("session_id"))
-            .setNamespace(given.text("namespace"))
-            .setCheckpointId(given.text("checkpoint_id"))
-            .addAllChannels(given.texts("channels"))
-            .setIncludeWrites(given.flag("include_writes"))
-            .setView(view(given))
-            .setLimit(given.number("limit"));
-    try (var ancestors = client.walkAncestors(request.build())) {
+    AncestorQuery query =
+        AncestorQuery.of(given.text("session_id"))
+            .namespace(given.text("namespace"))
+            .from(given.text("checkpoint_id"))
+            .channels(given.texts("channels"))
+            .limit(given.number("limit"));
+    query = given.flag("include_writes") ? query.writes() : query;
+    query = isHeader(given) ? query.headers() : query;
+    try (var ancestors = client.walkAncestors(query)) {
       return new Answer().list("ancestors", ancestors.stream().toList(), Operations::ancestor).json;
     }
   }
 
-  private static JsonObject ancestor(WalkAncestorsResponse one) {
+  private static JsonObject ancestor(Ancestor one) {
     return new Answer()
-        .message("checkpoint", one.getCheckpoint())
-        .messages("pending_writes", one.getPendingWritesList())
-        .u64("revision", one.getRevision())
+        .message("checkpoint", one.checkpoint())
+        .messages("pending_writes", one.pendingWrites())
+        .u64("revision", one.revision())
         .json;
   }
 
   private static JsonObject listed(ListedCheckpoint item) {
     return new Answer()
         .message("checkpoint", item.checkpoint())
-        .u64("revision", item.details().getRevision())
-        .u64("state_bytes", item.details().getStateBytes())
-        .messages("pending_writes", item.details().getPendingWritesList())
+        .u64("revision", item.revision())
+        .u64("state_bytes", item.stateBytes())
+        .messages("pending_writes", item.pendingWrites())
         .json;
   }
 
-  static JsonObject saved(SaveResponse answer) {
+  static JsonObject saved(Saved answer) {
     return new Answer()
-        .text("checkpoint_id", answer.getCheckpointId())
-        .u64("revision", answer.getRevision())
-        .text("outcome", answer.getOutcome().name().replace("SAVE_OUTCOME_", ""))
-        .time("saved_at", answer.getSavedAt())
+        .text("checkpoint_id", answer.checkpointId())
+        .u64("revision", answer.revision())
+        .text("outcome", answer.outcome().name())
+        .time("saved_at", answer.savedAt())
         .json;
   }
 
-  private static JsonObject loaded(LoadLatestResponse latest) {
+  private static JsonObject loaded(Latest latest) {
     Answer answer = new Answer();
-    if (latest.hasCheckpoint()) {
-      answer.message("checkpoint", latest.getCheckpoint());
-    }
+    latest.checkpoint().ifPresent(checkpoint -> answer.message("checkpoint", checkpoint));
     return answer
-        .messages("pending_writes", latest.getPendingWritesList())
-        .u64("revision", latest.getRevision())
-        .u64("checkpoint_revision", latest.getCheckpointRevision())
-        .text("trace_id", latest.getTraceId())
+        .messages("pending_writes", latest.pendingWrites())
+        .u64("revision", latest.revision())
+        .u64("checkpoint_revision", latest.checkpointRevision())
+        .text("trace_id", latest.traceId().orElse(""))
         .json;
   }
 
@@ -330,9 +308,13 @@ final class Operations implements AutoCloseable {
     return W3CTraceContextPropagator.getInstance().extract(Context.root(), given, getter);
   }
 
-  private static CheckpointView view(Arguments given) {
-    boolean header = given.text("view").equals("HEADER");
-    return header ? CheckpointView.CHECKPOINT_VIEW_HEADER : CheckpointView.CHECKPOINT_VIEW_FULL;
+  private static LoadOptions loadOptions(Arguments given) {
+    LoadOptions options = LoadOptions.ALL.namespace(given.text("namespace"));
+    return isHeader(given) ? options.headers() : options;
+  }
+
+  private static boolean isHeader(Arguments given) {
+    return given.text("view").equals("HEADER");
   }
 
   private static long most(Arguments given) {

@@ -1,22 +1,18 @@
 package dev.lockstitch.harness;
 
 import com.google.gson.JsonObject;
+import dev.lockstitch.CheckpointRef;
+import dev.lockstitch.CopyOptions;
+import dev.lockstitch.DeletedCheckpoints;
+import dev.lockstitch.Lease;
 import dev.lockstitch.LockstitchClient;
+import dev.lockstitch.PruneOptions;
+import dev.lockstitch.Retention;
+import dev.lockstitch.SessionEvent;
 import dev.lockstitch.SessionRunner;
-import dev.lockstitch.v1.AcquireLeaseRequest;
+import dev.lockstitch.SessionUpdate;
+import dev.lockstitch.WatchOptions;
 import dev.lockstitch.v1.Checkpoint;
-import dev.lockstitch.v1.CheckpointRef;
-import dev.lockstitch.v1.CopySessionRequest;
-import dev.lockstitch.v1.DeleteCheckpointsRequest;
-import dev.lockstitch.v1.DeleteSessionsRequest;
-import dev.lockstitch.v1.Lease;
-import dev.lockstitch.v1.MetadataFilter;
-import dev.lockstitch.v1.PruneSessionsRequest;
-import dev.lockstitch.v1.RenewLeaseRequest;
-import dev.lockstitch.v1.RetentionPolicy;
-import dev.lockstitch.v1.UpdateSessionRequest;
-import dev.lockstitch.v1.WatchSessionRequest;
-import dev.lockstitch.v1.WatchSessionResponse;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -57,119 +53,114 @@ final class SessionOperations {
   }
 
   private static JsonObject get(LockstitchClient client, Arguments given) {
-    return new Answer().message("session", client.getSession(given.text("session_id"))).json;
-  }
-
-  private static JsonObject update(LockstitchClient client, Arguments given) {
-    var request =
-        UpdateSessionRequest.newBuilder()
-            .setSessionId(given.text("session_id"))
-            .putAllSetLabels(given.map("set_labels"))
-            .addAllRemoveLabels(given.texts("remove_labels"))
-            .setClearTtl(given.flag("clear_ttl"))
-            .setClearRetention(given.flag("clear_retention"))
-            .setLeaseToken(given.u64("lease_token"));
-    given.optionalTime("ttl_ms").ifPresent(request::setTtl);
-    if (given.has("retention")) {
-      request.setRetention(retention(given));
-    }
-    return new Answer().message("session", client.updateSession(request.build())).json;
-  }
-
-  private static JsonObject delete(LockstitchClient client, Arguments given) {
-    var request = DeleteSessionsRequest.newBuilder().addAllSessionIds(given.texts("session_ids"));
-    given.optionalTime("tombstone_ms").ifPresent(request::setTombstone);
-    return new Answer().number("deleted", client.deleteSessions(request.build())).json;
-  }
-
-  private static JsonObject deleteCheckpoints(LockstitchClient client, Arguments given) {
-    var request =
-        DeleteCheckpointsRequest.newBuilder()
-            .setSessionId(given.text("session_id"))
-            .setLeaseToken(given.u64("lease_token"));
-    if (given.has("after")) {
-      request.setAfter(reference(given.object("after")));
-    } else {
-      request.setMetadata(MetadataFilter.newBuilder().putAllEntries(given.map("metadata")));
-    }
-    var answer = client.deleteCheckpoints(request.build());
     return new Answer()
-        .u64("deleted", answer.getDeleted())
-        .u64("revision", answer.getRevision())
+        .message("session", Messages.of(client.getSession(given.text("session_id"))))
         .json;
   }
 
-  private static JsonObject copy(LockstitchClient client, Arguments given) {
-    var request =
-        CopySessionRequest.newBuilder()
-            .setSourceSessionId(given.text("source"))
-            .setTargetSessionId(given.text("target"))
-            .putAllLabels(given.map("labels"));
-    given.optionalTime("ttl_ms").ifPresent(request::setTtl);
-    if (given.has("at")) {
-      request.setAt(reference(given.object("at")));
+  private static JsonObject update(LockstitchClient client, Arguments given) {
+    SessionUpdate update = SessionUpdate.NONE.withLease(given.u64("lease_token"));
+    for (var label : given.map("set_labels").entrySet()) {
+      update = update.label(label.getKey(), label.getValue());
     }
-    var answer = client.copySession(request.build());
-    long count = answer.getCheckpointCount();
-    return new Answer().u64("revision", answer.getRevision()).u64("checkpoint_count", count).json;
+    for (String label : given.texts("remove_labels")) {
+      update = update.removeLabel(label);
+    }
+    update = given.flag("clear_ttl") ? update.clearTtl() : update;
+    update = given.flag("clear_retention") ? update.clearRetention() : update;
+    update = given.has("ttl_ms") ? update.ttl(given.time("ttl_ms")) : update;
+    update = given.has("retention") ? update.retention(retention(given)) : update;
+    var session = client.updateSession(given.text("session_id"), update);
+    return new Answer().message("session", Messages.of(session)).json;
+  }
+
+  private static JsonObject delete(LockstitchClient client, Arguments given) {
+    List<String> ids = given.texts("session_ids");
+    int deleted =
+        given.has("tombstone_ms")
+            ? client.deleteSessions(ids, given.time("tombstone_ms"))
+            : client.deleteSessions(ids);
+    return new Answer().number("deleted", deleted).json;
+  }
+
+  private static JsonObject deleteCheckpoints(LockstitchClient client, Arguments given) {
+    String session = given.text("session_id");
+    long token = given.u64("lease_token");
+    Arguments after = given.object("after");
+    DeletedCheckpoints answer =
+        given.has("after")
+            ? client.rewind(
+                new CheckpointRef(session, after.text("namespace"), after.text("checkpoint_id")),
+                token)
+            : client.deleteCheckpoints(session, given.map("metadata"), token);
+    return new Answer().u64("deleted", answer.deleted()).u64("revision", answer.revision()).json;
+  }
+
+  private static JsonObject copy(LockstitchClient client, Arguments given) {
+    CopyOptions options = CopyOptions.ALL;
+    for (var label : given.map("labels").entrySet()) {
+      options = options.label(label.getKey(), label.getValue());
+    }
+    options = given.has("ttl_ms") ? options.ttl(given.time("ttl_ms")) : options;
+    if (given.has("at")) {
+      Arguments at = given.object("at");
+      options = options.upTo(at.text("namespace"), at.text("checkpoint_id"));
+    }
+    var answer = client.copySession(given.text("source"), given.text("target"), options);
+    return new Answer()
+        .u64("revision", answer.revision())
+        .u64("checkpoint_count", answer.checkpointCount())
+        .json;
   }
 
   private static JsonObject prune(LockstitchClient client, Arguments given) {
-    var request =
-        PruneSessionsRequest.newBuilder()
-            .addAllSessionIds(given.texts("session_ids"))
-            .setDryRun(given.flag("dry_run"));
-    if (given.has("retention")) {
-      request.setRetention(retention(given));
-    }
-    var sum = client.pruneSessions(request.build());
+    PruneOptions options = PruneOptions.NONE;
+    options = given.flag("dry_run") ? options.dryRun() : options;
+    options = given.has("retention") ? options.retention(retention(given)) : options;
+    var sum = client.pruneSessions(given.texts("session_ids"), options);
     return new Answer()
-        .u64("checkpoints", sum.getCheckpoints())
-        .u64("bytes", sum.getBytes())
-        .u64("sessions", sum.getSessions())
+        .u64("checkpoints", sum.checkpoints())
+        .u64("bytes", sum.bytes())
+        .u64("sessions", sum.sessions())
         .json;
   }
 
   private static JsonObject watch(LockstitchClient client, Arguments given) {
-    var request =
-        WatchSessionRequest.newBuilder()
-            .setSessionId(given.text("session_id"))
-            .setResumeToken(given.text("resume_token"));
-    given.optionalTime("heartbeat_ms").ifPresent(request::setHeartbeat);
-    List<WatchSessionResponse> events = new ArrayList<>();
+    WatchOptions options = WatchOptions.NONE.after(given.text("resume_token"));
+    options = given.has("heartbeat_ms") ? options.heartbeat(given.time("heartbeat_ms")) : options;
+    List<SessionEvent> events = new ArrayList<>();
     String token = "";
-    try (var answers = client.watchSession(request.build())) {
-      for (WatchSessionResponse answer : answers) {
-        token = answer.getResumeToken();
-        if (!answer.hasHeartbeat()) {
-          events.add(answer);
+    try (var answers = client.watchSession(given.text("session_id"), options)) {
+      for (SessionEvent event : answers) {
+        token = event.resumeToken();
+        if (!(event instanceof SessionEvent.Heartbeat)) {
+          events.add(event);
         }
         if (events.size() >= given.number("count")) {
           break;
         }
       }
     }
-    return new Answer().messages("events", events).text("resume_token", token).json;
+    var messages = events.stream().map(Messages::of).toList();
+    return new Answer().messages("events", messages).text("resume_token", token).json;
   }
 
   private static JsonObject acquire(LockstitchClient client, Arguments given) {
-    var request =
-        AcquireLeaseRequest.newBuilder()
-            .setSessionId(given.text("session_id"))
-            .setHolder(given.text("holder"));
-    given.optionalTime("ttl_ms").ifPresent(request::setTtl);
-    var answer = client.acquireLease(request.build());
-    return lease(answer.getLease(), answer.getTtl());
+    String session = given.text("session_id");
+    String holder = given.text("holder");
+    return lease(
+        given.has("ttl_ms")
+            ? client.acquireLease(session, holder, given.time("ttl_ms"))
+            : client.acquireLease(session, holder));
   }
 
   private static JsonObject renew(LockstitchClient client, Arguments given) {
-    var request =
-        RenewLeaseRequest.newBuilder()
-            .setSessionId(given.text("session_id"))
-            .setLeaseToken(given.u64("lease_token"));
-    given.optionalTime("ttl_ms").ifPresent(request::setTtl);
-    var answer = client.renewLease(request.build());
-    return lease(answer.getLease(), answer.getTtl());
+    String session = given.text("session_id");
+    long token = given.u64("lease_token");
+    return lease(
+        given.has("ttl_ms")
+            ? client.renewLease(session, token, given.time("ttl_ms"))
+            : client.renewLease(session, token));
   }
 
   private static JsonObject release(LockstitchClient client, Arguments given) {
@@ -196,26 +187,16 @@ final class SessionOperations {
     return running;
   }
 
-  private static JsonObject lease(Lease lease, com.google.protobuf.Duration ttl) {
-    long millis = ttl.getSeconds() * 1000 + ttl.getNanos() / 1_000_000;
+  private static JsonObject lease(Lease lease) {
     return new Answer()
-        .u64("token", lease.getToken())
-        .text("holder", lease.getHolder())
-        .number("ttl_ms", millis)
+        .u64("token", lease.token())
+        .text("holder", lease.holder())
+        .number("ttl_ms", lease.ttl().orElseThrow().toMillis())
         .json;
   }
 
-  private static RetentionPolicy retention(Arguments given) {
+  private static Retention retention(Arguments given) {
     Arguments policy = given.object("retention");
-    var retention = RetentionPolicy.newBuilder().setKeepLast(policy.number("keep_last"));
-    policy.optionalTime("max_age_ms").ifPresent(retention::setMaxAge);
-    return retention.build();
-  }
-
-  private static CheckpointRef reference(Arguments given) {
-    return CheckpointRef.newBuilder()
-        .setNamespace(given.text("namespace"))
-        .setCheckpointId(given.text("checkpoint_id"))
-        .build();
+    return new Retention(policy.number("keep_last"), policy.optionalTime("max_age_ms"));
   }
 }

@@ -2,6 +2,7 @@ package dev.lockstitch.harness;
 
 import com.google.gson.JsonObject;
 import com.google.gson.JsonPrimitive;
+import dev.lockstitch.Values;
 import dev.lockstitch.v1.Checkpoint;
 import dev.lockstitch.v1.Endpoint;
 import dev.lockstitch.v1.ExtrasChannel;
@@ -26,7 +27,7 @@ final class View {
                 JsonPrimitive::new)
             .flag("has_header", checkpoint.hasHeader());
     if (checkpoint.hasCreatedAt()) {
-      view.time("created_at", checkpoint.getCreatedAt());
+      view.time("created_at", Values.instant(checkpoint.getCreatedAt()));
     }
     if (checkpoint.getState().hasMessages()) {
       view.with("messages", messages(checkpoint.getState().getMessages()));
