@@ -16,9 +16,9 @@ from examples.claude_agent_sdk import offline_cli
 from lockstitch import AsyncClient, SessionDeleted
 from lockstitch.adapters.claude_agent_sdk import LockstitchSessionStore
 from tests.adapters import agents_sdks, guide
-from tests.polyglot.proxy import CountingProxy
 from tests.support.paths import ROOT
 from tests.support.server import LockstitchServer
+from tests.support.tcp_proxy import TcpProxy
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ async def test_two_processes_send_what_they_append(
     server: LockstitchServer, store: LockstitchSessionStore, key: SessionKey
 ) -> None:
     await store.append(key, entries("x" * 500_000))
-    with CountingProxy(server.target) as proxy:
+    with TcpProxy(server.target) as proxy:
         async with AsyncClient(proxy.target) as one, AsyncClient(proxy.target) as other:
             writers = [LockstitchSessionStore(each, prefix=store._prefix) for each in (one, other)]
 

@@ -18,8 +18,8 @@ from lockstitch._appending import Appender
 from lockstitch.adapters._appenders import Appenders
 from lockstitch.v1.checkpoint_pb2 import StateDelta, TypedBlob, VersionedState
 from tests.client.forwarding import forwarding_server
-from tests.polyglot.proxy import CountingProxy
 from tests.support.server import LockstitchServer
+from tests.support.tcp_proxy import TcpProxy
 
 HEADER = TypedBlob(type="test", data=b"1")
 
@@ -61,7 +61,7 @@ async def test_items_stand_in_the_order_of_the_calls(client: AsyncClient, append
 
 
 async def test_only_the_new_items_are_sent(server: LockstitchServer, session_id: str) -> None:
-    with CountingProxy(server.target) as proxy:
+    with TcpProxy(server.target) as proxy:
         async with AsyncClient(proxy.target) as client:
             await Appender(client, session_id, header=HEADER).append("lines", [blob("x" * 500_000)])
             before = proxy.sent

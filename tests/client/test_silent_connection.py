@@ -10,7 +10,7 @@ from lockstitch import AsyncClient, DeadlineExceeded
 from tests.client.either import Kind, open_client
 from tests.client.examples import conversation
 from tests.support.server import LockstitchServer
-from tests.support.swallowing import SwallowingProxy
+from tests.support.tcp_proxy import TcpProxy
 
 TIMEOUT = 2.0
 PATIENCE = 40.0
@@ -31,7 +31,7 @@ async def _save_until_it_works_again(client: AsyncClient, session_id: str, silen
 @pytest.mark.parametrize("savers", [1, 16])
 async def test_saves_go_on_over_another(server: LockstitchServer, kind: Kind, session_id: str, savers: int) -> None:
     silent = asyncio.Event()
-    with SwallowingProxy(server.target) as proxy:
+    with TcpProxy(server.target) as proxy:
         async with open_client(kind, proxy.target) as client:
             await client.save(conversation(session_id, 0))
             saving = [
@@ -46,7 +46,7 @@ async def test_saves_go_on_over_another(server: LockstitchServer, kind: Kind, se
 
 
 async def test_a_load_finds_another_one(server: LockstitchServer, kind: Kind, session_id: str) -> None:
-    with SwallowingProxy(server.target) as proxy:
+    with TcpProxy(server.target) as proxy:
         async with open_client(kind, proxy.target) as client:
             await client.save(conversation(session_id, 0))
             proxy.swallow()
@@ -61,7 +61,7 @@ async def test_what_waits_meanwhile_is_sent_over_the_new_one(
     server: LockstitchServer, kind: Kind, session_id: str
 ) -> None:
     """A save with a long timeout does not wait for its end on the silent connection."""
-    with SwallowingProxy(server.target) as proxy:
+    with TcpProxy(server.target) as proxy:
         async with open_client(kind, proxy.target) as client:
             await client.save(conversation(session_id, 0))
             proxy.swallow()

@@ -6,9 +6,9 @@ from typing import Any
 from tests.polyglot.compare import compare, compare_error
 from tests.polyglot.executor import Answer, Executor
 from tests.polyglot.messages import to_arguments
-from tests.polyglot.proxy import CountingProxy
 from tests.polyglot.scenario import Scenario, resolve
 from tests.support.server import LockstitchServer
+from tests.support.tcp_proxy import TcpProxy
 
 
 class Play:
@@ -19,7 +19,7 @@ class Play:
     """
 
     def __init__(
-        self, executor: Executor, server: LockstitchServer, names: dict[str, Any], proxy: CountingProxy | None
+        self, executor: Executor, server: LockstitchServer, names: dict[str, Any], proxy: TcpProxy | None
     ) -> None:
         self._executor = executor
         self._server = server

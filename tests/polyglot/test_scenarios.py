@@ -9,8 +9,8 @@ from tests.polyglot.conftest import ServedFor, StartExecutor
 from tests.polyglot.extremes import extreme_writes
 from tests.polyglot.languages import NAMES
 from tests.polyglot.play import Play
-from tests.polyglot.proxy import CountingProxy
 from tests.polyglot.scenario import Scenario, load_scenarios
+from tests.support.tcp_proxy import TcpProxy
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_scenario(
     executor = executor_of(language)
     served = served_for(scenario)
     server = served.server
-    proxy = stack.enter_context(CountingProxy(server.target)) if scenario.measures else None
+    proxy = stack.enter_context(TcpProxy(server.target)) if scenario.measures else None
     names = {**served.names, "session": session_id, "extreme_writes": extreme_writes()}
     if proxy:
         names["target"] = proxy.target

@@ -11,7 +11,7 @@ from tests.polyglot.executor import Executor
 from tests.polyglot.languages import LANGUAGES, Executables, Language
 from tests.polyglot.test_connections import started
 from tests.support.server import LockstitchServer
-from tests.support.swallowing import SwallowingProxy
+from tests.support.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +39,7 @@ def test_saves_go_on_over_another_connection(
 ) -> None:
     """Without a new connection no save ever succeeds; with one, all of the next round or two do."""
     with (
-        SwallowingProxy(server.target) as proxy,
+        TcpProxy(server.target) as proxy,
         started(executables, language, tmp_path / "log") as executor,
     ):
         executor.ask("connect", {"target": proxy.target, "timeout_ms": TIMEOUT_MS})

@@ -1,16 +1,15 @@
 """A TCP proxy that holds back what clients send, and delivers it late."""
 
-import contextlib
 import socket
 import time
 
-from tests.support.swallowing import CHUNK, SwallowingProxy
+from tests.support.tcp_proxy import TcpProxy
 
 GATHER_SECONDS = 0.2
 """How long bytes may follow those that were waited for: the ends of the same calls."""
 
 
-class HoldingProxy(SwallowingProxy):
+class HoldingProxy(TcpProxy):
     """Passes everything on to a server. Connections that are open at `hold` bring nothing more until `deliver`."""
 
     def __init__(self, target: str) -> None:
@@ -41,16 +40,7 @@ class HoldingProxy(SwallowingProxy):
         for server, held in self._held.items():
             server.sendall(bytes(held))
 
-    def _pass_on(self, source: socket.socket, to: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(CHUNK):
-                if source not in self._silent:
-                    to.sendall(data)
-                    continue
-                with self._lock:
-                    if source in self._clients:
-                        self._held.setdefault(to, bytearray()).extend(data)
-        if source not in self._silent:
-            for end in (source, to):
-                with contextlib.suppress(OSError):
-                    end.shutdown(socket.SHUT_RDWR)
+    def _swallowed(self, source: socket.socket, to: socket.socket, data: bytes) -> None:
+        with self._lock:
+            if source in self._clients:
+                self._held.setdefault(to, bytearray()).extend(data)
