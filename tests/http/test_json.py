@@ -1,8 +1,10 @@
 """JSON of callers: what it costs is bounded, and it says the same as protobuf."""
 
+import asyncio
 import gzip
 import json
 import random
+import threading
 
 import pytest
 from google.protobuf import json_format
@@ -12,12 +14,13 @@ from hypothesis import strategies as st
 from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.rpc.transport.http.body import SizeLimit
-from lockstitch_server.rpc.transport.http.codecs import JsonCodec, check_json
+from lockstitch_server.rpc.transport.http.codecs import THREADS, JsonCodec, check_json
 from tests.http.requests import CHECKPOINTS, post
 from tests.support.server import LockstitchServer
 
 SAVE = f"{CHECKPOINTS}Save"
 LOAD = f"{CHECKPOINTS}LoadLatest"
+SECONDS = 60
 LIMIT = SizeLimit(1024 * 1024, "http.max_json_bytes")
 CODEC = JsonCodec(LIMIT, 10_000)
 PIECES = st.sampled_from(["{", "}", "[", "]", ",", ":", '"', "\\", '"a"', "1", "null", "checkpoint", "\\u", " ", "é"])
@@ -99,6 +102,29 @@ def test_a_text_without_an_end_takes_linear_time() -> None:
     """Megabytes of the worst cases: with backtracking, or one attempt for each quotation mark, this would not end."""
     for worst in (b'"' + b"a" * 2**22, b'"' + b'\\"' * 2**22, b'"\\' * 2**22):
         check_json(worst, 10)
+
+
+async def test_work_that_has_begun_keeps_its_call_until_it_ends() -> None:
+    """What cannot be stopped would otherwise take memory and a thread that count for nobody."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work(*_: object) -> None:
+        begun.set()
+        go_on.wait(SECONDS)
+
+    async def convert() -> None:
+        await CODEC._run(work, pb.SaveRequest.DESCRIPTOR, b"", inline=False)
+
+    calls = [asyncio.create_task(convert()) for _ in range(THREADS + 1)]
+    assert await asyncio.to_thread(begun.wait, SECONDS)
+    for call in calls:
+        call.cancel()
+    done, _ = await asyncio.wait(calls, timeout=0.2)
+    assert done == {calls[-1]}, "only the call whose work has not begun"
+    go_on.set()
+    done, _ = await asyncio.wait(calls, timeout=SECONDS)
+    assert all(call.cancelled() for call in calls)
+    assert done == set(calls)
 
 
 async def test_json_and_protobuf_say_the_same() -> None:

@@ -31,6 +31,7 @@ SAVE = f"{CHECKPOINTS}Save"
 LOAD = f"{CHECKPOINTS}LoadLatest"
 BASIC = {"content-type": "application/json", "content-length": "2"}
 WALK = f"{CHECKPOINTS}WalkAncestors"
+LIST = f"{CHECKPOINTS}ListSessions"
 SAVE_STREAM = f"{CHECKPOINTS}SaveStream"
 
 
@@ -163,6 +164,34 @@ class TestGrpcWeb:
         assert pb.SaveResponse.FromString(message).revision
         assert web_trailers(trailers)["grpc-status"] == "0"
 
+    @pytest.mark.parametrize(("asked", "accepted"), [("", "-text"), ("-text", "")])
+    def test_the_response_is_as_the_client_accepts_it(
+        self, server: LockstitchServer, asked: str, accepted: str
+    ) -> None:
+        body = envelope(b"")
+        answer = post(
+            server.target,
+            LIST,
+            base64.b64encode(body) if asked else body,
+            f"application/grpc-web{asked}",
+            accept=f"application/grpc-web{accepted}",
+        )
+        assert answer.headers["content-type"] == f"application/grpc-web{accepted}+proto"
+        found = from_base64(answer.body) if accepted else answer.body
+        assert [flags for flags, _ in envelopes(found)] == [0, 0x80]
+
+    @pytest.mark.parametrize("subtype", ["", "-text"])
+    def test_long_responses(self, server: LockstitchServer, subtype: str) -> None:
+        """They are sent in several parts."""
+        request = checkpoint(f"long{subtype}")
+        request.checkpoint.header.data = bytes(300_000)
+        assert post(server.target, SAVE, request.SerializeToString(), "application/proto").status == 200
+        body = envelope(pb.LoadLatestRequest(session_id=f"long{subtype}").SerializeToString())
+        asked = base64.b64encode(body) if subtype else body
+        answer = post(server.target, LOAD, asked, f"application/grpc-web{subtype}")
+        (_, message), (flags, _) = envelopes(from_base64(answer.body) if subtype else answer.body)
+        assert (pb.LoadLatestResponse.FromString(message).checkpoint.header.data, flags) == (bytes(300_000), 0x80)
+
     def test_streams(self, server: LockstitchServer) -> None:
         for step in (1, 2):
             save(server, "web-walk", step)
@@ -230,12 +259,38 @@ class TestWhatIsNoCall:
         web = post(server.target, LOAD, envelope(b"", 1), "application/grpc-web", grpc_encoding="snappy")
         assert web.headers["grpc-status"] == "12"
 
+    def test_encodings_that_are_unknown_are_refused_whatever_is_packed(self, server: LockstitchServer) -> None:
+        web = post(server.target, LOAD, envelope(b""), "application/grpc-web", grpc_encoding="snappy")
+        assert (web.headers["grpc-status"], web.headers["grpc-accept-encoding"]) == ("12", "identity,gzip")
+        media = "application/connect+proto"
+        stream = post(server.target, WALK, envelope(b""), media, connect_content_encoding="br")
+        assert stream_error(stream)["code"] == "unimplemented"
+        assert stream.headers["connect-accept-encoding"] == "identity,gzip"
+
+    def test_messages_that_are_packed_and_name_no_encoding(self, server: LockstitchServer) -> None:
+        packed = envelope(gzip.compress(b"{}"), 1)
+        assert grpc_status(post(server.target, LOAD, packed, "application/grpc-web")) == "13"
+        assert stream_error(post(server.target, WALK, packed, "application/connect+json"))["code"] == "internal"
+
+    def test_nothing_that_is_packed(self, server: LockstitchServer) -> None:
+        """Nothing may be said to be packed, and is not unpacked."""
+        plain = post(server.target, LIST, b"", "application/proto", content_encoding="gzip")
+        assert plain.status == 200
+        web = post(server.target, LIST, envelope(b"", 1), "application/grpc-web", grpc_encoding="gzip")
+        assert grpc_status(web) == "0"
+
+    @pytest.mark.parametrize("version", ["0", "2", "x"])
+    def test_other_versions_of_connect(self, server: LockstitchServer, version: str) -> None:
+        answer = post(server.target, LIST, {}, connect_protocol_version=version)
+        assert (answer.status, answer.json["code"]) == (400, "invalid_argument")
+        assert answer.json["message"].startswith("connect-protocol-version: ")
+
     @pytest.mark.parametrize("body", [b"\0\0", b"\0\0\0\0\x09{}", b"\x07\0\0\0\0", b"\0\xff\xff\xff\xff"])
     def test_envelopes_that_are_none(self, server: LockstitchServer, body: bytes) -> None:
         web = post(server.target, LOAD, body, "application/grpc-web")
         assert web.headers["grpc-status"] in ("3", "8", "13")
         ((_, end),) = envelopes(post(server.target, WALK, body, "application/connect+proto").body)
-        assert json.loads(end)["error"]["code"] in ("invalid_argument", "resource_exhausted")
+        assert json.loads(end)["error"]["code"] in ("invalid_argument", "resource_exhausted", "internal")
 
 
 class TestNativeGrpc:
@@ -262,11 +317,18 @@ class TestNativeGrpc:
         assert (answer.headers["grpc-status"], "te: trailers" in answer.headers["grpc-message"]) == ("13", True)
 
 
+def stream_error(answer: Any) -> Any:
+    """Of a stream of Connect."""
+    *_, (_, end) = envelopes(answer.body)
+    return json.loads(end)["error"]
+
+
 def grpc_status(answer: Any) -> str:
     """Of gRPC-Web, wherever it is."""
     if "grpc-status" in answer.headers:
         return str(answer.headers["grpc-status"])
-    *_, (_, trailers) = envelopes(from_base64(answer.body))
+    is_text = "-text" in answer.headers["content-type"]
+    *_, (_, trailers) = envelopes(from_base64(answer.body) if is_text else answer.body)
     return web_trailers(trailers)["grpc-status"]
 
 

@@ -1,10 +1,11 @@
 """Clients that send or read slowly: a call lasts, and holds memory, within bounds."""
 
+import base64
 import os
 import select
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 
 import pytest
@@ -18,7 +19,7 @@ from tests.support.server import LockstitchServer
 LOAD = f"{CHECKPOINTS}LoadLatest"
 SAVE = f"{CHECKPOINTS}Save"
 SECONDS = 60
-READERS = 8
+READERS, TEXT_READERS = 8, 60
 IMPATIENT = ("http.body_seconds=1", "http.body_bytes_per_second=1KiB")
 
 
@@ -108,12 +109,51 @@ def test_answers_that_nobody_reads() -> None:
             for _ in range(READERS):
                 reader = stack.enter_context(closing(opened_to(server, receive_bytes=4096)))
                 reader.sendall(head(LOAD, "application/proto", len(asked)) + asked)
-            end = time.monotonic() + SECONDS
-            while server.log.read_text().count("read nothing") < READERS:
-                assert time.monotonic() < end
-                time.sleep(0.05)
+            eventually(lambda: server.log.read_text().count("read nothing") >= READERS)
         assert growth.most < 50 * MIB
         assert post(server.target, LOAD, asked, "application/proto").status == 200
+
+
+def test_texts_that_nobody_reads() -> None:
+    """JSON counts as what it is, and so does the memory that it takes to be made. Base64 is made slice by slice."""
+    asked = {JSON: b'{"sessionId": "s"}', "application/grpc-web-text": base64.b64encode(envelope(b"\x0a\x01s"))}
+    with serving("http.stall_seconds=1", "queue.max_answer_bytes=32MiB") as server:
+        body = {"checkpoint": {"sessionId": "s", "state": {"messages": {"items": [{"content": "x" * 4_000_000}]}}}}
+        assert post(server.target, SAVE, body).status == 200
+        for number, (media, request) in enumerate(asked.items(), 1):
+            assert len(post(server.target, LOAD, request, media).body) > 4_000_000
+            with Growth(server) as growth, ExitStack() as stack:
+                for _ in range(TEXT_READERS):
+                    reader = stack.enter_context(closing(opened_to(server, receive_bytes=4096)))
+                    reader.sendall(head(LOAD, media, len(request)) + request)
+                stalled = number * READERS
+                eventually(lambda stalled=stalled: server.log.read_text().count("read nothing") >= stalled)  # type: ignore[misc]
+            assert growth.most < 80 * MIB, media
+
+
+@pytest.mark.parametrize("media", ["text/plain", JSON])
+def test_what_trickles_after_an_answer_ends(media: str) -> None:
+    """A request that is refused by its headers, whose body comes byte by byte."""
+    with serving(*IMPATIENT) as server, closing(opened_to(server)) as slow:
+        slow.sendall(head("/nothing", media, 100_000))
+        answer = b"".join(iter(lambda: slow.recv(65536), b""))
+        assert b"connection: close" in answer.lower()
+        eventually(lambda: _is_closed(slow))
+
+
+def _is_closed(slow: socket.socket) -> bool:
+    try:
+        slow.sendall(b"x")
+    except ConnectionError:
+        return True
+    return False
+
+
+def eventually(happens: Callable[[], bool]) -> None:
+    end = time.monotonic() + SECONDS
+    while not happens():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_a_watch_over_http1_ends() -> None:

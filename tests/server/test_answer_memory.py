@@ -88,3 +88,24 @@ async def test_small_answers_do_not_wait_long_for_a_large_one(monkeypatch: pytes
     await asyncio.wait_for(memory.reserve(ONE, 10), 30)
     assert not large.done()
     large.cancel()
+
+
+async def test_an_answer_that_takes_more_memory_than_it_has_bytes() -> None:
+    memory = AnswerMemory(1000, 1000)
+    answer = await memory.reserve(ONE, 100, weight=5)
+    assert (memory.held, answer.size) == (500, 100)
+    answer.shrink(80)
+    assert memory.held == 400
+    answer.sent_as(120)
+    assert memory.held == 120
+    answer.release()
+    assert memory.held == 0
+
+
+async def test_an_answer_that_has_become_larger_than_its_memory_counts() -> None:
+    """It is there already; who comes later waits."""
+    memory = AnswerMemory(1000, 1000)
+    answer = await memory.reserve(ONE, 100, weight=5)
+    answer.sent_as(900)
+    assert await waits(memory, TWO, 200)
+    assert not await waits(memory, TWO, 100)

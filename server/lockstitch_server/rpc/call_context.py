@@ -46,6 +46,18 @@ class Transport(Protocol):
     def set_trailing_metadata(self, metadata: tuple[tuple[str, str], ...], /) -> None: ...
 
 
+class HeldAnswer(Protocol):
+    """Memory that an answer takes until it has been sent."""
+
+    def sent_as(self, size: int) -> None:
+        """The answer has become this many bytes, and takes no other memory."""
+        ...
+
+    def release(self, _: object = None) -> None:
+        """The answer has been sent."""
+        ...
+
+
 class _NoTransport:
     """Stands for what brings calls within a process."""
 
@@ -113,6 +125,20 @@ class CallContext:
         """The caller is known, or authentication is off: the call may be parsed, and the caller may see the version."""
         self.is_identified = True
         self.transport.set_trailing_metadata(((SERVER_VERSION_KEY, __version__),))
+
+    @property
+    def answer_weight(self) -> int:
+        """Bytes of memory that each byte of an answer may take until it has been sent."""
+        weight: int = getattr(self.transport, "answer_weight", 1)  # gRPC's own transport sends answers as they are
+        return weight
+
+    def hold(self, answer: HeldAnswer) -> None:
+        """Count the memory of the call's answer until it has been sent."""
+        hold = getattr(self.transport, "hold", None)
+        if hold is not None:
+            hold(answer)
+        else:
+            self.transport.add_done_callback(answer.release)
 
     # gRPC frees a call that its client has left while its handler may still run: asked then, it crashes the process. So
     # these ask once. Code that needs the answer at the end of a call asks at its beginning.

@@ -26,23 +26,40 @@ class Holder(NamedTuple):
 
 
 class Reservation:
-    """Memory that is set aside for an answer, until `release`."""
+    """Memory that is set aside for an answer, until `release`.
 
-    __slots__ = ("_holder", "_memory", "size")
+    weight: bytes of memory for each byte of the answer.
+    """
 
-    def __init__(self, memory: "AnswerMemory", holder: Holder, size: int) -> None:
+    __slots__ = ("_held", "_holder", "_memory", "_weight")
+
+    def __init__(self, memory: "AnswerMemory", holder: Holder, held: int, weight: int = 1) -> None:
         self._memory = memory
         self._holder = holder
-        self.size = size
+        self._held = held
+        self._weight = weight
+
+    @property
+    def size(self) -> int:
+        """Bytes that the answer may have."""
+        return self._held // self._weight
 
     def shrink(self, size: int) -> None:
-        """Keep this much of it."""
-        self._memory.give_back(self._holder, self.size - min(size, self.size))
-        self.size = min(size, self.size)
+        """Keep the memory of an answer of this many bytes, at most what there is."""
+        self._set(min(size * self._weight, self._held))
+
+    def sent_as(self, size: int) -> None:
+        """The answer has become this many bytes, and takes no other memory. They are counted even if none is free."""
+        self._set(size)
+        self._weight = 1
 
     def release(self, _: object = None) -> None:
         """Give back all of it. May come again."""
-        self.shrink(0)
+        self._set(0)
+
+    def _set(self, held: int) -> None:
+        self._memory.take(self._holder, held - self._held)
+        self._held = held
 
 
 class AnswerMemory:
@@ -68,30 +85,32 @@ class AnswerMemory:
         """Bytes that are set aside."""
         return self._held
 
-    async def reserve(self, holder: Holder, size: int = 0) -> Reservation:
-        """Set memory aside; 0: what answers usually take. Fails with OVERLOADED where none becomes free for long."""
+    async def reserve(self, holder: Holder, size: int = 0, weight: int = 1) -> Reservation:
+        """Set memory aside for an answer. Fails with OVERLOADED where none becomes free for long.
+
+        size: bytes of the answer; 0: unknown. weight: bytes of memory for each of them.
+        """
         if holder in self._waiting:
             await self._let_pass(holder)
-        size = size or (USUAL_BYTES if self._held < self._most // 2 else LEAST_BYTES)
-        if not self._fits(holder, size):
-            await self._room(holder, size)
-        self._held += size
-        self._tenants[holder.tenant] += size
-        self._connections[holder] += size
-        return Reservation(self, holder, size)
+        needed = size * weight or (USUAL_BYTES if self._held < self._most // 2 else LEAST_BYTES)
+        if not self._fits(holder, needed):
+            await self._room(holder, needed)
+        self.take(holder, needed)
+        return Reservation(self, holder, needed, weight)
 
-    def give_back(self, holder: Holder, size: int) -> None:
-        """Free memory that was set aside."""
+    def take(self, holder: Holder, size: int) -> None:
+        """Set memory aside, whether or not there is room; a negative size frees it."""
         if not size:
             return
-        self._held -= size
-        _take(self._tenants, holder.tenant, size)
-        _take(self._connections, holder, size)
-        self._freed.set()
+        self._held += size
+        _add(self._tenants, holder.tenant, size)
+        _add(self._connections, holder, size)
+        if size < 0:
+            self._freed.set()
 
     async def _room(self, holder: Holder, size: int) -> None:
         """Wait until it is free. Fails with OVERLOADED."""
-        self._waiting[holder] += 1
+        _add(self._waiting, holder, 1)
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 while not self._fits(holder, size):
@@ -100,7 +119,7 @@ class AnswerMemory:
         except TimeoutError as error:
             raise _untaken(self._most, self._most_of_connection) from error
         finally:
-            _take(self._waiting, holder, 1)
+            _add(self._waiting, holder, -1)
             self._freed.set()
 
     async def _let_pass(self, holder: Holder) -> None:
@@ -122,8 +141,8 @@ class AnswerMemory:
         return not of_tenant or (of_tenant + size) * tenants <= self._most
 
 
-def _take(held: Counter[K], key: K, size: int) -> None:
-    held[key] -= size
+def _add(held: Counter[K], key: K, size: int) -> None:
+    held[key] += size
     if not held[key]:
         del held[key]
 

@@ -106,7 +106,7 @@ class Handlers:
 
     async def LoadLatest(self, request: pb.LoadLatestRequest, context: CallContext) -> bytes:
         loaded, reservation = await self._load(_load_latest(request, context), context)
-        context.transport.add_done_callback(reservation.release)
+        context.hold(reservation)
         return _latest(loaded)
 
     async def Load(self, request: pb.LoadRequest, context: CallContext) -> bytes:
@@ -121,7 +121,7 @@ class Handlers:
             Selection(_with_state(request), frozenset(request.channels)),
         )
         loaded, reservation = await self._load(query, context)
-        context.transport.add_done_callback(reservation.release)
+        context.hold(reservation)
         if not isinstance(loaded, Loaded):
             raise not_found(request.session_id)
         return _loaded(loaded)
@@ -129,10 +129,10 @@ class Handlers:
     async def LoadLatestStream(
         self, request: pb.LoadLatestStreamRequest, context: CallContext
     ) -> AsyncGenerator[bytes, None]:
-        start, most, holder = 0, STREAM_WINDOW, _holder(context)
+        start, most = 0, STREAM_WINDOW
         while start < len(request.requests):
             window = request.requests[start : start + most]
-            reservation = await self._memory.reserve(holder, len(window) * SMALL_BYTES)
+            reservation = await self._reserve(context, len(window) * SMALL_BYTES)
             try:
                 answers = await asyncio.gather(*(self._load_small(item, context) for item in window))
                 small = list(_leading(answers))
@@ -162,8 +162,8 @@ class Handlers:
             SessionCursor(token.time, token.id) if token else None,
         )
         many = query.limit > self._limits.default_page_size
-        reservation = await self._memory.reserve(_holder(context), self._limits.max_page_bytes if many else 0)
-        context.transport.add_done_callback(reservation.release)
+        reservation = await self._reserve(context, self._limits.max_page_bytes if many else 0)
+        context.hold(reservation)
         page = await self._lister.sessions(query)
         response = pb.ListSessionsResponse(sessions=map(_summary, page.sessions))
         if page.more:
@@ -185,7 +185,7 @@ class Handlers:
             request.include_channel_sizes,
         )
         reservation = await self._page_memory(selection, context)
-        context.transport.add_done_callback(reservation.release)
+        context.hold(reservation)
         page = await self._lister.checkpoints(query, selection, total=request.include_total)
         if page.damaged and not request.skip_damaged:
             raise page.damaged[0].failure
@@ -220,9 +220,9 @@ class Handlers:
 
     async def _load(self, query: LoadQuery, context: CallContext) -> tuple[Loaded | Absent, Reservation]:
         """What is loaded, with the memory that it takes, which is to be released when the answer has been sent."""
-        holder, size = _holder(context), 0
+        size = 0
         while True:
-            reservation = await self._memory.reserve(holder, size)
+            reservation = await self._reserve(context, size)
             try:
                 loaded = await self._loader.load(replace(query, room=reservation.size))
             except BaseException:
@@ -237,7 +237,12 @@ class Handlers:
     async def _page_memory(self, selection: Selection, context: CallContext) -> Reservation:
         """Memory for a page of checkpoints; large ones that have no state and no writes in them are rare."""
         is_short = not (selection.state or selection.writes)
-        return await self._memory.reserve(_holder(context), 0 if is_short else self._limits.max_page_bytes)
+        return await self._reserve(context, 0 if is_short else self._limits.max_page_bytes)
+
+    async def _reserve(self, context: CallContext, size: int = 0) -> Reservation:
+        """Memory for an answer of this many bytes; 0: unknown."""
+        holder = Holder(context.tenant, context.peer())
+        return await self._memory.reserve(holder, size, context.answer_weight)
 
     async def _load_small(self, request: pb.LoadLatestRequest, context: CallContext) -> bytes | None:
         """What of a stream is loaded beside others; None: it is too large for that."""
@@ -344,10 +349,6 @@ def _leading(answers: Iterable[bytes | None]) -> Iterator[bytes]:
         if answer is None:
             return
         yield answer
-
-
-def _holder(context: CallContext) -> Holder:
-    return Holder(context.tenant, context.peer())
 
 
 def _size(loaded: Loaded | Absent) -> int:

@@ -13,7 +13,7 @@ from lockstitch_server.rpc.transport.http.arrival import Pace
 from lockstitch_server.rpc.transport.http.asgi_types import Event, Headers, Receive, Scope, Send
 from lockstitch_server.rpc.transport.http.body import Body
 from lockstitch_server.rpc.transport.http.call import HttpCall
-from lockstitch_server.rpc.transport.http.early_answers import closing_early
+from lockstitch_server.rpc.transport.http.early_answers import Http1Request
 from lockstitch_server.rpc.transport.http.endpoints import NO_ENDPOINT, Endpoint
 from lockstitch_server.rpc.transport.http.headers import repeated
 from lockstitch_server.rpc.transport.http.origins import Origins
@@ -72,19 +72,23 @@ class HttpApplication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        try:
-            await self._serve(scope, receive, in_slices(send, self._times.stall_seconds))
-        except ClientStalled as error:
-            log.debug("client_left", path=scope["path"][:256], reason=str(error))
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close"})
             return
         if scope["type"] != "http":
             raise NotImplementedError(f"this application serves HTTP only, no {scope['type']}")
-        if _is_http1(scope):
-            receive, send = closing_early(scope["headers"], receive, send)
+        send = in_slices(send, self._times.stall_seconds)
+        try:
+            if not _is_http1(scope):
+                await self._serve(scope, receive, send)
+                return
+            request = Http1Request(scope["headers"], receive, send)
+            await self._serve(scope, request.receive, request.send)
+            await request.end_body(self._times.pace.seconds)
+        except ClientStalled as error:
+            log.debug("client_left", path=scope["path"][:256], reason=str(error))
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: Headers = scope["headers"]
         if name := repeated(headers):
             await respond(send, 400, f"{name}: this header must be there once.\n", [])
@@ -205,15 +209,19 @@ class _Running:
             failure = error
         most = self._times.http1_seconds if _is_http1(self._scope) else None
         seconds = min((each for each in (given, most) if each is not None), default=None)
-        return HttpCall(self._scope, self._wire, self._headers, seconds, failure)
+        return HttpCall(self._scope, self._wire, self._headers, seconds, self._protocol.codec.weight, failure)
 
     async def _answer(self, call: HttpCall) -> None:
+        encode, kind = self._protocol.codec.encode, self._endpoint.response
         if not self._endpoint.has_many_responses:
-            await self._wire.write(await self._endpoint.handle(call.messages(), call), last=True)
+            # No variable holds the answer, which would else take memory beside what it becomes.
+            encoded = await encode(kind, await self._endpoint.handle(call.messages(), call))
+            call.encoded(len(encoded))
+            await self._wire.write(encoded, last=True)
             return
         async with aclosing(self._endpoint.handle(call.messages(), call)) as answers:
             async for answer in answers:
-                await self._wire.write(answer, last=False)
+                await self._wire.write(await encode(kind, answer), last=False)
 
     def _leave(self) -> None:
         """The client is gone: nobody waits for the response."""

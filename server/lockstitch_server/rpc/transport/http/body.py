@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.rpc.requests import too_large
 from lockstitch_server.rpc.transport.http.arrival import Arrival, Chunks
-from lockstitch_server.rpc.transport.http.asgi_types import Receive
+from lockstitch_server.rpc.transport.http.asgi_types import Receive, Send
+from lockstitch_server.rpc.transport.http.slices import SLICE_BYTES
 
 PREFIX_BYTES = 5
 """Before each message: a byte of flags, and the length in four."""
@@ -150,6 +151,18 @@ class Envelopes:
 def envelope(flags: int, message: bytes) -> bytes:
     """A message with its prefix."""
     return struct.pack(">BI", flags, len(message)) + message
+
+
+async def send_enveloped(send: Send, message: bytes, after: bytes = b"", *, last: bool) -> None:
+    """Send a message with its prefix, and what comes after it. Long messages are not copied. last: it ends the body."""
+    if len(message) <= SLICE_BYTES:
+        await send({"type": "http.response.body", "body": envelope(0, message) + after, "more_body": not last})
+        return
+    prefix = struct.pack(">BI", 0, len(message))
+    await send({"type": "http.response.body", "body": prefix, "more_body": True})
+    await send({"type": "http.response.body", "body": message, "more_body": not last or bool(after)})
+    if after:
+        await send({"type": "http.response.body", "body": after, "more_body": not last})
 
 
 def _broken(why: str) -> Failure:

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import grpc
 
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.rpc.call_context import CERTIFICATE, Metadata
+from lockstitch_server.rpc.call_context import CERTIFICATE, HeldAnswer, Metadata
 from lockstitch_server.rpc.transport.http.asgi_types import Headers, Scope
 from lockstitch_server.rpc.transport.http.headers import metadata_of, peer_of
 from lockstitch_server.rpc.transport.http.status import CallAborted, aborted
@@ -18,19 +18,28 @@ class HttpCall:
     """A call that is under way.
 
     headers: those of the response that the call adds. seconds: how long it may take; None: for as long as it likes.
+    answer_weight: bytes of memory that each byte of an answer may take until it has been sent.
     failure: what is wrong with the headers of the request. Reading a message fails with it, so a call with bad headers
     ends where one with a bad message does: behind authentication, in the audit log and in metrics.
     """
 
-    __slots__ = ("_callbacks", "_failure", "_headers", "_scope", "_wire", "deadline")
+    __slots__ = ("_answer", "_callbacks", "_failure", "_headers", "_scope", "_wire", "answer_weight", "deadline")
 
     def __init__(
-        self, scope: Scope, wire: Wire, headers: Headers, seconds: float | None, failure: Failure | None = None
+        self,
+        scope: Scope,
+        wire: Wire,
+        headers: Headers,
+        seconds: float | None,
+        answer_weight: int,
+        failure: Failure | None = None,
     ) -> None:
         self._scope = scope
         self._wire = wire
         self._headers = headers
         self._failure = failure
+        self._answer: HeldAnswer | None = None
+        self.answer_weight = answer_weight
         self._callbacks: list[Callable[[Any], None]] = []
         self.deadline = None if seconds is None else asyncio.get_running_loop().time() + seconds
 
@@ -56,6 +65,16 @@ class HttpCall:
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
         self._callbacks.append(callback)
+
+    def hold(self, answer: HeldAnswer) -> None:
+        """Count the memory of the call's answer until it has been sent."""
+        self._answer = answer
+        self._callbacks.append(answer.release)
+
+    def encoded(self, size: int) -> None:
+        """The call's answer has this many bytes in the format that it is sent in, and takes no other memory."""
+        if self._answer is not None:
+            self._answer.sent_as(size)
 
     def set_trailing_metadata(self, metadata: tuple[tuple[str, str], ...], /) -> None:
         """Sent as headers: what is known before the response begins needs no trailers."""

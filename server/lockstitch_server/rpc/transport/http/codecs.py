@@ -1,6 +1,7 @@
 """Messages as protocols carry them: protobuf, or JSON as protobuf defines it."""
 
 import asyncio
+import json
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from lockstitch_server.rpc.transport.unpacking import GZIP, unpack
 T = TypeVar("T")
 INLINE_JSON_BYTES = 8 * 1024
 """JSON up to this size is parsed at once; longer JSON in a thread. So is the JSON of responses."""
+JSON = json.JSONEncoder(separators=(",", ":"))
 MAX_JSON_DEPTH = 100
 """How deep objects and lists may be nested, as in protobuf's own parsers."""
 THREADS = 2
@@ -34,9 +36,14 @@ MAX_REASON = 300
 
 
 class Codec(Protocol):
-    """Reads and writes messages in one format. name: the subtype of media types, such as `json`."""
+    """Reads and writes messages in one format.
+
+    name: the subtype of media types, such as `json`.
+    weight: bytes of memory that each byte of a response may take until it is in this format.
+    """
 
     name: str
+    weight: int
 
     def limit(self, messages: SizeLimit) -> SizeLimit:
         """Bytes that a message of a request may have here, given what it may have in protobuf."""
@@ -58,6 +65,7 @@ class ProtoCodec:
     """Protobuf: messages are passed on as they are."""
 
     name = "proto"
+    weight = 1
 
     def limit(self, messages: SizeLimit) -> SizeLimit:
         return messages
@@ -76,6 +84,8 @@ class JsonCodec:
     """
 
     name = "json"
+    weight = 6
+    """A message, its values (texts may take several bytes for each of theirs), their JSON, and all of it in one."""
 
     def __init__(self, limit: SizeLimit, max_values: int) -> None:
         """max_values: values of all objects and lists that JSON may have."""
@@ -96,7 +106,14 @@ class JsonCodec:
     async def _run(self, work: Callable[[Descriptor, bytes], T], kind: Descriptor, data: bytes, *, inline: bool) -> T:
         if inline:
             return work(kind, data)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, kind, data)
+        running = self._threads.submit(work, kind, data)
+        try:
+            return await asyncio.wrap_future(running)
+        except asyncio.CancelledError:
+            # Work that has begun cannot be stopped. Its call lasts until it ends, and counts in limits until then.
+            if not running.cancel():
+                await asyncio.gather(asyncio.wrap_future(running), return_exceptions=True)
+            raise
 
     def _decode(self, limit: SizeLimit, kind: Descriptor, data: bytes) -> bytes:
         if data.startswith(GZIP):
@@ -133,7 +150,8 @@ def check_json(data: bytes, max_values: int) -> None:
 
 
 def _to_json(kind: Descriptor, message: bytes) -> bytes:
-    return json_format.MessageToJson(GetMessageClass(kind).FromString(message), indent=None).encode()
+    """No step keeps what the step before it has made: each of them may be larger than the message."""
+    return JSON.encode(json_format.MessageToDict(GetMessageClass(kind).FromString(message))).encode()
 
 
 def _not_json(why: str) -> Failure:

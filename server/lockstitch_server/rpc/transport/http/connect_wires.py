@@ -10,11 +10,12 @@ from google.rpc.status_pb2 import Status
 
 from lockstitch_server.rpc.transport.http.arrival import Arrival
 from lockstitch_server.rpc.transport.http.asgi_types import Send
-from lockstitch_server.rpc.transport.http.body import Envelopes, SizeLimit, envelope, whole
+from lockstitch_server.rpc.transport.http.body import SizeLimit, envelope, whole
 from lockstitch_server.rpc.transport.http.codecs import Codec
 from lockstitch_server.rpc.transport.http.endpoints import Endpoint
-from lockstitch_server.rpc.transport.http.packing import ENCODINGS, PACKED, PLAIN, Packing
-from lockstitch_server.rpc.transport.http.status import OK, CallAborted, CallStatus
+from lockstitch_server.rpc.transport.http.envelope_wire import EnvelopeWire
+from lockstitch_server.rpc.transport.http.packing import ENCODINGS, Packing
+from lockstitch_server.rpc.transport.http.status import OK, CallStatus
 
 END_STREAM = 2
 """The flags of the last envelope of a stream."""
@@ -60,8 +61,7 @@ class ConnectUnaryWire:
         return await self._codec.decode(self._endpoint.request, data, self._limit)
 
     async def write(self, message: bytes, *, last: bool) -> None:
-        data = await self._codec.encode(self._endpoint.response, message)
-        await self._respond(200, f"application/{self._codec.name}", data)
+        await self._respond(200, f"application/{self._codec.name}", message)
 
     async def end(self, status: CallStatus) -> None:
         if not self._ended:
@@ -79,51 +79,15 @@ class ConnectUnaryWire:
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-class ConnectStreamWire:
+class ConnectStreamWire(EnvelopeWire):
     """A stream: messages in envelopes; the last envelope is JSON with the error, if there is one."""
 
-    def __init__(
-        self, body: Arrival, send: Send, endpoint: Endpoint, codec: Codec, packing: Packing, limit: SizeLimit
-    ) -> None:
-        self._limit = codec.limit(limit)
-        self._envelopes = Envelopes(body, self._limit, may_pause=endpoint.has_many_requests)
-        self._send = send
-        self._endpoint = endpoint
-        self._codec = codec
-        self._packing = packing
-        self._began = False
-        self._ended = False
+    async def _finish(self, message: bytes | None, status: CallStatus) -> None:
+        await self._end_body(message, _end(status))
 
-    async def read(self) -> bytes | None:
-        found = await self._envelopes.next()
-        if found is None:
-            return None
-        flags, data = found
-        if flags not in (PLAIN, PACKED):
-            raise CallAborted(
-                CallStatus(grpc.StatusCode.INVALID_ARGUMENT, f"request: a message has the unknown flags {flags}")
-            )
-        self._packing.check(data, is_packed=flags == PACKED)
-        return await self._codec.decode(self._endpoint.request, data, self._limit)
-
-    async def write(self, message: bytes, *, last: bool) -> None:
-        data = envelope(PLAIN, await self._codec.encode(self._endpoint.response, message))
-        await self._write(data + _end(OK) if last else data, last=last)
-
-    async def end(self, status: CallStatus) -> None:
-        if not self._ended:
-            await self._write(_end(status), last=True)
-
-    async def _write(self, data: bytes, *, last: bool) -> None:
-        self._ended = last
-        if not self._began:
-            self._began = True
-            headers = [
-                (b"content-type", f"application/connect+{self._codec.name}".encode()),
-                (b"connect-accept-encoding", ENCODINGS),
-            ]
-            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-        await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+    async def _refuse(self, status: CallStatus) -> None:
+        await self._begin(self._headers, has_trailers=False)
+        await self._finish(None, status)
 
 
 def _end(status: CallStatus) -> bytes:

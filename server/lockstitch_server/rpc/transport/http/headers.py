@@ -28,6 +28,7 @@ SINGLE = frozenset(
 """Headers that decide how a request is read, or whether it is."""
 UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 GRPC_TIMEOUT = re.compile(r"(\d{1,8})([HMSmun])")
+CONNECT_VERSION = "1"
 CONNECT_TIMEOUT = re.compile(r"\d{1,10}")
 UNQUOTED = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
 """Beside letters and digits, what stands in a grpc-message as it is: all that can be printed, except %."""
@@ -87,6 +88,12 @@ def connect_timeout(value: str) -> float | None:
     if CONNECT_TIMEOUT.fullmatch(value):
         return int(value) / 1000
     raise _invalid("connect-timeout-ms", "1 to 10 digits")
+
+
+def check_connect_version(value: str) -> None:
+    """Fails with INVALID_FIELD for a version of Connect that is not served."""
+    if value not in ("", CONNECT_VERSION):
+        raise _invalid("connect-protocol-version", CONNECT_VERSION)
 
 
 def percent_encoded(message: str) -> bytes:

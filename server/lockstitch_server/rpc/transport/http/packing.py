@@ -9,6 +9,7 @@ from lockstitch_server.rpc.transport.unpacking import GZIP
 PLAIN, PACKED = 0, 1
 """Flags of an envelope."""
 ENCODINGS = b"identity,gzip"
+IDENTITY = "identity"
 
 
 class Packing:
@@ -18,18 +19,20 @@ class Packing:
 
     def __init__(self, header: str, name: str) -> None:
         self._header = header
-        self._name = name or "identity"
+        self._name = name or IDENTITY
 
     def check(self, data: bytes, *, is_packed: bool) -> None:
-        """Fails for a message that cannot be unpacked."""
-        if not is_packed:
+        """Fails for a message that cannot be unpacked, and for all that a request sends in an unknown encoding."""
+        if self._name not in (IDENTITY, "gzip"):
+            raise _aborted(
+                grpc.StatusCode.UNIMPLEMENTED, f"{self._header}: {self._name!r} is not supported: use gzip or identity"
+            )
+        if not is_packed or not data:  # nothing may be said to be packed
             return
-        if self._name != "gzip":
-            raise CallAborted(
-                CallStatus(
-                    grpc.StatusCode.UNIMPLEMENTED,
-                    f"{self._header}: {self._name!r} is not supported: use gzip or identity",
-                )
+        if self._name == IDENTITY:
+            raise _aborted(
+                grpc.StatusCode.INTERNAL,
+                f"request: a message is marked as compressed, but {self._header} names no encoding: set it to gzip",
             )
         if not data.startswith(GZIP):
             raise Failure(Reason.INVALID_FIELD, "request: is compressed, but not as gzip has it", field="request")
@@ -37,4 +40,8 @@ class Packing:
     @property
     def is_named(self) -> bool:
         """Whether the whole body is packed, where a header says so for all of it."""
-        return self._name != "identity"
+        return self._name != IDENTITY
+
+
+def _aborted(code: grpc.StatusCode, message: str) -> CallAborted:
+    return CallAborted(CallStatus(code, message))

@@ -9,13 +9,30 @@ from lockstitch_server.rpc.transport.http.body import Base64Body, Body
 from lockstitch_server.rpc.transport.http.codecs import Codec
 from lockstitch_server.rpc.transport.http.connect_wires import ConnectStreamWire, ConnectUnaryWire
 from lockstitch_server.rpc.transport.http.endpoints import Endpoint
+from lockstitch_server.rpc.transport.http.envelope_wire import EnvelopeWire
 from lockstitch_server.rpc.transport.http.grpc_wires import GrpcWebWire, GrpcWire, in_base64
-from lockstitch_server.rpc.transport.http.headers import connect_timeout, first, grpc_timeout
-from lockstitch_server.rpc.transport.http.packing import Packing
+from lockstitch_server.rpc.transport.http.headers import check_connect_version, connect_timeout, first, grpc_timeout
+from lockstitch_server.rpc.transport.http.packing import ENCODINGS, Packing
 from lockstitch_server.rpc.transport.http.wire import Wire
 
 GRPC, WEB, WEB_TEXT, CONNECT, CONNECT_STREAM = "grpc", "grpc-web", "grpc-web-text", "connect", "connect-stream"
-FAMILIES = {GRPC: "application/grpc", WEB: "application/grpc-web", WEB_TEXT: "application/grpc-web-text"}
+FAMILIES = {
+    GRPC: "application/grpc",
+    WEB: "application/grpc-web",
+    WEB_TEXT: "application/grpc-web-text",
+    CONNECT_STREAM: "application/connect",
+}
+"""Those with messages in envelopes, and how their media types begin."""
+WIRES: Mapping[str, type[EnvelopeWire]] = {
+    GRPC: GrpcWire,
+    WEB: GrpcWebWire,
+    WEB_TEXT: GrpcWebWire,
+    CONNECT_STREAM: ConnectStreamWire,
+}
+
+GRPC_ENCODING = "grpc-encoding", b"grpc-accept-encoding"
+CONNECT_ENCODING = "connect-content-encoding", b"connect-accept-encoding"
+"""How a request names the encoding of its messages, and a response those that are accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +56,9 @@ class Protocol:
         return self.family == CONNECT_STREAM and endpoint.has_many_requests and endpoint.has_many_responses
 
     def seconds(self, headers: Headers) -> float | None:
-        """How long a call may take, by its headers; None: no limit. Fails with INVALID_FIELD."""
+        """How long a call may take, by its headers; None: no limit. Fails with INVALID_FIELD, also for the version."""
         if self.is_connect:
+            check_connect_version(first(headers, b"connect-protocol-version"))
             return connect_timeout(first(headers, b"connect-timeout-ms"))
         return grpc_timeout(first(headers, b"grpc-timeout"))
 
@@ -49,17 +67,21 @@ class Protocol:
         codec, limit = self.codec, endpoint.limit
         arrival = Arrival(Base64Body(body) if self.family == WEB_TEXT else body, pace)
         if self.family == CONNECT:
-            packing = _packing(headers, "content-encoding")
-            return ConnectUnaryWire(arrival, send, endpoint, codec, packing, limit)
-        if self.family == CONNECT_STREAM:
-            packing = _packing(headers, "connect-content-encoding")
-            return ConnectStreamWire(arrival, send, endpoint, codec, packing, limit)
-        packing, media = _packing(headers, "grpc-encoding"), f"{FAMILIES[self.family]}+{codec.name}"
-        if self.family == GRPC:
-            return GrpcWire(arrival, send, endpoint, codec, packing, limit, media)
-        if self.family == WEB:
-            return GrpcWebWire(arrival, send, endpoint, codec, packing, limit, media)
-        return GrpcWebWire(arrival, in_base64(send), endpoint, codec, packing, limit, media)
+            return ConnectUnaryWire(arrival, send, endpoint, codec, _packing(headers, "content-encoding"), limit)
+        named, accepted = CONNECT_ENCODING if self.is_connect else GRPC_ENCODING
+        packing, answer = _packing(headers, named), self._answer_family(headers)
+        sent = [(b"content-type", f"{FAMILIES[answer]}+{codec.name}".encode()), (accepted, ENCODINGS)]
+        send = in_base64(send) if answer == WEB_TEXT else send
+        return WIRES[self.family](arrival, send, endpoint, codec, packing, limit, sent)
+
+    def _answer_family(self, headers: Headers) -> str:
+        """The family of the response: for gRPC-Web, the header `accept` may ask for the other one."""
+        if self.family not in (WEB, WEB_TEXT):
+            return self.family
+        accepted = first(headers, b"accept").lower()
+        if FAMILIES[WEB_TEXT] in accepted:
+            return WEB_TEXT
+        return WEB if FAMILIES[WEB] in accepted else self.family
 
 
 def _packing(headers: Headers, name: str) -> Packing:
@@ -69,12 +91,11 @@ def _packing(headers: Headers, name: str) -> Packing:
 def protocols_of(proto: Codec, json: Codec) -> Mapping[str, Protocol]:
     """All protocols by their media types."""
     found = {"application/proto": Protocol(CONNECT, proto), "application/json": Protocol(CONNECT, json)}
-    for codec in (proto, json):
-        found[f"application/connect+{codec.name}"] = Protocol(CONNECT_STREAM, codec)
-        for family, media in FAMILIES.items():
-            found[f"{media}+{codec.name}"] = Protocol(family, codec)
     for family, media in FAMILIES.items():
-        found[media] = Protocol(family, proto)
+        for codec in (proto, json):
+            found[f"{media}+{codec.name}"] = Protocol(family, codec)
+        if family != CONNECT_STREAM:
+            found[media] = Protocol(family, proto)
     return found
 
 

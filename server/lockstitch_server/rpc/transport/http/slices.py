@@ -5,6 +5,7 @@ for it, so a response waits here, where it counts as memory of its call, and a c
 """
 
 import asyncio
+from collections.abc import Iterator
 
 from lockstitch_server.rpc.transport.http.asgi_types import Event, Send
 
@@ -30,10 +31,16 @@ def in_slices(send: Send, stall_seconds: float) -> Send:
         if len(body) <= SLICE_BYTES:
             await pass_on(event)
             return
-        last = len(body) - 1
-        for start in range(0, len(body), SLICE_BYTES):
-            end = start + SLICE_BYTES
-            more = event.get("more_body", False) or end <= last
-            await pass_on({**event, "body": body[start:end], "more_body": more})
+        for each in cut(event, SLICE_BYTES):
+            await pass_on(each)
 
     return sending
+
+
+def cut(event: Event, size: int) -> Iterator[Event]:
+    """A part of a body in pieces of at most `size` bytes."""
+    body, more_follows = event["body"], event.get("more_body", False)
+    last = len(body) - 1
+    for start in range(0, len(body), size):
+        end = start + size
+        yield {**event, "body": body[start:end], "more_body": more_follows or end <= last}

@@ -1,0 +1,93 @@
+"""Messages in envelopes, in both directions: gRPC, gRPC-Web, and streams of Connect."""
+
+from abc import ABC, abstractmethod
+
+import grpc
+
+from lockstitch_server.rpc.transport.http.arrival import Arrival
+from lockstitch_server.rpc.transport.http.asgi_types import Headers, Send
+from lockstitch_server.rpc.transport.http.body import Envelopes, SizeLimit, send_enveloped
+from lockstitch_server.rpc.transport.http.codecs import Codec
+from lockstitch_server.rpc.transport.http.endpoints import Endpoint
+from lockstitch_server.rpc.transport.http.packing import PACKED, PLAIN, Packing
+from lockstitch_server.rpc.transport.http.status import OK, CallAborted, CallStatus
+
+
+class EnvelopeWire(ABC):
+    """Reads and writes messages. Protocols differ in how they say the status at the end.
+
+    END_FLAG: of an envelope that ends a request; 0: there is none. TRAILERS: whether trailers of HTTP follow the body.
+    """
+
+    END_FLAG = 0
+    TRAILERS = False
+
+    def __init__(
+        self,
+        body: Arrival,
+        send: Send,
+        endpoint: Endpoint,
+        codec: Codec,
+        packing: Packing,
+        limit: SizeLimit,
+        headers: Headers,
+    ) -> None:
+        """packing: how the request's messages may be packed. headers: those of the response."""
+        self._limit = codec.limit(limit)
+        self._envelopes = Envelopes(body, self._limit, may_pause=endpoint.has_many_requests)
+        self._send = send
+        self._endpoint = endpoint
+        self._codec = codec
+        self._packing = packing
+        self._headers = headers
+        self._began = False
+        self._ended = False
+
+    async def read(self) -> bytes | None:
+        found = await self._envelopes.next()
+        if found is None:
+            return None
+        flags, data = found
+        if flags not in (PLAIN, PACKED):
+            if flags & self.END_FLAG:  # trailers of a request say nothing
+                return None
+            raise CallAborted(CallStatus(grpc.StatusCode.INTERNAL, f"request: a message has the unknown flags {flags}"))
+        self._packing.check(data, is_packed=flags == PACKED)
+        return await self._codec.decode(self._endpoint.request, data, self._limit)
+
+    async def write(self, message: bytes, *, last: bool) -> None:
+        if not self._began:
+            await self._begin(self._headers, has_trailers=self.TRAILERS)
+        if last:
+            self._ended = True
+            await self._finish(message, OK)
+        else:
+            await send_enveloped(self._send, message, last=False)
+
+    async def end(self, status: CallStatus) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        if self._began:
+            await self._finish(None, status)
+        else:
+            await self._refuse(status)
+
+    async def _begin(self, headers: Headers, *, has_trailers: bool) -> None:
+        self._began = True
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers, "trailers": has_trailers})
+
+    async def _end_body(self, message: bytes | None, after: bytes) -> None:
+        """Send the last message, if there is one, and what comes after it."""
+        if message is None:
+            await self._send({"type": "http.response.body", "body": after, "more_body": False})
+        else:
+            await send_enveloped(self._send, message, after, last=True)
+
+    @abstractmethod
+    async def _finish(self, message: bytes | None, status: CallStatus) -> None:
+        """End a response that has begun, with a last message if there is one."""
+
+    @abstractmethod
+    async def _refuse(self, status: CallStatus) -> None:
+        """The whole response of a call that has no message."""
