@@ -164,9 +164,7 @@ class _Running:
         self._body = Body(receive, self._leave)
         self._headers: Headers = []
         self._times = times
-        self._wire = protocol.wire(
-            self._body, _with_headers(send, self._headers), endpoint, scope["headers"], times.pace
-        )
+        self._wire = protocol.wire(self._body, send, endpoint, scope["headers"], times.pace, self._headers)
 
     async def run(self, watches_client: bool) -> None:
         """Carry it out, and end the response."""

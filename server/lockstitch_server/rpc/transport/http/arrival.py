@@ -6,6 +6,7 @@ from typing import Protocol
 
 import grpc
 
+from lockstitch_server.rpc.transport.http.prompt import until
 from lockstitch_server.rpc.transport.http.status import CallAborted, CallStatus
 
 
@@ -47,8 +48,7 @@ class Arrival:
         if self._due is None:
             return await self._body.chunk()
         try:
-            async with asyncio.timeout_at(self._due):
-                part = await self._body.chunk()
+            part = await until(self._due, self._body.chunk())
         except TimeoutError as error:
             raise CallAborted(self._too_slow()) from error
         self._due += len(part or b"") / self._pace.bytes_per_second

@@ -9,7 +9,7 @@ from google.protobuf.json_format import MessageToDict
 from google.rpc.status_pb2 import Status
 
 from lockstitch_server.rpc.transport.http.arrival import Arrival
-from lockstitch_server.rpc.transport.http.asgi_types import Send
+from lockstitch_server.rpc.transport.http.asgi_types import Headers, Send
 from lockstitch_server.rpc.transport.http.body import SizeLimit, envelope, whole
 from lockstitch_server.rpc.transport.http.codecs import Codec
 from lockstitch_server.rpc.transport.http.endpoints import Endpoint
@@ -41,8 +41,17 @@ class ConnectUnaryWire:
     """A call with one request and one response: the body is the message; errors are JSON."""
 
     def __init__(
-        self, body: Arrival, send: Send, endpoint: Endpoint, codec: Codec, packing: Packing, limit: SizeLimit
+        self,
+        body: Arrival,
+        send: Send,
+        endpoint: Endpoint,
+        codec: Codec,
+        packing: Packing,
+        limit: SizeLimit,
+        added: Headers,
     ) -> None:
+        """added: further headers of the response, of which the list has all when it begins."""
+        self._added = added
         self._body = body
         self._send = send
         self._endpoint = endpoint
@@ -74,6 +83,7 @@ class ConnectUnaryWire:
             (b"content-type", media.encode()),
             (b"accept-encoding", ENCODINGS),
             (b"content-length", str(len(body)).encode()),
+            *self._added,
         ]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body, "more_body": False})

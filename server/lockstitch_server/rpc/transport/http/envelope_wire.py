@@ -31,8 +31,11 @@ class EnvelopeWire(ABC):
         packing: Packing,
         limit: SizeLimit,
         headers: Headers,
+        added: Headers,
     ) -> None:
-        """packing: how the request's messages may be packed. headers: those of the response."""
+        """packing: how the request's messages may be packed. headers: those of the response.
+
+        added: further ones, of which the list has all when the response begins.."""
         self._limit = codec.limit(limit)
         self._envelopes = Envelopes(body, self._limit, may_pause=endpoint.has_many_requests)
         self._send = send
@@ -40,6 +43,7 @@ class EnvelopeWire(ABC):
         self._codec = codec
         self._packing = packing
         self._headers = headers
+        self._added = added
         self._began = False
         self._ended = False
 
@@ -75,7 +79,8 @@ class EnvelopeWire(ABC):
 
     async def _begin(self, headers: Headers, *, has_trailers: bool) -> None:
         self._began = True
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers, "trailers": has_trailers})
+        sent = [*headers, *self._added]
+        await self._send({"type": "http.response.start", "status": 200, "headers": sent, "trailers": has_trailers})
 
     async def _end_body(self, message: bytes | None, after: bytes) -> None:
         """Send the last message, if there is one, and what comes after it."""

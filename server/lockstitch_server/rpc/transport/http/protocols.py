@@ -62,17 +62,24 @@ class Protocol:
             return connect_timeout(first(headers, b"connect-timeout-ms"))
         return grpc_timeout(first(headers, b"grpc-timeout"))
 
-    def wire(self, body: Body, send: Send, endpoint: Endpoint, headers: Headers, pace: Pace) -> Wire:
-        """How it speaks on one request."""
+    def wire(
+        self, body: Body, send: Send, endpoint: Endpoint, headers: Headers, pace: Pace, added: Headers | None = None
+    ) -> Wire:
+        """How it speaks on one request.
+
+        added: further headers of the response, of which the list has all when it begins.
+        """
+        added = added if added is not None else []
         codec, limit = self.codec, endpoint.limit
         arrival = Arrival(Base64Body(body) if self.family == WEB_TEXT else body, pace)
         if self.family == CONNECT:
-            return ConnectUnaryWire(arrival, send, endpoint, codec, _packing(headers, "content-encoding"), limit)
+            packing = _packing(headers, "content-encoding")
+            return ConnectUnaryWire(arrival, send, endpoint, codec, packing, limit, added)
         named, accepted = CONNECT_ENCODING if self.is_connect else GRPC_ENCODING
         packing, answer = _packing(headers, named), self._answer_family(headers)
         sent = [(b"content-type", f"{FAMILIES[answer]}+{codec.name}".encode()), (accepted, ENCODINGS)]
         send = in_base64(send) if answer == WEB_TEXT else send
-        return WIRES[self.family](arrival, send, endpoint, codec, packing, limit, sent)
+        return WIRES[self.family](arrival, send, endpoint, codec, packing, limit, sent, added)
 
     def _answer_family(self, headers: Headers) -> str:
         """The family of the response: for gRPC-Web, the header `accept` may ask for the other one."""

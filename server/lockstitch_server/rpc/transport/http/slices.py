@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Iterator
 
 from lockstitch_server.rpc.transport.http.asgi_types import Event, Send
+from lockstitch_server.rpc.transport.http.prompt import until
 
 SLICE_BYTES = 64 * 1024
 
@@ -19,20 +20,15 @@ class ClientStalled(ConnectionError):
 def in_slices(send: Send, stall_seconds: float) -> Send:
     """`send`, which passes bodies on in slices. It raises ClientStalled if one is not taken within `stall_seconds`."""
 
-    async def pass_on(event: Event) -> None:
-        try:
-            async with asyncio.timeout(stall_seconds):
-                await send(event)
-        except TimeoutError as error:
-            raise ClientStalled(f"the client read nothing for {stall_seconds:g} s") from error
+    now = asyncio.get_running_loop().time
 
     async def sending(event: Event) -> None:
-        body = event.get("body", b"")
-        if len(body) <= SLICE_BYTES:
-            await pass_on(event)
-            return
-        for each in cut(event, SLICE_BYTES):
-            await pass_on(each)
+        pieces = (event,) if len(event.get("body", b"")) <= SLICE_BYTES else cut(event, SLICE_BYTES)
+        try:
+            for piece in pieces:
+                await until(now() + stall_seconds, send(piece))
+        except TimeoutError as error:
+            raise ClientStalled(f"the client read nothing for {stall_seconds:g} s") from error
 
     return sending
 
