@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests.support import server as servers_under_test
 from tests.support.postgres import Postgres, PostgresMissing, find_binaries
 from tests.support.requirements import missing
 
@@ -20,6 +21,13 @@ settings.load_profile("patient")
 def pytest_xdist_auto_num_workers() -> int:
     """Of `--numprocesses auto`: tests wait for servers half of their time, so one process more than processors."""
     return (os.cpu_count() or 1) + 1
+
+
+@pytest.fixture(params=servers_under_test.DOORS)
+def both_doors(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Runs the test over each door: the servers that it starts are reached there. Returns the door."""
+    monkeypatch.setattr(servers_under_test, "DOOR", request.param)
+    return str(request.param)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-import lockstitch
 from tests.http.requests import CHECKPOINTS, JSON, envelope, post
 from tests.security.attackers import (
     CANCEL,
@@ -257,10 +256,3 @@ def frame_of(received: bytes, kind: int) -> bytes:
             found = received[9 : 9 + size]
         received = received[9 + size :]
     return found
-
-
-async def test_the_clients_are_served(server: LockstitchServer, key: str) -> None:
-    """More calls than one connection may have: they wait in the client."""
-    async with lockstitch.AsyncClient(server.target, key=key) as client:
-        loaded = await asyncio.gather(*(client.load_latest(f"session-{number}") for number in range(300)))
-    assert all(each.checkpoint is None for each in loaded)

@@ -2,10 +2,11 @@
 
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
+from tests.support import server as servers_under_test
 from tests.support.postgres import Postgres
 
 
@@ -24,9 +25,20 @@ def own_postgres(start_postgres: Callable[..., Postgres]) -> Postgres:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def store_url(request: pytest.FixtureRequest, tmp_path: object) -> Iterator[str]:
+def store_url(request: pytest.FixtureRequest, tmp_path: object) -> str:
     """A fresh store of each kind that outlives its server."""
-    if request.param == "postgres":
-        yield request.getfixturevalue("postgres_url")
-    else:
-        yield f"sqlite:///{tmp_path}/lockstitch.db"
+    return _url(request.param, request, tmp_path)
+
+
+@pytest.fixture(params=["grpc-sqlite", "grpc-postgres", "http-sqlite"])
+def store_url_of_each_door(request: pytest.FixtureRequest, tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> str:
+    """As `store_url`, and once more for the HTTP door, where the servers of the test are reached then."""
+    door, _, store = request.param.partition("-")
+    monkeypatch.setattr(servers_under_test, "DOOR", door)
+    return _url(store, request, tmp_path)
+
+
+def _url(store: str, request: pytest.FixtureRequest, directory: object) -> str:
+    if store == "postgres":
+        return str(request.getfixturevalue("postgres_url"))
+    return f"sqlite:///{directory}/lockstitch.db"

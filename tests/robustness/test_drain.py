@@ -25,6 +25,7 @@ SLACK_SECONDS = 5.0
 HANG_SECONDS = 20.0
 
 
+@pytest.mark.usefixtures("both_doors")
 async def test_saves_that_were_begun_are_finished() -> None:
     """The file is locked while the signal comes: all that waits for it is saved after."""
     with LockstitchServer() as server:
@@ -39,10 +40,10 @@ async def test_saves_that_were_begun_are_finished() -> None:
         assert await asyncio.to_thread(process.wait, DRAIN_SECONDS + SLACK_SECONDS) == 0
 
 
-async def test_stopped_under_load(rng: random.Random, store_url: str) -> None:
+async def test_stopped_under_load(rng: random.Random, store_url_of_each_door: str) -> None:
     """Every save is either acknowledged, and there, or refused as a client can understand."""
     ledger = Ledger()
-    server = LockstitchServer(store_url, ["--migrate"])
+    server = LockstitchServer(store_url_of_each_door, ["--migrate"])
     try:
         for number in range(3):
             await asyncio.to_thread(server.start)

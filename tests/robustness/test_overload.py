@@ -56,6 +56,7 @@ async def test_loads_beyond_the_queue_are_refused(own_postgres: Postgres) -> Non
                 assert loaded.checkpoint.header == SAVE.checkpoint.header
 
 
+@pytest.mark.usefixtures("both_doors")
 async def test_no_call_of_a_burst_is_lost() -> None:
     saves = [SaveRequest(checkpoint=Checkpoint(session_id="session", step=step)) for step in range(BURST)]
     with LockstitchServer("memory://") as server:

@@ -13,9 +13,9 @@ STEPS = 60
 VARIANTS = 200
 
 
-async def test_saves_of_one_stream_are_applied_in_their_order(store_url: str) -> None:
+async def test_saves_of_one_stream_are_applied_in_their_order(store_url_of_each_door: str) -> None:
     """Each delta needs what the save before it has made."""
-    with LockstitchServer(store_url, ["--migrate"]) as server:
+    with LockstitchServer(store_url_of_each_door, ["--migrate"]) as server:
         async with grpc_api(server.target) as api:
             answers = await asyncio.gather(*(save_all(api, _chain(f"stream-{number}")) for number in range(STREAMS)))
             for number, saved in enumerate(answers):

@@ -88,6 +88,7 @@ async def test_a_flood_does_not_slow_another_beyond_twice(tmp_path: Path) -> Non
     assert min(found) <= 2
 
 
+@pytest.mark.usefixtures("both_doors")
 async def test_a_full_server_refuses_calls_and_answers_health_checks(tmp_path: Path) -> None:
     with LockstitchServer("memory://", ["--set", "limits.max_calls=2"]) as server:
         async with grpc_api(server.target) as api:

@@ -19,7 +19,7 @@ from lockstitch_server.validation.contract import CONTRACT
 from lockstitch_server.validation.rules import Count
 from tests.security.attackers import CLOSED_WINDOW, MIB, Growth, call, connection
 from tests.support.api import METHODS, Api, ApiError, grpc_api
-from tests.support.server import LockstitchServer
+from tests.support.server import DOORS, LockstitchServer
 
 UNCOUNTED = {
     "MessagesChannel.items",
@@ -33,9 +33,9 @@ COUNTED_TOGETHER = {"ExtrasChannel.entries", "VersionedState.custom", "ExtrasDel
 """By `max_parts`."""
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[LockstitchServer]:
-    with LockstitchServer() as running:
+@pytest.fixture(scope="module", params=DOORS)
+def server(request: pytest.FixtureRequest) -> Iterator[LockstitchServer]:
+    with LockstitchServer(door=request.param) as running:
         yield running
 
 

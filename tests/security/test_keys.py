@@ -13,7 +13,7 @@ import pytest
 from lockstitch.v1 import checkpoint_service_pb2 as pb
 from tests.security.callers import Metadata, bearer, make_key, nothing_secret, revoke
 from tests.support.api import Api, ApiError, grpc_api
-from tests.support.server import LockstitchServer
+from tests.support.server import DOORS, LockstitchServer
 
 SECONDS = 30
 
@@ -27,8 +27,8 @@ class World:
     tokens: dict[str, str]
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+@pytest.fixture(scope="module", params=DOORS)
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     file = tmp_path_factory.mktemp("keys") / "keys.json"
     tokens = {
         "all": make_key(file, "all", ["acme"]),
@@ -38,7 +38,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         "both": make_key(file, "both", ["acme", "globex"]),
         "expired": make_key(file, "expired", ["acme"], lasts=timedelta(seconds=-1)),
     }
-    with LockstitchServer("memory://", ["--set", f"auth.keys={file}"]) as server:
+    with LockstitchServer("memory://", ["--set", f"auth.keys={file}"], door=request.param) as server:
         yield World(server, file, tokens)
 
 
@@ -99,6 +99,8 @@ def wrong_tokens(token: str) -> list[str]:
 
 async def test_a_wrong_key(world: World) -> None:
     for wrong in wrong_tokens(world.tokens["all"]):
+        if world.server.door == "http" and not wrong:
+            continue  # a value that ends with a space, for which the door ends the request (docs/http.md)
         found = await refused(world, bearer(wrong))
         assert found == (grpc.StatusCode.UNAUTHENTICATED, "CREDENTIALS_INVALID"), wrong
 

@@ -100,6 +100,7 @@ def eventually(check: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.usefixtures("both_doors")
 def test_who_does_not_trust_the_server_and_who_speaks_no_tls_cannot_connect(place: Place) -> None:
     trusted = place.channel_credentials()
     with LockstitchServer("memory://", place.tls(), trusted) as server:
@@ -136,6 +137,7 @@ def test_certificates_that_do_not_fit_are_passed_over(place: Place) -> None:
         assert "certificate_reload_failed" in server.log.read_text()
 
 
+@pytest.mark.usefixtures("both_doors")
 def test_a_client_needs_a_certificate_that_is_good(place: Place) -> None:
     name = x509.UniformResourceIdentifier(WORKER)
     good = place.channel_credentials(place.client(name))
@@ -166,6 +168,7 @@ async def refused(place: Place, server: LockstitchServer, client: Pair) -> ApiEr
     raise AssertionError("never refused")
 
 
+@pytest.mark.usefixtures("both_doors")
 async def test_a_certificates_name_says_who_calls(place: Place) -> None:
     worker = place.client(x509.UniformResourceIdentifier(WORKER))
     reader = place.client(x509.DNSName("reader.globex.example"))
@@ -191,6 +194,7 @@ LIKE_ONE = (
 )
 
 
+@pytest.mark.usefixtures("both_doors")
 async def test_a_name_that_is_only_like_one_is_nobodys(place: Place) -> None:
     clients = [place.client(name) for name in LIKE_ONE]
     arguments = [*place.mtls(), "--set", f"auth.certificates={place.names}"]
@@ -199,6 +203,7 @@ async def test_a_name_that_is_only_like_one_is_nobodys(place: Place) -> None:
     assert {error.code for error in errors} == {grpc.StatusCode.UNAUTHENTICATED}
 
 
+@pytest.mark.usefixtures("both_doors")
 @pytest.mark.parametrize("kind", [x509.DNSName, x509.UniformResourceIdentifier])
 async def test_a_name_with_a_nul_is_refused(place: Place, kind: Callable[[str], x509.GeneralName]) -> None:
     """Whoever reads it as a C string sees the name before the NUL."""
@@ -215,6 +220,7 @@ async def test_a_name_with_a_nul_is_refused(place: Place, kind: Callable[[str], 
     assert "cannot be printed" in str(caught.value)
 
 
+@pytest.mark.usefixtures("both_doors")
 async def test_a_name_that_is_taken_out_is_nobodys_soon(place: Place) -> None:
     worker = place.client(x509.UniformResourceIdentifier(WORKER))
     arguments = [*place.mtls(), "--set", f"auth.certificates={place.names}"]
@@ -225,6 +231,7 @@ async def test_a_name_that_is_taken_out_is_nobodys_soon(place: Place) -> None:
     assert error.reason == "CREDENTIALS_INVALID"
 
 
+@pytest.mark.usefixtures("both_doors")
 async def test_a_key_counts_before_a_certificate(place: Place) -> None:
     worker = place.client(x509.UniformResourceIdentifier(WORKER))
     keys = place.directory / "keys.json"

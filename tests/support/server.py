@@ -33,7 +33,7 @@ class LockstitchServer:
     credentials: for TLS, where the arguments ask for it.
     python: the interpreter of another installation.
     environment: further variables.
-    door: `grpc` or `http`, which `target` is the address of.
+    door: `grpc` or `http`, which `target` is the address of. Without it, DOOR.
     """
 
     def __init__(
@@ -43,12 +43,12 @@ class LockstitchServer:
         credentials: grpc.ChannelCredentials | None = None,
         python: str = sys.executable,
         environment: Mapping[str, str] | None = None,
-        door: str = DOOR,
+        door: str = "",
     ) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="lockstitch-server-")
         self.store = store or f"sqlite:///{self._directory.name}/lockstitch.db"
         self.target = f"127.0.0.1:{free_port()}"
-        self.door = door
+        self.door = door or DOOR
         self.log = Path(self._directory.name, "server.log")
         self._arguments = tuple(arguments)
         self._credentials = credentials
