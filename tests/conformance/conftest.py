@@ -4,11 +4,13 @@ Tests that are marked `edge` run only in modules with EDGE = True: on one store 
 are about is decided before the store is asked. Memory is not run over gRPC: it is SQLite without a file, and SQLite is.
 """
 
+import asyncio
 import itertools
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 
+import asyncpg
 import pytest
 import pytest_asyncio
 
@@ -17,6 +19,8 @@ from lockstitch_server.runtime.startup import open_store
 from lockstitch_server.storage import Store
 from lockstitch_server.storage.sqlite import SqliteStore
 from tests.support.api import Api, RawApi, grpc_api, raw_api
+from tests.support.buckets import with_buckets
+from tests.support.citus import citus_database
 from tests.support.envoy import Envoy
 from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import Postgres
@@ -70,9 +74,14 @@ def store_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         with PgBouncer(server) as bouncer:
             yield bouncer.url(name)
         server.drop_database(name)
+    elif backend == "citus":
+        with citus_database() as url:
+            yield url
     else:
         server = request.getfixturevalue("postgres")
         name = _create_database(server)
+        if backend == "buckets":
+            asyncio.run(with_buckets(server.url(name)))
         yield server.url(name)
         server.drop_database(name)
 
@@ -124,6 +133,8 @@ def session(request: pytest.FixtureRequest) -> str:
 def execute(request: pytest.FixtureRequest, api: Api, store_url: str, session: str) -> Execute:
     """Runs SQL behind the server's back. `{schema}` stands before the name of a table, `{bytes}` before hex digits."""
     MEDDLED_WITH.add(session)
+    if request.module.BACKEND == "citus":
+        return _on_citus(store_url)
     if store_url.startswith("postgresql:"):
         server: Postgres = request.getfixturevalue("postgres")
         return _on_postgres(server, store_url.rpartition("/")[2])
@@ -168,6 +179,15 @@ def _arguments(settings: Settings) -> list[str]:
 def _on_postgres(server: Postgres, database: str) -> Execute:
     async def execute(statement: str) -> None:
         server.execute(statement.format(schema="lockstitch.", bytes="'\\x"), database)
+
+    return execute
+
+
+def _on_citus(url: str) -> Execute:
+    async def execute(statement: str) -> None:
+        connection = await asyncpg.connect(url)
+        await connection.execute(statement.format(schema="lockstitch.", bytes="'\\x"))
+        await connection.close()
 
     return execute
 

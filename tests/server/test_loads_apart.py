@@ -13,7 +13,8 @@ from lockstitch.v1.session_service_pb2 import DeleteSessionsRequest, PruneSessio
 from lockstitch_server.config import Settings
 from lockstitch_server.core.format.parts import Segment
 from lockstitch_server.core.format.rows import LogRef
-from lockstitch_server.storage.postgres.catalog import SMALL_WRITES, PostgresCatalog
+from lockstitch_server.storage.postgres.catalog import PostgresCatalog
+from lockstitch_server.storage.postgres.statements import SMALL_WRITES
 from lockstitch_server.storage.postgres.store import PostgresStore
 from tests.support.api import Api, raw_api
 

@@ -13,7 +13,8 @@ from lockstitch_server.runtime.startup import open_store
 from lockstitch_server.storage.libpq.address import read_address
 from lockstitch_server.storage.libpq.connector import Connector
 from lockstitch_server.storage.migrations.postgres import migrate_postgres
-from lockstitch_server.storage.postgres.catalog import SQL, PostgresCatalog
+from lockstitch_server.storage.postgres.catalog import PostgresCatalog
+from lockstitch_server.storage.postgres.statements import SQL
 from lockstitch_server.storage.reading import Catalog
 
 

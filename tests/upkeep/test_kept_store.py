@@ -23,11 +23,12 @@ from tests.fixtures.store.make import CENTURY, HERE, answers, expected, opened
 from tests.robustness.ledger import fingerprint
 from tests.robustness.workload import checkpoint, delta_save, full_save
 from tests.support.api import RawApi
+from tests.support.buckets import with_buckets
 from tests.support.postgres import Postgres
 from tests.upkeep.stores import content, exported, faults_in
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", "postgres", "distributed"])
 async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[str, str]]:
     """The kind of a store, and the URL of a copy of it."""
     if request.param == "sqlite":
@@ -39,6 +40,8 @@ async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     connection = await asyncpg.connect(server.url(name))
     await connection.execute((HERE / "postgres.sql").read_text())
     await connection.close()
+    if request.param == "distributed":
+        await with_buckets(server.url(name))
     yield "postgres", server.url(name)
     server.drop_database(name)
 

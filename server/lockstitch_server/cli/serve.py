@@ -86,6 +86,16 @@ def migrate(
     sql: Annotated[
         bool, typer.Option("--sql", help="Only print the SQL for Postgres, for another role to run. Changes nothing.")
     ] = False,
+    distributed: Annotated[
+        bool,
+        typer.Option(
+            "--distributed",
+            help="Experimental: also distribute the tables over the nodes of Citus. Stop servers first.",
+        ),
+    ] = False,
+    shards: Annotated[
+        int | None, typer.Option(metavar="N", help="Shards of each table, from 1 to 256. Default: 32.")
+    ] = None,
 ) -> None:
     """Create or upgrade the store's schema.
 
@@ -95,6 +105,10 @@ def migrate(
     settings = effective(config, assignments, store=store).settings
     from lockstitch_server.storage import StoreError, factory
 
+    if shards is not None and not distributed:
+        fail("--shards is for --distributed", UNUSABLE)
+    if sql and distributed:
+        fail("--distributed moves rows to other nodes, so --sql cannot print it; run it without --sql", UNUSABLE)
     try:
         if sql:
             typer.echo(factory.migration_script(settings.store), nl=False)
@@ -102,6 +116,8 @@ def migrate(
         for warning in factory.warnings_about(settings.store):
             typer.echo(f"lockstitch: {warning}", err=True)
         typer.echo(factory.migrate(settings.store))
+        if distributed:
+            typer.echo(factory.distribute(settings.store, shards))
     except StoreError as error:
         fail(str(error), UNUSABLE)
 

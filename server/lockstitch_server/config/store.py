@@ -22,6 +22,13 @@ class Postgres(Group):
         description="How long calls wait for a database that has gone away, in seconds. After that they fail with "
         "UNAVAILABLE at once, until it is back. Set it to more than a failover takes.",
     )
+    write_connections: int = Field(
+        default=8,
+        ge=1,
+        le=256,
+        description="How many transactions write a distributed database at once, each for sessions of one bucket. "
+        "Other databases have one.",
+    )
 
 
 class Merge(Group):

@@ -1,9 +1,11 @@
-"""The commit path: one transaction a batch.
+"""The commit path: one transaction a batch. On a distributed database, a batch is of one bucket.
 
 Most batches are planned from the cache, without reading; the database applies the plan if the sessions are unchanged.
 If a fact is missing, or a session has changed, the batch is planned within a transaction that locks its sessions.
 """
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 
 from lockstitch_server.core.errors import Failure, Reason
@@ -15,6 +17,7 @@ from lockstitch_server.core.planning.planner import Plan, plan
 from lockstitch_server.core.planning.session_cache import SessionCache
 from lockstitch_server.engine.isolation import BatchTooLarge, run_isolated
 from lockstitch_server.engine.misplaced import misplaced_session
+from lockstitch_server.storage.buckets import bucket_of
 from lockstitch_server.storage.reading import Reader
 from lockstitch_server.storage.session_repository import SessionRepository
 from lockstitch_server.storage.store import Store
@@ -43,13 +46,35 @@ class Committer:
         self._on_commit = on_commit
         self._cache = cache
         self._settings = PlanSettings(store.row_sizes, max_bytes, max_parts)
+        self._writers = asyncio.Semaphore(store.writers)
 
     async def commit(self, operations: Sequence[Operation]) -> Sequence[Result | Failure]:
         """Commit operations, in their order. On return those that have not failed are durable.
 
         One batch at a time. Fails with what concerns all operations, such as STORE_UNAVAILABLE.
         """
+        if self._store.is_distributed:
+            return await self._commit_by_bucket(operations)
         return await run_isolated(self._commit, operations)
+
+    async def _commit_by_bucket(self, operations: Sequence[Operation]) -> Sequence[Result | Failure]:
+        """Commit a batch for each bucket, several at once. One that fails does not stop the others."""
+        places: defaultdict[int, list[int]] = defaultdict(list)
+        for place, operation in enumerate(operations):
+            places[bucket_of(operation.key)].append(place)
+        results: dict[int, Result | Failure] = {}
+
+        async def commit_bucket(own: Sequence[int]) -> None:
+            async with self._writers:
+                done: Sequence[Result | Failure]
+                try:
+                    done = await run_isolated(self._commit, [operations[place] for place in own])
+                except Failure as failure:
+                    done = [failure] * len(own)
+            results.update(zip(own, done, strict=True))
+
+        await asyncio.gather(*map(commit_bucket, places.values()))
+        return [results[place] for place in range(len(operations))]
 
     async def _commit(self, operations: Sequence[Operation]) -> Sequence[Result | Failure]:
         try:

@@ -43,6 +43,7 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
             migrate=settings.migrate,
             statement_cache=settings.postgres.statement_cache,
             failover_seconds=settings.postgres.failover_seconds,
+            write_connections=settings.postgres.write_connections,
         )
         await store.open()
     except StoreError as error:

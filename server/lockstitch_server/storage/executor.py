@@ -83,12 +83,12 @@ class Positional(NamedTuple):
         return tuple(values[name] for name in self.names)
 
 
-def load(**words: str) -> Mapping[str, str]:
+def load(*, distributed: bool = False, **words: str) -> Mapping[str, str]:
     """The statements of `sessions.sql`, with named parameters. words: those in braces."""
     copied = {"key": ":target", "crc": words["crc_of_copy"]}
     words["copied_segment"] = ", ".join(copied.get(name, name) for name in SEGMENT)
     words["copied_write"] = ", ".join(copied.get(name, name) for name in WRITE)
-    return sql_files.load(__package__, "sessions.sql", **words)
+    return sql_files.load(__package__, "sessions.sql", distributed=distributed, **words)
 
 
 def positional(sql: str) -> Positional:

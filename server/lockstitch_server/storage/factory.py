@@ -17,6 +17,7 @@ def create_store(
     read_only: bool = False,
     statement_cache: bool = True,
     failover_seconds: float = 10.0,
+    write_connections: int = 8,
 ) -> Store:
     """The store that a URL names, not opened yet. Raises StoreError for a URL that names none.
 
@@ -24,6 +25,7 @@ def create_store(
     `read_only`: opening creates and upgrades nothing, and fails where there is no store; `read`, `ask` and `look` work.
     `statement_cache`: whether connections to Postgres may keep prepared statements; a pooler may forbid it.
     `failover_seconds`: how long calls wait for a Postgres that has gone away.
+    `write_connections`: how many transactions may write a distributed database at once.
     """
     if url == "memory://":
         if read_only:
@@ -43,6 +45,7 @@ def create_store(
             read_only=read_only,
             statement_cache=statement_cache,
             failover_seconds=failover_seconds,
+            write_connections=write_connections,
         )
     scheme = url.partition(":")[0] if ":" in url else url
     raise StoreError(
@@ -75,6 +78,20 @@ async def _migrate(store: Store) -> str:
     if found not in known():
         return f"The schema is at version {found}, which is newer than this program; nothing was changed."
     return f"Upgraded the schema from version {found} to {head()}."
+
+
+def distribute(url: str, shards: int | None = None) -> str:
+    """Distribute a Postgres database with the extension Citus, whose schema is this program's.
+
+    Returns a sentence about what was done. Raises StoreError.
+    """
+    if not is_postgres(url):
+        raise StoreError("only Postgres databases can be distributed; SQLite files and memory cannot")
+    from lockstitch_server.storage.libpq.connector import Connector
+    from lockstitch_server.storage.migrations.distributing import SHARDS
+    from lockstitch_server.storage.migrations.distributing import distribute as distribute_postgres
+
+    return asyncio.run(distribute_postgres(Connector(read_address(url)), SHARDS if shards is None else shards))
 
 
 def migration_script(url: str) -> str:

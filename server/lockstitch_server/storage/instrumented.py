@@ -45,6 +45,14 @@ class ObservedStore:
         return self._store.readers
 
     @property
+    def is_distributed(self) -> bool:
+        return self._store.is_distributed
+
+    @property
+    def writers(self) -> int:
+        return self._store.writers
+
+    @property
     def connections(self) -> Connections | None:
         return self._store.connections
 

@@ -11,6 +11,7 @@ from lockstitch_server.core.format.reading import CheckpointQuery, ListedCheckpo
 from lockstitch_server.core.format.rows import CheckpointRow, SessionRow, SessionSummary
 from lockstitch_server.core.ids import tenant_hash
 from lockstitch_server.core.sessions.leases import Holder
+from lockstitch_server.storage.buckets import bucket_of
 from lockstitch_server.storage.columns import settings_checksum
 from lockstitch_server.storage.tables import CHECKPOINT, SESSION, SETTINGS, Row, expand
 
@@ -41,6 +42,18 @@ class Dialect(NamedTuple):
     """The database's time in ns."""
     has_labels: str
     """Whether a session has the labels in the JSON object `{}`."""
+    is_distributed: bool = False
+    """Whether tables have buckets: see `buckets`."""
+
+    @property
+    def same_bucket(self) -> str:
+        """Put before `c.key = s.key`: rows of a session have the same bucket."""
+        return "c.bucket = s.bucket AND " if self.is_distributed else ""
+
+    @property
+    def now(self) -> str:
+        """The database's time in a condition, which is evaluated once where the database can do so."""
+        return self.clock if self.is_distributed else f"(SELECT {self.clock})"
 
 
 @dataclass
@@ -84,8 +97,8 @@ def sessions(query: SessionQuery, dialect: Dialect) -> tuple[str, list[Any]]:
         sql.where("s.updated_second <= {} AND s.updated_at < {}", *_moment(query.updated_before))
     order = _session_order(query, sql)
     latest = (
-        f"(SELECT {{}} FROM {dialect.schema}checkpoints c WHERE c.key = s.key AND c.namespace = '' "
-        "ORDER BY c.checkpoint_id DESC LIMIT 1)"
+        f"(SELECT {{}} FROM {dialect.schema}checkpoints c WHERE {dialect.same_bucket}c.key = s.key "
+        "AND c.namespace = '' ORDER BY c.checkpoint_id DESC LIMIT 1)"
     )
     holder = f"CASE WHEN s.lease_expire_at > {dialect.clock} THEN s.lease_holder ELSE '' END"
     columns = (
@@ -164,6 +177,8 @@ def _checkpoint_source(query: CheckpointQuery, sql: Statement) -> str:
         sql.where(dialect.has_term, term)
     if query.key is not None:
         sql.where("c.key = {}", query.key)
+        if dialect.is_distributed:
+            sql.where("c.bucket = {} AND s.bucket = {}", bucket_of(query.key), bucket_of(query.key))
     else:
         sql.where("c.tenant_hash = {}", tenant_hash(query.tenant))
     sql.where(f"s.tenant = {{}} AND {_is_alive(dialect)}", query.tenant)
@@ -172,7 +187,7 @@ def _checkpoint_source(query: CheckpointQuery, sql: Statement) -> str:
     sql.where_set("c.step >= {}", query.min_step)
     sql.where_set("c.step <= {}", query.max_step)
     sql.where_set("c.checkpoint_id < {}", query.before_id)
-    return f"FROM {table} JOIN {dialect.schema}sessions s ON s.key = c.key"
+    return f"FROM {table} JOIN {dialect.schema}sessions s ON {dialect.same_bucket}s.key = c.key"
 
 
 def _is_shown(dialect: Dialect) -> str:
@@ -181,8 +196,8 @@ def _is_shown(dialect: Dialect) -> str:
 
 
 def _is_alive(dialect: Dialect) -> str:
-    """Whether a session has not expired. The sub-query is evaluated once, not for each row."""
-    return f"(s.expire_at IS NULL OR s.expire_at > (SELECT {dialect.clock}))"
+    """Whether a session has not expired."""
+    return f"(s.expire_at IS NULL OR s.expire_at > {dialect.now})"
 
 
 def _moment(ns: int) -> tuple[int, int]:

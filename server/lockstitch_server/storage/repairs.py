@@ -1,11 +1,14 @@
 """Puts right what damage has left wrong in a database, over a `SessionRepository`, within its transaction."""
 
+from dataclasses import replace
+
 from lockstitch_server.core.format.rows import SessionRow
 from lockstitch_server.core.ids import session_key
 from lockstitch_server.core.sessions.session import Session
-from lockstitch_server.storage.columns import NO_SETTINGS, settings_checksum
+from lockstitch_server.storage.columns import NO_SETTINGS, saved_session, settings_checksum
+from lockstitch_server.storage.executor import LostRace
 from lockstitch_server.storage.session_repository import SessionRepository, row_and_settings, session_of
-from lockstitch_server.storage.tables import Row
+from lockstitch_server.storage.tables import SAVED_SESSION, SETTINGS, Row
 
 
 async def recount(repository: SessionRepository, tenant: str, session_id: str) -> str:
@@ -38,8 +41,21 @@ def _sound(columns: Row, blank: SessionRow) -> Session:
 
 
 async def move(repository: SessionRepository, key: bytes, tenant: str, session_id: str) -> str:
-    """Put a session's row, which stands under another key, back under that of its name."""
-    await repository.executor.run_all("move_session", [{"key": key, "target": session_key(tenant, session_id)}])
+    """Put a session's row, which stands under another key, back under that of its name. Raises LostRace."""
+    target = session_key(tenant, session_id)
+    found = await repository.executor.fetch("session_of_key", {"key": key})
+    if not found:
+        return "is not there any more"
+    if await repository.executor.fetch("session_of_key", {"key": target}):
+        return "stays: there is a session under the key of its name"
+    row, settings = row_and_settings(found[0])
+    moved = zip(SAVED_SESSION, saved_session(replace(row, key=target)), strict=True)
+    stored = zip((*SETTINGS, "settings_crc"), (*settings, found[0]["settings_crc"]), strict=True)
+    values = {**dict(moved), **dict(stored)}
+    await repository.executor.run_all("delete_session", [{"key": key}])
+    if not await repository.executor.fetch("insert_session", values):
+        raise LostRace
+    await repository.executor.run_all("update_session", [values])
     return "is back under the key of its name"
 
 

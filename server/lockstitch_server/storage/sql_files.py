@@ -1,16 +1,31 @@
-"""SQL kept in files: blocks that begin with a line `-- name: <name>`."""
+"""SQL kept in files, in blocks that begin with a line of two words.
+
+-- name: <name>          a statement
+-- plain: <name>         a statement that plain databases alone have
+-- distributed: <name>   a statement that distributed databases alone have
+-- part: <name>          a part of statements, which have its name in braces
+"""
 
 import re
 from collections.abc import Mapping
 from importlib.resources import files
 
+from lockstitch_server.storage import buckets
 from lockstitch_server.storage.tables import expand
 
-_BLOCK = re.compile(r"^-- name: (\w+)\n(.*?)(?=^-- name: |\Z)", re.MULTILINE | re.DOTALL)
+_KINDS = "name|plain|distributed|part"
+_BLOCK = re.compile(rf"^-- ({_KINDS}): (\w+)\n(.*?)(?=^-- (?:{_KINDS}): |\Z)", re.MULTILINE | re.DOTALL)
 
 
-def load(package: str, file: str, **words: str) -> Mapping[str, str]:
-    """The blocks of a file by name, without comments. words: what stands in braces, beside the lists of columns."""
+def load(package: str, file: str, *, distributed: bool = False, **words: str) -> Mapping[str, str]:
+    """The statements of a file by name, without comments.
+
+    words: what stands in braces, beside the lists of columns, the parts, and the words of `buckets`.
+    """
     text = (files(package) / file).read_text(encoding="utf-8")
-    blocks = {name: re.sub(r"^\s*--.*\n", "", body, flags=re.MULTILINE) for name, body in _BLOCK.findall(text)}
-    return {name: expand(sql, words).strip() for name, sql in blocks.items()}
+    blocks: dict[str, dict[str, str]] = {kind: {} for kind in _KINDS.split("|")}
+    for kind, name, body in _BLOCK.findall(text):
+        blocks[kind][name] = re.sub(r"^\s*--.*\n", "", body, flags=re.MULTILINE).strip()
+    filled = {**buckets.words(distributed=distributed), **blocks["part"], **words}
+    statements = blocks["name"] | blocks["distributed" if distributed else "plain"]
+    return {name: expand(sql, filled).strip() for name, sql in statements.items()}

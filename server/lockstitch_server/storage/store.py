@@ -44,6 +44,16 @@ class Store(Protocol):
         ...
 
     @property
+    def is_distributed(self) -> bool:
+        """Whether sessions are spread over several nodes by buckets: then each batch must be of one bucket."""
+        ...
+
+    @property
+    def writers(self) -> int:
+        """How many transactions can write at once to advantage."""
+        ...
+
+    @property
     def connections(self) -> Connections | None:
         """Its pool of connections; None where there is none."""
         ...

@@ -6,6 +6,7 @@
     {w.write}    w.key, w.namespace, ...
     {write?}     ?, ?, ...
     {write:}     :key, :namespace, ...
+    {write$}     $1, $2, ...
     {write=}     task_path = excluded.task_path, ...  without the columns that identify a row
     {write=:}    task_path = :task_path, ...          likewise
 """
@@ -63,8 +64,8 @@ IDENTITY = {
 }
 """Columns that identify a row, which an update leaves as they are."""
 
-_LIST = re.compile(r"\{(?:(\w+)\.)?(\w+)(=:|=|:|\?)?\}")
-_FORMS = {None: "{0}", "?": "?", ":": ":{0}", "=": "{0} = excluded.{0}", "=:": "{0} = :{0}"}
+_LIST = re.compile(r"\{(?:(\w+)\.)?(\w+)(=:|=|:|\?|\$)?\}")
+_FORMS = {None: "{0}", "?": "?", "$": "${1}", ":": ":{0}", "=": "{0} = excluded.{0}", "=:": "{0} = :{0}"}
 
 
 class Row(Protocol):
@@ -79,9 +80,10 @@ def expand(sql: str, words: Mapping[str, str]) -> str:
     def replaced(found: re.Match[str]) -> str:
         alias, name, form = found.groups()
         if name in words:
-            return expand(words[name], words)
+            return expand(words[name].replace("{alias}", f"{alias}." if alias else ""), words)
         left_out = IDENTITY.get(name, frozenset()) if form in ("=", "=:") else frozenset()
         template = f"{alias}.{{0}}" if alias else _FORMS[form]
-        return ", ".join(template.format(column) for column in LISTS[name] if column not in left_out)
+        columns = [column for column in LISTS[name] if column not in left_out]
+        return ", ".join(template.format(column, number) for number, column in enumerate(columns, 1))
 
     return _LIST.sub(replaced, sql)

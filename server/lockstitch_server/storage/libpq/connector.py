@@ -99,6 +99,10 @@ class Connector:
             log.warning("postgres_statement_cache_off", reason=why, setting="postgres.statement_cache")
         self.is_pooled, self.can_plan_once = True, False
 
+    def plan_always(self) -> None:
+        """Have Postgres plan statements at each use, on connections made from now on."""
+        self.can_plan_once = False
+
     def hung(self, connection: Connection) -> None:
         """A connection did not answer in time: other hosts are tried before its own."""
         if (endpoint := self._endpoints.get(connection)) is not None:

@@ -9,6 +9,7 @@ import asyncpg
 from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.migrations import POSTGRES_SCHEMA, VERSION_TABLE, head, known, revisions, up_to
 from lockstitch_server.storage.migrations.columns import Column, complaint, differences, expected
+from lockstitch_server.storage.migrations.distributing import LOCK, has_buckets, with_buckets
 from lockstitch_server.storage.migrations.steps import text_of
 from lockstitch_server.storage.store import StoreError
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from lockstitch_server.storage.libpq.connector import Connector
 
 _DRIVER = (asyncpg.InterfaceError, asyncpg.InternalClientError)
-LOCK = 0x4C6B5374
-"""Keeps replicas that migrate at once from getting in each other's way. Each step is safe to repeat without it."""
 VERSION = f"{POSTGRES_SCHEMA}.{VERSION_TABLE}"
 SECONDS = 3600.0
 """How long a migration may take: others may hold the tables."""
@@ -124,12 +123,16 @@ WHERE NOT has_table_privilege(w.name, p.privilege)
 """
 
 
-async def check_schema(name: str, rights: Sequence[str], connection: AnyConnection) -> None:
-    """Raises StoreError for a database with which this server cannot work, or to which the role lacks some rights."""
+async def check_schema(name: str, rights: Sequence[str], connection: AnyConnection) -> bool:
+    """Whether the database is distributed.
+
+    Raises StoreError for a database with which this server cannot work, or to which the role lacks some rights.
+    """
     await check_encoding(name, connection)
-    await _check_columns(name, connection, await check_version(name, connection))
+    is_distributed = await _check_columns(name, connection, await check_version(name, connection))
     if missing := await missing_rights(rights, connection):
         raise StoreError(f"the role of {name} lacks rights: {missing}; docs/storage.md lists the GRANTs it needs")
+    return is_distributed
 
 
 async def check_encoding(name: str, connection: AnyConnection) -> None:
@@ -153,10 +156,13 @@ def _tables() -> tuple[str, ...]:
     return tuple(f"{POSTGRES_SCHEMA}.{table}" for table in expected("postgresql", revisions(), "TABLE"))
 
 
-async def _check_columns(name: str, connection: AnyConnection, version: str) -> None:
-    """Raises StoreError for a schema that bears a version and is another."""
+async def _check_columns(name: str, connection: AnyConnection, version: str) -> bool:
+    """Whether tables have buckets. Raises StoreError for a schema that bears a version and is another."""
     found: dict[str, dict[str, Column]] = {}
     for table, column, kind, must in await connection.fetch(COLUMNS, POSTGRES_SCHEMA):
         found.setdefault(table, {})[column] = Column(kind, must)
-    if told := differences(expected("postgresql", up_to(version)), found):
+    wanted = expected("postgresql", up_to(version))
+    is_distributed = has_buckets(found)
+    if told := differences(with_buckets(wanted) if is_distributed else wanted, found):
         raise StoreError(complaint(name, version, told))
+    return is_distributed

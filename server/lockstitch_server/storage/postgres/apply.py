@@ -7,7 +7,7 @@ from lockstitch_server.core.format.rows import ExpectedVersion, SessionChange, S
 from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.columns import grown_rows, new_row, saved_checkpoint, saved_session, settings_checksum
 from lockstitch_server.storage.executor import LostRace
-from lockstitch_server.storage.postgres.catalog import SQL
+from lockstitch_server.storage.postgres.statements import SQL
 
 Rows = Sequence[tuple[Any, ...]]
 
@@ -56,17 +56,19 @@ def _tables(changes: Sequence[SessionChange]) -> Iterator[Rows]:
     """The statement's parameters 2 to 7: ends of logs, and rows of each table."""
     yield [(change.row.key, *end) for change in changes for end in change.ends]
     yield [saved_session(change.row) for change in changes if not change.is_new]
-    yield [row for change in changes for row in _checkpoints(change)]
-    yield [row for change in changes for row in _grown(change)]
+    yield [row for change in changes for row in checkpoint_rows(change)]
+    yield [row for change in changes for row in grown_segments(change)]
     yield [new_row(change.row.key, row) for change in changes for row in change.segments]
     yield [write for change in changes for write in change.writes]
 
 
-def _checkpoints(change: SessionChange) -> Iterator[tuple[Any, ...]]:
+def checkpoint_rows(change: SessionChange) -> Iterator[tuple[Any, ...]]:
+    """The columns SEARCHED_CHECKPOINT of checkpoints."""
     for checkpoint in change.checkpoints.values():
         yield (*saved_checkpoint(change.row, checkpoint.row), checkpoint.terms or None)
 
 
-def _grown(change: SessionChange) -> Iterator[tuple[Any, ...]]:
+def grown_segments(change: SessionChange) -> Iterator[tuple[Any, ...]]:
+    """The columns SEGMENT of rows of logs that grow, with what is added to them."""
     for log, start, data, crc, _ in grown_rows(change):
         yield change.row.key, log, start, len(data), data, crc

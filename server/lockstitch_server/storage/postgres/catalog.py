@@ -7,7 +7,7 @@ from typing import Any
 from asyncpg import Record
 
 from lockstitch_server.core.format.parts import Segment, Tail
-from lockstitch_server.core.format.pending_writes import HEAD_BYTES, sizes_of
+from lockstitch_server.core.format.pending_writes import sizes_of
 from lockstitch_server.core.format.reading import (
     CheckpointQuery,
     Found,
@@ -32,35 +32,10 @@ from lockstitch_server.storage import list_queries
 from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.columns import segments, session_row, tail
 from lockstitch_server.storage.postgres.clock import DatabaseClock
-from lockstitch_server.storage.sql_files import load
-from lockstitch_server.storage.tables import CHECKPOINT, SESSION, WRITE
+from lockstitch_server.storage.postgres.statements import CLOCK, DISTRIBUTED_SQL, SMALL_WRITES, SQL
+from lockstitch_server.storage.tables import CHECKPOINT, SESSION
 
-CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000"
-"""The database's time in ns, now and not when the transaction began."""
-SMALL_WRITES = 64 * 1024
-"""Pending writes up to this number of bytes are read with their checkpoint."""
-CURRENT_SESSION = """{s.session},
-    CASE WHEN s.lease_expire_at > {clock} THEN s.lease_token ELSE 0 END,
-    CASE WHEN s.lease_expire_at > {clock} THEN s.lease_holder ELSE '' END,
-    CASE WHEN s.expire_at = 0 AND s.tombstone_until > {clock} THEN s.tombstone_until ELSE 0 END, s.crc,
-    {clock}"""
-"""What a SessionRow is made of. Whether a lease or a tombstone counts is by the database's clock."""
-CLOCK_TOLERANCE = 1_000_000_000
-"""How far, in ns, the time that a save was planned for may be from the clock when it is written."""
-WRITE_OF_CHECKPOINT = tuple(name for name in WRITE if name not in CheckpointRef._fields)
-SQL = load(
-    __package__,
-    "statements.sql",
-    clock=CLOCK,
-    clock_tolerance=str(CLOCK_TOLERANCE),
-    current_session=CURRENT_SESSION,
-    small_writes=str(SMALL_WRITES),
-    write_head=str(HEAD_BYTES),
-    writes_of_checkpoint=", ".join(f"t.{name}" for name in WRITE_OF_CHECKPOINT),
-    aggregated_writes=", ".join(f"array_agg(o.{name}) AS {name}" for name in WRITE_OF_CHECKPOINT),
-)
 CURRENT_SESSION_WIDTH = len(SESSION) + 5
-
 GREATEST_ID = list_queries.MAX_ID_END
 """No id is greater."""
 
@@ -72,19 +47,25 @@ DIALECT = list_queries.Dialect(
     clock=CLOCK,
     has_labels="s.labels::jsonb @> {}::text::jsonb",
 )
+DISTRIBUTED_DIALECT = DIALECT._replace(is_distributed=True)
 
 
 class PostgresCatalog:
     """Reads over one connection, within its transaction."""
 
-    def __init__(self, connection: AnyConnection, *, lock: bool, clock: DatabaseClock | None = None) -> None:
+    def __init__(
+        self, connection: AnyConnection, *, lock: bool, clock: DatabaseClock | None = None, bucket: int | None = None
+    ) -> None:
+        """bucket: that of all sessions that are asked for, in a distributed database."""
         self._connection = connection
         self._clock = clock or DatabaseClock()
         self.now = 0
-        self._get_sessions = SQL["lock_sessions" if lock else "get_sessions"]
+        self._sql = SQL if bucket is None else DISTRIBUTED_SQL
+        self._bucket = () if bucket is None else (bucket,)
+        self._get_sessions = self._sql["lock_sessions" if lock else "get_sessions"]
 
     async def sessions(self, keys: Sequence[bytes]) -> Mapping[bytes, SessionRow]:
-        rows = await self._connection.fetch(self._get_sessions, keys)
+        rows = await self._connection.fetch(self._get_sessions, keys, *self._bucket)
         if rows:
             self.now = max(row[-1] for row in rows)
             self._clock.saw(self.now)
@@ -127,10 +108,11 @@ class PostgresCatalog:
         return {row[0] for row in await self._connection.fetch(SQL["get_misplaced"], *zip(*sessions, strict=True))}
 
     async def checkpoint_names(self, key: bytes) -> Sequence[tuple[str, str]]:
-        return [(row[0], row[1]) for row in await self._connection.fetch(SQL["get_names"], key)]
+        return [(row[0], row[1]) for row in await self._connection.fetch(self._sql["get_names"], key, *self._bucket)]
 
     async def checkpoint_counts(self, keys: Sequence[bytes]) -> Mapping[bytes, int]:
-        return {row[0]: row[1] for row in await self._connection.fetch(SQL["count_checkpoints"], keys)}
+        rows = await self._connection.fetch(self._sql["count_checkpoints"], keys, *self._bucket)
+        return {row[0]: row[1] for row in rows}
 
     async def list_sessions(self, query: SessionQuery) -> Sequence[SessionSummary]:
         sql, parameters = list_queries.sessions(query, DIALECT)
@@ -152,10 +134,11 @@ class PostgresCatalog:
         return Totals(*row)
 
     async def ancestors(self, start: CheckpointRef, limit: int) -> Sequence[CheckpointRow]:
-        return [CheckpointRow(*row) for row in await self._connection.fetch(SQL["get_ancestors"], *start, limit)]
+        rows = await self._connection.fetch(self._sql["get_ancestors"], *start, limit, *self._bucket)
+        return [CheckpointRow(*row) for row in rows]
 
     async def _fetch(self, name: str, columns: Sequence[Sequence[Any]]) -> Sequence[Record]:
-        return await self._connection.fetch(SQL[name], *columns) if columns[0] else []
+        return await self._connection.fetch(self._sql[name], *columns, *self._bucket) if columns[0] else []
 
 
 def _sought(seeks: Sequence[Seek]) -> list[Sequence[Any]]:

@@ -8,7 +8,7 @@ import asyncpg
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.executor import DatabaseFault
-from lockstitch_server.storage.postgres.catalog import SQL
+from lockstitch_server.storage.postgres.statements import SQL
 
 DAMAGE = (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError, asyncpg.InternalServerError)
 """What Postgres says of pages, rows and values that cannot be what was written."""

@@ -4,7 +4,8 @@ Each transaction that writes puts a number, greater than all before, into a row 
 is lost, the row has the number if and only if the transaction was committed. Transaction ids of Postgres cannot tell: a
 server that crashed, or a standby that was promoted, can give the same id to another transaction.
 
-The rows are in `elections`. Their `expire_at` is the number, and the time after which any server may remove them.
+The rows are in `elections`. Their `expire_at` is the number, and the time after which any server may remove them. In a
+distributed database the mark is in the bucket of the transaction's sessions, so that one node commits both.
 """
 
 import uuid
@@ -15,8 +16,8 @@ from typing import Any
 
 from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.executor import LostRace
-from lockstitch_server.storage.postgres.catalog import SQL
 from lockstitch_server.storage.postgres.clock import DatabaseClock
+from lockstitch_server.storage.postgres.statements import DISTRIBUTED_SQL, SQL
 
 PREFIX = "transaction of "
 KEPT = 24 * 3600 * 1_000_000_000
@@ -34,6 +35,10 @@ class Attempt:
     writer: str
     number: int
     result: Any = field(default=None)
+    is_marked: bool = True
+    """False: the transaction has written nothing yet, and no mark."""
+    bucket: int | None = None
+    """Where the mark is, in a distributed database."""
 
 
 class Writer:
@@ -72,19 +77,41 @@ async def begin_marked(connection: AnyConnection, begin: str, attempt: Attempt) 
         raise LostRace
 
 
+class BucketMark:
+    """Marks a transaction in a distributed database when it first asks for a bucket, in that bucket."""
+
+    def __init__(self, connection: AnyConnection, attempt: Attempt) -> None:
+        self._connection = connection
+        self._attempt = attempt
+        attempt.is_marked = False
+
+    async def put(self, bucket: int) -> None:
+        """Put the mark, unless it is there. Raises LostRace."""
+        attempt = self._attempt
+        if attempt.is_marked:
+            return
+        attempt.is_marked, attempt.bucket = True, bucket
+        if not await self._connection.fetch(DISTRIBUTED_SQL["put_mark"], attempt.writer, attempt.number, bucket):
+            raise LostRace
+
+
 async def was_committed(connection: AnyConnection, attempt: Attempt, writer: Writer) -> bool:
     """Whether an attempt was committed. If not, it never will be, even if the database still works on it.
 
     The question always locks the row. So its own commit waits until the attempt is replicated, as any commit does.
     """
+    if not attempt.is_marked:
+        return False
+    sql, bucket = (SQL, ()) if attempt.bucket is None else (DISTRIBUTED_SQL, (attempt.bucket,))
     number = writer.attempt().number
     await connection.execute("BEGIN")
-    committed = await connection.fetchval(SQL["was_committed"], attempt.writer, attempt.number, number)
+    has_other_number = await connection.fetch(sql["was_committed"], attempt.writer, attempt.number, number, *bucket)
     await connection.execute("COMMIT")
-    return bool(committed)
+    return not has_other_number
 
 
 async def remove_old_marks(connection: AnyConnection) -> int:
     """Remove the rows of writers that are gone. Gives the database's time in ns."""
-    now: int = await connection.fetchval(SQL["remove_marks"], f"{PREFIX}%")
+    now: int = await connection.fetchval(SQL["get_clock"])
+    await connection.execute(SQL["remove_marks"], f"{PREFIX}%", now)
     return now

@@ -11,18 +11,26 @@ from lockstitch_server.storage import executor
 from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.executor import DatabaseFault
 from lockstitch_server.storage.postgres.apply import apply
-from lockstitch_server.storage.postgres.catalog import CLOCK, PostgresCatalog
-from lockstitch_server.storage.postgres.catalog import SQL as STATEMENTS
+from lockstitch_server.storage.postgres.catalog import PostgresCatalog
 from lockstitch_server.storage.postgres.checking import DAMAGE, TABLES, database_faults
 from lockstitch_server.storage.postgres.clock import DatabaseClock
+from lockstitch_server.storage.postgres.statements import CLOCK
+from lockstitch_server.storage.postgres.statements import SQL as STATEMENTS
 from lockstitch_server.storage.reading import Catalog, Reader
 
 T = TypeVar("T")
 
-NAMED = executor.load(
-    schema="lockstitch.", clock=CLOCK, by_time="", lock="FOR UPDATE", crc_of_copy="crc # CAST(:moved AS INTEGER)"
-)
-SQL = {name: executor.positional(sql) for name, sql in NAMED.items()}
+
+def statements(*, distributed: bool) -> Mapping[str, executor.Positional]:
+    """The statements of `sessions.sql`."""
+    crc = "crc # CAST(:moved AS INTEGER)"
+    named = executor.load(
+        distributed=distributed, schema="lockstitch.", clock=CLOCK, by_time="", lock="FOR UPDATE", crc_of_copy=crc
+    )
+    return {name: executor.positional(sql) for name, sql in named.items()}
+
+
+SQL = statements(distributed=False)
 SECONDS = 300.0
 """How long a statement may take: a copy may be of gigabytes."""
 
@@ -54,15 +62,14 @@ class PostgresExecutor:
         """Nothing to do, for the same reason."""
 
     async def put_terms(self, tenant: str, rows: Sequence[CheckpointRow]) -> None:
-        values = [(*_name(row), tenant_hash(tenant), list(stored_terms(tenant, row)) or None) for row in rows]
+        values = [terms_row(tenant, row) for row in rows]
         await self._connection.executemany(STATEMENTS["put_terms"], values, timeout=SECONDS)
 
     async def not_found_by_searches(self, tenant: str, rows: Sequence[CheckpointRow]) -> Sequence[CheckpointRow]:
         if not rows:
             return []
-        found = await self._connection.fetch(STATEMENTS["get_terms"], *zip(*map(_name, rows), strict=True))
-        known = {(row[0], row[1], row[2]): (row[3], frozenset(row[4] or ())) for row in found}
-        return [row for row in rows if _name(row) in known and not _is_found(tenant, row, *known[_name(row)])]
+        found = await self._connection.fetch(STATEMENTS["get_terms"], *zip(*map(name_of, rows), strict=True))
+        return not_found(tenant, rows, found)
 
     async def guarded(self, work: Awaitable[T]) -> T:
         await self._connection.execute("SAVEPOINT part")
@@ -82,8 +89,20 @@ class PostgresExecutor:
             await self._connection.execute(f"REINDEX TABLE lockstitch.{table}", timeout=SECONDS)
 
 
-def _name(row: CheckpointRow) -> tuple[bytes, str, str]:
+def name_of(row: CheckpointRow) -> tuple[bytes, str, str]:
+    """The key of a checkpoint's row."""
     return row.key, row.namespace, row.checkpoint_id
+
+
+def terms_row(tenant: str, row: CheckpointRow) -> tuple[Any, ...]:
+    """The parameters of `put_terms`."""
+    return *name_of(row), tenant_hash(tenant), list(stored_terms(tenant, row)) or None
+
+
+def not_found(tenant: str, rows: Sequence[CheckpointRow], found: Sequence[Any]) -> Sequence[CheckpointRow]:
+    """The checkpoints that have not the terms that they should have. found: rows of `get_terms`."""
+    known = {(row[0], row[1], row[2]): (row[3], frozenset(row[4] or ())) for row in found}
+    return [row for row in rows if name_of(row) in known and not _is_found(tenant, row, *known[name_of(row)])]
 
 
 def _is_found(tenant: str, row: CheckpointRow, found_hash: int, terms: frozenset[int]) -> bool:

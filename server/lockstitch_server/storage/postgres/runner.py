@@ -81,7 +81,7 @@ class Runner:
             try:
                 return await self._run(work_once, self._writes)
             except (*OUTAGES, *CONFLICTS, *STATEMENT_LOST) as error:
-                if in_doubt is None:
+                if in_doubt is None or not in_doubt.is_marked:
                     raise
                 raise InDoubt(f"{type(error).__name__}: {error}") from error
 

@@ -16,12 +16,11 @@ from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.libpq.address import AddressInvalid, read_address
 from lockstitch_server.storage.libpq.connector import STATEMENT_LOST, Connector, NamedConnection
 from lockstitch_server.storage.migrations.postgres import READING, SERVING, check_schema, migrate_postgres
-from lockstitch_server.storage.postgres.apply import apply_if_unchanged
-from lockstitch_server.storage.postgres.catalog import PostgresCatalog
+from lockstitch_server.storage.postgres.access import Access, PlainAccess
 from lockstitch_server.storage.postgres.clock import DatabaseClock
-from lockstitch_server.storage.postgres.commit_marks import Attempt, begin_marked, remove_old_marks
+from lockstitch_server.storage.postgres.commit_marks import Attempt, remove_old_marks
+from lockstitch_server.storage.postgres.distributed_access import DistributedAccess
 from lockstitch_server.storage.postgres.errors import AWAY, CONFLICTS, OUTAGES, InDoubt, failure_of
-from lockstitch_server.storage.postgres.executor import PostgresExecutor
 from lockstitch_server.storage.postgres.pinger import Pinger
 from lockstitch_server.storage.postgres.reclaiming import reclaim_space
 from lockstitch_server.storage.postgres.runner import MarkedWork, Runner, Work
@@ -62,9 +61,11 @@ class PostgresStore:
         read_only: bool = False,
         statement_cache: bool = True,
         failover_seconds: float = 10.0,
+        write_connections: int = 8,
     ) -> None:
         """Raises StoreError for a URL that cannot be used.
 
+        write_connections: how many transactions may write a distributed database at once.
         failover_seconds: how long calls wait for a database that is away before they fail.
         """
         try:
@@ -75,11 +76,21 @@ class PostgresStore:
         self._rights = READING if read_only else SERVING
         self._migrate = migrate
         self.readers = pool_size
+        self._write_connections = write_connections
+        self._access: Access = PlainAccess()
         self._failover_seconds = failover_seconds
         self._pool: Pool[Record] | None = None
         self._runner: Runner | None = None
         self._pinger = Pinger(self._connector)
         self._clock = DatabaseClock()
+
+    @property
+    def is_distributed(self) -> bool:
+        return self._access.is_distributed
+
+    @property
+    def writers(self) -> int:
+        return self._write_connections if self.is_distributed else 1
 
     @property
     def connections(self) -> Connections | None:
@@ -91,20 +102,16 @@ class PostgresStore:
     async def open(self) -> str | None:
         try:
             found = await migrate_postgres(self._connector) if self._migrate else None
-            # One connection more than readers: the writer's.
+            await self._look()
+            # More connections than readers: the writers'.
             self._pool = await asyncpg.create_pool(
                 connect=cast(Any, self._connector.connect_for_pool),
                 connection_class=NamedConnection,
                 min_size=1,
-                max_size=self.readers + 1,
+                max_size=self.readers + self.writers,
                 command_timeout=COMMAND_SECONDS,
                 reset=_leave_as_it_is,
             )
-            async with self._pool.acquire() as connection:
-                await _transacted(connection, BEGIN_LONE, partial(check_schema, str(self.address), self._rights))
-                if self._rights is SERVING:
-                    self._clock.saw(await _transacted(connection, BEGIN, remove_old_marks))
-                    await _transacted(connection, BEGIN_LONE, _warn_of_lazy_commits)
             self._runner = Runner(self._connector, self._pool, self._clock, self._failover_seconds)
         except StoreError:
             await self.close()
@@ -114,6 +121,21 @@ class PostgresStore:
             problem = str(error) or type(error).__name__
             raise StoreError(f"cannot use the Postgres database {self.address}: {problem}") from error
         return found
+
+    async def _look(self) -> None:
+        """See that the database can be used, and how. Raises StoreError."""
+        connection = await self._connector.connect(command_timeout=COMMAND_SECONDS)
+        try:
+            check = partial(check_schema, str(self.address), self._rights)
+            if await _transacted(connection, BEGIN_LONE, check):
+                self._access = DistributedAccess()
+                self._pinger.is_distributed = True
+                self._connector.plan_always()
+            if self._rights is SERVING:
+                self._clock.saw(await _transacted(connection, BEGIN, remove_old_marks))
+                await _transacted(connection, BEGIN_LONE, _warn_of_lazy_commits)
+        finally:
+            connection.terminate()
 
     async def close(self) -> None:
         self._pinger.close()
@@ -144,17 +166,23 @@ class PostgresStore:
         """How a transaction begins in which more is done than to look rows up by their keys."""
         return f"{how}; {PLAN_AGAIN}" if self._connector.can_plan_once else how
 
-    async def _without_transaction(self, connection: AnyConnection, begin: str, work: Work[T]) -> T:
-        """Run single statements, in a transaction only behind a pooler: it may send each message to another server."""
-        return await (_transacted(connection, begin, work) if self._connector.is_pooled else work(connection))
-
     async def snapshot(self, unit: SessionUnit[T]) -> T:
-        begin, work = self._begin(BEGIN_SNAPSHOT), partial(self._unit, unit)
+        begin = self._begin(BEGIN_SNAPSHOT)
+
+        async def work(connection: AnyConnection) -> T:
+            return await unit(SessionRepository(self._access.executor(connection, self._clock)))
+
         return await self._read(lambda connection: _transacted(connection, begin, work))
 
     async def point_reads(self, unit: PointUnit[T]) -> T:
-        work = partial(_asked, unit)
-        return await self._read(lambda connection: self._without_transaction(connection, BEGIN_LONE, work))
+        async def work(connection: AnyConnection) -> T:
+            return await unit(self._access.catalog(connection))
+
+        # Single statements need a transaction only behind a pooler, which may send each message to another server.
+        is_pooled = self._connector.is_pooled
+        return await self._read(
+            lambda connection: _transacted(connection, BEGIN_LONE, work) if is_pooled else work(connection)
+        )
 
     def clock(self) -> int:
         return self._clock.now()
@@ -165,10 +193,12 @@ class PostgresStore:
         async def work(connection: AnyConnection, attempt: Attempt) -> bool:
             attempt.result = True
 
-            def statement(connection: AnyConnection) -> Awaitable[tuple[bool, int]]:
-                return apply_if_unchanged(connection, expected, changes, now, attempt.writer, attempt.number)
+            def statements(connection: AnyConnection) -> Awaitable[tuple[bool, int]]:
+                return self._access.apply_if_unchanged(connection, expected, changes, now, attempt)
 
-            holds, clock = await self._without_transaction(connection, BEGIN, statement)
+            in_transaction = self._connector.is_pooled or self.is_distributed
+            done = _transacted(connection, BEGIN, statements) if in_transaction else statements(connection)
+            holds, clock = await done
             self._clock.saw(clock)
             return holds
 
@@ -179,16 +209,13 @@ class PostgresStore:
         begin = how if by_key else self._begin(how)
 
         async def work(connection: AnyConnection, attempt: Attempt) -> T:
-            await begin_marked(connection, begin, attempt)
-            return await _to_the_end(connection, partial(self._unit, unit), attempt)
+            executor = await self._access.begin(connection, begin, attempt, self._clock)
+            return await _to_the_end(connection, lambda _: unit(SessionRepository(executor)), attempt)
 
         return await self._write(work)
 
     async def reclaim_space(self, replaced: int) -> bool:
         return await self._read(partial(reclaim_space, replaced=replaced))
-
-    async def _unit(self, unit: SessionUnit[T], connection: AnyConnection) -> T:
-        return await unit(SessionRepository(PostgresExecutor(connection, self._clock)))
 
     async def _read(self, work: Work[T]) -> T:
         return await shielded(self._reported(lambda runner: runner.read(work)))
@@ -232,7 +259,11 @@ async def _to_the_end(connection: AnyConnection, work: Work[T], attempt: Attempt
         raise
     if attempt is not None:
         attempt.result = result
-    await connection.execute("COMMIT")
+    try:
+        await connection.execute("COMMIT")
+    except asyncpg.InternalServerError as error:
+        # Citus says so if it lost the connection to a node while that one committed. The mark tells.
+        raise ConnectionError(f"it is not known whether the transaction is committed: {error}") from error
     return result
 
 
@@ -240,7 +271,3 @@ async def _warn_of_lazy_commits(connection: AnyConnection) -> None:
     if await connection.fetchval("SELECT current_setting('synchronous_commit')") == "off":
         detail = "Postgres acknowledges commits before they are on disk: a crash loses saves that were acknowledged"
         log.warning("postgres_synchronous_commit_off", detail=detail, setting="synchronous_commit")
-
-
-async def _asked(unit: PointUnit[T], connection: AnyConnection) -> T:
-    return await unit(PostgresCatalog(connection, lock=False))

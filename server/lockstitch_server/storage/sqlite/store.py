@@ -71,6 +71,8 @@ class SqliteStore:
 
     row_sizes = ROW_SIZES
     readers = 1
+    writers = 1
+    is_distributed = False
 
     def __init__(self, path: str, *, read_only: bool = False) -> None:
         self._path = path

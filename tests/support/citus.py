@@ -1,0 +1,37 @@
+"""A Citus that somebody else runs, named by LOCKSTITCH_TEST_CITUS: it is in no package registry."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+import pytest
+
+from lockstitch_server.storage import factory
+
+VARIABLE = "LOCKSTITCH_TEST_CITUS"
+
+
+@contextmanager
+def citus_database() -> Iterator[str]:
+    """The URL of a distributed store, which is removed afterwards. Skips the test where there is no Citus."""
+    url = os.environ.get(VARIABLE)
+    if not url:
+        pytest.skip(f"{VARIABLE} names no database; set it to postgresql://user@host/database on a Citus coordinator")
+    if asyncio.run(_execute(url, "SELECT to_regnamespace('lockstitch') IS NOT NULL")):
+        pytest.fail(f"the database that {VARIABLE} names has a schema `lockstitch` already; name one that has none")
+    try:
+        factory.migrate(url)
+        factory.distribute(url)
+        yield url
+    finally:
+        asyncio.run(_execute(url, "DROP SCHEMA IF EXISTS lockstitch CASCADE"))
+
+
+async def _execute(url: str, statement: str) -> object:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(statement)
+    finally:
+        await connection.close()
