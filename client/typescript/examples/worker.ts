@@ -7,20 +7,7 @@
  */
 
 import { setTimeout as sleep } from "node:timers/promises";
-import {
-  Client,
-  checkpointFromStepReport,
-  create,
-  END,
-  MessageSchema,
-  NONE,
-  node,
-  restoreSessionState,
-  type SessionState,
-  SessionStateSchema,
-  type StepReport,
-  StepReportSchema,
-} from "lockstitch";
+import { Client, checkpointFromStepReport, END, NONE, node, restoreSessionState, type SessionState } from "lockstitch";
 
 const WORKFLOW = ["plan", "search", "read", "draft", "review", "publish"];
 
@@ -40,26 +27,27 @@ async function resume(client: Client): Promise<SessionState | undefined> {
 async function begin(client: Client): Promise<SessionState> {
   console.log("begins");
   const items = [{ role: "user", content: "Write about lockstitch seams." }];
-  const session = create(SessionStateSchema, { frontier: [node("plan")], state: { messages: { items } } });
+  const state = { messages: { version: 1, items }, custom: {} };
+  const session: SessionState = { step: 0n, frontier: [node("plan")], state };
   await client.save(checkpointFromStepReport(sessionId, session, {}), { expectedLatest: NONE });
   return session;
 }
 
 /** Run the frontier's node up to the barrier: its output and the next frontier are in the session then. */
-async function runStep(session: SessionState): Promise<StepReport> {
+async function runStep(session: SessionState) {
   const ran = session.frontier;
   const name = WORKFLOW[Number(session.step)];
   await sleep(Number(msPerNode)); // here a model would be asked
   session.step += 1n;
-  session.state?.messages?.items.push(create(MessageSchema, { role: "assistant", content: `${name}: done` }));
+  session.state?.messages?.items.push({ role: "assistant", content: `${name}: done` });
   const next = WORKFLOW[Number(session.step)];
   session.frontier = [next === undefined ? END : node(next)];
-  return create(StepReportSchema, { step: session.step, ranNodes: ran, updatedChannels: ["messages"] });
+  return { ranNodes: ran, updatedChannels: ["messages"] };
 }
 
 const client = new Client(target);
 const session = (await resume(client)) ?? (await begin(client));
-while (session.frontier[0]?.kind.case === "custom") {
+while (session.frontier[0]?.custom !== undefined) {
   const before = session.step;
   const report = await runStep(session);
   await client.save(checkpointFromStepReport(sessionId, session, report), { expectedLatest: before });

@@ -11,30 +11,12 @@
  */
 
 import { randomBytes } from "node:crypto";
-import { create } from "@bufbuild/protobuf";
 import { Budget } from "./budget.js";
 import type { Caller } from "./caller.js";
+import type { CustomChanges, CustomDelta, TypedBlob, VersionedState } from "./checkpoint.js";
 import { DeltaRefused, ExpectedLatestMismatch, LeaseHeld, LeaseLost, type LockstitchError } from "./errors.js";
-import {
-  type CustomChannel,
-  type CustomDelta,
-  CustomDeltaSchema,
-  type StateDelta,
-  StateDeltaSchema,
-  type TypedBlob,
-  type VersionedState,
-  VersionedStateSchema,
-} from "./gen/lockstitch/v1/checkpoint_pb.js";
-import {
-  CheckpointService,
-  CheckpointView,
-  SaveRequestSchema,
-  type SaveResponse,
-} from "./gen/lockstitch/v1/checkpoint_service_pb.js";
-import { SessionService } from "./gen/lockstitch/v1/session_service_pb.js";
 import { appendOf, UnsettledAppends } from "./unsettled.js";
-import { serialized } from "./validity.js";
-import { duration } from "./values.js";
+import { ACQUIRE_LEASE, LOAD_LATEST, RELEASE_LEASE, SAVE, type SaveResponse } from "./wire/methods.js";
 
 /** How long a save may find again and again that another program was faster, before it takes the session's lease. */
 const FREE_MS = 250;
@@ -96,6 +78,7 @@ export class Appender {
   #last: Promise<unknown> = Promise.resolve();
   #underWay = 0;
 
+  /** @internal For `Client.appender`. */
   constructor(caller: Caller, sessionId: string, options: AppenderOptions) {
     this.#caller = caller;
     this.#sessionId = sessionId;
@@ -136,7 +119,7 @@ export class Appender {
    */
   change(
     channels: string[],
-    change: (state: VersionedState) => StateDelta | undefined,
+    change: (state: VersionedState) => CustomChanges | undefined,
     header: TypedBlob = this.#options.header,
   ): Promise<void> {
     const budget = this.#caller.budget(undefined);
@@ -243,17 +226,17 @@ export class Appender {
     } finally {
       const request = { sessionId: this.#sessionId, leaseToken };
       // It ends by itself if this fails.
-      await this.#caller.call(SessionService.method.releaseLease, request, undefined).catch(() => {});
+      await this.#caller.call(RELEASE_LEASE, request, undefined).catch(() => {});
     }
   }
 
   async #acquire(budget: Budget): Promise<bigint> {
     const acquisitionId = randomBytes(16).toString("hex");
-    const request = { sessionId: this.#sessionId, holder: HOLDER, ttl: duration(TURN_MS), acquisitionId };
+    const request = { sessionId: this.#sessionId, holder: HOLDER, ttl: TURN_MS, acquisitionId };
     for (;;) {
       try {
         const options = { timeoutMs: Math.max(1, budget.remaining) };
-        return (await this.#caller.call(SessionService.method.acquireLease, request, options)).lease?.token ?? 0n;
+        return (await this.#caller.call(ACQUIRE_LEASE, request, options)).lease?.token ?? 0n;
       } catch (error) {
         if (!(error instanceof LeaseHeld)) {
           throw error;
@@ -268,7 +251,7 @@ export class Appender {
     const patience = new Budget(Math.max(1, Math.min(budget.remaining, WAIT_MS)));
     for (;;) {
       try {
-        return await this.#caller.send(CheckpointService.method.save, request.bytes, budget);
+        return await this.#caller.send(SAVE, request.bytes, budget);
       } catch (error) {
         if (!(error instanceof LeaseLost) || request.leaseToken) {
           throw error;
@@ -297,18 +280,18 @@ export class Appender {
       names.map((name) => `custom/${name}`),
       budget,
     );
-    const values = names.map((name) => [name, blobOf(custom[name])] as const).filter(([, blob]) => blob);
+    const values = names.map((name) => [name, custom[name]?.blob] as const).filter(([, blob]) => blob);
     return { ...head, values: Object.fromEntries(values) as BlobValues };
   }
 
   async #load(channels: string[], budget: Budget): Promise<[Head, VersionedState]> {
     const { namespace = "", header } = this.#options;
-    const view = channels.length > 0 ? CheckpointView.FULL : CheckpointView.HEADER;
+    const view = channels.length > 0 ? "FULL" : "HEADER";
     const request = { sessionId: this.#sessionId, namespace, view, channels };
     const options = { timeoutMs: Math.max(1, budget.remaining) };
-    const latest = await this.#caller.call(CheckpointService.method.loadLatest, request, options);
+    const latest = await this.#caller.call(LOAD_LATEST, request, options);
     const found = latest.checkpoint;
-    const state = found?.state ?? create(VersionedStateSchema);
+    const state = found?.state ?? { custom: {} };
     if (!found) {
       return [NO_HEAD, state];
     }
@@ -321,7 +304,7 @@ export class Appender {
     return [{ checkpointId, step, revision: latest.checkpointRevision, values: {} }, state];
   }
 
-  #request(head: Head, delta: StateDelta, header: TypedBlob, leaseToken: bigint): Request {
+  #request(head: Head, changes: CustomChanges, header: TypedBlob, leaseToken: bigint): Request {
     const { namespace = "", ttlMs } = this.#options;
     const step = head.step + 1n;
     const checkpointId = String(step).padStart(20, "0");
@@ -329,26 +312,23 @@ export class Appender {
       throw this.#notOurs(`its latest checkpoint is "${head.checkpointId}", and "${checkpointId}" would not be later`);
     }
     const version = randomBytes(8).toString("hex");
-    for (const changed of Object.values(delta.custom)) {
-      changed.version = version;
-    }
+    const custom = Object.entries(changes.custom ?? {}).map(([name, changed]) => [name, { ...changed, version }]);
+    const delta: CustomChanges = { ...changes, custom: Object.fromEntries(custom) };
     const checkpoint = { sessionId: this.#sessionId, namespace, step, parentId: head.checkpointId, header };
-    const common = { leaseToken, ...(ttlMs === undefined ? {} : { ttl: duration(ttlMs) }) };
-    const request = head.checkpointId
-      ? create(SaveRequestSchema, {
-          ...common,
-          checkpoint,
-          expectedLatest: { expected: { case: "checkpointId", value: head.checkpointId } },
-          baseCheckpointId: head.checkpointId,
-          baseRevision: head.revision,
-          delta,
-        })
-      : create(SaveRequestSchema, {
-          ...common,
-          checkpoint: { ...checkpoint, state: firstState(delta) },
-          expectedLatest: { expected: { case: "none", value: true } },
-        });
-    return { step, leaseToken, bytes: serialized(SaveRequestSchema, request) };
+    const common = { leaseToken, ttl: ttlMs };
+    const bytes = SAVE.request.encode(
+      head.checkpointId
+        ? {
+            ...common,
+            checkpoint,
+            expectedLatest: { checkpointId: head.checkpointId },
+            baseCheckpointId: head.checkpointId,
+            baseRevision: head.revision,
+            delta,
+          }
+        : { ...common, checkpoint: { ...checkpoint, state: firstState(delta) }, expectedLatest: { none: true } },
+    );
+    return { step, leaseToken, bytes };
   }
 
   #notOurs(why: string): TypeError {
@@ -396,25 +376,17 @@ async function pause(budget: Budget, error: LockstitchError): Promise<void> {
   await budget.sleep(ms);
 }
 
-function deltaOf(channel: string, items: readonly TypedBlob[], changed: BlobValues): StateDelta {
-  const values = Object.entries(changed).map(([name, value]): [string, CustomDelta] => [
-    name,
-    create(CustomDeltaSchema, { change: { case: "blob", value } }),
-  ]);
-  const grown = create(CustomDeltaSchema, { change: { case: "append", value: { items: [...items] } } });
-  return create(StateDeltaSchema, { custom: Object.fromEntries([...values, [channel, grown]]) });
+function deltaOf(channel: string, items: readonly TypedBlob[], changed: BlobValues): CustomChanges {
+  const values = Object.entries(changed).map(([name, blob]): [string, CustomDelta] => [name, { version: "", blob }]);
+  const grown: CustomDelta = { version: "", append: { items: [...items] } };
+  return { custom: Object.fromEntries([...values, [channel, grown]]) };
 }
 
 /** What a delta makes of no state. */
-function firstState(delta: StateDelta): VersionedState {
-  const custom = Object.entries(delta.custom).map(([name, { version, change }]) => {
-    const value =
-      change.case === "blob" ? change : { case: "list" as const, value: change.value ?? { items: [] as TypedBlob[] } };
-    return [name, { version, value }] as const;
+function firstState({ custom = {} }: CustomChanges): VersionedState {
+  const channels = Object.entries(custom).map(([name, { version, blob, list, append }]) => {
+    const value = blob ? { blob } : { list: list ?? append ?? { items: [] } };
+    return [name, { version, ...value }] as const;
   });
-  return create(VersionedStateSchema, { custom: Object.fromEntries(custom) });
-}
-
-function blobOf(channel: CustomChannel | undefined): TypedBlob | undefined {
-  return channel?.value.case === "blob" ? channel.value.value : undefined;
+  return { custom: Object.fromEntries(channels) };
 }

@@ -1,18 +1,10 @@
 /** Calls that are repeated while there is time. */
 
-import {
-  create,
-  type DescMessage,
-  type DescMethodServerStreaming,
-  type DescMethodUnary,
-  type MessageInitShape,
-  type MessageShape,
-} from "@bufbuild/protobuf";
 import { Budget, type CallOptions, outOfTime } from "./budget.js";
 import { DeadlineExceeded, forCaller, Unavailable } from "./errors.js";
 import { pauseAfter, type RetryPolicy } from "./retry.js";
 import type { Transport } from "./transport.js";
-import { serialized } from "./validity.js";
+import type { Method } from "./wire/methods.js";
 
 export class Caller {
   readonly transport: Transport;
@@ -30,12 +22,12 @@ export class Caller {
   }
 
   /** One answer. */
-  async call<I extends DescMessage, O extends DescMessage>(
-    method: DescMethodUnary<I, O>,
-    request: MessageInitShape<I>,
+  async call<I extends object, O extends object>(
+    method: Method<I, O>,
+    request: I,
     options: CallOptions | undefined,
-  ): Promise<MessageShape<O>> {
-    const bytes = serialized(method.input, create(method.input, request));
+  ): Promise<O> {
+    const bytes = method.request.encode(request);
     const budget = this.budget(options);
     try {
       return await this.send(method, bytes, budget);
@@ -45,11 +37,11 @@ export class Caller {
   }
 
   /** One answer to a serialized request. */
-  async send<I extends DescMessage, O extends DescMessage>(
-    method: DescMethodUnary<I, O>,
+  async send<I extends object, O extends object>(
+    method: Method<I, O>,
     request: Uint8Array,
     budget: Budget,
-  ): Promise<MessageShape<O>> {
+  ): Promise<O> {
     let fault: unknown;
     for (let failures = 1; ; failures++) {
       try {
@@ -97,11 +89,11 @@ export class Caller {
   }
 
   /** A stream of answers that all come in time. */
-  stream<I extends DescMessage, O extends DescMessage>(
-    method: DescMethodServerStreaming<I, O>,
-    request: MessageInitShape<I>,
+  stream<I extends object, O extends object>(
+    method: Method<I, O>,
+    request: I,
     budget: Budget,
-  ): AsyncGenerator<MessageShape<O>, void, undefined> {
-    return this.transport.stream(method, serialized(method.input, create(method.input, request)), budget);
+  ): AsyncGenerator<O, void, undefined> {
+    return this.transport.stream(method, method.request.encode(request), budget);
   }
 }

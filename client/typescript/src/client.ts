@@ -1,38 +1,33 @@
 /** The client: one method for each thing that a runner asks of the server. */
 
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { Ancestor, Latest, ListedCheckpoint, Loaded, Saved, SavedWrites, SessionSummary } from "./answers.js";
 import { Appender, type AppenderOptions } from "./appending.js";
 import type { CallOptions } from "./budget.js";
 import { Caller } from "./caller.js";
+import type { CheckpointInit, NodeKind, PendingWriteInit } from "./checkpoint.js";
+import type { SaveOptions } from "./conditions.js";
 import type { ConnectionOptions } from "./connection.js";
 import { fromStatus, type LockstitchError } from "./errors.js";
-import type { Checkpoint, NodeKind, PendingWrite, PendingWriteSchema } from "./gen/lockstitch/v1/checkpoint_pb.js";
-import {
-  type CheckpointDetails,
-  CheckpointService,
-  CheckpointView,
-  type ListCheckpointsResponse,
-  type LoadLatestResponse,
-  type LoadLatestStreamResponse,
-  type LoadResponse,
-  type SaveResponse,
-  type SaveWritesResponse,
-  SessionOrder,
-  type SessionSummary,
-  type WalkAncestorsResponse,
-} from "./gen/lockstitch/v1/checkpoint_service_pb.js";
 import { type InFlightPolicy, SaveLimiter } from "./limiter.js";
 import { type DeltaPolicy, memory } from "./memory.js";
-import { type Page, Pager } from "./paging.js";
+import { Pager } from "./paging.js";
 import { type PlainState, Thread, type ThreadOptions } from "./plain/thread.js";
 import { waitReady } from "./readiness.js";
 import { type RetryPolicy, retryPolicy } from "./retry.js";
-import { type CheckpointInit, type SaveOptions, Saver } from "./saver.js";
+import { Saver } from "./saver.js";
 import { SessionCalls } from "./sessions.js";
 import * as streams from "./streams.js";
 import { Transport } from "./transport.js";
-import { node, timestamp } from "./values.js";
+import { node } from "./values.js";
+import { ancestorOf, latestOf, listedOf, loadedOf, summaryOf } from "./wire/answers.js";
+import {
+  LIST_CHECKPOINTS,
+  LIST_SESSIONS,
+  LOAD,
+  LOAD_LATEST,
+  type LoadLatestStreamResponse,
+  SAVE_WRITES,
+} from "./wire/methods.js";
 
 export interface ClientOptions extends ConnectionOptions {
   /** Milliseconds that a call may take, retries included, unless it is told otherwise. There is always a limit. Default 30,000. */
@@ -84,9 +79,9 @@ export interface ListSessionsOptions extends ListOptions {
   sessionIdPrefix?: string | undefined;
   labels?: Record<string, string> | undefined;
   /** Changed then or later. */
-  updatedSince?: Date | Timestamp | undefined;
+  updatedSince?: Date | undefined;
   /** Last changed before then. */
-  updatedBefore?: Date | Timestamp | undefined;
+  updatedBefore?: Date | undefined;
   /** Last changed first, or by id. Default "updatedAt". */
   orderBy?: "updatedAt" | "sessionId" | undefined;
 }
@@ -111,34 +106,28 @@ export interface ListCheckpointsOptions extends ListOptions {
   view?: View | undefined;
 }
 
-/** A checkpoint as a list shows it. */
-export interface ListedCheckpoint extends Pick<CheckpointDetails, "revision" | "stateBytes" | "savedAt" | "traceId"> {
-  checkpoint: Checkpoint;
-  /** Empty unless asked for. */
-  pendingWrites: PendingWrite[];
-}
-
 /** The answer about one of many sessions. */
 export class LatestOf {
   readonly sessionId: string;
   readonly namespace: string;
   /** Why it could not be loaded. */
   readonly error: LockstitchError | undefined;
-  readonly #loaded: LoadLatestResponse | undefined;
+  readonly #latest: Latest | undefined;
 
-  constructor(sessionId: string, namespace: string, { result }: LoadLatestStreamResponse) {
+  /** @internal */
+  constructor(sessionId: string, namespace: string, { loaded, error }: LoadLatestStreamResponse) {
     this.sessionId = sessionId;
     this.namespace = namespace;
-    this.error = result.case === "error" ? fromStatus(result.value) : undefined;
-    this.#loaded = result.case === "loaded" ? result.value : undefined;
+    this.error = error && fromStatus(error);
+    this.#latest = loaded && latestOf(loaded);
   }
 
   /** The latest checkpoint. Throws what went wrong, so that nobody takes that for "none". */
-  result(): LoadLatestResponse {
-    if (this.#loaded === undefined) {
+  result(): Latest {
+    if (this.#latest === undefined) {
       throw this.error ?? new Error("an answer without a result");
     }
-    return this.#loaded;
+    return this.#latest;
   }
 }
 
@@ -175,7 +164,7 @@ export class Client extends SessionCalls implements Disposable {
    * Throws InvalidArgument (NotJson), ExpectedLatestMismatch, LeaseLost, TooLarge, Unavailable, DeadlineExceeded and the
    * other LockstitchErrors that any call may throw.
    */
-  save(checkpoint: CheckpointInit, options?: SaveOptions): Promise<SaveResponse> {
+  save(checkpoint: CheckpointInit, options?: SaveOptions): Promise<Saved> {
     return this.saver.save(checkpoint, options);
   }
 
@@ -186,27 +175,23 @@ export class Client extends SessionCalls implements Disposable {
   saveWrites(
     sessionId: string,
     checkpointId: string,
-    writes: MessageInitShape<typeof PendingWriteSchema>[],
+    writes: readonly PendingWriteInit[],
     options: CallOptions & { namespace?: string | undefined; leaseToken?: bigint | undefined } = {},
-  ): Promise<SaveWritesResponse> {
+  ): Promise<SavedWrites> {
     const { namespace = "", leaseToken = 0n } = options;
     const request = { sessionId, checkpointId, writes, namespace, leaseToken };
-    return this.caller.call(CheckpointService.method.saveWrites, request, options);
+    return this.caller.call(SAVE_WRITES, request, options);
   }
 
   /** The latest checkpoint, the one with the greatest id, and its pending writes. No such session: `checkpoint` is undefined. */
-  loadLatest(sessionId: string, options: LoadOptions = {}): Promise<LoadLatestResponse> {
-    return this.caller.call(CheckpointService.method.loadLatest, latestRequest(sessionId, options), options);
+  async loadLatest(sessionId: string, options: LoadOptions = {}): Promise<Latest> {
+    return latestOf(await this.caller.call(LOAD_LATEST, latestRequest(sessionId, options), options));
   }
 
   /** One checkpoint and its pending writes. Throws NotFound. */
-  load(sessionId: string, which: Which, options: LoadOptions = {}): Promise<LoadResponse> {
-    const selector =
-      "step" in which
-        ? ({ case: "step", value: which.step } as const)
-        : ({ case: "checkpointId", value: which.checkpointId } as const);
-    const request = { ...latestRequest(sessionId, options), selector };
-    return this.caller.call(CheckpointService.method.load, request, options);
+  async load(sessionId: string, which: Which, options: LoadOptions = {}): Promise<Loaded> {
+    const request = { ...latestRequest(sessionId, options), ...which };
+    return loadedOf(await this.caller.call(LOAD, request, options));
   }
 
   /**
@@ -230,10 +215,13 @@ export class Client extends SessionCalls implements Disposable {
   }
 
   /** Back along `parentId`, nearest ancestor first, without the checkpoint itself. `timeoutMs` as in `loadLatestMany`. */
-  walkAncestors(sessionId: string, options: WalkOptions = {}): AsyncGenerator<WalkAncestorsResponse, void, undefined> {
+  async *walkAncestors(sessionId: string, options: WalkOptions = {}): AsyncGenerator<Ancestor, void, undefined> {
     const { checkpointId = "", includeWrites = false, writeChannels = [], limit = 0 } = options;
     const asked = { checkpointId, includeWrites, writeChannels, limit };
-    return streams.walkAncestors(this.caller, { ...latestRequest(sessionId, options), ...asked }, options);
+    const request = { ...latestRequest(sessionId, options), ...asked };
+    for await (const ancestor of streams.walkAncestors(this.caller, request, options)) {
+      yield ancestorOf(ancestor);
+    }
   }
 
   /** Sessions that have at least one checkpoint. `timeoutMs` is for each page. */
@@ -243,18 +231,14 @@ export class Client extends SessionCalls implements Disposable {
       pageSize,
       sessionIdPrefix,
       labels,
-      orderBy: orderBy === "sessionId" ? SessionOrder.SESSION_ID : SessionOrder.UPDATED_AT,
-      ...(updatedSince && { updatedSince: timestamp(updatedSince) }),
-      ...(updatedBefore && { updatedBefore: timestamp(updatedBefore) }),
+      orderBy: orderBy === "sessionId" ? "SESSION_ID" : "UPDATED_AT",
+      updatedSince,
+      updatedBefore,
     };
     return new Pager(async (pageToken) => {
       const request = { ...query, pageToken };
-      const { sessions, nextPageToken } = await this.caller.call(
-        CheckpointService.method.listSessions,
-        request,
-        options,
-      );
-      return { items: sessions, nextPageToken };
+      const { sessions, nextPageToken } = await this.caller.call(LIST_SESSIONS, request, options);
+      return { items: sessions.map(summaryOf), nextPageToken };
     }, options.pageToken ?? "");
   }
 
@@ -269,15 +253,15 @@ export class Client extends SessionCalls implements Disposable {
       includeTotal: options.includeTotal ?? false,
       includeWrites: options.includeWrites ?? false,
       view: viewOf(options.view),
-      ...(namespace !== undefined && { namespace }),
-      ...(minStep !== undefined && { minStep }),
-      ...(maxStep !== undefined && { maxStep }),
-      ...(ranNode !== undefined && { ranNode: nodeOf(ranNode) }),
-      ...(skippedNode !== undefined && { skippedNode: nodeOf(skippedNode) }),
+      namespace,
+      minStep,
+      maxStep,
+      ranNode: nodeOf(ranNode),
+      skippedNode: nodeOf(skippedNode),
     };
     return new Pager(async (pageToken) => {
       const request = { ...query, pageToken };
-      return listed(await this.caller.call(CheckpointService.method.listCheckpoints, request, options));
+      return listedOf(await this.caller.call(LIST_CHECKPOINTS, request, options));
     }, options.pageToken ?? "");
   }
 
@@ -318,18 +302,10 @@ function latestRequest(sessionId: string, { namespace = "", view, channels = [] 
   return { sessionId, namespace, view: viewOf(view), channels };
 }
 
-function viewOf(view: View | undefined): CheckpointView {
-  return view === "header" ? CheckpointView.HEADER : CheckpointView.FULL;
+function viewOf(view: View | undefined): "FULL" | "HEADER" {
+  return view === "header" ? "HEADER" : "FULL";
 }
 
-function nodeOf(value: NodeKind | string): NodeKind {
+function nodeOf(value: NodeKind | string | undefined): NodeKind | undefined {
   return typeof value === "string" ? node(value) : value;
-}
-
-function listed(answer: ListCheckpointsResponse): Page<ListedCheckpoint> {
-  const items = answer.checkpoints.map((checkpoint, index) => {
-    const { revision, savedAt, stateBytes, traceId, pendingWrites } = answer.details[index] as CheckpointDetails;
-    return { checkpoint, revision, stateBytes, traceId, pendingWrites, ...(savedAt && { savedAt }) };
-  });
-  return { items, nextPageToken: answer.nextPageToken, totalSize: answer.totalSize };
 }

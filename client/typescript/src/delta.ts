@@ -6,17 +6,11 @@
  * carry is no delta at all.
  */
 
-import { type Message, toBinary } from "@bufbuild/protobuf";
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
-import {
-  type CustomChannel,
-  CustomChannelSchema,
-  ErrorsChannelSchema,
-  type ExtrasChannel,
-  ExtrasChannelSchema,
-  MessagesChannelSchema,
-  type VersionedState,
-} from "./gen/lockstitch/v1/checkpoint_pb.js";
+import type { CustomChannel, ExtrasChannel, Init, VersionedState } from "./checkpoint.js";
+import { hasUnknown } from "./wire/codec.js";
+import { customChannelCodec, errorsCodec, extrasCodec, messagesCodec } from "./wire/messages.js";
+import { checkedText } from "./wire/values.js";
 
 /** Field numbers of VersionedState, and of StateDelta. */
 const MESSAGES = 1;
@@ -54,24 +48,37 @@ export interface Snapshot {
   custom: ReadonlyMap<string, CustomPart>;
 }
 
-/** undefined: a state that a delta could neither start from nor lead to. */
-export function snapshot(state: VersionedState): Snapshot | undefined {
-  const channels = Object.values(state.custom);
-  const known = [state, state.messages, state.extra, state.errors, ...channels, ...channels.map(listOf)];
-  if (known.some(hasUnknown)) {
+/** undefined: a state that a delta could neither start from nor lead to. Throws what a codec throws. */
+export function snapshot(state: Init<VersionedState>): Snapshot | undefined {
+  const { messages, extra, errors, custom: channels = {} } = state;
+  if (hasUnknown(state) || hasUnknown(messages) || hasUnknown(extra) || hasUnknown(errors)) {
     return undefined;
   }
-  const { messages, extra, errors } = state;
+  const custom = new Map<string, CustomPart>();
+  for (const [name, channel] of Object.entries(channels)) {
+    if (channel === undefined) {
+      continue;
+    }
+    if (hasUnknown(channel) || hasUnknown(channel.list)) {
+      return undefined;
+    }
+    custom.set(checkedText(name, true), customPart(channel));
+  }
   const parts = {
-    messages: messages && listPart(toBinary(MessagesChannelSchema, messages)),
+    messages: messages && listPart(messagesCodec.encode(messages)),
     extra: extra && extraPart(extra),
-    errors: errors && listPart(toBinary(ErrorsChannelSchema, errors)),
-    custom: new Map(Object.entries(state.custom).map(([name, channel]) => [name, customPart(channel)])),
+    errors: errors && listPart(errorsCodec.encode(errors)),
+    custom,
   };
-  const sizes = [parts.messages, parts.extra, parts.errors, ...parts.custom.values()].map(
-    (one) => one?.bytes.length ?? 0,
-  );
-  return { size: sizes.reduce((sum, size) => sum + size, 0), ...parts };
+  let size = sizeOf(parts.messages) + sizeOf(parts.extra) + sizeOf(parts.errors);
+  for (const part of custom.values()) {
+    size += sizeOf(part);
+  }
+  return { size, ...parts };
+}
+
+function sizeOf(part: { bytes: Uint8Array } | undefined): number {
+  return part?.bytes.length ?? 0;
 }
 
 /** The serialized VersionedState of which a snapshot was taken. */
@@ -188,13 +195,14 @@ function listPart(bytes: Uint8Array): ListPart {
   return { bytes, items: fieldEnd(bytes, 1) };
 }
 
-function extraPart(channel: ExtrasChannel): ExtraPart {
-  const bytes = toBinary(ExtrasChannelSchema, channel);
-  return { bytes, version: fieldEnd(bytes, 1), entries: new Map(Object.entries(channel.entries)) };
+function extraPart(channel: Init<ExtrasChannel>): ExtraPart {
+  const bytes = extrasCodec.encode(channel);
+  const entries = Object.entries(channel.entries ?? {}) as [string, string][];
+  return { bytes, version: fieldEnd(bytes, 1), entries: new Map(entries) };
 }
 
-function customPart(channel: CustomChannel): CustomPart {
-  const bytes = toBinary(CustomChannelSchema, channel);
+function customPart(channel: Init<CustomChannel>): CustomPart {
+  const bytes = customChannelCodec.encode(channel);
   const value = fieldEnd(bytes, 1);
   return { bytes, value, kind: value < bytes.length ? new BinaryReader(bytes.subarray(value)).tag()[0] : 0 };
 }
@@ -211,14 +219,6 @@ function fieldEnd(bytes: Uint8Array, field: number): number {
   }
   reader.skip(wire);
   return reader.pos;
-}
-
-function listOf(channel: CustomChannel): Message | undefined {
-  return channel.value.case === "list" ? channel.value.value : undefined;
-}
-
-function hasUnknown(message: Message | undefined): boolean {
-  return (message?.$unknown?.length ?? 0) > 0;
 }
 
 function embed(writer: BinaryWriter, field: number, bytes: Uint8Array | undefined): void {

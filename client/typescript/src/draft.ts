@@ -1,39 +1,13 @@
 /** A save as it goes to the server: serialized at once, sent whole or with a delta in place of the state. */
 
-import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { WireType } from "@bufbuild/protobuf/wire";
+import type { CheckpointInit } from "./checkpoint.js";
+import { conditionBytes, type SaveConditions } from "./conditions.js";
 import { diff, type Snapshot, snapshot, stateBytes } from "./delta.js";
-import {
-  type Checkpoint,
-  CheckpointSchema,
-  type PendingWriteSchema,
-  type VersionedState,
-  VersionedStateSchema,
-} from "./gen/lockstitch/v1/checkpoint_pb.js";
-import { type ExpectedLatestSchema, SaveRequestSchema } from "./gen/lockstitch/v1/checkpoint_service_pb.js";
 import type { Base } from "./memory.js";
-import { checked, mayBeIllFormed, serialized } from "./validity.js";
-import { duration, type NONE } from "./values.js";
-
-/** What the latest checkpoint must be before a save: an id, a step, or that there is none. */
-export type ExpectedLatest = string | bigint | typeof NONE;
-
-/** What goes with a checkpoint. */
-export interface SaveConditions {
-  /** What the latest checkpoint of (session, namespace) must be before this save. */
-  expectedLatest?: ExpectedLatest | undefined;
-  /**
-   * The revision in which that checkpoint was written, beside its id or step: `SaveResponse.revision`, or `checkpointRevision`
-   * of a load. Without it, a checkpoint that was deleted and saved again under the same id is the expected one, too.
-   */
-  expectedRevision?: bigint | undefined;
-  /** Pending writes of this checkpoint, stored with it. */
-  writes?: MessageInitShape<typeof PendingWriteSchema>[] | undefined;
-  /** The session ends this long after its last save, 1000 or more. Default: the session's setting stays as it is. */
-  ttlMs?: number | undefined;
-  /** Fencing token of the lease under which the caller writes. */
-  leaseToken?: bigint | undefined;
-}
+import { written } from "./wire/codec.js";
+import { checkpointCodec, stateCodec } from "./wire/messages.js";
+import { SAVE } from "./wire/methods.js";
 
 /** Field numbers: of SaveRequest, and that of `Checkpoint.state`. */
 const CHECKPOINT = 1;
@@ -54,17 +28,22 @@ export class Draft {
   readonly #conditions: Uint8Array;
   #id: Uint8Array = new Uint8Array();
 
-  constructor(given: MessageInitShape<typeof CheckpointSchema>, conditions: SaveConditions) {
-    const checkpoint = create(CheckpointSchema, given);
-    const { sessionId, namespace, checkpointId, step, state } = checkpoint;
+  /** Throws InvalidArgument, with the field, for what cannot be serialized. */
+  constructor(checkpoint: CheckpointInit, conditions: SaveConditions) {
+    const { state, ...head } = checkpoint;
+    const { sessionId = "", namespace = "", checkpointId, step = 0n } = head;
+    this.#conditions = conditionBytes(conditions);
+    try {
+      this.#head = checkpointCodec.encode(head, "checkpoint");
+      this.snapshot = state && snapshot(state);
+      this.#state = state && !this.snapshot ? stateCodec.encode(state, "checkpoint.state") : undefined;
+    } catch (error) {
+      checkpointCodec.encode(checkpoint, "checkpoint"); // throws the same error, with the whole name of the field
+      throw error;
+    }
     this.sessionId = sessionId;
     this.key = `${sessionId}\u0000${namespace}`;
     this.checkpointId = checkpointId || step.toString().padStart(20, "0");
-    this.#conditions = conditionBytes(conditions);
-    const parts = checked(CheckpointSchema, checkpoint, "checkpoint", () => partsOf(checkpoint, state));
-    this.snapshot = parts.snapshot;
-    this.#state = parts.state;
-    this.#head = parts.head;
   }
 
   /** Bytes that it has, about. */
@@ -80,17 +59,20 @@ export class Draft {
   /** The checkpoint. */
   checkpoint(): Uint8Array {
     const state = this.snapshot ? stateBytes(this.snapshot) : this.#state;
-    const writer = new BinaryWriter().raw(this.#head);
-    if (state) {
-      writer.tag(STATE, WireType.LengthDelimited).bytes(state);
-    }
-    return writer.finish();
+    return written((writer) => {
+      writer.raw(this.#head);
+      if (state) {
+        writer.tag(STATE, WireType.LengthDelimited).bytes(state);
+      }
+    });
   }
 
   /** The request with the full state. */
   full(): Uint8Array {
-    const writer = new BinaryWriter().tag(CHECKPOINT, WireType.LengthDelimited).bytes(this.checkpoint());
-    return writer.raw(this.#conditions).raw(this.#id).finish();
+    const checkpoint = this.checkpoint();
+    return written((writer) => {
+      writer.tag(CHECKPOINT, WireType.LengthDelimited).bytes(checkpoint).raw(this.#conditions).raw(this.#id);
+    });
   }
 
   /** The request with a delta; undefined: there is none, or no gain in it. */
@@ -102,59 +84,10 @@ export class Draft {
     if (!delta || delta.length >= this.snapshot.size) {
       return undefined;
     }
-    const start = create(SaveRequestSchema, { baseCheckpointId: base.checkpointId, baseRevision: base.revision });
-    const writer = new BinaryWriter().tag(CHECKPOINT, WireType.LengthDelimited).bytes(this.#head);
-    writer.raw(this.#conditions).raw(this.#id).raw(toBinary(SaveRequestSchema, start));
-    return writer.tag(DELTA, WireType.LengthDelimited).bytes(delta).finish();
+    return written((writer) => {
+      writer.tag(CHECKPOINT, WireType.LengthDelimited).bytes(this.#head).raw(this.#conditions).raw(this.#id);
+      SAVE.request.write(writer, { baseCheckpointId: base.checkpointId, baseRevision: base.revision });
+      writer.tag(DELTA, WireType.LengthDelimited).bytes(delta);
+    });
   }
-}
-
-interface Parts {
-  head: Uint8Array;
-  snapshot: Snapshot | undefined;
-  state: Uint8Array | undefined;
-}
-
-/** Serialized, and whether text may have been changed on the way. */
-function partsOf(checkpoint: Checkpoint, state: VersionedState | undefined): [Parts, boolean] {
-  const known = state && snapshot(state);
-  const bytes = state && !known ? toBinary(VersionedStateSchema, state) : undefined;
-  const head = withoutState(checkpoint);
-  const isSuspect = [head, bytes ?? new Uint8Array()].some(mayBeIllFormed);
-  return [{ head, snapshot: known, state: bytes }, isSuspect || (known !== undefined && hasReplacement(known))];
-}
-
-function hasReplacement({ messages, extra, errors, custom }: Snapshot): boolean {
-  const parts = [messages, extra, errors, ...custom.values()];
-  const isSuspect = (part: { bytes: Uint8Array } | undefined) => part !== undefined && mayBeIllFormed(part.bytes);
-  return parts.some(isSuspect) || [...custom.keys()].some((name) => mayBeIllFormed(Buffer.from(name)));
-}
-
-/** Serialized. The checkpoint is the caller's and stays as it is. */
-function withoutState(checkpoint: Checkpoint): Uint8Array {
-  const head = Object.assign(create(CheckpointSchema), checkpoint);
-  delete head.state;
-  return toBinary(CheckpointSchema, head);
-}
-
-function conditionBytes(conditions: SaveConditions): Uint8Array {
-  const { expectedLatest, expectedRevision: revision = 0n, writes = [], ttlMs, leaseToken = 0n } = conditions;
-  const latest = expectedLatest === undefined ? {} : expected(expectedLatest);
-  const request = create(SaveRequestSchema, {
-    writes,
-    leaseToken,
-    ...((expectedLatest !== undefined || revision) && { expectedLatest: { ...latest, revision } }),
-    ...(ttlMs === undefined ? {} : { ttl: duration(ttlMs) }),
-  });
-  return serialized(SaveRequestSchema, request);
-}
-
-function expected(latest: ExpectedLatest): MessageInitShape<typeof ExpectedLatestSchema> {
-  if (typeof latest === "string") {
-    return { expected: { case: "checkpointId", value: latest } };
-  }
-  if (typeof latest === "bigint") {
-    return { expected: { case: "step", value: latest } };
-  }
-  return { expected: { case: "none", value: true } };
 }

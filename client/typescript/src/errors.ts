@@ -2,21 +2,44 @@
 
 import { fromBinary } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
-import { type Any, DurationSchema } from "@bufbuild/protobuf/wkt";
+import { DurationSchema } from "@bufbuild/protobuf/wkt";
 import { type Metadata, status } from "@grpc/grpc-js";
-import {
-  type ErrorInfo,
-  ErrorInfoSchema,
-  type ErrorReason,
-  type Status,
-  StatusSchema,
-} from "./gen/lockstitch/v1/error_pb.js";
+import { type ErrorInfo, ErrorInfoSchema, StatusSchema } from "./gen/lockstitch/v1/error_pb.js";
 
 /** The name of a gRPC status code, such as "ABORTED". */
 export type Code = keyof typeof status;
 
 /** Why a call failed: the names of `lockstitch.v1.ErrorReason` without their prefix. */
-export type Reason = Exclude<keyof typeof ErrorReason, "UNSPECIFIED">;
+export type Reason =
+  | "INVALID_FIELD"
+  | "NOT_JSON"
+  | "INVALID_PAGE_TOKEN"
+  | "TOO_LARGE"
+  | "EXPECTED_LATEST_MISMATCH"
+  | "LEASE_LOST"
+  | "UNKNOWN_BASE"
+  | "BASE_CHANGED"
+  | "DELTA_MISMATCH"
+  | "SCHEMA_BEHIND"
+  | "CHECKPOINT_NOT_FOUND"
+  | "STORE_UNAVAILABLE"
+  | "OVERLOADED"
+  | "DRAINING"
+  | "DATA_LOSS"
+  | "INTERNAL"
+  | "SESSION_NOT_FOUND"
+  | "SESSION_DELETED"
+  | "SESSION_ALREADY_EXISTS"
+  | "LEASE_HELD"
+  | "RESUME_TOO_OLD"
+  | "CREDENTIALS_MISSING"
+  | "CREDENTIALS_INVALID"
+  | "RIGHT_MISSING"
+  | "TENANT_FORBIDDEN"
+  | "RATE_LIMITED"
+  | "STORE_FULL"
+  | "STORE_READ_ONLY"
+  | "SUPERSEDED";
 
 /** What there is to know of a failure beside its message. */
 export interface ErrorDetails {
@@ -240,6 +263,13 @@ const DOMAIN = "lockstitch.dev";
 const ERROR_INFO_URL = "type.googleapis.com/google.rpc.ErrorInfo";
 const RETRY_INFO_URL = "type.googleapis.com/google.rpc.RetryInfo";
 
+/** A google.rpc.Status inside a response. */
+export interface StatusMessage {
+  code: number;
+  message: string;
+  details: { typeUrl: string; value: Uint8Array }[];
+}
+
 /** What a call says as it fails. */
 export interface FailedCall {
   code: status;
@@ -286,11 +316,11 @@ export function asTheServers(error: LockstitchError): LockstitchError {
 }
 
 /** The error for a failure that is told inside an answer. */
-export function fromStatus(told: Status): LockstitchError {
+export function fromStatus(told: StatusMessage): LockstitchError {
   return make(told.code, told.message, told);
 }
 
-function make(number: number, message: string, told: Status | undefined, cause?: unknown): LockstitchError {
+function make(number: number, message: string, told: StatusMessage | undefined, cause?: unknown): LockstitchError {
   const code = (status[number] ?? "UNKNOWN") as Code;
   const details = told?.details ?? [];
   const { reason = "", metadata = {} } = errorInfo(details) ?? {};
@@ -306,7 +336,7 @@ function classOf(reason: string, code: Code): ErrorClass {
 }
 
 /** undefined: not ours; a proxy may write what it likes. */
-function parsed(data: Uint8Array): Status | undefined {
+function parsed(data: Uint8Array): StatusMessage | undefined {
   try {
     return fromBinary(StatusSchema, data);
   } catch {
@@ -314,7 +344,7 @@ function parsed(data: Uint8Array): Status | undefined {
   }
 }
 
-function errorInfo(details: Any[]): ErrorInfo | undefined {
+function errorInfo(details: StatusMessage["details"]): ErrorInfo | undefined {
   for (const detail of details.filter((one) => one.typeUrl === ERROR_INFO_URL)) {
     const info = fromBinary(ErrorInfoSchema, detail.value);
     if (info.domain === DOMAIN) {
@@ -325,7 +355,7 @@ function errorInfo(details: Any[]): ErrorInfo | undefined {
 }
 
 /** Milliseconds. A google.rpc.RetryInfo has one field, a Duration of number 1. */
-function retryDelay(details: Any[]): number | undefined {
+function retryDelay(details: StatusMessage["details"]): number | undefined {
   const detail = details.find((one) => one.typeUrl === RETRY_INFO_URL);
   if (!detail || detail.value.length === 0) {
     return undefined;

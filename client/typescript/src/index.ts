@@ -3,23 +3,61 @@
  * the latest one in another and go on.
  */
 
-export { clone, create, fromBinary, toBinary } from "@bufbuild/protobuf";
+export type {
+  Ancestor,
+  Copied,
+  Deleted,
+  Latest,
+  LeaseInfo,
+  ListedCheckpoint,
+  Loaded,
+  Retention,
+  Saved,
+  SavedWrites,
+  SaveOutcome,
+  Session,
+  SessionEvent,
+  SessionSummary,
+} from "./answers.js";
 export type { Appender, AppenderOptions, BlobValues, Fold } from "./appending.js";
 export type { CallOptions } from "./budget.js";
+export type {
+  BlobList,
+  ChannelVersions,
+  Checkpoint,
+  CheckpointInit,
+  CustomChanges,
+  CustomChannel,
+  CustomDelta,
+  ErrorEvent,
+  ErrorScope,
+  ErrorsChannel,
+  ExtrasChannel,
+  Init,
+  Message,
+  MessagesChannel,
+  NodeKind,
+  PendingWrite,
+  PendingWriteInit,
+  SessionState,
+  StepReport,
+  TypedBlob,
+  VersionedState,
+  WeaveError,
+} from "./checkpoint.js";
 export {
   Client,
   type ClientOptions,
   LatestOf,
   type ListCheckpointsOptions,
-  type ListedCheckpoint,
   type ListSessionsOptions,
   type LoadOptions,
   type View,
   type WalkOptions,
   type Which,
 } from "./client.js";
+export type { ExpectedLatest, SaveOptions } from "./conditions.js";
 export type { ConnectionOptions, TlsOptions } from "./connection.js";
-export type { ExpectedLatest } from "./draft.js";
 export {
   Aborted,
   AlreadyExists,
@@ -63,22 +101,6 @@ export {
   Unimplemented,
   UnknownBase,
 } from "./errors.js";
-export * from "./gen/lockstitch/v1/checkpoint_pb.js";
-export {
-  type LoadLatestResponse,
-  type LoadResponse,
-  SaveOutcome,
-  type SaveResponse,
-  type SaveWritesResponse,
-  type SessionSummary,
-  type WalkAncestorsResponse,
-} from "./gen/lockstitch/v1/checkpoint_service_pb.js";
-export type {
-  CopySessionResponse,
-  DeleteCheckpointsResponse,
-  GetSessionResponse,
-  WatchSessionResponse,
-} from "./gen/lockstitch/v1/session_service_pb.js";
 export { type HeldLease, Lease } from "./lease.js";
 export type { InFlightPolicy } from "./limiter.js";
 export type { DeltaPolicy } from "./memory.js";
@@ -97,18 +119,17 @@ export type {
 } from "./plain/thread.js";
 export type { RetryPolicy } from "./retry.js";
 export { Runner } from "./runner.js";
-export type { CheckpointInit, SaveOptions } from "./saver.js";
 export { checkpointFromSession, checkpointFromStepReport, restoreSessionState } from "./session.js";
 export type {
   AcquireOptions,
-  CheckpointRefInit,
+  CheckpointRef,
   CopySessionOptions,
   DeleteSessionsOptions,
   LeaseOptions,
   Pruned,
   PruneOptions,
-  Retention,
   UpdateSessionOptions,
 } from "./sessions.js";
+export { Timestamp } from "./timestamp.js";
 export { END, jsonText, jsonValue, NONE, node, START } from "./values.js";
 export type { WatchOptions } from "./watch.js";

@@ -13,12 +13,12 @@ import {
   Unavailable,
   Unimplemented,
 } from "./errors.js";
-import type { SaveResponse, SaveStreamResponse } from "./gen/lockstitch/v1/checkpoint_service_pb.js";
 import { type Item, Outbox } from "./outbox.js";
 import { backoff, pauseAfter, type RetryPolicy } from "./retry.js";
 import { SaveStream } from "./save_stream.js";
 import { currentContext } from "./tracing.js";
 import { closed, type SaveStreamCall } from "./transport.js";
+import type { SaveResponse, SaveStreamResponse } from "./wire/methods.js";
 
 /** What a lane needs to make calls, and whom it tells how streams fare. */
 export interface LaneCalls {
@@ -119,7 +119,7 @@ export class Lane {
     }
   }
 
-  #answered({ requestId, result }: SaveStreamResponse): void {
+  #answered({ requestId, saved, error }: SaveStreamResponse): void {
     this.#failures = 0;
     this.#fault = undefined;
     this.#calls.streamsWork();
@@ -127,11 +127,11 @@ export class Lane {
     if (item === undefined) {
       return; // nobody waits for it any more
     }
-    if (result.case === "saved") {
+    if (saved !== undefined) {
       this.#outbox.remove(item);
-      item.succeed(result.value);
-    } else if (result.case === "error") {
-      this.#refused(item, fromStatus(result.value));
+      item.succeed(saved);
+    } else if (error !== undefined) {
+      this.#refused(item, fromStatus(error));
     } else {
       this.#fail(item, new Internal("an answer without a result", { code: "INTERNAL" }));
     }

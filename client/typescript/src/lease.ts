@@ -2,8 +2,7 @@
 
 import type { Caller } from "./caller.js";
 import { LeaseLost, type LockstitchError } from "./errors.js";
-import { SessionService } from "./gen/lockstitch/v1/session_service_pb.js";
-import { duration } from "./values.js";
+import { RELEASE_LEASE, RENEW_LEASE } from "./wire/methods.js";
 
 /** A lease as its holder has it. */
 export interface HeldLease {
@@ -36,7 +35,7 @@ export class Lease implements AsyncDisposable {
   #released = false;
   #until: number;
 
-  /** For `Client.lease`, which has just taken it. */
+  /** @internal For `Client.lease`, which has just taken it. */
   constructor(caller: Caller, sessionId: string, { token, holder, ttlMs }: HeldLease) {
     this.#caller = caller;
     this.sessionId = sessionId;
@@ -57,7 +56,7 @@ export class Lease implements AsyncDisposable {
     this.#released = true;
     clearTimeout(this.#timer);
     const request = { sessionId: this.sessionId, leaseToken: this.token };
-    return (await this.#caller.call(SessionService.method.releaseLease, request, undefined)).released;
+    return (await this.#caller.call(RELEASE_LEASE, request, undefined)).released;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -82,8 +81,8 @@ export class Lease implements AsyncDisposable {
     const begun = performance.now();
     try {
       const timeoutMs = Math.max(1, this.#until - begun); // after that it may be another's
-      const request = { sessionId: this.sessionId, leaseToken: this.token, ttl: duration(this.ttlMs) };
-      await this.#caller.call(SessionService.method.renewLease, request, { timeoutMs });
+      const request = { sessionId: this.sessionId, leaseToken: this.token, ttl: this.ttlMs };
+      await this.#caller.call(RENEW_LEASE, request, { timeoutMs });
       this.#until = begun + this.ttlMs;
     } catch (error) {
       if (performance.now() >= this.#until || error instanceof LeaseLost) {

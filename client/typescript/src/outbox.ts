@@ -1,7 +1,7 @@
 /** What a lane has to send, and what of that has no answer yet. */
 
 import type { Budget } from "./budget.js";
-import type { SaveResponse } from "./gen/lockstitch/v1/checkpoint_service_pb.js";
+import type { SaveResponse } from "./wire/methods.js";
 
 /** A serialized SaveRequest that waits for its answer. */
 export interface Item {

@@ -1,18 +1,14 @@
 /** One runner of a session: holds its lease, and saves under it. */
 
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { Latest, Saved, SavedWrites } from "./answers.js";
 import type { CallOptions } from "./budget.js";
 import type { Caller } from "./caller.js";
+import type { Checkpoint, CheckpointInit, PendingWriteInit } from "./checkpoint.js";
+import type { SaveOptions } from "./conditions.js";
 import { LeaseLost } from "./errors.js";
-import type { Checkpoint, PendingWriteSchema } from "./gen/lockstitch/v1/checkpoint_pb.js";
-import {
-  CheckpointService,
-  type LoadLatestResponse,
-  type SaveResponse,
-  type SaveWritesResponse,
-} from "./gen/lockstitch/v1/checkpoint_service_pb.js";
 import type { Lease } from "./lease.js";
-import type { CheckpointInit, SaveOptions, Saver } from "./saver.js";
+import type { Saver } from "./saver.js";
+import { SAVE_WRITES } from "./wire/methods.js";
 
 /**
  * The right to run a session, from `Client.run`. The lease is renewed by itself until `release`, or until it is lost:
@@ -26,13 +22,13 @@ export class Runner implements AsyncDisposable {
   /** The latest checkpoint of the root namespace when the lease was taken; undefined: the session is new. */
   readonly checkpoint: Checkpoint | undefined;
   /** All that was loaded with it. */
-  readonly latest: LoadLatestResponse;
+  readonly latest: Latest;
   readonly #caller: Caller;
   readonly #saver: Saver;
   readonly #lease: Lease;
 
-  /** For `Client.run`. */
-  constructor(caller: Caller, saver: Saver, lease: Lease, latest: LoadLatestResponse) {
+  /** @internal For `Client.run`. */
+  constructor(caller: Caller, saver: Saver, lease: Lease, latest: Latest) {
     this.#caller = caller;
     this.#saver = saver;
     this.#lease = lease;
@@ -49,21 +45,19 @@ export class Runner implements AsyncDisposable {
   }
 
   /** Save under the lease. Throws LeaseLost as soon as it is known to be lost. */
-  save(checkpoint: CheckpointInit, options: Omit<SaveOptions, "leaseToken"> = {}): Promise<SaveResponse> {
+  save(checkpoint: CheckpointInit, options: Omit<SaveOptions, "leaseToken"> = {}): Promise<Saved> {
     return this.write((leaseToken) => this.#saver.save(checkpoint, { ...options, leaseToken }));
   }
 
   /** Save pending writes of a checkpoint under the lease, as `Client.saveWrites`. Throws LeaseLost. */
   saveWrites(
     checkpointId: string,
-    writes: MessageInitShape<typeof PendingWriteSchema>[],
+    writes: readonly PendingWriteInit[],
     options: CallOptions & { namespace?: string | undefined } = {},
-  ): Promise<SaveWritesResponse> {
+  ): Promise<SavedWrites> {
     const { namespace = "" } = options;
     const request = { sessionId: this.sessionId, checkpointId, writes, namespace };
-    return this.write((leaseToken) =>
-      this.#caller.call(CheckpointService.method.saveWrites, { ...request, leaseToken }, options),
-    );
+    return this.write((leaseToken) => this.#caller.call(SAVE_WRITES, { ...request, leaseToken }, options));
   }
 
   /** Make a call under the lease, which takes note if that is lost. For calls that the runner has no method for. */

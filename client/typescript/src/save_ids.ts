@@ -5,10 +5,9 @@
  */
 
 import { createHash, randomBytes } from "node:crypto";
-import { create, toBinary } from "@bufbuild/protobuf";
 import type { Draft } from "./draft.js";
 import { Aborted, FailedPrecondition, InvalidArgument, TooLarge } from "./errors.js";
-import { SaveRequestSchema } from "./gen/lockstitch/v1/checkpoint_service_pb.js";
+import { SAVE } from "./wire/methods.js";
 
 const MOST_UNSETTLED = 1024;
 /**
@@ -45,8 +44,7 @@ export class SaveIds {
     this.#last += 1n;
     const key = keyOf(draft);
     const number = this.#retried(key, draft) ?? this.#last;
-    const saveId = { writer: this.#writer, number };
-    draft.identify(toBinary(SaveRequestSchema, create(SaveRequestSchema, { saveId })));
+    draft.identify(SAVE.request.encode({ saveId: { writer: this.#writer, number } }));
     this.#begin(key, number);
     return {
       succeeded: () => this.#end(key, {}),

@@ -1,11 +1,11 @@
 /** One SaveStream call, from its beginning to its end. */
 
-import { create, toBinary } from "@bufbuild/protobuf";
-import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { type BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { asTheServers, fromFailedCall, Internal, isFailedCall, type LockstitchError } from "./errors.js";
-import { SaveStreamRequestSchema, type SaveStreamResponse } from "./gen/lockstitch/v1/checkpoint_service_pb.js";
 import type { Item, Outbox } from "./outbox.js";
 import type { SaveStreamCall } from "./transport.js";
+import { written } from "./wire/codec.js";
+import { SAVE_STREAM, type SaveStreamResponse } from "./wire/methods.js";
 
 /** A stream that nobody uses is closed after this time, or twice this time at most. */
 const IDLE_MS = 5000;
@@ -130,20 +130,21 @@ export class SaveStream {
 
 /** The SaveStreamRequest for one or more items. */
 function message(items: Item[]): Uint8Array {
-  const writer = new BinaryWriter();
   const [only] = items;
-  if (only && items.length === 1) {
-    return addSave(writer, only).finish();
-  }
-  for (const item of items) {
-    writer.tag(BATCH, WireType.LengthDelimited).fork();
-    addSave(writer, item);
-    writer.join();
-  }
-  return writer.finish();
+  return written((writer) => {
+    if (only && items.length === 1) {
+      addSave(writer, only);
+      return;
+    }
+    for (const item of items) {
+      writer.tag(BATCH, WireType.LengthDelimited).fork();
+      addSave(writer, item);
+      writer.join();
+    }
+  });
 }
 
-function addSave(writer: BinaryWriter, { number: requestId, traceContext, request }: Item): BinaryWriter {
-  const numbered = toBinary(SaveStreamRequestSchema, create(SaveStreamRequestSchema, { requestId, traceContext }));
-  return writer.raw(numbered).tag(SAVE, WireType.LengthDelimited).bytes(request);
+function addSave(writer: BinaryWriter, { number: requestId, traceContext, request }: Item): void {
+  SAVE_STREAM.request.write(writer, { requestId, traceContext });
+  writer.tag(SAVE, WireType.LengthDelimited).bytes(request);
 }

@@ -1,24 +1,23 @@
 /** Saving: what changed where that is enough, the whole state where it is not, and concurrent saves together. */
 
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { Budget, CallOptions } from "./budget.js";
+import type { Saved } from "./answers.js";
+import type { Budget } from "./budget.js";
 import type { Caller } from "./caller.js";
-import { Draft, type SaveConditions } from "./draft.js";
+import type { Checkpoint, CheckpointInit } from "./checkpoint.js";
+import type { SaveOptions } from "./conditions.js";
+import { Draft } from "./draft.js";
 import { type DeadlineExceeded, DeltaRefused, forCaller, type LockstitchError } from "./errors.js";
-import type { Checkpoint, CheckpointSchema } from "./gen/lockstitch/v1/checkpoint_pb.js";
-import { CheckpointService, type SaveResponse } from "./gen/lockstitch/v1/checkpoint_service_pb.js";
 import { Lane, type LaneCalls } from "./lane.js";
 import type { SaveLimiter } from "./limiter.js";
 import type { Memory } from "./memory.js";
 import { SaveIds } from "./save_ids.js";
 import type { SaveStreamCall } from "./transport.js";
+import { savedOf } from "./wire/answers.js";
+import { SAVE, type SaveResponse } from "./wire/methods.js";
 
 const LANES = 4;
 /** How long no stream is tried after it has turned out that there are none. */
 const AVOID_MS = 300_000;
-
-export type CheckpointInit = MessageInitShape<typeof CheckpointSchema>;
-export interface SaveOptions extends SaveConditions, CallOptions {}
 
 /**
  * memory: what is known of earlier saves. It learns of nothing that the server has not acknowledged, so saves of one
@@ -47,14 +46,14 @@ export class Saver implements LaneCalls {
   }
 
   /** ids: those of a thread of plain state, which has its own. */
-  async save(checkpoint: CheckpointInit, options: SaveOptions = {}, ids: SaveIds = this.#ids): Promise<SaveResponse> {
+  async save(checkpoint: CheckpointInit, options: SaveOptions = {}, ids: SaveIds = this.#ids): Promise<Saved> {
     const budget = this.#caller.budget(options);
     const draft = new Draft(checkpoint, options); // before anything is waited for: the caller may change it afterwards
     const identified = ids.identify(draft);
     try {
-      const answer = await this.#limited(draft, budget);
+      const response = await this.#limited(draft, budget);
       identified.succeeded();
-      return answer;
+      return savedOf(response);
     } catch (error) {
       identified.failed(error);
       throw forCaller(error, this.save);
@@ -86,7 +85,7 @@ export class Saver implements LaneCalls {
   }
 
   saveAlone(request: Uint8Array, budget: Budget): Promise<SaveResponse> {
-    return this.#caller.send(CheckpointService.method.save, request, budget);
+    return this.#caller.send(SAVE, request, budget);
   }
 
   streamsWork(): void {

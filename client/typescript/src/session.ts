@@ -1,33 +1,31 @@
 /** From a session as a runner holds it to a checkpoint, and back. */
 
-import { clone, create, type MessageInitShape } from "@bufbuild/protobuf";
-import { timestampNow } from "@bufbuild/protobuf/wkt";
-import {
-  type Checkpoint,
-  CheckpointSchema,
-  type SessionState,
-  SessionStateSchema,
-  StepReportSchema,
-} from "./gen/lockstitch/v1/checkpoint_pb.js";
+import type { Checkpoint, Init, SessionState, StepReport } from "./checkpoint.js";
+import { checkpointCodec, sessionStateCodec } from "./wire/messages.js";
 
 /**
  * A checkpoint of a session as it is now. It is a copy: what happens to the session afterwards does not change it.
  * `createdAt` is now.
  */
-export function checkpointFromSession(
-  sessionId: string,
-  session: MessageInitShape<typeof SessionStateSchema>,
-): Checkpoint {
+export function checkpointFromSession(sessionId: string, session: Init<SessionState>): Checkpoint {
   const { state, step, frontier, scheduler, schedulerState } = copied(session);
-  return create(CheckpointSchema, {
+  return {
     sessionId,
+    namespace: "",
+    checkpointId: "",
+    parentId: "",
     step,
-    state: state ?? {},
+    state: state ?? { custom: {} },
     frontier,
-    concurrencyLimit: scheduler?.concurrencyLimit ?? 0n,
     versionsSeen: schedulerState?.versionsSeen ?? {},
-    createdAt: timestampNow(),
-  });
+    concurrencyLimit: scheduler?.concurrencyLimit ?? 0n,
+    createdAt: new Date(),
+    ranNodes: [],
+    skippedNodes: [],
+    updatedChannels: [],
+    metadata: {},
+    dependsOn: "",
+  };
 }
 
 /**
@@ -36,12 +34,17 @@ export function checkpointFromSession(
  */
 export function checkpointFromStepReport(
   sessionId: string,
-  session: MessageInitShape<typeof SessionStateSchema>,
-  report: MessageInitShape<typeof StepReportSchema>,
+  session: Init<SessionState>,
+  report: Init<StepReport>,
 ): Checkpoint {
-  const { ranNodes, skippedNodes, updatedChannels } = create(StepReportSchema, report);
+  const { ranNodes = [], skippedNodes = [], updatedChannels = [] } = report;
   const checkpoint = checkpointFromSession(sessionId, session);
-  return Object.assign(checkpoint, { ranNodes, skippedNodes, updatedChannels });
+  const copy = checkpointCodec.decode(checkpointCodec.encode({ ranNodes, skippedNodes, updatedChannels }));
+  return Object.assign(checkpoint, {
+    ranNodes: copy.ranNodes,
+    skippedNodes: copy.skippedNodes,
+    updatedChannels: copy.updatedChannels,
+  });
 }
 
 /**
@@ -55,16 +58,12 @@ export function restoreSessionState(checkpoint: Checkpoint): SessionState {
         'view: "header", or saved without a state. Load it with view: "full", or load another checkpoint',
     );
   }
-  const { state, step, frontier, concurrencyLimit, versionsSeen } = clone(CheckpointSchema, checkpoint);
-  return create(SessionStateSchema, {
-    state: state ?? {},
-    step,
-    frontier,
-    scheduler: { concurrencyLimit },
-    schedulerState: { versionsSeen },
-  });
+  const copy = checkpointCodec.decode(checkpointCodec.encode(checkpoint));
+  const { state, step, frontier, concurrencyLimit, versionsSeen } = copy;
+  return { state, step, frontier, scheduler: { concurrencyLimit }, schedulerState: { versionsSeen } };
 }
 
-function copied(session: MessageInitShape<typeof SessionStateSchema>): SessionState {
-  return clone(SessionStateSchema, create(SessionStateSchema, session));
+/** Through its bytes: so that defaults are filled in, and fields of a newer contract are kept. */
+function copied(session: Init<SessionState>): SessionState {
+  return sessionStateCodec.decode(sessionStateCodec.encode(session, "session"));
 }

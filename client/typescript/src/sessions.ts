@@ -1,40 +1,35 @@
 /** The client's calls for sessions as a whole. */
 
 import { randomUUID } from "node:crypto";
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import { durationMs } from "@bufbuild/protobuf/wkt";
+import type { Copied, Deleted, Retention, Session, SessionEvent } from "./answers.js";
 import type { CallOptions } from "./budget.js";
 import type { Caller } from "./caller.js";
 import { LeaseHeld } from "./errors.js";
-import { CheckpointService } from "./gen/lockstitch/v1/checkpoint_service_pb.js";
-import {
-  type AcquireLeaseResponse,
-  type CheckpointRefSchema,
-  type CopySessionResponse,
-  type DeleteCheckpointsRequestSchema,
-  type DeleteCheckpointsResponse,
-  type GetSessionResponse,
-  type RenewLeaseResponse,
-  type RetentionPolicySchema,
-  SessionService,
-  type WatchSessionResponse,
-} from "./gen/lockstitch/v1/session_service_pb.js";
 import { type HeldLease, Lease } from "./lease.js";
 import { Runner } from "./runner.js";
 import type { Saver } from "./saver.js";
-import { duration } from "./values.js";
 import { type WatchOptions, watch } from "./watch.js";
+import { latestOf, sessionOf } from "./wire/answers.js";
+import {
+  ACQUIRE_LEASE,
+  COPY_SESSION,
+  DELETE_CHECKPOINTS,
+  DELETE_SESSIONS,
+  GET_SESSION,
+  type LeaseResponse,
+  LOAD_LATEST,
+  PRUNE_SESSIONS,
+  RELEASE_LEASE,
+  RENEW_LEASE,
+  UPDATE_SESSION,
+} from "./wire/methods.js";
 
-/** Which checkpoints of a session stay. The latest of every namespace always does. */
-export interface Retention {
-  /** The greatest so many ids of every namespace stay. */
-  keepLast?: number | undefined;
-  /** What was saved longer ago than this goes, 1000 or more. */
-  maxAgeMs?: number | undefined;
+/** A checkpoint of a session. */
+export interface CheckpointRef {
+  /** Default "". */
+  namespace?: string | undefined;
+  checkpointId: string;
 }
-
-/** A checkpoint of a session; the namespace is "" unless given. */
-export type CheckpointRefInit = MessageInitShape<typeof CheckpointRefSchema>;
 
 export interface UpdateSessionOptions extends CallOptions {
   setLabels?: Record<string, string> | undefined;
@@ -53,7 +48,7 @@ export interface DeleteSessionsOptions extends CallOptions {
 
 export interface CopySessionOptions extends CallOptions {
   /** Copy up to this checkpoint. Default: everything. */
-  at?: CheckpointRefInit | undefined;
+  at?: CheckpointRef | undefined;
   labels?: Record<string, string> | undefined;
   ttlMs?: number | undefined;
 }
@@ -91,21 +86,24 @@ export interface AcquireOptions extends LeaseOptions {
 const ASK_AGAIN_MS = 2000;
 
 export abstract class SessionCalls {
+  /** @internal */
   protected readonly caller: Caller;
+  /** @internal */
   protected readonly saver: Saver;
 
+  /** @internal */
   protected constructor(caller: Caller, saver: Saver) {
     this.caller = caller;
     this.saver = saver;
   }
 
   /** One session with its settings. Throws SessionNotFound. */
-  getSession(sessionId: string, options?: CallOptions): Promise<GetSessionResponse> {
-    return this.caller.call(SessionService.method.getSession, { sessionId }, options);
+  async getSession(sessionId: string, options?: CallOptions): Promise<Session> {
+    return sessionOf(await this.caller.call(GET_SESSION, { sessionId }, options));
   }
 
   /** Change labels, expiry or retention. What is not given stays. Throws SessionNotFound, LeaseLost. */
-  async updateSession(sessionId: string, options: UpdateSessionOptions): Promise<GetSessionResponse> {
+  async updateSession(sessionId: string, options: UpdateSessionOptions): Promise<Session> {
     const { setLabels = {}, removeLabels = [], ttlMs, retention, leaseToken = 0n } = options;
     const request = {
       sessionId,
@@ -114,28 +112,26 @@ export abstract class SessionCalls {
       leaseToken,
       clearTtl: ttlMs === null,
       clearRetention: retention === null,
-      ...ttlOf(ttlMs),
-      ...retentionOf(retention),
+      ttl: ttlMs ?? undefined,
+      retention: retentionOf(retention),
     };
-    const answer = await this.caller.call(SessionService.method.updateSession, request, options);
-    return answer.session as GetSessionResponse;
+    return sessionOf((await this.caller.call(UPDATE_SESSION, request, options)).session);
   }
 
   /** Delete sessions with all they have, and keep late saves from bringing them back. How many existed. */
   async deleteSessions(sessionIds: string[], options: DeleteSessionsOptions = {}): Promise<number> {
-    const { tombstoneMs } = options;
-    const request = { sessionIds, ...(tombstoneMs === undefined ? {} : { tombstone: duration(tombstoneMs) }) };
-    return (await this.caller.call(SessionService.method.deleteSessions, request, options)).deleted;
+    const request = { sessionIds, tombstone: options.tombstoneMs };
+    return (await this.caller.call(DELETE_SESSIONS, request, options)).deleted;
   }
 
   /** Delete what came after a checkpoint. Throws NotFound, LeaseLost. */
   rewindSession(
     sessionId: string,
-    after: CheckpointRefInit,
+    after: CheckpointRef,
     options: CallOptions & { leaseToken?: bigint | undefined } = {},
-  ): Promise<DeleteCheckpointsResponse> {
+  ): Promise<Deleted> {
     const { leaseToken = 0n } = options;
-    return this.#deleteCheckpoints({ sessionId, leaseToken, which: { case: "after", value: after } }, options);
+    return this.caller.call(DELETE_CHECKPOINTS, { sessionId, leaseToken, after }, options);
   }
 
   /**
@@ -147,26 +143,29 @@ export abstract class SessionCalls {
     sessionId: string,
     metadata: Record<string, string>,
     options: CallOptions & { leaseToken?: bigint | undefined } = {},
-  ): Promise<DeleteCheckpointsResponse> {
+  ): Promise<Deleted> {
     const { leaseToken = 0n } = options;
-    const which = { case: "metadata", value: { entries: metadata } } as const;
-    return this.#deleteCheckpoints({ sessionId, leaseToken, which }, options);
+    return this.caller.call(DELETE_CHECKPOINTS, { sessionId, leaseToken, metadata: { entries: metadata } }, options);
   }
 
   /** Copy a session, or its beginning, into a new one. Throws SessionNotFound, AlreadyExists. */
-  copySession(source: string, target: string, options: CopySessionOptions = {}): Promise<CopySessionResponse> {
+  copySession(source: string, target: string, options: CopySessionOptions = {}): Promise<Copied> {
     const { at, labels = {}, ttlMs } = options;
-    const ends = { sourceSessionId: source, targetSessionId: target, labels };
-    const request = { ...ends, ...ttlOf(ttlMs), ...(at === undefined ? {} : { at }) };
-    return this.caller.call(SessionService.method.copySession, request, options);
+    const request = { sourceSessionId: source, targetSessionId: target, at, labels, ttl: ttlMs };
+    return this.caller.call(COPY_SESSION, request, options);
   }
 
   /** Delete old checkpoints. `sessionIds`: none means all sessions, page by page; `timeoutMs` is then for each page. */
   async pruneSessions(sessionIds: string[] = [], options: PruneOptions = {}): Promise<Pruned> {
     const sum: Pruned = { checkpoints: 0n, bytes: 0n, sessions: 0n };
-    const request = { sessionIds, dryRun: options.dryRun ?? false, ...retentionOf(options.retention), pageToken: "" };
+    const request = {
+      sessionIds,
+      dryRun: options.dryRun ?? false,
+      retention: retentionOf(options.retention),
+      pageToken: "",
+    };
     do {
-      const page = await this.caller.call(SessionService.method.pruneSessions, request, options);
+      const page = await this.caller.call(PRUNE_SESSIONS, request, options);
       sum.checkpoints += page.checkpoints;
       sum.bytes += page.bytes;
       sum.sessions += page.sessions;
@@ -180,7 +179,7 @@ export abstract class SessionCalls {
    * continued with the last token. Throws ResumeTooOld; Unavailable or DeadlineExceeded when the server has been away for
    * longer than a call may take.
    */
-  watchSession(sessionId: string, options?: WatchOptions): AsyncGenerator<WatchSessionResponse, void, undefined> {
+  watchSession(sessionId: string, options?: WatchOptions): AsyncGenerator<SessionEvent, void, undefined> {
     return watch(this.caller, sessionId, options);
   }
 
@@ -193,14 +192,14 @@ export abstract class SessionCalls {
     const request = {
       sessionId,
       holder,
-      ...ttlOf(options.ttlMs),
+      ttl: options.ttlMs,
       acquisitionId: options.acquisitionId ?? randomUUID(),
     };
     for (;;) {
       try {
         const timeoutMs = Math.max(1, budget.remaining);
         const call = { timeoutMs, signal: options.signal };
-        return held(await this.caller.call(SessionService.method.acquireLease, request, call));
+        return held(await this.caller.call(ACQUIRE_LEASE, request, call));
       } catch (error) {
         if (!options.wait || !(error instanceof LeaseHeld) || budget.remaining <= ASK_AGAIN_MS) {
           throw error;
@@ -212,14 +211,14 @@ export abstract class SessionCalls {
 
   /** Prolong a lease that is live. Throws LeaseLost. */
   async renewLease(sessionId: string, leaseToken: bigint, options: LeaseOptions = {}): Promise<HeldLease> {
-    const request = { sessionId, leaseToken, ...ttlOf(options.ttlMs) };
-    return held(await this.caller.call(SessionService.method.renewLease, request, options));
+    const request = { sessionId, leaseToken, ttl: options.ttlMs };
+    return held(await this.caller.call(RENEW_LEASE, request, options));
   }
 
   /** Give a lease back. Whether it was held under this token. */
   async releaseLease(sessionId: string, leaseToken: bigint, options?: CallOptions): Promise<boolean> {
     const request = { sessionId, leaseToken };
-    return (await this.caller.call(SessionService.method.releaseLease, request, options)).released;
+    return (await this.caller.call(RELEASE_LEASE, request, options)).released;
   }
 
   /** Take the lease of a session, and renew it in the background until `release`. Throws LeaseHeld. */
@@ -231,40 +230,21 @@ export abstract class SessionCalls {
   async run(sessionId: string, holder: string, options: AcquireOptions = {}): Promise<Runner> {
     const lease = await this.lease(sessionId, holder, options);
     try {
-      return new Runner(
-        this.caller,
-        this.saver,
-        lease,
-        await this.caller.call(CheckpointService.method.loadLatest, { sessionId }, options),
-      );
+      const latest = latestOf(await this.caller.call(LOAD_LATEST, { sessionId }, options));
+      return new Runner(this.caller, this.saver, lease, latest);
     } catch (error) {
       await lease.release().catch(() => false); // it will run out
       throw error;
     }
   }
-
-  #deleteCheckpoints(
-    request: MessageInitShape<typeof DeleteCheckpointsRequestSchema>,
-    options: CallOptions,
-  ): Promise<DeleteCheckpointsResponse> {
-    return this.caller.call(SessionService.method.deleteCheckpoints, request, options);
-  }
 }
 
-function ttlOf(ttlMs: number | null | undefined) {
-  return typeof ttlMs === "number" ? { ttl: duration(ttlMs) } : {};
+function retentionOf(
+  given: Retention | null | undefined,
+): { keepLast: number; maxAge: number | undefined } | undefined {
+  return given ? { keepLast: given.keepLast ?? 0, maxAge: given.maxAgeMs } : undefined;
 }
 
-function retentionOf(given: Retention | null | undefined): {
-  retention?: MessageInitShape<typeof RetentionPolicySchema>;
-} {
-  if (!given) {
-    return {};
-  }
-  const { keepLast = 0, maxAgeMs } = given;
-  return { retention: { keepLast, ...(maxAgeMs === undefined ? {} : { maxAge: duration(maxAgeMs) }) } };
-}
-
-function held({ lease, ttl }: AcquireLeaseResponse | RenewLeaseResponse): HeldLease {
-  return { token: lease?.token ?? 0n, holder: lease?.holder ?? "", ttlMs: ttl ? durationMs(ttl) : 0 };
+function held({ lease, ttl = 0 }: LeaseResponse): HeldLease {
+  return { token: lease?.token ?? 0n, holder: lease?.holder ?? "", ttlMs: ttl };
 }

@@ -1,18 +1,18 @@
 /** Streams of answers that go on where they broke off. */
 
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { Budget, CallOptions } from "./budget.js";
 import type { Caller } from "./caller.js";
 import { Internal } from "./errors.js";
 import {
-  CheckpointService,
-  type LoadLatestRequestSchema,
+  type AncestorMessage,
+  type LOAD_LATEST,
+  LOAD_LATEST_STREAM,
   type LoadLatestStreamResponse,
-  WalkAncestorsRequestSchema,
-  type WalkAncestorsResponse,
-} from "./gen/lockstitch/v1/checkpoint_service_pb.js";
+  type RequestFor,
+  WALK_ANCESTORS,
+} from "./wire/methods.js";
 
-export type LoadLatestInit = MessageInitShape<typeof LoadLatestRequestSchema>;
+export type LoadLatestInit = RequestFor<typeof LOAD_LATEST>;
 
 /** Each request with its answer, in any order. */
 export function loadLatestMany(
@@ -30,7 +30,7 @@ export function loadLatestMany(
     if (order.length === 0) {
       return;
     }
-    for await (const answer of caller.stream(CheckpointService.method.loadLatestStream, request, budget)) {
+    for await (const answer of caller.stream(LOAD_LATEST_STREAM, request, budget)) {
       const place = order[answer.index] ?? -1;
       const asked = waiting.get(place);
       if (asked && waiting.delete(place)) {
@@ -48,25 +48,25 @@ export function loadLatestMany(
 /** The ancestors, nearest first. */
 export function walkAncestors(
   caller: Caller,
-  asked: MessageInitShape<typeof WalkAncestorsRequestSchema>,
+  asked: RequestFor<typeof WALK_ANCESTORS>,
   options: CallOptions | undefined,
-): AsyncGenerator<WalkAncestorsResponse, void, undefined> {
-  const request = create(WalkAncestorsRequestSchema, asked);
-  const limit = request.limit;
+): AsyncGenerator<AncestorMessage, void, undefined> {
+  const limit = asked.limit ?? 0;
+  let checkpointId = asked.checkpointId ?? "";
   const given = new Set<string>();
 
-  async function* askForTheRest(budget: Budget): AsyncGenerator<WalkAncestorsResponse, void, undefined> {
+  async function* askForTheRest(budget: Budget): AsyncGenerator<AncestorMessage, void, undefined> {
     if (limit > 0 && given.size >= limit) {
       return;
     }
-    request.limit = limit > 0 ? limit - given.size : 0;
-    for await (const answer of caller.stream(CheckpointService.method.walkAncestors, request, budget)) {
+    const request = { ...asked, checkpointId, limit: limit > 0 ? limit - given.size : 0 };
+    for await (const answer of caller.stream(WALK_ANCESTORS, request, budget)) {
       const id = answer.checkpoint?.checkpointId ?? "";
       if (given.has(id)) {
         return; // a circle, which a new call cannot know
       }
       given.add(id);
-      request.checkpointId = id;
+      checkpointId = id;
       yield answer;
     }
   }

@@ -1,13 +1,5 @@
 /** Single calls over gRPC. What goes wrong is thrown as LockstitchError. */
 
-import {
-  type DescMessage,
-  type DescMethod,
-  type DescMethodServerStreaming,
-  type DescMethodUnary,
-  fromBinary,
-  type MessageShape,
-} from "@bufbuild/protobuf";
 import { type ClientDuplexStream, connectivityState, Client as GrpcClient, type Metadata } from "@grpc/grpc-js";
 import type { Budget } from "./budget.js";
 import {
@@ -29,11 +21,11 @@ import {
   NoConnection,
   Unauthenticated,
 } from "./errors.js";
-import { CheckpointService, type SaveStreamResponse } from "./gen/lockstitch/v1/checkpoint_service_pb.js";
 import { asIs, HEALTH_CHECK, Link, silent } from "./link.js";
 import { certificateRefusal, explained, type Refusal } from "./refusal.js";
 import { type Endpoint, endpointOf } from "./target.js";
 import { inject } from "./tracing.js";
+import { type Method, SAVE_STREAM, type SaveStreamResponse } from "./wire/methods.js";
 
 /** A SaveStream: serialized requests go in, answers come out. */
 export type SaveStreamCall = ClientDuplexStream<Uint8Array, SaveStreamResponse>;
@@ -117,14 +109,14 @@ export class Transport {
   }
 
   /** One answer to a serialized request. */
-  async unary<I extends DescMessage, O extends DescMessage>(
-    method: DescMethodUnary<I, O>,
+  async unary<I extends object, O extends object>(
+    method: Method<I, O>,
     request: Uint8Array,
     budget: Budget,
-  ): Promise<MessageShape<O>> {
+  ): Promise<O> {
     this.#check(budget);
     await this.firstConnection(budget);
-    return this.#ask(path(method), request, decoder<O>(method.output), budget);
+    return this.#ask(method.path, request, method.decode, budget);
   }
 
   /** Whether the server says that it serves. */
@@ -134,22 +126,22 @@ export class Transport {
   }
 
   /** Answers, as they come. Leaving the loop ends the call. `withDeadline`: whether they must all come in time. */
-  async *stream<I extends DescMessage, O extends DescMessage>(
-    method: DescMethodServerStreaming<I, O>,
+  async *stream<I extends object, O extends object>(
+    method: Method<I, O>,
     request: Uint8Array,
     budget: Budget,
     withDeadline = true,
-  ): AsyncGenerator<MessageShape<O>, void, undefined> {
+  ): AsyncGenerator<O, void, undefined> {
     this.#check(budget);
     await this.firstConnection(budget);
     const metadata = await this.#metadata(budget);
     const options = withDeadline ? deadlineOf(budget) : {};
-    const decode = decoder<O>(method.output);
     const link = this.#link;
-    const call = link.channel.makeServerStreamRequest(path(method), asIs, decode, request, metadata, options);
+    const { path, decode } = method;
+    const call = link.channel.makeServerStreamRequest(path, asIs, decode, request, metadata, options);
     const done = link.watch(call, budget.signal);
     try {
-      for await (const answer of call as AsyncIterable<MessageShape<O>>) {
+      for await (const answer of call as AsyncIterable<O>) {
         link.hear();
         yield answer;
       }
@@ -165,10 +157,8 @@ export class Transport {
   /** Begin a SaveStream. It has no deadline: each save has its own. `budget`: of what comes before it. */
   async openSaveStream(budget: Budget): Promise<SaveStreamCall> {
     const metadata = await this.#metadata(budget);
-    const method = CheckpointService.method.saveStream;
-    const decode = decoder<typeof method.output>(method.output);
     const link = this.#link;
-    const call = link.channel.makeBidiStreamRequest(path(method), asIs, decode, metadata);
+    const call = link.channel.makeBidiStreamRequest(SAVE_STREAM.path, asIs, SAVE_STREAM.decode, metadata);
     const done = link.watch(call);
     call.on("data", () => link.hear());
     call.on("error", done);
@@ -300,15 +290,6 @@ async function askedFor(source: () => string | Promise<string>, budget: Budget):
   return header;
 }
 
-function path(method: DescMethod): string {
-  return `/${method.parent.typeName}/${method.name}`;
-}
-
 function deadlineOf(budget: Budget): { deadline: number } {
   return { deadline: Date.now() + budget.remaining };
-}
-
-function decoder<O extends DescMessage>(schema: O): (data: Buffer) => MessageShape<O> {
-  // Not as a Buffer: what is cut from one is a Buffer, too.
-  return (data) => fromBinary(schema, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
 }

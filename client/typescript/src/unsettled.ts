@@ -1,7 +1,7 @@
 /** The appends of which it is not known whether they were stored, for a while: the same append again is a retry. */
 
-import { create, toBinary } from "@bufbuild/protobuf";
-import { BlobListSchema, type TypedBlob } from "./gen/lockstitch/v1/checkpoint_pb.js";
+import type { TypedBlob } from "./checkpoint.js";
+import { blobListCodec } from "./wire/messages.js";
 
 /** How long after its last attempt an append is remembered. */
 const AGE_MS = 60_000;
@@ -17,7 +17,7 @@ interface Attempt<R> {
 
 /** What makes two appends the same: the channel and the serialized items. */
 export function appendOf(channel: string, items: readonly TypedBlob[]): string {
-  const bytes = toBinary(BlobListSchema, create(BlobListSchema, { items: [...items] }));
+  const bytes = blobListCodec.encode({ items: [...items] });
   return `${channel}\u0000${Buffer.from(bytes).toString("latin1")}`;
 }
 

@@ -1,35 +1,19 @@
-/** Small helpers to write messages of the contract by hand. */
+/** Small helpers to write checkpoints by hand. */
 
-import { create } from "@bufbuild/protobuf";
-import { type Duration, durationFromMs, type Timestamp, timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { Endpoint, type NodeKind, NodeKindSchema } from "./gen/lockstitch/v1/checkpoint_pb.js";
+import type { NodeKind } from "./checkpoint.js";
 
 /** As `expectedLatest`: there is no checkpoint yet. */
 export const NONE = Object.freeze({ none: true } as const);
 
 /** Where a graph begins. */
-export const START: NodeKind = Object.freeze(endpoint(Endpoint.START));
+export const START: NodeKind = Object.freeze({ endpoint: "START" });
 
 /** Where a graph ends. */
-export const END: NodeKind = Object.freeze(endpoint(Endpoint.END));
+export const END: NodeKind = Object.freeze({ endpoint: "END" });
 
 /** A node of the user's. `name`: 0 to 512 bytes. */
 export function node(name: string): NodeKind {
-  return create(NodeKindSchema, { kind: { case: "custom", value: name } });
-}
-
-/** A length of time. Fractions of a millisecond are rounded. */
-export function duration(ms: number): Duration {
-  return durationFromMs(Math.round(ms));
-}
-
-/** A point in time; a Date is exact to the millisecond, a Timestamp to the nanosecond. */
-export function timestamp(when: Date | Timestamp): Timestamp {
-  return when instanceof Date ? timestampFromDate(when) : when;
-}
-
-function endpoint(value: Endpoint): NodeKind {
-  return create(NodeKindSchema, { kind: { case: "endpoint", value } });
+  return { custom: name };
 }
 
 /**

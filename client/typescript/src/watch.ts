@@ -1,16 +1,11 @@
 /** Following a session, over one call after the other. */
 
-import { create } from "@bufbuild/protobuf";
+import type { SessionEvent } from "./answers.js";
 import { Budget, type CallOptions, outOfTime } from "./budget.js";
 import type { Caller } from "./caller.js";
 import { Cancelled, Unavailable } from "./errors.js";
-import {
-  SessionService,
-  WatchSessionRequestSchema,
-  type WatchSessionResponse,
-} from "./gen/lockstitch/v1/session_service_pb.js";
-import { serialized } from "./validity.js";
-import { duration } from "./values.js";
+import { eventOf } from "./wire/answers.js";
+import { WATCH_SESSION } from "./wire/methods.js";
 
 export interface WatchOptions extends CallOptions {
   /** The last `resumeToken` that was given. Default: only what happens from now on. */
@@ -24,31 +19,25 @@ const HEARTBEAT_MS = 10_000;
 const SILENT_HEARTBEATS = 3;
 
 /**
- * What has happened since the token, then what happens. A call that breaks off or falls silent is made again with the
+ * @internal What has happened since the token, then what happens. A call that breaks off or falls silent is made again with the
  * last token, for as long as a call may take.
  */
 export function watch(
   caller: Caller,
   sessionId: string,
   options: WatchOptions = {},
-): AsyncGenerator<WatchSessionResponse, void, undefined> {
-  const request = create(WatchSessionRequestSchema, { sessionId, resumeToken: options.resumeToken ?? "" });
+): AsyncGenerator<SessionEvent, void, undefined> {
   const heartbeatMs = options.heartbeatMs ?? HEARTBEAT_MS;
-  request.heartbeat = duration(heartbeatMs);
+  let resumeToken = options.resumeToken ?? "";
 
-  async function* goOn(budget: Budget): AsyncGenerator<WatchSessionResponse, void, undefined> {
-    const bytes = serialized(WatchSessionRequestSchema, request);
+  async function* goOn(budget: Budget): AsyncGenerator<SessionEvent, void, undefined> {
+    const bytes = WATCH_SESSION.request.encode({ sessionId, resumeToken, heartbeat: heartbeatMs });
     const dog = new Watchdog(budget, Math.min(budget.remaining, SILENT_HEARTBEATS * heartbeatMs));
     try {
-      for await (const answer of caller.transport.stream(
-        SessionService.method.watchSession,
-        bytes,
-        dog.budget,
-        false,
-      )) {
+      for await (const answer of caller.transport.stream(WATCH_SESSION, bytes, dog.budget, false)) {
         dog.rest();
-        request.resumeToken = answer.resumeToken;
-        yield answer;
+        resumeToken = answer.resumeToken;
+        yield eventOf(answer);
         dog.begin(SILENT_HEARTBEATS * heartbeatMs);
       }
     } catch (error) {

@@ -2,17 +2,17 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { Client, create, TypedBlobSchema } from "lockstitch";
+import { Client } from "lockstitch";
 import { Server } from "./server.js";
 import { SwallowingProxy } from "./swallowing.js";
 
-const HEADER = create(TypedBlobSchema, { type: "test" });
-const items = (text: string) => [create(TypedBlobSchema, { type: "text", data: new TextEncoder().encode(text) })];
+const HEADER = { type: "test", data: new Uint8Array() };
+const items = (text: string) => [{ type: "text", data: new TextEncoder().encode(text) }];
 
 async function lines(client: Client, sessionId: string): Promise<string[]> {
-  const value = (await client.loadLatest(sessionId)).checkpoint?.state?.custom.lines?.value;
-  assert(value?.case === "list");
-  return value.value.items.map(({ data }) => new TextDecoder().decode(data));
+  const list = (await client.loadLatest(sessionId)).checkpoint?.state?.custom.lines?.list;
+  assert(list);
+  return list.items.map(({ data }) => new TextDecoder().decode(data));
 }
 
 describe("an append of unknown outcome", { timeout: 300_000 }, () => {

@@ -2,9 +2,8 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { create, toBinary } from "@bufbuild/protobuf";
 import { type CallOptions, Cancelled, Client, Unavailable } from "lockstitch";
-import { ErrorInfoSchema, StatusSchema } from "lockstitch/v1";
+import { ErrorInfoSchema, encode, StatusSchema } from "lockstitch/v1";
 import { type Failure, type Method, Scripted } from "./scripted.js";
 
 const FAST = { initialBackoffMs: 1, maxBackoffMs: 1 };
@@ -68,9 +67,9 @@ describe("a call that was cancelled", { timeout: 60_000 }, () => {
   });
 
   test("by the server with a reason of its own is not repeated", async () => {
-    const value = toBinary(ErrorInfoSchema, create(ErrorInfoSchema, { domain: "lockstitch.dev", reason: "NEWER" }));
+    const value = encode(ErrorInfoSchema, { domain: "lockstitch.dev", reason: "NEWER" });
     const info = { typeUrl: "type.googleapis.com/google.rpc.ErrorInfo", value };
-    const details = toBinary(StatusSchema, create(StatusSchema, { code: 1, details: [info] }));
+    const details = encode(StatusSchema, { code: 1, details: [info] });
     await using server = await Scripted.start({ Save: [{ details }] });
     using client = new Client(server.target, { retry: FAST });
     await assert.rejects(client.save({ sessionId: "s" }), (error) => {

@@ -2,42 +2,38 @@
 
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
-import { type DescMessage, fromBinary, type Message, type MessageShape, toBinary } from "@bufbuild/protobuf";
-import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { context, propagation } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import { W3CTraceContextPropagator } from "@opentelemetry/core";
 import {
   type Checkpoint,
-  CheckpointSchema,
   Client,
   type ClientOptions,
-  create,
-  END,
+  type CustomChannel,
   type ExpectedLatest,
   type HeldLease,
-  type LoadLatestResponse,
+  type Latest,
   LockstitchError,
   NONE,
+  type NodeKind,
   node,
   type PendingWrite,
-  PendingWriteSchema,
   type Retention,
   type Runner,
-  SaveOutcome,
-  type SaveResponse,
-  START,
+  type Saved,
+  type Session,
+  type SessionEvent,
+  type SessionSummary,
+  Timestamp,
   type VersionedState,
 } from "../src/index.js";
 import {
-  ChannelVersionsSchema,
-  CustomChannelSchema,
+  CheckpointSchema,
+  decode,
+  encode,
   GetSessionResponseSchema,
-  type LoadResponse,
-  MessageSchema,
+  PendingWriteSchema,
   SessionSummarySchema,
-  TypedBlobSchema,
-  VersionedStateSchema,
   WatchSessionResponseSchema,
 } from "../src/v1.js";
 import { PlainOperations } from "./executor_plain.js";
@@ -135,7 +131,7 @@ const operations: Record<string, (args: Args) => Promise<Ok>> = {
       pageSize: page_size ?? 0,
     });
     const sessions = await first(pager, max_items);
-    return { sessions: sessions.map((one) => encoded(SessionSummarySchema, one)) };
+    return { sessions: sessions.map((one) => base64(encode(SessionSummarySchema, summaryMessage(one)))) };
   },
 
   async list_checkpoints(args) {
@@ -154,7 +150,7 @@ const operations: Record<string, (args: Args) => Promise<Ok>> = {
     const items = await first(pager, args.max_items);
     return {
       checkpoints: items.map(({ checkpoint, revision, stateBytes, pendingWrites }) => ({
-        checkpoint: encoded(CheckpointSchema, checkpoint),
+        checkpoint: encodedCheckpoint(checkpoint),
         revision: String(revision),
         state_bytes: String(stateBytes),
         pending_writes: encodedWrites(pendingWrites),
@@ -172,14 +168,14 @@ const operations: Record<string, (args: Args) => Promise<Ok>> = {
       limit: args.limit ?? 0,
     };
     for await (const { checkpoint, pendingWrites, revision } of client().walkAncestors(args.session_id, options)) {
-      const told = encoded(CheckpointSchema, known(checkpoint));
+      const told = encodedCheckpoint(checkpoint);
       ancestors.push({ checkpoint: told, pending_writes: encodedWrites(pendingWrites), revision: String(revision) });
     }
     return { ancestors };
   },
 
   async get_session({ session_id }) {
-    return { session: encoded(GetSessionResponseSchema, await client().getSession(session_id)) };
+    return { session: encodedSession(await client().getSession(session_id)) };
   },
 
   async update_session(args) {
@@ -190,7 +186,7 @@ const operations: Record<string, (args: Args) => Promise<Ok>> = {
       retention: args.clear_retention ? null : retentionOf(args.retention),
       leaseToken: BigInt(args.lease_token ?? 0),
     });
-    return { session: encoded(GetSessionResponseSchema, session) };
+    return { session: encodedSession(session) };
   },
 
   async delete_sessions({ session_ids, tombstone_ms }) {
@@ -223,8 +219,8 @@ const operations: Record<string, (args: Args) => Promise<Ok>> = {
     const options = { resumeToken: resume_token ?? undefined, heartbeatMs: heartbeat_ms ?? undefined };
     for await (const answer of client().watchSession(session_id, options)) {
       token = answer.resumeToken;
-      if (answer.event.case !== "heartbeat") {
-        events.push(encoded(WatchSessionResponseSchema, answer));
+      if (answer.type !== "heartbeat") {
+        events.push(encodedEvent(answer));
       }
       if (events.length >= count) {
         break;
@@ -249,7 +245,7 @@ const operations: Record<string, (args: Args) => Promise<Ok>> = {
     runner = await client().run(session_id, holder, { ttlMs: ttl_ms ?? undefined });
     return {
       token: String(runner.token),
-      checkpoint: runner.checkpoint ? encoded(CheckpointSchema, runner.checkpoint) : null,
+      checkpoint: runner.checkpoint ? encodedCheckpoint(runner.checkpoint) : null,
     };
   },
 
@@ -307,21 +303,21 @@ function change(checkpoint: Checkpoint, edit: Args): void {
     checkpoint.createdAt = fromNanoseconds(BigInt(created_at));
   }
   if (present(seen)) {
-    checkpoint.versionsSeen[seen.node] ??= create(ChannelVersionsSchema);
+    checkpoint.versionsSeen[seen.node] ??= { versions: {} };
     known(checkpoint.versionsSeen[seen.node]).versions[seen.channel] = BigInt(seen.version);
   }
   if (present(append_frontier)) {
     checkpoint.frontier.push(node(append_frontier));
   }
   Object.assign(checkpoint.metadata, set_metadata);
-  checkpoint.state ??= create(VersionedStateSchema);
+  checkpoint.state ??= { custom: {} };
   changeState(checkpoint.state, edit);
 }
 
 function changeState(state: VersionedState, edit: Args): void {
   const { append_message, messages_version, set_extra, remove_extra, append_item } = edit;
   if (present(append_message)) {
-    known(state.messages).items.push(create(MessageSchema, append_message));
+    known(state.messages).items.push(append_message);
   }
   if (present(messages_version)) {
     known(state.messages).version = messages_version;
@@ -334,12 +330,8 @@ function changeState(state: VersionedState, edit: Args): void {
   }
   if (present(append_item)) {
     const { channel, type, data } = append_item;
-    state.custom[channel] ??= create(CustomChannelSchema);
-    const custom = known(state.custom[channel]);
-    if (custom.value.case !== "list") {
-      throw new Error(`${channel} is no list`);
-    }
-    custom.value.value.items.push(create(TypedBlobSchema, { type, data: Buffer.from(data, "base64") }));
+    const custom: CustomChannel = known(state.custom[channel]);
+    known(custom.list).items.push({ type, data: Buffer.from(data, "base64") });
   }
 }
 
@@ -371,11 +363,8 @@ function viewOf({
   };
 }
 
-function nodeName({ kind }: Checkpoint["frontier"][number]): string {
-  if (kind.case === "custom") {
-    return `custom:${kind.value}`;
-  }
-  return kind.value === START.kind.value ? "START" : kind.value === END.kind.value ? "END" : "";
+function nodeName({ custom, endpoint }: NodeKind): string {
+  return custom === undefined ? (endpoint ?? "") : `custom:${custom}`;
 }
 
 function mapped<T, R>(map: Record<string, T>, change: (value: T) => R): Record<string, R> {
@@ -394,15 +383,15 @@ async function first<T>(items: AsyncIterable<T>, most: number | undefined): Prom
 }
 
 function checkpointOf({ checkpoint }: Args): Checkpoint {
-  return decoded(CheckpointSchema, checkpoint);
+  return decode<Checkpoint>(CheckpointSchema, Buffer.from(checkpoint, "base64"));
 }
 
 function writesOf(writes: string[] | undefined | null): PendingWrite[] {
-  return (writes ?? []).map((one) => decoded(PendingWriteSchema, one));
+  return (writes ?? []).map((one) => decode<PendingWrite>(PendingWriteSchema, Buffer.from(one, "base64")));
 }
 
 function encodedWrites(writes: PendingWrite[]): string[] {
-  return writes.map((one) => encoded(PendingWriteSchema, one));
+  return writes.map((one) => base64(encode(PendingWriteSchema, one)));
 }
 
 function retentionOf(retention: Args): Retention | undefined {
@@ -432,15 +421,13 @@ function lease({ token, holder, ttlMs }: HeldLease): Ok {
   return { token: String(token), holder, ttl_ms: ttlMs };
 }
 
-function saved({ checkpointId, revision, outcome, savedAt }: SaveResponse): Ok {
-  const when = nanoseconds(known(savedAt));
-  return { checkpoint_id: checkpointId, revision: String(revision), outcome: SaveOutcome[outcome], saved_at: when };
+function saved({ checkpointId, revision, outcome, savedAt }: Saved): Ok {
+  return { checkpoint_id: checkpointId, revision: String(revision), outcome, saved_at: nanoseconds(savedAt) };
 }
 
-function loaded(answer: LoadLatestResponse | LoadResponse): Ok {
-  const { checkpoint, pendingWrites, revision, checkpointRevision, traceId } = answer;
+function loaded({ checkpoint, pendingWrites, revision, checkpointRevision, traceId = "" }: Latest): Ok {
   return {
-    checkpoint: checkpoint ? encoded(CheckpointSchema, checkpoint) : null,
+    checkpoint: checkpoint ? encodedCheckpoint(checkpoint) : null,
     pending_writes: encodedWrites(pendingWrites),
     revision: String(revision),
     checkpoint_revision: String(checkpointRevision),
@@ -448,21 +435,41 @@ function loaded(answer: LoadLatestResponse | LoadResponse): Ok {
   };
 }
 
-function decoded<S extends DescMessage>(schema: S, data: string): MessageShape<S> {
-  return fromBinary(schema, Buffer.from(data, "base64"));
+function encodedCheckpoint(checkpoint: Checkpoint): string {
+  return base64(encode(CheckpointSchema, checkpoint));
 }
 
-function encoded<S extends DescMessage>(schema: S, message: MessageShape<S> & Message): string {
-  return Buffer.from(toBinary(schema, message)).toString("base64");
+function summaryMessage({ error: _, ...summary }: SessionSummary) {
+  return summary;
 }
 
-function nanoseconds({ seconds, nanos }: Timestamp): string {
-  return String(seconds * 1_000_000_000n + BigInt(nanos));
+function encodedSession({ ttlMs, retention, lease, ...summary }: Session): string {
+  const { keepLast, maxAgeMs } = retention ?? {};
+  const message = {
+    session: summaryMessage(summary),
+    ttl: ttlMs,
+    retention: retention && { keepLast, maxAge: maxAgeMs },
+    lease,
+  };
+  return base64(encode(GetSessionResponseSchema, message));
+}
+
+function encodedEvent({ resumeToken, revision, type, ...event }: SessionEvent): string {
+  return base64(encode(WatchSessionResponseSchema, { resumeToken, revision, [type]: event }));
+}
+
+function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("base64");
+}
+
+function nanoseconds(when: Date): string {
+  const beyond = when instanceof Timestamp ? when.nanoseconds : 0;
+  return String(BigInt(when.getTime()) * 1_000_000n + BigInt(beyond));
 }
 
 function fromNanoseconds(when: bigint): Timestamp {
-  const nanos = ((when % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
-  return Object.assign(timestampFromMs(0), { seconds: (when - nanos) / 1_000_000_000n, nanos: Number(nanos) });
+  const beyond = ((when % 1_000_000n) + 1_000_000n) % 1_000_000n;
+  return new Timestamp(Number((when - beyond) / 1_000_000n), Number(beyond));
 }
 
 function optionalBigInt(text: string | undefined | null): bigint | undefined {

@@ -4,7 +4,6 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
-import * as all from "lockstitch";
 import { ErrorReason } from "lockstitch/v1";
 import { PACKAGE } from "./server.js";
 
@@ -51,14 +50,14 @@ test("no framework is imported unless its adapter is", async () => {
 
 test("every reason of the contract has a class of its own kind", async () => {
   const { fromStatus } = await import("../src/errors.js");
-  const { ErrorInfoSchema, StatusSchema } = await import("lockstitch/v1");
+  const { create, ErrorInfoSchema, StatusSchema, toBinary } = await import("lockstitch/v1");
   for (const reason of Object.keys(ErrorReason).filter(
     (name) => Number.isNaN(Number(name)) && name !== "UNSPECIFIED",
   )) {
-    const info = all.create(ErrorInfoSchema, { reason, domain: "lockstitch.dev", metadata: { field: "f" } });
-    const value = all.toBinary(ErrorInfoSchema, info);
+    const info = create(ErrorInfoSchema, { reason, domain: "lockstitch.dev", metadata: { field: "f" } });
+    const value = toBinary(ErrorInfoSchema, info);
     const details = [{ typeUrl: "type.googleapis.com/google.rpc.ErrorInfo", value }];
-    const error = fromStatus(all.create(StatusSchema, { code: 2, details }));
+    const error = fromStatus(create(StatusSchema, { code: 2, details }));
     assert.notEqual(error.constructor.name, "LockstitchError", reason);
     assert.deepEqual([error.reason, error.metadata], [reason, { field: "f" }]);
   }

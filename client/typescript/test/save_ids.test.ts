@@ -3,15 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import {
-  Client,
-  DeadlineExceeded,
-  ExpectedLatestMismatch,
-  NONE,
-  ResourceExhausted,
-  SaveOutcome,
-  Unavailable,
-} from "lockstitch";
+import { Client, DeadlineExceeded, ExpectedLatestMismatch, NONE, ResourceExhausted, Unavailable } from "lockstitch";
 import { connected } from "./connected.js";
 import { fates } from "./losing.js";
 import { Server } from "./server.js";
@@ -61,7 +53,7 @@ describe("a save of unknown outcome", { timeout: 300_000 }, () => {
     await assert.rejects(thread.save({ n: 1 }, SHORT), isOpen);
     server.signal("SIGCONT");
     const again = await client.save({ sessionId: "a", step: 1n }, { ...condition, ...PATIENT });
-    assert([SaveOutcome.CREATED, SaveOutcome.UNCHANGED].includes(again.outcome));
+    assert(again.outcome !== "REPLACED");
     await thread.save({ n: 1 }, PATIENT);
     await thread.save({ n: 2 });
     assert.deepEqual([(await client.thread("thread").load())?.n, thread.step], [2, 2]);
@@ -110,7 +102,7 @@ describe("a save whose answer was lost", { timeout: 300_000 }, () => {
         await assert.rejects(client.save(checkpoint, CONDITION), Unavailable);
       }
       await assert.rejects(client.save(checkpoint, CONDITION), ResourceExhausted);
-      assert.equal((await client.save(checkpoint, CONDITION)).outcome, SaveOutcome.UNCHANGED);
+      assert.equal((await client.save(checkpoint, CONDITION)).outcome, "UNCHANGED");
       await assert.rejects(client.save(checkpoint, CONDITION), ExpectedLatestMismatch);
     });
   }
@@ -121,7 +113,7 @@ describe("a save whose answer was lost", { timeout: 300_000 }, () => {
     const [first, second] = await Promise.allSettled([save("one"), save("two")]);
     assert(first.status === "rejected" && first.reason instanceof Unavailable);
     assert(second.status === "fulfilled");
-    assert.equal((await save("one")).outcome, SaveOutcome.REPLACED);
+    assert.equal((await save("one")).outcome, "REPLACED");
   });
 
   test("is a retry if the later one was refused", async () => {
@@ -130,7 +122,7 @@ describe("a save whose answer was lost", { timeout: 300_000 }, () => {
     const [first, second] = await Promise.allSettled([save(), save()]);
     assert(first.status === "rejected" && first.reason instanceof Unavailable);
     assert(second.status === "rejected" && second.reason instanceof ExpectedLatestMismatch);
-    assert.equal((await save()).outcome, SaveOutcome.UNCHANGED);
+    assert.equal((await save()).outcome, "UNCHANGED");
   });
 
   test("is stored once by the first append of a new thread, and is not that of another thread", async () => {

@@ -6,8 +6,7 @@
  * namespace `subpaths` lists them: subpaths are added to it before their first entry is stored, and stay in it.
  */
 
-import { create } from "@bufbuild/protobuf";
-import { type TypedBlob, TypedBlobSchema } from "../gen/lockstitch/v1/checkpoint_pb.js";
+import type { TypedBlob } from "../checkpoint.js";
 
 const TYPE = "lockstitch.claude-agent-sdk";
 const JSON_TYPE = "json";
@@ -87,5 +86,5 @@ function quoted(part: string): string {
 }
 
 function blob(type: string, text: string): TypedBlob {
-  return create(TypedBlobSchema, { type, data: ENCODER.encode(text) });
+  return { type, data: ENCODER.encode(text) };
 }

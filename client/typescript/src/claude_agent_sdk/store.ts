@@ -1,9 +1,8 @@
 /** The session store: the SDK's interface over appenders. */
 
-import { create } from "@bufbuild/protobuf";
 import type { Appender, Fold } from "../appending.js";
+import type { VersionedState } from "../checkpoint.js";
 import type { Client } from "../client.js";
-import { StateDeltaSchema, type VersionedState } from "../gen/lockstitch/v1/checkpoint_pb.js";
 import type { SessionKey } from "./layout.js";
 import * as layout from "./layout.js";
 
@@ -106,9 +105,10 @@ export class LockstitchSessionStore {
     const options = { sessionIdPrefix, orderBy: "sessionId", pageSize: PAGE_SIZE } as const;
     for await (const { sessionId, latestCheckpointId, error, updatedAt } of this.#client.listSessions(options)) {
       if (latestCheckpointId || error) {
-        const { seconds, nanos } = updatedAt ?? { seconds: 0n, nanos: 0 };
-        const mtime = Number(seconds) * 1000 + Math.floor(nanos / 1e6);
-        found.push({ sessionId: layout.sdkSessionId(this.#prefix, projectKey, sessionId), mtime });
+        found.push({
+          sessionId: layout.sdkSessionId(this.#prefix, projectKey, sessionId),
+          mtime: updatedAt.getTime(),
+        });
       }
     }
     return found;
@@ -125,8 +125,8 @@ export class LockstitchSessionStore {
     for await (const answer of this.#client.loadLatestMany(known.keys(), options)) {
       const session = known.get(answer.sessionId);
       const channel = answer.error ? undefined : answer.result().checkpoint?.state?.custom[layout.SUMMARY];
-      if (session && channel?.value.case === "blob") {
-        summaries.push({ ...session, data: layout.fromSummary(channel.value.value) });
+      if (session && channel?.blob) {
+        summaries.push({ ...session, data: layout.fromSummary(channel.blob) });
       }
     }
     return summaries;
@@ -177,10 +177,7 @@ export class LockstitchSessionStore {
       if (listOf(state, layout.SUBPATHS)?.includes(subpath)) {
         return undefined;
       }
-      const items = [layout.toItem(subpath)];
-      return create(StateDeltaSchema, {
-        custom: { [layout.SUBPATHS]: { change: { case: "append", value: { items } } } },
-      });
+      return { custom: { [layout.SUBPATHS]: { version: "", append: { items: [layout.toItem(subpath)] } } } };
     };
     await this.#appender(sessionId, layout.INDEX).change([channelOf(layout.SUBPATHS)], add);
     this.#registered.add(name);
@@ -194,9 +191,7 @@ export class LockstitchSessionStore {
 
   async #deleteTranscript(sessionId: string, namespace: string): Promise<void> {
     const empty = (state: VersionedState) =>
-      Object.hasOwn(state.custom, layout.ENTRIES)
-        ? create(StateDeltaSchema, { removedCustom: [layout.ENTRIES] })
-        : undefined;
+      Object.hasOwn(state.custom, layout.ENTRIES) ? { removedCustom: [layout.ENTRIES] } : undefined;
     const appender = this.#appender(sessionId, namespace);
     await appender.change([channelOf(layout.ENTRIES)], empty, layout.DELETED);
     await this.#client.pruneSessions([sessionId], { retention: { keepLast: 1 } });
@@ -246,8 +241,8 @@ function channelOf(name: string): string {
 
 /** The items of a list of a state; undefined: it has none of this name. */
 function listOf(state: VersionedState, name: string): unknown[] | undefined {
-  const value = Object.hasOwn(state.custom, name) ? state.custom[name]?.value : undefined;
-  return value?.case === "list" ? value.value.items.map(layout.fromItem) : undefined;
+  const channel = Object.hasOwn(state.custom, name) ? state.custom[name] : undefined;
+  return channel?.list?.items.map(layout.fromItem);
 }
 
 /** The first of all entries with the same uuid, and those without one. */

@@ -5,14 +5,8 @@
  * new items.
  */
 
-import { create } from "@bufbuild/protobuf";
 import type { SerializerProtocol } from "@langchain/langgraph-checkpoint";
-import {
-  type CustomChannel,
-  CustomChannelSchema,
-  type TypedBlob,
-  TypedBlobSchema,
-} from "../gen/lockstitch/v1/checkpoint_pb.js";
+import type { CustomChannel, TypedBlob } from "../checkpoint.js";
 
 export type Channels = Readonly<Record<string, CustomChannel>>;
 
@@ -31,7 +25,7 @@ export class Blobs {
 
   async dump(value: unknown): Promise<TypedBlob> {
     const [type, data] = await this.#serde.dumpsTyped(value);
-    return create(TypedBlobSchema, { type, data });
+    return { type, data };
   }
 
   load({ type, data }: TypedBlob): Promise<unknown> {
@@ -56,15 +50,11 @@ export class Blobs {
   async toChannel(value: unknown, version: unknown, former: CustomChannel | undefined): Promise<CustomChannel> {
     const text = version === undefined || version === null ? "" : String(version);
     if (!Array.isArray(value) || value.length > MOST_ITEMS) {
-      const before = former?.value.case === "blob" ? former.value.value : undefined;
-      return create(CustomChannelSchema, {
-        version: text,
-        value: { case: "blob", value: await this.dumpLike(value, before) },
-      });
+      return { version: text, blob: await this.dumpLike(value, former?.blob) };
     }
-    const before = former?.value.case === "list" ? former.value.value.items : [];
+    const before = former?.list?.items ?? [];
     const items = await Promise.all(value.map((item, index) => this.dumpLike(item, before[index])));
-    return create(CustomChannelSchema, { version: text, value: { case: "list", value: { items } } });
+    return { version: text, list: { items } };
   }
 
   /** The values of all channels that have one; those named by `order` first, in that order. */
@@ -78,11 +68,11 @@ export class Blobs {
   }
 
   /** The value of a channel that has one. */
-  async fromChannel({ value }: CustomChannel): Promise<unknown> {
-    if (value.case === "list") {
-      return Promise.all(value.value.items.map((item) => this.load(item)));
+  async fromChannel({ blob, list }: CustomChannel): Promise<unknown> {
+    if (list) {
+      return Promise.all(list.items.map((item) => this.load(item)));
     }
-    return value.case === "blob" ? this.load(value.value) : undefined;
+    return blob && this.load(blob);
   }
 
   /** The same blob, where it cannot be loaded: then it is no value of this program's. */
@@ -97,7 +87,7 @@ export class Blobs {
 
 /** Whether the channel holds anything. */
 export function hasValue(channel: CustomChannel | undefined): channel is CustomChannel {
-  return channel?.value.case !== undefined;
+  return channel?.blob !== undefined || channel?.list !== undefined;
 }
 
 function equal(one: TypedBlob, other: TypedBlob): boolean {

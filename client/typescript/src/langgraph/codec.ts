@@ -10,8 +10,6 @@
  * everything else, exactly               header
  */
 
-import { create } from "@bufbuild/protobuf";
-import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
 import {
   type CheckpointMetadata,
   type CheckpointPendingWrite,
@@ -20,13 +18,8 @@ import {
   type PendingWrite as GraphWrite,
   WRITES_IDX_MAP,
 } from "@langchain/langgraph-checkpoint";
-import {
-  type Checkpoint,
-  CheckpointSchema,
-  type PendingWrite,
-  PendingWriteSchema,
-  type TypedBlob,
-} from "../gen/lockstitch/v1/checkpoint_pb.js";
+import type { Checkpoint, PendingWrite, TypedBlob } from "../checkpoint.js";
+import { Timestamp } from "../timestamp.js";
 import { type Blobs, type Channels, hasValue } from "./channels.js";
 import { joined, type Metadata, STEP, split, stepOf } from "./metadata.js";
 import { configOf, type Place, storedNamespace } from "./place.js";
@@ -63,18 +56,24 @@ export async function toMessage(
     ...(Object.keys(dependsOn).length > 0 && { depends_on: dependsOn }),
     ...(namespace !== (parent.namespace ?? "") && { checkpoint_ns: parent.namespace ?? "" }),
   };
-  return create(CheckpointSchema, {
+  return {
     sessionId: parent.threadId,
     namespace,
     checkpointId: id,
     parentId: parent.checkpointId,
     step: stepOf(metadata[STEP]) ?? 0n,
     state: { custom },
+    frontier: [],
+    versionsSeen: {},
+    concurrencyLimit: 0n,
     ...(createdAt && { createdAt }),
+    ranNodes: [],
+    skippedNodes: [],
+    updatedChannels: [],
     metadata: texts,
     header: await blobs.dump(header),
     dependsOn: Object.values(dependsOn).sort()[0] ?? "", // ids grow with time
-  });
+  };
 }
 
 /** A checkpoint with its pending writes. */
@@ -112,15 +111,13 @@ export function toWrites(
   taskId: string,
   taskPath: string,
 ): Promise<PendingWrite[]> {
-  const pending = writes.map(async ([channel, value], number) =>
-    create(PendingWriteSchema, {
-      taskId,
-      taskPath,
-      channel,
-      index: Object.hasOwn(WRITES_IDX_MAP, channel) ? (WRITES_IDX_MAP[channel] as number) : number,
-      value: await blobs.dump(value),
-    }),
-  );
+  const pending = writes.map(async ([channel, value], number) => ({
+    taskId,
+    taskPath,
+    channel,
+    index: Object.hasOwn(WRITES_IDX_MAP, channel) ? (WRITES_IDX_MAP[channel] as number) : number,
+    value: await blobs.dump(value),
+  }));
   return Promise.all(pending);
 }
 
@@ -160,11 +157,14 @@ function timestampOf(text: string | undefined): Timestamp | undefined {
   if (whole === undefined || Number.isNaN(ms)) {
     return undefined;
   }
-  return create(TimestampSchema, { seconds: BigInt(ms / 1000), nanos: Number(fraction.padEnd(9, "0")) });
+  const nanos = Number(fraction.padEnd(9, "0"));
+  return new Timestamp(ms + Math.floor(nanos / 1e6), nanos % 1e6);
 }
 
 /** As Python's LangGraph writes it. */
-function textOf({ seconds, nanos }: Timestamp): string {
-  const fraction = nanos ? `.${String(Math.floor(nanos / 1000)).padStart(6, "0")}` : "";
-  return `${new Date(Number(seconds) * 1000).toISOString().slice(0, 19)}${fraction}+00:00`;
+function textOf(when: Date): string {
+  const [seconds, fraction] = when.toISOString().slice(0, -1).split(".") as [string, string];
+  const beyond = when instanceof Timestamp ? Math.floor(when.nanoseconds / 1000) : 0;
+  const isWhole = Number(fraction) === 0 && (!(when instanceof Timestamp) || when.nanoseconds === 0);
+  return `${seconds}${isWhole ? "" : `.${fraction}${String(beyond).padStart(3, "0")}`}+00:00`;
 }

@@ -6,9 +6,9 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import type { RunnableConfig } from "@langchain/core/runnables";
+import type { Checkpoint, PendingWrite } from "../checkpoint.js";
 import type { Client } from "../client.js";
 import { ExpectedLatestMismatch, LeaseHeld, LeaseLost, type LockstitchError } from "../errors.js";
-import type { Checkpoint, PendingWrite } from "../gen/lockstitch/v1/checkpoint_pb.js";
 import type { Lease } from "../lease.js";
 import { type Place, storedNamespace } from "./place.js";
 import { expectedOf, type Held, Run } from "./runs.js";

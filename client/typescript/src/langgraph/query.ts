@@ -3,7 +3,8 @@
 import { isDeepStrictEqual } from "node:util";
 import type { RunnableConfig } from "@langchain/core/runnables";
 import type { CheckpointListOptions } from "@langchain/langgraph-checkpoint";
-import type { Client, ListedCheckpoint } from "../client.js";
+import type { ListedCheckpoint } from "../answers.js";
+import type { Client } from "../client.js";
 import { FIRST, type Metadata, SPILLED, STEP, searchTexts, stepOf } from "./metadata.js";
 import { type Place, placeOf, storedNamespace } from "./place.js";
 

@@ -1,6 +1,6 @@
 /** The last checkpoint of each thread and namespace, so that what it held need be neither dumped nor fetched again. */
 
-import type { Checkpoint, CustomChannel } from "../gen/lockstitch/v1/checkpoint_pb.js";
+import type { Checkpoint, CustomChannel } from "../checkpoint.js";
 
 const MOST_THREADS = 1024;
 const MOST_BYTES = 64 * 1024 * 1024;
@@ -43,8 +43,8 @@ export class Recent {
 }
 
 /** Of its values, and about what an item takes beside them. */
-function sizeOf({ value }: CustomChannel): number {
-  const blobs = value.case === "list" ? value.value.items : value.case === "blob" ? [value.value] : [];
+function sizeOf({ blob, list }: CustomChannel): number {
+  const blobs = list?.items ?? (blob ? [blob] : []);
   return blobs.reduce((sum, { data }) => sum + data.length + OVERHEAD, OVERHEAD);
 }
 

@@ -7,7 +7,7 @@
  */
 
 import type { RunnableConfig } from "@langchain/core/runnables";
-import type { ExpectedLatest } from "../draft.js";
+import type { ExpectedLatest } from "../conditions.js";
 import type { LockstitchError } from "../errors.js";
 import type { Lease } from "../lease.js";
 import { NONE } from "../values.js";

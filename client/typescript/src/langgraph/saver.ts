@@ -15,9 +15,9 @@ import {
   type SerializerProtocol,
   TASKS,
 } from "@langchain/langgraph-checkpoint";
+import type { Checkpoint, CustomChannel, PendingWrite } from "../checkpoint.js";
 import type { Client } from "../client.js";
 import { NotFound } from "../errors.js";
-import type { Checkpoint, CustomChannel, PendingWrite } from "../gen/lockstitch/v1/checkpoint_pb.js";
 import { Blobs, hasValue } from "./channels.js";
 import {
   channelsOf,
@@ -198,7 +198,7 @@ export class LockstitchSaver extends BaseCheckpointSaver implements AsyncDisposa
           writes.get(write.channel)?.push(await fromWrite(this.#blobs, write));
         }
       }
-      const values = ancestor.checkpoint ? channelsOf(ancestor.checkpoint) : {};
+      const values = channelsOf(ancestor.checkpoint);
       for (const name of channels.filter((one) => !seeds.has(one) && hasValue(values[one]))) {
         seeds.set(name, await this.#blobs.fromChannel(values[name] as CustomChannel));
       }

@@ -1,7 +1,6 @@
 /** How one value of a plain state is written. */
 
-import { create } from "@bufbuild/protobuf";
-import { type TypedBlob, TypedBlobSchema } from "../gen/lockstitch/v1/checkpoint_pb.js";
+import type { TypedBlob } from "../checkpoint.js";
 import { at, exactText, exactValue, type Path } from "./json.js";
 
 /** Writes and reads the values of a state: its lists item by item, its objects key by key. */
@@ -23,7 +22,7 @@ const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
  */
 export const JSON_CODEC: Codec = Object.freeze({
   encode(value: unknown, path: Path): TypedBlob {
-    return create(TypedBlobSchema, { type: TYPE, data: ENCODER.encode(exactText(value, path)) });
+    return { type: TYPE, data: ENCODER.encode(exactText(value, path)) };
   },
 
   decode({ type, data }: TypedBlob, path: Path): unknown {

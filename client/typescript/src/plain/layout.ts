@@ -4,23 +4,16 @@
  * docs/clients/plain-state.md describes the layout, which all languages share.
  */
 
-import { create } from "@bufbuild/protobuf";
-import {
-  type CustomChannel,
-  CustomChannelSchema,
-  type TypedBlob,
-  TypedBlobSchema,
-  type VersionedState,
-  VersionedStateSchema,
-} from "../gen/lockstitch/v1/checkpoint_pb.js";
+import type { CustomChannel, TypedBlob, VersionedState } from "../checkpoint.js";
 import type { Codec } from "./codec.js";
 import { at, checkText, entriesOf, type Path } from "./json.js";
 
 export const LAYOUT = "1";
 /** The header of a checkpoint that holds a plain state. */
-export const PLAIN_STATE: TypedBlob = Object.freeze(
-  create(TypedBlobSchema, { type: "lockstitch.plain", data: new TextEncoder().encode(LAYOUT) }),
-);
+export const PLAIN_STATE: TypedBlob = Object.freeze({
+  type: "lockstitch.plain",
+  data: new TextEncoder().encode(LAYOUT),
+});
 /** An object with more keys is one value. */
 export const SPLIT_KEYS = 100;
 export const NAME_BYTES = 512;
@@ -36,7 +29,7 @@ export function write(state: object, codec: Codec): VersionedState {
       custom.push(channelEntry([key], value, codec));
     }
   }
-  return create(VersionedStateSchema, { custom: Object.fromEntries(custom) });
+  return { custom: Object.fromEntries(custom) };
 }
 
 /** The state of channels that `write` made. Throws TypeError, with the path. */
@@ -67,15 +60,13 @@ export function appended(state: VersionedState, key: string, items: readonly unk
   const name = checkedName([key]);
   const channel = Object.hasOwn(state.custom, name) ? state.custom[name] : undefined;
   const isSplit = Object.keys(state.custom).some((other) => other.startsWith(`${name}/`));
-  if (isSplit || (channel && channel.value.case !== "list")) {
+  if (isSplit || (channel && !channel.list)) {
     throw new TypeError(`${at([key])} is ${isSplit ? "an object, not a list" : "not a list"}`);
   }
-  const before = channel?.value.case === "list" ? channel.value.value.items : [];
+  const before = channel?.list?.items ?? [];
   const added = items.map((item, index) => codec.encode(item, [key, before.length + index]));
   const entries = Object.entries(state.custom).filter(([other]) => other !== name);
-  return create(VersionedStateSchema, {
-    custom: Object.fromEntries([...entries, [name, listOf([...before, ...added])]]),
-  });
+  return { custom: Object.fromEntries([...entries, [name, listOf([...before, ...added])]]) };
 }
 
 /**
@@ -87,18 +78,17 @@ export function withKnownBytes(state: VersionedState, former: VersionedState, co
     const before = Object.hasOwn(former.custom, name) ? former.custom[name] : undefined;
     return [name, before ? knownChannel(channel, before, pathOf(name), codec) : channel];
   });
-  return create(VersionedStateSchema, { custom: Object.fromEntries(custom) });
+  return { custom: Object.fromEntries(custom) };
 }
 
 function knownChannel(channel: CustomChannel, before: CustomChannel, path: Path, codec: Codec): CustomChannel {
-  const [now, old] = [channel.value, before.value];
-  if (now.case === "blob" && old.case === "blob") {
-    return blobOf(knownBlob(now.value, old.value, path, codec));
+  if (channel.blob && before.blob) {
+    return blobOf(knownBlob(channel.blob, before.blob, path, codec));
   }
-  if (now.case === "list" && old.case === "list") {
-    const known = old.value.items;
+  if (channel.list && before.list) {
+    const known = before.list.items;
     return listOf(
-      now.value.items.map((item, index) => {
+      channel.list.items.map((item, index) => {
         const former = known[index];
         return former ? knownBlob(item, former, [...path, index], codec) : item;
       }),
@@ -132,14 +122,14 @@ function channelEntry(path: readonly string[], value: unknown, codec: Codec): [s
   return [name, listOf(Array.from(value, (item, index) => codec.encode(item, [...path, index])))];
 }
 
-function loadedValue({ value }: CustomChannel, path: Path, codec: Codec): unknown {
-  if (value.case === "list") {
-    return value.value.items.map((blob, index) => codec.decode(blob, [...path, index]));
+function loadedValue({ blob, list }: CustomChannel, path: Path, codec: Codec): unknown {
+  if (list) {
+    return list.items.map((item, index) => codec.decode(item, [...path, index]));
   }
-  if (value.case !== "blob") {
+  if (!blob) {
     throw new TypeError(`${at(path)} has a channel without a value`);
   }
-  return codec.decode(value.value, path);
+  return codec.decode(blob, path);
 }
 
 /** The members of an object that has a channel for each of them. */
@@ -174,11 +164,11 @@ function pathOf(name: string): string[] {
 }
 
 function blobOf(blob: TypedBlob): CustomChannel {
-  return create(CustomChannelSchema, { value: { case: "blob", value: blob } });
+  return { version: "", blob };
 }
 
 function listOf(items: TypedBlob[]): CustomChannel {
-  return create(CustomChannelSchema, { value: { case: "list", value: { items } } });
+  return { version: "", list: { items } };
 }
 
 function getOrMake(split: Map<string, Map<string, unknown>>, key: string): Map<string, unknown> {

@@ -1,11 +1,9 @@
 /** A thread of plain state: what most programs need of a session, without the contract's messages. */
 
 import { hostname } from "node:os";
-import { create } from "@bufbuild/protobuf";
-import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { CallOptions } from "../budget.js";
+import type { Checkpoint, VersionedState } from "../checkpoint.js";
 import type { Client } from "../client.js";
-import { type Checkpoint, type VersionedState, VersionedStateSchema } from "../gen/lockstitch/v1/checkpoint_pb.js";
 import type { Runner } from "../runner.js";
 import { SaveIds } from "../save_ids.js";
 import type { Saver } from "../saver.js";
@@ -90,11 +88,11 @@ export class Thread<S extends object = PlainState> {
   #hasLoaded = false;
   #latest: string | typeof NONE = NONE;
   #revision = 0n;
-  #state: VersionedState = create(VersionedStateSchema);
+  #state: VersionedState = { custom: {} };
   #runner: Runner | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
-  /** For `Client.thread`. */
+  /** @internal For `Client.thread`. */
   constructor(client: Client, saver: Saver, threadId: string, options: ThreadOptions<S> = {}) {
     this.#client = client;
     this.#saver = saver;
@@ -154,7 +152,7 @@ export class Thread<S extends object = PlainState> {
   /** The state of an earlier step. Throws NotFound, and what `load` throws. */
   async at(step: number, options?: CallOptions): Promise<S> {
     const { checkpoint } = await this.#client.load(this.threadId, { step: BigInt(step) }, options);
-    return this.#read(checkpoint as Checkpoint);
+    return this.#read(checkpoint);
   }
 
   /** The versions, newest first, without their states. `timeoutMs` is for each page. */
@@ -165,9 +163,8 @@ export class Thread<S extends object = PlainState> {
       view: "header",
     })) {
       const { checkpoint, savedAt, stateBytes } = one;
-      const when = savedAt ? timestampDate(savedAt) : new Date(0);
       const { step, metadata } = checkpoint;
-      yield { step: Number(step), savedAt: when, stateBytes: Number(stateBytes), metadata };
+      yield { step: Number(step), savedAt, stateBytes: Number(stateBytes), metadata };
     }
   }
 
@@ -219,7 +216,7 @@ export class Thread<S extends object = PlainState> {
   async #load(options?: CallOptions): Promise<S | undefined> {
     const { checkpoint, checkpointRevision } = await this.#client.loadLatest(this.threadId, options);
     if (checkpoint === undefined) {
-      [this.#step, this.#latest, this.#revision, this.#state] = [0, NONE, 0n, create(VersionedStateSchema)];
+      [this.#step, this.#latest, this.#revision, this.#state] = [0, NONE, 0n, { custom: {} }];
       this.#hasLoaded = true;
       return undefined;
     }
@@ -296,7 +293,7 @@ function checkKept(stored: unknown, kept: unknown, path: (string | number)[]): v
 }
 
 function stateOf(checkpoint: Checkpoint): VersionedState {
-  return checkpoint.state ?? create(VersionedStateSchema);
+  return checkpoint.state ?? { custom: {} };
 }
 
 /** The id that the server gives to a checkpoint of this step. */

@@ -189,8 +189,8 @@ function stores(url: () => string | undefined): void {
       bytes += JSON.stringify(added).length;
       await store.append(key, [added]);
     }
-    const { session } = await client.getSession(`claude/${key.projectKey.replace("/", "%2F")}/${key.sessionId}`);
-    assert(Number(session?.storedBytes) <= 1.5 * bytes + 400 * 1000, `${session?.storedBytes} of ${bytes}`);
+    const { storedBytes } = await client.getSession(`claude/${key.projectKey.replace("/", "%2F")}/${key.sessionId}`);
+    assert(Number(storedBytes) <= 1.5 * bytes + 400 * 1000, `${storedBytes} of ${bytes}`);
   });
 
   test("leaves sessions of other programs alone", async () => {
