@@ -21,6 +21,7 @@ from lockstitch_server.config import Settings
 from tests.conformance.suite.delta import after, more, save_base
 from tests.robustness.workload import full_save
 from tests.support.api import Api, ApiError, raw_api
+from tests.support.buckets import with_buckets
 from tests.support.postgres import Postgres
 from tests.support.postgres_proxy import Loss, PostgresProxy
 from tests.support.streams import batch, flat, sent
@@ -45,6 +46,18 @@ CREATE TRIGGER fail BEFORE INSERT ON lockstitch.elections
     FOR EACH ROW WHEN (new.name LIKE 'transaction of %') EXECUTE FUNCTION public.fail();
 """
 """The next transaction is marked. All that follow fail, and so does the question whether it was committed."""
+FAIL_FIRST_COMMIT = """
+CREATE SEQUENCE public.commits;
+CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF nextval('public.commits') = 1 THEN
+        RAISE 'could not commit transaction for shard 1 on at least one active node' USING ERRCODE = 'internal_error';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON lockstitch.sessions DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION public.fail();
+"""
 
 
 @pytest.fixture
@@ -105,18 +118,38 @@ async def test_a_chain_of_expected_checkpoints_holds(
 ) -> None:
     """A second attempt would find the first checkpoint of the batch replaced by the last."""
     async with served(postgres, database, pooled=pooled) as (proxy, api):
-        for save in chain("session", range(begin)):
-            await api.save(save)
-        proxy.lose(loss, statement)
-        saving = asyncio.create_task(save_together(api, chain("session", range(begin, begin + 3))))
-        await asyncio.wait_for(proxy.lost.wait(), SECONDS)
-        if statement == COMMIT:
-            proxy.deliver.set()  # until then the session is locked
-        assert await asyncio.wait_for(saving, SECONDS) == [SAVE_OUTCOME_CREATED] * 3
-        proxy.deliver.set()
-        if loss == "late request":
-            await asyncio.wait_for(proxy.delivered.wait(), SECONDS)
-        assert await save_together(api, chain("session", range(begin + 3, begin + 5))) == [SAVE_OUTCOME_CREATED] * 2
+        await chain_holds(proxy, api, loss, statement, begin)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+async def test_a_chain_holds_on_a_distributed_database(postgres: Postgres, database: str, loss: Loss) -> None:
+    await with_buckets(postgres.url(database))
+    async with served(postgres, database, pooled=False) as (proxy, api):
+        await chain_holds(proxy, api, loss, COMMIT, begin=2)
+
+
+async def chain_holds(proxy: PostgresProxy, api: Api, loss: Loss, statement: str, begin: int) -> None:
+    for save in chain("session", range(begin)):
+        await api.save(save)
+    proxy.lose(loss, statement)
+    saving = asyncio.create_task(save_together(api, chain("session", range(begin, begin + 3))))
+    await asyncio.wait_for(proxy.lost.wait(), SECONDS)
+    if statement == COMMIT:
+        proxy.deliver.set()  # until then the session is locked
+    assert await asyncio.wait_for(saving, SECONDS) == [SAVE_OUTCOME_CREATED] * 3
+    proxy.deliver.set()
+    if loss == "late request":
+        await asyncio.wait_for(proxy.delivered.wait(), SECONDS)
+    assert await save_together(api, chain("session", range(begin + 3, begin + 5))) == [SAVE_OUTCOME_CREATED] * 2
+
+
+async def test_a_node_that_does_not_say_whether_it_committed(postgres: Postgres, database: str) -> None:
+    """Citus answers COMMIT with this error then."""
+    await with_buckets(postgres.url(database))
+    async with raw_api(Settings(store=postgres.url(database))) as api:
+        postgres.execute(FAIL_FIRST_COMMIT, database)
+        assert await save_together(api, chain("session", range(3))) == [SAVE_OUTCOME_CREATED] * 3
+        assert postgres.execute("SELECT last_value FROM public.commits", database) == "2"
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -5,8 +5,8 @@ If a fact is missing, or a session has changed, the batch is planned within a tr
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
+from operator import attrgetter
 
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.format.pending_writes import messages_of
@@ -15,9 +15,9 @@ from lockstitch_server.core.planning.facts import Facts, Found, Missing, Session
 from lockstitch_server.core.planning.operations import Operation, PlanSettings, Result
 from lockstitch_server.core.planning.planner import Plan, plan
 from lockstitch_server.core.planning.session_cache import SessionCache
+from lockstitch_server.engine.by_bucket import run_by_bucket
 from lockstitch_server.engine.isolation import BatchTooLarge, run_isolated
 from lockstitch_server.engine.misplaced import misplaced_session
-from lockstitch_server.storage.buckets import bucket_of
 from lockstitch_server.storage.reading import Reader
 from lockstitch_server.storage.session_repository import SessionRepository
 from lockstitch_server.storage.store import Store
@@ -46,7 +46,7 @@ class Committer:
         self._on_commit = on_commit
         self._cache = cache
         self._settings = PlanSettings(store.row_sizes, max_bytes, max_parts)
-        self._writers = asyncio.Semaphore(store.writers)
+        self._slots = asyncio.Semaphore(store.writers)
 
     async def commit(self, operations: Sequence[Operation]) -> Sequence[Result | Failure]:
         """Commit operations, in their order. On return those that have not failed are durable.
@@ -54,27 +54,11 @@ class Committer:
         One batch at a time. Fails with what concerns all operations, such as STORE_UNAVAILABLE.
         """
         if self._store.is_distributed:
-            return await self._commit_by_bucket(operations)
+            return await run_by_bucket(self._commit_isolated, operations, attrgetter("key"), self._slots)
+        return await self._commit_isolated(operations)
+
+    async def _commit_isolated(self, operations: Sequence[Operation]) -> Sequence[Result | Failure]:
         return await run_isolated(self._commit, operations)
-
-    async def _commit_by_bucket(self, operations: Sequence[Operation]) -> Sequence[Result | Failure]:
-        """Commit a batch for each bucket, several at once. One that fails does not stop the others."""
-        places: defaultdict[int, list[int]] = defaultdict(list)
-        for place, operation in enumerate(operations):
-            places[bucket_of(operation.key)].append(place)
-        results: dict[int, Result | Failure] = {}
-
-        async def commit_bucket(own: Sequence[int]) -> None:
-            async with self._writers:
-                done: Sequence[Result | Failure]
-                try:
-                    done = await run_isolated(self._commit, [operations[place] for place in own])
-                except Failure as failure:
-                    done = [failure] * len(own)
-            results.update(zip(own, done, strict=True))
-
-        await asyncio.gather(*map(commit_bucket, places.values()))
-        return [results[place] for place in range(len(operations))]
 
     async def _commit(self, operations: Sequence[Operation]) -> Sequence[Result | Failure]:
         try:

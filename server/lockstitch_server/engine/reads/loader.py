@@ -1,5 +1,6 @@
 """The read path: loads that wait share a trip to the database."""
 
+import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,6 +16,7 @@ from lockstitch_server.core.format.rows import CheckpointRow, Seek, session_dama
 from lockstitch_server.core.format.selection import ALL, Selection
 from lockstitch_server.core.ids import default_checkpoint_id
 from lockstitch_server.engine.batching_queue import BatchingQueue, BatchObserver, Bounds
+from lockstitch_server.engine.by_bucket import run_by_bucket
 from lockstitch_server.engine.isolation import run_isolated
 from lockstitch_server.engine.reads.assembler import (
     Loaded,
@@ -85,9 +87,10 @@ class Loader:
 
     def __init__(self, store: Store, bounds: Bounds, observer: BatchObserver | None = None) -> None:
         self._store = store
+        self._slots = asyncio.Semaphore(store.readers)
         # Loads that come while one is under way share the next trip; only many of them get a connection more.
         self._batcher: BatchingQueue[LoadQuery, Loaded | Absent | TooBig] = BatchingQueue(
-            self._load_isolated,
+            self._load_batch,
             lambda _: 1,
             bounds,
             group_of=attrgetter("tenant"),
@@ -108,6 +111,11 @@ class Loader:
     async def close(self) -> None:
         """Take no more, and answer all that was taken."""
         await self._batcher.close()
+
+    async def _load_batch(self, queries: Sequence[LoadQuery]) -> Sequence[Answer]:
+        if self._store.is_distributed:
+            return await run_by_bucket(self._load_isolated, queries, attrgetter("key"), self._slots)
+        return await self._load_isolated(queries)
 
     async def _load_isolated(self, queries: Sequence[LoadQuery]) -> Sequence[Answer]:
         return await run_isolated(self._load, queries)

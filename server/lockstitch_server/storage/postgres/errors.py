@@ -20,6 +20,8 @@ AWAY = (
     asyncpg.TooManyConnectionsError,
 )
 """What a connection says whose server has gone, is going, or takes no writes: another one, now or soon, may do."""
+NODE_AWAY = asyncpg.ConnectionFailureError
+"""What Citus says if it cannot reach a node that has a part of the tables."""
 OUTAGES = (
     *AWAY,
     asyncpg.InsufficientResourcesError,

@@ -14,7 +14,7 @@ from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.libpq.connector import STATEMENT_LOST, Connector
 from lockstitch_server.storage.postgres.clock import DatabaseClock
 from lockstitch_server.storage.postgres.commit_marks import Attempt, Writers, was_committed
-from lockstitch_server.storage.postgres.errors import AWAY, CONFLICTS, OUTAGES, InDoubt
+from lockstitch_server.storage.postgres.errors import AWAY, CONFLICTS, NODE_AWAY, OUTAGES, InDoubt
 from lockstitch_server.storage.postgres.outage import Outage, pause
 
 T = TypeVar("T")
@@ -90,6 +90,8 @@ class Runner:
         while True:
             try:
                 result = await self._over_conflicts(work)
+            except NODE_AWAY:
+                raise  # callers retry; sessions of other nodes must not wait
             except AWAY as error:
                 failures += 1
                 outage.begin(begun)
