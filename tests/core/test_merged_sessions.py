@@ -25,7 +25,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     """Two servers on one store, with rows so small that short logs have many."""
     on_file = request.param == "sqlite"
     url = f"sqlite:///{tmp_path}/lockstitch.db" if on_file else request.getfixturevalue("postgres_url")
-    monkeypatch.setattr(SqliteStore, "row_sizes", RowSizes(full=70, most=200, seals=True, merges_early=True))
+    monkeypatch.setattr(SqliteStore, "row_sizes", RowSizes(full=70, most=200, seals=True))
     monkeypatch.setattr(PostgresStore, "row_sizes", RowSizes(full=30, most=100))
     with asyncio.Runner() as loop:
         stack = AsyncExitStack()

@@ -30,20 +30,20 @@ def rows_of(sizes: RowSizes, lengths: list[int]) -> list[LogRow]:
     return [LogRow(start, starts[start], number) for number, start in enumerate(sorted(starts))]
 
 
-def merged(rows: list[LogRow], sizes: RowSizes, target: int = TARGET) -> list[LogRow]:
+def merged(rows: list[LogRow], target: int = TARGET) -> list[LogRow]:
     """The rows once."""
     left = {row.start: row for row in rows}
-    for group in groups_to_merge(rows, target, early=sizes.merges_early):
+    for group in groups_to_merge(rows, target):
         for row in group:
             del left[row.start]
         left[group[0].start] = LogRow(group[0].start, sum(row.size for row in group), -1)
     return [left[start] for start in sorted(left)]
 
 
-def settled(rows: list[LogRow], sizes: RowSizes) -> list[LogRow]:
+def settled(rows: list[LogRow]) -> list[LogRow]:
     """The rows when nothing is left to merge."""
     for _ in range(10):
-        after = merged(rows, sizes)
+        after = merged(rows)
         if after == rows:
             return rows
         rows = after
@@ -54,7 +54,7 @@ def settled(rows: list[LogRow], sizes: RowSizes) -> list[LogRow]:
 @given(lengths=appends)
 def test_groups_are_neighbors_without_the_last_row(sizes: RowSizes, lengths: list[int]) -> None:
     rows = rows_of(sizes, lengths)
-    for group in groups_to_merge(rows, TARGET, early=sizes.merges_early):
+    for group in groups_to_merge(rows, TARGET):
         first = rows.index(group[0])
         assert list(group) == rows[first : first + len(group)]
         assert len(group) > 1
@@ -67,7 +67,7 @@ def test_groups_are_neighbors_without_the_last_row(sizes: RowSizes, lengths: lis
 @given(lengths=appends)
 def test_merging_ends_and_leaves_few_small_rows(sizes: RowSizes, lengths: list[int]) -> None:
     rows = rows_of(sizes, lengths)
-    after = settled(rows, sizes)
+    after = settled(rows)
     assert after[-1] == rows[-1]
     assert [row.start for row in after] == [0, *(row.end for row in after[:-1])]
     assert after[-1].end == rows[-1].end
@@ -89,16 +89,16 @@ def test_each_byte_is_merged_a_few_times_at_most(sizes: RowSizes) -> None:
             *(row for row in new if not any(each.start <= row.start < each.end for each in covered.values())),
         ]
         rows.sort()
-        for group in groups_to_merge(rows, TARGET, early=sizes.merges_early):
+        for group in groups_to_merge(rows, TARGET):
             rewritten += sum(row.size for row in group)
-        rows = merged(rows, sizes)
-    assert 0.7 * sum(lengths) < rewritten < (2 if sizes.merges_early else 1) * sum(lengths)
+        rows = merged(rows)
+    assert 0.7 * sum(lengths) < rewritten < 2 * sum(lengths)
 
 
 def test_a_gap_is_not_merged_over() -> None:
     rows = [LogRow(start, 8000, 0) for start in range(0, 80_000, 8000)]
     del rows[3]
-    for group in groups_to_merge(rows, TARGET, early=True):
+    for group in groups_to_merge(rows, TARGET):
         assert [row.start for row in group] == [group[0].start + 8000 * number for number in range(len(group))]
 
 

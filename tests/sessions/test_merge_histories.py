@@ -155,7 +155,7 @@ def said(checkpoint: Checkpoint) -> Contents:
 @pytest.mark.slow
 def test_any_history(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     # Rows so small that short logs have many.
-    monkeypatch.setattr(SqliteStore, "row_sizes", RowSizes(full=70, most=200, seals=True, merges_early=True))
+    monkeypatch.setattr(SqliteStore, "row_sizes", RowSizes(full=70, most=200, seals=True))
     monkeypatch.setattr(PostgresStore, "row_sizes", RowSizes(full=30, most=100))
     numbers = iter(range(10**6))
     merged = 0

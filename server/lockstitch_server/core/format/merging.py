@@ -26,15 +26,15 @@ class LogRow(NamedTuple):
         return self.start + self.size
 
 
-def groups_to_merge(rows: Sequence[LogRow], target: int, *, early: bool) -> list[Sequence[LogRow]]:
+def groups_to_merge(rows: Sequence[LogRow], target: int) -> list[Sequence[LogRow]]:
     """Neighbors that are worth merging, each group into a row of at most `target` bytes.
 
-    rows: of one log, in order. The last one is left out: it may be the end of the log, which grows.
-    early: whether to merge the last group too, which can still get more rows, if it is half full of smaller rows.
+    rows: of one log, in order. The last one is left out: it may be the end of the log, which grows. The last group can
+    still get more rows, so it is merged when it is half full of smaller rows, and again when it is full.
     """
     *complete, last = _groups(rows[:-1], target)
     found = [group for group in complete if _gain(group) >= target // 8]
-    return [*found, last] if early and _gain(last) >= target // 2 else found
+    return [*found, last] if _gain(last) >= target // 2 else found
 
 
 def _groups(rows: Sequence[LogRow], target: int) -> Iterator[Sequence[LogRow]]:

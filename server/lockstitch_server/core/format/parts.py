@@ -87,8 +87,6 @@ class RowSizes(NamedTuple):
     """No row has more bytes."""
     seals: bool = False
     """Whether a row that has grown full is written again, packed."""
-    merges_early: bool = False
-    """Whether full rows are merged before they fill a merged row, which is then replaced when there are more."""
 
 
 NO_TAIL = Tail(0, 0, 0)

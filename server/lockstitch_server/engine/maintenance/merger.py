@@ -114,8 +114,7 @@ class Merger:
     ) -> None:
         self._store = store
         self.settings = settings
-        self._early = store.row_sizes.merges_early
-        self._enough = settings.row_bytes // 2 if self._early else settings.row_bytes
+        self._enough = settings.row_bytes // 2
         self._is_busy = is_busy
         self._damage = damage or DamageLog()
         self._noted: OrderedDict[LogName, _Noted] = OrderedDict()
@@ -214,7 +213,7 @@ class Merger:
         found, rest, size = list[Group](), list[Job](), 0
         for job in jobs:
             rows = await rows_of_log(repository, job.name, job.start, PAGE)
-            groups = groups_to_merge(rows, self.settings.row_bytes, early=self._early)
+            groups = groups_to_merge(rows, self.settings.row_bytes)
             left = (groups[-1][-1].end if groups else rows[-1].start) if len(rows) == PAGE else None
             for group in groups:
                 size += sum(row.size for row in group)

@@ -30,7 +30,7 @@ from lockstitch_server.storage.store import Connections, PointUnit, SessionUnit,
 T = TypeVar("T")
 
 MEMORY = ":memory:"
-ROW_SIZES = RowSizes(full=8_000, most=64_000, seals=True, merges_early=True)
+ROW_SIZES = RowSizes(full=8_000, most=64_000, seals=True)
 """Small rows grow, in their page, which is packed when it is full; large ones fill pages of their own. What is replaced
 leaves its pages to the next rows."""
 BUSY_SECONDS = 5.0
