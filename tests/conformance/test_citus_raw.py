@@ -1,9 +1,12 @@
-"""The conformance suite on a distributed database, in this process: see tests/support/citus.py."""
+"""The conformance suite on a distributed database, in this process, where somebody has a Citus for it."""
 
 import pytest
 
 from tests.conformance import suite
 from tests.conformance.suite import *  # noqa: F403
+from tests.support.citus import needs_citus
 
 BACKEND, TRANSPORT = "citus", "raw"
-pytestmark = [suite.pytestmark, pytest.mark.slow]  # type: ignore[assignment]  # one more mark than the suite has
+SECONDS = 1800
+"""For a test and what follows it: after the last one, all sessions are checked, statement by statement."""
+pytestmark = [suite.pytestmark, needs_citus, pytest.mark.timeout(SECONDS)]  # type: ignore[assignment]  # more marks

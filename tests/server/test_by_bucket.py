@@ -51,17 +51,20 @@ async def test_buckets_fail_alone_and_keep_their_order() -> None:
 async def test_nothing_waits_for_a_node_that_is_away(postgres_url: str) -> None:
     """Sessions of other nodes would wait with it."""
     await with_buckets(postgres_url)
-    runs = 0
+    backends = []
 
     async def unit(repository: SessionRepository) -> None:
-        nonlocal runs
-        runs += 1
         assert isinstance(repository.executor, DistributedExecutor)
-        await repository.executor._connection.execute(NODE_IS_AWAY)
+        connection = repository.executor._connection
+        backends.append(await connection.fetchval("SELECT pg_backend_pid()"))
+        if len(backends) <= 2:
+            await connection.execute(NODE_IS_AWAY)
 
     async with open_store(Settings(store=postgres_url)) as store:
         for use in (store.transaction, store.snapshot):
             with pytest.raises(Failure) as raised:
                 await use(unit)
             assert raised.value.reason is Reason.STORE_UNAVAILABLE
-    assert runs == 2
+        await store.transaction(unit)
+    assert len(backends) == 3
+    assert len(set(backends)) == 1, "the connection to the coordinator was given up"

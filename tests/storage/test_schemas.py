@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from lockstitch_server.config import Settings
+from lockstitch_server.core.errors import Failure
 from lockstitch_server.runtime.startup import StartupError, open_store
 from lockstitch_server.storage import tables
 from lockstitch_server.storage.migrations import APPLICATION_ID, head, revisions
@@ -19,6 +20,7 @@ from lockstitch_server.storage.migrations.postgres import COLUMNS, script
 from tests.cli.commands import Command, Done
 from tests.robustness.workload import full_save
 from tests.support.api import raw_api
+from tests.support.buckets import with_buckets
 from tests.support.paths import ROOT
 from tests.support.postgres import Postgres
 
@@ -228,3 +230,26 @@ async def test_rows_as_parameters_have_the_columns_that_servers_send(postgres_ur
             assert tuple(row[0] for row in rows) == tuple(columns), name
     finally:
         await connection.close()
+
+
+async def test_a_database_without_citus_stays_as_it_is(postgres_url: str) -> None:
+    (await migrate(postgres_url, "--distributed")).refused("has no extension citus", "CREATE EXTENSION citus")
+    (await migrate(postgres_url, "--distributed", "--shards", "257")).refused("--shards is 257", "from 1 to 256")
+    (await migrate(postgres_url, "--shards", "8")).refused("--shards is for --distributed")
+    (await migrate(postgres_url, "--distributed", "--sql")).refused("without --sql")
+    (await migrate("sqlite:///lockstitch.db", "--distributed")).refused("only Postgres")
+    connection = await asyncpg.connect(postgres_url)
+    assert await connection.fetchval("SELECT to_regnamespace('lockstitch')") is None
+    await connection.close()
+
+
+async def test_a_server_notices_that_its_database_was_distributed(postgres_url: str) -> None:
+    async with open_store(Settings(store=postgres_url, migrate=True)) as store:
+        await store.ping()
+        await with_buckets(postgres_url)
+        with pytest.raises(Failure, match="restart the server"):
+            await store.ping()
+    async with open_store(Settings(store=postgres_url, migrate=True)) as store:
+        await store.ping()
+        await store.try_write(0)
+        assert store.is_distributed

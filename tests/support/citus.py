@@ -11,18 +11,19 @@ import pytest
 from lockstitch_server.storage import factory
 
 VARIABLE = "LOCKSTITCH_TEST_CITUS"
+needs_citus = pytest.mark.skipif(
+    not os.environ.get(VARIABLE),
+    reason=f"{VARIABLE} names no database; set it to postgresql://user@host/database on the coordinator of a Citus",
+)
 
 
 @contextmanager
 def citus_database() -> Iterator[str]:
-    """The URL of a distributed store, which is removed afterwards. Skips the test where there is no Citus."""
-    url = os.environ.get(VARIABLE)
-    if not url:
-        pytest.skip(f"{VARIABLE} names no database; set it to postgresql://user@host/database on a Citus coordinator")
+    """The URL of a distributed store, which is removed afterwards."""
+    url = os.environ[VARIABLE]
     if asyncio.run(_execute(url, "SELECT to_regnamespace('lockstitch') IS NOT NULL")):
         pytest.fail(f"the database that {VARIABLE} names has a schema `lockstitch` already; name one that has none")
     try:
-        factory.migrate(url)
         factory.distribute(url)
         yield url
     finally:

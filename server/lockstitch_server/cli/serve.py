@@ -115,9 +115,7 @@ def migrate(
             return
         for warning in factory.warnings_about(settings.store):
             typer.echo(f"lockstitch: {warning}", err=True)
-        typer.echo(factory.migrate(settings.store))
-        if distributed:
-            typer.echo(factory.distribute(settings.store, shards))
+        typer.echo(factory.distribute(settings.store, shards) if distributed else factory.migrate(settings.store))
     except StoreError as error:
         fail(str(error), UNUSABLE)
 

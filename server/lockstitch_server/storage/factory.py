@@ -81,17 +81,24 @@ async def _migrate(store: Store) -> str:
 
 
 def distribute(url: str, shards: int | None = None) -> str:
-    """Distribute a Postgres database with the extension Citus, whose schema is this program's.
+    """Create or upgrade the schema of a Postgres store, and distribute its tables with the extension Citus.
 
-    Returns a sentence about what was done. Raises StoreError.
+    Returns sentences about what was done. Raises StoreError; nothing was changed if it cannot be distributed.
     """
     if not is_postgres(url):
         raise StoreError("only Postgres databases can be distributed; SQLite files and memory cannot")
-    from lockstitch_server.storage.libpq.connector import Connector
-    from lockstitch_server.storage.migrations.distributing import SHARDS
-    from lockstitch_server.storage.migrations.distributing import distribute as distribute_postgres
+    return asyncio.run(_distribute(url, shards))
 
-    return asyncio.run(distribute_postgres(Connector(read_address(url)), SHARDS if shards is None else shards))
+
+async def _distribute(url: str, shards: int | None) -> str:
+    from lockstitch_server.storage.libpq.connector import Connector
+    from lockstitch_server.storage.migrations import distributing
+
+    connector = Connector(read_address(url))
+    count = distributing.SHARDS if shards is None else shards
+    await distributing.check(connector, count)
+    migrated = await _migrate(create_store(url, pool_size=1, migrate=True))
+    return f"{migrated}\n{await distributing.distribute(connector, count)}"
 
 
 def migration_script(url: str) -> str:

@@ -1,6 +1,7 @@
 """How a database becomes a distributed one: tables get buckets, and Citus spreads them over its nodes."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -49,44 +50,47 @@ async def is_distributed(connection: AnyConnection) -> bool:
     return bool(await connection.fetchval(HAS_BUCKETS))
 
 
-async def distribute(connector: "Connector", shards: int) -> str:
-    """Distribute a database that has this program's schema. Returns a sentence about it. Raises StoreError."""
-    name = str(connector.address)
-    try:
-        connection = await connector.connect()
-    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise StoreError(f"cannot distribute {name}: {str(error) or type(error).__name__}") from error
-    try:
-        return await _distribute(name, connection, shards)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        raise StoreError(
-            f"cannot distribute {name}: {str(error) or type(error).__name__}; nothing was changed"
-        ) from error
-    finally:
-        connection.terminate()
-
-
-async def _distribute(name: str, connection: AnyConnection, shards: int) -> str:
+async def check(connector: "Connector", shards: int) -> None:
+    """Raises StoreError for a database that cannot be distributed in this way."""
     if not 1 <= shards <= BUCKETS:
         raise StoreError(f"--shards is {shards}, but must be from 1 to {BUCKETS}: there are {BUCKETS} buckets")
-    if not await connection.fetchval(HAS_CITUS):
-        raise StoreError(
-            f"{name} has no extension citus; run CREATE EXTENSION citus on each node, add the nodes with "
-            "citus_add_node, and try again"
-        )
+    async with _connected(connector) as connection:
+        if not await connection.fetchval(HAS_CITUS):
+            raise StoreError(
+                f"{connector.address} has no extension citus; run CREATE EXTENSION citus on each node, add the nodes "
+                "with citus_add_node, and try again"
+            )
+
+
+async def distribute(connector: "Connector", shards: int) -> str:
+    """Distribute a database that has this program's schema. Returns a sentence about it. Raises StoreError."""
     first, *others = (f"{POSTGRES_SCHEMA}.{table}" for table in TABLES)
-    await connection.execute("BEGIN")
-    await connection.execute(f"SELECT pg_advisory_xact_lock({LOCK})", timeout=SECONDS)
-    if await is_distributed(connection):
-        return "The database is distributed already; nothing was changed."
-    await connection.execute(add_buckets(), timeout=SECONDS)
-    await connection.execute(FIRST, first, shards, timeout=SECONDS)
-    for table in others:
-        await connection.execute(NEXT, table, first, timeout=SECONDS)
-    for table in (first, *others):
-        await connection.execute(FORGET, table, timeout=SECONDS)
-    await connection.execute("COMMIT", timeout=SECONDS)
+    async with _connected(connector) as connection:
+        await connection.execute(f"BEGIN; SELECT pg_advisory_xact_lock({LOCK})", timeout=SECONDS)
+        if await is_distributed(connection):
+            return "The database is distributed already; nothing was changed."
+        await connection.execute(add_buckets(), timeout=SECONDS)
+        await connection.execute(FIRST, first, shards, timeout=SECONDS)
+        for table in others:
+            await connection.execute(NEXT, table, first, timeout=SECONDS)
+        for table in (first, *others):
+            await connection.execute(FORGET, table, timeout=SECONDS)
+        await connection.execute("COMMIT", timeout=SECONDS)
     return f"Distributed the tables over {shards} shards."
+
+
+@asynccontextmanager
+async def _connected(connector: "Connector") -> AsyncIterator[AnyConnection]:
+    """A connection. Its errors are raised as StoreError."""
+    try:
+        connection = await connector.connect()
+        try:
+            yield connection
+        finally:
+            connection.terminate()
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        problem = str(error) or type(error).__name__
+        raise StoreError(f"cannot distribute {connector.address}: {problem}; its tables stay as they were") from error
 
 
 def add_buckets() -> str:

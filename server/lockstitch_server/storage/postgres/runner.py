@@ -129,6 +129,10 @@ class Runner:
             self._running[run] = time.monotonic()
             try:
                 return await work(connection)
+            except NODE_AWAY:  # this connection is as good as ever, and a new one is slow to use at first
+                if connection.is_in_transaction():
+                    await connection.execute("ROLLBACK")
+                raise
             except AWAY:
                 with suppress(asyncpg.InterfaceError):  # it has ended
                     connection.terminate()  # to end it in good order would wait for a server that may hang
