@@ -15,6 +15,7 @@ def server() -> Iterator[LockstitchServer]:
     """A server with small limits that asks nobody who calls."""
     arguments = [
         "--set=http.max_json_bytes=64KiB",
+        "--set=http.max_json_response_bytes=256KiB",
         "--set=limits.max_message_bytes=1MiB",
         "--set=limits.max_fields=2000",
         f"--set=http.cors_origins={PAGES}",

@@ -12,17 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lockstitch.v1 import checkpoint_service_pb2 as pb
+from lockstitch.v1.checkpoint_pb2 import Checkpoint, TypedBlob
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.rpc.transport.http.body import SizeLimit
 from lockstitch_server.rpc.transport.http.codecs import THREADS, JsonCodec, check_json
-from tests.http.requests import CHECKPOINTS, post
+from tests.http.requests import CHECKPOINTS, envelope, envelopes, post
 from tests.support.server import LockstitchServer
 
 SAVE = f"{CHECKPOINTS}Save"
 LOAD = f"{CHECKPOINTS}LoadLatest"
+STREAM = "application/connect+json"
 SECONDS = 60
 LIMIT = SizeLimit(1024 * 1024, "http.max_json_bytes")
-CODEC = JsonCodec(LIMIT, 10_000)
+CODEC = JsonCodec(LIMIT, 10_000, LIMIT)
 PIECES = st.sampled_from(["{", "}", "[", "]", ",", ":", '"', "\\", '"a"', "1", "null", "checkpoint", "\\u", " ", "é"])
 
 
@@ -58,6 +60,22 @@ def test_packed_json_is_unpacked_up_to_the_limit(server: LockstitchServer) -> No
     assert len(bomb) < 60_000
     answer = post(server.target, LOAD, bomb, content_encoding="gzip")
     assert "http.max_json_bytes" in answer.json["message"]
+
+
+def test_long_responses_need_protobuf(server: LockstitchServer) -> None:
+    """They would delay other calls while they become JSON."""
+    request = pb.SaveRequest(checkpoint=Checkpoint(session_id="long", header=TypedBlob(data=bytes(300_000))))
+    assert post(server.target, SAVE, request.SerializeToString(), "application/proto").status == 200
+    refused = post(server.target, LOAD, {"sessionId": "long"})
+    assert (refused.status, refused.json["code"]) == (429, "resource_exhausted")
+    assert "http.max_json_response_bytes" in refused.json["message"]
+    asked = pb.LoadLatestRequest(session_id="long").SerializeToString()
+    assert len(post(server.target, LOAD, asked, "application/proto").body) > 300_000
+    stream = post(
+        server.target, f"{CHECKPOINTS}LoadLatestStream", envelope(b'{"requests": [{"sessionId": "long"}]}'), STREAM
+    )
+    ((_, end),) = envelopes(stream.body)
+    assert "http.max_json_response_bytes" in json.loads(end)["error"]["message"]
 
 
 @settings(max_examples=200)

@@ -19,8 +19,9 @@ def database(postgres: Postgres) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def replicas(request: pytest.FixtureRequest, database: str) -> Iterator[list[LockstitchServer]]:
-    """Servers with the options that the module asks for in OPTIONS, behind the door that it names in DOOR."""
-    arguments, door = ["--migrate", *getattr(request.module, "OPTIONS", ())], getattr(request.module, "DOOR", "grpc")
+    """Servers with the options that the module names in OPTIONS, behind the door of the parameter, or of DOOR."""
+    arguments = ["--migrate", *getattr(request.module, "OPTIONS", ())]
+    door = getattr(request, "param", "") or getattr(request.module, "DOOR", "")
     with ExitStack() as stack:
         yield [stack.enter_context(LockstitchServer(database, arguments, door=door)) for _ in range(2)]
 

@@ -12,7 +12,7 @@ from tests.robustness.workload import full_save
 from tests.robustness.writers import MOST_STEPS
 from tests.support.api import grpc_api
 from tests.support.envoy import Envoy
-from tests.support.server import LockstitchServer
+from tests.support.server import DOORS, LockstitchServer
 
 pytestmark = pytest.mark.slow  # replicas drain one after the other
 
@@ -23,10 +23,12 @@ CLIENTS = 4
 STOP_SECONDS = 40.0
 
 
+@pytest.mark.parametrize("replicas", DOORS, indirect=True)
 async def test_no_call_fails(replicas: list[LockstitchServer], envoy: Envoy) -> None:
     ledger, stop = Ledger(), asyncio.Event()
     async with AsyncClient(envoy.target) as streaming, AsyncClient(envoy.target, stream=False) as calling:
-        workers = [(client, f"client-{n}-{i}") for n in range(CLIENTS) for i, client in enumerate((streaming, calling))]
+        door = replicas[0].door  # both have one database
+        workers = [(client, f"{door}-{n}-{i}") for n in range(CLIENTS) for i, client in enumerate((streaming, calling))]
         load = asyncio.gather(*(_work_until(stop, client, name, ledger) for client, name in workers))
         for replica in replicas:
             await asyncio.sleep(1)

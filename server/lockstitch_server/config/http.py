@@ -26,6 +26,13 @@ class Http(Group):
         at_most=LARGEST_MESSAGE,
         description="Maximum size of a request in JSON. Larger requests need protobuf.",
     )
+    max_json_response_bytes: Bytes = size(
+        16 * MIB,
+        at_least=KIB,
+        at_most=LARGEST_MESSAGE,
+        description="Maximum size of a message, in protobuf, that is sent as JSON. Larger ones need protobuf: JSON of "
+        "this size would delay other calls.",
+    )
     max_header_bytes: Bytes = size(
         32 * KIB, at_least=4 * KIB, at_most=MIB, description="Maximum size of all headers of a request."
     )

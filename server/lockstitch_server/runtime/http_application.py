@@ -41,14 +41,18 @@ def create_http_application(
     """
     limits = settings.limits
     message = SizeLimit(receivable_bytes(limits.max_message_bytes), "max_message_bytes")
-    json = SizeLimit(settings.http.max_json_bytes, "http.max_json_bytes")
+    json = JsonCodec(
+        SizeLimit(settings.http.max_json_bytes, "http.max_json_bytes"),
+        limits.max_fields,
+        SizeLimit(settings.http.max_json_response_bytes, "http.max_json_response_bytes"),
+    )
     services = (
         Service(descriptor, handler, message if name in contract else MAX_OPEN_REQUEST)
         for name, (descriptor, handler) in handlers.items()
     )
     return HttpApplication(
         endpoints_of(services),
-        protocols_of(ProtoCodec(), JsonCodec(json, limits.max_fields)),
+        protocols_of(ProtoCodec(), json),
         Pages(lambda: health.is_ready, metrics_page(telemetry, settings)),
         Origins(settings.cors_origins),
         _times(settings.http, watches_clients=watches_clients),

@@ -18,6 +18,7 @@ from lockstitch_server.config import Settings
 from lockstitch_server.rpc.dispatcher import CHECKPOINT_SERVICE
 from lockstitch_server.rpc.transport.http.application import HttpApplication
 from lockstitch_server.rpc.transport.http.asgi_types import Receive, Scope, Send
+from lockstitch_server.rpc.transport.http.early_answers import BodyUnended
 from lockstitch_server.runtime.http_sockets import http_sockets
 from lockstitch_server.runtime.listener import TlsFiles, tls_files
 from lockstitch_server.runtime.startup import StartupError
@@ -83,6 +84,9 @@ class _Generation:
         self._requests.add(task)
         try:
             await self._application(scope, receive, send)
+        except BodyUnended as error:
+            # h2corn closes the connection of a call that fails, and logs the failure with what it was raised through.
+            raise error.with_traceback(None) from None
         finally:
             self._requests.discard(task)
 

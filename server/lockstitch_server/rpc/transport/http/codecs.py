@@ -57,7 +57,7 @@ class Codec(Protocol):
         ...
 
     async def encode(self, kind: Descriptor, message: bytes) -> bytes:
-        """A message of a response in this format."""
+        """A message of a response in this format. Fails with TOO_LARGE."""
         ...
 
 
@@ -87,9 +87,13 @@ class JsonCodec:
     weight = 6
     """A message, its values (texts may take several bytes for each of theirs), their JSON, and all of it in one."""
 
-    def __init__(self, limit: SizeLimit, max_values: int) -> None:
-        """max_values: values of all objects and lists that JSON may have."""
+    def __init__(self, limit: SizeLimit, max_values: int, responses: SizeLimit) -> None:
+        """limit: of a request's JSON. max_values: values of all objects and lists that it may have.
+
+        responses: the limit of a response's message in protobuf.
+        """
         self._limit = limit
+        self._responses = responses
         self._max_values = max_values
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="lockstitch-json")
 
@@ -101,6 +105,8 @@ class JsonCodec:
         return await self._run(partial(self._decode, limit), kind, data, inline=is_short)
 
     async def encode(self, kind: Descriptor, message: bytes) -> bytes:
+        if len(message) > self._responses.bytes:
+            raise _long_response(len(message), self._responses)
         return await self._run(_to_json, kind, message, inline=len(message) <= INLINE_JSON_BYTES)
 
     async def _run(self, work: Callable[[Descriptor, bytes], T], kind: Descriptor, data: bytes, *, inline: bool) -> T:
@@ -152,6 +158,17 @@ def check_json(data: bytes, max_values: int) -> None:
 def _to_json(kind: Descriptor, message: bytes) -> bytes:
     """No step keeps what the step before it has made: each of them may be larger than the message."""
     return JSON.encode(json_format.MessageToDict(GetMessageClass(kind).FromString(message))).encode()
+
+
+def _long_response(size: int, limit: SizeLimit) -> Failure:
+    return Failure(
+        Reason.TOO_LARGE,
+        f"response: has {size} bytes; the limit for JSON is {limit.bytes} bytes ({limit.named}); call the method with "
+        "protobuf, such as application/proto, select fewer channels, or request a smaller page",
+        field="response",
+        size=size,
+        limit=limit.bytes,
+    )
 
 
 def _not_json(why: str) -> Failure:

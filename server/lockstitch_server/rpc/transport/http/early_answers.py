@@ -5,7 +5,6 @@ body is read for a while, and then the connection is closed. Servers otherwise r
 """
 
 import asyncio
-from contextlib import suppress
 
 from lockstitch_server.rpc.transport.http.asgi_types import Event, Headers, Receive, Send
 from lockstitch_server.rpc.transport.http.headers import first
@@ -43,9 +42,12 @@ class Http1Request:
         """Read what the answer did not wait for, and drop it. Raises BodyUnended after a time."""
         if self._ended:
             return
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(seconds):
                 while not self._ended:
                     await self.receive()
-                return
-        raise BodyUnended(f"the answer was sent, and the request did not end within {seconds:g} s (http.body_seconds)")
+        except TimeoutError:
+            what = f"the answer was sent, and the request did not end within {seconds:g} s (http.body_seconds)"
+            raise BodyUnended(what) from None
+        except asyncio.CancelledError:
+            return  # the server stops, or the client has left: the answer was sent
