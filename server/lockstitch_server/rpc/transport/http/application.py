@@ -15,7 +15,7 @@ from lockstitch_server.rpc.transport.http.body import Body
 from lockstitch_server.rpc.transport.http.call import HttpCall
 from lockstitch_server.rpc.transport.http.early_answers import Http1Request
 from lockstitch_server.rpc.transport.http.endpoints import NO_ENDPOINT, Endpoint
-from lockstitch_server.rpc.transport.http.headers import repeated
+from lockstitch_server.rpc.transport.http.headers import Named, by_name, repeated
 from lockstitch_server.rpc.transport.http.origins import Origins
 from lockstitch_server.rpc.transport.http.pages import Pages, respond
 from lockstitch_server.rpc.transport.http.protocols import GRPC, Protocol, media_type
@@ -78,19 +78,19 @@ class HttpApplication:
         if scope["type"] != "http":
             raise NotImplementedError(f"this application serves HTTP only, no {scope['type']}")
         send = in_slices(send, self._times.stall_seconds)
+        named = by_name(scope["headers"])
         try:
             if not _is_http1(scope):
-                await self._serve(scope, receive, send)
+                await self._serve(scope, named, receive, send)
                 return
-            request = Http1Request(scope["headers"], receive, send)
-            await self._serve(scope, request.receive, request.send)
+            request = Http1Request(named, receive, send)
+            await self._serve(scope, named, request.receive, request.send)
             await request.end_body(self._times.pace.seconds)
         except ClientStalled as error:
             log.debug("client_left", path=scope["path"][:256], reason=str(error))
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers: Headers = scope["headers"]
-        if name := repeated(headers):
+    async def _serve(self, scope: Scope, headers: Named, receive: Receive, send: Send) -> None:
+        if name := repeated(scope["headers"], headers):
             await respond(send, 400, f"{name}: this header must be there once.\n", [])
             return
         if not self._origins.allows(headers):
@@ -99,28 +99,28 @@ class HttpApplication:
         more = self._origins.headers(headers)
         endpoint = self._endpoints.get(_path(scope))
         if scope["method"] == "POST" and endpoint is not None:
-            await self._call(endpoint, scope, receive, _with_headers(send, more) if more else send)
+            await self._call(endpoint, scope, headers, receive, _with_headers(send, more) if more else send)
         elif scope["method"] == "OPTIONS" and more:
             await respond(send, 200, "", self._origins.preflight(headers))
         else:
-            await self._refuse(endpoint, scope, receive, send, more)
+            await self._refuse(endpoint, scope, headers, receive, send, more)
 
     async def _refuse(
-        self, endpoint: Endpoint | None, scope: Scope, receive: Receive, send: Send, more: Headers
+        self, endpoint: Endpoint | None, scope: Scope, headers: Named, receive: Receive, send: Send, more: Headers
     ) -> None:
         """Answer what is no call of a method."""
         if endpoint is not None:
             await respond(send, 405, "Methods are called by POST.\n", [(b"allow", b"POST"), *more])
         elif scope["method"] in ("GET", "HEAD") and await self._pages.answer(_path(scope), send, more):
             return
-        elif protocol := self._protocols.get(media_type(scope["headers"])):
+        elif protocol := self._protocols.get(media_type(headers)):
             status = CallStatus(grpc.StatusCode.UNIMPLEMENTED, f"there is no method {_path(scope)[:256]}")
-            await self._end(protocol, scope, receive, send, status)
+            await self._end(protocol, headers, receive, send, status)
         else:
             await respond(send, 404, "There is nothing here. Methods are at /SERVICE/METHOD.\n", more)
 
-    async def _call(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
-        protocol = self._protocols.get(media_type(scope["headers"]))
+    async def _call(self, endpoint: Endpoint, scope: Scope, headers: Named, receive: Receive, send: Send) -> None:
+        protocol = self._protocols.get(media_type(headers))
         if protocol is None or not protocol.serves(endpoint):
             accepted = ", ".join(name for name, each in self._protocols.items() if each.serves(endpoint))
             more = [(b"accept-post", accepted.encode())]
@@ -129,18 +129,19 @@ class HttpApplication:
             await respond(send, 505, "Requests and responses of this method overlap: it needs HTTP/2.\n", [])
         elif not self._watches_clients and endpoint.path == HEALTH_WATCH and _is_http1(scope):
             # h2corn does not say that a client has left over HTTP/1.1: the watch would never end.
-            await self._end(protocol, scope, receive, send, WATCH_NEEDS_HTTP2)
+            await self._end(protocol, headers, receive, send, WATCH_NEEDS_HTTP2)
         elif protocol.family == GRPC and TRAILERS not in scope.get("extensions", {}):
-            await self._end(protocol, scope, receive, send, NO_TRAILERS)
+            await self._end(protocol, headers, receive, send, NO_TRAILERS)
         else:
             task = asyncio.current_task()
             assert task is not None
-            await _Running(task, endpoint, protocol, scope, receive, send, self._times).run(self._watches_clients)
+            running = _Running(task, endpoint, protocol, scope, headers, receive, send, self._times)
+            await running.run(self._watches_clients)
 
-    async def _end(self, protocol: Protocol, scope: Scope, receive: Receive, send: Send, status: CallStatus) -> None:
+    async def _end(self, protocol: Protocol, headers: Named, receive: Receive, send: Send, status: CallStatus) -> None:
         """Answer a call that no method is asked for."""
         body = Body(receive, lambda: None)
-        await protocol.wire(body, send, NO_ENDPOINT, scope["headers"], self._times.pace).end(status)
+        await protocol.wire(body, send, NO_ENDPOINT, headers, self._times.pace).end(status)
 
 
 class _Running:
@@ -152,6 +153,7 @@ class _Running:
         endpoint: Endpoint,
         protocol: Protocol,
         scope: Scope,
+        headers: Named,
         receive: Receive,
         send: Send,
         times: Times,
@@ -162,9 +164,10 @@ class _Running:
         self._scope = scope
         self._left = False
         self._body = Body(receive, self._leave)
+        self._request_headers = headers
         self._headers: Headers = []
         self._times = times
-        self._wire = protocol.wire(self._body, send, endpoint, scope["headers"], times.pace, self._headers)
+        self._wire = protocol.wire(self._body, send, endpoint, headers, times.pace, self._headers)
 
     async def run(self, watches_client: bool) -> None:
         """Carry it out, and end the response."""
@@ -202,7 +205,7 @@ class _Running:
     def _call(self) -> HttpCall:
         given, failure = None, None
         try:
-            given = self._protocol.seconds(self._scope["headers"])
+            given = self._protocol.seconds(self._request_headers)
         except Failure as error:
             failure = error
         most = self._times.http1_seconds if _is_http1(self._scope) else None

@@ -6,8 +6,8 @@ body is read for a while, and then the connection is closed. Servers otherwise r
 
 import asyncio
 
-from lockstitch_server.rpc.transport.http.asgi_types import Event, Headers, Receive, Send
-from lockstitch_server.rpc.transport.http.headers import first
+from lockstitch_server.rpc.transport.http.asgi_types import Event, Receive, Send
+from lockstitch_server.rpc.transport.http.headers import Named, first
 
 CLOSE = (b"connection", b"close")
 
@@ -19,7 +19,7 @@ class BodyUnended(Exception):
 class Http1Request:
     """`receive` and `send` of a request over HTTP/1.1. An answer before the end of its body closes the connection."""
 
-    def __init__(self, headers: Headers, receive: Receive, send: Send) -> None:
+    def __init__(self, headers: Named, receive: Receive, send: Send) -> None:
         size = first(headers, b"content-length")
         self._missing = int(size) if size.isdecimal() else None
         self._ended = self._missing == 0 or (self._missing is None and not first(headers, b"transfer-encoding"))

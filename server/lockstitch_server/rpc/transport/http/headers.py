@@ -3,7 +3,8 @@
 import base64
 import binascii
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 from urllib.parse import quote
 
@@ -11,6 +12,8 @@ from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.rpc.transport.http.asgi_types import Headers
 
 Entries: TypeAlias = tuple[tuple[str, str | bytes], ...]
+Named: TypeAlias = Mapping[bytes, bytes]
+"""The headers of a request by their names, which are in lower case."""
 BINARY = "-bin"
 SINGLE = frozenset(
     {
@@ -34,23 +37,26 @@ UNQUOTED = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
 """Beside letters and digits, what stands in a grpc-message as it is: all that can be printed, except %."""
 
 
-def repeated(headers: Headers) -> str:
-    """A header that a request may have once and has twice; empty: there is none.
+def by_name(headers: Headers) -> Named:
+    """The first value of each header."""
+    named = dict(headers)
+    return named if len(named) == len(headers) else dict(reversed(headers))
+
+
+def repeated(headers: Headers, named: Named) -> str:
+    """A header that a request may have once and has twice; empty: there is none. named: the same by name.
 
     Somebody in between may go by the other one: what was checked there would not be what is done here.
     """
-    seen = set()
-    for name, _ in headers:
-        if name in SINGLE:
-            if name in seen:
-                return name.decode()
-            seen.add(name)
-    return ""
+    if len(named) == len(headers):
+        return ""
+    counts = Counter(name for name, _ in headers)
+    return next((name.decode() for name in counts if counts[name] > 1 and name in SINGLE), "")
 
 
-def first(headers: Headers, name: bytes) -> str:
-    """The first value of a header; empty: it is not there."""
-    return next((value.decode("latin-1") for key, value in headers if key == name), "")
+def first(named: Named, name: bytes) -> str:
+    """The value of a header; empty: it is not there."""
+    return named.get(name, b"").decode("latin-1")
 
 
 def metadata_of(headers: Headers) -> tuple[Entries, Failure | None]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from lockstitch_server.rpc.call_context import SERVER_VERSION_KEY
 from lockstitch_server.rpc.transport.http.asgi_types import Headers
-from lockstitch_server.rpc.transport.http.headers import first
+from lockstitch_server.rpc.transport.http.headers import Named, first
 
 ANY = "*"
 EXPOSED = (
@@ -25,12 +25,12 @@ class Origins:
     def __init__(self, listed: Sequence[str]) -> None:
         self._listed = frozenset(listed)
 
-    def allows(self, headers: Headers) -> bool:
+    def allows(self, headers: Named) -> bool:
         """Whether a request may be served."""
         origin = first(headers, b"origin")
         return not origin or ANY in self._listed or origin in self._listed
 
-    def headers(self, request: Headers) -> Headers:
+    def headers(self, request: Named) -> Headers:
         """What a response says to a browser."""
         if not (origin := first(request, b"origin")):
             return []
@@ -40,7 +40,7 @@ class Origins:
             (b"vary", b"origin"),
         ]
 
-    def preflight(self, request: Headers) -> Headers:
+    def preflight(self, request: Named) -> Headers:
         """What the answer to a browser's question before a call says."""
         wanted = first(request, b"access-control-request-headers").encode("latin-1")
         return [

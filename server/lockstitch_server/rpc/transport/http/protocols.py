@@ -11,7 +11,13 @@ from lockstitch_server.rpc.transport.http.connect_wires import ConnectStreamWire
 from lockstitch_server.rpc.transport.http.endpoints import Endpoint
 from lockstitch_server.rpc.transport.http.envelope_wire import EnvelopeWire
 from lockstitch_server.rpc.transport.http.grpc_wires import GrpcWebWire, GrpcWire, in_base64
-from lockstitch_server.rpc.transport.http.headers import check_connect_version, connect_timeout, first, grpc_timeout
+from lockstitch_server.rpc.transport.http.headers import (
+    Named,
+    check_connect_version,
+    connect_timeout,
+    first,
+    grpc_timeout,
+)
 from lockstitch_server.rpc.transport.http.packing import ENCODINGS, Packing
 from lockstitch_server.rpc.transport.http.wire import Wire
 
@@ -55,7 +61,7 @@ class Protocol:
         """Whether requests and responses of a method overlap, which HTTP/1.1 cannot carry."""
         return self.family == CONNECT_STREAM and endpoint.has_many_requests and endpoint.has_many_responses
 
-    def seconds(self, headers: Headers) -> float | None:
+    def seconds(self, headers: Named) -> float | None:
         """How long a call may take, by its headers; None: no limit. Fails with INVALID_FIELD, also for the version."""
         if self.is_connect:
             check_connect_version(first(headers, b"connect-protocol-version"))
@@ -63,7 +69,7 @@ class Protocol:
         return grpc_timeout(first(headers, b"grpc-timeout"))
 
     def wire(
-        self, body: Body, send: Send, endpoint: Endpoint, headers: Headers, pace: Pace, added: Headers | None = None
+        self, body: Body, send: Send, endpoint: Endpoint, headers: Named, pace: Pace, added: Headers | None = None
     ) -> Wire:
         """How it speaks on one request.
 
@@ -81,7 +87,7 @@ class Protocol:
         send = in_base64(send) if answer == WEB_TEXT else send
         return WIRES[self.family](arrival, send, endpoint, codec, packing, limit, sent, added)
 
-    def _answer_family(self, headers: Headers) -> str:
+    def _answer_family(self, headers: Named) -> str:
         """The family of the response: for gRPC-Web, the header `accept` may ask for the other one."""
         if self.family not in (WEB, WEB_TEXT):
             return self.family
@@ -91,7 +97,7 @@ class Protocol:
         return WEB if FAMILIES[WEB] in accepted else self.family
 
 
-def _packing(headers: Headers, name: str) -> Packing:
+def _packing(headers: Named, name: str) -> Packing:
     return Packing(name, first(headers, name.encode()).strip().lower())
 
 
@@ -106,7 +112,7 @@ def protocols_of(proto: Codec, json: Codec) -> Mapping[str, Protocol]:
     return found
 
 
-def media_type(headers: Headers) -> str:
+def media_type(headers: Named) -> str:
     """The media type of a request, in lower case and without parameters; empty for a charset that is not UTF-8."""
     media, _, parameters = first(headers, b"content-type").lower().partition(";")
     charset = parameters.partition("charset=")[2].strip().strip('"')
