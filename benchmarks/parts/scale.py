@@ -31,7 +31,7 @@ SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn, pg_snapshot_xmax(pg_current_
 
 def run(options: Options, results: Results) -> None:
     """Measure the servers, and then what the primary can take without them."""
-    results.about["Load before"] = f"{os.getloadavg()[0]:.1f} processes wanted to run, on {os.cpu_count()} cores"
+    results.about["Load average before"] = f"{os.getloadavg()[0]:.1f}"
     for _ in range(options.repeat):
         with servers.postgres() as postgres, _served(postgres, max(options.servers)) as fleet:
             for size in options.state_bytes:

@@ -65,7 +65,7 @@ def filled(page: str, results: Results) -> str:
 
 
 def _about(results: Results) -> str:
-    known = ("Date", "Lockstitch", "Machine", "PostgreSQL", "Load before", "Runs")
+    known = ("Date", "Lockstitch", "Machine", "PostgreSQL", "Load average before", "Runs")
     return "\n".join(f"- {name}: {results.about[name]}" for name in known if name in results.about)
 
 

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.paths import ROOT
+
 if TYPE_CHECKING:
     from benchmarks.scale.sizing import Measured
 
@@ -51,3 +53,15 @@ def test_costs_follow_two_sizes() -> None:
     assert (cost.fixed, cost.per_kb, cost.of(8)) == (26.0, 2.0, 42.0)
     assert Cost.between((2, 30.0), (2, 30.0)).of(8) == 30.0
     assert Cost.between((2, 30.0), (32, 29.0)).of(8) == 30.0  # noise: larger ones do not cost less
+
+
+def test_the_page_shows_what_was_measured() -> None:
+    """Tables of docs/operations.md, of the figures in docs/benchmarks/scale.json."""
+    from benchmarks.results import Results
+    from benchmarks.scale.report import PAGE, RAW, filled
+    from benchmarks.scale.sizing import sizing_table
+
+    results = Results.read(ROOT / "docs" / RAW)
+    page = (ROOT / "docs" / PAGE).read_text(encoding="utf-8")
+    assert sizing_table(results) in page
+    assert filled(page, results) == page
