@@ -36,12 +36,15 @@ final class Delta {
    * contract.
    */
   static boolean isKnown(VersionedState state) {
+    for (CustomChannel channel : state.getCustomMap().values()) {
+      if (!known(channel) || !known(channel.getList())) {
+        return false;
+      }
+    }
     return known(state)
         && known(state.getMessages())
         && known(state.getExtra())
-        && known(state.getErrors())
-        && state.getCustomMap().values().stream()
-            .allMatch(one -> known(one) && known(one.getList()));
+        && known(state.getErrors());
   }
 
   private static boolean known(Message message) {

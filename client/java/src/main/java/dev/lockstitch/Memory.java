@@ -1,5 +1,6 @@
 package dev.lockstitch;
 
+import dev.lockstitch.v1.Checkpoint;
 import dev.lockstitch.v1.VersionedState;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
@@ -8,7 +9,11 @@ import java.util.Map;
 /** The last acknowledged state of each session, within bounds. Threads may share it. */
 final class Memory {
   /** A session and a namespace. */
-  record Key(String sessionId, String namespace) {}
+  record Key(String sessionId, String namespace) {
+    static Key of(Checkpoint checkpoint) {
+      return new Key(checkpoint.getSessionId(), checkpoint.getNamespace());
+    }
+  }
 
   /** A state that the server has acknowledged, under this id, in this revision. */
   record Base(String checkpointId, long revision, VersionedState state) {}

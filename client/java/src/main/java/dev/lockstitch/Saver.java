@@ -54,7 +54,7 @@ final class Saver implements SaveLane.Owner {
   CompletableFuture<Saved> save(Checkpoint checkpoint, SaveOptions options, SaveIds ids) {
     SaveRequest request = options.conditions.toBuilder().setCheckpoint(checkpoint).build();
     try {
-      Texts.check(request);
+      Texts.check(request, knownState(checkpoint));
     } catch (InvalidArgumentException error) {
       return CompletableFuture.failedFuture(error);
     }
@@ -69,6 +69,12 @@ final class Saver implements SaveLane.Owner {
         });
     Futures.endWith(work, answer);
     return answer;
+  }
+
+  /** The state that the session's next delta starts from, whose text has been checked. */
+  private VersionedState knownState(Checkpoint checkpoint) {
+    Memory.Base base = memory == null ? null : memory.get(Memory.Key.of(checkpoint));
+    return base == null ? VersionedState.getDefaultInstance() : base.state();
   }
 
   /** Sends a save when there is room for it. */
@@ -91,7 +97,7 @@ final class Saver implements SaveLane.Owner {
   private void start(
       SaveRequest full, long size, Budget budget, CompletableFuture<SaveResponse> answer) {
     Checkpoint checkpoint = full.getCheckpoint();
-    Memory.Key key = new Memory.Key(checkpoint.getSessionId(), checkpoint.getNamespace());
+    Memory.Key key = Memory.Key.of(checkpoint);
     boolean known = memory != null && checkpoint.hasState() && Delta.isKnown(checkpoint.getState());
     Optional<SaveRequest> smaller = known ? withDelta(full, memory.get(key)) : Optional.empty();
     CompletableFuture<SaveResponse> sent = send(smaller.orElse(full), budget);
@@ -112,7 +118,7 @@ final class Saver implements SaveLane.Owner {
   void remember(Checkpoint checkpoint, long revision) {
     VersionedState state = checkpoint.getState();
     if (memory != null && revision != 0 && checkpoint.hasState() && Delta.isKnown(state)) {
-      Memory.Key key = new Memory.Key(checkpoint.getSessionId(), checkpoint.getNamespace());
+      Memory.Key key = Memory.Key.of(checkpoint);
       memory.put(key, new Memory.Base(Sessions.idOf(checkpoint), revision, state));
     }
   }

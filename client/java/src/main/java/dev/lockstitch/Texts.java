@@ -6,6 +6,8 @@ import com.google.protobuf.MapEntry;
 import com.google.protobuf.Message;
 import dev.lockstitch.v1.BlobList;
 import dev.lockstitch.v1.MessagesChannel;
+import dev.lockstitch.v1.SaveRequest;
+import dev.lockstitch.v1.VersionedState;
 import java.util.List;
 import java.util.Map;
 
@@ -19,6 +21,17 @@ final class Texts {
     if (path != null) {
       throw Errors.refused(path.substring(1), "holds half of a surrogate pair, which is not text");
     }
+  }
+
+  /** As {@link #check(Message)}. {@code known}: a state whose text is Unicode. */
+  static void check(SaveRequest save, VersionedState known) {
+    if (!SaveTexts.areUnicode(save, known)) {
+      check(save);
+    }
+  }
+
+  static boolean isUnicode(Message message) {
+    return illFormed(message) == null;
   }
 
   static boolean isText(String text) {
