@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Future;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
 
@@ -52,53 +53,18 @@ final class SaveLane {
     CompletableFuture<SaveResponse> saveAlone(SaveRequest request, Budget budget);
   }
 
-  /** A save that waits for its answer. */
-  private static final class Item {
-    final long number;
-    final SaveRequest request;
-    final Budget budget;
-    final CompletableFuture<SaveResponse> answer = new CompletableFuture<>();
-    boolean sent; // on the stream that is open now
-    int refusals;
-
-    Item(long number, SaveRequest request, Budget budget) {
-      this.number = number;
-      this.request = request;
-      this.budget = budget;
-    }
-
-    String session() {
-      return request.getCheckpoint().getSessionId();
-    }
-
-    SaveStreamRequest message() {
-      return SaveStreamRequest.newBuilder()
-          .setRequestId(number)
-          .setSave(request)
-          .putAllTraceContext(budget.trace)
-          .build();
-    }
-  }
-
-  private static SaveStreamRequest message(List<Item> items) {
-    if (items.size() == 1) {
-      return items.get(0).message();
-    }
-    SaveStreamRequest.Builder batch = SaveStreamRequest.newBuilder();
-    items.forEach(item -> batch.addBatch(item.message()));
-    return batch.build();
-  }
-
   private final Transport transport;
   private final RetryPolicy retry;
   private final Owner owner;
-  private final TreeMap<Long, Item> waiting = new TreeMap<>(); // all that have no answer
-  private final TreeMap<Long, Item> unsent = new TreeMap<>();
+  private final TreeMap<Long, SaveItem> waiting = new TreeMap<>(); // all that have no answer
+  private final TreeMap<Long, SaveItem> unsent = new TreeMap<>();
   private final Set<String> held = new HashSet<>(); // sessions that have to wait for a moment
   private long number;
   private Stream stream; // null: there is none
   private boolean recovering;
   private boolean gathering;
+  private Future<?> alarm; // null: there is none
+  private long alarmAt;
   private int failures; // streams in a row that have brought nothing
   private LockstitchException fault; // what has gone wrong since the last answer
 
@@ -109,21 +75,49 @@ final class SaveLane {
   }
 
   CompletableFuture<SaveResponse> save(SaveRequest request, Budget budget) {
-    Item item;
+    SaveItem item;
     synchronized (this) {
-      item = new Item(++number, request, budget);
+      item = new SaveItem(++number, request, budget);
       waiting.put(item.number, item);
       unsent.put(item.number, item);
     }
-    var alarm = schedule(() -> expire(item), budget.remaining());
+    setAlarm(budget.remaining());
     transport.guardFirst(item.answer::completeExceptionally, item.answer);
-    item.answer.whenComplete(
-        (given, error) -> {
-          alarm.cancel(false);
-          remove(item); // where the caller has cancelled it
-        });
+    item.answer.whenComplete((given, error) -> remove(item)); // where the caller has cancelled it
     wakeSoon();
     return item.answer;
+  }
+
+  /** There is one alarm for all timeouts, which does not come after the first of them. */
+  private synchronized void setAlarm(long nanos) {
+    long when = System.nanoTime() + nanos;
+    if (alarm == null || when - alarmAt < 0) {
+      if (alarm != null) {
+        alarm.cancel(false);
+      }
+      alarmAt = when;
+      alarm = schedule(this::expireDue, nanos);
+    }
+  }
+
+  private void expireDue() {
+    List<SaveItem> due = new ArrayList<>();
+    synchronized (this) {
+      alarm = null;
+      long next = Long.MAX_VALUE;
+      for (SaveItem item : waiting.values()) {
+        long remaining = item.budget.remaining();
+        if (remaining == 0) {
+          due.add(item);
+        } else {
+          next = Math.min(next, remaining);
+        }
+      }
+      if (next != Long.MAX_VALUE) {
+        setAlarm(next);
+      }
+    }
+    due.forEach(this::expire);
   }
 
   /** Gives up the stream, and sends what has no answer over another one. */
@@ -175,10 +169,10 @@ final class SaveLane {
   }
 
   /** The next items to send, this many at most; empty: there is nothing to send now. */
-  private List<Item> take(int most) {
-    List<Item> items = new ArrayList<>();
+  private List<SaveItem> take(int most) {
+    List<SaveItem> items = new ArrayList<>();
     long bytes = 0;
-    for (Item item : unsent.values()) {
+    for (SaveItem item : unsent.values()) {
       if (!held.contains(item.session())) {
         bytes += item.request.getSerializedSize();
         if (items.size() == most || !items.isEmpty() && bytes > BATCH_BYTES) {
@@ -187,21 +181,25 @@ final class SaveLane {
         items.add(item);
       }
     }
-    for (Item item : items) {
+    for (SaveItem item : items) {
       unsent.remove(item.number);
       item.sent = true;
     }
     return items;
   }
 
-  private synchronized void remove(Item item) {
+  private synchronized void remove(SaveItem item) {
     waiting.remove(item.number);
     unsent.remove(item.number);
+    if (waiting.isEmpty() && alarm != null) {
+      alarm.cancel(false); // it would keep the thread of the scheduler
+      alarm = null;
+    }
   }
 
   private void answered(SaveStreamResponse answer) {
     owner.streamsWork();
-    Item item;
+    SaveItem item;
     synchronized (this) {
       failures = 0;
       fault = null;
@@ -220,7 +218,7 @@ final class SaveLane {
   }
 
   /** Fail, or send it again later, and what of its session has not gone out after it. */
-  private void refused(Item item, LockstitchException error) {
+  private void refused(SaveItem item, LockstitchException error) {
     long pause = RetryPolicy.pauseNanos(retry, error, ++item.refusals);
     if (pause < 0 || pause >= item.budget.remaining()) {
       item.answer.completeExceptionally(error);
@@ -286,8 +284,8 @@ final class SaveLane {
     }
   }
 
-  private synchronized List<Item> toSaveAlone() {
-    List<Item> sent = waiting.values().stream().filter(item -> item.sent).toList();
+  private synchronized List<SaveItem> toSaveAlone() {
+    List<SaveItem> sent = waiting.values().stream().filter(item -> item.sent).toList();
     return new ArrayList<>(sent.isEmpty() ? waiting.values() : sent);
   }
 
@@ -295,12 +293,12 @@ final class SaveLane {
    * By calls of their own, so that whichever ended the stream gets its own error. One by one: in
    * order.
    */
-  private void saveAlone(List<Item> items) {
+  private void saveAlone(List<SaveItem> items) {
     if (items.isEmpty()) {
       goOn();
       return;
     }
-    Item item = items.remove(0);
+    SaveItem item = items.remove(0);
     if (item.answer.isDone()) {
       saveAlone(items);
       return;
@@ -321,7 +319,7 @@ final class SaveLane {
     wake();
   }
 
-  private void expire(Item item) {
+  private void expire(SaveItem item) {
     boolean sent;
     LockstitchException why;
     synchronized (this) {
@@ -347,14 +345,14 @@ final class SaveLane {
   }
 
   private void failAll(LockstitchException error) {
-    List<Item> all;
+    List<SaveItem> all;
     synchronized (this) {
       all = new ArrayList<>(waiting.values());
     }
     all.forEach(item -> item.answer.completeExceptionally(error.again()));
   }
 
-  private java.util.concurrent.Future<?> schedule(Runnable work, long nanos) {
+  private Future<?> schedule(Runnable work, long nanos) {
     try {
       return transport.scheduler.schedule(work, nanos, TimeUnit.NANOSECONDS);
     } catch (RejectedExecutionException error) { // the client is closed
@@ -397,12 +395,12 @@ final class SaveLane {
     /** Send what there is, as long as the connection takes it. The lane is locked. */
     void pump() {
       while (!closing && call.isReady()) {
-        List<Item> items = take(most);
+        List<SaveItem> items = take(most);
         if (items.isEmpty()) {
           return;
         }
         used = true;
-        call.onNext(message(items));
+        call.onNext(SaveItem.message(items));
       }
     }
 
