@@ -6,7 +6,7 @@
  * carry is no delta at all.
  */
 
-import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { BinaryReader, type BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import type { CustomChannel, ExtrasChannel, Init, VersionedState } from "./checkpoint.js";
 import { hasUnknown } from "./wire/codec.js";
 import { customChannelCodec, errorsCodec, extrasCodec, messagesCodec } from "./wire/messages.js";
@@ -81,33 +81,36 @@ function sizeOf(part: { bytes: Uint8Array } | undefined): number {
   return part?.bytes.length ?? 0;
 }
 
-/** The serialized VersionedState of which a snapshot was taken. */
-export function stateBytes({ messages, extra, errors, custom }: Snapshot): Uint8Array {
-  const writer = new BinaryWriter();
+/** Write the VersionedState of which a snapshot was taken. */
+export function writeState(writer: BinaryWriter, { messages, extra, errors, custom }: Snapshot): void {
   embed(writer, MESSAGES, messages?.bytes);
   embed(writer, EXTRA, extra?.bytes);
   embed(writer, ERRORS, errors?.bytes);
   for (const [name, part] of custom) {
     entry(writer, CUSTOM, name, part.bytes);
   }
-  return writer.finish();
 }
 
-/** The delta that leads from one state to the other, serialized; undefined: there is none. */
-export function diff(old: Snapshot, now: Snapshot): Uint8Array | undefined {
-  const writer = new BinaryWriter();
-  const names = [...now.custom.keys()];
-  const expressible =
+/** Write the StateDelta that leads from one state to the other. False: there is none, and what was written is of no use. */
+export function writeDelta(writer: BinaryWriter, old: Snapshot, now: Snapshot): boolean {
+  const isExpressible =
     channelDelta(writer, MESSAGES, old.messages, now.messages, grown) &&
     channelDelta(writer, EXTRA, old.extra, now.extra, changedEntries) &&
-    channelDelta(writer, ERRORS, old.errors, now.errors, grown) &&
-    names.every((name) => customDelta(writer, name, old.custom.get(name), now.custom.get(name) as CustomPart));
+    channelDelta(writer, ERRORS, old.errors, now.errors, grown);
+  if (!isExpressible) {
+    return false;
+  }
+  for (const [name, part] of now.custom) {
+    if (!customDelta(writer, name, old.custom.get(name), part)) {
+      return false;
+    }
+  }
   for (const name of old.custom.keys()) {
     if (!now.custom.has(name)) {
       writer.tag(REMOVED_CUSTOM, WireType.LengthDelimited).string(name);
     }
   }
-  return expressible ? writer.finish() : undefined;
+  return true;
 }
 
 /** Write what changed in one channel. False: it cannot be written. */
@@ -116,29 +119,31 @@ function channelDelta<P extends { bytes: Uint8Array }>(
   field: number,
   old: P | undefined,
   now: P | undefined,
-  change: (old: P | undefined, now: P) => Uint8Array | undefined,
+  change: (writer: BinaryWriter, old: P | undefined, now: P) => boolean,
 ): boolean {
   if (now === undefined || (old && equal(old.bytes, now.bytes))) {
     return now !== undefined || old === undefined;
   }
-  const bytes = change(old, now);
-  embed(writer, field, bytes);
-  return bytes !== undefined;
+  writer.tag(field, WireType.LengthDelimited).fork();
+  const isWritten = change(writer, old, now);
+  writer.join();
+  return isWritten;
 }
 
 /** A MessagesDelta or an ErrorsDelta: the version, and the items that are new, all of whose fields have the same numbers. */
-function grown(old: ListPart | undefined, now: ListPart): Uint8Array | undefined {
-  const before = old?.bytes.subarray(old.items) ?? new Uint8Array();
-  const items = now.bytes.subarray(now.items);
-  if (!equal(before, items.subarray(0, before.length))) {
-    return undefined;
+function grown(writer: BinaryWriter, old: ListPart | undefined, now: ListPart): boolean {
+  const before = old ? old.bytes.length - old.items : 0;
+  const end = now.items + before;
+  if (old && !(end <= now.bytes.length && equal(old.bytes.subarray(old.items), now.bytes.subarray(now.items, end)))) {
+    return false;
   }
-  return Buffer.concat([now.bytes.subarray(0, now.items), items.subarray(before.length)]);
+  writer.raw(now.bytes.subarray(0, now.items)).raw(now.bytes.subarray(end));
+  return true;
 }
 
 /** An ExtrasDelta. */
-function changedEntries(old: ExtraPart | undefined, now: ExtraPart): Uint8Array {
-  const writer = new BinaryWriter().raw(now.bytes.subarray(0, now.version));
+function changedEntries(writer: BinaryWriter, old: ExtraPart | undefined, now: ExtraPart): boolean {
+  writer.raw(now.bytes.subarray(0, now.version));
   for (const [key, value] of now.entries) {
     if (old?.entries.get(key) !== value) {
       entry(writer, 2, key, value);
@@ -149,7 +154,7 @@ function changedEntries(old: ExtraPart | undefined, now: ExtraPart): Uint8Array 
       writer.tag(3, WireType.LengthDelimited).string(key);
     }
   }
-  return writer.finish();
+  return true;
 }
 
 /** Write a CustomDelta, if anything changed. False: it cannot be written. */
@@ -157,27 +162,23 @@ function customDelta(writer: BinaryWriter, name: string, old: CustomPart | undef
   if (old && equal(old.bytes, now.bytes)) {
     return true;
   }
-  const bytes = changedValue(old, now);
-  if (bytes) {
-    entry(writer, CUSTOM, name, bytes);
-  }
-  return bytes !== undefined;
-}
-
-function changedValue(old: CustomPart | undefined, now: CustomPart): Uint8Array | undefined {
   const version = now.bytes.subarray(0, now.value);
-  const value = now.bytes.subarray(now.value);
-  if (old && old.kind === now.kind && equal(old.bytes.subarray(old.value), value)) {
-    return version;
+  if (old && old.kind === now.kind && equal(old.bytes.subarray(old.value), now.bytes.subarray(now.value))) {
+    entry(writer, CUSTOM, name, version);
+    return true;
   }
   if (now.kind === 0) {
-    return undefined; // a delta cannot take a value away
+    return false; // a delta cannot take a value away
   }
   const more = old?.kind === 3 && now.kind === 3 ? appended(content(old), content(now)) : undefined;
   if (more === undefined) {
-    return now.bytes; // a blob, or the whole list
+    entry(writer, CUSTOM, name, now.bytes); // a blob, or the whole list
+    return true;
   }
-  return new BinaryWriter().raw(version).tag(4, WireType.LengthDelimited).bytes(more).finish();
+  writer.tag(CUSTOM, WireType.LengthDelimited).fork().tag(1, WireType.LengthDelimited).string(name);
+  writer.tag(2, WireType.LengthDelimited).fork().raw(version).tag(4, WireType.LengthDelimited).bytes(more);
+  writer.join().join();
+  return true;
 }
 
 function appended(old: Uint8Array, now: Uint8Array): Uint8Array | undefined {

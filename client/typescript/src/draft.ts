@@ -1,9 +1,9 @@
 /** A save as it goes to the server: serialized at once, sent whole or with a delta in place of the state. */
 
-import { WireType } from "@bufbuild/protobuf/wire";
+import { type BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import type { CheckpointInit } from "./checkpoint.js";
 import { conditionBytes, type SaveConditions } from "./conditions.js";
-import { diff, type Snapshot, snapshot, stateBytes } from "./delta.js";
+import { type Snapshot, snapshot, writeDelta, writeState } from "./delta.js";
 import type { Base } from "./memory.js";
 import { written } from "./wire/codec.js";
 import { checkpointCodec, stateCodec } from "./wire/messages.js";
@@ -58,36 +58,44 @@ export class Draft {
 
   /** The checkpoint. */
   checkpoint(): Uint8Array {
-    const state = this.snapshot ? stateBytes(this.snapshot) : this.#state;
-    return written((writer) => {
-      writer.raw(this.#head);
-      if (state) {
-        writer.tag(STATE, WireType.LengthDelimited).bytes(state);
-      }
-    });
+    return written((writer) => this.#writeCheckpoint(writer));
   }
 
   /** The request with the full state. */
   full(): Uint8Array {
-    const checkpoint = this.checkpoint();
     return written((writer) => {
-      writer.tag(CHECKPOINT, WireType.LengthDelimited).bytes(checkpoint).raw(this.#conditions).raw(this.#id);
+      writer.tag(CHECKPOINT, WireType.LengthDelimited).fork();
+      this.#writeCheckpoint(writer);
+      writer.join().raw(this.#conditions).raw(this.#id);
     });
   }
 
   /** The request with a delta; undefined: there is none, or no gain in it. */
   deltaFrom(base: Base): Uint8Array | undefined {
-    if (!this.snapshot || base.checkpointId === this.checkpointId) {
+    const { snapshot } = this;
+    if (!snapshot || base.checkpointId === this.checkpointId) {
       return undefined; // it would replace what it starts from, and could not be repeated
     }
-    const delta = diff(base.snapshot, this.snapshot);
-    if (!delta || delta.length >= this.snapshot.size) {
-      return undefined;
-    }
-    return written((writer) => {
+    let isExpressible = false;
+    const request = written((writer) => {
       writer.tag(CHECKPOINT, WireType.LengthDelimited).bytes(this.#head).raw(this.#conditions).raw(this.#id);
       SAVE.request.write(writer, { baseCheckpointId: base.checkpointId, baseRevision: base.revision });
-      writer.tag(DELTA, WireType.LengthDelimited).bytes(delta);
+      writer.tag(DELTA, WireType.LengthDelimited).fork();
+      isExpressible = writeDelta(writer, base.snapshot, snapshot);
+      writer.join();
     });
+    const rest = this.#head.length + this.#conditions.length + this.#id.length;
+    return isExpressible && request.length - rest < snapshot.size ? request : undefined;
+  }
+
+  #writeCheckpoint(writer: BinaryWriter): void {
+    writer.raw(this.#head);
+    if (this.snapshot) {
+      writer.tag(STATE, WireType.LengthDelimited).fork();
+      writeState(writer, this.snapshot);
+      writer.join();
+    } else if (this.#state) {
+      writer.tag(STATE, WireType.LengthDelimited).bytes(this.#state);
+    }
   }
 }

@@ -20,7 +20,7 @@ const SETTLED = [Aborted, FailedPrecondition, InvalidArgument, TooLarge];
 interface Overlap {
   underWay: number;
   /** The numbers of those that are stored, or may be. */
-  numbers: Set<bigint>;
+  numbers: bigint[];
   /** The one of unknown outcome with the greatest number. */
   open: OpenSave | undefined;
 }
@@ -57,28 +57,34 @@ export class SaveIds {
 
   /** The number of the save that this one repeats. */
   #retried(key: string, draft: Draft): bigint | undefined {
-    const before = this.#unsettled.get(key);
+    const before = this.#unsettled.size > 0 ? this.#unsettled.get(key) : undefined;
+    if (before === undefined) {
+      return undefined;
+    }
     this.#unsettled.delete(key);
-    return before === undefined || before.digest !== digestOf(draft) ? undefined : before.number;
+    return before.digest === digestOf(draft) ? before.number : undefined;
   }
 
   #begin(key: string, number: bigint): void {
-    const overlap = this.#overlaps.get(key) ?? { underWay: 0, numbers: new Set(), open: undefined };
+    const overlap = this.#overlaps.get(key) ?? { underWay: 0, numbers: [], open: undefined };
     overlap.underWay += 1;
-    overlap.numbers.add(number);
+    overlap.numbers.push(number);
     this.#overlaps.set(key, overlap);
   }
 
-  #end(key: string, { refused = 0n, open }: { refused?: bigint; open?: OpenSave }): void {
+  #end(key: string, { refused, open }: { refused?: bigint; open?: OpenSave }): void {
     const overlap = this.#overlaps.get(key) as Overlap;
     overlap.underWay -= 1;
-    overlap.numbers.delete(refused);
+    if (refused) {
+      overlap.numbers = overlap.numbers.filter((number) => number !== refused);
+    }
     if (open && open.number > (overlap.open?.number ?? 0n)) {
       overlap.open = open;
     }
     // Where a later save may be stored, the same save again comes after that one, and is none of its retries.
-    if (overlap.open && !hasLater(overlap.numbers, overlap.open.number)) {
-      this.#note(key, overlap.open);
+    const candidate = overlap.open;
+    if (candidate && !overlap.numbers.some((number) => number > candidate.number)) {
+      this.#note(key, candidate);
       overlap.open = undefined;
     }
     if (overlap.underWay === 0) {
@@ -96,15 +102,6 @@ export class SaveIds {
       this.#unsettled.delete(oldest);
     }
   }
-}
-
-function hasLater(numbers: Set<bigint>, number: bigint): boolean {
-  for (const other of numbers) {
-    if (other > number) {
-      return true;
-    }
-  }
-  return false;
 }
 
 /** A save with an id. It takes note of how the save ends. */

@@ -16,7 +16,7 @@ type Fields = Record<string, unknown>;
 /** The serialized fields of an object that this client does not know. The same symbol in all copies of this module. */
 const UNKNOWN = Symbol.for("lockstitch.unknown");
 /** A writer of more bytes than this is not used again, so that its memory is given back. */
-const KEPT_BYTES = 64 * 1024;
+const KEPT_BYTES = 512 * 1024;
 
 /** How the values of a field are written behind its tag, and read. */
 interface ValueCodec {
