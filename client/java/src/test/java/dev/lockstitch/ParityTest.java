@@ -9,14 +9,17 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.google.protobuf.ByteString;
 import dev.lockstitch.v1.Checkpoint;
 import dev.lockstitch.v1.PendingWrite;
+import dev.lockstitch.v1.SaveStreamRequest;
 import dev.lockstitch.v1.TypedBlob;
 import io.grpc.CallOptions;
 import io.grpc.Channel;
 import io.grpc.ClientCall;
 import io.grpc.ClientInterceptor;
+import io.grpc.ForwardingClientCall.SimpleForwardingClientCall;
 import io.grpc.MethodDescriptor;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Queue;
 import java.util.concurrent.CompletableFuture;
@@ -82,6 +85,34 @@ class ParityTest extends WithServer {
     return client.listCheckpoints(filter).stream()
         .map(listed -> listed.checkpoint().getStep())
         .toList();
+  }
+
+  @Test
+  void aRevisionTellsCheckpointsOfOneIdApart() {
+    client.save(at(1));
+    Saved seen = client.save(at(2));
+    client.rewind(session, "0".repeat(19) + "1");
+    Saved now = client.save(at(2).toBuilder().putMetadata("other", "1").build());
+    SaveOptions stale = SaveOptions.NONE.expectCheckpoint(seen.checkpointId(), seen.revision());
+    assertThrows(ExpectedLatestMismatchException.class, () -> client.save(at(3), stale));
+    client.save(at(3), SaveOptions.NONE.expectCheckpoint(now.checkpointId(), now.revision()));
+  }
+
+  @Test
+  void savesOnStreamsGoInBatches() {
+    Queue<Integer> sizes = new ConcurrentLinkedQueue<>();
+    ClientInterceptor counting = new Counting(sizes::add);
+    try (LockstitchClient own = server.client().intercept(counting).build()) {
+      for (int round = 0; round < 2; round++) { // the first response says that batches are taken
+        List<CompletableFuture<Saved>> saves = new ArrayList<>();
+        for (int number = 0; number < 200; number++) {
+          Checkpoint one = at(round).toBuilder().setSessionId(session + number).build();
+          saves.add(own.saveAsync(one, SaveOptions.NONE));
+        }
+        saves.forEach(CompletableFuture::join);
+      }
+    }
+    assertTrue(sizes.stream().anyMatch(size -> size > 1), sizes::toString);
   }
 
   @Test
@@ -175,6 +206,23 @@ class ParityTest extends WithServer {
     }
     var clear = LockstitchClient.builder("db.example:1").apiKey(() -> "key");
     assertThrows(IllegalArgumentException.class, clear::build);
+  }
+
+  /** Tells how many saves each message of a stream has, if it is a batch; else 0. */
+  private record Counting(java.util.function.Consumer<Integer> see) implements ClientInterceptor {
+    @Override
+    public <Q, A> ClientCall<Q, A> interceptCall(
+        MethodDescriptor<Q, A> method, CallOptions options, Channel next) {
+      return new SimpleForwardingClientCall<>(next.newCall(method, options)) {
+        @Override
+        public void sendMessage(Q message) {
+          if (message instanceof SaveStreamRequest saves) {
+            see.accept(saves.getBatchCount());
+          }
+          super.sendMessage(message);
+        }
+      };
+    }
   }
 
   /** Tells the names of methods that are called; {@code only}: "" for all of them. */
