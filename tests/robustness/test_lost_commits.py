@@ -31,6 +31,8 @@ pytestmark = pytest.mark.slow
 APPLY = "put_checkpoints"
 """In the statement that commits by itself; behind a pooler it is followed by COMMIT."""
 COMMIT = "^COMMIT"
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL"
+"""Of a transaction that writes."""
 SECONDS = 30.0
 MIGRATE = Settings(migrate=True)
 FAIL_SECOND_MARK = """
@@ -215,6 +217,28 @@ async def test_a_save_in_doubt_is_not_said_to_be_lost(postgres: Postgres, databa
         assert "whether the commit succeeded" in failed.value.message
         postgres.execute("DROP TRIGGER fail ON lockstitch.elections", database)
         assert (await api.save(second)).outcome == SAVE_OUTCOME_UNCHANGED
+
+
+@pytest.mark.parametrize("loss", LOSSES[:2])
+async def test_a_transaction_that_never_began_is_run_again(postgres: Postgres, database: str, loss: Loss) -> None:
+    """A distributed database has no mark of it, and no bucket to look for one."""
+    await with_buckets(postgres.url(database))
+    async with served(postgres, database, pooled=False) as (proxy, api):
+        await save_base(api, "session")
+        proxy.lose(loss, f"^{BEGIN}")
+        request = AcquireLeaseRequest(session_id="session", holder="me", ttl=Duration(seconds=60))
+        lease = (await asyncio.wait_for(api.unary("AcquireLease", request), SECONDS)).lease
+        assert proxy.lost.is_set()
+        assert postgres.execute("SELECT lease_token FROM lockstitch.sessions", database) == str(lease.token)
+
+
+async def test_a_pooler_that_has_lost_its_server_is_waited_for(postgres: Postgres, database: str) -> None:
+    """Some poolers say then what Citus says of a node. Calls fail at once for a node only."""
+    failure = FAIL_FIRST_COMMIT.replace("internal_error", "connection_failure")
+    async with raw_api(Settings(store=postgres.url(database), migrate=True)) as api:
+        postgres.execute(failure, database)
+        assert await save_together(api, chain("session", range(3))) == [SAVE_OUTCOME_CREATED] * 3
+        assert postgres.execute("SELECT last_value FROM public.commits", database) == "2"
 
 
 async def test_marks_of_servers_that_are_gone_are_removed(postgres: Postgres, database: str) -> None:

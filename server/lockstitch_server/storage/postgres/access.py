@@ -69,4 +69,5 @@ class PlainAccess:
         now: int,
         attempt: Attempt,
     ) -> tuple[bool, int]:
+        attempt.is_marked = True
         return await apply_if_unchanged(connection, expected, changes, now, attempt.writer, attempt.number)

@@ -35,8 +35,8 @@ class Attempt:
     writer: str
     number: int
     result: Any = field(default=None)
-    is_marked: bool = True
-    """False: the transaction has written nothing yet, and no mark."""
+    is_marked: bool = False
+    """Whether its mark has been sent to the database. Until then it writes nothing."""
     bucket: int | None = None
     """Where the mark is, in a distributed database."""
 
@@ -72,6 +72,7 @@ class Writers:
 
 async def begin_marked(connection: AnyConnection, begin: str, attempt: Attempt) -> None:
     """Begin a transaction, and mark it, in one round trip. Raises LostRace."""
+    attempt.is_marked = True
     status = await connection.execute(f"{begin}; {MARK.format(name=attempt.writer, number=attempt.number)}")
     if status != "INSERT 0 1":
         raise LostRace
@@ -83,7 +84,6 @@ class BucketMark:
     def __init__(self, connection: AnyConnection, attempt: Attempt) -> None:
         self._connection = connection
         self._attempt = attempt
-        attempt.is_marked = False
 
     async def put(self, bucket: int) -> None:
         """Put the mark, unless it is there. Raises LostRace."""

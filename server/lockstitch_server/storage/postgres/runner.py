@@ -32,8 +32,17 @@ class Runner:
     seconds: how long work waits for a database that is away.
     """
 
-    def __init__(self, connector: Connector, pool: "Pool[Record]", clock: DatabaseClock, seconds: float) -> None:
+    def __init__(
+        self,
+        connector: Connector,
+        pool: "Pool[Record]",
+        clock: DatabaseClock,
+        seconds: float,
+        *,
+        is_distributed: bool = False,
+    ) -> None:
         self._connector = connector
+        self._is_distributed = is_distributed
         self._pool = pool
         self._writers = Writers(clock)
         self._reads, self._writes = Outage(seconds), Outage(seconds)
@@ -90,9 +99,9 @@ class Runner:
         while True:
             try:
                 result = await self._over_conflicts(work)
-            except NODE_AWAY:
-                raise  # callers retry; sessions of other nodes must not wait
             except AWAY as error:
+                if self._is_distributed and isinstance(error, NODE_AWAY):
+                    raise  # callers retry; sessions of other nodes must not wait
                 failures += 1
                 outage.begin(begun)
                 # A stale connection says nothing about the database; a statement that was too slow will be so again.

@@ -112,7 +112,13 @@ class PostgresStore:
                 command_timeout=COMMAND_SECONDS,
                 reset=_leave_as_it_is,
             )
-            self._runner = Runner(self._connector, self._pool, self._clock, self._failover_seconds)
+            self._runner = Runner(
+                self._connector,
+                self._pool,
+                self._clock,
+                self._failover_seconds,
+                is_distributed=self.is_distributed,
+            )
         except StoreError:
             await self.close()
             raise
