@@ -43,6 +43,12 @@ async def test_a_role_that_may_not_vacuum_merges_all_the_same(postgres: Postgres
         await admin.close()
 
 
+async def test_merges_go_on_where_vacuum_fails(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cancelled = "SET LOCAL statement_timeout = 1; SELECT pg_sleep(60)"
+    monkeypatch.setattr(reclaiming, "VACUUM", cancelled)
+    await sizes_after_rounds(postgres_url, postgres_url, rounds=1)
+
+
 async def sizes_after_rounds(admin: str, url: str, rounds: int = ROUNDS) -> list[int]:
     """The bytes of the table of rows after each round of saves and merges."""
     sizes, growing = list[int](), GrowingSession(SESSION)

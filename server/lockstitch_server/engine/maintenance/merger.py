@@ -204,9 +204,19 @@ class Merger:
                 continue
             for group in done:
                 self._note_merged(group)
-        if self._replaced and await self._store.reclaim_space(self._replaced):
-            self._replaced = 0
+        if self._replaced:
+            await self._reclaim_space()
         return rest
+
+    async def _reclaim_space(self) -> None:
+        """What is merged stays so if this fails. The store's own upkeep reclaims the space later."""
+        replaced, is_done = self._replaced, True
+        try:
+            is_done = await self._store.reclaim_space(replaced)
+        except Exception as error:
+            log.warning("space_not_reclaimed", reason=str(error))
+        if is_done:
+            self._replaced -= replaced
 
     async def _find(self, jobs: Sequence[Job], repository: SessionRepository) -> tuple[list[Group], list[Job]]:
         """Rows to merge with their bytes, and what is left for later steps."""
