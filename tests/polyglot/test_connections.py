@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lockstitch import Checkpoint
+from lockstitch import Checkpoint, Client
 from tests.polyglot.executor import Answer, Executor
 from tests.polyglot.languages import LANGUAGES, Executables, Language
 from tests.polyglot.private_hosts import PrivateHosts
@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow
 
 NAME = "moved.test"
 FOREVER_MS = 3_600_000
+SECONDS = 60.0
 PROXY = "http://127.0.0.1:9"  # nothing is there
 PROXIES = {
     **dict.fromkeys(("http_proxy", "https_proxy", "grpc_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), PROXY),
@@ -107,3 +108,35 @@ def test_a_server_that_comes_back_under_another_address_is_found(
             assert "ok" in answer, answer
         finally:
             new.close()
+
+
+@pytest.fixture(scope="module")
+def spread(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PrivateHosts, int, list[LockstitchServer]]]:
+    """A name of two servers, each with a store of its own; and their port."""
+    addresses, port = ("127.0.0.2", "127.0.0.3"), free_port()
+    hosts = PrivateHosts(tmp_path_factory.mktemp("spread") / "hosts")
+    hosts.set(NAME, *addresses)
+    servers = [serve(address, port, "memory://") for address in addresses]
+    yield hosts, port, servers
+    for server in servers:
+        server.close()
+
+
+def test_calls_are_spread_over_all_addresses_of_a_name(
+    executables: Executables,
+    language: Language,
+    tmp_path: Path,
+    spread: tuple[PrivateHosts, int, list[LockstitchServer]],
+) -> None:
+    hosts, port, servers = spread
+    with started(executables, language, tmp_path / "log", hosts.command) as executor:
+        executor.ask("connect", {"target": f"dns:///{NAME}:{port}"})
+        deadline, step = time.monotonic() + SECONDS, 0
+        while not all(has_session(server, f"s-{language.name}") for server in servers):
+            assert time.monotonic() < deadline, f"{step} saves went to one server"
+            assert "ok" in save(executor, step := step + 1)
+
+
+def has_session(server: LockstitchServer, session_id: str) -> bool:
+    with Client(server.target) as client:
+        return any(client.list_checkpoints(session_id))

@@ -6,10 +6,11 @@ use std::{
     time::Duration,
 };
 
-use tonic::{metadata::MetadataMap, transport::Endpoint};
+use tonic::metadata::MetadataMap;
 
 use crate::{
     Client, DeltaPolicy, Error, RetryPolicy,
+    addresses::{Addresses, Security},
     client::Shared,
     credentials::{self, Credentials, KeySource},
     limiter::Limiter,
@@ -24,12 +25,6 @@ use crate::{
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
-/// How long one attempt to connect may take.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
-/// A connection that has been silent for this time is pinged, and closed when the answer takes longer than that. Servers
-/// allow a ping every 10 seconds.
-const PING_INTERVAL: Duration = Duration::from_secs(30);
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_SAVES: usize = 1024;
 const MAX_BYTES: usize = 32 * 1024 * 1024;
 
@@ -48,8 +43,7 @@ pub struct Builder {
     max_in_flight: (usize, usize),
     key_source: Option<KeySource>,
     hooks: Hooks,
-    #[cfg(feature = "tls")]
-    tls: Option<tonic::transport::ClientTlsConfig>,
+    security: Security,
 }
 
 /// Shows no metadata: a key is among it.
@@ -73,8 +67,7 @@ impl Builder {
             max_in_flight: (MAX_SAVES, MAX_BYTES),
             key_source: None,
             hooks: Hooks::default(),
-            #[cfg(feature = "tls")]
-            tls: None,
+            security: Security::default(),
         }
     }
 
@@ -201,7 +194,8 @@ impl Builder {
 
     /// The name that the server's certificate has to hold, where it is not the one in the target.
     #[cfg(feature = "tls")]
-    pub fn server_name(self, name: impl Into<String>) -> Self {
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.security.server_name = true;
         self.with_tls(|tls| tls.domain_name(name))
     }
 
@@ -210,7 +204,7 @@ impl Builder {
         mut self,
         change: impl FnOnce(tonic::transport::ClientTlsConfig) -> tonic::transport::ClientTlsConfig,
     ) -> Self {
-        self.tls = Some(change(self.tls.unwrap_or_default()));
+        self.security.tls = Some(change(self.security.tls.unwrap_or_default()));
         self
     }
 
@@ -221,10 +215,9 @@ impl Builder {
         let target = Target::parse(&self.target)?;
         self.check(&target)?;
         let credentials = Credentials::new(&self.metadata, self.key_source.clone())?;
-        let endpoints = target.addresses.iter().map(|address| self.endpoint(&target, address));
-        let endpoints = endpoints.collect::<Result<_, _>>()?;
+        let security = Security { encrypted: self.is_encrypted(&target), ..self.security };
         let transport = Arc::new(Transport::new(
-            endpoints,
+            Addresses::new(target, security)?,
             self.target.clone(),
             self.connect_timeout,
             credentials,
@@ -279,49 +272,14 @@ impl Builder {
         !target.is_unix() && target.encrypted.unwrap_or_else(|| self.has_tls())
     }
 
-    fn endpoint(&self, target: &Target, address: &str) -> Result<Endpoint, Error> {
-        let uri = if target.is_unix() {
-            address.to_owned()
-        } else {
-            format!("{}://{address}", if self.is_encrypted(target) { "https" } else { "http" })
-        };
-        let endpoint = Endpoint::from_shared(uri.clone())
-            .map_err(|error| Error::invalid(format!("target {:?}: {error}", self.target)))?
-            .connect_timeout(ATTEMPT_TIMEOUT)
-            .http2_keep_alive_interval(PING_INTERVAL)
-            .keep_alive_timeout(PING_TIMEOUT)
-            .tcp_nodelay(true);
-        self.secured(endpoint, &uri)
-    }
-
     #[cfg(feature = "tls")]
     fn has_tls(&self) -> bool {
-        self.tls.is_some()
+        self.security.tls.is_some()
     }
 
     #[cfg(not(feature = "tls"))]
     fn has_tls(&self) -> bool {
         false
-    }
-
-    #[cfg(feature = "tls")]
-    fn secured(&self, endpoint: Endpoint, target: &str) -> Result<Endpoint, Error> {
-        if !target.starts_with("https://") {
-            return match self.tls {
-                None => Ok(endpoint),
-                Some(_) => Err(Error::invalid(format!("TLS settings, and a target that is not https: {target:?}"))),
-            };
-        }
-        let tls = self.tls.clone().unwrap_or_else(|| tonic::transport::ClientTlsConfig::new().with_native_roots());
-        endpoint.tls_config(tls).map_err(|error| Error::invalid(format!("TLS settings: {error}")))
-    }
-
-    #[cfg(not(feature = "tls"))]
-    fn secured(&self, endpoint: Endpoint, target: &str) -> Result<Endpoint, Error> {
-        if target.starts_with("https://") {
-            return Err(Error::invalid("https needs the feature `tls`"));
-        }
-        Ok(endpoint)
     }
 }
 

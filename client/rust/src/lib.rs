@@ -36,6 +36,7 @@
 //! Features: `tls` and `plain` (threads of plain state; both on by default), `opentelemetry` (passes the current context on), and `weavegraph` and
 //! `weavegraph-0-3` (checkpointers for weavegraph 0.7 and 0.3).
 
+mod addresses;
 mod builder;
 #[cfg(feature = "_checkpointer")]
 mod checkpointer;
@@ -47,6 +48,7 @@ mod error;
 mod lease;
 mod limiter;
 mod link;
+mod links;
 mod memory;
 mod observing;
 mod outbox;

@@ -17,8 +17,6 @@ use crate::Error;
 
 /// A connection is replaced at most this often: a server that is busy for a moment is not called again and again.
 const RENEW: Duration = Duration::from_secs(3);
-/// How long an address is avoided, if there are others, after a call to it has failed.
-const AVOID: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -33,8 +31,8 @@ pub(crate) struct Link {
 struct Seen {
     /// The latest moment when a response came; at first, when the connection was opened.
     heard: Instant,
-    /// When a call last failed without a response.
-    failed: Option<Instant>,
+    /// Whether the latest call failed without a response.
+    failed: bool,
 }
 
 impl Link {
@@ -53,13 +51,13 @@ impl Link {
 
     fn over(channel: Channel, closed: CancellationToken) -> Self {
         let opened = Instant::now();
-        Self { channel, opened, closed, seen: Mutex::new(Seen { heard: opened, failed: None }) }
+        Self { channel, opened, closed, seen: Mutex::new(Seen { heard: opened, failed: false }) }
     }
 
     /// A response came.
     pub(crate) fn hear(&self) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        *seen = Seen { heard: Instant::now(), failed: None };
+        *seen = Seen { heard: Instant::now(), failed: false };
     }
 
     /// A call failed.
@@ -67,13 +65,12 @@ impl Link {
         if error.code() != Code::Unavailable || !error.reason_name().is_empty() {
             return self.hear(); // only a server says so
         }
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).failed = Some(Instant::now());
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).failed = true;
     }
 
-    /// Whether a call to this address has just failed.
+    /// Whether the latest call has failed without a response.
     pub(crate) fn is_doubtful(&self) -> bool {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.failed.is_some_and(|failed| failed.elapsed() < AVOID)
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).failed
     }
 
     /// Whether nothing has come for this long, and the connection is old enough to be replaced.

@@ -1,31 +1,20 @@
 //! One attempt of a call, over a connection that is made again whenever that is needed.
 
-use std::{
-    error::Error as _,
-    future::Future,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{error::Error as _, future::Future, sync::Arc, time::Duration};
 
 use futures_util::Stream;
 use prost::Message;
 use tokio::time::Instant;
-use tonic::{
-    Request, Streaming,
-    client::Grpc,
-    codegen::http::uri::PathAndQuery,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Request, Streaming, client::Grpc, codegen::http::uri::PathAndQuery, transport::Channel};
 
 use crate::{
     Error,
+    addresses::Addresses,
     codec::{Parts, RawCodec},
     credentials::Credentials,
     error::explain,
     link::Link,
+    links::Links,
     observing::Hooks,
     per_runtime::PerRuntime,
     retry::Deadline,
@@ -43,8 +32,7 @@ const ALIVE: Duration = Duration::from_millis(400);
 
 #[derive(Debug)]
 pub(crate) struct Transport {
-    /// One for each address.
-    endpoints: Vec<Endpoint>,
+    addresses: Arc<Addresses>,
     target: String,
     connect_timeout: Duration,
     /// Whether there has ever been a connection. Calls that wait for the first take turns, and so keep their order.
@@ -59,13 +47,6 @@ pub(crate) struct Transport {
 /// Whether a connection can be made at the moment. None: it takes longer to find out.
 type Probe = Option<Result<(), Error>>;
 
-/// The connections to all addresses, and which of them is next.
-#[derive(Debug)]
-struct Links {
-    by_address: Vec<Mutex<Option<Arc<Link>>>>,
-    next: AtomicUsize,
-}
-
 /// A serialized request, and the trace context of its call; None: the current one.
 pub(crate) struct Body {
     pub(crate) message: Parts,
@@ -78,22 +59,17 @@ impl From<Parts> for Body {
     }
 }
 
-impl Links {
-    fn place(&self, address: usize) -> std::sync::MutexGuard<'_, Option<Arc<Link>>> {
-        self.by_address[address].lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Transport {
     pub(crate) fn new(
-        endpoints: Vec<Endpoint>,
+        addresses: Addresses,
         target: String,
         connect_timeout: Duration,
         credentials: Credentials,
         hooks: Hooks,
     ) -> Self {
         let (connected, probed, links) = (Default::default(), Default::default(), PerRuntime::new());
-        Self { endpoints, target, connect_timeout, connected, probed, credentials, hooks, links }
+        let addresses = Arc::new(addresses);
+        Self { addresses, target, connect_timeout, connected, probed, credentials, hooks, links }
     }
 
     /// Return when there is a connection, or has ever been one. Fails after the connect timeout, so that the first call
@@ -118,20 +94,9 @@ impl Transport {
         Ok(())
     }
 
-    /// Connect to the first address that answers.
     async fn connect_any(&self) -> Result<(), Error> {
-        let links = self.links();
-        let mut fault = self.silence();
-        for (address, endpoint) in self.endpoints.iter().enumerate() {
-            match Link::connect(endpoint).await {
-                Ok(link) => {
-                    links.place(address).get_or_insert(Arc::new(link));
-                    return Ok(());
-                }
-                Err(error) => fault = self.no_connection(&error),
-            }
-        }
-        Err(fault)
+        let connected = self.links().connect_any().await;
+        connected.map_err(|error| error.map_or_else(|| self.silence(), |error| self.no_connection(&error)))
     }
 
     /// A server has answered: there has been a connection.
@@ -166,7 +131,7 @@ impl Transport {
 
     async fn try_connect(&self) -> Result<(), Error> {
         let mut fault = self.silence();
-        for endpoint in &self.endpoints {
+        for endpoint in self.links().endpoints() {
             match endpoint.connect().await {
                 Ok(_) => return Ok(()),
                 Err(error) => fault = self.no_connection(&error),
@@ -181,10 +146,7 @@ impl Transport {
         if !link.is_silent(silence) || self.is_alive(link).await {
             return;
         }
-        let links = self.links();
-        for address in 0..self.endpoints.len() {
-            links.place(address).take_if(|current| std::ptr::eq(&**current, link));
-        }
+        self.links().remove(link);
         link.close();
     }
 
@@ -211,22 +173,12 @@ impl Transport {
     }
 
     fn links(&self) -> Arc<Links> {
-        self.links.get(|| Links {
-            by_address: self.endpoints.iter().map(|_| Mutex::default()).collect(),
-            next: AtomicUsize::new(0),
-        })
+        self.links.get(|| Links::new(Arc::clone(&self.addresses)))
     }
 
-    /// The connection for the next call. Addresses take turns; one to which a call has just failed is passed over.
+    /// The connection for the next call.
     pub(crate) fn link(&self) -> Arc<Link> {
-        let (links, count) = (self.links(), self.endpoints.len());
-        let first = links.next.fetch_add(1, Ordering::Relaxed);
-        let open = |turn: usize| {
-            let address = (first + turn) % count;
-            let mut place = links.place(address);
-            Arc::clone(place.get_or_insert_with(|| Arc::new(Link::lazy(&self.endpoints[address]))))
-        };
-        (0..count).map(open).find(|link| !link.is_doubtful()).unwrap_or_else(|| open(0))
+        self.links().next()
     }
 
     pub(crate) async fn unary<A: Message + Default + 'static>(
