@@ -18,6 +18,9 @@ from lockstitch import (
     Unauthenticated,
     Unavailable,
 )
+from lockstitch._draft import Draft
+from lockstitch._save_ids import SaveIds
+from lockstitch.v1.checkpoint_service_pb2 import SaveRequest
 from tests.client.either import Kind, open_client
 from tests.client.examples import conversation
 from tests.client.forwarding import forwarding_server
@@ -169,6 +172,33 @@ def test_equal_saves_of_two_threads_of_one_client_are_two(server: LockstitchServ
             assert second.load() == {"log": [1]}
 
     asyncio.run(use(step))
+
+
+def number_of(ids: SaveIds, content: str, error: LockstitchError | None = None, meanwhile: Any = None) -> int:
+    """The number that a save of this content gets, which ends with this error after what happens meanwhile."""
+    draft = Draft(conversation("session", 0, content), b"")
+    with contextlib.suppress(LockstitchError), ids.identified(draft, ids.next()):
+        if meanwhile is not None:
+            meanwhile()
+        if error is not None:
+            raise error
+    return SaveRequest.FromString(draft.full()).save_id.number
+
+
+def test_a_save_that_a_later_one_may_have_replaced_is_not_retried() -> None:
+    lost = Unavailable("lost")
+    for later in (None, lost):
+        ids = SaveIds()
+        assert number_of(ids, "a", lost, lambda: number_of(ids, "b", later)) == 1  # noqa: B023
+        assert number_of(ids, "a") == 3
+        assert number_of(ids, "b") == 4
+
+
+def test_a_save_is_retried_if_the_later_one_was_refused() -> None:
+    ids, refusal = SaveIds(), ExpectedLatestMismatch("another")
+    assert number_of(ids, "a", Unavailable("lost"), lambda: number_of(ids, "a", refusal)) == 1
+    assert number_of(ids, "a") == 1
+    assert not ids._overlaps
 
 
 async def test_memory_of_unknown_outcomes_is_bounded(session_id: str) -> None:

@@ -12,6 +12,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from lockstitch._draft import Draft
 from lockstitch._errors import Aborted, FailedPrecondition, InvalidArgument, TooLarge
@@ -28,6 +29,17 @@ Key = tuple[str, str, str]
 """(session_id, namespace, checkpoint_id)"""
 
 
+@dataclass(slots=True)
+class _Overlap:
+    """Saves of one checkpoint that overlap."""
+
+    under_way: int = 0
+    numbers: list[int] = field(default_factory=list)
+    """Of those that are stored, or may be."""
+    open: tuple[bytes, int] | None = None
+    """Digest and number of the last one of unknown outcome."""
+
+
 class SaveIds:
     """Numbers the saves of one client, in the order of the calls. Threads may share it."""
 
@@ -42,6 +54,7 @@ class SaveIds:
         self._lock = threading.Lock()
         self._unsettled: OrderedDict[Key, tuple[bytes, int]] = OrderedDict()
         """Digest and number of saves of unknown outcome."""
+        self._overlaps: dict[Key, _Overlap] = {}
 
     def next(self) -> int:
         """The number of a save, which is taken when it is called, before it waits for anything."""
@@ -53,13 +66,16 @@ class SaveIds:
         key = (*draft.key, draft.checkpoint_id)
         number = self._retried(key, draft, number) if self._unsettled else number
         draft.add_condition(embedded(SAVE_ID, self._writer + NUMBER + varint(number)))
+        self._enter(key, number)
         try:
             yield
         except SETTLED:
+            self._leave(key, refused=number)
             raise
         except BaseException:
-            self._note(key, draft, number)
+            self._leave(key, open_save=(_digest(draft), number))
             raise
+        self._leave(key)
 
     def _retried(self, key: Key, draft: Draft, number: int) -> int:
         """The number of the save that this one repeats, else its own."""
@@ -67,13 +83,34 @@ class SaveIds:
             digest, before = self._unsettled.pop(key, (b"", 0))
         return before if before and digest == _digest(draft) else number
 
-    def _note(self, key: Key, draft: Draft, number: int) -> None:
-        digest = _digest(draft)
+    def _enter(self, key: Key, number: int) -> None:
         with self._lock:
-            self._unsettled[key] = (digest, number)
-            self._unsettled.move_to_end(key)
-            if len(self._unsettled) > MOST_UNSETTLED:
-                self._unsettled.popitem(last=False)
+            overlap = self._overlaps.setdefault(key, _Overlap())
+            overlap.under_way += 1
+            overlap.numbers.append(number)
+
+    def _leave(self, key: Key, refused: int | None = None, open_save: tuple[bytes, int] | None = None) -> None:
+        with self._lock:
+            overlap = self._overlaps.get(key)
+            if overlap is None:
+                return  # the process has been forked meanwhile
+            overlap.under_way -= 1
+            if refused is not None:
+                overlap.numbers.remove(refused)
+            if open_save and (overlap.open is None or open_save[1] > overlap.open[1]):
+                overlap.open = open_save
+            # Where a later save may be stored, the same save again comes after that one, and is none of its retries.
+            if overlap.open and overlap.open[1] >= max(overlap.numbers, default=0):
+                self._note(key, overlap.open)
+                overlap.open = None
+            if overlap.under_way == 0:
+                del self._overlaps[key]
+
+    def _note(self, key: Key, save: tuple[bytes, int]) -> None:
+        self._unsettled[key] = save
+        self._unsettled.move_to_end(key)
+        if len(self._unsettled) > MOST_UNSETTLED:
+            self._unsettled.popitem(last=False)
 
 
 _all: "weakref.WeakSet[SaveIds]" = weakref.WeakSet()
