@@ -81,7 +81,7 @@ function sizeOf(part: { bytes: Uint8Array } | undefined): number {
   return part?.bytes.length ?? 0;
 }
 
-/** Write the VersionedState of which a snapshot was taken. */
+/** @internal Write the VersionedState of which a snapshot was taken. */
 export function writeState(writer: BinaryWriter, { messages, extra, errors, custom }: Snapshot): void {
   embed(writer, MESSAGES, messages?.bytes);
   embed(writer, EXTRA, extra?.bytes);
@@ -91,7 +91,7 @@ export function writeState(writer: BinaryWriter, { messages, extra, errors, cust
   }
 }
 
-/** Write the StateDelta that leads from one state to the other. False: there is none, and what was written is of no use. */
+/** @internal Write the StateDelta that leads from one state to the other. False: there is none, and what was written is of no use. */
 export function writeDelta(writer: BinaryWriter, old: Snapshot, now: Snapshot): boolean {
   const isExpressible =
     channelDelta(writer, MESSAGES, old.messages, now.messages, grown) &&

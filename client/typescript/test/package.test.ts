@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
 import { ErrorReason } from "lockstitch/v1";
@@ -28,6 +28,28 @@ test("the package holds the module, its types and what a reader looks for", asyn
     assert(paths.includes(path), path);
   }
   assert(!paths.some((path: string) => path.startsWith("test") || path.startsWith("node_modules")));
+});
+
+test("the public types do not import those of generated messages", async () => {
+  const seen = new Map<string, string[]>();
+  const visit = async (name: string): Promise<void> => {
+    if (!seen.has(name)) {
+      const text = await readFile(join(PACKAGE, "dist", name), "utf8");
+      const found = Array.from(text.matchAll(/(?:from |import\()"([^"]+)"/g), ([, one]) => one as string);
+      seen.set(name, found);
+      const own = found.filter((one) => one.startsWith("."));
+      await Promise.all(own.map((one) => visit(join(dirname(name), one.replace(/\.js$/, ".d.ts")))));
+    }
+  };
+  await Promise.all(["index.d.ts", "langgraph/index.d.ts", "claude_agent_sdk/index.d.ts"].map(visit));
+  assert(seen.size > 10);
+  for (const [name, found] of seen) {
+    assert.deepEqual(
+      found.filter((one) => one.startsWith("@bufbuild/")),
+      [],
+      name,
+    );
+  }
 });
 
 test("no framework is imported unless its adapter is", async () => {
