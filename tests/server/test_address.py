@@ -1,10 +1,13 @@
 """Addresses that are reserved: for the workers of one server, and for nobody else."""
 
 import errno
+import multiprocessing
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, closing, suppress
+from multiprocessing.synchronize import Barrier
 
 import pytest
 
@@ -12,6 +15,9 @@ from lockstitch_server.runtime.reserved_address import reserved
 from lockstitch_server.runtime.startup import StartupError
 
 LISTENS = ["127.0.0.1:0", "localhost:0", "0.0.0.0:0", "[::]:0", "[::1]:0"]
+ROUNDS = 1500
+
+meet: Barrier
 
 
 @pytest.fixture(params=LISTENS)
@@ -37,6 +43,14 @@ def listener(address: str, *, shared: bool) -> socket.socket:
         opened.close()
         raise
     return opened
+
+
+def linger(server: socket.socket) -> None:
+    """Let the port of a server have a connection that has ended."""
+    client = socket.create_connection(server.getsockname())
+    connection, _ = server.accept()
+    connection.close()  # first: so it is this side that remembers the connection for a minute
+    client.close()
 
 
 def test_port_0_becomes_a_port(address: str) -> None:
@@ -71,12 +85,43 @@ def test_what_is_taken_is_refused(shared: bool) -> None:
 
 def test_it_is_free_afterwards_although_connections_linger() -> None:
     with reserved("127.0.0.1:0") as address, closing(listener(address, shared=True)) as server:
-        client = socket.create_connection(server.getsockname())
-        connection, _ = server.accept()
-        connection.close()  # first: so it is this side that remembers the connection for a minute
-        client.close()
+        linger(server)
     with reserved(address), closing(listener(address, shared=True)):
         pass
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lingers", [False, True])
+def test_of_two_that_ask_at_once_one_at_most_gets_it(lingers: bool) -> None:
+    """Otherwise two servers, perhaps with two databases, would share the calls of a port without notice."""
+    with reserved("127.0.0.1:0") as address, closing(listener(address, shared=True)) as server:
+        if lingers:
+            linger(server)
+    processes = multiprocessing.get_context("spawn")
+    meet = processes.Barrier(2, timeout=60)
+    with ProcessPoolExecutor(2, processes, _meet_at, (meet,)) as pool:
+        one, other = pool.map(rounds_that_got, [address] * 2)
+    assert not one & other
+    with reserved(address):
+        pass
+
+
+def _meet_at(barrier: Barrier) -> None:
+    global meet
+    meet = barrier
+
+
+def rounds_that_got(address: str) -> set[int]:
+    """The rounds in which this process got an address. Another one asks for it at the same moments."""
+    got = set()
+    for number in range(ROUNDS):
+        meet.wait()
+        with suppress(StartupError), reserved(address):
+            got.add(number)
+            meet.wait()
+            continue
+        meet.wait()
+    return got
 
 
 @pytest.mark.parametrize("listen", ["203.0.113.1:0", "no-such-host.invalid:0"])

@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -43,17 +44,35 @@ def _hold(host: str, port: int, sockets: ExitStack) -> int:
 def _held(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:
     """A socket that is bound and never listens.
 
-    It is bound without SO_REUSEPORT, which fails where another socket has the port; a port whose last connections are
-    in TIME_WAIT is free. Then it shares the port with the sockets of the same user that have SO_REUSEPORT.
+    It is bound without SO_REUSEPORT, which fails where another socket has the port. Then it shares the port with the
+    sockets of the same user that have SO_REUSEPORT.
+    """
+    try:
+        return _bound(family, address, over_ended=False)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+    return _bound(family, address, over_ended=True)
+
+
+def _bound(family: socket.AddressFamily, address: tuple[Any, ...], *, over_ended: bool) -> socket.socket:
+    """over_ended: bind also where connections that have ended have the port for a while (TIME_WAIT).
+
+    The option for that, SO_REUSEADDR, lets two sockets bind at once, as long as none listens. So this one listens for a
+    moment, which fails beside another that does. Only Linux ends that on request; elsewhere the two are not noticed.
     """
     held = socket.socket(family)
     try:
         if family == socket.AF_INET6 and address[0] == WILDCARDS[1]:
             held.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(over_ended))
         held.bind(address)
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if over_ended and sys.platform == "linux":
+            held.listen(1)
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        if over_ended and sys.platform == "linux":
+            held.shutdown(socket.SHUT_RDWR)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     except BaseException:
         held.close()
         raise
