@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import socket
+import struct
 from typing import Any
 
 import grpc
@@ -291,6 +292,14 @@ class TestWhatIsNoCall:
         assert web.headers["grpc-status"] in ("3", "8", "13")
         ((_, end),) = envelopes(post(server.target, WALK, body, "application/connect+proto").body)
         assert json.loads(end)["error"]["code"] in ("invalid_argument", "resource_exhausted", "internal")
+
+    @pytest.mark.parametrize("size", [2 * 1024 * 1024, 2**31])
+    def test_messages_that_are_too_large_are_told_the_setting(self, server: LockstitchServer, size: int) -> None:
+        """Also those that are refused by their prefix."""
+        body = envelope(bytes(size)) if size < 2**22 else struct.pack(">BI", 0, size)
+        answer = post(server.target, SAVE, body, "application/grpc-web")
+        assert answer.headers["grpc-status"] == "8"
+        assert "the limit is 1048576 bytes (max_message_bytes)" in answer.headers["grpc-message"]
 
 
 class TestNativeGrpc:

@@ -19,7 +19,7 @@ from tests.support.server import LockstitchServer
 LOAD = f"{CHECKPOINTS}LoadLatest"
 SAVE = f"{CHECKPOINTS}Save"
 SECONDS = 60
-READERS, TEXT_READERS = 8, 60
+READERS, TEXT_READERS = 6, 60
 IMPATIENT = ("http.body_seconds=1", "http.body_bytes_per_second=1KiB")
 
 

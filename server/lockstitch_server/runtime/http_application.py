@@ -40,7 +40,8 @@ def create_http_application(
     watches_clients: False under servers that cancel the calls of clients that have left.
     """
     limits = settings.limits
-    message = SizeLimit(receivable_bytes(limits.max_message_bytes), "max_message_bytes")
+    most = limits.max_message_bytes
+    message = SizeLimit(receivable_bytes(most), "max_message_bytes", most)
     json = JsonCodec(
         SizeLimit(settings.http.max_json_bytes, "http.max_json_bytes"),
         limits.max_fields,

@@ -21,15 +21,19 @@ SEGMENT = re.compile(rb"[^=]+={0,2}")
 
 @dataclass(frozen=True, slots=True)
 class SizeLimit:
-    """Bytes that a message may have. named: the setting that says so."""
+    """Bytes that a message may have.
+
+    named: the setting that says so. value: of the setting; 0: `bytes`. More is read where errors can say more then.
+    """
 
     bytes: int
     named: str
+    value: int = 0
 
     def check(self, size: int) -> None:
         """Fails with TOO_LARGE."""
         if size > self.bytes:
-            raise too_large(size, self.bytes, self.named)
+            raise too_large(size, self.value or self.bytes, self.named)
 
 
 class Body:
