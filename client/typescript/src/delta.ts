@@ -198,8 +198,13 @@ function listPart(bytes: Uint8Array): ListPart {
 
 function extraPart(channel: Init<ExtrasChannel>): ExtraPart {
   const bytes = extrasCodec.encode(channel);
-  const entries = Object.entries(channel.entries ?? {}) as [string, string][];
-  return { bytes, version: fieldEnd(bytes, 1), entries: new Map(entries) };
+  const entries = new Map<string, string>();
+  for (const [key, value] of Object.entries(channel.entries ?? {})) {
+    if (value !== undefined) {
+      entries.set(key, value);
+    }
+  }
+  return { bytes, version: fieldEnd(bytes, 1), entries };
 }
 
 function customPart(channel: Init<CustomChannel>): CustomPart {

@@ -6,6 +6,7 @@ import fc from "fast-check";
 import type * as plain from "lockstitch";
 import { InvalidArgument, Timestamp } from "lockstitch";
 import * as v1 from "lockstitch/v1";
+import { Draft } from "../src/draft.js";
 import type { RequestOf } from "../src/wire/requests.js";
 
 const { decode, encode, fromBinary, toBinary, create } = v1;
@@ -130,6 +131,18 @@ test("numbers of all sizes come back", () => {
     assert.equal(decode<plain.Checkpoint>(v1.CheckpointSchema, bytes).step, step);
   }
   assert.deepEqual(encode(v1.CheckpointSchema, { step: 7 }), encode(v1.CheckpointSchema, { step: 7n }));
+});
+
+test("what is undefined is left out, of maps as well", () => {
+  const metadata = { a: undefined, b: "1" };
+  const checkpoint = { sessionId: "s", step: undefined, metadata, state: { extra: { entries: metadata } } };
+  const bytes = encode(v1.CheckpointSchema, {
+    sessionId: "s",
+    metadata: { b: "1" },
+    state: { extra: { entries: { b: "1" } } },
+  });
+  assert.deepEqual(encode(v1.CheckpointSchema, checkpoint), bytes);
+  assert.deepEqual(new Draft(checkpoint, {}).snapshot?.extra?.entries, new Map([["b", "1"]]));
 });
 
 test("fields of a newer contract stay where they were", () => {

@@ -241,10 +241,13 @@ function mapField(number: number, localName: string, value: ValueCodec): FieldKi
       if (typeof given !== "object" || given === null || Array.isArray(given)) {
         throw new InvalidValue("must be an object");
       }
-      for (const key of Object.keys(given)) {
+      for (const [key, item] of Object.entries(given)) {
+        if (item === undefined) {
+          continue; // as in an object with fields
+        }
         writer.uint32(tag).fork().uint32(keyTag).string(checkedText(key, true)).uint32(valueTag);
         try {
-          value.write(writer, (given as Fields)[key]);
+          value.write(writer, item);
         } catch (error) {
           throw within(error, `[${JSON.stringify(key)}]`);
         }
