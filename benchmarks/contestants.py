@@ -15,6 +15,9 @@ from tests.support.postgres import Postgres
 
 BACKENDS = ("SQLite", "Postgres")
 SAVERS = {"SQLite": "AsyncSqliteSaver", "Postgres": "AsyncPostgresSaver"}
+CHECKPOINTERS = {"SQLite": "SQLiteCheckpointer", "Postgres": "PostgresCheckpointer"}
+"""Those of weavegraph."""
+OUR_CHECKPOINTER = "LockstitchCheckpointer"
 CONNECTIONS = 4
 
 

@@ -27,6 +27,10 @@ class Options:
     """How often, in each repeat: that of a saver takes seconds, and differs by a tenth from the one before."""
     graph_threads: int = 64
     """How many of its threads save at once."""
+    weavegraph_turns: int = 1_000
+    """Turns of a session that a weavegraph runner saves."""
+    weavegraph_loads: int = 500
+    """How often it loads a small session."""
     long_turns: int = 1_000
     """Length of the long sessions that are loaded."""
     small_sessions: int = 256
@@ -54,6 +58,7 @@ QUICK = Options(
     saver_turns=200,
     graph_turns=100,
     graph_runs=1,
+    weavegraph_turns=200,
     compared=50,
     tracing_turns=3,
 )
@@ -67,6 +72,8 @@ TINY = Options(
     graph_turns=3,
     graph_runs=1,
     graph_threads=2,
+    weavegraph_turns=4,
+    weavegraph_loads=2,
     long_turns=10,
     small_sessions=2,
     long_sessions=1,

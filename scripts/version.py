@@ -18,6 +18,7 @@ PLACES: dict[str, list[str]] = {
     SOURCE: [rf'(?m)^version = "{ANY}"$'],
     "client/rust/Cargo.toml": [rf'(?m)\A\[package\]\n(?:(?!\[).*\n)*?version = "{ANY}"$'],
     "client/rust/Cargo.lock": [rf'name = "lockstitch"\nversion = "{ANY}"'],
+    "benchmarks/weavegraph/Cargo.lock": [rf'name = "lockstitch"\nversion = "{ANY}"'],
     "client/typescript/package.json": [rf'\A\{{\n  "name": "lockstitch",\n  "version": "{ANY}"'],
     "client/typescript/package-lock.json": [
         rf'\A\{{\n  "name": "lockstitch",\n  "version": "{ANY}"',

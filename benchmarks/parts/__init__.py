@@ -15,6 +15,7 @@ from benchmarks.parts import (
     scale,
     sessions,
     tracing,
+    weavegraph,
     workers,
 )
 from benchmarks.results import Results
@@ -28,6 +29,7 @@ PARTS: dict[str, Part] = {
     "growth": growth.run,
     "merging": merging.run,
     "graph": graph.run,
+    "weavegraph": weavegraph.run,
     "sessions": sessions.run,
     "workers": workers.run,
     "doors": doors.run,

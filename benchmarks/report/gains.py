@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from benchmarks.contestants import BACKENDS, SAVERS
+from benchmarks.contestants import BACKENDS, CHECKPOINTERS, OUR_CHECKPOINTER, SAVERS
 from benchmarks.options import KB
 from benchmarks.report.table import table
 from benchmarks.results import Label, Results
@@ -33,7 +33,7 @@ class Gain:
 
 def gains(results: Results) -> list[Gain]:
     """All that were measured, those of one kind together."""
-    return [gain for part in (_client, _growth, _graph, _loads) for gain in part(results)]
+    return [gain for part in (_client, _growth, _graph, _loads, _weavegraph) for gain in part(results)]
 
 
 def gains_table(results: Results) -> str:
@@ -78,6 +78,19 @@ def _loads(results: Results) -> Iterator[Gain]:
             theirs, ours = at | {"name": SAVERS[backend]}, at | {"name": f"Python client, {backend}"}
             what = f"time to load a {session} session, {backend}"
             yield from _gain(results, "loads", "p50", what, theirs, ours, _milliseconds)
+
+
+def _weavegraph(results: Results) -> Iterator[Gain]:
+    turns = next((run.labels["turns"] for run in results.matching("weavegraph", shape="long")), 0)
+    for shape, figure, what, shown in (
+        ("long", "last", f"time of a save of weavegraph after {turns:,} turns", _milliseconds),
+        ("long", "stored", f"stored by weavegraph after {turns:,} turns", _bytes),
+        ("small", "load", "time of weavegraph to load a small session", _milliseconds),
+    ):
+        for backend in BACKENDS:
+            at: Labels = {"shape": shape}
+            theirs, ours = at | {"name": CHECKPOINTERS[backend]}, at | {"name": f"{OUR_CHECKPOINTER}, {backend}"}
+            yield from _gain(results, "weavegraph", figure, f"{what}, {backend}", theirs, ours, shown)
 
 
 def _gain(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from benchmarks.contestants import BACKENDS, SAVERS
+from benchmarks.contestants import BACKENDS, CHECKPOINTERS, OUR_CHECKPOINTER, SAVERS
 from benchmarks.limits import GRAPH, Limit
 from benchmarks.options import KB
 from benchmarks.report.table import table
@@ -16,6 +16,7 @@ CLIENT_TIMES = {(2 * KB, "SQLite"): 5, (2 * KB, "Postgres"): 8, (32 * KB, "SQLit
 UNARY_SHARE = {"SQLite": 0.75, "Postgres": 0.65}
 STREAM_TIMES = {"SQLite": 3, "Postgres": 2}
 SETTLED = {"SQLite": 0.85, "Postgres": 0.95}
+WEAVEGRAPH_LOAD = {"SQLite": 2.5, "Postgres": 1.5}
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Goal:
 
 def goals(results: Results) -> list[Goal]:
     """All of them."""
-    parts = (_saves, _client, _growth, _merging, _graph, _lengths, _sessions, _workers)
+    parts = (_saves, _client, _growth, _merging, _graph, _lengths, _weavegraph, _sessions, _workers)
     return [goal for part in parts for goal in part(results)]
 
 
@@ -123,6 +124,15 @@ def _lengths(results: Results) -> Iterator[Goal]:
                 results.median("lengths", long, name=backend), results.median("lengths", short, name=backend)
             )
             yield Goal(f"{backend}: time of a {what}", ratio, 1.5, at_least=False)
+
+
+def _weavegraph(results: Results) -> Iterator[Goal]:
+    for backend in BACKENDS:
+        at: dict[str, Label] = {"shape": "small"}
+        ours, theirs = at | {"name": f"{OUR_CHECKPOINTER}, {backend}"}, at | {"name": CHECKPOINTERS[backend]}
+        figure = results.ratio("weavegraph", "load", ours, theirs)
+        what = f"{ours['name']}: time to load a small session, of {CHECKPOINTERS[backend]}'s"
+        yield Goal(what, figure, WEAVEGRAPH_LOAD[backend], at_least=False)
 
 
 def _sessions(results: Results) -> Iterator[Goal]:

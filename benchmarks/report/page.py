@@ -18,9 +18,9 @@ medians of the repeats; ratios are computed within a repeat. [results.json](benc
 figures."""
 
 GAINS = """\
-Lockstitch beside the savers of LangGraph, which run in the process of the graph and save to the same kind of database.
-*Times better* is a ratio within one run; below 1, Lockstitch takes longer. A lone load or save pays for a server in
-between. Saves side by side share its transactions, and nothing is stored twice."""
+Lockstitch beside the savers of LangGraph and the checkpointers of weavegraph, which run in the process of the graph
+and save to the same database. *Times better* is a ratio within one run; below 1, Lockstitch takes longer. A lone load
+or save pays for a server in between. Saves side by side share its transactions, and nothing is stored twice."""
 
 SAVES = """\
 Each request in flight belongs to a session. The session saves its next step when the previous one is acknowledged.
@@ -59,6 +59,13 @@ The same graph on every saver: a question and an answer of 550 B each a turn, in
 defaults. *Stored* is as above. *Empty* is the size of the empty store, which the goal does not count. *Payload* is
 the size of the serialized messages. Every turn creates three checkpoints, and pending writes that contain its
 messages again. The last column has 64 threads that save (`aput`) as in the table of the Python client."""
+
+WEAVEGRAPH = """\
+A program in Rust (`benchmarks/weavegraph`, built for release) saves the turns of sessions as the runner of weavegraph
+does: the full state, which grows by a message of 1.1 KB, at every turn. The checkpointers of weavegraph run in that
+process with their defaults: connection pools of sqlx, and SQLite with a rollback journal. `LockstitchCheckpointer` of
+the Rust client saves to a server. *Last ten saves* is the median of the last ten of each session. Loads
+(`load_latest`) come one at a time, after the saves."""
 
 SESSIONS = """\
 Small sessions (200 B), saved on one stream. Memory is the resident size of the server. The server has served 20,000
@@ -136,6 +143,7 @@ def page(results: Results) -> str:
         ("Growth", GROWTH, sections.growth(results), "growth"),
         ("Merged rows", MERGING, sections.merging(results), ""),
         ("LangGraph", GRAPH, sections.graph(results), ""),
+        ("weavegraph", WEAVEGRAPH, sections.weavegraph(results), ""),
         ("Many sessions", SESSIONS, sections.sessions(results), ""),
         ("Workers", WORKERS, sections.workers(results), ""),
         ("Two doors", DOORS, sections.doors(results), ""),

@@ -71,6 +71,35 @@ def graph(results: Results) -> str:
     return table((f"{turns:,} turns of a graph", *head), rows) if rows else ""
 
 
+def weavegraph(results: Results) -> str:
+    """Sessions of a weavegraph runner."""
+    figures = (
+        ("rate", 1, 0),
+        ("p50", 1e3, 2),
+        ("p99", 1e3, 2),
+        ("last", 1e3, 2),
+        ("load", 1e3, 2),
+        ("stored", 1e-3, 0),
+    )
+    parts = []
+    for shape in results.values("weavegraph", "shape"):
+        labels = next(results.matching("weavegraph", shape=shape)).labels
+        rows = [
+            (
+                str(name),
+                *(
+                    _scaled(results.median("weavegraph", figure, name=name, shape=shape), by, digits)
+                    for figure, by, digits in figures
+                ),
+            )
+            for name in results.values("weavegraph", "name")
+        ]
+        count, turns = _int(labels["sessions"]), _int(labels["turns"])
+        title = f"{count:,} {'session' if count == 1 else 'sessions'} of {turns:,} turns"
+        parts.append(table((title, "saves/s", "p50 ms", "p99 ms", "last ten saves ms", "load ms", "stored KB"), rows))
+    return _join(parts)
+
+
 def sessions(results: Results) -> str:
     """Memory and lists."""
     counts, sizes = results.values("sessions", "sessions"), results.values("lists", "page_size")

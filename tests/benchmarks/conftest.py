@@ -24,3 +24,12 @@ def _fetches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         raise debian.Missing("tests fetch no packages")
 
     monkeypatch.setattr(debian, "_fetch", refuse)
+
+
+@pytest.fixture(autouse=True)
+def _builds_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only Lockstitch's checkpointer, of what the tests of the Rust client have built."""
+    from benchmarks.parts import weavegraph
+
+    monkeypatch.setattr(weavegraph, "CARGO_OPTIONS", ("--no-default-features",))
+    monkeypatch.setattr(weavegraph, "CHECKPOINTERS", {})

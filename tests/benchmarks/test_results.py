@@ -62,8 +62,11 @@ def test_gains_are_told_both_ways(results: "Results") -> None:
         results.add("graph", {"wall": wall}, name=name, turns=200)
     for name, stored in (("AsyncSqliteSaver", 500e6), ("Lockstitch delta, SQLite", 1e6)):
         results.add("growth", {"stored": stored}, name=name, turns=1_000)
+    for name, load in (("SQLiteCheckpointer", 1.0), ("LockstitchCheckpointer, SQLite", 4.0)):
+        results.add("weavegraph", {"load": load}, name=name, shape="small")
     assert [(gain.than, gain.factor) for gain in gains(results)] == [
         ("AsyncSqliteSaver", "2.5"),  # more saves a second are better
         ("AsyncSqliteSaver", "500"),
         ("AsyncPostgresSaver", "0.5"),  # more seconds are worse
+        ("SQLiteCheckpointer", "0.25"),
     ]
