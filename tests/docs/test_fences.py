@@ -34,7 +34,7 @@ from tests.support.server import LockstitchServer
 TEXT = ("", "text", "mermaid")
 """Blocks of these languages are drawings, output and addresses."""
 SHELL = ("sh", "console")
-NOT_RUN = 9
+NOT_RUN = 11
 """How many blocks say that no test runs them."""
 BY_OTHERS: dict[str, tuple[str, ...]] = {
     "tests/adapters/test_docs.py": ("langgraph.md python", "agent-framework.md python"),
