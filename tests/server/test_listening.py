@@ -1,11 +1,13 @@
 """Where a server may listen, and what gRPC is told about its connections."""
 
+import socket
 from pathlib import Path
 
 import psutil
 import pytest
 
 from lockstitch_server.config import Auth, Settings, Tls
+from lockstitch_server.runtime import http_sockets
 from lockstitch_server.runtime.grpc_server import ACCEPTORS, grpc_server
 from lockstitch_server.runtime.listener import check_exposure, connection_options, is_local
 from lockstitch_server.runtime.startup import StartupError
@@ -60,6 +62,18 @@ async def test_a_unix_socket_has_one(tmp_path: Path) -> None:
         assert listening("unix").count(str(path)) == 1
         await server.start()
         await server.stop(0)
+
+
+def test_another_server_was_quicker_at_the_door_of_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both have bound the port, which SO_REUSEADDR allows, and the other one listens first."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+        listen = f"127.0.0.1:{other.getsockname()[1]}"
+        settings = Settings(http_listen=listen)
+        monkeypatch.setattr(http_sockets, "_set_options", lambda *_: other.listen())
+        with pytest.raises(StartupError, match="in use"), http_sockets.http_sockets(settings, shared=False):
+            pass
 
 
 def listening(kind: str) -> list[int | str]:

@@ -32,13 +32,13 @@ def http_sockets(settings: Settings, *, shared: bool) -> Iterator[tuple[str, lis
                 address, sockets = listen, [_unix(listen.removeprefix("unix:"), stack)]
             else:
                 address, sockets = _tcp(listen, stack, shared=shared)
+            for each in sockets:
+                _set_options(each, settings)
+                each.listen(BACKLOG)  # fails where a server that has started at the same time was quicker
+                each.setblocking(False)
         except OSError as error:
             why = "the port is in use" if error.errno == errno.EADDRINUSE else error.strerror
             raise StartupError(f"cannot listen on {listen} (http_listen): {why}") from error
-        for each in sockets:
-            _set_options(each, settings)
-            each.listen(BACKLOG)
-            each.setblocking(False)
         yield address, sockets
 
 
