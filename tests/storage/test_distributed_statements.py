@@ -22,7 +22,7 @@ from tests.support.postgres import Postgres
 
 BUCKET = 7
 TABLES = ("sessions", "checkpoints", "segments", "writes", "elections")
-ALL_NODES = {"ids_of_tenant", "get_totals", "get_misplaced", "remove_marks"}
+ALL_NODES = {"ids_of_tenant", "get_totals", "get_misplaced", "find_out_of_place", "remove_marks"}
 """What asks all nodes, or writes to all of them."""
 NO_TABLES = {"get_clock", "has_amcheck", "btree_indexes"}
 ROLES = {"acquire_leadership", "put_position", "resign"}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lockstitch_server.core.format.parts import damaged
 from lockstitch_server.core.format.rows import CheckpointRow, SessionChange
 from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.buckets import BUCKETS, ROLES, bucket_of
@@ -61,7 +62,12 @@ class DistributedExecutor(PostgresExecutor):
         return missing
 
     async def database_faults(self) -> Sequence[DatabaseFault]:
-        """None: amcheck would see the tables of this node alone."""
+        """None: amcheck would see the tables of this node alone.
+
+        Fails with DATA_LOSS if a session is in another bucket than its key's, where no check of sessions comes.
+        """
+        if await self._connection.fetch(DISTRIBUTED_SQL["find_out_of_place"], timeout=SECONDS):
+            raise damaged()
         return []
 
     async def _fetch(self, statement: Positional, values: Mapping[str, Any]) -> Sequence[Any]:
