@@ -267,6 +267,8 @@ async def _to_the_end(connection: AnyConnection, work: Work[T], attempt: Attempt
         attempt.result = result
     try:
         await connection.execute("COMMIT")
+    except (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError):
+        raise
     except asyncpg.InternalServerError as error:
         # Citus says so if it lost the connection to a node while that one committed. The mark tells.
         raise ConnectionError(f"it is not known whether the transaction is committed: {error}") from error
