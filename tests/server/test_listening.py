@@ -1,19 +1,25 @@
 """Where a server may listen, and what gRPC is told about its connections."""
 
+import asyncio
 import socket
 from pathlib import Path
 
+import grpc
 import psutil
 import pytest
 
-from lockstitch_server.config import Auth, Settings, Tls
+from lockstitch.v1.checkpoint_service_pb2 import LoadLatestRequest
+from lockstitch.v1.checkpoint_service_pb2_grpc import CheckpointServiceStub
+from lockstitch_server.config import Auth, Limits, Settings, Tls
 from lockstitch_server.runtime import http_sockets
 from lockstitch_server.runtime.grpc_server import ACCEPTORS, grpc_server
 from lockstitch_server.runtime.listener import check_exposure, connection_options, is_local
 from lockstitch_server.runtime.startup import StartupError
+from tests.support.server import LockstitchServer
 
 LOCAL = ["127.0.0.1:50051", "localhost:0", "[::1]:1", "127.8.8.8:1", "unix:/run/lockstitch.sock"]
 EXPOSED = ["0.0.0.0:50051", "[::]:1", "10.0.0.1:1", "lockstitch.example:1", "[2001:db8::1]:1"]
+CALLS = Limits().max_connection_calls
 TLS = Tls(certificate="c", private_key="k")
 
 
@@ -53,6 +59,17 @@ async def test_a_port_has_several_servers_that_accept() -> None:
         assert listening("tcp").count(port) >= ACCEPTORS
         await server.start()
         await server.stop(0)
+
+
+@pytest.mark.slow
+async def test_a_connection_may_begin_all_its_calls_at_once() -> None:
+    """gRPC cancels calls beyond the number of those that may wait to begin, and gives no reason."""
+    with LockstitchServer("memory://") as server:
+        async with grpc.aio.insecure_channel(server.target) as channel:
+            stub = CheckpointServiceStub(channel)
+            for _ in range(2):  # the first time, clients open a connection and wait for it
+                calls = [stub.LoadLatest(LoadLatestRequest(session_id="s")) for _ in range(CALLS)]
+                assert len(await asyncio.gather(*calls)) == CALLS
 
 
 async def test_a_unix_socket_has_one(tmp_path: Path) -> None:

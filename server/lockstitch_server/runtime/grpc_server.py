@@ -68,6 +68,8 @@ def _options(settings: Settings, servers: int) -> list[tuple[str, int]]:
     # Connections are spread at random, so one server may have twice its share.
     share = min(1.0, 2 / servers)
     pending = round(share * max(settings.limits.max_calls, LEAST_PENDING))
+    # All calls of a connection come to one server, perhaps at once.
+    pending = max(pending, settings.limits.max_connection_calls)
     return [
         ("grpc.max_receive_message_length", receivable_bytes(settings.limits.max_message_bytes)),
         ("grpc.max_send_message_length", -1),
