@@ -18,7 +18,7 @@ class Session(Protocol):
 
 
 class Changing:
-    """A message is added at every step. When the state has grown by half, it starts anew, as sessions are condensed.
+    """A message is added at every step. When the state has grown by half, it starts again, as sessions are condensed.
 
     So its size goes from 80% to 120% of what is wanted, and its average is what is wanted.
     """

@@ -18,7 +18,7 @@ from lockstitch.v1.checkpoint_service_pb2 import LoadLatestRequest
 
 TURN_BYTES = 1_100
 SAVES, LOADS = 10, 20
-"""What is said of a length is the median of so many saves before it and loads at it."""
+"""What is said of a length is the median of this many saves before it and loads at it."""
 SHORT_TURNS = 10
 SETTLE_SECONDS = 2.0
 
@@ -127,7 +127,7 @@ def latest(session_id: str) -> bytes:
 
 
 def turns(seed: object, count: int, size: int = TURN_BYTES) -> Iterator[str]:
-    """What is said in so many turns."""
+    """The messages of this many turns."""
     text = Text(seed)
     return (text.take(size) for _ in range(count))
 

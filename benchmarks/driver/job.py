@@ -1,4 +1,4 @@
-"""What a driver is told to do, and what it answers."""
+"""What a driver has to do, and what it answers."""
 
 import json
 from dataclasses import dataclass

@@ -25,7 +25,7 @@ PAGE_SIZES = (50, 1000)
 
 
 async def fill_turns(job: Job) -> None:
-    """Sessions of so many turns, saved by deltas."""
+    """Sessions of `turns` turns, saved by deltas."""
     async with connected(job.target) as connection:
         for name in job.sessions:
             session, saves = Conversation(name), []
@@ -36,7 +36,7 @@ async def fill_turns(job: Job) -> None:
 
 
 async def fill_threads(job: Job) -> None:
-    """Threads of so many turns, of which only the last is saved: what lies before it makes no load slower."""
+    """Threads of `turns` turns, of which only the last is saved: what lies before it makes no load slower."""
     async with opened(job.target) as saver:
         for name in job.sessions:
             thread = Thread(saver, name)
@@ -46,7 +46,7 @@ async def fill_threads(job: Job) -> None:
 
 
 async def fill_sessions(job: Job) -> None:
-    """So many small sessions, by so many saves."""
+    """Many small sessions, saved in turn."""
     noise = Noise("sessions")
     known = [Saves(name, job.state_bytes, noise) for name in job.sessions]
     async with connected(job.target) as connection:

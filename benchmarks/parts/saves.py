@@ -22,7 +22,7 @@ def run(options: Options, results: Results) -> None:
 
 
 def everybody(stand: Stand, results: Results) -> list[Contestant]:
-    """All of them, as far as they can be had."""
+    """All of them that this machine has."""
     found = [stand.ceiling()]
     for backend in BACKENDS:
         found += [

@@ -55,7 +55,7 @@ class _Fleet:
     members: list[tuple[Server, Driver]]
 
     def measure(self, kind: str, count: int, size: int, seconds: float) -> dict[str, float | None]:
-        """The load of so many of them at once."""
+        """The load of several of them at once."""
         before = self._written()
         with ThreadPoolExecutor(count) as threads:
             jobs = [

@@ -38,7 +38,7 @@ def run(options: Options, results: Results) -> None:
 
 
 def _environments(target: str) -> Mapping[str, Mapping[str, str]]:
-    """What a server is told, by what is measured."""
+    """The options of a server, by what is measured."""
 
     def own(ratio: str) -> dict[str, str]:
         sampler = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": ratio}

@@ -1,1 +1,1 @@
-"""Several servers on one Postgres: what a save costs, what one primary can take, and what so many agents need."""
+"""Several servers on one Postgres: what a save costs, what one primary can take, and what a number of agents needs."""

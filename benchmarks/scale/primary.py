@@ -41,7 +41,7 @@ def limits(postgres: Postgres, seconds: float) -> Figures:
 
 
 def _loops(postgres: Postgres, statement: str, connections: int, seconds: float) -> float:
-    """How often a second so many connections do a statement and commit."""
+    """How often a second a number of connections does a statement and commits."""
     postgres.execute("TRUNCATE done")
     begin = time.perf_counter()
     with ThreadPoolExecutor(connections) as threads:

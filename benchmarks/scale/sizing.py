@@ -1,4 +1,4 @@
-"""How many servers, cores of the database and bytes so many agents need: computed from what was measured."""
+"""How many servers, cores of the database and bytes a number of agents needs: computed from what was measured."""
 
 import math
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Cost:
     per_kb: float
 
     def of(self, kb: float) -> float:
-        """Of a step with so many KB."""
+        """Of a step with this many KB."""
         return self.fixed + self.per_kb * kb
 
     @classmethod
@@ -99,7 +99,7 @@ class Need:
 
 
 def need(measured: Measured, agents: float, steps_a_minute: float, kb: float) -> Need:
-    """What so many agents need, each with so many steps a minute of so many KB.
+    """What a number of agents needs. Each has `steps_a_minute`, with `kb` KB each.
 
     >>> need(measured, agents=1_000_000, steps_a_minute=1, kb=2).servers  # doctest: +SKIP
     """

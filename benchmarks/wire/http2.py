@@ -150,7 +150,7 @@ class Connection(asyncio.Protocol):
             self._out.clear()
 
     def close(self) -> None:
-        """End the connection; nobody is told."""
+        """End the connection without a word to the server."""
         self._failed = _ignore
         if self._transport is not None:
             self._transport.close()

@@ -40,7 +40,7 @@ class RedisConnection(asyncio.Protocol):
             self._out.clear()
 
     def close(self) -> None:
-        """End the connection; nobody is told."""
+        """End the connection without a word to the server."""
         self._failed = lambda error: None
         if self._transport is not None:
             self._transport.close()

@@ -26,7 +26,7 @@ SETTINGS = ("merge.interval_seconds=0.001", "merge.row_bytes=32768", "merge.leve
 OFTEN = [word for setting in SETTINGS for word in ("--set", setting)]
 SESSIONS = 2
 MOST_SAVES = 200
-"""A kill comes after at most so many saves."""
+"""A kill comes after at most this many saves."""
 
 
 @pytest.mark.timeout(600)

@@ -1,4 +1,4 @@
-"""Where a server may listen, and what gRPC is told about its connections."""
+"""Where a server may listen, and gRPC's options for its connections."""
 
 import asyncio
 import socket

@@ -76,7 +76,7 @@ func (c *Client) pause(ctx context.Context, failure *Error, failures int) *Error
 	return nil
 }
 
-// after is how long to wait after so many failures before this one.
+// after is how long to wait after this number of failures.
 func (b Backoff) after(failures int) time.Duration {
 	wait := float64(b.Initial) * math.Pow(b.Multiplier, float64(failures))
 	return time.Duration(min(wait, float64(b.Max)) * (0.8 + 0.4*rand.Float64()))

@@ -74,7 +74,7 @@ func detailsOf(from *lockstitchpb.GetSessionResponse) SessionDetails {
 	return details
 }
 
-// leaseOf is a lease that somebody is told of; nil: there is none.
+// leaseOf is a lease of a response; nil: there is none.
 func leaseOf(sessionID string, from *lockstitchpb.Lease) *Lease {
 	if from == nil {
 		return nil

@@ -183,7 +183,7 @@ func TestAWatchGoesOnOverARestart(t *testing.T) {
 	}
 }
 
-// TestWhatASessionIsToldOf compares all that is told of a session, and its events.
+// TestWhatASessionIsToldOf compares all fields of a session, and its events.
 func TestWhatASessionIsToldOf(t *testing.T) {
 	client, ctx := newClient(t, sharedServer(t).target), context.Background()
 	begun := time.Now().Add(-time.Hour) // the server's clock is that of this machine

@@ -1,4 +1,4 @@
-"""The latest checkpoints of many sessions, as far as their status needs them: no messages and no other values."""
+"""The latest checkpoints of many sessions, with what their status needs: no messages and no other values."""
 
 import asyncio
 from collections.abc import Mapping, Sequence

@@ -189,7 +189,7 @@ impl From<Status> for Error {
         if let Ok(details) = v1::Status::decode(status.details()) {
             error.0.read(&details.details);
         }
-        // Nobody here has cancelled it: who drops a call is told nothing. A server that stops resets what it has not begun.
+        // Nobody here has cancelled it: who drops a call gets no error. A server that stops resets what it has not begun.
         if error.0.code == Code::Cancelled && error.0.reason.is_empty() {
             return Self::new(Code::Unavailable, format!("cancelled by the server: {}", status.message()));
         }

@@ -67,7 +67,7 @@ impl RetryPolicy {
         Some(self.pause(failures).min(left.mul_f64(0.75)).max(told))
     }
 
-    /// How long to wait after so many failures in a row, 1 and above.
+    /// How long to wait after a number of failures in a row, 1 and above.
     pub(crate) fn pause(&self, failures: u32) -> Duration {
         let grown = self.initial_backoff.as_secs_f64() * self.multiplier.powi(failures.clamp(1, 100) as i32 - 1);
         let seconds = grown.min(self.max_backoff.as_secs_f64()).min(LONGEST.as_secs_f64());

@@ -90,7 +90,7 @@ export interface SessionSummary {
 
 /** Which checkpoints of a session stay. The latest of every namespace always does. */
 export interface Retention {
-  /** The greatest so many ids of every namespace stay. */
+  /** This many of the greatest ids of every namespace stay. */
   keepLast?: number | undefined;
   /** What was saved longer ago than this goes, 1000 or more. */
   maxAgeMs?: number | undefined;

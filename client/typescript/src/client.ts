@@ -30,7 +30,7 @@ import {
 } from "./wire/methods.js";
 
 export interface ClientOptions extends ConnectionOptions {
-  /** Milliseconds that a call may take, retries included, unless it is told otherwise. There is always a limit. Default 30,000. */
+  /** Milliseconds that a call may take with its retries, unless it has its own limit. There is always one. Default 30,000. */
   timeoutMs?: number | undefined;
   /** Whether calls wait for a connection and are repeated when they end with UNAVAILABLE, and how. Default true. */
   retry?: Partial<RetryPolicy> | boolean | undefined;
@@ -63,7 +63,7 @@ export interface WalkOptions extends LoadOptions {
   /** Whether to give pending writes, and those of which channels. Default: none; with `includeWrites` all. */
   includeWrites?: boolean | undefined;
   writeChannels?: string[] | undefined;
-  /** At most so many. Default: all. */
+  /** The maximum number. Default: all. */
   limit?: number | undefined;
 }
 
@@ -196,7 +196,7 @@ export class Client extends SessionCalls implements Disposable {
 
   /**
    * The latest checkpoints of many sessions, in any order: for a fleet that restarts. `timeoutMs` is how long to wait
-   * without progress; a stream that breaks off is continued. An error of one session is told in its answer.
+   * without progress; a stream that breaks off is continued. An error of one session is in its answer.
    */
   async *loadLatestMany(
     sessions: Iterable<string | { sessionId: string; namespace?: string }>,

@@ -100,7 +100,7 @@ export class RateLimited extends ResourceExhausted {}
 /** Somebody else was faster, or may write where this caller may not. Nothing was written. */
 export class Aborted extends LockstitchError {}
 
-/** The latest checkpoint is not the expected one. Load it and decide anew. */
+/** The latest checkpoint is not the expected one. Load it and decide again. */
 export class ExpectedLatestMismatch extends Aborted {
   /** Id of the latest checkpoint; undefined where there is none. */
   get latestCheckpointId(): string | undefined {
@@ -143,7 +143,7 @@ export class DeltaMismatch extends DeltaRefused {}
 /** The database's schema is older than the server needs. */
 export class SchemaBehind extends FailedPrecondition {}
 
-/** The session was deleted, and cannot be begun anew yet. */
+/** The session was deleted, and cannot be created again yet. */
 export class SessionDeleted extends FailedPrecondition {}
 
 /** No such checkpoint. */
@@ -158,7 +158,7 @@ export class AlreadyExists extends LockstitchError {}
 /** What was asked for has gone by. */
 export class OutOfRange extends LockstitchError {}
 
-/** What happened since the resume token can no longer be told. Load anew, and watch without a token. */
+/** What happened since the resume token is no longer known. Load again, and watch without a token. */
 export class ResumeTooOld extends OutOfRange {}
 
 /** The server or its database is away, or has reset the call as it stopped. The client has retried; retrying later is safe. */
@@ -315,7 +315,7 @@ export function asTheServers(error: LockstitchError): LockstitchError {
   return new Unavailable(`cancelled by the server: ${error.detail}`, { code: "UNAVAILABLE", cause: error });
 }
 
-/** The error for a failure that is told inside an answer. */
+/** The error for a failure inside an answer. */
 export function fromStatus(told: StatusMessage): LockstitchError {
   return make(told.code, told.message, told);
 }

@@ -22,7 +22,7 @@ export interface Item {
   fail(error: unknown): void;
 }
 
-/** Gives items out in the order in which they came in, as far as the items of one session are concerned. */
+/** Gives items out so that the items of one session keep the order in which they came in. */
 export class Outbox {
   /** All that have no answer. */
   readonly waiting = new Map<bigint, Item>();

@@ -31,7 +31,7 @@ export function retryPolicy(given: Partial<RetryPolicy> | boolean): RetryPolicy 
   return policy;
 }
 
-/** Milliseconds to wait after so many failures in a row, 1 and above. */
+/** Milliseconds to wait after a number of failures in a row, 1 and above. */
 export function backoff(policy: RetryPolicy, failures: number): number {
   const grown = policy.initialBackoffMs * policy.multiplier ** Math.min(failures - 1, 100);
   return Math.min(grown, policy.maxBackoffMs) * (1 - JITTER + 2 * JITTER * Math.random());

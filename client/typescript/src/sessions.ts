@@ -42,7 +42,7 @@ export interface UpdateSessionOptions extends CallOptions {
 }
 
 export interface DeleteSessionsOptions extends CallOptions {
-  /** How long they cannot be begun anew. Default: the server's, 1 hour. 0: they can at once. */
+  /** How long they cannot be created again. Default: the server's, 1 hour. 0: they can at once. */
   tombstoneMs?: number | undefined;
 }
 

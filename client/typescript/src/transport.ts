@@ -69,7 +69,7 @@ export class Transport {
 
   /**
    * Return when there is a connection, or has ever been one. Throws NoConnection after the time to connect, so that a
-   * wrong address is told at the first call.
+   * wrong address is reported at the first call.
    */
   async firstConnection(budget?: Budget): Promise<void> {
     const end = performance.now() + Math.min(budget?.remaining ?? Infinity, this.#connectTimeoutMs);

@@ -15,7 +15,7 @@ export interface WatchOptions extends CallOptions {
 }
 
 const HEARTBEAT_MS = 10_000;
-/** A call that is silent for so many heartbeats is dead. */
+/** A call that is silent for this many heartbeats is dead. */
 const SILENT_HEARTBEATS = 3;
 
 /**

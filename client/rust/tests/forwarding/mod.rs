@@ -17,7 +17,7 @@ pub struct Forwarder {
 }
 
 impl Forwarder {
-    /// to: the server. lost: how many first answers to `Save` get lost; the client is told UNAVAILABLE.
+    /// to: the server. lost: how many first answers to `Save` get lost; the client gets UNAVAILABLE.
     pub async fn start(to: String, lost: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let target = listener.local_addr().expect("an address").to_string();

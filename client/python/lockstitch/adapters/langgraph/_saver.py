@@ -85,7 +85,7 @@ class LockstitchSaver(BaseCheckpointSaver[Any]):
         config: whose; without a checkpoint_ns those of all namespaces ("" is the root), None: those of all threads.
         filter: metadata entries that they all have.
         before: only ids below this one.
-        limit: at most so many.
+        limit: the maximum number.
         """
         return iterate(self._blocking().list(config, filter, before, limit))
 

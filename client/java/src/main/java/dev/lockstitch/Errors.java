@@ -90,7 +90,7 @@ final class Errors {
     return make(status.getCode(), text, parsed(data), error);
   }
 
-  /** The exception for a failure that is told inside an answer. */
+  /** The exception for a failure inside an answer. */
   static LockstitchException from(Status told) {
     Code code = io.grpc.Status.fromCodeValue(told.getCode()).getCode();
     return make(code, told.getMessage(), told, null);

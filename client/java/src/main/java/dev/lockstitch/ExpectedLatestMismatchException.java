@@ -3,7 +3,7 @@ package dev.lockstitch;
 import java.util.Optional;
 import java.util.OptionalLong;
 
-/** The latest checkpoint is not the expected one. Load it and decide anew. */
+/** The latest checkpoint is not the expected one. Load it and decide again. */
 public class ExpectedLatestMismatchException extends AbortedException {
   ExpectedLatestMismatchException(ErrorDetails details) {
     super(details);

@@ -31,7 +31,7 @@ public record RetryPolicy(Duration initialBackoff, Duration maxBackoff, double m
     }
   }
 
-  /** Nanoseconds to wait after so many failures in a row, 1 and above. */
+  /** Nanoseconds to wait after a number of failures in a row, 1 and above. */
   long backoffNanos(int failures) {
     double grown = initialBackoff.toNanos() * Math.pow(multiplier, Math.min(failures - 1, 100));
     double jitter = ThreadLocalRandom.current().nextDouble(1 - JITTER, 1 + JITTER);

@@ -1,6 +1,6 @@
 package dev.lockstitch;
 
-/** The session was deleted, and cannot be begun anew yet. */
+/** The session was deleted, and cannot be created again yet. */
 public class SessionDeletedException extends FailedPreconditionException {
   SessionDeletedException(ErrorDetails details) {
     super(details);

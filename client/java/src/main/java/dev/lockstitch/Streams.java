@@ -17,12 +17,12 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
-/** How streams of answers are begun anew where they broke off. */
+/** How streams of answers continue where they broke off. */
 final class Streams {
   private static final int SESSIONS_PER_CALL = 1000;
   private static final Duration HEARTBEAT = Duration.ofSeconds(10);
 
-  /** A call that is silent for so many heartbeats is dead. */
+  /** A call that is silent for this many heartbeats is dead. */
   private static final int SILENT_HEARTBEATS = 3;
 
   private Streams() {}

@@ -26,7 +26,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
 
-/** Single calls over gRPC. What goes wrong is told as LockstitchException. */
+/** Single calls over gRPC. Failures are LockstitchExceptions. */
 final class Transport {
   private static final long POKE_MS = 250;
   private static final long PROBE_MS = 400;
@@ -307,7 +307,7 @@ final class Transport {
     return thread;
   }
 
-  /** The one answer of a call. It is told in the call's context. */
+  /** The one answer of a call. It comes in the call's context. */
   private record Single<A>(Transport transport, CompletableFuture<A> answer)
       implements StreamObserver<A> {
     @Override
