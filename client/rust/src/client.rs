@@ -3,26 +3,35 @@
 use std::{
     fmt,
     sync::{Arc, atomic::AtomicUsize},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use futures_util::stream::BoxStream;
 use prost::Message;
 
 use crate::{
-    Builder, Error, Lease, Listed, lease,
+    Ancestor, AncestorQuery, Builder, CheckpointDeletion, CheckpointPage, CheckpointQuery, CopiedSession, CopyOptions,
+    DeletedCheckpoints, Error, Latest, LatestOf, LatestQuery, Lease, LeaseGrant, ListedCheckpoint, LoadQuery, Loaded,
+    PruneOptions, Pruned, Save, SaveWrites, Saved, SavedWrites, SessionDetails, SessionEvent, SessionPage,
+    SessionQuery, SessionSummary, SessionUpdate, Timestamp, WatchQuery, lease,
     limiter::Limiter,
     memory::Memory,
     observing::Hooks,
     paging,
+    proto::{
+        AcquireLeaseRequest, BreakLeaseRequest, BreakLeaseResponse, CopySessionRequest, DeleteSessionsRequest,
+        DeleteSessionsResponse, GetSessionRequest, ReleaseLeaseRequest, ReleaseLeaseResponse, RenewLeaseRequest,
+        UpdateSessionRequest, UpdateSessionResponse,
+    },
+    results::required,
     retry::{Attempts, Deadline, RetryPolicy},
     rpcs::{self, Rpc},
     save_ids::SaveIds,
     save_streams::SaveStreams,
     saving, streams,
+    times::proto_duration,
     transport::Transport,
     turns::Turns,
-    v1::*,
 };
 
 const POLL: Duration = Duration::from_millis(100);
@@ -95,100 +104,110 @@ impl Client {
 
     /// Store a checkpoint; when this returns, it is durable.
     ///
-    /// Takes a [`Checkpoint`], or a [`SaveRequest`] made from one to say more. Where the client remembers the session's
+    /// Takes a [`Checkpoint`](crate::Checkpoint), or a [`Save`] made from one to say more. Where the client remembers the session's
     /// last save, only what changed since is sent. Saving the same content again changes nothing. Saves of one session
     /// are sent in the order in which their futures are first polled, as that of the arguments of `join!`.
     ///
     /// A save that was given up cannot overwrite the one that was made in its place: where it reaches the server later, it
-    /// fails with [`ErrorReason::Superseded`].
-    pub async fn save(&self, request: impl Into<SaveRequest>) -> Result<SaveResponse, Error> {
-        saving::save(&self.shared, &self.shared.save_ids, request.into(), self.deadline(), false).await
+    /// fails with [`ErrorReason::Superseded`](crate::ErrorReason::Superseded).
+    pub async fn save(&self, save: impl Into<Save>) -> Result<Saved, Error> {
+        let Save(request) = save.into();
+        let saved = saving::save(&self.shared, &self.shared.save_ids, request, self.deadline(), false).await?;
+        Ok(Saved::of(saved))
     }
 
     /// Store a checkpoint, over a stream that is shared with other saves, even if there are none at the moment.
     ///
     /// [`save`](Self::save) takes a stream by itself where saves are concurrent.
-    pub async fn save_streamed(&self, request: impl Into<SaveRequest>) -> Result<SaveResponse, Error> {
-        saving::save(&self.shared, &self.shared.save_ids, request.into(), self.deadline(), true).await
+    pub async fn save_streamed(&self, save: impl Into<Save>) -> Result<Saved, Error> {
+        let Save(request) = save.into();
+        let saved = saving::save(&self.shared, &self.shared.save_ids, request, self.deadline(), true).await?;
+        Ok(Saved::of(saved))
     }
 
     /// Store pending writes of a checkpoint, all of them or none. The checkpoint need not exist yet.
-    pub async fn save_writes(&self, request: SaveWritesRequest) -> Result<SaveWritesResponse, Error> {
-        self.call(rpcs::SAVE_WRITES, &request, self.deadline()).await
+    pub async fn save_writes(&self, save: SaveWrites) -> Result<SavedWrites, Error> {
+        Ok(SavedWrites::of(self.call(rpcs::SAVE_WRITES, &save.0, self.deadline()).await?))
     }
 
     /// Load the latest checkpoint of a session, the one with the greatest id, and its pending writes.
     ///
-    /// Takes a session id or a request. No such session is no error: then `checkpoint` is `None`.
-    pub async fn load_latest(&self, request: impl Into<LoadLatestRequest>) -> Result<LoadLatestResponse, Error> {
-        self.call(rpcs::LOAD_LATEST, &request.into(), self.deadline()).await
+    /// Takes a session id or a query. No such session is no error: then `checkpoint` is `None`.
+    pub async fn load_latest(&self, query: impl Into<LatestQuery>) -> Result<Latest, Error> {
+        Ok(Latest::of(self.call(rpcs::LOAD_LATEST, &query.into().0, self.deadline()).await?))
     }
 
-    /// Load one checkpoint and its pending writes; see [`LoadRequest::step`] and [`LoadRequest::id`].
-    pub async fn load(&self, request: LoadRequest) -> Result<LoadResponse, Error> {
-        self.call(rpcs::LOAD, &request, self.deadline()).await
+    /// Load one checkpoint and its pending writes; see [`LoadQuery::step`] and [`LoadQuery::id`].
+    pub async fn load(&self, query: LoadQuery) -> Result<Loaded, Error> {
+        Loaded::of(self.call(rpcs::LOAD, &query.0, self.deadline()).await?)
     }
 
-    /// Load the latest checkpoints of many sessions, one answer each, in any order: for a fleet that restarts.
+    /// Load the latest checkpoints of many sessions, one result each, in any order: for a fleet that restarts.
     ///
-    /// The outer result is the stream's, the inner one the session's, so that an error is never taken for no checkpoint.
-    pub fn load_latest_many<R: Into<LoadLatestRequest>>(
-        &self,
-        requests: impl IntoIterator<Item = R>,
-    ) -> Stream<(LoadLatestRequest, Result<LoadLatestResponse, Error>)> {
-        streams::load_latest_many(self.clone(), requests.into_iter().map(Into::into).collect())
+    /// The stream has errors of its own, beside each session's result, so that an error is never taken for no checkpoint.
+    pub fn load_latest_many<Q: Into<LatestQuery>>(&self, queries: impl IntoIterator<Item = Q>) -> Stream<LatestOf> {
+        streams::load_latest_many(self.clone(), queries.into_iter().map(|query| query.into().0).collect())
     }
 
     /// Go back along `parent_id`, nearest ancestor first, without the checkpoint itself.
-    pub fn walk_ancestors(&self, request: impl Into<WalkAncestorsRequest>) -> Stream<WalkAncestorsResponse> {
-        streams::walk_ancestors(self.clone(), request.into())
+    pub fn walk_ancestors(&self, query: impl Into<AncestorQuery>) -> Stream<Ancestor> {
+        streams::walk_ancestors(self.clone(), query.into().0)
     }
 
     /// List sessions that have at least one checkpoint. Pages are fetched as the stream is read.
-    pub fn list_sessions(&self, request: impl Into<ListSessionsRequest>) -> Stream<SessionSummary> {
-        paging::sessions(self.clone(), request.into())
+    pub fn list_sessions(&self, query: SessionQuery) -> Stream<SessionSummary> {
+        paging::sessions(self.clone(), query)
     }
 
     /// One page of sessions, and the token of the next.
-    pub async fn list_sessions_page(&self, request: ListSessionsRequest) -> Result<ListSessionsResponse, Error> {
-        self.call(rpcs::LIST_SESSIONS, &request, self.deadline()).await
+    pub async fn list_sessions_page(&self, query: SessionQuery) -> Result<SessionPage, Error> {
+        Ok(SessionPage::of(self.call(rpcs::LIST_SESSIONS, &query.0, self.deadline()).await?))
     }
 
-    /// List checkpoints, newest first; takes a session id or a request. Pages are fetched as the stream is read.
-    pub fn list_checkpoints(&self, request: impl Into<ListCheckpointsRequest>) -> Stream<Listed> {
-        paging::checkpoints(self.clone(), request.into())
+    /// List checkpoints, newest first; takes a session id or a query. Pages are fetched as the stream is read.
+    pub fn list_checkpoints(&self, query: impl Into<CheckpointQuery>) -> Stream<ListedCheckpoint> {
+        paging::checkpoints(self.clone(), query.into())
     }
 
     /// One page of checkpoints, and the token of the next.
-    pub async fn list_checkpoints_page(
-        &self,
-        request: ListCheckpointsRequest,
-    ) -> Result<ListCheckpointsResponse, Error> {
-        self.call(rpcs::LIST_CHECKPOINTS, &request, self.deadline()).await
+    pub async fn list_checkpoints_page(&self, query: impl Into<CheckpointQuery>) -> Result<CheckpointPage, Error> {
+        Ok(CheckpointPage::of(self.call(rpcs::LIST_CHECKPOINTS, &query.into().0, self.deadline()).await?))
     }
 
     /// A session with its settings.
-    pub async fn get_session(&self, session_id: impl Into<String>) -> Result<GetSessionResponse, Error> {
+    pub async fn get_session(&self, session_id: impl Into<String>) -> Result<SessionDetails, Error> {
         let request = GetSessionRequest { session_id: session_id.into() };
-        self.call(rpcs::GET_SESSION, &request, self.deadline()).await
+        SessionDetails::of(self.call(rpcs::GET_SESSION, &request, self.deadline()).await?)
     }
 
-    /// Change labels, expiry or retention of a session. What the request does not name stays.
-    pub async fn update_session(&self, request: UpdateSessionRequest) -> Result<UpdateSessionResponse, Error> {
-        self.call(rpcs::UPDATE_SESSION, &request, self.deadline()).await
-    }
-
-    /// Delete sessions with all they have, and keep later saves from bringing them back.
-    pub async fn delete_sessions(&self, request: DeleteSessionsRequest) -> Result<DeleteSessionsResponse, Error> {
-        self.call(rpcs::DELETE_SESSIONS, &request, self.deadline()).await
-    }
-
-    /// Delete some checkpoints: those after one (a rewind), or those with given metadata.
-    pub async fn delete_checkpoints(
+    /// Change labels, expiry or retention of a session. What the update does not name stays.
+    pub async fn update_session(
         &self,
-        request: DeleteCheckpointsRequest,
-    ) -> Result<DeleteCheckpointsResponse, Error> {
-        self.call(rpcs::DELETE_CHECKPOINTS, &request, self.deadline()).await
+        session_id: impl Into<String>,
+        update: SessionUpdate,
+    ) -> Result<SessionDetails, Error> {
+        let request = UpdateSessionRequest { session_id: session_id.into(), ..update.0 };
+        let UpdateSessionResponse { session } = self.call(rpcs::UPDATE_SESSION, &request, self.deadline()).await?;
+        SessionDetails::of(required(session)?)
+    }
+
+    /// Delete sessions with all they have. Returns how many existed.
+    ///
+    /// tombstone: for how long later saves cannot bring them back; `None`: the server's default.
+    pub async fn delete_sessions(
+        &self,
+        session_ids: impl IntoIterator<Item = impl Into<String>>,
+        tombstone: impl Into<Option<Duration>>,
+    ) -> Result<u32, Error> {
+        let session_ids = session_ids.into_iter().map(Into::into).collect();
+        let request = DeleteSessionsRequest { session_ids, tombstone: tombstone.into().map(proto_duration) };
+        let DeleteSessionsResponse { deleted } = self.call(rpcs::DELETE_SESSIONS, &request, self.deadline()).await?;
+        Ok(deleted)
+    }
+
+    /// Delete some checkpoints of a session: those after one (a rewind), or those with given metadata.
+    pub async fn delete_checkpoints(&self, deletion: CheckpointDeletion) -> Result<DeletedCheckpoints, Error> {
+        Ok(DeletedCheckpoints::of(self.call(rpcs::DELETE_CHECKPOINTS, &deletion.0, self.deadline()).await?))
     }
 
     /// Delete all checkpoints of a session, in all namespaces, that came after a step: the session goes on from there.
@@ -199,24 +218,31 @@ impl Client {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn rewind(&self, session_id: impl Into<String>, step: u64) -> Result<DeleteCheckpointsResponse, Error> {
-        self.delete_checkpoints(DeleteCheckpointsRequest::after(session_id, step)).await
+    pub async fn rewind(&self, session_id: impl Into<String>, step: u64) -> Result<DeletedCheckpoints, Error> {
+        self.delete_checkpoints(CheckpointDeletion::after_step(session_id, step)).await
     }
 
     /// Copy a session, or its beginning up to a checkpoint, into a new one. No payload leaves the database.
-    pub async fn copy_session(&self, request: CopySessionRequest) -> Result<CopySessionResponse, Error> {
-        self.call(rpcs::COPY_SESSION, &request, self.deadline()).await
+    pub async fn copy_session(
+        &self,
+        source: impl Into<String>,
+        target: impl Into<String>,
+        options: CopyOptions,
+    ) -> Result<CopiedSession, Error> {
+        let (source_session_id, target_session_id) = (source.into(), target.into());
+        let request = CopySessionRequest { source_session_id, target_session_id, ..options.0 };
+        Ok(CopiedSession::of(self.call(rpcs::COPY_SESSION, &request, self.deadline()).await?))
     }
 
     /// Delete old checkpoints of sessions, page by page; the sum of all pages.
-    pub async fn prune_sessions(&self, request: PruneSessionsRequest) -> Result<PruneSessionsResponse, Error> {
-        paging::prune(self, request).await
+    pub async fn prune_sessions(&self, options: PruneOptions) -> Result<Pruned, Error> {
+        paging::prune(self, options.0).await
     }
 
-    /// Follow a session; takes a session id or a request. Where the call breaks off, it goes on after the last event.
+    /// Follow a session; takes a session id or a query. Where the call breaks off, it goes on after the last event.
     /// Heartbeats are given, too. The stream has no end of its own: drop it.
-    pub fn watch_session(&self, request: impl Into<WatchSessionRequest>) -> Stream<WatchSessionResponse> {
-        streams::watch_session(self.clone(), request.into())
+    pub fn watch_session(&self, query: impl Into<WatchQuery>) -> Stream<SessionEvent> {
+        streams::watch_session(self.clone(), query.into().0)
     }
 
     /// Take the lease of a session and keep it, renewing it in the background, until it is released or dropped.
@@ -233,7 +259,7 @@ impl Client {
     }
 
     /// As [`hold_lease`](Self::hold_lease), but wait while another holds the lease, for this long. Then it fails with
-    /// [`ErrorReason::LeaseHeld`].
+    /// [`ErrorReason::LeaseHeld`](crate::ErrorReason::LeaseHeld).
     ///
     /// ```no_run
     /// # async fn run(client: lockstitch::Client) -> Result<(), lockstitch::Error> {
@@ -254,28 +280,54 @@ impl Client {
 
     /// Take a lease once. [`hold_lease`](Self::hold_lease) also renews it.
     ///
-    /// A request without an `acquisition_id` gets a random one: while its lease lasts, any other call is refused, even
-    /// one with the same holder.
-    pub async fn acquire_lease(&self, mut request: AcquireLeaseRequest) -> Result<AcquireLeaseResponse, Error> {
-        if request.acquisition_id.is_empty() {
-            request.acquisition_id = lease::random_id();
-        }
-        self.call(rpcs::ACQUIRE_LEASE, &request, self.deadline()).await
+    /// While the lease lasts, any other call is refused, even one with the same holder.
+    pub async fn acquire_lease(
+        &self,
+        session_id: impl Into<String>,
+        holder: impl Into<String>,
+        ttl: impl Into<Option<Duration>>,
+    ) -> Result<LeaseGrant, Error> {
+        let (session_id, holder, ttl) = (session_id.into(), holder.into(), ttl.into().map(proto_duration));
+        let request = AcquireLeaseRequest { session_id, holder, ttl, acquisition_id: lease::random_id() };
+        self.acquire(&request).await
+    }
+
+    pub(crate) async fn acquire(&self, request: &AcquireLeaseRequest) -> Result<LeaseGrant, Error> {
+        LeaseGrant::acquired(self.call(rpcs::ACQUIRE_LEASE, request, self.deadline()).await?)
     }
 
     /// Prolong a lease that is live.
-    pub async fn renew_lease(&self, request: RenewLeaseRequest) -> Result<RenewLeaseResponse, Error> {
-        self.call(rpcs::RENEW_LEASE, &request, self.deadline()).await
+    pub async fn renew_lease(
+        &self,
+        session_id: impl Into<String>,
+        lease_token: u64,
+        ttl: impl Into<Option<Duration>>,
+    ) -> Result<LeaseGrant, Error> {
+        let (session_id, ttl) = (session_id.into(), ttl.into().map(proto_duration));
+        let request = RenewLeaseRequest { session_id, lease_token, ttl };
+        LeaseGrant::renewed(self.call(rpcs::RENEW_LEASE, &request, self.deadline()).await?)
     }
 
-    /// Give a lease back.
-    pub async fn release_lease(&self, request: ReleaseLeaseRequest) -> Result<ReleaseLeaseResponse, Error> {
-        self.call(rpcs::RELEASE_LEASE, &request, self.deadline()).await
+    /// Give a lease back. Returns whether it was live.
+    pub async fn release_lease(&self, session_id: impl Into<String>, lease_token: u64) -> Result<bool, Error> {
+        let request = ReleaseLeaseRequest { session_id: session_id.into(), lease_token };
+        let ReleaseLeaseResponse { released } = self.call(rpcs::RELEASE_LEASE, &request, self.deadline()).await?;
+        Ok(released)
     }
 
-    /// End the live lease of a session, whoever holds it, such as a holder that hangs. Needs the right `admin`.
-    pub async fn break_lease(&self, request: BreakLeaseRequest) -> Result<BreakLeaseResponse, Error> {
-        self.call(rpcs::BREAK_LEASE, &request, self.deadline()).await
+    /// End the live lease of a session, whoever holds it, such as a holder that hangs. Returns whether there was one.
+    /// Needs the right `admin`.
+    ///
+    /// acquired_at: end only the lease that was acquired then ([`LeaseDetails::acquired_at`](crate::LeaseDetails::acquired_at)); `None`: any.
+    pub async fn break_lease(
+        &self,
+        session_id: impl Into<String>,
+        acquired_at: impl Into<Option<SystemTime>>,
+    ) -> Result<bool, Error> {
+        let acquired_at = acquired_at.into().map(Timestamp::from);
+        let request = BreakLeaseRequest { session_id: session_id.into(), acquired_at };
+        let BreakLeaseResponse { broken } = self.call(rpcs::BREAK_LEASE, &request, self.deadline()).await?;
+        Ok(broken)
     }
 
     pub(crate) fn deadline(&self) -> Deadline {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::v1::{
+use crate::proto::{
     BlobList, CustomChannel, CustomDelta, ErrorsChannel, ErrorsDelta, ExtrasChannel, ExtrasDelta, MessagesChannel,
     MessagesDelta, StateDelta, VersionedState, custom_channel::Value, custom_delta::Change,
 };

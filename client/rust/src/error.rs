@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, error::Error as StdError, fmt, time::Duration};
 use prost::Message;
 use tonic::{Code, Status};
 
-use crate::v1::{self, ErrorReason};
+use crate::proto::{self, ErrorReason};
 
 const DOMAIN: &str = "lockstitch.dev";
 const ERROR_INFO_URL: &str = "type.googleapis.com/google.rpc.ErrorInfo";
@@ -141,7 +141,7 @@ impl Error {
         matches!(self.reason(), UnknownBase | BaseChanged | DeltaMismatch)
     }
 
-    pub(crate) fn from_answer(status: v1::Status) -> Self {
+    pub(crate) fn from_answer(status: proto::Status) -> Self {
         let mut error = Self::new(Code::from_i32(status.code), status.message);
         error.0.read(&status.details);
         error
@@ -164,7 +164,7 @@ impl Inner {
     }
 
     fn read_info(&mut self, data: &[u8]) {
-        if let Ok(info) = v1::ErrorInfo::decode(data)
+        if let Ok(info) = proto::ErrorInfo::decode(data)
             && info.domain == DOMAIN
         {
             (self.reason, self.metadata) = (info.reason, info.metadata);
@@ -186,7 +186,7 @@ impl From<Status> for Error {
             return Self::new(code, explain(status.message(), Some(source)));
         }
         let mut error = Self::new(status.code(), status.message());
-        if let Ok(details) = v1::Status::decode(status.details()) {
+        if let Ok(details) = proto::Status::decode(status.details()) {
             error.0.read(&details.details);
         }
         // Nobody here has cancelled it: who drops a call gets no error. A server that stops resets what it has not begun.
@@ -244,14 +244,14 @@ mod tests {
 
     #[test]
     fn the_details_say_why_and_when_to_try_again() {
-        let info = v1::ErrorInfo {
+        let info = proto::ErrorInfo {
             reason: "RATE_LIMITED".to_owned(),
             domain: DOMAIN.to_owned(),
             metadata: [("limit".to_owned(), "7".to_owned())].into(),
         };
         let retry = RetryInfo { retry_delay: Some(prost_types::Duration { seconds: 1, nanos: 500_000_000 }) };
         let details = vec![any(ERROR_INFO_URL, &info), any(RETRY_INFO_URL, &retry)];
-        let status = v1::Status { code: 8, message: "slower".to_owned(), details };
+        let status = proto::Status { code: 8, message: "slower".to_owned(), details };
         let told = Status::with_details(Code::ResourceExhausted, "slower", status.encode_to_vec().into());
 
         for error in [Error::from(told), Error::from_answer(status)] {
@@ -265,9 +265,9 @@ mod tests {
 
     #[test]
     fn a_reason_that_is_not_known_stays_readable() {
-        let info = v1::ErrorInfo { reason: "NEW".to_owned(), domain: DOMAIN.to_owned(), ..Default::default() };
+        let info = proto::ErrorInfo { reason: "NEW".to_owned(), domain: DOMAIN.to_owned(), ..Default::default() };
         let details = vec![any(ERROR_INFO_URL, &info)];
-        let error = Error::from_answer(v1::Status { code: 9, message: String::new(), details });
+        let error = Error::from_answer(proto::Status { code: 9, message: String::new(), details });
         assert_eq!((error.reason(), error.reason_name()), (ErrorReason::Unspecified, "NEW"));
         assert!(!error.is_retryable());
     }
@@ -276,17 +276,17 @@ mod tests {
     fn what_the_server_cancels_without_a_reason_is_to_be_repeated() {
         let reset = Error::from(Status::cancelled("reset"));
         assert_eq!((reset.code(), reset.is_retryable()), (Code::Unavailable, true));
-        let info = v1::ErrorInfo { reason: "NEW".to_owned(), domain: DOMAIN.to_owned(), ..Default::default() };
-        let told = v1::Status { code: 1, message: String::new(), details: vec![any(ERROR_INFO_URL, &info)] };
+        let info = proto::ErrorInfo { reason: "NEW".to_owned(), domain: DOMAIN.to_owned(), ..Default::default() };
+        let told = proto::Status { code: 1, message: String::new(), details: vec![any(ERROR_INFO_URL, &info)] };
         let meant = Error::from(Status::with_details(Code::Cancelled, "", told.encode_to_vec().into()));
         assert_eq!((meant.code(), meant.is_retryable()), (Code::Cancelled, false));
     }
 
     #[test]
     fn details_that_are_not_ours_are_left_alone() {
-        let info = v1::ErrorInfo { reason: "X".to_owned(), domain: "other".to_owned(), ..Default::default() };
+        let info = proto::ErrorInfo { reason: "X".to_owned(), domain: "other".to_owned(), ..Default::default() };
         let details = vec![any(ERROR_INFO_URL, &info)];
-        let error = Error::from_answer(v1::Status { code: 14, message: "no".to_owned(), details });
+        let error = Error::from_answer(proto::Status { code: 14, message: "no".to_owned(), details });
         assert_eq!(error.reason_name(), "");
         let garbled = Status::with_details(Code::Internal, "no", vec![0xff].into());
         assert_eq!(Error::from(garbled).code(), Code::Internal);

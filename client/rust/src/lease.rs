@@ -13,24 +13,23 @@ use tokio::{
 };
 
 use crate::{
-    Client, Error,
+    Client, Error, LeaseDetails, Save, SaveWrites, Saved, SavedWrites,
+    proto::{AcquireLeaseRequest, ErrorReason},
     retry::Deadline,
-    v1::{
-        AcquireLeaseRequest, ErrorReason, ReleaseLeaseRequest, RenewLeaseRequest, SaveRequest, SaveResponse,
-        SaveWritesRequest, SaveWritesResponse,
-    },
+    times::proto_duration,
 };
 
 /// How often to ask for a lease that another holds.
 const POLL: Duration = Duration::from_millis(500);
+/// How long a lease lasts by default.
+const TTL: Duration = Duration::from_secs(30);
 
 /// The right to write to a session, renewed in the background until it is released, dropped or lost.
 #[derive(Debug)]
 pub struct Lease {
     client: Client,
     session_id: String,
-    holder: String,
-    token: u64,
+    details: LeaseDetails,
     loss: watch::Receiver<Option<Arc<Error>>>,
     renewing: JoinHandle<()>,
 }
@@ -44,32 +43,39 @@ impl Lease {
         ttl: Option<Duration>,
         wait: Duration,
     ) -> Result<Self, Error> {
-        let ttl = ttl.map(proto_duration);
-        let acquisition_id = random_id();
-        let request =
-            AcquireLeaseRequest { session_id: session_id.clone(), holder: holder.clone(), ttl, acquisition_id };
+        let request = AcquireLeaseRequest {
+            session_id: session_id.clone(),
+            holder,
+            ttl: ttl.map(proto_duration),
+            acquisition_id: random_id(),
+        };
         let end = Deadline::after(wait);
-        let (begun, answer) = loop {
+        let (begun, grant) = loop {
             let begun = Instant::now();
-            match client.acquire_lease(request.clone()).await {
-                Ok(answer) => break (begun, answer),
+            match client.acquire(&request).await {
+                Ok(grant) => break (begun, grant),
                 Err(error) if error.reason() != ErrorReason::LeaseHeld || end.remaining().is_zero() => {
                     return Err(error);
                 }
                 Err(_) => sleep(POLL.min(end.remaining())).await,
             }
         };
-        let token = answer.lease.map(|lease| lease.token).unwrap_or_default();
-        let request = RenewLeaseRequest { session_id: session_id.clone(), lease_token: token, ttl };
         let (tell, loss) = watch::channel(None);
-        let keeper = Keeper { client: client.clone(), request, lasts: lasting(answer.ttl), tell };
+        let keeper = Keeper {
+            client: client.clone(),
+            session_id: session_id.clone(),
+            token: grant.lease.token,
+            ttl,
+            lasts: grant.ttl.unwrap_or(TTL),
+            tell,
+        };
         let renewing = tokio::spawn(keeper.run(begun));
-        Ok(Self { client, session_id, holder, token, loss, renewing })
+        Ok(Self { client, session_id, details: grant.lease, loss, renewing })
     }
 
-    /// The fencing token: what saves take as [`lease_token`](crate::SaveRequest::with_lease).
+    /// The fencing token: what saves take as [`lease_token`](crate::Save::with_lease_token).
     pub fn token(&self) -> u64 {
-        self.token
+        self.details.token
     }
 
     /// The session.
@@ -79,7 +85,12 @@ impl Lease {
 
     /// Who holds it.
     pub fn holder(&self) -> &str {
-        &self.holder
+        &self.details.holder
+    }
+
+    /// When it was acquired, and when it would have expired then.
+    pub fn details(&self) -> &LeaseDetails {
+        &self.details
     }
 
     /// Why the lease is held no more; `None` while it is.
@@ -110,9 +121,9 @@ impl Lease {
     }
 
     /// Store a checkpoint of the session under this lease. Fails where the lease is held no more.
-    pub async fn save(&self, request: impl Into<SaveRequest>) -> Result<SaveResponse, Error> {
+    pub async fn save(&self, save: impl Into<Save>) -> Result<Saved, Error> {
         self.check()?;
-        self.client.save(request.into().with_lease(self)).await
+        self.client.save(save.into().with_lease(self)).await
     }
 
     /// Fails where the lease is held no more.
@@ -121,10 +132,9 @@ impl Lease {
     }
 
     /// Store pending writes of a checkpoint of the session under this lease.
-    pub async fn save_writes(&self, request: SaveWritesRequest) -> Result<SaveWritesResponse, Error> {
+    pub async fn save_writes(&self, save: SaveWrites) -> Result<SavedWrites, Error> {
         self.check()?;
-        let (session_id, lease_token) = (self.session_id.clone(), self.token);
-        self.client.save_writes(SaveWritesRequest { session_id, lease_token, ..request }).await
+        self.client.save_writes(save.with_lease(self)).await
     }
 
     /// Give it back, so that another need not wait for its end. Returns whether it was still held.
@@ -134,8 +144,7 @@ impl Lease {
 
     pub(crate) async fn give_back(&self) -> Result<bool, Error> {
         self.renewing.abort();
-        let request = ReleaseLeaseRequest { session_id: self.session_id.clone(), lease_token: self.token };
-        Ok(self.client.release_lease(request).await?.released)
+        self.client.release_lease(&self.session_id, self.token()).await
     }
 }
 
@@ -148,7 +157,9 @@ impl Drop for Lease {
 
 struct Keeper {
     client: Client,
-    request: RenewLeaseRequest,
+    session_id: String,
+    token: u64,
+    ttl: Option<Duration>,
     lasts: Duration,
     tell: watch::Sender<Option<Arc<Error>>>,
 }
@@ -160,11 +171,11 @@ impl Keeper {
             sleep(self.lasts / 3).await;
             let begun = Instant::now();
             let left = (since + self.lasts).saturating_duration_since(begun);
-            match self.client.with_timeout(left).renew_lease(self.request.clone()).await {
-                Ok(answer) => (since, self.lasts) = (begun, lasting(answer.ttl)),
+            match self.client.with_timeout(left).renew_lease(&self.session_id, self.token, self.ttl).await {
+                Ok(grant) => (since, self.lasts) = (begun, grant.ttl.unwrap_or(TTL)),
                 Err(error) if error.is_transient() && Instant::now() < since + self.lasts => {}
                 Err(error) => {
-                    tracing::warn!(session_id = self.request.session_id, %error, "the lease is lost");
+                    tracing::warn!(session_id = self.session_id, %error, "the lease is lost");
                     self.tell.send_replace(Some(Arc::new(error)));
                     return;
                 }
@@ -184,13 +195,4 @@ impl Error {
 pub(crate) fn random_id() -> String {
     let random = || RandomState::new().hash_one(());
     format!("{:016x}{:016x}", random(), random())
-}
-
-pub(crate) fn proto_duration(duration: Duration) -> prost_types::Duration {
-    let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-    prost_types::Duration { seconds, nanos: duration.subsec_nanos() as i32 }
-}
-
-fn lasting(ttl: Option<prost_types::Duration>) -> Duration {
-    ttl.and_then(|ttl| ttl.try_into().ok()).unwrap_or(Duration::from_secs(30))
 }

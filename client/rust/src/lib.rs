@@ -38,6 +38,7 @@
 
 mod addresses;
 mod builder;
+mod changes;
 #[cfg(feature = "_checkpointer")]
 mod checkpointer;
 mod client;
@@ -57,6 +58,7 @@ mod per_runtime;
 #[cfg(feature = "plain")]
 mod plain;
 mod queries;
+mod results;
 mod retry;
 mod rpcs;
 mod runner;
@@ -64,35 +66,58 @@ mod save_ids;
 mod save_streams;
 mod saving;
 mod session;
+mod sessions;
 mod stream_worker;
 mod streams;
 mod target;
+mod times;
 mod trace;
 mod transport;
 mod turns;
 mod values;
 
-/// The contract's messages, and plain stubs for whoever wants to make calls without this client.
+/// The messages of the contract and stubs for its calls, as prost and tonic generate them.
+///
+/// Checkpoints and their parts are messages of the contract, and stand at the top of this crate, too. No call of
+/// [`Client`] takes or returns any other. The rest is for programs that make calls without a `Client`, or read and write
+/// messages themselves:
+///
+/// ```
+/// use lockstitch::{Checkpoint, proto};
+/// let request = proto::SaveRequest { checkpoint: Some(Checkpoint::new("order-4711", 0)), ..Default::default() };
+/// ```
 #[allow(missing_docs, clippy::all, rustdoc::all)]
-pub mod v1 {
+pub mod proto {
     include!("generated/lockstitch.v1.rs");
 }
 
 pub use self::{
     builder::Builder,
+    changes::{CheckpointDeletion, CopyOptions, PruneOptions, Save, SaveWrites, SessionUpdate},
     client::{Client, Stream},
     error::Error,
     lease::Lease,
     memory::DeltaPolicy,
     observing::CallReport,
-    paging::Listed,
+    paging::{ChannelSize, CheckpointPage, DamagedCheckpoint, ListedCheckpoint, SessionPage},
+    proto::{
+        BlobList, ChannelVersions, Checkpoint, CustomChannel, Endpoint, ErrorEvent, ErrorReason, ErrorScope,
+        ErrorsChannel, ExtrasChannel, Message, MessagesChannel, NodeKind, PendingWrite, Scheduler, SchedulerState,
+        SessionState, StepReport, TypedBlob, VersionedState, WeaveError, custom_channel, error_scope, node_kind,
+    },
+    queries::{AncestorQuery, CheckpointQuery, LatestQuery, LoadQuery, SessionQuery, WatchQuery},
+    results::{
+        Ancestor, CopiedSession, DeletedCheckpoints, Latest, LatestOf, Loaded, Pruned, SaveOutcome, Saved, SavedWrites,
+    },
     retry::RetryPolicy,
     runner::{RunOptions, Runner},
+    sessions::{
+        EventKind, LeaseDetails, LeaseGrant, Retention, SavedCheckpoint, SessionDetails, SessionEvent, SessionSummary,
+    },
 };
 pub use bytes::Bytes;
-pub use prost_types::{Duration as ProtoDuration, Timestamp};
+pub use prost_types::Timestamp;
 pub use tonic::{Code, metadata::MetadataMap};
-pub use v1::*;
 
 #[cfg(feature = "weavegraph")]
 pub use checkpointer::latest as weavegraph;

@@ -7,7 +7,7 @@ use std::{
 
 use prost::Message;
 
-use crate::v1::VersionedState;
+use crate::proto::VersionedState;
 
 /// How much a client remembers so that it can send what changed instead of whole states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +115,7 @@ mod tests {
 
     fn base(text_bytes: usize) -> Base {
         let entries = [("k".to_owned(), "1".repeat(text_bytes))].into();
-        let extra = Some(crate::v1::ExtrasChannel { version: 1, entries });
+        let extra = Some(crate::proto::ExtrasChannel { version: 1, entries });
         Base { checkpoint_id: "1".to_owned(), revision: 1, state: VersionedState { extra, ..Default::default() } }
     }
 

@@ -15,7 +15,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{Error, codec::Parts, link::Link, retry::Deadline, trace::TraceContext, v1::SaveResponse};
+use crate::{Error, codec::Parts, link::Link, proto::SaveResponse, retry::Deadline, trace::TraceContext};
 
 /// What goes in one message at most, unless a single save is larger.
 const BATCH_SAVES: usize = 64;
@@ -352,7 +352,7 @@ mod tests {
     use prost::Message;
 
     use super::*;
-    use crate::v1::{Checkpoint, SaveRequest, SaveStreamRequest};
+    use crate::proto::{Checkpoint, SaveRequest, SaveStreamRequest};
 
     fn save(session_id: &str, step: u64) -> SaveRequest {
         SaveRequest::from(Checkpoint::new(session_id, step))

@@ -1,38 +1,146 @@
 //! Lists that fetch their pages as they are read.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::SystemTime};
 
+use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
-use crate::{Client, Error, Stream, rpcs, v1::*};
+use crate::{
+    CheckpointQuery, Client, Error, Pruned, SessionQuery, SessionSummary, Stream,
+    proto::{self, Checkpoint, PendingWrite},
+    rpcs,
+    times::time,
+};
 
-/// A checkpoint as a list gives it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Listed {
-    /// The checkpoint.
-    pub checkpoint: Checkpoint,
-    /// What the list says of it beside.
-    pub details: CheckpointDetails,
+/// One page of sessions.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SessionPage {
+    /// The sessions. A page may be short or empty although more follow.
+    pub sessions: Vec<SessionSummary>,
+    /// The token of the next page; empty: this is the last one.
+    pub next_page_token: String,
 }
 
-pub(crate) fn sessions(client: Client, request: ListSessionsRequest) -> Stream<SessionSummary> {
-    pages(request.page_token.clone(), move |page_token| {
-        let (client, request) = (client.clone(), ListSessionsRequest { page_token, ..request.clone() });
+impl SessionPage {
+    pub(crate) fn of(message: proto::ListSessionsResponse) -> Self {
+        let proto::ListSessionsResponse { sessions, next_page_token } = message;
+        Self { sessions: sessions.into_iter().map(SessionSummary::of).collect(), next_page_token }
+    }
+}
+
+/// A checkpoint as a list has it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ListedCheckpoint {
+    /// The checkpoint.
+    pub checkpoint: Checkpoint,
+    /// The session's revision in which the content was written.
+    pub revision: u64,
+    /// The database's time of that save.
+    pub saved_at: Option<SystemTime>,
+    /// Size of the state, in bytes, before compression.
+    pub state_bytes: u64,
+    /// Its pending writes, ordered by (task_path, task_id, index), if they were asked for.
+    pub pending_writes: Vec<PendingWrite>,
+    /// Trace id of the call that wrote the content: 32 hexadecimal digits, or empty.
+    pub trace_id: String,
+    /// Sizes of its channels, if they were asked for.
+    pub channels: Vec<ChannelSize>,
+}
+
+impl ListedCheckpoint {
+    fn of(checkpoint: Checkpoint, details: proto::CheckpointDetails) -> Self {
+        let proto::CheckpointDetails { revision, saved_at, state_bytes, pending_writes, trace_id, channels } = details;
+        let channels = channels.into_iter().map(ChannelSize::of).collect();
+        Self { checkpoint, revision, saved_at: time(saved_at), state_bytes, pending_writes, trace_id, channels }
+    }
+}
+
+/// The size of a channel.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ChannelSize {
+    /// `messages`, `errors`, `extra/<key>` or `custom/<name>`.
+    pub channel: String,
+    /// Size of its content, in bytes, before compression.
+    pub bytes: u64,
+    /// Equal in two checkpoints of a session: so is the content. Has no other meaning.
+    pub fingerprint: Bytes,
+}
+
+impl ChannelSize {
+    fn of(message: proto::ChannelSize) -> Self {
+        let proto::ChannelSize { channel, bytes, fingerprint } = message;
+        Self { channel, bytes, fingerprint }
+    }
+}
+
+/// A checkpoint that is damaged in the store.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DamagedCheckpoint {
+    /// The session.
+    pub session_id: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its id.
+    pub checkpoint_id: String,
+    /// What loading it fails with: DATA_LOSS.
+    pub error: Error,
+}
+
+impl DamagedCheckpoint {
+    fn of(message: proto::DamagedCheckpoint) -> Self {
+        let proto::DamagedCheckpoint { session_id, namespace, checkpoint_id, error } = message;
+        Self { session_id, namespace, checkpoint_id, error: Error::from_answer(error.unwrap_or_default()) }
+    }
+}
+
+/// One page of checkpoints.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CheckpointPage {
+    /// The checkpoints. A page may be short or empty although more follow.
+    pub checkpoints: Vec<ListedCheckpoint>,
+    /// Those that are damaged, with [`CheckpointQuery::skip_damaged`].
+    pub damaged: Vec<DamagedCheckpoint>,
+    /// Number of all that match, with [`CheckpointQuery::with_total`].
+    pub total_size: Option<u64>,
+    /// The token of the next page; empty: this is the last one.
+    pub next_page_token: String,
+}
+
+impl CheckpointPage {
+    pub(crate) fn of(message: proto::ListCheckpointsResponse) -> Self {
+        let proto::ListCheckpointsResponse { checkpoints, next_page_token, total_size, details, damaged } = message;
+        let mut details = details.into_iter();
+        let listed = |checkpoint| ListedCheckpoint::of(checkpoint, details.next().unwrap_or_default());
+        Self {
+            checkpoints: checkpoints.into_iter().map(listed).collect(),
+            damaged: damaged.into_iter().map(DamagedCheckpoint::of).collect(),
+            total_size,
+            next_page_token,
+        }
+    }
+}
+
+pub(crate) fn sessions(client: Client, query: SessionQuery) -> Stream<SessionSummary> {
+    pages(query.0.page_token.clone(), move |page_token| {
+        let (client, query) = (client.clone(), query.clone().page_token(page_token));
         async move {
-            let page = client.list_sessions_page(request).await?;
+            let page = client.list_sessions_page(query).await?;
             Ok((page.sessions, page.next_page_token))
         }
     })
 }
 
-pub(crate) fn checkpoints(client: Client, request: ListCheckpointsRequest) -> Stream<Listed> {
-    pages(request.page_token.clone(), move |page_token| {
-        let (client, request) = (client.clone(), ListCheckpointsRequest { page_token, ..request.clone() });
+pub(crate) fn checkpoints(client: Client, query: CheckpointQuery) -> Stream<ListedCheckpoint> {
+    pages(query.0.page_token.clone(), move |page_token| {
+        let (client, query) = (client.clone(), query.clone().page_token(page_token));
         async move {
-            let page = client.list_checkpoints_page(request).await?;
-            let mut details = page.details.into_iter();
-            let listed = |checkpoint| Listed { checkpoint, details: details.next().unwrap_or_default() };
-            Ok((page.checkpoints.into_iter().map(listed).collect(), page.next_page_token))
+            let page = client.list_checkpoints_page(query).await?;
+            Ok((page.checkpoints, page.next_page_token))
         }
     })
 }
@@ -64,17 +172,72 @@ where
     .boxed()
 }
 
-/// Prune page by page; the sum of all answers.
-pub(crate) async fn prune(client: &Client, mut request: PruneSessionsRequest) -> Result<PruneSessionsResponse, Error> {
-    let mut sum = PruneSessionsResponse::default();
+/// Prune page by page; the sum of all pages.
+pub(crate) async fn prune(client: &Client, mut request: proto::PruneSessionsRequest) -> Result<Pruned, Error> {
+    let mut sum = Pruned::default();
     loop {
-        let answer = client.call(rpcs::PRUNE_SESSIONS, &request, client.deadline()).await?;
-        sum.checkpoints += answer.checkpoints;
-        sum.bytes += answer.bytes;
-        sum.sessions += answer.sessions;
-        if answer.next_page_token.is_empty() {
+        let page = client.call(rpcs::PRUNE_SESSIONS, &request, client.deadline()).await?;
+        request.page_token = sum.add(page);
+        if request.page_token.is_empty() {
             return Ok(sum);
         }
-        request.page_token = answer.next_page_token;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tonic::Code;
+
+    use super::*;
+
+    #[test]
+    fn a_page_of_checkpoints_is_complete() {
+        let write = PendingWrite { task_id: "t".into(), ..Default::default() };
+        let size = proto::ChannelSize { channel: "messages".into(), bytes: 7, fingerprint: "f".into() };
+        let details = proto::CheckpointDetails {
+            revision: 3,
+            saved_at: Some(prost_types::Timestamp { seconds: 4, nanos: 5 }),
+            state_bytes: 6,
+            pending_writes: vec![write.clone()],
+            trace_id: "trace".into(),
+            channels: vec![size],
+        };
+        let damaged = proto::DamagedCheckpoint {
+            session_id: "s".into(),
+            namespace: "n".into(),
+            checkpoint_id: "id".into(),
+            error: Some(proto::Status { code: 15, message: "damaged".into(), details: Vec::new() }),
+        };
+        let page = CheckpointPage::of(proto::ListCheckpointsResponse {
+            checkpoints: vec![Checkpoint::new("s", 1)],
+            next_page_token: "next".into(),
+            total_size: Some(2),
+            details: vec![details],
+            damaged: vec![damaged],
+        });
+        let expected = ListedCheckpoint {
+            checkpoint: Checkpoint::new("s", 1),
+            revision: 3,
+            saved_at: Some(SystemTime::UNIX_EPOCH + Duration::new(4, 5)),
+            state_bytes: 6,
+            pending_writes: vec![write],
+            trace_id: "trace".into(),
+            channels: vec![ChannelSize { channel: "messages".into(), bytes: 7, fingerprint: "f".into() }],
+        };
+        assert_eq!(page.checkpoints, [expected]);
+        assert_eq!((page.total_size, &*page.next_page_token), (Some(2), "next"));
+        let damaged = &page.damaged[0];
+        assert_eq!((&*damaged.session_id, &*damaged.namespace, &*damaged.checkpoint_id), ("s", "n", "id"));
+        assert_eq!(damaged.error.code(), Code::DataLoss);
+    }
+
+    #[test]
+    fn a_page_of_sessions_is_complete() {
+        let session = proto::SessionSummary { session_id: "s".into(), ..Default::default() };
+        let page = proto::ListSessionsResponse { sessions: vec![session], next_page_token: "next".into() };
+        let page = SessionPage::of(page);
+        assert_eq!((&*page.sessions[0].session_id, &*page.next_page_token), ("s", "next"));
     }
 }

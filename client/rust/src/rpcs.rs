@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use prost::Message;
 
-use crate::v1::*;
+use crate::proto::*;
 
 /// A call that takes a `Q` and gives one or many `A`.
 pub(crate) struct Rpc<Q, A> {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{Client, Error, Lease, v1::*};
+use crate::{Client, Error, Latest, Lease, Save, SaveWrites, Saved, SavedWrites};
 
 /// How a runner takes the lease of its session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,12 +34,12 @@ impl RunOptions {
 #[derive(Clone, Debug)]
 pub struct Runner {
     lease: Arc<Lease>,
-    latest: Arc<LoadLatestResponse>,
+    latest: Arc<Latest>,
 }
 
 impl Runner {
     /// The latest checkpoint, as it was when the lease had been taken, and its pending writes.
-    pub fn latest(&self) -> &LoadLatestResponse {
+    pub fn latest(&self) -> &Latest {
         &self.latest
     }
 
@@ -49,13 +49,13 @@ impl Runner {
     }
 
     /// As [`Client::save`], under the lease.
-    pub async fn save(&self, request: impl Into<SaveRequest>) -> Result<SaveResponse, Error> {
-        self.lease.save(request).await
+    pub async fn save(&self, save: impl Into<Save>) -> Result<Saved, Error> {
+        self.lease.save(save).await
     }
 
     /// As [`Client::save_writes`], under the lease: what tasks have done before the session's next checkpoint.
-    pub async fn save_writes(&self, request: SaveWritesRequest) -> Result<SaveWritesResponse, Error> {
-        self.lease.save_writes(request).await
+    pub async fn save_writes(&self, save: SaveWrites) -> Result<SavedWrites, Error> {
+        self.lease.save_writes(save).await
     }
 }
 

@@ -11,7 +11,7 @@ use tonic::Code;
 
 use crate::{
     Error,
-    v1::{Checkpoint, ErrorReason, SaveId, SaveRequest},
+    proto::{Checkpoint, ErrorReason, SaveId, SaveRequest},
 };
 
 /// How many saves of unknown outcome are remembered.
@@ -196,7 +196,8 @@ mod tests {
         assert!(first.id.writer != 0);
         ids.unsettled(&request, first);
         ids.settled(&begin(&ids, &save("s", 2, 1)), true);
-        let leased = SaveRequest { lease_token: 7, ..request.clone() }.expect_none();
+        let expected_latest = Some(Default::default());
+        let leased = SaveRequest { lease_token: 7, expected_latest, ..request.clone() };
         assert_eq!(begin(&ids, &leased).id.number, 5, "under another lease");
     }
 

@@ -13,11 +13,11 @@ use crate::{
     delta::diff,
     limiter::{Permit, permitted},
     memory::{self, Base, Memory},
+    proto::{SaveRequest, SaveResponse, VersionedState},
     retry::Deadline,
     rpcs,
     save_ids::{self, Begun, SaveIds, is_refused},
     turns::Turn,
-    v1::{SaveRequest, SaveResponse, VersionedState},
 };
 
 /// Send a checkpoint with its full state, or something that comes to the same.
@@ -93,7 +93,7 @@ async fn save_change(way: &mut Way<'_>, memory: &Memory, draft: &mut Draft<'_>) 
     Ok(answer)
 }
 
-fn smaller(base: &Base, state: &VersionedState) -> Option<crate::v1::StateDelta> {
+fn smaller(base: &Base, state: &VersionedState) -> Option<crate::proto::StateDelta> {
     diff(&base.state, state).filter(|delta| delta.encoded_len() < state.encoded_len())
 }
 
@@ -119,7 +119,7 @@ impl<'a> Draft<'a> {
         Self { ids, request, state: None, begun }
     }
 
-    fn put_delta(&mut self, base: &Base, delta: crate::v1::StateDelta) {
+    fn put_delta(&mut self, base: &Base, delta: crate::proto::StateDelta) {
         let request = &mut self.request;
         self.state = request.checkpoint.as_mut().and_then(|checkpoint| checkpoint.state.take());
         request.delta = Some(delta);

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use crate::{Error, v1::*};
+use crate::{Error, proto::*};
 
 impl Checkpoint {
     /// A checkpoint of a session as it is now.

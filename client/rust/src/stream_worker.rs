@@ -9,10 +9,10 @@ use tonic::Code;
 use crate::{
     Error, RetryPolicy,
     outbox::{Item, Outbox},
+    proto::{SaveStreamResponse, save_stream_response::Result as Outcome},
     rpcs,
     save_streams::Support,
     transport::{Body, Transport},
-    v1::{SaveStreamResponse, save_stream_response::Result as Outcome},
 };
 
 /// A stream that nobody uses is closed after this time, or twice this time at most.

@@ -12,12 +12,16 @@ use prost::Message;
 use tonic::{Code, Streaming};
 
 use crate::{
-    Client, Error, Stream,
-    lease::proto_duration,
+    Ancestor, Client, Error, Latest, LatestOf, SessionEvent, Stream,
     link::Link,
+    proto::{
+        LoadLatestRequest, LoadLatestStreamRequest, LoadLatestStreamResponse, WalkAncestorsRequest,
+        WalkAncestorsResponse, WatchSessionRequest, WatchSessionResponse,
+        load_latest_stream_response::Result as Outcome,
+    },
     retry::{Attempts, Deadline},
     rpcs,
-    v1::{load_latest_stream_response::Result as Outcome, watch_session_response::Event, *},
+    times::{duration, proto_duration},
 };
 
 const SESSIONS_PER_CALL: usize = 1000;
@@ -117,21 +121,18 @@ impl<F: Flow> Reading<F> {
 }
 
 /// The requests that have no answer yet: those of the running call, and those of the next.
-struct Latest {
+struct Fleet {
     running: Vec<Option<LoadLatestRequest>>,
     later: VecDeque<LoadLatestRequest>,
 }
 
-pub(crate) fn load_latest_many(
-    client: Client,
-    requests: VecDeque<LoadLatestRequest>,
-) -> Stream<(LoadLatestRequest, Result<LoadLatestResponse, Error>)> {
-    follow(client, Latest { running: Vec::new(), later: requests })
+pub(crate) fn load_latest_many(client: Client, requests: VecDeque<LoadLatestRequest>) -> Stream<LatestOf> {
+    follow(client, Fleet { running: Vec::new(), later: requests })
 }
 
-impl Flow for Latest {
+impl Flow for Fleet {
     type Answer = LoadLatestStreamResponse;
-    type Item = (LoadLatestRequest, Result<LoadLatestResponse, Error>);
+    type Item = LatestOf;
     const PATH: &'static str = rpcs::LOAD_LATEST_STREAM.path;
 
     fn request(&mut self) -> Option<Vec<u8>> {
@@ -147,11 +148,12 @@ impl Flow for Latest {
     fn item(&mut self, answer: Self::Answer) -> Option<Self::Item> {
         let request = self.running.get_mut(answer.index as usize)?.take()?;
         let result = match answer.result {
-            Some(Outcome::Loaded(loaded)) => Ok(loaded),
+            Some(Outcome::Loaded(loaded)) => Ok(Latest::of(loaded)),
             Some(Outcome::Error(status)) => Err(Error::from_answer(status)),
             None => Err(Error::new(Code::Internal, "an answer without a result")),
         };
-        Some((request, result))
+        let LoadLatestRequest { session_id, namespace, .. } = request;
+        Some(LatestOf { session_id, namespace, result })
     }
 
     fn is_over(&self) -> bool {
@@ -164,13 +166,13 @@ struct Ancestors {
     given: BTreeSet<String>,
 }
 
-pub(crate) fn walk_ancestors(client: Client, request: WalkAncestorsRequest) -> Stream<WalkAncestorsResponse> {
+pub(crate) fn walk_ancestors(client: Client, request: WalkAncestorsRequest) -> Stream<Ancestor> {
     follow(client, Ancestors { request, given: BTreeSet::new() })
 }
 
 impl Flow for Ancestors {
     type Answer = WalkAncestorsResponse;
-    type Item = WalkAncestorsResponse;
+    type Item = Ancestor;
     const PATH: &'static str = rpcs::WALK_ANCESTORS.path;
 
     fn request(&mut self) -> Option<Vec<u8>> {
@@ -185,10 +187,11 @@ impl Flow for Ancestors {
     }
 
     fn item(&mut self, answer: Self::Answer) -> Option<Self::Item> {
-        let id = answer.checkpoint.as_ref()?.checkpoint_id.clone();
+        let ancestor = Ancestor::of(answer)?;
+        let id = ancestor.checkpoint.checkpoint_id.clone();
         self.request.checkpoint_id.clone_from(&id);
         // A circle, which a new call cannot know, ends here.
-        self.given.insert(id).then_some(answer)
+        self.given.insert(id).then_some(ancestor)
     }
 
     fn is_over(&self) -> bool {
@@ -199,7 +202,7 @@ impl Flow for Ancestors {
 struct Watch(WatchSessionRequest);
 
 /// A client with a short timeout asks for more frequent heartbeats, so that an idle session is no silent one.
-pub(crate) fn watch_session(client: Client, mut request: WatchSessionRequest) -> Stream<WatchSessionResponse> {
+pub(crate) fn watch_session(client: Client, mut request: WatchSessionRequest) -> Stream<SessionEvent> {
     if request.heartbeat.is_none() && client.timeout < 2 * HEARTBEAT {
         request.heartbeat = Some(proto_duration((client.timeout / 2).clamp(SHORTEST_HEARTBEAT, HEARTBEAT)));
     }
@@ -208,7 +211,7 @@ pub(crate) fn watch_session(client: Client, mut request: WatchSessionRequest) ->
 
 impl Flow for Watch {
     type Answer = WatchSessionResponse;
-    type Item = WatchSessionResponse;
+    type Item = SessionEvent;
     const PATH: &'static str = rpcs::WATCH_SESSION.path;
 
     fn request(&mut self) -> Option<Vec<u8>> {
@@ -217,7 +220,7 @@ impl Flow for Watch {
 
     fn item(&mut self, answer: Self::Answer) -> Option<Self::Item> {
         self.0.resume_token.clone_from(&answer.resume_token);
-        Some(answer)
+        Some(SessionEvent::of(answer))
     }
 
     fn is_over(&self) -> bool {
@@ -225,14 +228,7 @@ impl Flow for Watch {
     }
 
     fn patience(&self, timeout: Duration) -> Duration {
-        let heartbeat = self.0.heartbeat.and_then(|heartbeat| heartbeat.try_into().ok()).unwrap_or(HEARTBEAT);
+        let heartbeat = duration(self.0.heartbeat).unwrap_or(HEARTBEAT);
         timeout.max(2 * heartbeat)
-    }
-}
-
-impl WatchSessionResponse {
-    /// Whether this only says that the call is alive.
-    pub fn is_heartbeat(&self) -> bool {
-        matches!(self.event, Some(Event::Heartbeat(_)))
     }
 }

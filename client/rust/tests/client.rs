@@ -10,9 +10,9 @@ use std::{
 
 use futures_util::{StreamExt, TryStreamExt, future::join_all};
 use lockstitch::{
-    BlobList, BreakLeaseRequest, Checkpoint, Client, Code, CustomChannel, Error, ErrorReason, ListCheckpointsRequest,
-    ListSessionsRequest, LoadRequest, Message, PendingWrite, ReleaseLeaseRequest, RetryPolicy, RunOptions, SaveOutcome,
-    SaveRequest, SaveWritesRequest, Timestamp, TypedBlob, custom_channel::Value,
+    BlobList, Checkpoint, CheckpointQuery, Client, Code, CustomChannel, Error, ErrorReason, LoadQuery, Message,
+    PendingWrite, RetryPolicy, RunOptions, Save, SaveOutcome, SaveWrites, SessionQuery, Timestamp, TypedBlob,
+    custom_channel::Value,
 };
 use support::Server;
 
@@ -46,9 +46,9 @@ async fn deltas_come_to_the_same_as_whole_states() {
     let client = server.client();
     for step in 0..30 {
         let saved = client.save(checkpoint("s", step)).await.unwrap();
-        assert_eq!(saved.outcome(), SaveOutcome::Created);
-        let loaded = client.load(LoadRequest::step("s", step)).await.unwrap();
-        assert_eq!(loaded.checkpoint, Some(stored(checkpoint("s", step))));
+        assert_eq!(saved.outcome, SaveOutcome::Created);
+        let loaded = client.load(LoadQuery::step("s", step)).await.unwrap();
+        assert_eq!(loaded.checkpoint, stored(checkpoint("s", step)));
     }
 }
 
@@ -128,7 +128,7 @@ async fn dropping_a_save_leaves_the_others_on_its_stream_alone() {
     };
     let (doomed, kept, ()) = tokio::join!(doomed, kept, release);
     assert!(doomed.is_err());
-    assert_eq!(kept.unwrap().outcome(), SaveOutcome::Created);
+    assert_eq!(kept.unwrap().outcome, SaveOutcome::Created);
 }
 
 #[tokio::test]
@@ -163,16 +163,16 @@ async fn a_server_that_is_not_there_is_waited_for_and_told_of() {
     let waiting = tokio::spawn(async move { patient.save(checkpoint("s", 1)).await });
     tokio::time::sleep(Duration::from_millis(300)).await;
     server.begin();
-    assert_eq!(waiting.await.unwrap().unwrap().outcome(), SaveOutcome::Created);
+    assert_eq!(waiting.await.unwrap().unwrap().outcome, SaveOutcome::Created);
 }
 
 #[tokio::test]
 async fn a_conflict_tells_who_was_faster() {
     let server = Server::start().await;
     let client = server.client();
-    client.save(SaveRequest::from(checkpoint("s", 1)).expect_none()).await.unwrap();
-    client.save(SaveRequest::from(checkpoint("s", 2)).expect_step(1)).await.unwrap();
-    let late = SaveRequest::from(checkpoint("s", 3)).expect_id(checkpoint("s", 1).stored_id());
+    client.save(Save::from(checkpoint("s", 1)).expect_none()).await.unwrap();
+    client.save(Save::from(checkpoint("s", 2)).expect_step(1)).await.unwrap();
+    let late = Save::from(checkpoint("s", 3)).expect_id(checkpoint("s", 1).stored_id());
     let error = client.save(late).await.unwrap_err();
     assert_eq!((error.code(), error.reason()), (Code::Aborted, ErrorReason::ExpectedLatestMismatch));
     assert_eq!(error.latest_step(), Some(2));
@@ -186,15 +186,14 @@ async fn a_list_goes_through_its_pages() {
     for step in 0..7 {
         client.save(checkpoint("s", step)).await.unwrap();
     }
-    let request = ListCheckpointsRequest { page_size: 2, ..ListCheckpointsRequest::from("s") };
-    let page = client.list_checkpoints_page(request.clone()).await.unwrap();
+    let query = CheckpointQuery::of("s").page_size(2);
+    let page = client.list_checkpoints_page(query.clone()).await.unwrap();
     assert_eq!(page.checkpoints.len(), 2);
-    let listed: Vec<_> = client.list_checkpoints(request.clone()).try_collect().await.unwrap();
+    let listed: Vec<_> = client.list_checkpoints(query.clone()).try_collect().await.unwrap();
     let steps: Vec<_> = listed.iter().map(|item| item.checkpoint.step).collect();
     assert_eq!(steps, [6, 5, 4, 3, 2, 1, 0]);
-    assert!(listed.iter().all(|item| item.details.revision > 0));
-    let rest = ListCheckpointsRequest { page_token: page.next_page_token, ..request };
-    assert_eq!(client.list_checkpoints(rest).count().await, 5);
+    assert!(listed.iter().all(|item| item.revision > 0));
+    assert_eq!(client.list_checkpoints(query.page_token(page.next_page_token)).count().await, 5);
 }
 
 #[tokio::test]
@@ -221,8 +220,7 @@ async fn a_lease_that_is_lost_is_told_of() {
     let client = server.client();
     let lease = client.hold_lease("s", "one", Duration::from_secs(1)).await.unwrap();
     // Somebody gives it back, and another takes it.
-    let given_back = ReleaseLeaseRequest { session_id: "s".into(), lease_token: lease.token() };
-    assert!(client.release_lease(given_back).await.unwrap().released);
+    assert!(client.release_lease("s", lease.token()).await.unwrap());
     let _newer = client.hold_lease("s", "two", Duration::from_secs(30)).await.unwrap();
     let lost = lease.lost();
     let saving = async {
@@ -383,7 +381,7 @@ async fn a_client_finds_the_servers_that_are_there() {
         save.await;
     }
     for server in [&one, &other] {
-        let count = server.client().list_sessions(ListSessionsRequest::default()).count().await;
+        let count = server.client().list_sessions(SessionQuery::all()).count().await;
         assert!((30..=70).contains(&count), "{count} sessions on a server");
     }
     one.kill();
@@ -401,7 +399,7 @@ async fn a_runner_works_under_the_lease_until_it_is_lost() {
         let value = Some(TypedBlob { r#type: "json".into(), data: "1".into() });
         let write = PendingWrite { task_id: "task".into(), value, ..Default::default() };
         let checkpoint_id = checkpoint("s", 1).stored_id();
-        runner.save_writes(SaveWritesRequest { checkpoint_id, writes: vec![write], ..Default::default() }).await?;
+        runner.save_writes(SaveWrites::to("s", checkpoint_id, [write])).await?;
         assert!(client.save(checkpoint("s", 2)).await.unwrap_err().is_fenced());
         Ok::<_, Error>(1)
     });
@@ -415,8 +413,9 @@ async fn a_runner_works_under_the_lease_until_it_is_lost() {
     let options = RunOptions::new("two").ttl(Duration::from_secs(1)).wait(Duration::from_secs(60));
     let error = client.run("s", options, async |runner| -> Result<(), Error> {
         assert_eq!(runner.latest().checkpoint.as_ref().map(|latest| latest.step), Some(1));
-        let broken = client.break_lease(BreakLeaseRequest { session_id: "s".into(), ..Default::default() }).await?;
-        assert!(broken.broken);
+        let acquired_at = client.get_session("s").await?.lease.and_then(|lease| lease.acquired_at);
+        assert!(acquired_at.is_some() && acquired_at == runner.lease().details().acquired_at);
+        assert!(client.break_lease("s", acquired_at).await?);
         std::future::pending().await
     });
     let error = tokio::time::timeout(Duration::from_secs(60), error).await.unwrap().unwrap_err();
@@ -428,14 +427,13 @@ async fn lists_are_filtered_and_sessions_rewound_by_methods() {
     let server = Server::start().await;
     let client = server.client();
     for step in 1..=5 {
-        let request = SaveRequest::from(checkpoint("order-1", step)).with_metadata("odd", (step % 2).to_string());
+        let request = Save::from(checkpoint("order-1", step)).with_metadata("odd", (step % 2).to_string());
         client.save(request).await.unwrap();
     }
     client.save(checkpoint("other", 1)).await.unwrap();
-    let sessions: Vec<_> =
-        client.list_sessions(ListSessionsRequest::all().prefix("order-")).try_collect().await.unwrap();
+    let sessions: Vec<_> = client.list_sessions(SessionQuery::all().prefix("order-")).try_collect().await.unwrap();
     assert_eq!(sessions.iter().map(|session| &*session.session_id).collect::<Vec<_>>(), ["order-1"]);
-    let odd = ListCheckpointsRequest::of("order-1").steps(2..=5).metadata("odd", "1").headers();
+    let odd = CheckpointQuery::of("order-1").steps(2..=5).metadata("odd", "1").headers();
     let listed: Vec<_> = client.list_checkpoints(odd).try_collect().await.unwrap();
     assert_eq!(listed.iter().map(|item| item.checkpoint.step).collect::<Vec<_>>(), [5, 3]);
     assert!(listed.iter().all(|item| item.checkpoint.state.is_none()));
@@ -458,7 +456,7 @@ async fn calls_are_intercepted_and_observed() {
         .unwrap();
     client.save(checkpoint("s", 1)).await.unwrap();
     client.save_streamed(checkpoint("s", 2)).await.unwrap();
-    client.load(LoadRequest::step("s", 9)).await.unwrap_err();
+    client.load(LoadQuery::step("s", 9)).await.unwrap_err();
     let service = "lockstitch.v1.CheckpointService";
     let methods = ["Save", "SaveStream", "Load"].map(|method| format!("{service}/{method}"));
     assert_eq!(*seen.lock().unwrap(), methods);

@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use lockstitch::{Checkpoint, Client, ErrorReason, Message, SaveId, SaveOutcome, SaveRequest};
+use lockstitch::{Checkpoint, Client, ErrorReason, Message, Save, SaveOutcome};
 use support::Server;
 
 const SESSIONS: usize = 40;
@@ -32,7 +32,7 @@ async fn a_save_that_was_given_up_overwrites_nothing() {
         server.signal("CONT");
         let new = sessions.iter().map(|session| patient.save(content(session, "new", 10)));
         for outcome in join_all(new).await {
-            assert_ne!(outcome.unwrap().outcome(), SaveOutcome::Unchanged);
+            assert_ne!(outcome.unwrap().outcome, SaveOutcome::Unchanged);
         }
         // What comes after all that was sent before has its answer, so has what was sent before.
         patient.save(Checkpoint::new("s", 1)).await.unwrap();
@@ -48,10 +48,7 @@ async fn a_save_that_was_given_up_overwrites_nothing() {
 async fn an_earlier_save_of_the_same_writer_is_superseded() {
     let server = Server::start().await;
     let client = server.client();
-    let save = |number: u64, text: &str| {
-        let save_id = Some(SaveId { writer: 7, number });
-        client.save(SaveRequest { save_id, ..content("s", text, 10).into() })
-    };
+    let save = |number: u64, text: &str| client.save(Save::from(content("s", text, 10)).with_save_id(7, number));
     save(2, "new").await.unwrap();
     let error = save(1, "old").await.unwrap_err();
     assert_eq!(error.reason(), ErrorReason::Superseded);
@@ -64,10 +61,8 @@ async fn of_equal_saves_by_two_clients_on_one_condition_one_succeeds() {
     let clients = [server.client(), server.client()];
     for round in 0..20 {
         let session_id = format!("s-{round}");
-        let saves = clients.iter().map(|client| {
-            let request = SaveRequest::from(content(&session_id, "claimed", 10)).expect_none();
-            client.save(request)
-        });
+        let saves =
+            clients.iter().map(|client| client.save(Save::from(content(&session_id, "claimed", 10)).expect_none()));
         let reasons: Vec<_> =
             join_all(saves).await.into_iter().filter_map(|saved| saved.err().map(|e| e.reason())).collect();
         assert_eq!(reasons, [ErrorReason::ExpectedLatestMismatch]);

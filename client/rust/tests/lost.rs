@@ -6,7 +6,7 @@ mod support;
 use std::sync::atomic::Ordering;
 
 use forwarding::Forwarder;
-use lockstitch::{Builder, Checkpoint, Client, Code, ErrorReason, Message, SaveOutcome, SaveRequest};
+use lockstitch::{Builder, Checkpoint, Client, Code, ErrorReason, Message, Save, SaveOutcome};
 use serde_json::{Value, json};
 use support::Server;
 
@@ -16,8 +16,8 @@ fn content(text: &str) -> Checkpoint {
     checkpoint
 }
 
-fn claim(text: &str) -> SaveRequest {
-    SaveRequest::from(content(text)).expect_none()
+fn claim(text: &str) -> Save {
+    Save::from(content(text)).expect_none()
 }
 
 /// A client that makes one attempt, by a call of its own.
@@ -33,7 +33,7 @@ async fn the_same_save_again_is_a_retry() {
     assert_eq!(client.save(claim("mine")).await.unwrap_err().code(), Code::Unavailable);
     let error = server.client().save(claim("mine")).await.unwrap_err();
     assert_eq!(error.reason(), ErrorReason::ExpectedLatestMismatch, "it is another client's");
-    assert_eq!(client.save(claim("mine")).await.unwrap().outcome(), SaveOutcome::Unchanged);
+    assert_eq!(client.save(claim("mine")).await.unwrap().outcome, SaveOutcome::Unchanged);
     let error = client.save(claim("mine")).await.unwrap_err();
     assert_eq!(error.reason(), ErrorReason::ExpectedLatestMismatch, "the outcome is known");
 }
@@ -50,7 +50,7 @@ async fn a_retry_that_is_refused_says_nothing_about_the_attempt_before() {
         assert_eq!(client.save(claim("mine")).await.unwrap_err().code(), Code::Unauthenticated);
     }
     forwarder.saves().store(2, Ordering::SeqCst);
-    assert_eq!(client.save(claim("mine")).await.unwrap().outcome(), SaveOutcome::Unchanged);
+    assert_eq!(client.save(claim("mine")).await.unwrap().outcome, SaveOutcome::Unchanged);
 }
 
 #[tokio::test]
@@ -60,8 +60,8 @@ async fn a_save_that_another_has_overtaken_is_a_new_one_when_it_is_made_again() 
     let client = single(&forwarder.target).build().unwrap();
     let (old, new) = tokio::join!(client.save(content("old")), client.save(content("new")));
     assert_eq!(old.unwrap_err().code(), Code::Unavailable);
-    assert_eq!(new.unwrap().outcome(), SaveOutcome::Replaced);
-    assert_eq!(client.save(content("old")).await.unwrap().outcome(), SaveOutcome::Replaced);
+    assert_eq!(new.unwrap().outcome, SaveOutcome::Replaced);
+    assert_eq!(client.save(content("old")).await.unwrap().outcome, SaveOutcome::Replaced);
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn equal_retries_side_by_side_are_two() {
     let client = single(&forwarder.target).build().unwrap();
     client.save(claim("mine")).await.unwrap_err();
     let (one, other) = tokio::join!(client.save(claim("mine")), client.save(claim("mine")));
-    assert_eq!(one.unwrap().outcome(), SaveOutcome::Unchanged);
+    assert_eq!(one.unwrap().outcome, SaveOutcome::Unchanged);
     assert_eq!(other.unwrap_err().reason(), ErrorReason::ExpectedLatestMismatch);
 }
 
@@ -81,7 +81,7 @@ async fn a_first_append_that_is_made_again_is_stored_once() {
     let forwarder = Forwarder::start(server.target(), 1).await;
     let mut thread = single(&forwarder.target).build().unwrap().thread::<Value>("s");
     assert_eq!(thread.append("log", &1).await.unwrap_err().code(), Code::Unavailable);
-    assert_eq!(thread.append("log", &1).await.unwrap().outcome(), SaveOutcome::Unchanged);
+    assert_eq!(thread.append("log", &1).await.unwrap().outcome, SaveOutcome::Unchanged);
     thread.append("log", &2).await.unwrap();
     assert_eq!(server.client().thread::<Value>("s").load().await.unwrap(), Some(json!({"log": [1, 2]})));
 }

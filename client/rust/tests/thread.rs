@@ -134,7 +134,7 @@ async fn appending_stores_what_is_appended() {
         thread.load().await.unwrap();
         thread.append("log", &"x".repeat(200)).await.unwrap();
     }
-    let stored = server.client().get_session("s").await.unwrap().session.unwrap().stored_bytes;
+    let stored = server.client().get_session("s").await.unwrap().summary.stored_bytes;
     assert!(stored < 60 * (300 + 400), "{stored}");
 }
 

@@ -4,9 +4,8 @@ use std::pin::pin;
 
 use futures_util::{Stream, StreamExt, TryStreamExt, future::join_all};
 use lockstitch::{
-    CheckpointView, Client, Error, ListCheckpointsRequest, ListSessionsRequest, Listed, LoadLatestRequest,
-    LoadLatestResponse, LoadRequest, LoadResponse, NodeKind, SaveOutcome, SaveRequest, SaveResponse, SaveWritesRequest,
-    SessionOrder, WalkAncestorsRequest,
+    AncestorQuery, Checkpoint, CheckpointQuery, Client, Error, Latest, LatestQuery, ListedCheckpoint, LoadQuery,
+    NodeKind, PendingWrite, Save, SaveOutcome, SaveWrites, Saved, SessionQuery,
 };
 use opentelemetry::{
     Context,
@@ -15,10 +14,12 @@ use opentelemetry::{
 use serde_json::{Value, json};
 
 use crate::{
-    Failed, Outcome, edit,
+    Failed, Outcome,
+    details::summary,
+    edit,
     json::{
         decoded, decoded_all, encoded, encoded_all, failure, flag, long, long_or_zero, map, millis, nanoseconds,
-        object, proto_millis, small, text, text_or_empty, texts,
+        object, small, text, text_or_empty, texts,
     },
 };
 
@@ -42,8 +43,8 @@ pub async fn execute(client: &Client, op: &str, args: &Value) -> Option<Outcome>
 
 async fn save(client: &Client, args: &Value, streamed: bool) -> Outcome {
     let client = timed(client, args);
-    let request = SaveRequest { checkpoint: Some(decoded(&args["checkpoint"])?), ..conditions(args)? };
-    let call = async { if streamed { client.save_streamed(request).await } else { client.save(request).await } };
+    let save = conditional(decoded(&args["checkpoint"])?, args)?;
+    let call = async { if streamed { client.save_streamed(save).await } else { client.save(save).await } };
     Ok(saved(&call.with_context(traced(args)).await?))
 }
 
@@ -62,109 +63,123 @@ async fn save_many(client: &Client, args: &Value, streamed: bool) -> Outcome {
 }
 
 async fn edit(client: &Client, args: &Value) -> Outcome {
-    let latest = client.load_latest(latest_request(args)).await?;
+    let latest = client.load_latest(latest_query(args)).await?;
     let mut checkpoint = latest.checkpoint.ok_or("nothing to edit")?;
     edit::change(&mut checkpoint, &args["edit"])?;
-    let request = SaveRequest { checkpoint: Some(checkpoint), ..conditions(args)? };
-    Ok(saved(&client.save(request).await?))
+    Ok(saved(&client.save(conditional(checkpoint, args)?).await?))
 }
 
 async fn view(client: &Client, args: &Value) -> Outcome {
-    let latest = client.load_latest(latest_request(args)).await?;
+    let latest = client.load_latest(latest_query(args)).await?;
     Ok(edit::view(&latest.checkpoint.ok_or("nothing to view")?))
 }
 
 async fn save_writes(client: &Client, args: &Value) -> Outcome {
-    let request = SaveWritesRequest {
-        session_id: text_or_empty(args, "session_id"),
-        namespace: text_or_empty(args, "namespace"),
-        checkpoint_id: text_or_empty(args, "checkpoint_id"),
-        writes: decoded_all(args, "writes")?,
-        lease_token: long_or_zero(args, "lease_token")?,
-    };
-    let answer = client.save_writes(request).await?;
+    let (session_id, checkpoint_id) = (text_or_empty(args, "session_id"), text_or_empty(args, "checkpoint_id"));
+    let save = SaveWrites::to(session_id, checkpoint_id, decoded_all::<PendingWrite>(args, "writes")?);
+    let save = save.in_namespace(text_or_empty(args, "namespace")).with_lease_token(long_or_zero(args, "lease_token")?);
+    let answer = client.save_writes(save).await?;
     Ok(json!({"revision": answer.revision.to_string(), "stored": answer.stored}))
 }
 
 async fn load_latest(client: &Client, args: &Value) -> Outcome {
-    Ok(loaded(&timed(client, args).load_latest(latest_request(args)).await?))
+    Ok(loaded(&timed(client, args).load_latest(latest_query(args)).await?))
 }
 
 async fn load(client: &Client, args: &Value) -> Outcome {
     let session_id = text_or_empty(args, "session_id");
-    let request = match (long(args, "step")?, text(args, "checkpoint_id")) {
-        (Some(step), _) => LoadRequest::step(session_id, step),
-        (None, id) => LoadRequest::id(session_id, id.unwrap_or_default()),
+    let query = match (long(args, "step")?, text(args, "checkpoint_id")) {
+        (Some(step), _) => LoadQuery::step(session_id, step),
+        (None, id) => LoadQuery::id(session_id, id.unwrap_or_default()),
     };
-    let request = LoadRequest { namespace: text_or_empty(args, "namespace"), view: view_of(args), ..request };
-    let LoadResponse { checkpoint, pending_writes, revision, checkpoint_revision, trace_id } =
-        timed(client, args).load(request).await?;
-    Ok(loaded(&LoadLatestResponse { checkpoint, pending_writes, revision, checkpoint_revision, trace_id }))
+    let query = query.in_namespace(text_or_empty(args, "namespace"));
+    let query = if wants_headers(args) { query.headers() } else { query };
+    let found = timed(client, args).load(query).await?;
+    Ok(json!({
+        "checkpoint": encoded(&found.checkpoint),
+        "pending_writes": encoded_all(&found.pending_writes),
+        "revision": found.revision.to_string(),
+        "checkpoint_revision": found.checkpoint_revision.to_string(),
+        "trace_id": found.trace_id,
+    }))
 }
 
 async fn load_latest_many(client: &Client, args: &Value) -> Outcome {
     let sessions = object(args, "sessions").and_then(Value::as_array).ok_or("no sessions")?;
-    let requests = sessions.iter().map(|one| LoadLatestRequest { view: view_of(args), ..latest_request(one) });
-    let answers: Vec<_> = client.load_latest_many(requests).try_collect().await?;
-    let answers = answers.into_iter().map(|(request, result)| {
-        let (name, outcome) = match result {
-            Ok(answer) => ("ok", loaded(&answer)),
+    let queries = sessions.iter().map(|one| {
+        let query = latest_query(one);
+        if wants_headers(args) { query.headers() } else { query }
+    });
+    let answers: Vec<_> = client.load_latest_many(queries).try_collect().await?;
+    let answers = answers.into_iter().map(|answer| {
+        let (name, outcome) = match answer.result {
+            Ok(latest) => ("ok", loaded(&latest)),
             Err(error) => ("error", failure(&error)),
         };
-        json!({"session_id": request.session_id, "namespace": request.namespace, name: outcome})
+        json!({"session_id": answer.session_id, "namespace": answer.namespace, name: outcome})
     });
     Ok(json!({"answers": answers.collect::<Vec<_>>()}))
 }
 
 async fn list_sessions(client: &Client, args: &Value) -> Outcome {
-    let order = match text_or_empty(args, "order_by").as_str() {
-        "SESSION_ID" => SessionOrder::SessionId,
-        _ => SessionOrder::UpdatedAt,
-    };
-    let request = ListSessionsRequest {
-        page_size: small(args, "page_size"),
-        session_id_prefix: text_or_empty(args, "session_id_prefix"),
-        labels: map(args, "labels"),
-        order_by: order.into(),
-        ..Default::default()
-    };
-    Ok(json!({"sessions": encoded_all(&first(client.list_sessions(request), args).await?)}))
+    let mut query = SessionQuery::all().page_size(small(args, "page_size"));
+    query = query.prefix(text_or_empty(args, "session_id_prefix"));
+    for (name, value) in map(args, "labels") {
+        query = query.label(name, value);
+    }
+    if text_or_empty(args, "order_by") == "SESSION_ID" {
+        query = query.by_id();
+    }
+    let sessions = first(client.list_sessions(query), args).await?;
+    Ok(json!({"sessions": sessions.into_iter().map(|session| encoded(&summary(session))).collect::<Vec<_>>()}))
 }
 
 async fn list_checkpoints(client: &Client, args: &Value) -> Outcome {
-    let request = ListCheckpointsRequest {
-        page_size: small(args, "page_size"),
-        session_id: text_or_empty(args, "session_id"),
-        namespace: text(args, "namespace"),
-        min_step: long(args, "min_step")?,
-        max_step: long(args, "max_step")?,
-        ran_node: text(args, "ran_node").map(NodeKind::custom),
-        skipped_node: text(args, "skipped_node").map(NodeKind::custom),
-        before_checkpoint_id: text_or_empty(args, "before_checkpoint_id"),
-        metadata: map(args, "metadata"),
-        include_writes: flag(args, "include_writes").unwrap_or_default(),
-        view: view_of(args),
-        ..Default::default()
-    };
-    let items = first(client.list_checkpoints(request), args).await?;
+    let items = first(client.list_checkpoints(checkpoint_query(args)?), args).await?;
     Ok(json!({"checkpoints": items.iter().map(listed).collect::<Vec<_>>()}))
 }
 
+fn checkpoint_query(args: &Value) -> Result<CheckpointQuery, Failed> {
+    let mut query = CheckpointQuery::of(text_or_empty(args, "session_id")).page_size(small(args, "page_size"));
+    query = query.before_id(text_or_empty(args, "before_checkpoint_id"));
+    if let Some(namespace) = text(args, "namespace") {
+        query = query.in_namespace(namespace);
+    }
+    if let Some(step) = long(args, "min_step")? {
+        query = query.from_step(step);
+    }
+    if let Some(step) = long(args, "max_step")? {
+        query = query.to_step(step);
+    }
+    if let Some(name) = text(args, "ran_node") {
+        query = query.ran(NodeKind::custom(name));
+    }
+    if let Some(name) = text(args, "skipped_node") {
+        query = query.skipped(NodeKind::custom(name));
+    }
+    for (key, json) in map(args, "metadata") {
+        query = query.metadata(key, json);
+    }
+    if flag(args, "include_writes") == Some(true) {
+        query = query.with_writes();
+    }
+    Ok(if wants_headers(args) { query.headers() } else { query })
+}
+
 async fn walk_ancestors(client: &Client, args: &Value) -> Outcome {
-    let request = WalkAncestorsRequest {
-        session_id: text_or_empty(args, "session_id"),
-        namespace: text_or_empty(args, "namespace"),
-        checkpoint_id: text_or_empty(args, "checkpoint_id"),
-        view: view_of(args),
-        channels: texts(args, "channels"),
-        include_writes: flag(args, "include_writes").unwrap_or_default(),
-        limit: small(args, "limit"),
-        ..Default::default()
-    };
-    let ancestors: Vec<_> = client.walk_ancestors(request).try_collect().await?;
+    let mut query = AncestorQuery::of(text_or_empty(args, "session_id")).limit(small(args, "limit"));
+    query = query.in_namespace(text_or_empty(args, "namespace")).from_id(text_or_empty(args, "checkpoint_id"));
+    query = query.channels(texts(args, "channels"));
+    if flag(args, "include_writes") == Some(true) {
+        query = query.with_writes();
+    }
+    if wants_headers(args) {
+        query = query.headers();
+    }
+    let ancestors: Vec<_> = client.walk_ancestors(query).try_collect().await?;
     let ancestors = ancestors.iter().map(|ancestor| {
         json!({
-            "checkpoint": ancestor.checkpoint.as_ref().map(encoded),
+            "checkpoint": encoded(&ancestor.checkpoint),
             "pending_writes": encoded_all(&ancestor.pending_writes),
             "revision": ancestor.revision.to_string(),
         })
@@ -182,35 +197,27 @@ fn timed(client: &Client, args: &Value) -> Client {
     millis(args, "timeout_ms").map_or_else(|| client.clone(), |timeout| client.with_timeout(timeout))
 }
 
-fn latest_request(args: &Value) -> LoadLatestRequest {
-    LoadLatestRequest {
-        session_id: text_or_empty(args, "session_id"),
-        namespace: text_or_empty(args, "namespace"),
-        view: view_of(args),
-        ..Default::default()
-    }
+fn latest_query(args: &Value) -> LatestQuery {
+    let query = LatestQuery::of(text_or_empty(args, "session_id")).in_namespace(text_or_empty(args, "namespace"));
+    if wants_headers(args) { query.headers() } else { query }
 }
 
-fn view_of(args: &Value) -> i32 {
-    match text_or_empty(args, "view").as_str() {
-        "HEADER" => CheckpointView::Header.into(),
-        _ => CheckpointView::Full.into(),
-    }
+fn wants_headers(args: &Value) -> bool {
+    text_or_empty(args, "view") == "HEADER"
 }
 
-/// What a save says beside its checkpoint.
-fn conditions(args: &Value) -> Result<SaveRequest, Failed> {
-    let request = SaveRequest {
-        writes: decoded_all(args, "writes")?,
-        ttl: proto_millis(args, "ttl_ms"),
-        lease_token: long_or_zero(args, "lease_token")?,
-        ..Default::default()
-    };
-    let Some(expected) = object(args, "expected_latest") else { return Ok(request) };
+/// A checkpoint with what a save says beside it.
+fn conditional(checkpoint: Checkpoint, args: &Value) -> Result<Save, Failed> {
+    let mut save = Save::from(checkpoint).with_writes(decoded_all(args, "writes")?);
+    save = save.with_lease_token(long_or_zero(args, "lease_token")?);
+    if let Some(ttl) = millis(args, "ttl_ms") {
+        save = save.with_ttl(ttl);
+    }
+    let Some(expected) = object(args, "expected_latest") else { return Ok(save) };
     Ok(match (text(expected, "checkpoint_id"), long(expected, "step")?) {
-        (Some(id), _) => request.expect_id(id),
-        (None, Some(step)) => request.expect_step(step),
-        (None, None) => request.expect_none(),
+        (Some(id), _) => save.expect_id(id),
+        (None, Some(step)) => save.expect_step(step),
+        (None, None) => save.expect_none(),
     })
 }
 
@@ -227,17 +234,22 @@ fn traced(args: &Value) -> Context {
     ))
 }
 
-pub fn saved(answer: &SaveResponse) -> Value {
-    let outcome = SaveOutcome::try_from(answer.outcome).map_or("", |outcome| outcome.as_str_name());
+pub fn saved(answer: &Saved) -> Value {
+    let outcome = match answer.outcome {
+        SaveOutcome::Created => "CREATED",
+        SaveOutcome::Replaced => "REPLACED",
+        SaveOutcome::Unchanged => "UNCHANGED",
+        _ => "UNKNOWN",
+    };
     json!({
         "checkpoint_id": answer.checkpoint_id,
         "revision": answer.revision.to_string(),
-        "outcome": outcome.trim_start_matches("SAVE_OUTCOME_"),
-        "saved_at": nanoseconds(answer.saved_at.unwrap_or_default()),
+        "outcome": outcome,
+        "saved_at": answer.saved_at.map(|time| nanoseconds(time.into())),
     })
 }
 
-fn loaded(answer: &LoadLatestResponse) -> Value {
+fn loaded(answer: &Latest) -> Value {
     json!({
         "checkpoint": answer.checkpoint.as_ref().map(encoded),
         "pending_writes": encoded_all(&answer.pending_writes),
@@ -247,11 +259,11 @@ fn loaded(answer: &LoadLatestResponse) -> Value {
     })
 }
 
-fn listed(item: &Listed) -> Value {
+fn listed(item: &ListedCheckpoint) -> Value {
     json!({
         "checkpoint": encoded(&item.checkpoint),
-        "pending_writes": encoded_all(&item.details.pending_writes),
-        "revision": item.details.revision.to_string(),
-        "state_bytes": item.details.state_bytes.to_string(),
+        "pending_writes": encoded_all(&item.pending_writes),
+        "revision": item.revision.to_string(),
+        "state_bytes": item.state_bytes.to_string(),
     })
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use lockstitch::{Code, Error, ProtoDuration, Timestamp};
+use lockstitch::{Code, Error, Timestamp};
 use prost::Message;
 use serde_json::{Value, json};
 
@@ -45,12 +45,6 @@ pub fn long_or_zero(args: &Value, name: &str) -> Result<u64, Failed> {
 
 pub fn millis(args: &Value, name: &str) -> Option<Duration> {
     object(args, name)?.as_f64().map(|millis| Duration::from_secs_f64(millis / 1000.0))
-}
-
-/// A length of time as the contract has it. Signs stay, so that the server may object to them.
-pub fn proto_millis(args: &Value, name: &str) -> Option<ProtoDuration> {
-    let nanos = (object(args, name)?.as_f64()? * 1e6).round() as i64;
-    Some(ProtoDuration { seconds: nanos / 1_000_000_000, nanos: (nanos % 1_000_000_000) as i32 })
 }
 
 pub fn texts(args: &Value, name: &str) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! The executor of the Rust client for the harness in `tests/polyglot`, whose README tells its protocol.
 
 mod checkpoints;
+mod details;
 mod edit;
 mod json;
 mod sessions;

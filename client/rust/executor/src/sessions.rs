@@ -2,16 +2,15 @@
 
 use futures_util::StreamExt;
 use lockstitch::{
-    AcquireLeaseRequest, CheckpointRef, CopySessionRequest, DeleteCheckpointsRequest, DeleteSessionsRequest, Lease,
-    MetadataFilter, ProtoDuration, PruneSessionsRequest, ReleaseLeaseRequest, RenewLeaseRequest, RetentionPolicy,
-    UpdateSessionRequest, WatchSessionRequest, delete_checkpoints_request::Which, v1,
+    Checkpoint, CheckpointDeletion, CopyOptions, Lease, LeaseGrant, PruneOptions, Retention, SessionUpdate, WatchQuery,
 };
 use serde_json::{Value, json};
 
 use crate::{
     Executor, Failed, Outcome,
     checkpoints::saved,
-    json::{decoded, encoded, flag, long_or_zero, map, millis, object, proto_millis, small, text_or_empty, texts},
+    details::{details, event as event_message},
+    json::{decoded, encoded, flag, long_or_zero, map, millis, object, small, text, text_or_empty, texts},
 };
 
 pub async fn execute(executor: &mut Executor, op: &str, args: &Value) -> Option<Outcome> {
@@ -35,53 +34,66 @@ pub async fn execute(executor: &mut Executor, op: &str, args: &Value) -> Option<
 
 async fn get_session(executor: &Executor, args: &Value) -> Outcome {
     let answer = executor.client()?.get_session(text_or_empty(args, "session_id")).await?;
-    Ok(json!({"session": encoded(&answer)}))
+    Ok(json!({"session": encoded(&details(answer))}))
 }
 
 async fn update_session(executor: &Executor, args: &Value) -> Outcome {
-    let request = UpdateSessionRequest {
-        session_id: text_or_empty(args, "session_id"),
-        set_labels: map(args, "set_labels"),
-        remove_labels: texts(args, "remove_labels"),
-        ttl: proto_millis(args, "ttl_ms"),
-        clear_ttl: flag(args, "clear_ttl").unwrap_or_default(),
-        retention: retention(args),
-        clear_retention: flag(args, "clear_retention").unwrap_or_default(),
-        lease_token: long_or_zero(args, "lease_token")?,
-    };
-    let answer = executor.client()?.update_session(request).await?;
-    Ok(json!({"session": encoded(&answer.session.unwrap_or_default())}))
+    let mut update = SessionUpdate::new().with_lease_token(long_or_zero(args, "lease_token")?);
+    for (name, value) in map(args, "set_labels") {
+        update = update.label(name, value);
+    }
+    for name in texts(args, "remove_labels") {
+        update = update.remove_label(name);
+    }
+    if let Some(ttl) = millis(args, "ttl_ms") {
+        update = update.ttl(ttl);
+    }
+    if flag(args, "clear_ttl") == Some(true) {
+        update = update.clear_ttl();
+    }
+    if let Some(policy) = retention(args) {
+        update = update.retention(policy);
+    }
+    if flag(args, "clear_retention") == Some(true) {
+        update = update.clear_retention();
+    }
+    let answer = executor.client()?.update_session(text_or_empty(args, "session_id"), update).await?;
+    Ok(json!({"session": encoded(&details(answer))}))
 }
 
 async fn delete_sessions(executor: &Executor, args: &Value) -> Outcome {
-    let tombstone = proto_millis(args, "tombstone_ms");
-    let request = DeleteSessionsRequest { session_ids: texts(args, "session_ids"), tombstone };
-    Ok(json!({"deleted": executor.client()?.delete_sessions(request).await?.deleted}))
+    let deleted = executor.client()?.delete_sessions(texts(args, "session_ids"), millis(args, "tombstone_ms")).await?;
+    Ok(json!({"deleted": deleted}))
 }
 
 async fn delete_checkpoints(executor: &Executor, args: &Value) -> Outcome {
-    let which = match checkpoint_ref(args, "after") {
-        Some(after) => Some(Which::After(after)),
-        None => object(args, "metadata").map(|_| Which::Metadata(MetadataFilter { entries: map(args, "metadata") })),
+    let session_id = text_or_empty(args, "session_id");
+    let deletion = match object(args, "after") {
+        Some(after) => CheckpointDeletion::after(
+            session_id,
+            text_or_empty(after, "namespace"),
+            text_or_empty(after, "checkpoint_id"),
+        ),
+        None => CheckpointDeletion::with_metadata(session_id, map(args, "metadata")),
     };
-    let request = DeleteCheckpointsRequest {
-        session_id: text_or_empty(args, "session_id"),
-        which,
-        lease_token: long_or_zero(args, "lease_token")?,
-    };
-    let answer = executor.client()?.delete_checkpoints(request).await?;
+    let deletion = deletion.with_lease_token(long_or_zero(args, "lease_token")?);
+    let answer = executor.client()?.delete_checkpoints(deletion).await?;
     Ok(json!({"deleted": answer.deleted.to_string(), "revision": answer.revision.to_string()}))
 }
 
 async fn copy_session(executor: &Executor, args: &Value) -> Outcome {
-    let request = CopySessionRequest {
-        source_session_id: text_or_empty(args, "source"),
-        target_session_id: text_or_empty(args, "target"),
-        at: checkpoint_ref(args, "at"),
-        labels: map(args, "labels"),
-        ttl: proto_millis(args, "ttl_ms"),
-    };
-    let answer = executor.client()?.copy_session(request).await?;
+    let mut options = CopyOptions::new();
+    if let Some(at) = object(args, "at") {
+        options = options.at(text_or_empty(at, "namespace"), text_or_empty(at, "checkpoint_id"));
+    }
+    for (name, value) in map(args, "labels") {
+        options = options.label(name, value);
+    }
+    if let Some(ttl) = millis(args, "ttl_ms") {
+        options = options.ttl(ttl);
+    }
+    let (source, target) = (text_or_empty(args, "source"), text_or_empty(args, "target"));
+    let answer = executor.client()?.copy_session(source, target, options).await?;
     Ok(json!({
         "revision": answer.revision.to_string(),
         "checkpoint_count": answer.checkpoint_count.to_string(),
@@ -89,13 +101,14 @@ async fn copy_session(executor: &Executor, args: &Value) -> Outcome {
 }
 
 async fn prune_sessions(executor: &Executor, args: &Value) -> Outcome {
-    let request = PruneSessionsRequest {
-        session_ids: texts(args, "session_ids"),
-        retention: retention(args),
-        dry_run: flag(args, "dry_run").unwrap_or_default(),
-        ..Default::default()
-    };
-    let sum = executor.client()?.prune_sessions(request).await?;
+    let mut options = PruneOptions::new().sessions(texts(args, "session_ids"));
+    if let Some(policy) = retention(args) {
+        options = options.retention(policy);
+    }
+    if flag(args, "dry_run") == Some(true) {
+        options = options.dry_run();
+    }
+    let sum = executor.client()?.prune_sessions(options).await?;
     Ok(json!({
         "checkpoints": sum.checkpoints.to_string(),
         "bytes": sum.bytes.to_string(),
@@ -104,18 +117,20 @@ async fn prune_sessions(executor: &Executor, args: &Value) -> Outcome {
 }
 
 async fn watch_session(executor: &Executor, args: &Value) -> Outcome {
-    let request = WatchSessionRequest {
-        session_id: text_or_empty(args, "session_id"),
-        resume_token: text_or_empty(args, "resume_token"),
-        heartbeat: proto_millis(args, "heartbeat_ms"),
-    };
+    let mut query = WatchQuery::of(text_or_empty(args, "session_id"));
+    if let Some(token) = text(args, "resume_token") {
+        query = query.resume_after(token);
+    }
+    if let Some(interval) = millis(args, "heartbeat_ms") {
+        query = query.heartbeat(interval);
+    }
     let count: usize = small::<u32>(args, "count") as usize;
-    let mut happening = executor.client()?.watch_session(request);
+    let mut happening = executor.client()?.watch_session(query);
     let (mut events, mut resume_token) = (Vec::new(), String::new());
     while let Some(event) = happening.next().await.transpose()? {
         resume_token.clone_from(&event.resume_token);
         if !event.is_heartbeat() {
-            events.push(encoded(&event));
+            events.push(encoded(&event_message(event)));
         }
         if events.len() >= count {
             break;
@@ -125,32 +140,18 @@ async fn watch_session(executor: &Executor, args: &Value) -> Outcome {
 }
 
 async fn acquire_lease(executor: &Executor, args: &Value) -> Outcome {
-    let request = AcquireLeaseRequest {
-        acquisition_id: String::new(),
-        session_id: text_or_empty(args, "session_id"),
-        holder: text_or_empty(args, "holder"),
-        ttl: proto_millis(args, "ttl_ms"),
-    };
-    let answer = executor.client()?.acquire_lease(request).await?;
-    Ok(lease(answer.lease, answer.ttl))
+    let (session_id, holder) = (text_or_empty(args, "session_id"), text_or_empty(args, "holder"));
+    Ok(granted(executor.client()?.acquire_lease(session_id, holder, millis(args, "ttl_ms")).await?))
 }
 
 async fn renew_lease(executor: &Executor, args: &Value) -> Outcome {
-    let request = RenewLeaseRequest {
-        session_id: text_or_empty(args, "session_id"),
-        lease_token: long_or_zero(args, "lease_token")?,
-        ttl: proto_millis(args, "ttl_ms"),
-    };
-    let answer = executor.client()?.renew_lease(request).await?;
-    Ok(lease(answer.lease, answer.ttl))
+    let (session_id, token) = (text_or_empty(args, "session_id"), long_or_zero(args, "lease_token")?);
+    Ok(granted(executor.client()?.renew_lease(session_id, token, millis(args, "ttl_ms")).await?))
 }
 
 async fn release_lease(executor: &Executor, args: &Value) -> Outcome {
-    let request = ReleaseLeaseRequest {
-        session_id: text_or_empty(args, "session_id"),
-        lease_token: long_or_zero(args, "lease_token")?,
-    };
-    Ok(json!({"released": executor.client()?.release_lease(request).await?.released}))
+    let (session_id, token) = (text_or_empty(args, "session_id"), long_or_zero(args, "lease_token")?);
+    Ok(json!({"released": executor.client()?.release_lease(session_id, token).await?}))
 }
 
 async fn runner_start(executor: &mut Executor, args: &Value) -> Outcome {
@@ -164,7 +165,7 @@ async fn runner_start(executor: &mut Executor, args: &Value) -> Outcome {
 }
 
 async fn runner_save(executor: &Executor, args: &Value) -> Outcome {
-    let checkpoint: v1::Checkpoint = decoded(&args["checkpoint"])?;
+    let checkpoint: Checkpoint = decoded(&args["checkpoint"])?;
     Ok(saved(&held(executor)?.save(checkpoint).await?))
 }
 
@@ -177,24 +178,16 @@ fn held(executor: &Executor) -> Result<&Lease, Failed> {
     executor.lease.as_ref().ok_or_else(|| "no runner".into())
 }
 
-fn checkpoint_ref(args: &Value, name: &str) -> Option<CheckpointRef> {
-    let fields = object(args, name)?;
-    Some(CheckpointRef {
-        namespace: text_or_empty(fields, "namespace"),
-        checkpoint_id: text_or_empty(fields, "checkpoint_id"),
-    })
-}
-
-fn retention(args: &Value) -> Option<RetentionPolicy> {
+fn retention(args: &Value) -> Option<Retention> {
     let fields = object(args, "retention")?;
-    Some(RetentionPolicy { keep_last: small(fields, "keep_last"), max_age: proto_millis(fields, "max_age_ms") })
+    let policy = Retention::newest(small(fields, "keep_last"));
+    Some(millis(fields, "max_age_ms").map_or(policy, |age| policy.max_age(age)))
 }
 
-fn lease(lease: Option<v1::Lease>, ttl: Option<ProtoDuration>) -> Value {
-    let (lease, ttl) = (lease.unwrap_or_default(), ttl.unwrap_or_default());
+fn granted(LeaseGrant { lease, ttl, .. }: LeaseGrant) -> Value {
     json!({
         "token": lease.token.to_string(),
         "holder": lease.holder,
-        "ttl_ms": ttl.seconds * 1000 + i64::from(ttl.nanos) / 1_000_000,
+        "ttl_ms": ttl.unwrap_or_default().as_millis() as u64,
     })
 }

@@ -7,7 +7,7 @@ use std::mem;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::v1::WeaveError;
+use crate::proto::WeaveError;
 
 /// The server's limit of causes below an error.
 const MAX_CAUSES: usize = 90;

@@ -18,16 +18,16 @@ use super::api::{
 };
 use crate::{
     checkpointer::{causes, names::Names},
-    v1,
+    proto,
 };
 
 /// Why a checkpoint of the server's is none of weavegraph's.
 type Unfit = String;
 
 /// A checkpoint as it goes to the server.
-pub(super) fn to_proto(checkpoint: &Checkpoint) -> v1::Checkpoint {
+pub(super) fn to_proto(checkpoint: &Checkpoint) -> proto::Checkpoint {
     let mut names = Names::default();
-    let message = v1::Checkpoint {
+    let message = proto::Checkpoint {
         session_id: names.store_session_id(&checkpoint.session_id),
         step: checkpoint.step,
         state: Some(state_to_proto(&checkpoint.state, &mut names)),
@@ -40,11 +40,11 @@ pub(super) fn to_proto(checkpoint: &Checkpoint) -> v1::Checkpoint {
         updated_channels: checkpoint.updated_channels.clone(),
         ..Default::default()
     };
-    v1::Checkpoint { header: names.header(), ..message }
+    proto::Checkpoint { header: names.header(), ..message }
 }
 
 /// A checkpoint of a session as weavegraph resumes it. names: the table in its header.
-pub(super) fn from_proto(session_id: &str, checkpoint: &v1::Checkpoint, names: &Names) -> Result<Checkpoint, Unfit> {
+pub(super) fn from_proto(session_id: &str, checkpoint: &proto::Checkpoint, names: &Names) -> Result<Checkpoint, Unfit> {
     let state = checkpoint.state.as_ref().ok_or("it holds no state")?;
     let limit = checkpoint.concurrency_limit;
     Ok(Checkpoint {
@@ -61,19 +61,19 @@ pub(super) fn from_proto(session_id: &str, checkpoint: &v1::Checkpoint, names: &
     })
 }
 
-pub(super) fn state_to_proto(state: &VersionedState, names: &mut Names) -> v1::VersionedState {
+pub(super) fn state_to_proto(state: &VersionedState, names: &mut Names) -> proto::VersionedState {
     let extra = state.extra.snapshot();
     let (messages, errors) = (state.messages.snapshot(), state.errors.snapshot());
-    v1::VersionedState {
-        messages: Some(v1::MessagesChannel {
+    proto::VersionedState {
+        messages: Some(proto::MessagesChannel {
             version: state.messages.version(),
             items: messages.into_iter().map(message_to_proto).collect(),
         }),
-        extra: Some(v1::ExtrasChannel {
+        extra: Some(proto::ExtrasChannel {
             version: state.extra.version(),
             entries: extra.iter().map(|(key, value)| (names.store(key), value.to_string())).collect(),
         }),
-        errors: Some(v1::ErrorsChannel {
+        errors: Some(proto::ErrorsChannel {
             version: state.errors.version(),
             items: errors.into_iter().map(event_to_proto).collect(),
         }),
@@ -82,7 +82,7 @@ pub(super) fn state_to_proto(state: &VersionedState, names: &mut Names) -> v1::V
 }
 
 /// A channel that is absent is a new one, as in weavegraph's own databases that are older than the channel.
-pub(super) fn state_from_proto(state: &v1::VersionedState, names: &Names) -> Result<VersionedState, Unfit> {
+pub(super) fn state_from_proto(state: &proto::VersionedState, names: &Names) -> Result<VersionedState, Unfit> {
     let messages = state.messages.as_ref().map(messages_from_proto);
     let extra = state.extra.as_ref().map(|extra| extra_from_proto(extra, names)).transpose()?;
     let errors = state.errors.as_ref().map(errors_from_proto).transpose()?;
@@ -93,31 +93,31 @@ pub(super) fn state_from_proto(state: &v1::VersionedState, names: &Names) -> Res
     })
 }
 
-fn messages_from_proto(channel: &v1::MessagesChannel) -> MessagesChannel {
-    let message = |message: &v1::Message| Message {
+fn messages_from_proto(channel: &proto::MessagesChannel) -> MessagesChannel {
+    let message = |message: &proto::Message| Message {
         role: Role::from(message.role.as_str()),
         content: message.content.clone(),
     };
     MessagesChannel::new(channel.items.iter().map(message).collect(), channel.version)
 }
 
-fn extra_from_proto(channel: &v1::ExtrasChannel, names: &Names) -> Result<ExtrasChannel, Unfit> {
+fn extra_from_proto(channel: &proto::ExtrasChannel, names: &Names) -> Result<ExtrasChannel, Unfit> {
     let entry = |(key, text): (&String, &String)| Ok((names.full(key), parse(text, key)?));
     let entries: Result<FxHashMap<_, _>, Unfit> = channel.entries.iter().map(entry).collect();
     Ok(ExtrasChannel::new(entries?, channel.version))
 }
 
-fn errors_from_proto(channel: &v1::ErrorsChannel) -> Result<ErrorsChannel, Unfit> {
+fn errors_from_proto(channel: &proto::ErrorsChannel) -> Result<ErrorsChannel, Unfit> {
     let items: Result<_, Unfit> = channel.items.iter().map(event_from_proto).collect();
     Ok(ErrorsChannel::new(items?, channel.version))
 }
 
-fn message_to_proto(message: Message) -> v1::Message {
-    v1::Message { role: message.role.into(), content: message.content }
+fn message_to_proto(message: Message) -> proto::Message {
+    proto::Message { role: message.role.into(), content: message.content }
 }
 
-fn event_to_proto(event: ErrorEvent) -> v1::ErrorEvent {
-    v1::ErrorEvent {
+fn event_to_proto(event: ErrorEvent) -> proto::ErrorEvent {
+    proto::ErrorEvent {
         when: Some(time_to_proto(event.when)),
         scope: Some(scope_to_proto(event.scope)),
         error: Some(error_to_proto(event.error)),
@@ -126,7 +126,7 @@ fn event_to_proto(event: ErrorEvent) -> v1::ErrorEvent {
     }
 }
 
-fn event_from_proto(event: &v1::ErrorEvent) -> Result<ErrorEvent, Unfit> {
+fn event_from_proto(event: &proto::ErrorEvent) -> Result<ErrorEvent, Unfit> {
     Ok(ErrorEvent {
         when: time_from_proto(event.when)?,
         scope: event.scope.as_ref().map(scope_from_proto).unwrap_or_default(),
@@ -136,19 +136,19 @@ fn event_from_proto(event: &v1::ErrorEvent) -> Result<ErrorEvent, Unfit> {
     })
 }
 
-fn scope_to_proto(scope: ErrorScope) -> v1::ErrorScope {
-    use v1::error_scope::{App, Node, Runner, Scheduler, Scope};
+fn scope_to_proto(scope: ErrorScope) -> proto::ErrorScope {
+    use proto::error_scope::{App, Node, Runner, Scheduler, Scope};
     let scope = match scope {
         ErrorScope::Node { kind, step } => Scope::Node(Node { kind, step }),
         ErrorScope::Scheduler { step } => Scope::Scheduler(Scheduler { step }),
         ErrorScope::Runner { session, step } => Scope::Runner(Runner { session, step }),
         ErrorScope::App => Scope::App(App {}),
     };
-    v1::ErrorScope { scope: Some(scope) }
+    proto::ErrorScope { scope: Some(scope) }
 }
 
-fn scope_from_proto(scope: &v1::ErrorScope) -> ErrorScope {
-    use v1::error_scope::Scope;
+fn scope_from_proto(scope: &proto::ErrorScope) -> ErrorScope {
+    use proto::error_scope::Scope;
     match scope.scope.clone() {
         Some(Scope::Node(node)) => ErrorScope::Node { kind: node.kind, step: node.step },
         Some(Scope::Scheduler(scheduler)) => ErrorScope::Scheduler { step: scheduler.step },
@@ -158,7 +158,7 @@ fn scope_from_proto(scope: &v1::ErrorScope) -> ErrorScope {
 }
 
 /// Without recursion: a chain may be as long as memory allows.
-fn error_to_proto(error: WeaveError) -> v1::WeaveError {
+fn error_to_proto(error: WeaveError) -> proto::WeaveError {
     let mut chain = Vec::new();
     let mut next = Some(error);
     while let Some(WeaveError { message, cause, details }) = next {
@@ -168,7 +168,7 @@ fn error_to_proto(error: WeaveError) -> v1::WeaveError {
     causes::join(chain)
 }
 
-fn error_from_proto(error: &v1::WeaveError) -> Result<WeaveError, Unfit> {
+fn error_from_proto(error: &proto::WeaveError) -> Result<WeaveError, Unfit> {
     let mut cause = None;
     for (message, details) in causes::split(error).into_iter().rev() {
         cause = Some(Box::new(WeaveError { message, cause, details: parse(&details, "details")? }));
@@ -187,24 +187,24 @@ fn parse(text: &str, what: &str) -> Result<Value, Unfit> {
     serde::Deserialize::deserialize(&mut reader).map_err(|error| format!("{what:?} cannot be read: {error}"))
 }
 
-fn nodes_to_proto(nodes: &[NodeKind], names: &mut Names) -> Vec<v1::NodeKind> {
+fn nodes_to_proto(nodes: &[NodeKind], names: &mut Names) -> Vec<proto::NodeKind> {
     nodes.iter().map(|node| node_to_proto(node, names)).collect()
 }
 
-fn nodes_from_proto(nodes: &[v1::NodeKind], names: &Names) -> Result<Vec<NodeKind>, Unfit> {
+fn nodes_from_proto(nodes: &[proto::NodeKind], names: &Names) -> Result<Vec<NodeKind>, Unfit> {
     nodes.iter().map(|node| node_from_proto(node, names)).collect()
 }
 
-fn node_to_proto(node: &NodeKind, names: &mut Names) -> v1::NodeKind {
+fn node_to_proto(node: &NodeKind, names: &mut Names) -> proto::NodeKind {
     match node {
-        NodeKind::Start => v1::NodeKind::start(),
-        NodeKind::End => v1::NodeKind::end(),
-        NodeKind::Custom(name) => v1::NodeKind::custom(names.store(name)),
+        NodeKind::Start => proto::NodeKind::start(),
+        NodeKind::End => proto::NodeKind::end(),
+        NodeKind::Custom(name) => proto::NodeKind::custom(names.store(name)),
     }
 }
 
-fn node_from_proto(node: &v1::NodeKind, names: &Names) -> Result<NodeKind, Unfit> {
-    use v1::{Endpoint, node_kind::Kind};
+fn node_from_proto(node: &proto::NodeKind, names: &Names) -> Result<NodeKind, Unfit> {
+    use proto::{Endpoint, node_kind::Kind};
     match &node.kind {
         Some(Kind::Custom(name)) => Ok(NodeKind::Custom(names.full(name))),
         Some(Kind::Endpoint(endpoint)) => match Endpoint::try_from(*endpoint) {
@@ -216,12 +216,12 @@ fn node_from_proto(node: &v1::NodeKind, names: &Names) -> Result<NodeKind, Unfit
     }
 }
 
-fn seen_to_proto((node, seen): (&String, &FxHashMap<String, u64>)) -> (String, v1::ChannelVersions) {
+fn seen_to_proto((node, seen): (&String, &FxHashMap<String, u64>)) -> (String, proto::ChannelVersions) {
     let versions = seen.iter().map(|(channel, version)| (channel.clone(), *version)).collect();
-    (node.clone(), v1::ChannelVersions { versions })
+    (node.clone(), proto::ChannelVersions { versions })
 }
 
-fn seen_from_proto((node, seen): (&String, &v1::ChannelVersions)) -> (String, FxHashMap<String, u64>) {
+fn seen_from_proto((node, seen): (&String, &proto::ChannelVersions)) -> (String, FxHashMap<String, u64>) {
     (node.clone(), seen.versions.iter().map(|(channel, version)| (channel.clone(), *version)).collect())
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::v1;
+use crate::proto;
 
 /// The encoding of a header that has a table.
 const HEADER: &str = "lockstitch.weavegraph";
@@ -80,15 +80,15 @@ impl Names {
     }
 
     /// The header that has this table; none where the table is empty.
-    pub(crate) fn header(&self) -> Option<v1::TypedBlob> {
-        (*self != Self::default()).then(|| v1::TypedBlob {
+    pub(crate) fn header(&self) -> Option<proto::TypedBlob> {
+        (*self != Self::default()).then(|| proto::TypedBlob {
             r#type: HEADER.to_owned(),
             data: Bytes::from(serde_json::to_vec(self).expect("texts are JSON")),
         })
     }
 
     /// The table in a header; an empty one where another program wrote the header.
-    pub(crate) fn of(header: Option<&v1::TypedBlob>) -> Result<Self, String> {
+    pub(crate) fn of(header: Option<&proto::TypedBlob>) -> Result<Self, String> {
         match header {
             Some(blob) if blob.r#type == HEADER => {
                 serde_json::from_slice(&blob.data).map_err(|error| format!("its header cannot be read: {error}"))

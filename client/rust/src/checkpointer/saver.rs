@@ -18,12 +18,12 @@ use super::{
     kept::Kept,
 };
 use crate::{
-    Client, Error,
+    Client, Error, LatestQuery, Save, SessionQuery,
     checkpointer::{
         names::{Names, is_digest, stored_session_id},
         settings::{Counters, SaveFailure, Settings, Stats},
     },
-    v1::{self, CheckpointView, ListSessionsRequest, LoadLatestRequest, SaveRequest},
+    proto,
 };
 
 /// Keeps weavegraph's sessions on a Lockstitch server.
@@ -50,7 +50,7 @@ pub struct LockstitchCheckpointer {
 struct Known {
     latest: Option<Latest>,
     kept: Option<Arc<Kept>>,
-    unsaved: Option<v1::Checkpoint>,
+    unsaved: Option<proto::Checkpoint>,
 }
 
 #[derive(Clone, Debug)]
@@ -129,9 +129,9 @@ impl LockstitchCheckpointer {
         change(sessions.entry(session_id.to_owned()).or_default());
     }
 
-    async fn save_proto(&self, session_id: &str, checkpoint: v1::Checkpoint) -> std::result::Result<(), Error> {
-        let request = self.request(session_id, checkpoint.clone());
-        match self.client.save(request).await {
+    async fn save_proto(&self, session_id: &str, checkpoint: proto::Checkpoint) -> std::result::Result<(), Error> {
+        let save = self.conditional(session_id, checkpoint.clone());
+        match self.client.save(save).await {
             Ok(answer) => {
                 self.counters.saved();
                 self.learn(session_id, |known| known.saved(answer.checkpoint_id, &checkpoint));
@@ -144,17 +144,17 @@ impl LockstitchCheckpointer {
         }
     }
 
-    fn request(&self, session_id: &str, checkpoint: v1::Checkpoint) -> SaveRequest {
+    fn conditional(&self, session_id: &str, checkpoint: proto::Checkpoint) -> Save {
         let latest = self.known(session_id).latest;
-        let request = SaveRequest::from(checkpoint);
+        let save = Save::from(checkpoint);
         match latest {
-            _ if !self.settings.fenced => request,
-            Some(latest) => request.expect_id(latest.checkpoint_id),
-            None => request.expect_none(),
+            _ if !self.settings.fenced => save,
+            Some(latest) => save.expect_id(latest.checkpoint_id),
+            None => save.expect_none(),
         }
     }
 
-    fn failed(&self, session_id: &str, checkpoint: v1::Checkpoint, error: &Error) {
+    fn failed(&self, session_id: &str, checkpoint: proto::Checkpoint, error: &Error) {
         let failure = SaveFailure { session_id: session_id.to_owned(), step: checkpoint.step, error: error.clone() };
         self.counters.failed_save();
         self.learn(session_id, |known| known.unsaved = Some(checkpoint));
@@ -166,9 +166,8 @@ impl LockstitchCheckpointer {
         if !is_digest(&stored) {
             return Ok(stored);
         }
-        let (namespace, view) = (self.settings.namespace.clone(), CheckpointView::Header.into());
-        let request = LoadLatestRequest { namespace, view, ..LoadLatestRequest::from(&stored) };
-        let header = self.client.load_latest(request).await?.checkpoint.and_then(|checkpoint| checkpoint.header);
+        let query = LatestQuery::of(&stored).in_namespace(&self.settings.namespace).headers();
+        let header = self.client.load_latest(query).await?.checkpoint.and_then(|checkpoint| checkpoint.header);
         Ok(Names::of(header.as_ref()).unwrap_or_default().full_session_id(&stored))
     }
 
@@ -177,7 +176,7 @@ impl LockstitchCheckpointer {
         self.counters.failed_read();
     }
 
-    fn adopt(&self, session_id: &str, loaded: &v1::Checkpoint) -> std::result::Result<Checkpoint, String> {
+    fn adopt(&self, session_id: &str, loaded: &proto::Checkpoint) -> std::result::Result<Checkpoint, String> {
         let names = Names::of(loaded.header.as_ref())?;
         let checkpoint = from_proto(session_id, loaded, &names)?;
         let kept = loaded.state.as_ref().and_then(|state| Kept::of(state, &names)).map(Arc::new);
@@ -201,7 +200,7 @@ impl Known {
         }
     }
 
-    fn saved(&mut self, checkpoint_id: String, checkpoint: &v1::Checkpoint) {
+    fn saved(&mut self, checkpoint_id: String, checkpoint: &proto::Checkpoint) {
         let (parent_id, step) = (checkpoint.parent_id.clone(), checkpoint.step);
         self.unsaved = None;
         if self.latest.as_ref().is_none_or(|latest| latest.checkpoint_id <= checkpoint_id) {
@@ -224,9 +223,8 @@ impl Checkpointer for LockstitchCheckpointer {
     }
 
     async fn load_latest(&self, session_id: &str) -> Result<Option<Checkpoint>> {
-        let namespace = self.settings.namespace.clone();
-        let request = LoadLatestRequest { namespace, ..LoadLatestRequest::from(&*stored_session_id(session_id)) };
-        let answer = self.client.load_latest(request).await;
+        let query = LatestQuery::of(stored_session_id(session_id)).in_namespace(&self.settings.namespace);
+        let answer = self.client.load_latest(query).await;
         let answer = answer.inspect_err(|error| self.failed_read(session_id, error)).map_err(backend)?;
         let Some(loaded) = answer.checkpoint else { return Ok(None) };
         let checkpoint = self.adopt(session_id, &loaded).map_err(|reason| {
@@ -240,8 +238,7 @@ impl Checkpointer for LockstitchCheckpointer {
 
     /// Last changed first.
     async fn list_sessions(&self) -> Result<Vec<String>> {
-        let request = ListSessionsRequest { page_size: 1000, ..Default::default() };
-        let ids = self.client.list_sessions(request).and_then(|session| self.full_id(session.session_id));
+        let ids = self.client.list_sessions(SessionQuery::all().page_size(1000)).and_then(|session| self.full_id(session.session_id));
         ids.try_collect().await.inspect_err(|error| self.failed_read("sessions", error)).map_err(backend)
     }
 }

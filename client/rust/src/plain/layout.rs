@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Error,
-    v1::{BlobList, Checkpoint, CustomChannel, TypedBlob, VersionedState, custom_channel::Value},
+    proto::{BlobList, Checkpoint, CustomChannel, TypedBlob, VersionedState, custom_channel::Value},
 };
 
 const TYPE: &str = "lockstitch.plain";

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{json as texts, layout, path::Path, thread::decode};
 use crate::{
     Error, ErrorReason,
-    v1::{Checkpoint, CustomChannel, TypedBlob, VersionedState, custom_channel},
+    proto::{Checkpoint, CustomChannel, TypedBlob, VersionedState, custom_channel},
 };
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]

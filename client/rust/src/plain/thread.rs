@@ -1,6 +1,11 @@
 //! A session that holds one plain state.
 
-use std::{collections::BTreeMap, fmt, marker::PhantomData, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    marker::PhantomData,
+    time::{Duration, SystemTime},
+};
 
 use futures_util::{StreamExt, TryStreamExt};
 use serde::{Serialize, de::DeserializeOwned};
@@ -11,15 +16,11 @@ use super::{
     path::Path,
 };
 use crate::{
-    Client, Error, Lease, Stream,
+    CheckpointDeletion, CheckpointQuery, Client, CopyOptions, Error, Latest, Lease, LoadQuery, Save, Saved, Stream,
     memory::Base,
+    proto::{Checkpoint, VersionedState},
     save_ids::SaveIds,
     saving,
-    v1::{
-        Checkpoint, CheckpointRef, CheckpointView, CopySessionRequest, DeleteCheckpointsRequest,
-        ListCheckpointsRequest, LoadLatestResponse, LoadRequest, SaveRequest, SaveResponse, VersionedState,
-        delete_checkpoints_request::Which,
-    },
 };
 
 /// A session that holds one plain state: any type that serde can write to JSON and read, with keys, or a
@@ -58,12 +59,13 @@ pub struct Thread<T> {
 
 /// One saved state of a thread; [`Thread::at`] loads it.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Version {
     /// 1 for the first save, and 1 more for each that follows.
     pub step: u64,
-    /// The server's time of the save.
-    pub saved_at: Option<crate::Timestamp>,
-    /// Size of the state.
+    /// The database's time of the save.
+    pub saved_at: Option<SystemTime>,
+    /// Size of the state, in bytes, before compression.
     pub state_bytes: u64,
     /// Key to JSON text.
     pub metadata: BTreeMap<String, String>,
@@ -115,16 +117,11 @@ impl<T> Thread<T> {
 
     /// The versions, newest first, without their states.
     pub fn history(&self) -> Stream<Version> {
-        let request = ListCheckpointsRequest {
-            session_id: self.session_id.clone(),
-            namespace: Some(String::new()),
-            view: CheckpointView::Header.into(),
-            ..Default::default()
-        };
-        let versions = self.client.list_checkpoints(request).map_ok(|listed| Version {
+        let query = CheckpointQuery::of(&self.session_id).in_namespace("").headers();
+        let versions = self.client.list_checkpoints(query).map_ok(|listed| Version {
             step: listed.checkpoint.step,
-            saved_at: listed.details.saved_at,
-            state_bytes: listed.details.state_bytes,
+            saved_at: listed.saved_at,
+            state_bytes: listed.state_bytes,
             metadata: listed.checkpoint.metadata,
         });
         versions.boxed()
@@ -153,17 +150,13 @@ impl<T> Thread<T> {
             None => Ok(false),
         }
     }
-
-    fn checkpoint_of(&self, step: u64) -> CheckpointRef {
-        CheckpointRef { checkpoint_id: format!("{step:020}"), ..Default::default() }
-    }
 }
 
 impl<T: Serialize + DeserializeOwned> Thread<T> {
     /// The latest state; `None`: there is none.
     pub async fn load(&mut self) -> Result<Option<T>, Error> {
         let found = self.client.load_latest(&self.session_id).await?;
-        let LoadLatestResponse { checkpoint: Some(checkpoint), checkpoint_revision, .. } = found else {
+        let Latest { checkpoint: Some(checkpoint), checkpoint_revision, .. } = found else {
             (self.step, self.latest, self.state) = (0, None, VersionedState::default());
             self.loaded = true;
             return Ok(None);
@@ -179,25 +172,20 @@ impl<T: Serialize + DeserializeOwned> Thread<T> {
     /// Store a state as the next version; when this returns, it is durable.
     ///
     /// After an error that leaves open whether the state was stored, such as a timeout, save the same state again.
-    pub async fn save(&mut self, state: &T) -> Result<SaveResponse, Error> {
-        self.save_with(state, |request| request).await
+    pub async fn save(&mut self, state: &T) -> Result<Saved, Error> {
+        self.save_with(state, |save| save).await
     }
 
-    /// As [`save`](Self::save), with more in the request, such as [`SaveRequest::with_ttl`] or
-    /// [`SaveRequest::with_metadata`].
+    /// As [`save`](Self::save), with more in the save, such as [`Save::with_ttl`] or [`Save::with_metadata`].
     ///
     /// ```no_run
     /// # async fn run(mut thread: lockstitch::Thread<serde_json::Value>) -> Result<(), lockstitch::Error> {
     /// # let state = serde_json::json!({});
-    /// thread.save_with(&state, |request| request.with_metadata("customer", "\"c-7\"")).await?;
+    /// thread.save_with(&state, |save| save.with_metadata("customer", "\"c-7\"")).await?;
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn save_with(
-        &mut self,
-        state: &T,
-        more: impl FnOnce(SaveRequest) -> SaveRequest,
-    ) -> Result<SaveResponse, Error> {
+    pub async fn save_with(&mut self, state: &T, more: impl FnOnce(Save) -> Save) -> Result<Saved, Error> {
         let written = layout::write(state, &self.state)?;
         self.put(written, more).await
     }
@@ -212,7 +200,7 @@ impl<T: Serialize + DeserializeOwned> Thread<T> {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn append(&mut self, key: &str, item: &(impl Serialize + ?Sized)) -> Result<SaveResponse, Error> {
+    pub async fn append(&mut self, key: &str, item: &(impl Serialize + ?Sized)) -> Result<Saved, Error> {
         self.extend(key, [item]).await
     }
 
@@ -221,75 +209,63 @@ impl<T: Serialize + DeserializeOwned> Thread<T> {
         &mut self,
         key: &str,
         items: impl IntoIterator<Item = I>,
-    ) -> Result<SaveResponse, Error> {
+    ) -> Result<Saved, Error> {
         // Once: an append that is repeated must not find what it has stored.
         if self.step == 0 && !self.loaded {
             self.load().await?;
         }
         let grown = layout::append(&self.state, key, items)?;
-        self.put(grown, |request| request).await
+        self.put(grown, |save| save).await
     }
 
     /// The state of an earlier step; fails with [`ErrorReason::CheckpointNotFound`](crate::ErrorReason::CheckpointNotFound) where there is none.
     pub async fn at(&self, step: u64) -> Result<T, Error> {
-        let found = self.client.load(LoadRequest::step(&self.session_id, step)).await?;
-        decode(&found.checkpoint.unwrap_or_default())
+        let found = self.client.load(LoadQuery::step(&self.session_id, step)).await?;
+        decode(&found.checkpoint)
     }
 
     /// Copy the thread into a new one, and load that. Fails with [`ErrorReason::SessionAlreadyExists`](crate::ErrorReason::SessionAlreadyExists).
     pub async fn fork(&self, session_id: impl Into<String>) -> Result<Self, Error> {
-        self.copy(session_id.into(), None).await
+        self.copy(session_id.into(), CopyOptions::new()).await
     }
 
     /// As [`fork`](Self::fork), up to a step.
     pub async fn fork_at(&self, session_id: impl Into<String>, step: u64) -> Result<Self, Error> {
-        self.copy(session_id.into(), Some(self.checkpoint_of(step))).await
+        self.copy(session_id.into(), CopyOptions::new().at_step(step)).await
     }
 
     /// Delete all that came after a step, and load that.
     pub async fn rewind(&mut self, step: u64) -> Result<T, Error> {
-        let request = DeleteCheckpointsRequest {
-            session_id: self.session_id.clone(),
-            which: Some(Which::After(self.checkpoint_of(step))),
-            lease_token: self.lease.as_ref().map_or(0, Lease::token),
-        };
-        self.client.delete_checkpoints(request).await?;
+        let deletion = CheckpointDeletion::after_step(&self.session_id, step);
+        let deletion = deletion.with_lease_token(self.lease.as_ref().map_or(0, Lease::token));
+        self.client.delete_checkpoints(deletion).await?;
         self.load().await?.ok_or_else(|| Error::invalid("the session was deleted"))
     }
 
-    async fn copy(&self, session_id: String, at: Option<CheckpointRef>) -> Result<Self, Error> {
-        let request = CopySessionRequest {
-            source_session_id: self.session_id.clone(),
-            target_session_id: session_id.clone(),
-            at,
-            ..Default::default()
-        };
-        self.client.copy_session(request).await?;
+    async fn copy(&self, session_id: String, options: CopyOptions) -> Result<Self, Error> {
+        self.client.copy_session(&self.session_id, &session_id, options).await?;
         let mut copy = self.client.thread(session_id);
         copy.load().await?;
         Ok(copy)
     }
 
-    async fn put(
-        &mut self,
-        state: VersionedState,
-        more: impl FnOnce(SaveRequest) -> SaveRequest,
-    ) -> Result<SaveResponse, Error> {
+    async fn put(&mut self, state: VersionedState, more: impl FnOnce(Save) -> Save) -> Result<Saved, Error> {
         let mut checkpoint = Checkpoint::new(&self.session_id, self.step + 1);
         checkpoint.state = Some(state.clone());
         checkpoint.header = Some(layout::header());
         checkpoint.parent_id = self.latest.as_ref().map(|(id, _)| id.clone()).unwrap_or_default();
-        let request = more(checkpoint.into());
-        let request = match &self.latest {
-            Some((id, revision)) => request.expect_id(id).expect_revision(*revision),
-            None => request.expect_none(),
+        let save = more(checkpoint.into());
+        let save = match &self.latest {
+            Some((id, revision)) => save.expect_id(id).expect_revision(*revision),
+            None => save.expect_none(),
         };
-        let request = match &self.lease {
-            Some(lease) => lease.check().map(|()| request.with_lease(lease))?,
-            None => request,
+        let Save(request) = match &self.lease {
+            Some(lease) => lease.check().map(|()| save.with_lease(lease))?,
+            None => save,
         };
         let client = &self.client;
         let saved = saving::save(&client.shared, &self.save_ids, request, client.deadline(), false).await?;
+        let saved = Saved::of(saved);
         self.latest = Some((saved.checkpoint_id.clone(), saved.revision));
         (self.step, self.state) = (self.step + 1, state);
         Ok(saved)

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use h2::{Reason, RecvStream, SendStream, server::SendResponse};
-use lockstitch::v1::{
+use lockstitch::proto::{
     SaveResponse, SaveStreamRequest, SaveStreamResponse, WatchSessionResponse, save_stream_response::Result as Outcome,
 };
 use prost::Message;
