@@ -75,10 +75,10 @@ def _options(settings: Settings, servers: int) -> list[tuple[str, int]]:
         ("grpc.max_send_message_length", -1),
         # gRPC counts a call until its memory is free, so calls that are reset at once count (HTTP/2 rapid reset).
         ("grpc.max_concurrent_streams", settings.limits.max_connection_calls),
-        # The gate refuses calls beyond max_calls, and says why. gRPC itself cancels calls that have not begun without a
-        # reason, some beyond the first number and all beyond the second: this bounds the memory of many connections.
+        # The gate refuses calls beyond max_calls, and says why. gRPC itself cancels calls beyond this number that have
+        # not begun, without a reason: this bounds the memory of many connections.
         ("grpc.server.max_pending_requests", pending),
-        ("grpc.server.max_pending_requests_hard_limit", 2 * pending),
+        ("grpc.server.max_pending_requests_hard_limit", pending),
         ("grpc.so_reuseport", int(servers > 1)),
         *connection_options(settings),
         *compression_options(),
