@@ -104,13 +104,25 @@ async def test_replaced_by_a_backup(path: Path, rng: random.Random) -> None:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-@pytest.mark.parametrize("suffix", ["-wal", "-shm"])
-async def test_the_file_beside_it_is_removed(path: Path, rng: random.Random, suffix: str) -> None:
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def empty(path: Path) -> None:
+    """As it is if somebody opens the database after the file was removed, and writes nothing."""
+    path.unlink()
+    path.touch()
+
+
+@pytest.mark.parametrize(("suffix", "harm"), [("-wal", remove), ("-wal", empty), ("-shm", remove)])
+async def test_the_file_beside_it_is_removed(
+    path: Path, rng: random.Random, suffix: str, harm: Callable[[Path], None]
+) -> None:
     """Without the log, what only the log holds would be lost with the next crash."""
     ledger = Ledger()
     with serving(path) as server:
         async with grpc_api(server.target) as api:
-            await save_until_failure(api, ledger, rng, beside(path, suffix).unlink)
+            await save_until_failure(api, ledger, rng, lambda: harm(beside(path, suffix)))
             await assert_unavailable(api.save(full_save("session", 0)))
         server.kill()
         server.start()

@@ -67,10 +67,23 @@ class OpenFiles:
 
     def _copy_log(self, connection: sqlite3.Connection) -> bool:
         """Copy the log, unless others may use the database with a log of their own."""
-        if any(identity(name) not in (None, self._opened[name]) for name in self._opened if name != self._path):
+        if any(self._is_of_others(name) for name in self._opened if name != self._path):
             return False
         try:
             (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except sqlite3.Error:
             return False
         return not busy
+
+    def _is_of_others(self, name: str) -> bool:
+        """Whether somebody may have stored something in this file.
+
+        A connection that is opened without a log makes an empty one; so may the server's own look at the database.
+        """
+        try:
+            found = os.stat(name)
+        except OSError:
+            return False
+        if Identity(found.st_dev, found.st_ino) == self._opened[name]:
+            return False
+        return not name.endswith("-wal") or found.st_size > 0
