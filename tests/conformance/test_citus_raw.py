@@ -4,9 +4,10 @@ import pytest
 
 from tests.conformance import suite
 from tests.conformance.suite import *  # noqa: F403
-from tests.support.citus import needs_citus
+from tests.support.citus import require_citus
 
+require_citus()
 BACKEND, TRANSPORT = "citus", "raw"
 SECONDS = 1800
 """For a test and what follows it: after the last one, all sessions are checked, statement by statement."""
-pytestmark = [suite.pytestmark, needs_citus, pytest.mark.timeout(SECONDS)]  # type: ignore[assignment]  # more marks
+pytestmark = [suite.pytestmark, pytest.mark.timeout(SECONDS)]  # type: ignore[assignment]  # more marks
