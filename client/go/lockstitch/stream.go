@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -368,6 +369,8 @@ func (s *SaveStream) write(ctx context.Context, to saveCall, most *atomic.Int64)
 		}
 		select {
 		case <-s.wake:
+			// Saves whose answers came together are begun together: a message has them all.
+			runtime.Gosched()
 		case <-quiet:
 			_ = to.CloseSend()
 			return
