@@ -100,7 +100,7 @@ class Runner:
             try:
                 result = await self._over_conflicts(work)
             except AWAY as error:
-                if self._is_distributed and isinstance(error, NODE_AWAY):
+                if self._is_node_away(error):
                     raise  # callers retry; sessions of other nodes must not wait
                 failures += 1
                 outage.begin(begun)
@@ -132,19 +132,22 @@ class Runner:
         )
         return await retrying(self._once, work)
 
+    def _is_node_away(self, error: BaseException) -> bool:
+        """Whether one node of a distributed database is away. Poolers say the same of a plain database."""
+        return self._is_distributed and isinstance(error, NODE_AWAY)
+
     async def _once(self, work: Work[T]) -> T:
         async with self._pool.acquire(timeout=self._connector.seconds) as connection:
             run = object()
             self._running[run] = time.monotonic()
             try:
                 return await work(connection)
-            except NODE_AWAY:  # this connection is as good as ever, and a new one is slow to use at first
-                if connection.is_in_transaction():
+            except AWAY as error:
+                if not self._is_node_away(error):
+                    with suppress(asyncpg.InterfaceError):  # it has ended
+                        connection.terminate()  # to end it in good order would wait for a server that may hang
+                elif connection.is_in_transaction():  # this connection is good, and a new one is slow to use at first
                     await connection.execute("ROLLBACK")
-                raise
-            except AWAY:
-                with suppress(asyncpg.InterfaceError):  # it has ended
-                    connection.terminate()  # to end it in good order would wait for a server that may hang
                 raise
             finally:
                 del self._running[run]
