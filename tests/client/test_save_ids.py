@@ -185,13 +185,12 @@ def number_of(ids: SaveIds, content: str, error: LockstitchError | None = None, 
     return SaveRequest.FromString(draft.full()).save_id.number
 
 
-def test_a_save_that_a_later_one_may_have_replaced_is_not_retried() -> None:
-    lost = Unavailable("lost")
-    for later in (None, lost):
-        ids = SaveIds()
-        assert number_of(ids, "a", lost, lambda: number_of(ids, "b", later)) == 1  # noqa: B023
-        assert number_of(ids, "a") == 3
-        assert number_of(ids, "b") == 4
+@pytest.mark.parametrize("later", [None, Unavailable("lost")], ids=["stored", "lost"])
+def test_a_save_that_a_later_one_may_have_replaced_is_not_retried(later: Unavailable | None) -> None:
+    ids = SaveIds()
+    assert number_of(ids, "a", Unavailable("lost"), lambda: number_of(ids, "b", later)) == 1
+    assert number_of(ids, "a") == 3
+    assert number_of(ids, "b") == 4
 
 
 def test_a_save_is_retried_if_the_later_one_was_refused() -> None:

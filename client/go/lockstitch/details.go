@@ -85,7 +85,7 @@ func leaseOf(sessionID string, from *lockstitchpb.Lease) *Lease {
 	}
 }
 
-// EventKind is what an Event tells of.
+// EventKind is the kind of an Event.
 type EventKind int
 
 // What happens to sessions.

@@ -20,14 +20,14 @@ import (
 // Lease is the right to write to a session, for a time.
 type Lease struct {
 	SessionID string
-	// Token goes with every save (WithLease). It is 0 where the lease is only told of,
-	// by GetSession or WatchSession.
+	// Token goes with every save (WithLease). It is 0 in the results of
+	// GetSession and WatchSession.
 	Token  uint64
 	Holder string
 	// AcquiredAt and ExpireAt are times of the database's clock.
 	AcquiredAt, ExpireAt time.Time
-	// TTL is how long the lease lasts from when it was acquired or renewed; 0 where it
-	// is only told of.
+	// TTL is how long the lease lasts from when it was acquired or renewed; 0 in the
+	// results of GetSession and WatchSession.
 	TTL time.Duration
 }
 

@@ -164,8 +164,8 @@ func TestARefusedAttemptSaysNothingAboutTheOneBefore(t *testing.T) {
 	}
 }
 
-// losing carries out so many calls of a method, and loses their answers; then it
-// refuses as many, and lets all others pass.
+// losing loses the answers to the first calls of a method, which are carried out.
+// Then it refuses some calls, and lets all others pass.
 func losing(t *testing.T, method string, lost, refused int, options ...Option) (*Client, *int) {
 	t.Helper()
 	calls := 0

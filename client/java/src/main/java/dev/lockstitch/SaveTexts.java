@@ -13,7 +13,7 @@ import java.util.Map;
 
 /**
  * Whether all text of a save is Unicode. {@link Texts} finds that out for every message, by
- * reflection; saves are so many that they have a faster check, which reads no item twice.
+ * reflection; this faster check is for saves, and reads no item twice.
  */
 final class SaveTexts {
   private SaveTexts() {}
