@@ -35,17 +35,16 @@ def tell(who: str, text: str) -> None:
     print(f"\033[{COLOURS[who]}m{line}\033[0m" if in_colour else line, flush=True)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_addresses() -> tuple[str, str]:
+    """Two addresses of this machine that nobody listens on. Both are held at once, so that they differ."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        return f"127.0.0.1:{one.getsockname()[1]}", f"127.0.0.1:{other.getsockname()[1]}"
 
 
 @contextlib.contextmanager
-def server(directory: Path, explorer: str) -> Iterator[str]:
+def server(directory: Path, target: str, explorer: str) -> Iterator[str]:
     """A server that is ready to work. Gives its address. explorer: where its session explorer is to be; "": nowhere."""
-    target, log = f"127.0.0.1:{free_port()}", directory / "server.log"
+    log = directory / "server.log"
     command = [sys.executable, "-m", "lockstitch_server", "serve"]
     options = ["--listen", target, "--store", f"sqlite:///{directory}/lockstitch.db"]
     options += ["--ui-listen", explorer] if explorer else []
@@ -125,9 +124,11 @@ def show(explorer: str) -> list[str]:
 
 
 def main() -> int:
-    explorer = f"127.0.0.1:{free_port()}" if importlib.util.find_spec("uvicorn") else ""
+    address, explorer = free_addresses()
+    if not importlib.util.find_spec("uvicorn"):
+        explorer = ""
     temporary = tempfile.TemporaryDirectory(prefix="lockstitch-demo-")
-    with temporary as directory, server(Path(directory), explorer) as target:
+    with temporary as directory, server(Path(directory), address, explorer) as target:
         tell("demo", f"a workflow of six nodes, {' > '.join(WORKFLOW)}; a checkpoint after each")
         run_and_kill(target)
         tell("demo", "another worker is started, as if on another machine")
