@@ -36,6 +36,15 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "lockstitch.db"
 
 
+@pytest.fixture
+def link(tmp_path: Path, path: Path) -> Path:
+    """Another name of the same file, in another directory."""
+    link = tmp_path / "elsewhere" / "link.db"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    return link
+
+
 def beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
@@ -129,3 +138,17 @@ async def test_the_file_beside_it_is_removed(
         async with grpc_api(server.target) as api:
             await ledger.check_all(api)
             await api.save(full_save("session", 0))
+
+
+async def test_the_log_of_a_database_behind_a_symbolic_link_is_removed(
+    path: Path, link: Path, rng: random.Random
+) -> None:
+    """SQLite keeps the log beside the file that the link names."""
+    ledger = Ledger()
+    with serving(link) as server:
+        async with grpc_api(server.target) as api:
+            await save_until_failure(api, ledger, rng, lambda: remove(beside(path, "-wal")))
+        server.kill()
+        server.start()
+        async with grpc_api(server.target) as api:
+            await ledger.check_all(api)

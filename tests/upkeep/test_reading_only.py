@@ -99,6 +99,17 @@ def test_a_copy_with_a_log(tmp_path: Path, copy: Path, reader: list[str], shared
         assert b"1 session" in done.stdout
 
 
+def test_a_copy_behind_a_symbolic_link_with_a_log(tmp_path: Path, copy: Path) -> None:
+    """The log is beside the file that the link names."""
+    asyncio.run(_save(tmp_path / "store.db", copy))
+    (copy / "store.db-shm").unlink()
+    copy.chmod(0o555)
+    (tmp_path / "link.db").symlink_to(copy / "store.db")
+    done = _bound_by_rights(["check", "--store", f"sqlite:///{tmp_path}/link.db"])
+    assert done.returncode in (1, 2)
+    assert b"write-ahead log" in done.stderr
+
+
 async def _save(path: Path, copy: Path | None = None) -> None:
     """Make a store with one session. copy: where it is copied to while it is open."""
     async with opened(f"sqlite:///{path}") as api:

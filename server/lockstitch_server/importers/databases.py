@@ -148,8 +148,9 @@ def sqlite_path(url: str) -> Path:
 
 def _mode(path: Path) -> str:
     """Read-only. A database in WAL mode then wants to make a file beside it; where it cannot, nobody writes either."""
-    beside = path.with_name(f"{path.name}-wal")
-    return "mode=ro" if beside.exists() or _writable(path.parent) else "mode=ro&immutable=1"
+    real = path.resolve()  # a symbolic link has its log beside the file that it names
+    beside = real.with_name(f"{real.name}-wal")
+    return "mode=ro" if beside.exists() or _writable(real.parent) else "mode=ro&immutable=1"
 
 
 def _writable(directory: Path) -> bool:

@@ -11,8 +11,8 @@ import structlog
 
 from lockstitch_server.core.errors import Failure, Reason
 
-SUFFIXES = ("", "-wal", "-shm")
-"""The database, its write-ahead log, and the memory in which processes agree on the log."""
+SUFFIXES = ("-wal", "-shm")
+"""Of the write-ahead log, and of the memory in which processes agree on the log."""
 GONE = (
     "the server's database file was removed or replaced while the server was running; "
     "put the file back, or restart the server"
@@ -42,7 +42,9 @@ class OpenFiles:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._opened = {path + suffix: identity(path + suffix) for suffix in SUFFIXES}
+        # If the path is a symbolic link, SQLite keeps the others beside the file that the link names.
+        beside = os.path.realpath(path)
+        self._opened = {name: identity(name) for name in (path, *(beside + suffix for suffix in SUFFIXES))}
         self.are_gone = False
         """Whether the last check has failed."""
 

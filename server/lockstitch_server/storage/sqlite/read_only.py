@@ -33,7 +33,8 @@ def connect_read_only(path: str, timeout: float) -> sqlite3.Connection:
 
 def _connect_without_log(file: Path, timeout: float) -> sqlite3.Connection:
     """Open a file whose directory cannot be written: all of its content must be in the file itself."""
-    log = file.with_name(f"{file.name}-wal")
+    real = file.resolve()  # a symbolic link has its log beside the file that it names
+    log = real.with_name(f"{real.name}-wal")
     if log.is_file() and log.stat().st_size:
         raise StoreError(
             f"cannot read the SQLite database {file}: its write-ahead log {log.name} needs a directory that can be "
