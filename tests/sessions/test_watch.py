@@ -9,8 +9,9 @@ from contextlib import suppress
 import pytest
 
 from lockstitch.v1 import session_service_pb2 as pb
+from lockstitch.v1.checkpoint_service_pb2 import LoadLatestRequest
 from tests.conformance.builders import checkpoint, save
-from tests.conformance.session_builders import prune
+from tests.conformance.session_builders import SECOND, prune, update, watching
 from tests.support.api import ApiError, RawApi
 
 SAVES = int(os.environ.get("LOCKSTITCH_TEST_WATCHED_SAVES", "2000"))
@@ -104,3 +105,20 @@ async def _come_to_the_end(follower: Follower, following: "asyncio.Task[None]", 
     following.cancel()
     with suppress(asyncio.CancelledError):
         await following
+
+
+async def test_all_saves_are_told_before_expiry(replicas: list[RawApi]) -> None:
+    """The checkpoints are still there: more of them than a watcher holds at once."""
+    api = replicas[0]
+    await save(api, checkpoint("s", 0))
+    async with watching(api, "s") as watch:
+        await watch.next()
+        token = watch.token
+    await asyncio.gather(*(save(api, checkpoint("s", step)) for step in range(1, 251)))
+    await update(api, "s", ttl=SECOND)
+    while (await api.load_latest(LoadLatestRequest(session_id="s"))).HasField("checkpoint"):
+        await asyncio.sleep(0.05)
+    async with watching(api, "s", resume_token=token) as watch:
+        events = [await watch.event() for _ in range(251)]
+    assert sorted(event.saved.step for event in events[:-1]) == list(range(1, 251))
+    assert events[-1].WhichOneof("event") == "session_deleted"

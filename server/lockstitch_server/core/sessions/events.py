@@ -72,7 +72,7 @@ def news(
             raise _too_old(session)
         return Changes([Event("session_deleted", seen := WatchCursor(seen.revision))], seen)
     if not session.alive:
-        return _gone(session, saved, seen)
+        return _gone(session, saved, seen, more=more)
     events: list[Event] = []
     if seen.created_at not in (0, session.row.created_at):
         if complete and not session.deletion_revision:  # nothing was left of the session that was watched
@@ -102,7 +102,7 @@ def _living(
     return Changes(events, seen._replace(revision=max(last, seen.revision)))
 
 
-def _gone(session: Session, saved: Sequence[SavedCheckpoint], seen: WatchCursor) -> Changes:
+def _gone(session: Session, saved: Sequence[SavedCheckpoint], seen: WatchCursor, *, more: bool) -> Changes:
     """Of a session that is not there any more, or not yet."""
     if not seen.created_at:
         return _lease_only(session, seen)
@@ -110,6 +110,8 @@ def _gone(session: Session, saved: Sequence[SavedCheckpoint], seen: WatchCursor)
     for each in saved:
         seen = seen._replace(revision=each.revision)
         events.append(Event("saved", seen, each))
+    if more:
+        return Changes(events, seen)
     seen = WatchCursor(max(seen.revision, session.row.revision), 0, _lease(session))
     return Changes([*events, Event("session_deleted", seen)], seen)
 
