@@ -57,7 +57,11 @@ class Settings(Group):
         "not `memory://`, and a port, so not `unix:path`.",
     )
     pool_size: int = Field(
-        default=8, ge=1, le=1000, description="Connections of a worker to Postgres for reading. One more writes."
+        default=8,
+        ge=1,
+        le=1000,
+        description="Connections of a worker to Postgres for all calls but saves, which wait for a free one. One more "
+        "saves.",
     )
     session_cache_bytes: Bytes = size(
         4 * MIB,

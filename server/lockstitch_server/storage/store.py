@@ -115,7 +115,8 @@ class Store(Protocol):
         """Run a unit that changes sessions, all or nothing, durable on return.
 
         snapshot: all of it sees the database as it was at one moment; else what the unit locks is read as it is then.
-        by_key: the unit asks for nothing but rows whose keys it names, with statements that are planned once.
+        by_key: the unit is a save, and asks for nothing but rows whose keys it names, with statements that are planned
+            once. Other units never take all connections, so that saves need not wait for them.
         """
         ...
 

@@ -32,6 +32,7 @@ from lockstitch_server.engine.reads.loader import Absent, Loader, LoadQuery, Too
 from lockstitch_server.records.v1.record_pb2 import PageToken
 from lockstitch_server.rpc.call_context import CallContext
 from lockstitch_server.rpc.errors import status_of
+from lockstitch_server.rpc.metadata_facts import metadata_facts
 from lockstitch_server.rpc.paging import fingerprint, page_size, read_token, write_token
 from lockstitch_server.rpc.save_stream import FlowLimits, PendingResponse, SaveStream
 from lockstitch_server.rpc.session_summary import session_summary
@@ -40,8 +41,6 @@ from lockstitch_server.saving import responses
 from lockstitch_server.saving.save_requests import Kind, RawRequest
 
 MAX_NS = 2**63 - 1
-SHORT_JSON = 1024
-"""Characters of JSON that are taken apart at once."""
 STREAM_WINDOW = 64
 """How many sessions of a LoadLatestStream are loaded at once, if they are small."""
 SMALL_BYTES = 256 * 1024
@@ -176,7 +175,7 @@ class Handlers:
     async def ListCheckpoints(self, request: pb.ListCheckpointsRequest, context: CallContext) -> bytes:
         bound_to = fingerprint(request, context.tenant)
         token = read_token(request.page_token, bound_to)
-        facts = await _facts(request)
+        facts = await metadata_facts(request.metadata)
         query = _checkpoint_query(request, context, self._page_size(request.page_size), token, facts)
         selection = Selection(
             _with_state(request),
@@ -306,14 +305,6 @@ def _load_latest(request: pb.LoadLatestRequest, context: CallContext) -> LoadQue
         request.namespace,
         selection=Selection(_with_state(request), frozenset(request.channels)),
     )
-
-
-async def _facts(request: pb.ListCheckpointsRequest) -> list[search_terms.Fact]:
-    """What a filter asks of the metadata. Long JSON is taken apart in a thread: 64 KiB of it may take 0.1 s."""
-    entries = sorted(request.metadata.items())
-    if sum(len(text) for _, text in entries) <= SHORT_JSON:
-        return [search_terms.metadata(name, text) for name, text in entries]
-    return await asyncio.to_thread(lambda: [search_terms.metadata(name, text) for name, text in entries])
 
 
 def _checkpoint_query(

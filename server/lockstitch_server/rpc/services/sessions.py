@@ -20,6 +20,7 @@ from lockstitch_server.engine.maintenance.sessions import Sessions, Update
 from lockstitch_server.engine.reads.watcher import Watcher, WatchItem
 from lockstitch_server.records.v1.record_pb2 import PageToken
 from lockstitch_server.rpc.call_context import CallContext
+from lockstitch_server.rpc.metadata_facts import metadata_facts
 from lockstitch_server.rpc.paging import (
     fingerprint,
     page_size,
@@ -85,7 +86,7 @@ class SessionHandlers:
         if request.WhichOneof("which") == "after":
             after = request.after
             return await self._pruner.rewind(tenant, request.session_id, after.namespace, after.checkpoint_id, token)
-        facts = [search_terms.metadata(name, text) for name, text in sorted(request.metadata.entries.items())]
+        facts = await metadata_facts(request.metadata.entries)
         key = session_key(tenant, request.session_id) if request.session_id else None
         wanted = [search_terms.term(tenant.encode(), fact) for fact in facts]
         query = CheckpointQuery(tenant, 1, key, terms=wanted)

@@ -31,6 +31,10 @@ class Outage:
         begun = since if self._since is None else min(self._since, since)
         return begun + self._seconds - self._now()
 
+    def is_too_long(self, since: float) -> bool:
+        """Whether the database is away, and a call that began at this time waits no longer."""
+        return self._since is not None and self.left(since) <= 0
+
 
 def pause(failures: int) -> float:
     """How long to wait, in seconds, before the next attempt. None before the first: another connection may do."""

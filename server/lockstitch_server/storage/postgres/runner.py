@@ -45,7 +45,7 @@ class Runner:
         self._is_distributed = is_distributed
         self._pool = pool
         self._writers = Writers(clock)
-        self._reads, self._writes = Outage(seconds), Outage(seconds)
+        self.reads, self.writes = Outage(seconds), Outage(seconds)
         self._closed = False
         self._running: dict[object, float] = {}
         """When the work began that has a connection, the oldest first."""
@@ -53,8 +53,8 @@ class Runner:
 
     def works(self) -> None:
         """Something else has found that the database works."""
-        self._reads.end()
-        self._writes.end()
+        self.reads.end()
+        self.writes.end()
 
     def close(self) -> None:
         """Let nothing wait any more."""
@@ -64,7 +64,7 @@ class Runner:
 
     async def read(self, work: Work[T]) -> T:
         """Run what changes nothing."""
-        return await self._run(work, self._reads)
+        return await self._run(work, self.reads)
 
     async def write(self, work: MarkedWork[T]) -> T:
         """Run one transaction. It marks its attempt, and says what that comes to before it commits. Raises InDoubt."""
@@ -88,7 +88,7 @@ class Runner:
                     raise
 
             try:
-                return await self._run(work_once, self._writes)
+                return await self._run(work_once, self.writes)
             except (*OUTAGES, *CONFLICTS, *STATEMENT_LOST) as error:
                 if in_doubt is None or not in_doubt.is_marked:
                     raise

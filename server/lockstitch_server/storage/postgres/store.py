@@ -1,6 +1,7 @@
 """The Postgres store: one connection writes, a pool reads."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -24,6 +25,7 @@ from lockstitch_server.storage.postgres.errors import AWAY, CONFLICTS, OUTAGES, 
 from lockstitch_server.storage.postgres.pinger import Pinger
 from lockstitch_server.storage.postgres.reclaiming import reclaim_space
 from lockstitch_server.storage.postgres.runner import MarkedWork, Runner, Work
+from lockstitch_server.storage.postgres.slots import Slots
 from lockstitch_server.storage.session_repository import SessionRepository
 from lockstitch_server.storage.shielded import shielded
 from lockstitch_server.storage.store import Connections, PointUnit, SessionUnit, StoreError
@@ -76,6 +78,7 @@ class PostgresStore:
         self._rights = READING if read_only else SERVING
         self._migrate = migrate
         self.readers = pool_size
+        self._slots = Slots(pool_size)
         self._write_connections = write_connections
         self._access: Access = PlainAccess()
         self._failover_seconds = failover_seconds
@@ -208,7 +211,7 @@ class PostgresStore:
             self._clock.saw(clock)
             return holds
 
-        return await self._write(work)
+        return await self._save(work)
 
     async def transaction(self, unit: SessionUnit[T], *, snapshot: bool = False, by_key: bool = False) -> T:
         how = BEGIN.replace(READ_COMMITTED, "REPEATABLE READ") if snapshot else BEGIN
@@ -218,16 +221,29 @@ class PostgresStore:
             executor = await self._access.begin(connection, begin, attempt, self._clock)
             return await _to_the_end(connection, lambda _: unit(SessionRepository(executor)), attempt)
 
-        return await self._write(work)
+        return await (self._save(work) if by_key else self._write(work))
 
     async def reclaim_space(self, replaced: int) -> bool:
         return await self._read(partial(reclaim_space, replaced=replaced))
 
     async def _read(self, work: Work[T]) -> T:
-        return await shielded(self._reported(lambda runner: runner.read(work)))
+        await self._take_slot(lambda runner, begun: runner.reads.is_too_long(begun))
+        return await shielded(self._reported(lambda runner: runner.read(work)), self._slots.release)
 
     async def _write(self, work: MarkedWork[T]) -> T:
+        await self._take_slot(lambda runner, begun: runner.writes.is_too_long(begun))
+        return await shielded(self._reported(lambda runner: runner.write(work)), self._slots.release)
+
+    async def _save(self, work: MarkedWork[T]) -> T:
         return await shielded(self._reported(lambda runner: runner.write(work)))
+
+    async def _take_slot(self, is_outage_too_long: Callable[[Runner, float], bool]) -> None:
+        begun = time.monotonic()
+
+        def gives_up() -> bool:
+            return self._runner is None or is_outage_too_long(self._runner, begun)
+
+        await self._slots.take(gives_up, self._connector.seconds)
 
     async def _reported(self, run: Callable[[Runner], Awaitable[T]]) -> T:
         if self._runner is None:

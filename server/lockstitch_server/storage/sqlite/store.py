@@ -57,8 +57,19 @@ class ThreadConnection(aiosqlite.Connection):
     """A connection that runs whole functions in its thread: a hop for each statement would cost more than SQLite."""
 
     async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a function with the connection. It runs to its end even if the caller is cancelled meanwhile."""
-        result: T = await self._execute(function, self._conn)  # type: ignore[no-untyped-call]  # aiosqlite's
+        """Run a function with the connection. If the caller is cancelled, it runs to its end, or does not begin."""
+        is_wanted = True
+
+        def run_if_wanted(connection: sqlite3.Connection) -> T:
+            if not is_wanted:  # callers who have left must not keep the thread from those who stay
+                raise asyncio.CancelledError
+            return function(connection)
+
+        try:
+            result: T = await self._execute(run_if_wanted, self._conn)  # type: ignore[no-untyped-call]  # aiosqlite's
+        except asyncio.CancelledError:
+            is_wanted = False
+            raise
         return result
 
     def join(self) -> None:
