@@ -50,17 +50,19 @@ class Options:
 
 
 QUICK = Options(
-    seconds=0.7,
+    seconds=0.5,
     repeat=1,
     concurrency=(1, 64),
     turns=(10, 100, 1_000),
-    sessions=(10, 1_000, 20_000),
+    sessions=(10, 1_000, 10_000),
     saver_turns=200,
-    graph_turns=100,
+    graph_turns=50,
     graph_runs=1,
     weavegraph_turns=200,
     compared=50,
-    tracing_turns=3,
+    tracing_turns=2,
+    servers=(1, 2),
+    least_saves=5_000,
 )
 TINY = Options(
     seconds=0.1,
