@@ -1,21 +1,28 @@
 """Connections by an address: to real servers, with TLS and without, some of which do not answer."""
 
+import asyncio
 import os
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import asyncpg
+import psutil
 import pytest
 
 from lockstitch_server.storage.libpq.address import read_address
 from lockstitch_server.storage.libpq.connector import Connector
+from lockstitch_server.storage.migrations.postgres import migrate_postgres
+from lockstitch_server.storage.postgres.store import PostgresStore
+from lockstitch_server.storage.session_scan import sessions_after
 from tests.support.certificates import Authority
 from tests.support.postgres import Postgres
 from tests.support.requirements import missing
+from tests.support.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.slow
 
+SECONDS = 60
 TLS_BINARIES = Path("/usr/lib/postgresql/15/bin")
 
 
@@ -59,6 +66,41 @@ async def test_a_host_that_does_not_answer_does_not_keep_the_others_from_being_t
             assert await connection.fetchval("SHOW port") == str(postgres.port)
             await connection.close()
         assert (await connector._order.endpoints())[0].port == postgres.port
+
+
+async def test_a_look_at_other_hosts_does_not_wait_for_the_one_in_use(
+    postgres: Postgres, start_postgres: Callable[..., Postgres]
+) -> None:
+    """It may hang, and the look would come too late to the next primary."""
+    reading = start_postgres(settings={"default_transaction_read_only": "on"})
+    with TcpProxy(f"127.0.0.1:{postgres.port}") as proxy:
+        url = f"postgresql://postgres@{proxy.target},127.0.0.1:{reading.port}/postgres"
+        connector = Connector(read_address(url))
+        connection = await connector.connect()
+        sent = proxy.sent
+        with pytest.raises(asyncpg.TargetServerAttributeNotMatched):
+            await connector.look_elsewhere()
+        assert proxy.sent == sent
+        await connection.close()
+
+
+async def test_work_that_waits_for_a_connection_to_a_former_primary(start_postgres: Callable[..., Postgres]) -> None:
+    """It goes to the new primary at once, although it may wait longer for the former one."""
+    former, primary = start_postgres(), start_postgres()
+    for server in (former, primary):
+        await migrate_postgres(Connector(read_address(server.url())))
+    hosts = f"127.0.0.1:{former.port},127.0.0.1:{primary.port}"
+    store = PostgresStore(f"postgresql://postgres@{hosts}/postgres?connect_timeout=600", pool_size=1, migrate=False)
+    await store.open()
+    try:
+        former.freeze()
+        for process in psutil.Process(former.pid).children():
+            process.kill()  # which ends the connections; new ones hang
+        reading = store.snapshot(lambda repository: sessions_after(repository, b"", 1))
+        assert await asyncio.wait_for(reading, SECONDS) == []
+    finally:
+        former.kill()
+        await store.close()
 
 
 async def test_hosts_are_balanced_where_the_address_says_so(

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import time
 import uuid
 import weakref
 from collections.abc import Mapping, Sequence
@@ -68,6 +69,8 @@ class Connector:
         self._order = HostOrder(address)
         self._endpoints: weakref.WeakKeyDictionary[Connection, Endpoint] = weakref.WeakKeyDictionary()
         """Where the connections go to that are there."""
+        self._attempts: dict[asyncio.Timeout, tuple[Endpoint, float]] = {}
+        """Where connections are being made to, and since when, by the time limit of each."""
 
     @property
     def seconds(self) -> float:
@@ -109,18 +112,31 @@ class Connector:
             self._order.hung(endpoint)
 
     @property
-    def has_several_hosts(self) -> bool:
-        """By the URL, or by the addresses of a name when it was resolved last."""
-        return self._order.has_several
+    def follows_primary(self) -> bool:
+        """Whether one of several hosts is used, by the URL or by the addresses of a name: the primary."""
+        return self._order.has_several and self._attributes in ONE_PRIMARY
+
+    def attempts_begun(self) -> list[float]:
+        """When the attempts to connect began that are under way."""
+        return [begun for _, begun in self._attempts.values()]
 
     async def look_elsewhere(self) -> None:
-        """Connect once, to the host in use only if no other will do. Raises what `connect` does."""
-        self._order.suspect()
-        (await self.connect()).terminate()
+        """Connect once to a host that is not in use. Raises what `connect` does.
+
+        The host in use may hang, and would delay the next look.
+        """
+        others = await self._order.others()
+        (await self._first(others, self._attributes, {})).terminate()
+
+    @property
+    def _attributes(self) -> str | None:
+        """The target_session_attrs that hosts must have."""
+        default = "read-write" if self._writes and self._order.has_several else None
+        return self.address.target_session_attrs or default
 
     async def _connect(self, **options: Any) -> Connection:
         endpoints = await self._order.endpoints()
-        attributes = self.address.target_session_attrs or ("read-write" if self._writes and endpoints[1:] else None)
+        attributes = self._attributes
         if attributes != "prefer-standby":
             return await self._first(endpoints, attributes, options)
         try:
@@ -151,7 +167,7 @@ class Connector:
         raise _no_host(self.address, attributes, failures)
 
     def _landed(self, connection: Connection, endpoint: Endpoint, attributes: str | None) -> None:
-        """A host works. Where only one can, connections to another are those to a former primary, which may hang."""
+        """A host works. Where only one can, another one is a former primary, which may hang: nothing waits for it."""
         before = self._order.worked(endpoint)
         self._endpoints[connection] = endpoint
         if before not in (None, endpoint) and attributes in ONE_PRIMARY:
@@ -159,6 +175,9 @@ class Connector:
             for other, its_endpoint in list(self._endpoints.items()):
                 if its_endpoint != endpoint:
                     other.terminate()
+            for limit, (its_endpoint, _) in self._attempts.items():
+                if its_endpoint != endpoint and not limit.expired():
+                    limit.reschedule(asyncio.get_running_loop().time())
 
     async def _connect_to(self, endpoint: Endpoint, attributes: str | None, options: Mapping[str, Any]) -> Connection:
         where = self.address
@@ -169,8 +188,10 @@ class Connector:
         seconds = self._order.limit(endpoint)
         pinned = {"loop": cast(Any, PinnedLoop(endpoint.ip))} if endpoint.ip else {}
         is_pooled = self.is_pooled
+        limit = asyncio.timeout(seconds)
+        self._attempts[limit] = endpoint, time.monotonic()
         try:
-            async with asyncio.timeout(seconds):
+            async with limit:
                 connection: Connection = await asyncpg.connect(
                     host=endpoint.host,
                     port=endpoint.port,
@@ -184,6 +205,8 @@ class Connector:
                 return await _checked(connection, attributes) if is_pooled and attributes else connection
         except TimeoutError as error:
             raise TimeoutError(str(error) or f"no response within {seconds:g} s") from error
+        finally:
+            del self._attempts[limit]
 
 
 async def _checked(connection: Connection, attributes: str) -> Connection:

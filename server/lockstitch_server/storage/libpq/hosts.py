@@ -42,6 +42,10 @@ class HostOrder:
     def has_several(self) -> bool:
         return self._count > 1
 
+    async def others(self) -> Sequence[Endpoint]:
+        """`endpoints` without the one that worked last."""
+        return [endpoint for endpoint in await self.endpoints() if endpoint != self._worked]
+
     @property
     def seconds(self) -> float:
         """For all hosts together."""
@@ -72,11 +76,6 @@ class HostOrder:
         before, self._worked = self._worked, endpoint
         self._hung.pop(endpoint, None)
         return before
-
-    def suspect(self) -> None:
-        """The host that worked last may hang."""
-        if self._worked is not None:
-            self._hung[self._worked] = 1
 
     def hung(self, endpoint: Endpoint) -> None:
         """One has not responded in time."""

@@ -23,7 +23,7 @@ MarkedWork = Callable[[AnyConnection, Attempt], Awaitable[T]]
 
 ATTEMPTS = 8
 SLOW_SECONDS = 1.0
-"""Work that takes longer may wait for a host that hangs."""
+"""Work, or an attempt to connect, that takes longer may wait for a host that hangs."""
 
 
 class Runner:
@@ -48,8 +48,8 @@ class Runner:
         self.reads, self.writes = Outage(seconds), Outage(seconds)
         self._closed = False
         self._running: dict[object, float] = {}
-        """When the work began that has a connection, the oldest first."""
-        self._watch = asyncio.create_task(self._watch_slow_work()) if connector.has_several_hosts else None
+        """When the work began that has a connection."""
+        self._watch = asyncio.create_task(self._watch_slow_work()) if connector.follows_primary else None
 
     def works(self) -> None:
         """Something else has found that the database works."""
@@ -156,7 +156,7 @@ class Runner:
         """While work is slow, see whether another host has become the primary. Then the connector ends connections."""
         while True:
             await asyncio.sleep(SLOW_SECONDS / 2)
-            oldest = next(iter(self._running.values()), None)
-            if oldest is not None and time.monotonic() - oldest >= SLOW_SECONDS:
+            begun = [*self._running.values(), *self._connector.attempts_begun()]
+            if begun and time.monotonic() - min(begun) >= SLOW_SECONDS:
                 with suppress(*AWAY, asyncpg.PostgresError, ValueError):
                     await self._connector.look_elsewhere()
