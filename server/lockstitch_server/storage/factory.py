@@ -67,10 +67,15 @@ def migrate(url: str) -> str:
 
 
 async def _migrate(store: Store) -> str:
-    from lockstitch_server.storage.migrations import head, known
-
     found = await store.open()
     await store.close()
+    return _migrated(found)
+
+
+def _migrated(found: str | None) -> str:
+    """A sentence about a migration. found: the version that the database had; None: none."""
+    from lockstitch_server.storage.migrations import head, known
+
     if found is None:
         return f"Created the schema, at version {head()}."
     if found == head():
@@ -93,11 +98,13 @@ def distribute(url: str, shards: int | None = None) -> str:
 async def _distribute(url: str, shards: int | None) -> str:
     from lockstitch_server.storage.libpq.connector import Connector
     from lockstitch_server.storage.migrations import distributing
+    from lockstitch_server.storage.migrations.postgres import migrate_postgres
 
     connector = Connector(read_address(url))
     count = distributing.SHARDS if shards is None else shards
     await distributing.check(connector, count)
-    migrated = await _migrate(create_store(url, pool_size=1, migrate=True))
+    # Without opening the store, which would wait for tables that an interrupted call may still have locked.
+    migrated = _migrated(await migrate_postgres(connector))
     return f"{migrated}\n{await distributing.distribute(connector, count)}"
 
 

@@ -33,6 +33,12 @@ SELECT EXISTS (
 FIRST = "SELECT create_distributed_table($1::regclass, 'bucket', shard_count => $2, colocate_with => 'none')"
 NEXT = "SELECT create_distributed_table($1::regclass, 'bucket', colocate_with => $2)"
 FORGET = "SELECT truncate_local_data_after_distributing_table($1::regclass)"
+# Without that, the database finishes a statement whose client was killed, and keeps the tables locked meanwhile.
+# PostgreSQL 13 does not have the setting.
+NOTICE_END_OF_CLIENT = """
+SELECT set_config(name, '2s', true) FROM pg_settings WHERE name = 'client_connection_check_interval'
+"""
+_ERRORS = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 def has_buckets(found: Mapping[str, Mapping[str, Column]]) -> bool:
@@ -63,10 +69,14 @@ async def check(connector: "Connector", shards: int) -> None:
 
 
 async def distribute(connector: "Connector", shards: int) -> str:
-    """Distribute a database that has this program's schema. Returns a sentence about it. Raises StoreError."""
+    """Distribute a database that has this program's schema. Returns a sentence about it. Raises StoreError.
+
+    All is one transaction, so an interrupted call can be repeated. It waits for a call that is still under way.
+    """
     first, *others = (f"{POSTGRES_SCHEMA}.{table}" for table in TABLES)
     async with _connected(connector) as connection:
-        await connection.execute(f"BEGIN; SELECT pg_advisory_xact_lock({LOCK})", timeout=SECONDS)
+        begin = f"BEGIN; {NOTICE_END_OF_CLIENT}; SELECT pg_advisory_xact_lock({LOCK})"
+        await connection.execute(begin, timeout=SECONDS)
         if await is_distributed(connection):
             return "The database is distributed already; nothing was changed."
         await connection.execute(add_buckets(), timeout=SECONDS)
@@ -75,8 +85,18 @@ async def distribute(connector: "Connector", shards: int) -> str:
             await connection.execute(NEXT, table, first, timeout=SECONDS)
         for table in (first, *others):
             await connection.execute(FORGET, table, timeout=SECONDS)
-        await connection.execute("COMMIT", timeout=SECONDS)
+        await _commit(connector, connection)
     return f"Distributed the tables over {shards} shards."
+
+
+async def _commit(connector: "Connector", connection: AnyConnection) -> None:
+    try:
+        await connection.execute("COMMIT", timeout=SECONDS)
+    except _ERRORS as error:
+        raise StoreError(
+            f"it is not known whether {connector.address} was distributed: {_problem(error)}; run the same command "
+            "again, which changes nothing if it was"
+        ) from error
 
 
 @asynccontextmanager
@@ -88,9 +108,13 @@ async def _connected(connector: "Connector") -> AsyncIterator[AnyConnection]:
             yield connection
         finally:
             connection.terminate()
-    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        problem = str(error) or type(error).__name__
-        raise StoreError(f"cannot distribute {connector.address}: {problem}; its tables stay as they were") from error
+    except _ERRORS as error:
+        text = f"cannot distribute {connector.address}: {_problem(error)}; its tables stay as they were"
+        raise StoreError(text) from error
+
+
+def _problem(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def add_buckets() -> str:
