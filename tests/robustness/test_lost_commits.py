@@ -18,6 +18,10 @@ from lockstitch.v1.checkpoint_service_pb2 import (
 )
 from lockstitch.v1.session_service_pb2 import AcquireLeaseRequest
 from lockstitch_server.config import Settings
+from lockstitch_server.core.format.rows import SessionChange, SessionRow
+from lockstitch_server.core.ids import session_key
+from lockstitch_server.runtime.startup import open_store
+from lockstitch_server.storage.session_repository import SessionRepository
 from tests.conformance.suite.delta import after, more, save_base
 from tests.robustness.workload import full_save
 from tests.support.api import Api, ApiError, raw_api
@@ -230,6 +234,23 @@ async def test_a_transaction_that_never_began_is_run_again(postgres: Postgres, d
         lease = (await asyncio.wait_for(api.unary("AcquireLease", request), SECONDS)).lease
         assert proxy.lost.is_set()
         assert postgres.execute("SELECT lease_token FROM lockstitch.sessions", database) == str(lease.token)
+
+
+async def test_a_transaction_that_writes_before_it_reads_is_run_once(postgres: Postgres, database: str) -> None:
+    """On a distributed database, where it is marked when it first names a bucket."""
+    await with_buckets(postgres.url(database))
+    runs = 0
+
+    async def write(repository: SessionRepository) -> None:
+        nonlocal runs
+        runs += 1
+        row = SessionRow(session_key("default", "session"), "default", "session", 1, 1)
+        await repository.apply([SessionChange(row, is_new=True)])
+
+    async with PostgresProxy.before(postgres) as proxy, open_store(Settings(store=proxy.url(database))) as store:
+        proxy.lose("response", COMMIT)
+        await asyncio.wait_for(store.transaction(write), SECONDS)
+        assert (proxy.lost.is_set(), runs) == (True, 1)
 
 
 async def test_a_pooler_that_has_lost_its_server_is_waited_for(postgres: Postgres, database: str) -> None:

@@ -47,9 +47,13 @@ class DistributedExecutor(PostgresExecutor):
         await self._connection.executemany(statement.sql, rows, timeout=SECONDS)
 
     async def apply(self, changes: Sequence[SessionChange]) -> None:
+        if changes:
+            await self._put_mark(bucket_of(changes[0].row.key))
         await apply(self._connection, changes)
 
     async def put_terms(self, tenant: str, rows: Sequence[CheckpointRow]) -> None:
+        if rows:
+            await self._put_mark(bucket_of(rows[0].key))
         values = [(*terms_row(tenant, row), bucket_of(row.key)) for row in rows]
         await self._connection.executemany(DISTRIBUTED_SQL["put_terms"], values, timeout=SECONDS)
 
@@ -94,9 +98,13 @@ class DistributedExecutor(PostgresExecutor):
             filled["target_bucket"] = bucket_of(values["target"])
         if "now" in statement.names:
             filled["now"] = await self._connection.fetchval(DISTRIBUTED_SQL["get_clock"])
-        if self._mark is not None:
-            await self._mark.put(filled.get("target_bucket", filled.get("bucket", ROLES)))
+        await self._put_mark(filled.get("target_bucket", filled.get("bucket", ROLES)))
         return filled
+    async def _put_mark(self, bucket: int) -> None:
+        """Mark a transaction that writes, unless it is marked."""
+        if self._mark is not None:
+            await self._mark.put(bucket)
+
 
 
 def _key_of(values: Mapping[str, Any]) -> bytes | None:
