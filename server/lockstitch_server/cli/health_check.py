@@ -1,6 +1,7 @@
 """Asks servers for their health and version, one server or all that a name stands for."""
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from grpc_health.v1 import health_pb2
@@ -16,6 +17,8 @@ from lockstitch_server.cli.connection import Connection
 from lockstitch_server.cli.output import UNUSABLE, fail
 
 SERVING = "SERVING"
+AT_ONCE = 32
+"""Servers that are asked at once."""
 
 
 class Health(NamedTuple):
@@ -37,16 +40,18 @@ def of_one(connection: Connection, service: str, *, verbose: bool) -> Health:
 
 
 def of_all(connection: Connection, service: str, *, verbose: bool) -> dict[str, Health]:
-    """Address -> health, for each address of the target."""
+    """Address -> health, for each address of the target. Asks up to AT_ONCE servers at once: some may hang."""
     _keyless(connection).arguments()  # unusable options end the command
-    found = {}
-    for address, host in _addresses(connection.target).items():
+    addresses = _addresses(connection.target)
+
+    def ask(address: str) -> Health:
         here = connection._replace(target=address)
         if here.is_encrypted and not here.server_name:
-            here = here._replace(server_name=host)  # certificates have names, not addresses
-        status = _status_at(_keyless(here), service)
-        found[address] = Health(status, _versions(here) if verbose and status == SERVING else "")
-    return found
+            here = here._replace(server_name=addresses[address])  # certificates have names, not addresses
+        return _health_at(here, service, verbose=verbose)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return dict(zip(addresses, pool.map(ask, addresses), strict=True))
 
 
 def _keyless(connection: Connection) -> Connection:
@@ -61,16 +66,18 @@ def _versions(connection: Connection) -> str:
     return f"(server {version or 'version unknown: it needs a key'}, this command {__version__})"
 
 
-def _status_at(connection: Connection, service: str) -> str:
+def _health_at(connection: Connection, service: str, *, verbose: bool) -> Health:
+    keyless = _keyless(connection)
     try:
-        with Client(**connection.arguments(), retry=False) as client:
-            return _status(client, connection, service)
+        with Client(**keyless.arguments(), retry=False) as client:
+            status = _status(client, keyless, service)
+        return Health(status, _versions(connection) if verbose and status == SERVING else "")
     except NoConnection as error:
-        return f"no connection ({error.cause.rpartition(': ')[2]})"
+        return Health(f"no connection ({error.cause.rpartition(': ')[2]})")
     except DeadlineExceeded:
-        return "no response in time"
+        return Health("no response in time")
     except LockstitchError as error:
-        return str(error)
+        return Health(str(error))
 
 
 def _status(client: Client, connection: Connection, service: str) -> str:
