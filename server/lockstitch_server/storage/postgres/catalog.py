@@ -50,7 +50,34 @@ DIALECT = list_queries.Dialect(
 DISTRIBUTED_DIALECT = DIALECT._replace(is_distributed=True)
 
 
-class PostgresCatalog:
+class Lists:
+    """Reads that name no session, over one connection and within its transaction."""
+
+    _connection: AnyConnection
+    _dialect = DIALECT
+    _statements = SQL
+
+    async def list_sessions(self, query: SessionQuery) -> Sequence[SessionSummary]:
+        sql, parameters = list_queries.sessions(query, self._dialect)
+        rows = await self._connection.fetch(sql, *parameters)
+        return [list_queries.session_summary(row) for row in rows]
+
+    async def list_checkpoints(self, query: CheckpointQuery) -> Sequence[ListedCheckpoint]:
+        sql, parameters = list_queries.checkpoints(query, self._dialect)
+        rows = await self._connection.fetch(sql, *parameters)
+        return [list_queries.listed_checkpoint(row) for row in rows]
+
+    async def count_checkpoints(self, query: CheckpointQuery) -> int:
+        sql, parameters = list_queries.checkpoint_count(query, self._dialect)
+        count: int = await self._connection.fetchval(sql, *parameters)
+        return count
+
+    async def totals(self) -> Totals:
+        (row,) = await self._connection.fetch(self._statements["get_totals"])
+        return Totals(*row)
+
+
+class PostgresCatalog(Lists):
     """Reads over one connection, within its transaction."""
 
     def __init__(
@@ -113,25 +140,6 @@ class PostgresCatalog:
     async def checkpoint_counts(self, keys: Sequence[bytes]) -> Mapping[bytes, int]:
         rows = await self._connection.fetch(self._sql["count_checkpoints"], keys, *self._bucket)
         return {row[0]: row[1] for row in rows}
-
-    async def list_sessions(self, query: SessionQuery) -> Sequence[SessionSummary]:
-        sql, parameters = list_queries.sessions(query, DIALECT)
-        rows = await self._connection.fetch(sql, *parameters)
-        return [list_queries.session_summary(row) for row in rows]
-
-    async def list_checkpoints(self, query: CheckpointQuery) -> Sequence[ListedCheckpoint]:
-        sql, parameters = list_queries.checkpoints(query, DIALECT)
-        rows = await self._connection.fetch(sql, *parameters)
-        return [list_queries.listed_checkpoint(row) for row in rows]
-
-    async def count_checkpoints(self, query: CheckpointQuery) -> int:
-        sql, parameters = list_queries.checkpoint_count(query, DIALECT)
-        count: int = await self._connection.fetchval(sql, *parameters)
-        return count
-
-    async def totals(self) -> Totals:
-        (row,) = await self._connection.fetch(SQL["get_totals"])
-        return Totals(*row)
 
     async def ancestors(self, start: CheckpointRef, limit: int) -> Sequence[CheckpointRow]:
         rows = await self._connection.fetch(self._sql["get_ancestors"], *start, limit, *self._bucket)

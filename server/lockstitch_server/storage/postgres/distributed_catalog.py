@@ -5,30 +5,19 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator,
 from typing import TypeVar
 
 from lockstitch_server.core.format.parts import Segment, Tail
-from lockstitch_server.core.format.reading import (
-    CheckpointQuery,
-    Found,
-    ListedCheckpoint,
-    LogName,
-    NamespaceName,
-    SessionName,
-    SessionQuery,
-    Totals,
-)
+from lockstitch_server.core.format.reading import Found, LogName, NamespaceName, SessionName
 from lockstitch_server.core.format.rows import (
     CheckpointRef,
     CheckpointRow,
     LogRef,
     Seek,
     SessionRow,
-    SessionSummary,
     WriteRow,
     WriteSize,
 )
-from lockstitch_server.storage import list_queries
 from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.buckets import bucket_of
-from lockstitch_server.storage.postgres.catalog import DISTRIBUTED_DIALECT, PostgresCatalog
+from lockstitch_server.storage.postgres.catalog import DISTRIBUTED_DIALECT, Lists, PostgresCatalog
 from lockstitch_server.storage.postgres.clock import DatabaseClock
 from lockstitch_server.storage.postgres.commit_marks import BucketMark
 from lockstitch_server.storage.postgres.statements import DISTRIBUTED_SQL
@@ -45,8 +34,11 @@ def by_bucket(items: Iterable[K], key_of: Callable[[K], bytes]) -> Iterator[tupl
     return iter(sorted(found.items()))
 
 
-class DistributedCatalog:
+class DistributedCatalog(Lists):
     """Reads over one connection, within its transaction. mark: of a transaction that writes."""
+
+    _dialect = DISTRIBUTED_DIALECT
+    _statements = DISTRIBUTED_SQL
 
     def __init__(
         self,
@@ -111,23 +103,6 @@ class DistributedCatalog:
         for bucket, some in by_bucket(keys, lambda key: key):
             found.update(await (await self._at(bucket)).checkpoint_counts(some))
         return found
-
-    async def list_sessions(self, query: SessionQuery) -> Sequence[SessionSummary]:
-        sql, parameters = list_queries.sessions(query, DISTRIBUTED_DIALECT)
-        return [list_queries.session_summary(row) for row in await self._connection.fetch(sql, *parameters)]
-
-    async def list_checkpoints(self, query: CheckpointQuery) -> Sequence[ListedCheckpoint]:
-        sql, parameters = list_queries.checkpoints(query, DISTRIBUTED_DIALECT)
-        return [list_queries.listed_checkpoint(row) for row in await self._connection.fetch(sql, *parameters)]
-
-    async def count_checkpoints(self, query: CheckpointQuery) -> int:
-        sql, parameters = list_queries.checkpoint_count(query, DISTRIBUTED_DIALECT)
-        count: int = await self._connection.fetchval(sql, *parameters)
-        return count
-
-    async def totals(self) -> Totals:
-        (row,) = await self._connection.fetch(DISTRIBUTED_SQL["get_totals"])
-        return Totals(*row)
 
     async def ancestors(self, start: CheckpointRef, limit: int) -> Sequence[CheckpointRow]:
         return await (await self._at(bucket_of(start.key))).ancestors(start, limit)
