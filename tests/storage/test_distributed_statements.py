@@ -14,6 +14,7 @@ import pytest
 
 from lockstitch_server.core.format.reading import CheckpointQuery, SessionQuery
 from lockstitch_server.storage import list_queries
+from lockstitch_server.storage.postgres import out_of_place
 from lockstitch_server.storage.postgres.catalog import DISTRIBUTED_DIALECT
 from lockstitch_server.storage.postgres.distributed_executor import SQL as OF_SESSIONS
 from lockstitch_server.storage.postgres.statements import DISTRIBUTED_SQL
@@ -22,12 +23,21 @@ from tests.support.postgres import Postgres
 
 BUCKET = 7
 TABLES = ("sessions", "checkpoints", "segments", "writes", "elections")
-ALL_NODES = {"ids_of_tenant", "get_totals", "get_misplaced", "find_out_of_place", "remove_marks"}
+ALL_NODES = {"ids_of_tenant", "get_totals", "get_misplaced", "remove_marks"}
 """What asks all nodes, or writes to all of them."""
 NO_TABLES = {"get_clock", "has_amcheck", "btree_indexes"}
 ROLES = {"acquire_leadership", "put_position", "resign"}
 
-STATEMENTS = {**DISTRIBUTED_SQL, **{name: statement.sql for name, statement in OF_SESSIONS.items()}}
+OUT_OF_PLACE = {
+    f"{verb}_{table}": sql.strip()
+    for verb, statements in (("put_back", out_of_place.PUT_BACK), ("delete_replaced", out_of_place.DELETE_REPLACED))
+    for table, sql in statements.items()
+}
+STATEMENTS = {
+    **DISTRIBUTED_SQL,
+    **{name: statement.sql for name, statement in OF_SESSIONS.items()},
+    **OUT_OF_PLACE,
+}
 ONE_NODE = {name: sql for name, sql in STATEMENTS.items() if name not in ALL_NODES | NO_TABLES | ROLES}
 
 

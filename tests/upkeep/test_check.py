@@ -8,13 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lockstitch_server.config import Settings
-from lockstitch_server.engine.maintenance.repairer import repair
-from lockstitch_server.runtime.startup import open_store
 from tests.cli.commands import Command
-from tests.support.buckets import with_buckets
 from tests.support.postgres import Postgres
-from tests.upkeep.stores import SESSIONS, faults_in, faults_of, fill, opened
+from tests.upkeep.stores import SESSIONS, faults_of, fill, opened
 
 OF_SESSION = f"key = (SELECT key FROM {{schema}}sessions WHERE session_id = '{SESSIONS[0]}')"
 LARGEST_LOG = f"log = (SELECT log FROM {{schema}}segments WHERE {OF_SESSION} ORDER BY size DESC, log LIMIT 1)"
@@ -72,26 +68,6 @@ async def test_each_kind_of_damage_is_found(store: tuple[str, Execute], kind: st
     assert kind.strip() in {fault.kind for fault in found}, found
     assert all(fault.what and fault.mend for fault in found)
     assert {fault.session_id for fault in found} <= {SESSIONS[0], "other", ""}, "it is told where it is not"
-
-
-async def test_what_belongs_to_a_session_in_a_wrong_bucket_stays(postgres: Postgres) -> None:
-    """On a distributed database nobody comes across its row, so that all else of it looks as if nobody had it."""
-    name = postgres.create_database()
-    url = await with_buckets(postgres.url(name))
-    async with opened(url) as api:
-        await fill(api)
-    checkpoints = postgres.execute("SELECT count(*) FROM lockstitch.checkpoints", name)
-    changed = f"SET key = set_byte(key, 0, get_byte(key, 0) # 1) WHERE session_id = '{SESSIONS[0]}'"
-    postgres.execute(f"UPDATE lockstitch.sessions {changed}", name)
-    async with open_store(Settings(store=url)) as store:
-        found = await faults_in(store)
-        kinds = {fault.kind for fault in found}
-        assert [sentence async for sentence in repair(store, found)]
-        assert {"table_unreadable", "stray"} <= kinds
-    assert postgres.execute("SELECT count(*) FROM lockstitch.checkpoints", name) == checkpoints
-    postgres.execute(f"UPDATE lockstitch.sessions {changed}", name)
-    assert await faults_of(url) == []
-    postgres.drop_database(name)
 
 
 def test_the_command(tmp_path: Path) -> None:

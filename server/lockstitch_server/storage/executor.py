@@ -18,6 +18,8 @@ class DatabaseFault(NamedTuple):
     table: str
     """Empty: not known."""
     what: str
+    key: bytes = b""
+    """Of rows that are out of place, in a distributed database: the key that they should have."""
 
 
 class LostRace(Exception):
@@ -69,6 +71,13 @@ class Executor(Protocol):
 
     async def reindex(self) -> None:
         """Build all indexes again."""
+        ...
+
+    async def put_in_place(self, table: str, key: bytes) -> tuple[int, int]:
+        """Put rows that are out of place back under this key: see `DatabaseFault.key`. The session is locked.
+
+        Gives how many are back, and how many were deleted because a later row has taken their place.
+        """
         ...
 
 

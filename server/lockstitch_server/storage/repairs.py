@@ -59,6 +59,13 @@ async def move(repository: SessionRepository, key: bytes, tenant: str, session_i
     return "is back under the key of its name"
 
 
+async def put_in_place(repository: SessionRepository, table: str, key: bytes) -> str:
+    """Put rows of a distributed database whose first byte is not their bucket's back under this key."""
+    await repository.lock_row(key)
+    back, replaced = await repository.executor.put_in_place(table, key)
+    return f"are back: {back}" + (f"; deleted, as later rows have replaced them: {replaced}" if replaced else "")
+
+
 async def put_terms(repository: SessionRepository, tenant: str, session_id: str) -> str:
     """Write what a session's checkpoints are searched by."""
     session = await repository.lock(tenant, session_id)

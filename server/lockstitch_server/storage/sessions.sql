@@ -104,11 +104,11 @@ WHERE {in_bucket}key = :key ORDER BY namespace, checkpoint_id, task_path, task_i
 -- name: orphan_keys
 -- Keys under which there are rows, and no session.
 SELECT DISTINCT key FROM {schema}checkpoints c
-WHERE {c.in_bucket}NOT EXISTS (SELECT 1 FROM {schema}sessions s WHERE {s.in_bucket}s.key = c.key)
+WHERE {c.in_bucket}{c.in_place}NOT EXISTS (SELECT 1 FROM {schema}sessions s WHERE {s.in_bucket}s.key = c.key)
 UNION SELECT DISTINCT key FROM {schema}segments g
-WHERE {g.in_bucket}NOT EXISTS (SELECT 1 FROM {schema}sessions s WHERE {s.in_bucket}s.key = g.key)
+WHERE {g.in_bucket}{g.in_place}NOT EXISTS (SELECT 1 FROM {schema}sessions s WHERE {s.in_bucket}s.key = g.key)
 UNION SELECT DISTINCT key FROM {schema}writes w
-WHERE {w.in_bucket}NOT EXISTS (SELECT 1 FROM {schema}sessions s WHERE {s.in_bucket}s.key = w.key)
+WHERE {w.in_bucket}{w.in_place}NOT EXISTS (SELECT 1 FROM {schema}sessions s WHERE {s.in_bucket}s.key = w.key)
 
 -- name: logs
 SELECT log, CAST(sum(size) AS BIGINT) FROM {schema}segments WHERE {in_bucket}key = :key GROUP BY log

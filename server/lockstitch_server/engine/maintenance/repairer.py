@@ -1,6 +1,7 @@
 """Repairs what `verifier` finds, where nothing is lost by it.
 
-These are indexes, keys and counters of sessions, search terms, orphaned logs and rows without a session.
+These are indexes, keys and counters of sessions, rows that are out of place, search terms, orphaned logs and rows
+without a session.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -9,22 +10,27 @@ from functools import partial
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.sessions.session import Retention
 from lockstitch_server.engine.maintenance.pruner import Pruner
-from lockstitch_server.engine.maintenance.verifier import MOVED, ORPHAN, Fault
-from lockstitch_server.storage.repairs import delete_strays, move, put_terms, recount
+from lockstitch_server.engine.maintenance.verifier import MOVED, ORPHAN, OUT_OF_PLACE, Fault
+from lockstitch_server.storage.repairs import delete_strays, move, put_in_place, put_terms, recount
 from lockstitch_server.storage.session_repository import SessionRepository
 from lockstitch_server.storage.store import Store
 
 INDEXES = frozenset({"database_damaged", "table_unreadable"})
 LOST = frozenset({"checkpoints_lost", "latest_lost", "writes_lost"})
 COUNTERS = LOST | {"counter_wrong", "revision_wrong", "session_damaged"}
-LOST_SESSIONS = frozenset({"session_unreadable", "key_wrong", "table_unreadable"})
+LOST_SESSIONS = frozenset({"session_unreadable", "key_wrong", "table_unreadable", OUT_OF_PLACE})
 """Where there are such, rows without a session may be theirs, and stay."""
 
 Step = Callable[[SessionRepository], Awaitable[str]]
 
 
 async def repair(store: Store, faults: list[Fault]) -> AsyncIterator[str]:
-    """Repair what can be repaired. Gives a sentence for each step, whether it was done or failed."""
+    """Repair what can be repaired. Gives a sentence for each step, whether it was done or failed.
+
+    Where rows of a session are put back, what else is wrong with it may follow from that: the next check tells.
+    """
+    back = {fault.key for fault in faults if fault.kind == OUT_OF_PLACE}
+    faults = [fault for fault in faults if fault.kind == OUT_OF_PLACE or fault.key not in back]
     for what, step in _steps(faults):
         try:
             yield f"{what} {await store.transaction(step)}"
@@ -41,8 +47,10 @@ def _steps(faults: list[Fault]) -> Iterator[tuple[str, Step]]:
     if kinds & INDEXES:
         yield "the database", _reindex
     for fault in faults:
+        key = bytes.fromhex(fault.key)
+        if fault.kind == OUT_OF_PLACE:
+            yield f"rows of {fault.table} under the key {fault.key}", partial(put_in_place, table=fault.table, key=key)
         if fault.kind == "key_wrong" and fault.mend == MOVED:
-            key = bytes.fromhex(fault.key)
             step = partial(move, key=key, tenant=fault.tenant, session_id=fault.session_id)
             yield _whose(fault.tenant, fault.session_id), step
     for name in _sessions(faults, COUNTERS):

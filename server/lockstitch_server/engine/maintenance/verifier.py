@@ -26,11 +26,13 @@ T = TypeVar("T")
 NOTHING = "restore the session from a backup, or delete it"
 SWEPT = "would be deleted, as it is when the session is next pruned"
 ORPHAN = "log_orphaned"
+OUT_OF_PLACE = "out_of_place"
 COUNTED = "--repair counts it again"
 FORGOTTEN = "restore the session from a backup; --repair accepts what is left, so that loads answer again"
 REINDEXED = "--repair builds the indexes again; where that does not help, restore the database from a backup"
 REBUILT = "--repair counts it again and drops its labels, expiry, retention and lease"
 MOVED = "--repair puts the row back under the key of its name"
+PUT_BACK = "--repair puts them back under that key"
 FOUND_AGAIN = "--repair writes its search terms again"
 DELETED = "--repair deletes them"
 
@@ -76,7 +78,12 @@ async def _of_database(store: Store) -> list[Fault]:
         found = await store.snapshot(_database_faults)
     except Failure as failure:
         return [_unreadable(failure, "")]
-    return [Fault("", "", "database_damaged", fault.table, fault.what, REINDEXED) for fault in found]
+    return [_database_fault(fault) for fault in found]
+
+
+def _database_fault(fault: DatabaseFault) -> Fault:
+    kind, mend = (OUT_OF_PLACE, PUT_BACK) if fault.key else ("database_damaged", REINDEXED)
+    return Fault("", "", kind, fault.table, fault.what, mend, fault.key.hex())
 
 
 async def _database_faults(repository: SessionRepository) -> Sequence[DatabaseFault]:

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lockstitch_server.core.format.parts import damaged
 from lockstitch_server.core.format.rows import CheckpointRow, SessionChange
 from lockstitch_server.storage.asyncpg_types import AnyConnection
 from lockstitch_server.storage.buckets import BUCKETS, ROLES, bucket_of
 from lockstitch_server.storage.executor import DatabaseFault, Positional
+from lockstitch_server.storage.postgres import out_of_place
 from lockstitch_server.storage.postgres.clock import DatabaseClock
 from lockstitch_server.storage.postgres.commit_marks import BucketMark
 from lockstitch_server.storage.postgres.distributed_apply import apply
@@ -66,13 +66,12 @@ class DistributedExecutor(PostgresExecutor):
         return missing
 
     async def database_faults(self) -> Sequence[DatabaseFault]:
-        """None: amcheck would see the tables of this node alone.
+        """Rows that are out of place. amcheck is not run: it would see the tables of this node alone."""
+        return await out_of_place.find(self._connection, SECONDS)
 
-        Fails with DATA_LOSS if a session is in another bucket than its key's, where no check of sessions comes.
-        """
-        if await self._connection.fetch(DISTRIBUTED_SQL["find_out_of_place"], timeout=SECONDS):
-            raise damaged()
-        return []
+    async def put_in_place(self, table: str, key: bytes) -> tuple[int, int]:
+        await self._put_mark(bucket_of(key))
+        return await out_of_place.put_in_place(self._connection, table, key, SECONDS)
 
     async def _fetch(self, statement: Positional, values: Mapping[str, Any]) -> Sequence[Any]:
         rows: Sequence[Any] = await self._connection.fetch(statement.sql, *statement.values(values), timeout=SECONDS)
@@ -100,11 +99,11 @@ class DistributedExecutor(PostgresExecutor):
             filled["now"] = await self._connection.fetchval(DISTRIBUTED_SQL["get_clock"])
         await self._put_mark(filled.get("target_bucket", filled.get("bucket", ROLES)))
         return filled
+
     async def _put_mark(self, bucket: int) -> None:
         """Mark a transaction that writes, unless it is marked."""
         if self._mark is not None:
             await self._mark.put(bucket)
-
 
 
 def _key_of(values: Mapping[str, Any]) -> bytes | None:

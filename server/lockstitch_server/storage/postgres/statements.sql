@@ -276,10 +276,6 @@ CROSS JOIN LATERAL (
 -- One session's key, tenant and id: whether it stands under another key, in any bucket.
 SELECT 1 FROM lockstitch.sessions s WHERE s.key <> $1 AND s.tenant = $2 AND s.session_id = $3 LIMIT 1
 
--- distributed: find_out_of_place
--- Whether damage has put the row of a session into another bucket than its key's.
-SELECT 1 FROM lockstitch.sessions WHERE get_byte(key, 0) <> bucket LIMIT 1
-
 -- name: get_names
 SELECT namespace, checkpoint_id FROM lockstitch.checkpoints WHERE {in_bucket}key = $1
 

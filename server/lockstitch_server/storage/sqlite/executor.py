@@ -74,6 +74,10 @@ class SqliteExecutor:
     async def reindex(self) -> None:
         self._connection.execute("REINDEX")
 
+    async def put_in_place(self, table: str, key: bytes) -> tuple[int, int]:
+        """Nothing to do: only a distributed database has places."""
+        return 0, 0
+
     def _is_found(self, tenant: str, row: CheckpointRow) -> bool:
         number, found_hash = self._number(row)
         return all(self._has_term(term, number) for term in stored_terms(tenant, row)) and found_hash == tenant_hash(
