@@ -1,10 +1,8 @@
 """JSON of callers: what it costs is bounded, and it says the same as protobuf."""
 
-import asyncio
 import gzip
 import json
 import random
-import threading
 
 import pytest
 from google.protobuf import json_format
@@ -15,14 +13,13 @@ from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, TypedBlob
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.rpc.transport.http.body import SizeLimit
-from lockstitch_server.rpc.transport.http.codecs import THREADS, JsonCodec, check_json
+from lockstitch_server.rpc.transport.http.codecs import JsonCodec, check_json
 from tests.http.requests import CHECKPOINTS, envelope, envelopes, post
 from tests.support.server import LockstitchServer
 
 SAVE = f"{CHECKPOINTS}Save"
 LOAD = f"{CHECKPOINTS}LoadLatest"
 STREAM = "application/connect+json"
-SECONDS = 60
 LIMIT = SizeLimit(1024 * 1024, "http.max_json_bytes")
 CODEC = JsonCodec(LIMIT, 10_000, LIMIT)
 PIECES = st.sampled_from(["{", "}", "[", "]", ",", ":", '"', "\\", '"a"', "1", "null", "checkpoint", "\\u", " ", "é"])
@@ -84,7 +81,7 @@ async def test_no_text_breaks_the_parser(text: str) -> None:
     """It is refused as a failure of the caller's, or it is the message that protobuf's own parser finds."""
     data = text.encode()
     try:
-        found = await CODEC.decode(pb.SaveRequest.DESCRIPTOR, data, LIMIT)
+        found = await CODEC.decode(pb.SaveRequest.DESCRIPTOR, data, LIMIT, "")
     except Failure:
         if text.strip().startswith("{"):
             with pytest.raises(Exception):  # noqa: B017, PT011 - any of the parser's own
@@ -122,34 +119,11 @@ def test_a_text_without_an_end_takes_linear_time() -> None:
         check_json(worst, 10)
 
 
-async def test_work_that_has_begun_keeps_its_call_until_it_ends() -> None:
-    """What cannot be stopped would otherwise take memory and a thread that count for nobody."""
-    begun, go_on = threading.Event(), threading.Event()
-
-    def work(*_: object) -> None:
-        begun.set()
-        go_on.wait(SECONDS)
-
-    async def convert() -> None:
-        await CODEC._run(work, pb.SaveRequest.DESCRIPTOR, b"", inline=False)
-
-    calls = [asyncio.create_task(convert()) for _ in range(THREADS + 1)]
-    assert await asyncio.to_thread(begun.wait, SECONDS)
-    for call in calls:
-        call.cancel()
-    done, _ = await asyncio.wait(calls, timeout=0.2)
-    assert done == {calls[-1]}, "only the call whose work has not begun"
-    go_on.set()
-    done, _ = await asyncio.wait(calls, timeout=SECONDS)
-    assert all(call.cancelled() for call in calls)
-    assert done == set(calls)
-
-
 async def test_json_and_protobuf_say_the_same() -> None:
     request = pb.SaveRequest()
     request.checkpoint.session_id = "é\0\u2028😀"
     request.checkpoint.step = 2**63 - 1
     request.checkpoint.header.data = random.Random(1).randbytes(20_000)  # long enough for a thread
     data = request.SerializeToString()
-    text = await CODEC.encode(pb.SaveRequest.DESCRIPTOR, data)
-    assert await CODEC.decode(pb.SaveRequest.DESCRIPTOR, text, LIMIT) == data
+    text = await CODEC.encode(pb.SaveRequest.DESCRIPTOR, data, "")
+    assert await CODEC.decode(pb.SaveRequest.DESCRIPTOR, text, LIMIT, "") == data

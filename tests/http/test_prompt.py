@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from lockstitch_server.rpc.transport.http.prompt import until
+from lockstitch_server.rpc.transport.prompt import until
 
 SECONDS = 60
 

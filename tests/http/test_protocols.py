@@ -217,6 +217,32 @@ class TestGrpcWeb:
         assert "%C3%BC%25" in answer.headers["grpc-message"]
 
 
+class TestOneRequest:
+    """gRPC has the code UNIMPLEMENTED for a call with another number of requests than its method has."""
+
+    @pytest.mark.parametrize("media", ["application/grpc-web", "application/grpc-web-text"])
+    def test_several_messages(self, server: LockstitchServer, media: str) -> None:
+        """None of them is carried out."""
+        name = f"several-{len(media)}"
+        body = envelope(checkpoint(name, 1).SerializeToString()) + envelope(checkpoint(name, 2).SerializeToString())
+        answer = post(server.target, SAVE, base64.b64encode(body) if media.endswith("text") else body, media)
+        assert (answer.headers["grpc-status"], "there are several" in answer.headers["grpc-message"]) == ("12", True)
+        assert post(server.target, LOAD, {"sessionId": name}).json == {}
+
+    @pytest.mark.parametrize("number", [0, 2])
+    async def test_native_grpc(self, server: LockstitchServer, number: int) -> None:
+        async with grpc.aio.insecure_channel(server.target) as channel:
+            save: Any = channel.stream_unary(SAVE)
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await save(iter([checkpoint("counted").SerializeToString()] * number), timeout=30)
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        assert post(server.target, LOAD, {"sessionId": "counted"}).json == {}
+
+    def test_trailers_of_a_request_are_no_message(self, server: LockstitchServer) -> None:
+        body = envelope(checkpoint("trailed").SerializeToString()) + envelope(b"a: b\r\n", 0x80)
+        assert grpc_status(post(server.target, SAVE, body, "application/grpc-web")) == "0"
+
+
 class TestWhatIsNoCall:
     @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "HEAD"])
     def test_other_methods(self, server: LockstitchServer, method: str) -> None:
@@ -248,6 +274,7 @@ class TestWhatIsNoCall:
         assert (json_error.status, json_error.json["code"]) == (501, "unimplemented")
         web = post(server.target, "/nothing.Service/Nothing", b"", "application/grpc-web")
         assert (web.status, web.headers["grpc-status"]) == (200, "12")
+        assert post(server.target, LOAD.replace("Load", "%4coad"), {}).status == 501, "proxies take it for another path"
         assert ask(server.target, "GET", "/nothing").status == 404
         assert ask(server.target, "POST", "/nothing", b"x").status == 404
 

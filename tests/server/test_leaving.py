@@ -9,10 +9,11 @@ import pytest
 from google.protobuf.descriptor import MethodDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from lockstitch_server.config import Limits
+from lockstitch_server.config import Limits, Settings
 from lockstitch_server.rpc.call_context import CallContext, Transport
 from lockstitch_server.rpc.dispatcher import CHECKPOINT_SERVICE
 from lockstitch_server.rpc.transport.receiving import Preparation, Receiver
+from lockstitch_server.rpc.transport.request_memory import RequestMemory
 from tests.robustness.crowd import lines, until
 from tests.support.server import LockstitchServer
 
@@ -42,7 +43,7 @@ async def test_a_call_that_ends_without_a_message_is_refused(server: LockstitchS
         save: grpc.aio.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(SAVE)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await save(_nothing(), timeout=30)
-    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 async def _never() -> AsyncIterator[bytes]:
@@ -81,7 +82,7 @@ async def test_peer_is_asked_before_the_message_is_read() -> None:
 
     transport = _Leaving()
     context = CallContext(transport=cast("Transport", transport))
-    receiver = Receiver(identify, Preparation(Limits(), 2**20))
+    receiver = Receiver(identify, Preparation(Limits(), 2**20, RequestMemory(2**20)), Settings())
     await receiver.request(CHECKPOINT_SERVICE.methods_by_name["Save"], context, transport)
     assert transport.has_left
     assert context.peer() == "ipv4:192.0.2.1:1"

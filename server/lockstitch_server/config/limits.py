@@ -37,6 +37,14 @@ class Limits(Group):
         description="Maximum calls in flight on one connection. Further calls wait in the client; a few may be "
         "UNAVAILABLE (REFUSED_STREAM), which clients retry.",
     )
+    receive_seconds: float = Field(
+        default=300.0,
+        ge=0.1,
+        le=86_400,
+        allow_inf_nan=False,
+        description="Maximum time for the request of a call to arrive, except for SaveStream. A slower call ends with "
+        "DEADLINE_EXCEEDED. `http.body_seconds` is stricter for slow callers of `http_listen`.",
+    )
     max_query_bytes: Bytes = size(
         8 * MIB,
         at_least=KIB,
@@ -160,6 +168,14 @@ class Queue(Group):
         at_least=KIB,
         at_most=2**40,
         description="Maximum bytes of such responses on one connection, except for a single larger one.",
+    )
+    max_request_bytes: Bytes = size(
+        256 * MIB,
+        at_least=KIB,
+        at_most=2**40,
+        description="Maximum bytes of requests that have arrived in part on `http_listen`, or that wait to be unpacked "
+        "or parsed. At least twice the largest message is used. A tenant may hold as much as it leaves free, so at "
+        "most half. Further requests are RATE_LIMITED.",
     )
     load_batch: int = Field(
         default=64, ge=1, le=100_000, description="Maximum loads that share one trip to the database."

@@ -126,6 +126,13 @@ class CallContext:
         self.is_identified = True
         self.transport.set_trailing_metadata(((SERVER_VERSION_KEY, __version__),))
 
+    def act_for(self, tenant: str) -> None:
+        """The caller may act for this tenant, and what it sends counts as the tenant's."""
+        self.tenant = tenant
+        receive_for = getattr(self.transport, "receive_for", None)
+        if receive_for is not None:
+            receive_for(tenant)
+
     @property
     def answer_weight(self) -> int:
         """Bytes of memory that each byte of an answer may take until it has been sent."""

@@ -16,12 +16,13 @@ from lockstitch_server.rpc.transport.http.origins import Origins
 from lockstitch_server.rpc.transport.http.pages import Pages
 from lockstitch_server.rpc.transport.http.protocols import protocols_of
 from lockstitch_server.rpc.transport.receiving import receivable_bytes
+from lockstitch_server.rpc.transport.request_memory import RequestMemory
 from lockstitch_server.runtime.metrics_report import metrics_page
 from lockstitch_server.telemetry.telemetry import Telemetry
 
 ServiceHandlers = Mapping[str, tuple[ServiceDescriptor, grpc.GenericRpcHandler]]
 """Services by their names: what they are, and what answers them."""
-MAX_OPEN_REQUEST = SizeLimit(64 * KIB, "of requests without credentials")
+MAX_OPEN_REQUEST = SizeLimit(16 * KIB, "of requests without credentials")
 """For services that everybody may call."""
 
 
@@ -31,12 +32,13 @@ def create_http_application(
     health: Health,
     settings: Settings,
     telemetry: Telemetry,
+    memory: RequestMemory,
     *,
     watches_clients: bool,
 ) -> HttpApplication:
     """The application over the handlers of grpc.aio. Raises StartupError.
 
-    contract: the services that identify their callers before they read requests.
+    contract: the services that identify their callers before they read requests. memory: for requests.
     watches_clients: False under servers that cancel the calls of clients that have left.
     """
     limits = settings.limits
@@ -57,6 +59,7 @@ def create_http_application(
         Pages(lambda: health.is_ready, metrics_page(telemetry, settings)),
         Origins(settings.cors_origins),
         _times(settings.http, watches_clients=watches_clients),
+        memory,
         watches_clients=watches_clients,
     )
 

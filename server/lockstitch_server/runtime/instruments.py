@@ -14,6 +14,7 @@ from lockstitch_server.engine.maintenance.sweeper import Sweeper, SweepStats
 from lockstitch_server.engine.reads.watcher import Watcher
 from lockstitch_server.rpc.interceptors.telemetry import CallTelemetry
 from lockstitch_server.rpc.observers import CallLog, CallStats
+from lockstitch_server.rpc.transport.request_memory import RequestMemory
 from lockstitch_server.saving.save_observer import CountedBatch, ObserveBatch, SaveCounts, unobserved
 from lockstitch_server.saving.save_worker import Saves
 from lockstitch_server.storage import Store
@@ -72,6 +73,12 @@ def watch_queues(telemetry: Telemetry, **queues: Waiting) -> None:
     if telemetry.stats is not None:
         for name, waiting in queues.items():
             QueueStats(telemetry.stats, name).watch(waiting)
+
+
+def watch_requests(telemetry: Telemetry, memory: RequestMemory) -> None:
+    """Report how many bytes of requests are held before they are carried out."""
+    if telemetry.stats is not None:
+        telemetry.stats.watch(lambda stats: stats.set("lockstitch.requests.held", memory.held))
 
 
 def watch_sessions(telemetry: Telemetry, watcher: Watcher, sweeper: Sweeper | None) -> None:

@@ -50,6 +50,7 @@ from lockstitch_server.rpc.transport.http.application import HttpApplication
 from lockstitch_server.rpc.transport.receiving import Preparation, Receiver, receivable_bytes
 from lockstitch_server.rpc.transport.reflection import SERVICE_NAME as REFLECTION
 from lockstitch_server.rpc.transport.reflection import reflection_handlers
+from lockstitch_server.rpc.transport.request_memory import RequestMemory
 from lockstitch_server.runtime.gc import tune_collector
 from lockstitch_server.runtime.grpc_server import grpc_server
 from lockstitch_server.runtime.http_application import ServiceHandlers, create_http_application
@@ -64,6 +65,7 @@ from lockstitch_server.runtime.instruments import (
     watch_damage,
     watch_merges,
     watch_queues,
+    watch_requests,
     watch_sessions,
 )
 from lockstitch_server.runtime.listener import asks_who_calls, check_exposure
@@ -191,12 +193,19 @@ class Runtime:
     store: Store
     bare_store: Store
     handlers: ServiceHandlers
+    request_memory: RequestMemory
 
     def http_application(self, *, watches_clients: bool) -> HttpApplication:
         """The same handlers as an ASGI application. Raises StartupError."""
         contract = [service.full_name for service in self.engine.dispatcher.services]
         return create_http_application(
-            self.handlers, contract, self.health, self.settings, self.telemetry, watches_clients=watches_clients
+            self.handlers,
+            contract,
+            self.health,
+            self.settings,
+            self.telemetry,
+            self.request_memory,
+            watches_clients=watches_clients,
         )
 
     @asynccontextmanager
@@ -241,11 +250,14 @@ async def open_runtime(
         health = Health((service.full_name for service in engine.dispatcher.services), settings.health.max_watches)
         gate = AdmissionGate(settings.limits.max_calls)
         interceptors = create_interceptors(gate, settings, identification, audit, telemetry)
-        preparation = Preparation(settings.limits, receivable_bytes(settings.limits.max_message_bytes))
-        receiver = Receiver(Authentication(identification).identify, preparation)
+        receivable = receivable_bytes(settings.limits.max_message_bytes)
+        memory = RequestMemory(max(settings.queue.max_request_bytes, 2 * receivable))
+        watch_requests(telemetry, memory)
+        preparation = Preparation(settings.limits, receivable, memory)
+        receiver = Receiver(Authentication(identification).identify, preparation, settings)
         handlers = _handlers(engine.dispatcher, interceptors, receiver, health, settings)
         try:
-            yield Runtime(settings, engine, telemetry, health, gate, store, bare, handlers)
+            yield Runtime(settings, engine, telemetry, health, gate, store, bare, handlers, memory)
         finally:
             with suppress(TimeoutError):  # nobody waits for it any more, and the database may hang
                 await asyncio.wait_for(engine.close(), STOP_SECONDS)

@@ -40,6 +40,12 @@ _ALL = (
         SECONDS,
     ),
     Metric("lockstitch.calls.active", "updown", "{call}", "Calls in progress."),
+    Metric(
+        "lockstitch.requests.held",
+        "updown",
+        "By",
+        "Bytes of requests that have arrived in part on `http_listen`, or wait to be unpacked or parsed.",
+    ),
     Metric("lockstitch.saves", "counter", "{save}", "Saves, by outcome.", ("lockstitch.save.outcome",)),
     Metric("lockstitch.saves.received", "counter", "By", "Bytes of the requests that save."),
     Metric(

@@ -40,7 +40,7 @@ class Authentication:
         """Authenticate the caller. The interceptor raises a failure later, so that it is recorded."""
         context.is_looked_at = True
         try:
-            context.tenant = await self._tenant(context, RIGHTS[method.full_name])
+            context.act_for(await self._tenant(context, RIGHTS[method.full_name]))
         except Failure as failure:
             context.refusal = failure
 

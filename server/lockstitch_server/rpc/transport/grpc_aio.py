@@ -13,7 +13,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.rpc.call_context import CallContext
 from lockstitch_server.rpc.dispatcher import Dispatcher
-from lockstitch_server.rpc.errors import DETAILS_KEY, code_of, status_of
+from lockstitch_server.rpc.errors import DETAILS_KEY, AbortedCall, code_of, status_of
 from lockstitch_server.rpc.handler_types import StreamHandler, UnaryHandler
 from lockstitch_server.rpc.interceptors import Interceptor, wrap_stream, wrap_unary
 from lockstitch_server.rpc.transport.receiving import Receiver
@@ -84,6 +84,8 @@ async def _abort(
     error: Exception, method: MethodDescriptor, context: CallContext, grpc_context: ServicerContext
 ) -> NoReturn:
     """End a call with its failure. What is no failure of the caller's is logged, and told without its text."""
+    if type(error) is AbortedCall:  # the others have ended their calls
+        await grpc_context.abort(error.code, str(error), grpc_context.trailing_metadata() or ())
     if isinstance(error, grpc.aio.AbortError | asyncio.CancelledError):
         raise error
     failure = error if isinstance(error, Failure) else _masked(error, method, context)

@@ -1,14 +1,15 @@
 """Reads the messages of calls. Nothing of a call is read before its caller has authenticated."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Protocol, TypeAlias, TypeVar
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
 
-from lockstitch_server.config import LARGEST_MESSAGE, Limits
+from lockstitch_server.config import LARGEST_MESSAGE, Limits, Settings
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.rpc.call_context import CallContext
 from lockstitch_server.rpc.dispatcher import READ_BY_THE_BATCH
@@ -16,6 +17,10 @@ from lockstitch_server.rpc.errors import AbortedCall
 from lockstitch_server.rpc.field_count import FieldCounter
 from lockstitch_server.rpc.requests import too_large
 from lockstitch_server.rpc.stream_batches import StreamMessage, within_limit
+from lockstitch_server.rpc.transport.fair_threads import FairThreads
+from lockstitch_server.rpc.transport.prompt import until
+from lockstitch_server.rpc.transport.request_memory import HeldRequest, RequestMemory
+from lockstitch_server.rpc.transport.shares import Shares
 from lockstitch_server.rpc.transport.unpacking import GZIP, INLINE_BYTES, unpack
 
 T = TypeVar("T")
@@ -40,27 +45,37 @@ class Source(Protocol):
 class Preparation:
     """Makes sure that messages can be parsed at little cost: within limits of bytes and of fields, which it counts.
 
-    receivable: bytes of a message that gRPC takes in, which may hold many saves. Long work runs in threads.
+    receivable: bytes of a message that gRPC takes in, which may hold many saves. Long work runs in threads; messages
+    that wait for it are counted in the memory for requests.
     """
 
-    def __init__(self, limits: Limits, receivable: int) -> None:
+    def __init__(self, limits: Limits, receivable: int, memory: RequestMemory) -> None:
+        self._memory = memory
         self._limits = limits
         self._receivable = receivable
         self._fields = FieldCounter(limits.max_fields, "limits.max_fields")
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="lockstitch-prepare")
+        self._threads = FairThreads(THREADS, "lockstitch-prepare")
 
-    async def request(self, method: MethodDescriptor, data: bytes) -> bytes:
-        """A request as it is to be parsed. Fails with TOO_LARGE, INVALID_FIELD."""
-        return await self._run(self._request, method, data) if _is_long(data) else self._request(method, data)
+    async def request(self, method: MethodDescriptor, data: bytes, tenant: str) -> bytes:
+        """A request as it is to be parsed. Fails with TOO_LARGE, INVALID_FIELD, RATE_LIMITED."""
+        return await self._run(self._request, method, data, tenant) if _is_long(data) else self._request(method, data)
 
-    async def stream_message(self, method: MethodDescriptor, data: bytes) -> Sequence[StreamMessage]:
-        """A message of a SaveStream as messages that are to be parsed. Fails with TOO_LARGE, INVALID_FIELD."""
+    async def stream_message(self, method: MethodDescriptor, data: bytes, tenant: str) -> Sequence[StreamMessage]:
+        """A message of a SaveStream as messages that are to be parsed. Fails with TOO_LARGE, INVALID_FIELD,
+        RATE_LIMITED."""
         if not _is_long(data):
             return [self._request(method, data)]
-        return await self._run(self._stream_message, method, data)
+        return await self._run(self._stream_message, method, data, tenant)
 
-    async def _run(self, prepare: Callable[[MethodDescriptor, bytes], T], method: MethodDescriptor, data: bytes) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, prepare, method, data)
+    async def _run(
+        self, prepare: Callable[[MethodDescriptor, bytes], T], method: MethodDescriptor, data: bytes, tenant: str
+    ) -> T:
+        held = HeldRequest(self._memory, tenant)
+        held.hold(len(data))
+        try:
+            return await self._threads.run(tenant, partial(prepare, method, data))
+        finally:
+            held.release()
 
     def _request(self, method: MethodDescriptor, data: bytes) -> bytes:
         data = self._unpacked(method, data)
@@ -93,18 +108,25 @@ class Preparation:
 
 
 class Receiver:
-    """Reads what callers who are let in have sent. gRPC holds back a few KB of each call that is not read."""
+    """Reads what callers who are let in have sent. gRPC holds back a few KB of each call that is not read.
 
-    def __init__(self, identify: Identify, preparation: Preparation) -> None:
+    It counts the calls whose request has not arrived: they are not among the calls in flight yet.
+    """
+
+    def __init__(self, identify: Identify, preparation: Preparation, settings: Settings) -> None:
         self._identify = identify
         self._preparation = preparation
+        self._seconds = settings.limits.receive_seconds
+        self._most_of_tenant = settings.tenants.max_calls
+        self._most = settings.limits.max_calls
+        self._arriving = Shares(2 * self._most)
 
     async def request(self, method: MethodDescriptor, context: CallContext, source: Source) -> bytes:
         """The request of a method that has one. Empty if the caller is not authenticated, or the client has left."""
         context.peer()  # which gRPC forgets when the client leaves
         try:
             await self._identify(method, context)
-            return await self._read(method, source) if context.is_identified else b""
+            return await self._read(method, source, context.tenant) if context.is_identified else b""
         except (Failure, AbortedCall, asyncio.CancelledError) as error:
             # Its traceback would hold the message until the call ends.
             context.refusal = context.refusal or error.with_traceback(None)
@@ -116,20 +138,53 @@ class Receiver:
         """The requests of a method that has many, which are read as they are taken."""
         context.peer()  # which gRPC forgets when the client leaves
         await self._identify(method, context)
-        return self._all(method, source)
+        return self._all(method, source, context.tenant)
 
-    async def _all(self, method: MethodDescriptor, source: Source) -> AsyncIterator[StreamMessage]:
+    async def _all(self, method: MethodDescriptor, source: Source, tenant: str) -> AsyncIterator[StreamMessage]:
         while isinstance(data := await source.read(), bytes):
-            for message in await self._preparation.stream_message(method, data):
+            for message in await self._preparation.stream_message(method, data, tenant):
                 yield message
 
-    async def _read(self, method: MethodDescriptor, source: Source) -> bytes:
-        data = await source.read()
+    async def _read(self, method: MethodDescriptor, source: Source, tenant: str) -> bytes:
+        self._check_calls(tenant)
+        deadline = asyncio.get_running_loop().time() + self._seconds
+        try:
+            data = await until(deadline, source.read(), partial(self._arriving_call, tenant))
+        except TimeoutError:
+            raise AbortedCall(grpc.StatusCode.DEADLINE_EXCEEDED, _late(self._seconds)) from None
         if not isinstance(data, bytes):
             # Where the client has left, gRPC says first that there are no more messages, and cancels this task then.
             await asyncio.sleep(LEAVING_SECONDS)
-            raise Failure(Reason.INVALID_FIELD, "request: the call ended without a message", field="request")
-        return await self._preparation.request(method, data)
+            raise AbortedCall(grpc.StatusCode.UNIMPLEMENTED, "request: the method takes one message; there is none")
+        return await self._preparation.request(method, data, tenant)
+
+    @contextmanager
+    def _arriving_call(self, tenant: str) -> Iterator[None]:
+        self._arriving.add(tenant, 1)
+        try:
+            yield
+        finally:
+            self._arriving.add(tenant, -1)
+
+    def _check_calls(self, tenant: str) -> None:
+        """Fails with RATE_LIMITED, OVERLOADED if a tenant has too many calls whose request has not arrived."""
+        most, arriving = self._most_of_tenant, self._arriving
+        if most and arriving.of(tenant) >= most:
+            raise Failure(
+                Reason.RATE_LIMITED,
+                f"the tenant has {most} calls whose request has not arrived, which is its limit (tenants.max_calls)",
+                limit=most,
+            )
+        if not arriving.fits(tenant, 1):
+            raise Failure(
+                Reason.OVERLOADED,
+                f"the tenant has {arriving.of(tenant)} calls whose request has not arrived, and all tenants have "
+                f"{arriving.held}; the limit is {self._most} calls (limits.max_calls); retry later",
+            )
+
+
+def _late(seconds: float) -> str:
+    return f"request: it did not arrive within {seconds:g} s (limits.receive_seconds); send it faster"
 
 
 def receivable_bytes(max_message_bytes: int) -> int:

@@ -8,8 +8,9 @@ GZIP = b"\x1f\x8b"
 """How gzip begins. No protobuf message begins so: 0x1f is a tag of a wire type that does not exist."""
 WITH_HEADER = 31
 """zlib's name for the format of gzip, with its largest window."""
-INLINE_BYTES = 1024
-"""Packed messages up to this size are unpacked at once, to 1 MiB at most. Longer ones go to a thread."""
+INLINE_BYTES = 240
+"""Packed messages up to this size are unpacked at once, to 242 KiB at most, since gzip packs at most 1,032 bytes into
+one. Those have few fields enough. Longer ones go to a thread."""
 
 
 def unpack(data: bytes, most: int, named: str) -> bytes:

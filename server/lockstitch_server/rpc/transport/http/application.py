@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 
 import grpc
 import structlog
@@ -21,6 +22,7 @@ from lockstitch_server.rpc.transport.http.pages import Pages, respond
 from lockstitch_server.rpc.transport.http.protocols import GRPC, Protocol, media_type
 from lockstitch_server.rpc.transport.http.slices import ClientStalled, in_slices
 from lockstitch_server.rpc.transport.http.status import OK, CallAborted, CallStatus, failed
+from lockstitch_server.rpc.transport.request_memory import HeldRequest, RequestMemory
 
 log = structlog.get_logger(__name__)
 
@@ -60,9 +62,11 @@ class HttpApplication:
         pages: Pages,
         origins: Origins,
         times: Times,
+        memory: RequestMemory,
         *,
         watches_clients: bool = True,
     ) -> None:
+        self._memory = memory
         self._endpoints = endpoints
         self._protocols = protocols
         self._pages = pages
@@ -97,7 +101,7 @@ class HttpApplication:
             await respond(send, 403, "Pages of this origin may not call: see http.cors_origins.\n", [])
             return
         more = self._origins.headers(headers)
-        endpoint = self._endpoints.get(_path(scope))
+        endpoint = self._endpoints.get(_path(scope)) if not _is_escaped(scope) else None
         if scope["method"] == "POST" and endpoint is not None:
             await self._call(endpoint, scope, headers, receive, _with_headers(send, more) if more else send)
         elif scope["method"] == "OPTIONS" and more:
@@ -135,13 +139,15 @@ class HttpApplication:
         else:
             task = asyncio.current_task()
             assert task is not None
-            running = _Running(task, endpoint, protocol, scope, headers, receive, send, self._times)
+            held = HeldRequest(self._memory)
+            running = _Running(task, endpoint, protocol, scope, headers, receive, send, self._times, held)
             await running.run(self._watches_clients)
 
     async def _end(self, protocol: Protocol, headers: Named, receive: Receive, send: Send, status: CallStatus) -> None:
         """Answer a call that no method is asked for."""
         body = Body(receive, lambda: None)
-        await protocol.wire(body, send, NO_ENDPOINT, headers, self._times.pace).end(status)
+        held = HeldRequest(self._memory)
+        await protocol.wire(body, send, NO_ENDPOINT, headers, self._times.pace, held).end(status)
 
 
 class _Running:
@@ -157,6 +163,7 @@ class _Running:
         receive: Receive,
         send: Send,
         times: Times,
+        held: HeldRequest,
     ) -> None:
         self._task = task
         self._endpoint = endpoint
@@ -167,7 +174,8 @@ class _Running:
         self._request_headers = headers
         self._headers: Headers = []
         self._times = times
-        self._wire = protocol.wire(self._body, send, endpoint, headers, times.pace, self._headers)
+        self._held = held
+        self._wire = protocol.wire(self._body, send, endpoint, headers, times.pace, held, self._headers)
 
     async def run(self, watches_client: bool) -> None:
         """Carry it out, and end the response."""
@@ -180,6 +188,7 @@ class _Running:
             if not self._left:
                 raise
         finally:
+            self._held.release()
             self._body.close()
 
     async def _status(self) -> CallStatus:
@@ -210,19 +219,20 @@ class _Running:
             failure = error
         most = self._times.http1_seconds if _is_http1(self._scope) else None
         seconds = min((each for each in (given, most) if each is not None), default=None)
-        return HttpCall(self._scope, self._wire, self._headers, seconds, self._protocol.codec.weight, failure)
+        weight = self._protocol.codec.weight
+        return HttpCall(self._scope, self._wire, self._headers, seconds, weight, self._held, failure)
 
     async def _answer(self, call: HttpCall) -> None:
-        encode, kind = self._protocol.codec.encode, self._endpoint.response
+        encode = partial(self._protocol.codec.encode, self._endpoint.response)
         if not self._endpoint.has_many_responses:
             # No variable holds the answer, which would else take memory beside what it becomes.
-            encoded = await encode(kind, await self._endpoint.handle(call.messages(), call))
+            encoded = await encode(await self._endpoint.handle(call.messages(), call), self._held.tenant)
             call.encoded(len(encoded))
             await self._wire.write(encoded, last=True)
             return
         async with aclosing(self._endpoint.handle(call.messages(), call)) as answers:
             async for answer in answers:
-                await self._wire.write(await encode(kind, answer), last=False)
+                await self._wire.write(await encode(answer, self._held.tenant), last=False)
 
     def _leave(self) -> None:
         """The client is gone: nobody waits for the response."""
@@ -239,6 +249,11 @@ def _path(scope: Scope) -> str:
     """The path below the one that the application is mounted at."""
     path: str = scope["path"]
     return path.removeprefix(scope.get("root_path", ""))
+
+
+def _is_escaped(scope: Scope) -> bool:
+    """Whether a path is spelled with escapes. Paths of methods need none, and a proxy may have taken it for another."""
+    return b"%" in (scope.get("raw_path") or b"")
 
 
 def _with_headers(send: Send, more: Headers) -> Send:

@@ -77,14 +77,20 @@ class Body:
 
 
 async def whole(body: Arrival, limit: SizeLimit) -> bytes:
-    """All bytes of a body. Fails with TOO_LARGE."""
-    parts, size = [], 0
+    """All bytes of a body, which the call holds then. Fails with TOO_LARGE, RATE_LIMITED."""
     body.start()
+    first = await body.chunk() or b""
+    limit.check(len(first))
+    if body.ended:
+        body.held.hold(len(first))
+        return first
+    # Parts in a list would take many times their size if they have a byte each.
+    data = bytearray(first)
     while (part := await body.chunk()) is not None:
-        size += len(part)
-        limit.check(size)
-        parts.append(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+        data += part
+        limit.check(len(data))
+        body.held.hold(len(data))
+    return bytes(data)
 
 
 class Base64Body:
@@ -93,6 +99,10 @@ class Base64Body:
     def __init__(self, body: Chunks) -> None:
         self._body = body
         self._rest = b""
+
+    @property
+    def ended(self) -> bool:
+        return self._body.ended and not self._rest
 
     async def chunk(self) -> bytes | None:
         part = await self._body.chunk()
@@ -122,7 +132,10 @@ class Envelopes:
         self._buffer = bytearray()
 
     async def next(self) -> tuple[int, bytes] | None:
-        """The flags and the bytes of the next message; None at the end. Fails with TOO_LARGE, INVALID_FIELD."""
+        """The flags and the bytes of the next message, which the call holds then; None at the end.
+
+        Fails with TOO_LARGE, RATE_LIMITED, INVALID_FIELD.
+        """
         if self._buffer or not self._may_pause:
             self._body.start()
         if not await self._fill(PREFIX_BYTES):
@@ -138,7 +151,15 @@ class Envelopes:
             message = bytes(view[PREFIX_BYTES:end])
         del self._buffer[:end]
         self._body.stop()
+        self._body.held.hold(size)
         return flags, message
+
+    async def next_flags(self) -> int | None:
+        """The flags of the next message, which is not read; None at the end."""
+        if self._body.ended and not self._buffer:
+            return None
+        self._body.start()
+        return self._buffer[0] if await self._fill(1) else None
 
     async def _fill(self, size: int) -> bool:
         """Read until at least `size` bytes are there. False: the body has fewer."""
@@ -149,6 +170,7 @@ class Envelopes:
             self._buffer += part
             if self._buffer:
                 self._body.start()
+                self._body.held.hold(len(self._buffer))
         return True
 
 

@@ -12,6 +12,7 @@ from lockstitch_server.rpc.transport.http.asgi_types import Headers, Scope
 from lockstitch_server.rpc.transport.http.headers import metadata_of, peer_of
 from lockstitch_server.rpc.transport.http.status import CallAborted, aborted
 from lockstitch_server.rpc.transport.http.wire import Wire
+from lockstitch_server.rpc.transport.request_memory import HeldRequest
 
 
 class HttpCall:
@@ -19,11 +20,22 @@ class HttpCall:
 
     headers: those of the response that the call adds. seconds: how long it may take; None: for as long as it likes.
     answer_weight: bytes of memory that each byte of an answer may take until it has been sent.
+    held: what the call holds of the memory for requests, which its wire counts.
     failure: what is wrong with the headers of the request. Reading a message fails with it, so a call with bad headers
     ends where one with a bad message does: behind authentication, in the audit log and in metrics.
     """
 
-    __slots__ = ("_answer", "_callbacks", "_failure", "_headers", "_scope", "_wire", "answer_weight", "deadline")
+    __slots__ = (
+        "_answer",
+        "_callbacks",
+        "_failure",
+        "_headers",
+        "_held",
+        "_scope",
+        "_wire",
+        "answer_weight",
+        "deadline",
+    )
 
     def __init__(
         self,
@@ -32,6 +44,7 @@ class HttpCall:
         headers: Headers,
         seconds: float | None,
         answer_weight: int,
+        held: HeldRequest,
         failure: Failure | None = None,
     ) -> None:
         self._scope = scope
@@ -40,6 +53,7 @@ class HttpCall:
         self._failure = failure
         self._answer: HeldAnswer | None = None
         self.answer_weight = answer_weight
+        self._held = held
         self._callbacks: list[Callable[[Any], None]] = []
         self.deadline = None if seconds is None else asyncio.get_running_loop().time() + seconds
 
@@ -65,6 +79,10 @@ class HttpCall:
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
         self._callbacks.append(callback)
+
+    def receive_for(self, tenant: str) -> None:
+        """What is received from now on counts as the tenant's."""
+        self._held.tenant = tenant
 
     def hold(self, answer: HeldAnswer) -> None:
         """Count the memory of the call's answer until it has been sent."""

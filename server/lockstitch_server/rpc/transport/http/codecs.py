@@ -1,12 +1,9 @@
 """Messages as protocols carry them: protobuf, or JSON as protobuf defines it."""
 
-import asyncio
 import json
 import re
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor
@@ -14,10 +11,10 @@ from google.protobuf.message import EncodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.rpc.transport.fair_threads import FairThreads
 from lockstitch_server.rpc.transport.http.body import SizeLimit
 from lockstitch_server.rpc.transport.unpacking import GZIP, unpack
 
-T = TypeVar("T")
 INLINE_JSON_BYTES = 8 * 1024
 """JSON up to this size is parsed at once; longer JSON in a thread. So is the JSON of responses."""
 JSON = json.JSONEncoder(separators=(",", ":"))
@@ -49,14 +46,14 @@ class Codec(Protocol):
         """Bytes that a message of a request may have here, given what it may have in protobuf."""
         ...
 
-    async def decode(self, kind: Descriptor, data: bytes, limit: SizeLimit) -> bytes:
+    async def decode(self, kind: Descriptor, data: bytes, limit: SizeLimit, tenant: str) -> bytes:
         """A message of a request in protobuf, still packed if it is. Fails with INVALID_FIELD, TOO_LARGE.
 
-        limit: bytes that it may have in this format when unpacked.
+        limit: bytes that it may have in this format when unpacked. tenant: whose turn it takes where others wait, too.
         """
         ...
 
-    async def encode(self, kind: Descriptor, message: bytes) -> bytes:
+    async def encode(self, kind: Descriptor, message: bytes, tenant: str) -> bytes:
         """A message of a response in this format. Fails with TOO_LARGE."""
         ...
 
@@ -70,10 +67,10 @@ class ProtoCodec:
     def limit(self, messages: SizeLimit) -> SizeLimit:
         return messages
 
-    async def decode(self, kind: Descriptor, data: bytes, limit: SizeLimit) -> bytes:
+    async def decode(self, kind: Descriptor, data: bytes, limit: SizeLimit, tenant: str) -> bytes:
         return data
 
-    async def encode(self, kind: Descriptor, message: bytes) -> bytes:
+    async def encode(self, kind: Descriptor, message: bytes, tenant: str) -> bytes:
         return message
 
 
@@ -95,31 +92,21 @@ class JsonCodec:
         self._limit = limit
         self._responses = responses
         self._max_values = max_values
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="lockstitch-json")
+        self._threads = FairThreads(THREADS, "lockstitch-json")
 
     def limit(self, messages: SizeLimit) -> SizeLimit:
         return min(messages, self._limit, key=lambda limit: limit.bytes)
 
-    async def decode(self, kind: Descriptor, data: bytes, limit: SizeLimit) -> bytes:
+    async def decode(self, kind: Descriptor, data: bytes, limit: SizeLimit, tenant: str) -> bytes:
+        decode = partial(self._decode, limit, kind, data)
         is_short = len(data) <= INLINE_JSON_BYTES and not data.startswith(GZIP)
-        return await self._run(partial(self._decode, limit), kind, data, inline=is_short)
+        return decode() if is_short else await self._threads.run(tenant, decode)
 
-    async def encode(self, kind: Descriptor, message: bytes) -> bytes:
+    async def encode(self, kind: Descriptor, message: bytes, tenant: str) -> bytes:
         if len(message) > self._responses.bytes:
             raise _long_response(len(message), self._responses)
-        return await self._run(_to_json, kind, message, inline=len(message) <= INLINE_JSON_BYTES)
-
-    async def _run(self, work: Callable[[Descriptor, bytes], T], kind: Descriptor, data: bytes, *, inline: bool) -> T:
-        if inline:
-            return work(kind, data)
-        running = self._threads.submit(work, kind, data)
-        try:
-            return await asyncio.wrap_future(running)
-        except asyncio.CancelledError:
-            # Work that has begun cannot be stopped. Its call lasts until it ends, and counts in limits until then.
-            if not running.cancel():
-                await asyncio.gather(asyncio.wrap_future(running), return_exceptions=True)
-            raise
+        encode = partial(_to_json, kind, message)
+        return encode() if len(message) <= INLINE_JSON_BYTES else await self._threads.run(tenant, encode)
 
     def _decode(self, limit: SizeLimit, kind: Descriptor, data: bytes) -> bytes:
         if data.startswith(GZIP):

@@ -67,7 +67,9 @@ class ConnectUnaryWire:
         self._was_read = True
         data = await whole(self._body, self._limit)
         self._packing.check(data, is_packed=self._packing.is_named)
-        return await self._codec.decode(self._endpoint.request, data, self._limit)
+        message = await self._codec.decode(self._endpoint.request, data, self._limit, self._body.held.tenant)
+        self._body.held.release()
+        return message
 
     async def write(self, message: bytes, *, last: bool) -> None:
         await self._respond(200, f"application/{self._codec.name}", message)

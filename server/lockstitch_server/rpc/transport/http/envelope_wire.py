@@ -12,6 +12,9 @@ from lockstitch_server.rpc.transport.http.endpoints import Endpoint
 from lockstitch_server.rpc.transport.http.packing import PACKED, PLAIN, Packing
 from lockstitch_server.rpc.transport.http.status import OK, CallAborted, CallStatus
 
+SEVERAL_REQUESTS = CallStatus(grpc.StatusCode.UNIMPLEMENTED, "request: the method takes one message; there are several")
+"""gRPC defines this code for a call with another number of requests than its method has."""
+
 
 class EnvelopeWire(ABC):
     """Reads and writes messages. Protocols differ in how they say the status at the end.
@@ -37,6 +40,7 @@ class EnvelopeWire(ABC):
 
         added: further ones, of which the list has all when the response begins.."""
         self._limit = codec.limit(limit)
+        self._held = body.held
         self._envelopes = Envelopes(body, self._limit, may_pause=endpoint.has_many_requests)
         self._send = send
         self._endpoint = endpoint
@@ -57,7 +61,17 @@ class EnvelopeWire(ABC):
                 return None
             raise CallAborted(CallStatus(grpc.StatusCode.INTERNAL, f"request: a message has the unknown flags {flags}"))
         self._packing.check(data, is_packed=flags == PACKED)
-        return await self._codec.decode(self._endpoint.request, data, self._limit)
+        if not self._endpoint.has_many_requests:
+            await self._check_is_last()
+        message = await self._codec.decode(self._endpoint.request, data, self._limit, self._held.tenant)
+        self._held.release()
+        return message
+
+    async def _check_is_last(self) -> None:
+        """Fails for a second message, before the call does anything."""
+        flags = await self._envelopes.next_flags()
+        if flags is not None and not flags & self.END_FLAG:
+            raise CallAborted(SEVERAL_REQUESTS)
 
     async def write(self, message: bytes, *, last: bool) -> None:
         if not self._began:

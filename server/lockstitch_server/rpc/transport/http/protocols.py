@@ -20,6 +20,7 @@ from lockstitch_server.rpc.transport.http.headers import (
 )
 from lockstitch_server.rpc.transport.http.packing import ENCODINGS, Packing
 from lockstitch_server.rpc.transport.http.wire import Wire
+from lockstitch_server.rpc.transport.request_memory import HeldRequest
 
 GRPC, WEB, WEB_TEXT, CONNECT, CONNECT_STREAM = "grpc", "grpc-web", "grpc-web-text", "connect", "connect-stream"
 FAMILIES = {
@@ -69,15 +70,23 @@ class Protocol:
         return grpc_timeout(first(headers, b"grpc-timeout"))
 
     def wire(
-        self, body: Body, send: Send, endpoint: Endpoint, headers: Named, pace: Pace, added: Headers | None = None
+        self,
+        body: Body,
+        send: Send,
+        endpoint: Endpoint,
+        headers: Named,
+        pace: Pace,
+        held: HeldRequest,
+        added: Headers | None = None,
     ) -> Wire:
         """How it speaks on one request.
 
+        held: what the request holds of the memory for requests.
         added: further headers of the response, of which the list has all when it begins.
         """
         added = added if added is not None else []
         codec, limit = self.codec, endpoint.limit
-        arrival = Arrival(Base64Body(body) if self.family == WEB_TEXT else body, pace)
+        arrival = Arrival(Base64Body(body) if self.family == WEB_TEXT else body, pace, held)
         if self.family == CONNECT:
             packing = _packing(headers, "content-encoding")
             return ConnectUnaryWire(arrival, send, endpoint, codec, packing, limit, added)

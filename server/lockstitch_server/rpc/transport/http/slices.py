@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Iterator
 
 from lockstitch_server.rpc.transport.http.asgi_types import Event, Send
-from lockstitch_server.rpc.transport.http.prompt import until
+from lockstitch_server.rpc.transport.prompt import until
 
 SLICE_BYTES = 64 * 1024
 

@@ -9,7 +9,10 @@ class Wire(Protocol):
     """One request in one protocol. Messages that are read are protobuf, and may be packed with gzip."""
 
     async def read(self) -> bytes | None:
-        """The next message; None at the end. Fails with TOO_LARGE, INVALID_FIELD, or as the call's end says."""
+        """The next message; None at the end.
+
+        Fails with TOO_LARGE, RATE_LIMITED, INVALID_FIELD, or as the call's end says.
+        """
         ...
 
     async def write(self, message: bytes, *, last: bool) -> None:

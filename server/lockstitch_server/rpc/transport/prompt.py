@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
-async def until(deadline: float, work: Awaitable[T]) -> T:
+async def until(
+    deadline: float, work: Awaitable[T], meanwhile: Callable[[], AbstractContextManager[None]] = nullcontext
+) -> T:
     """What an awaitable returns. Raises TimeoutError at a time of the event loop's clock.
 
-    A timer is made only if the awaitable does not return at once.
+    A timer is made only if the awaitable does not return at once. meanwhile: entered then, too; it must not fail.
     """
     steps = work.__await__()
     try:
@@ -19,8 +22,9 @@ async def until(deadline: float, work: Awaitable[T]) -> T:
     except StopIteration as end:
         result: T = end.value
         return result
-    async with asyncio.timeout_at(deadline):
-        return await _Rest(first, steps)
+    with meanwhile():
+        async with asyncio.timeout_at(deadline):
+            return await _Rest(first, steps)
 
 
 class _Rest(Awaitable[T]):
