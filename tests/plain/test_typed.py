@@ -1,16 +1,17 @@
 """Dataclasses and models as plain states."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import InitVar, dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 from pydantic import BaseModel, Field, SecretStr
 
-from lockstitch.plain._typed import from_plain, to_plain
+from lockstitch.plain._typed import check_comes_back, from_plain, to_plain
 
 
 class Color(Enum):
@@ -160,6 +161,45 @@ def test_fields_that_are_no_arguments_come_back() -> None:
     object.__setattr__(counted, "first", Item("a"))
     assert from_plain(Counted, to_plain(counted)) == counted
     assert from_plain(Counted, {"items": ["a"]}) == Counted(["a"])
+
+
+@dataclass
+class Special(Item):
+    pass
+
+
+@dataclass(eq=False)
+class Box:
+    anything: Any = None
+    items: Sequence[Item] = ()
+    either: Item | Counted | None = None
+    known: list[Item] = field(default_factory=list)
+
+
+class Typed(TypedDict):
+    items: list[Item]
+
+
+@pytest.mark.parametrize("state", [ORDER, Box(1, [], None, [Item("a")]), Counted(["a"]), Odd()])
+def test_what_comes_back_is_saved(state: Any) -> None:
+    check_comes_back(type(state), state, to_plain(state))
+    check_comes_back(dict, {"items": [state]}, to_plain({"items": [state]}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "path"),
+    [
+        (Box, Box(anything=Item("a")), r"value\['anything'\] is of type Item, and would come back as dict"),
+        (Box, Box(items=[Item("a")]), r"value\['items'\]\[0\] is of type Item"),
+        (Box, Box(either=Item("a")), r"value\['either'\] is of type Item"),
+        (Box, Box(known=[Special("a")]), r"value\['known'\]\[0\] is of type Special, and would come back as Item"),
+        (Typed, {"items": [Item("a")]}, r"value\['items'\]\[0\] is of type Item"),
+        (Base, Derived(y=7), r"value\['y'\] is stored, and Base does not keep it"),
+    ],
+)
+def test_what_would_come_back_as_something_else_is_not_saved(kind: Any, state: Any, path: str) -> None:
+    with pytest.raises(ValueError, match=path):
+        check_comes_back(kind, state, to_plain(state))
 
 
 @dataclass

@@ -13,7 +13,7 @@ from lockstitch._transport import iterate, run
 from lockstitch._types import NONE, NoCheckpoint, Saved, View
 from lockstitch.plain import _layout
 from lockstitch.plain._codec import Codec, JsonCodec
-from lockstitch.plain._typed import from_plain, to_plain
+from lockstitch.plain._typed import check_comes_back, from_plain, to_plain
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, VersionedState
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class Core(Generic[S]):
         plain = to_plain(state)
         if not isinstance(plain, dict):
             raise TypeError(f"a state is a dict, a dataclass or a model, not of type {type(state).__name__}")
+        check_comes_back(self.kind, state, plain)
         return await self._put(_layout.write(plain, self.codec, self.state), metadata, ttl)
 
     async def append(self, key: str, items: tuple[object, ...]) -> Saved:

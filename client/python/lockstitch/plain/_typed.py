@@ -58,6 +58,34 @@ def from_plain(kind: Any, data: Any, path: Path = ()) -> Any:
     return data
 
 
+def check_comes_back(kind: Any, value: Any, plain: Any) -> None:
+    """Raises ValueError, with the path, where this type makes something else of `plain` than what it was made of.
+
+    For example a dict, of a dataclass in a field of type `Sequence[Item]`. A state of type `dict` has dicts in place of
+    dataclasses and models, and a model has been checked already.
+    """
+    if kind is not dict and not (type(value) is kind and hasattr(kind, "model_validate")):
+        _check_same(value, from_plain(kind, plain), ())
+
+
+def _check_same(value: Any, again: Any, path: Path) -> None:
+    if dataclasses.is_dataclass(value) and type(value) is type(again):
+        for field in dataclasses.fields(value):
+            _check_same(getattr(value, field.name), getattr(again, field.name), (*path, field.name))
+    elif type(value) is list and type(again) is list and len(value) == len(again):
+        for index, (item, other) in enumerate(zip(value, again, strict=True)):
+            _check_same(item, other, (*path, index))
+    elif type(value) is dict and type(again) is dict and value.keys() == again.keys():
+        for key, item in value.items():
+            _check_same(item, again[key], (*path, key))
+    elif value is not again and value != again:
+        kind = type(value).__name__
+        raise ValueError(
+            f"{_json.at(path)} is of type {kind}, and would come back as {type(again).__name__}: give the field the "
+            f"type {kind}, list[{kind}] or dict[str, {kind}], or one of them or None"
+        )
+
+
 def _dataclass(kind: type, data: Any, path: Path) -> Any:
     if not isinstance(data, dict):
         raise ValueError(f"{_json.at(path)} is of type {type(data).__name__}, not a dict for {kind.__name__}")
