@@ -191,6 +191,19 @@ func TestJSON(t *testing.T) {
 	if _, err := JSONText(math.NaN()); err == nil {
 		t.Fatal("NaN is no JSON")
 	}
+	zero := math.Copysign(0, -1)
+	for _, pair := range []struct {
+		value    any
+		expected string
+	}{
+		{zero, "-0.0"},
+		{[]any{zero, -0.5, 1e-7, 0.0, zero}, "[-0.0,-0.5,1e-7,0,-0.0]"},
+		{map[string]any{"-0,\"-0": "\\-0", "z": zero}, `{"-0,\"-0":"\\-0","z":-0.0}`},
+	} {
+		if text, err := JSONText(pair.value); err != nil || text != pair.expected {
+			t.Error(text, err)
+		}
+	}
 }
 
 func TestAKeyDoesNotTravelInTheClear(t *testing.T) {

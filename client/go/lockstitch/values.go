@@ -41,7 +41,30 @@ func JSONText(value any) (string, error) {
 	if err := encoder.Encode(value); err != nil {
 		return "", err
 	}
-	return strings.TrimSuffix(text.String(), "\n"), nil
+	return negativeZeros(strings.TrimSuffix(text.String(), "\n")), nil
+}
+
+// negativeZeros writes the float -0.0, of which encoding/json makes -0, as the other
+// clients do: a reader takes -0 for an integer, and loses its sign.
+func negativeZeros(text string) string {
+	if !strings.Contains(text, "-0") {
+		return text
+	}
+	exact, inString := make([]byte, 0, len(text)+len(".0")), false
+	for index := 0; index < len(text); index++ {
+		exact = append(exact, text[index])
+		switch rest := text[index:]; {
+		case rest[0] == '"':
+			inString = !inString
+		case rest[0] == '\\': // only strings have it
+			index++
+			exact = append(exact, text[index])
+		case !inString && (rest == "-0" || len(rest) > 2 && rest[:2] == "-0" && strings.IndexByte(",]}", rest[2]) >= 0):
+			index++
+			exact = append(exact, "0.0"...)
+		}
+	}
+	return string(exact)
 }
 
 // JSONValue reads a JSON text into what value points to. Numbers that go into an
