@@ -126,6 +126,13 @@ async def test_details_that_are_none(kind: Kind) -> None:
     assert type(error) is lockstitch.NotFound
 
 
+async def test_a_reason_that_cannot_be_read(kind: Kind) -> None:
+    status = Status(code=grpc.StatusCode.ABORTED.value[0])
+    status.details.add(type_url=ERROR_INFO_URL, value=b"\x0a\xff")
+    error = await error_of(kind, grpc.StatusCode.ABORTED, status.SerializeToString())
+    assert (type(error), error.reason) == (lockstitch.Aborted, "")
+
+
 def test_errors_can_be_sent_to_other_processes() -> None:
     error = from_status(Status.FromString(details("LEASE_LOST", grpc.StatusCode.ABORTED, key="value")))
     copy = pickle.loads(pickle.dumps(error))

@@ -1,6 +1,7 @@
 """What a failed call raises: one class per reason, decoded from the status details and never from a message's text."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Protocol, cast
 
 import grpc
@@ -342,9 +343,10 @@ def _status_of(call: _FailedCall) -> error_pb2.Status:
 def _error_info(status: error_pb2.Status) -> error_pb2.ErrorInfo:
     for detail in status.details:
         if detail.type_url == ERROR_INFO_URL:
-            info = error_pb2.ErrorInfo.FromString(detail.value)
-            if info.domain == DOMAIN:
-                return info
+            with suppress(DecodeError):  # not ours: a proxy may write what it likes
+                info = error_pb2.ErrorInfo.FromString(detail.value)
+                if info.domain == DOMAIN:
+                    return info
     return error_pb2.ErrorInfo()
 
 
@@ -354,7 +356,8 @@ def _retry_after(status: error_pb2.Status) -> float | None:
         if detail.type_url == RETRY_INFO_URL:
             try:
                 found = next(_wire.fields(detail.value, 0, len(detail.value)))
-                return Duration.FromString(detail.value[found[2] : found[3]]).ToNanoseconds() / 1e9
+                seconds = Duration.FromString(detail.value[found[2] : found[3]]).ToNanoseconds() / 1e9
+                return seconds if seconds > 0 else None
             except (DecodeError, IndexError, StopIteration, ValueError):  # not ours: a proxy may write what it likes
                 return None
     return None
