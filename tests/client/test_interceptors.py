@@ -8,7 +8,7 @@ import grpc
 import pytest
 from grpc import aio
 
-from lockstitch import Checkpoint, NotFound
+from lockstitch import Cancelled, Checkpoint, Client, NotFound
 from tests.client.either import Kind, open_client
 from tests.support.server import LockstitchServer
 
@@ -63,3 +63,25 @@ async def test_interceptors_see_every_call(kind: Kind) -> None:
                 await client.load("s", checkpoint_id="missing")
     assert (counts.calls["Save"], counts.calls["Load"], counts.calls["LoadLatestStream"]) == (1, 2, 1)
     assert counts.codes[grpc.StatusCode.NOT_FOUND] == 1
+
+
+class Closing(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
+    """Does what another thread may do as a call begins."""
+
+    client: Client
+
+    def intercept_unary_unary(self, continuation: Callable[..., Any], details: Any, request: Any) -> Any:
+        self.client.close()
+        return continuation(details, request)
+
+    intercept_unary_stream = intercept_unary_unary
+
+
+@pytest.mark.parametrize(
+    "call", [lambda client: client.load_latest("s"), lambda client: next(client.walk_ancestors("s"), None)]
+)
+def test_a_call_that_begins_as_the_client_is_closed_is_cancelled(call: Callable[[Client], object]) -> None:
+    closing = Closing()
+    with LockstitchServer() as server, pytest.raises(Cancelled):
+        closing.client = Client(server.target, interceptors=[closing])
+        call(closing.client)

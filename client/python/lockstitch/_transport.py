@@ -299,17 +299,18 @@ class BlockingTransport:
             return answer
         except grpc.RpcError as error:
             raise link.error(error, closed=self._closed) from error
-        except ValueError:  # gRPC's word for a channel that has been closed
-            if link.replaced and not self._closed:
-                raise _link.silent() from None
-            raise
+        except ValueError as error:
+            raise self._ended(link) or error from None
 
     async def stream(
         self, rpc: Rpc[Request, Answer], request: Request, timeout: float, *, wait: bool
     ) -> AsyncGenerator[Answer, None]:
         link = self._open()
         method = link.calls.unary_stream(rpc.path, rpc.encode, rpc.decode)
-        call = method(request, timeout=timeout, metadata=_metadata(self._settings), wait_for_ready=wait)
+        try:
+            call = method(request, timeout=timeout, metadata=_metadata(self._settings), wait_for_ready=wait)
+        except ValueError as error:
+            raise self._ended(link) or error from None
         answers = iter(call)
         try:
             while True:
@@ -321,6 +322,8 @@ class BlockingTransport:
                 yield answer
         except grpc.RpcError as error:
             raise link.error(error, closed=self._closed) from error
+        except ValueError as error:
+            raise self._ended(link) or error from None
         finally:
             call.cancel()
 
@@ -355,6 +358,12 @@ class BlockingTransport:
                 return
             link.replaced, self._link = True, self._new_link()
         link.channel.close()
+
+    def _ended(self, link: Link[grpc.Channel]) -> LockstitchError | None:
+        """The exception for a call that begins as another thread closes its channel, where gRPC raises ValueError."""
+        if self._closed:
+            return _closed()
+        return _link.silent() if link.replaced else None
 
     def _answers(self, link: Link[grpc.Channel]) -> bool:
         """Whether anything comes over it now."""
