@@ -47,7 +47,7 @@ async fn save_in_turn(
     };
     let session_id = checkpoint.session_id.clone();
     let mut draft = Draft::begin(ids, request);
-    let turn = shared.turns.next(&session_id).await;
+    let turn = shared.turns.next(&session_id, deadline).await?;
     shared.first_connection(deadline).await?;
     let permit = shared.limiter.enter(draft.request.encoded_len(), deadline).await?;
     let mut way = Way { shared, session_id, deadline, streamed, permit, turn: Some(turn) };

@@ -5,7 +5,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::sync::OwnedMutexGuard;
+use tokio::{sync::OwnedMutexGuard, time::timeout_at};
+
+use crate::{Error, retry::Deadline};
 
 type Gate = Arc<tokio::sync::Mutex<()>>;
 
@@ -22,16 +24,20 @@ pub(crate) struct Turn {
 }
 
 impl Turns {
-    /// Return when all saves of the session that called this before have had their turn.
-    pub(crate) async fn next(&self, session_id: &str) -> Turn {
+    /// Return when all saves of the session that called this before have had their turn. Fails at the deadline: their
+    /// timeouts may be longer.
+    pub(crate) async fn next(&self, session_id: &str, deadline: Deadline) -> Result<Turn, Error> {
         let gate = {
             let mut gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(gates.entry(session_id.to_owned()).or_default())
         };
         // Made before the wait, so that a save that is dropped while it waits leaves nothing behind.
         let mut turn = Turn { session_id: session_id.to_owned(), gates: Arc::clone(&self.0), guard: None };
-        turn.guard = Some(gate.lock_owned().await);
-        turn
+        turn.guard = Some(timeout_at(deadline.at, gate.lock_owned()).await.map_err(|_| {
+            let fault = Error::new(tonic::Code::Unavailable, "an earlier save of this session waits for its answer");
+            Error::deadline(deadline.timeout, Some(fault))
+        })?);
+        Ok(turn)
     }
 }
 
@@ -47,18 +53,22 @@ impl Drop for Turn {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use futures_util::FutureExt;
 
     use super::*;
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn sessions_take_turns_and_leave_nothing_behind() {
-        let turns = Turns::default();
-        let first = turns.next("s").await;
-        turns.next("other").await;
-        assert!(turns.next("s").now_or_never().is_none());
+        let (turns, deadline) = (Turns::default(), Deadline::after(Duration::from_secs(60)));
+        let first = turns.next("s", deadline).await.unwrap();
+        turns.next("other", deadline).await.unwrap();
+        assert!(turns.next("s", deadline).now_or_never().is_none());
+        let late = turns.next("s", Deadline::after(Duration::from_secs(1))).await.unwrap_err();
+        assert_eq!(late.code(), tonic::Code::DeadlineExceeded);
         drop(first);
-        drop(turns.next("s").await);
+        drop(turns.next("s", deadline).await.unwrap());
         assert!(turns.0.lock().unwrap().is_empty());
     }
 }

@@ -67,3 +67,16 @@ async fn what_the_server_has_cancelled_is_unavailable_where_nothing_is_repeated(
         assert_eq!(server.calls(), 1);
     }
 }
+
+#[tokio::test]
+async fn a_save_waits_for_the_one_before_it_no_longer_than_its_timeout() {
+    let server = Scripted::start([Failure::Hang]).await;
+    let client = hasty(&server);
+    let patient = client.with_timeout(Duration::from_secs(600));
+    let first = tokio::spawn(async move { patient.save(Checkpoint::new("s", 1)).await });
+    server.called().await;
+    let hurried = client.with_timeout(Duration::from_millis(100));
+    let second = tokio::time::timeout(Duration::from_secs(60), hurried.save(Checkpoint::new("s", 2)));
+    assert_eq!(second.await.expect("it has ended").unwrap_err().code(), Code::DeadlineExceeded);
+    first.abort();
+}
