@@ -33,6 +33,12 @@ type item struct {
 	err      error
 }
 
+// ends says whether its time is over after a wait.
+func (i *item) ends(wait time.Duration) bool {
+	end, ok := i.ctx.Deadline()
+	return ok && time.Until(end) <= wait
+}
+
 // An outbox holds what a stream has to send, and what of that has no answer. It
 // gives items out in the order in which they came in, as far as those of one
 // session are concerned. Its methods are for the holder of the stream's lock.

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"lockstitch.dev/go/lockstitchpb"
@@ -29,6 +30,7 @@ type scripted struct {
 	target   string
 	mutex    sync.Mutex
 	failures []error // one for each call, then success
+	refusals []error // one for each save of a stream, then success
 	calls    []time.Time
 	metadata metadata.MD
 	trace    map[string]string
@@ -90,11 +92,33 @@ func (s *scripted) SaveStream(stream lockstitchpb.CheckpointService_SaveStreamSe
 		s.mutex.Lock()
 		s.trace = request.TraceContext
 		s.mutex.Unlock()
-		saved := &lockstitchpb.SaveStreamResponse_Saved{Saved: &lockstitchpb.SaveResponse{Revision: 1}}
-		if stream.Send(&lockstitchpb.SaveStreamResponse{RequestId: request.RequestId, Result: saved}) != nil {
+		answer := &lockstitchpb.SaveStreamResponse{RequestId: request.RequestId}
+		if refusal := s.refusal(); refusal != nil {
+			answer.Result = &lockstitchpb.SaveStreamResponse_Error{Error: refusal}
+		} else {
+			saved := &lockstitchpb.SaveResponse{Revision: 1}
+			answer.Result = &lockstitchpb.SaveStreamResponse_Saved{Saved: saved}
+		}
+		if stream.Send(answer) != nil {
 			return nil
 		}
 	}
+}
+
+// refusal is for the next save of a stream.
+func (s *scripted) refusal() *lockstitchpb.Status {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if len(s.refusals) == 0 {
+		return nil
+	}
+	data, err := proto.Marshal(status.Convert(s.refusals[0]).Proto())
+	s.refusals = s.refusals[1:]
+	told := &lockstitchpb.Status{} // equal on the wire
+	if err = errors.Join(err, proto.Unmarshal(data, told)); err != nil {
+		panic(err)
+	}
+	return told
 }
 
 // WatchSession tells of nothing once, and ends.
@@ -172,6 +196,27 @@ func TestARetryDoesNotOutliveTheDeadline(t *testing.T) {
 	_, client := startScripted(t, withRetryInfo(codes.Unavailable, time.Hour))
 	if _, err := client.Save(context.Background(), conversation("s", 1)); status.Code(err) != codes.Unavailable {
 		t.Fatal(err)
+	}
+}
+
+func TestARetryOnAStreamDoesNotOutliveTheDeadline(t *testing.T) {
+	later := withRetryInfo(codes.ResourceExhausted, time.Hour)
+	for name, fail := range map[string]func(*scripted){
+		"the save is refused": func(s *scripted) { s.refusals = []error{later} },
+		"the call is refused": func(s *scripted) { s.failures = []error{later} },
+	} {
+		script, client := startScripted(t)
+		fail(script)
+		stream := client.SaveStream()
+		defer stream.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), wait)
+		defer cancel()
+		if _, err := stream.Save(ctx, conversation("s", 1)); status.Code(err) != codes.ResourceExhausted {
+			t.Error(name, err)
+		}
+		if _, err := stream.Save(ctx, conversation("s", 2)); err != nil {
+			t.Error(name, "the next save of the session: ", err)
+		}
 	}
 }
 

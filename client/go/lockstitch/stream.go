@@ -242,6 +242,8 @@ func (s *SaveStream) goOn(err error, failures int) bool {
 		s.fail(waiting, failure)
 	case !s.client.settings.retry:
 		s.fail(waiting, failure)
+	default:
+		s.failLate(waiting, failure)
 	}
 	if len(s.outbox.waiting) == 0 {
 		s.running = false
@@ -263,6 +265,15 @@ func (s *SaveStream) goOn(err error, failures int) bool {
 func (s *SaveStream) fail(items []*item, err error) {
 	for _, each := range items {
 		s.finish(each, Saved{}, err)
+	}
+}
+
+// failLate fails the items whose time is over when the server wants to be called again.
+func (s *SaveStream) failLate(items []*item, failure *Error) {
+	for _, each := range items {
+		if failure.RetryAfter > 0 && failure.retryable() && each.ends(failure.RetryAfter) {
+			s.finish(each, Saved{}, failure)
+		}
 	}
 }
 
@@ -452,6 +463,10 @@ func (s *SaveStream) refused(item *item, failure *Error) {
 		s.poke()
 	case s.client.settings.retry && failure.retryable():
 		wait := max(s.client.settings.backoff.after(item.refusals), failure.RetryAfter)
+		if item.ends(wait) { // to hold it would keep its session waiting for nothing
+			s.finish(item, Saved{}, failure)
+			return
+		}
 		item.refusals++
 		if s.outbox.hold(item) {
 			time.AfterFunc(wait, func() { s.release(item.session) })

@@ -191,7 +191,15 @@ class StreamWorker:
         elif self._retry is None or (self._failures and fault and not isinstance(fault, Unavailable | RateLimited)):
             await self._save_alone(self._outbox.sent() or everything)
         elif self._failures:
-            await asyncio.sleep(wait(self._retry, self._failures, fault))
+            await self._pause(wait(self._retry, self._failures, fault), fault)
+
+    async def _pause(self, seconds: float, fault: LockstitchError | None) -> None:
+        """Wait before the next stream. If the server has asked for it, saves that would be too late fail at once."""
+        if isinstance(fault, RateLimited):
+            end = asyncio.get_running_loop().time() + seconds
+            self._fail([item for item in self._outbox.waiting.values() if item.deadline <= end], fault)
+        if self._outbox.waiting:
+            await asyncio.sleep(seconds)
 
     async def _save_alone(self, items: list[Item]) -> None:
         """Save by calls of their own, so that whichever ended the stream gets its own error. One by one: in order."""

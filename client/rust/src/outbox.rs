@@ -155,6 +155,14 @@ impl Outbox {
         numbers.into_iter().filter_map(|number| state.remove(number)).collect()
     }
 
+    /// Take out what has no time left after the wait that the server has asked for; zero: it has not.
+    pub(crate) fn remove_late(&self, wait: Duration) -> Vec<Item> {
+        let mut state = self.lock();
+        let is_late = |item: &Item| !wait.is_zero() && item.deadline.remaining() <= wait;
+        let numbers: Vec<_> = state.waiting.iter().filter(|(_, item)| is_late(item)).map(|(n, _)| *n).collect();
+        numbers.into_iter().filter_map(|number| state.remove(number)).collect()
+    }
+
     pub(crate) fn has_sent(&self) -> bool {
         self.lock().waiting.values().any(|item| item.sent)
     }

@@ -127,8 +127,14 @@ impl StreamWorker {
             }
             (_, retry) if retry.is_none() || (self.failures > 0 && !repeatable) => self.save_alone().await,
             (fault, Some(policy)) if self.failures > 0 => {
-                let told = fault.and_then(|fault| fault.retry_after()).unwrap_or_default();
-                sleep(policy.pause(self.failures).max(told)).await;
+                let told = fault.as_ref().and_then(Error::retry_after).unwrap_or_default();
+                if let Some(fault) = fault {
+                    let late = self.outbox.remove_late(told);
+                    late.into_iter().for_each(|item| drop(item.answer.send(Err(fault.clone()))));
+                }
+                if !self.outbox.is_empty() {
+                    sleep(policy.pause(self.failures).max(told)).await;
+                }
             }
             _ => {}
         }
