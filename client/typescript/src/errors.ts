@@ -304,7 +304,12 @@ export function isFailedCall(error: unknown): error is Error & FailedCall {
 /** The error for a call that gRPC says has failed. */
 export function fromFailedCall(call: FailedCall): LockstitchError {
   const [data] = call.metadata.get("grpc-status-details-bin");
-  return make(call.code, call.details, data instanceof Uint8Array ? parsed(data) : undefined, call);
+  return make(
+    call.code,
+    call.details,
+    data instanceof Uint8Array ? readable(() => fromBinary(StatusSchema, data)) : undefined,
+    call,
+  );
 }
 
 /** A call's error where nobody here has cancelled it: a server that stops resets what it has not begun. */
@@ -335,10 +340,10 @@ function classOf(reason: string, code: Code): ErrorClass {
   return BY_CODE[code] ?? LockstitchError;
 }
 
-/** undefined: not ours; a proxy may write what it likes. */
-function parsed(data: Uint8Array): StatusMessage | undefined {
+/** What is read; undefined: it cannot be read, so it is not ours. A proxy may write what it likes. */
+function readable<T>(read: () => T): T | undefined {
   try {
-    return fromBinary(StatusSchema, data);
+    return read();
   } catch {
     return undefined;
   }
@@ -346,21 +351,23 @@ function parsed(data: Uint8Array): StatusMessage | undefined {
 
 function errorInfo(details: StatusMessage["details"]): ErrorInfo | undefined {
   for (const detail of details.filter((one) => one.typeUrl === ERROR_INFO_URL)) {
-    const info = fromBinary(ErrorInfoSchema, detail.value);
-    if (info.domain === DOMAIN) {
+    const info = readable(() => fromBinary(ErrorInfoSchema, detail.value));
+    if (info?.domain === DOMAIN) {
       return info;
     }
   }
   return undefined;
 }
 
-/** Milliseconds. A google.rpc.RetryInfo has one field, a Duration of number 1. */
+/** Milliseconds. */
 function retryDelay(details: StatusMessage["details"]): number | undefined {
   const detail = details.find((one) => one.typeUrl === RETRY_INFO_URL);
-  if (!detail || detail.value.length === 0) {
-    return undefined;
-  }
-  const reader = new BinaryReader(detail.value);
+  return detail && readable(() => delayOf(detail.value));
+}
+
+/** A google.rpc.RetryInfo has one field, a Duration of number 1. */
+function delayOf(retryInfo: Uint8Array): number | undefined {
+  const reader = new BinaryReader(retryInfo);
   const [field, wire] = reader.tag();
   if (field !== 1 || wire !== WireType.LengthDelimited) {
     return undefined;

@@ -66,6 +66,18 @@ describe("a call that was cancelled", { timeout: 60_000 }, () => {
     assert.equal(server.calls.Save, 1);
   });
 
+  test("by the server with details that cannot be read is repeated: alone and on a stream", async () => {
+    const broken = ["ErrorInfo", "RetryInfo"].map((name) => {
+      const detail = { typeUrl: `type.googleapis.com/google.rpc.${name}`, value: Uint8Array.of(0x0a, 0xff) };
+      return { details: encode(StatusSchema, { code: 1, details: [detail] }) };
+    });
+    await using server = await Scripted.start({ Save: [...broken], SaveStream: [...broken] });
+    using client = new Client(server.target, { retry: FAST });
+    await WAYS.Save(client);
+    await WAYS.SaveStream(client);
+    assert(server.calls.Save >= 3 && server.calls.SaveStream >= 3);
+  });
+
   test("by the server with a reason of its own is not repeated", async () => {
     const value = encode(ErrorInfoSchema, { domain: "lockstitch.dev", reason: "NEWER" });
     const info = { typeUrl: "type.googleapis.com/google.rpc.ErrorInfo", value };
