@@ -40,6 +40,7 @@ export function conditionBytes(conditions: SaveConditions): Uint8Array {
   return SAVE.request.encode({ writes, leaseToken, ttl, ...latest });
 }
 
+/** Throws TypeError for what is none of them, such as null, which must not be taken for NONE. */
 function expected(latest: ExpectedLatest | undefined) {
   switch (typeof latest) {
     case "undefined":
@@ -49,6 +50,9 @@ function expected(latest: ExpectedLatest | undefined) {
     case "bigint":
       return { step: latest };
     default:
+      if (latest?.none !== true) {
+        throw new TypeError(`expectedLatest is ${latest}: give a checkpoint id, a step as a bigint, or NONE`);
+      }
       return { none: true };
   }
 }

@@ -38,7 +38,8 @@ export function jsonText(value: unknown): string {
   return text;
 }
 
-const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+/** A key with its colon, a string, or a number. */
+const TOKEN = /"(?:[^"\\]|\\.)*"(?:\s*:)?|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 const MARK = "\u0000";
 
 /**
@@ -47,11 +48,14 @@ const MARK = "\u0000";
  */
 export function jsonValue(text: string): unknown {
   JSON.parse(text); // what follows would make some text valid that is not
-  return JSON.parse(text.replace(STRING_OR_NUMBER, marked), (_, value) => unmarked(value));
+  return JSON.parse(text.replace(TOKEN, marked), (_, value) => unmarked(value));
 }
 
-/** A large integer as a string behind a mark; a string that begins with the mark gets another one. */
+/** A large integer as a string behind a mark; a string that begins with the mark gets another one. Keys stay. */
 function marked(token: string): string {
+  if (token.endsWith(":")) {
+    return token;
+  }
   if (token.startsWith('"')) {
     return token.startsWith('"\\u0000') ? `"\\u0000${token.slice(1)}` : token;
   }

@@ -36,6 +36,14 @@ describe("a client", { timeout: 300_000 }, () => {
     });
   });
 
+  test("does not take null or a number for the condition that there is no checkpoint", async () => {
+    const sessionId = randomUUID();
+    for (const expectedLatest of [null, 7, {}] as never[]) {
+      await assert.rejects(suite.client.save({ sessionId, step: 8n }, { expectedLatest }), TypeError);
+    }
+    assert.equal((await suite.client.loadLatest(sessionId)).checkpoint, undefined);
+  });
+
   test("refuses steps beyond 2^63-1 and keeps all below", async () => {
     const sessionId = randomUUID();
     for (const step of [2n ** 53n + 1n, 2n ** 63n - 1n]) {

@@ -26,6 +26,7 @@ test("JSON text is read with all digits of its integers", () => {
     "\u0000\u0000",
     '"12345678901234567890"',
     { "12345678901234567890": "\\" },
+    { "\u0000a": "\u0000:", 'b":': 2n ** 70n },
   ]) {
     assert.deepEqual(jsonValue(jsonText(value)), value);
   }
