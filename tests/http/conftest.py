@@ -17,7 +17,7 @@ def server() -> Iterator[LockstitchServer]:
         "--set=http.max_json_bytes=64KiB",
         "--set=http.max_json_response_bytes=256KiB",
         "--set=limits.max_message_bytes=1MiB",
-        "--set=limits.max_fields=2000",
+        "--set=http.max_json_values=2000",
         f"--set=http.cors_origins={PAGES}",
         "--set=http.metrics=true",
     ]

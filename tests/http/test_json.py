@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lockstitch.v1 import checkpoint_service_pb2 as pb
-from lockstitch.v1.checkpoint_pb2 import Checkpoint, TypedBlob
+from lockstitch.v1.checkpoint_pb2 import Checkpoint, NodeKind, TypedBlob
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.rpc.transport.http.body import SizeLimit
 from lockstitch_server.rpc.transport.http.codecs import JsonCodec, check_json
@@ -42,7 +42,7 @@ PIECES = st.sampled_from(["{", "}", "[", "]", ",", ":", '"', "\\", '"a"', "1", "
         (b'{"checkpoint": {"step": ' + b"9" * 5000 + b"}}", "is not the JSON"),
         (b"[" * 1500, "deeper than 100"),
         (b'{"a":' * 200, "deeper than 100"),
-        (b"[" + b"[]," * 5000 + b"[]]", "limits.max_fields"),
+        (b"[" + b"[]," * 5000 + b"[]]", "http.max_json_values"),
         (b'{"sessionId": "' + b"x" * 70_000 + b'"}', "http.max_json_bytes"),
     ],
 )
@@ -73,6 +73,14 @@ def test_long_responses_need_protobuf(server: LockstitchServer) -> None:
     )
     ((_, end),) = envelopes(stream.body)
     assert "http.max_json_response_bytes" in json.loads(end)["error"]["message"]
+
+
+def test_responses_of_many_values_need_protobuf(server: LockstitchServer) -> None:
+    """They take seconds to become JSON, however short they are."""
+    request = pb.SaveRequest(checkpoint=Checkpoint(session_id="many", ran_nodes=[NodeKind(custom="n")] * 2001))
+    assert post(server.target, SAVE, request.SerializeToString(), "application/proto").status == 200
+    refused = post(server.target, LOAD, {"sessionId": "many"})
+    assert (refused.status, "http.max_json_values" in refused.json["message"]) == (429, True)
 
 
 @settings(max_examples=200)

@@ -14,7 +14,7 @@ SECONDS = 60
 
 async def test_a_busy_tenant_delays_only_itself() -> None:
     """It had put much work there before another tenant came, whose work is done next."""
-    threads, go_on, done = FairThreads(1, "test"), threading.Event(), list[str]()
+    threads, go_on, done = FairThreads(1, 1, "test"), threading.Event(), list[str]()
     begun = asyncio.create_task(threads.run("busy", lambda: go_on.wait(SECONDS)))
     await asyncio.sleep(0)
     busy = [asyncio.create_task(threads.run("busy", partial(done.append, "busy"))) for _ in range(20)]
@@ -27,8 +27,20 @@ async def test_a_busy_tenant_delays_only_itself() -> None:
     assert len(done) == 21
 
 
+async def test_a_tenant_does_not_have_all_threads() -> None:
+    """Work of another tenant does not wait until long work of the first one ends."""
+    threads, go_on = FairThreads(2, 1, "test"), threading.Event()
+    busy = [asyncio.create_task(threads.run("busy", lambda: go_on.wait(SECONDS))) for _ in range(3)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(SECONDS / 2):
+        assert await threads.run("other", lambda: "done") == "done"
+    assert not any(each.done() for each in busy)
+    go_on.set()
+    assert await asyncio.gather(*busy) == [True] * 3
+
+
 async def test_who_is_cancelled_gives_the_turn_to_the_next() -> None:
-    threads, go_on = FairThreads(1, "test"), threading.Event()
+    threads, go_on = FairThreads(1, 1, "test"), threading.Event()
     begun = asyncio.create_task(threads.run("a", lambda: go_on.wait(SECONDS)))
     await asyncio.sleep(0)
     waiting = [asyncio.create_task(threads.run("a", lambda: "done")) for _ in range(3)]
@@ -44,7 +56,7 @@ async def test_who_is_cancelled_gives_the_turn_to_the_next() -> None:
 
 async def test_work_that_has_begun_keeps_its_caller_until_it_ends() -> None:
     """What cannot be stopped would otherwise take memory and a thread that count for nobody."""
-    threads, begun, go_on = FairThreads(2, "test"), threading.Event(), threading.Event()
+    threads, begun, go_on = FairThreads(2, 2, "test"), threading.Event(), threading.Event()
 
     def work() -> None:
         begun.set()
@@ -63,7 +75,7 @@ async def test_work_that_has_begun_keeps_its_caller_until_it_ends() -> None:
 
 
 async def test_failures_reach_the_caller_and_free_the_thread() -> None:
-    threads = FairThreads(1, "test")
+    threads = FairThreads(1, 1, "test")
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
             await threads.run("", lambda: 1 // 0)

@@ -33,6 +33,13 @@ class Http(Group):
         description="Maximum size of a message, in protobuf, that is sent as JSON. Larger ones need protobuf: JSON of "
         "this size would delay other calls.",
     )
+    max_json_values: int = Field(
+        default=50_000,
+        ge=100,
+        le=100_000_000,
+        description="Maximum values of all objects and lists in a message that is received or sent as JSON. More need "
+        "protobuf: 50,000 take about a second of a thread.",
+    )
     max_header_bytes: Bytes = size(
         32 * KIB, at_least=4 * KIB, at_most=MIB, description="Maximum size of all headers of a request."
     )

@@ -46,7 +46,7 @@ def create_http_application(
     message = SizeLimit(receivable_bytes(most), "max_message_bytes", most)
     json = JsonCodec(
         SizeLimit(settings.http.max_json_bytes, "http.max_json_bytes"),
-        limits.max_fields,
+        settings.http.max_json_values,
         SizeLimit(settings.http.max_json_response_bytes, "http.max_json_response_bytes"),
     )
     services = (

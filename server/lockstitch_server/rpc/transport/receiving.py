@@ -54,7 +54,7 @@ class Preparation:
         self._limits = limits
         self._receivable = receivable
         self._fields = FieldCounter(limits.max_fields, "limits.max_fields")
-        self._threads = FairThreads(THREADS, "lockstitch-prepare")
+        self._threads = FairThreads(THREADS, THREADS, "lockstitch-prepare")
 
     async def request(self, method: MethodDescriptor, data: bytes, tenant: str) -> bytes:
         """A request as it is to be parsed. Fails with TOO_LARGE, INVALID_FIELD, RATE_LIMITED."""

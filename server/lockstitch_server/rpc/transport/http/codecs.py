@@ -11,6 +11,7 @@ from google.protobuf.message import EncodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.rpc.field_count import FieldCounter
 from lockstitch_server.rpc.transport.fair_threads import FairThreads
 from lockstitch_server.rpc.transport.http.body import SizeLimit
 from lockstitch_server.rpc.transport.unpacking import GZIP, unpack
@@ -28,6 +29,8 @@ JSON_SPACE = b" \t\r\n"
 OPENING = frozenset(b"[{")
 PARSE_ERRORS = (json_format.ParseError, ValueError, TypeError, AttributeError, KeyError, RecursionError, EncodeError)
 """What protobuf's parser raises for JSON that is no such message."""
+MAX_VALUES = "http.max_json_values"
+USE_PROTOBUF = "use protobuf, such as application/proto, or smaller states and pages, or fewer channels"
 MAX_REASON = 300
 """Characters of the parser's own words in an error."""
 
@@ -85,14 +88,15 @@ class JsonCodec:
     """A message, its values (texts may take several bytes for each of theirs), their JSON, and all of it in one."""
 
     def __init__(self, limit: SizeLimit, max_values: int, responses: SizeLimit) -> None:
-        """limit: of a request's JSON. max_values: values of all objects and lists that it may have.
+        """limit: of a request's JSON. max_values: values of all objects and lists that a message may have.
 
         responses: the limit of a response's message in protobuf.
         """
+        self._fields = FieldCounter(max_values, MAX_VALUES)
         self._limit = limit
         self._responses = responses
         self._max_values = max_values
-        self._threads = FairThreads(THREADS, "lockstitch-json")
+        self._threads = FairThreads(THREADS, 1, "lockstitch-json")
 
     def limit(self, messages: SizeLimit) -> SizeLimit:
         return min(messages, self._limit, key=lambda limit: limit.bytes)
@@ -105,8 +109,13 @@ class JsonCodec:
     async def encode(self, kind: Descriptor, message: bytes, tenant: str) -> bytes:
         if len(message) > self._responses.bytes:
             raise _long_response(len(message), self._responses)
-        encode = partial(_to_json, kind, message)
-        return encode() if len(message) <= INLINE_JSON_BYTES else await self._threads.run(tenant, encode)
+        if len(message) <= INLINE_JSON_BYTES:
+            return _to_json(kind, message)
+        return await self._threads.run(tenant, partial(self._encode, kind, message))
+
+    def _encode(self, kind: Descriptor, message: bytes) -> bytes:
+        _check_fields(self._fields, kind, message)
+        return _to_json(kind, message)
 
     def _decode(self, limit: SizeLimit, kind: Descriptor, data: bytes) -> bytes:
         if data.startswith(GZIP):
@@ -124,6 +133,20 @@ class JsonCodec:
         raise _not_json(reason.encode(errors="backslashreplace").decode())
 
 
+def _check_fields(counter: FieldCounter, kind: Descriptor, message: bytes) -> None:
+    """Fails with TOO_LARGE for a response that takes long to make, since it has many values."""
+    try:
+        counter.check(kind, message)
+    except Failure:
+        most = counter.most
+        raise Failure(
+            Reason.TOO_LARGE,
+            f"response: has more than {most} values; the limit for JSON is {most} ({MAX_VALUES}); {USE_PROTOBUF}",
+            field="response",
+            limit=most,
+        ) from None
+
+
 def check_json(data: bytes, max_values: int) -> None:
     """Make sure that JSON can be parsed at little cost. Fails with INVALID_FIELD."""
     outline = STRING.sub(b"", data)
@@ -131,7 +154,7 @@ def check_json(data: bytes, max_values: int) -> None:
     if values > max_values:
         raise Failure(
             Reason.INVALID_FIELD,
-            f"request: the JSON has more than {max_values} values; that is the limit (limits.max_fields)",
+            f"request: the JSON has more than {max_values} values; that is the limit ({MAX_VALUES}); {USE_PROTOBUF}",
             field="request",
             limit=max_values,
         )
@@ -150,8 +173,7 @@ def _to_json(kind: Descriptor, message: bytes) -> bytes:
 def _long_response(size: int, limit: SizeLimit) -> Failure:
     return Failure(
         Reason.TOO_LARGE,
-        f"response: has {size} bytes; the limit for JSON is {limit.bytes} bytes ({limit.named}); call the method with "
-        "protobuf, such as application/proto, select fewer channels, or request a smaller page",
+        f"response: has {size} bytes; the limit for JSON is {limit.bytes} bytes ({limit.named}); {USE_PROTOBUF}",
         field="response",
         size=size,
         limit=limit.bytes,
