@@ -162,6 +162,22 @@ class TestWatchSession:
             await copy(api, session, f"{session}copy")
             assert await saves(watch, 2) == ["1", "2"]
 
+    async def test_tells_of_a_copy_in_place_of_a_deleted_session(self, api: Api, session: str) -> None:
+        """Its checkpoints are older than what the watch has seen."""
+        target = f"{session}copy"
+        await saved(api, session, 1, 2)
+        await saved(api, target, 5)
+        async with watching(api, target) as watch:
+            await watch.next()
+            known = watch.token
+            await delete(api, target, tombstone={"seconds": 0})
+            assert (await watch.event()).WhichOneof("event") == "session_deleted"
+            await copy(api, session, target)
+            assert await saves(watch, 2) == ["1", "2"]
+        async with watching(api, target, resume_token=known) as watch:
+            assert (await watch.event()).WhichOneof("event") == "session_deleted"
+            assert await saves(watch, 2) == ["1", "2"]
+
     async def test_what_cannot_be_told_any_more_is_told_so(self, api: Api, session: str) -> None:
         await saved(api, session, 1)
         async with watching(api, session) as watch:

@@ -56,12 +56,17 @@ def seen_now(session: Session) -> WatchCursor:
     return WatchCursor(session.row.revision, session.row.created_at, _lease(session))
 
 
+def told_until(session: Session, seen: WatchCursor) -> int:
+    """The revision up to which a watcher knows the checkpoints of a session; 0: it knows none of them."""
+    return 0 if session.alive and seen.created_at != session.row.created_at else seen.revision
+
+
 def news(
     session: Session, saved: Sequence[SavedCheckpoint], seen: WatchCursor, *, more: bool, complete: bool = True
 ) -> Changes:
     """What has happened since.
 
-    saved: its checkpoints of later revisions, in order; `more`: there are others after them.
+    saved: its checkpoints of revisions after `told_until`, in order; `more`: there are others after them.
     complete: fail with RESUME_TOO_OLD if some of it is no longer known. Otherwise deletions are events, and
     checkpoints that were saved and deleted since are not.
     """
@@ -79,6 +84,8 @@ def news(
             raise _too_old(session)
         seen = WatchCursor(max(seen.revision, min(session.deletion_revision, session.row.revision)), 0, seen.lease)
         events.append(Event("session_deleted", seen))
+    if saved and saved[0].revision <= seen.revision:  # a copy, or an import: its checkpoints are older than it
+        seen = seen._replace(revision=0)
     seen = seen._replace(created_at=session.row.created_at)
     return _living(session, saved, seen, events, more=more)
 

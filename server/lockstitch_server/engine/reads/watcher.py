@@ -12,7 +12,7 @@ import structlog
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.format.rows import SessionRow
 from lockstitch_server.core.ids import session_key
-from lockstitch_server.core.sessions.events import Changes, Event, WatchCursor, news, seen_now
+from lockstitch_server.core.sessions.events import Changes, Event, WatchCursor, news, seen_now, told_until
 from lockstitch_server.core.sessions.session import Session
 from lockstitch_server.storage.session_repository import SessionRepository
 from lockstitch_server.storage.store import Store
@@ -99,7 +99,8 @@ class Watcher:
     async def _news(self, tenant: str, session_id: str, seen: WatchCursor, *, complete: bool) -> tuple[Changes, bool]:
         async def unit(repository: SessionRepository) -> tuple[Changes, bool]:
             session = await repository.get(tenant, session_id)
-            saved = await repository.saved_since(session, seen.revision, PAGE + 1, lately=_is_large(session))
+            since = told_until(session, seen)
+            saved = await repository.saved_since(session, since, PAGE + 1, lately=since > 0 and _is_large(session))
             more = len(saved) > PAGE
             return news(session, saved[:PAGE], seen, more=more, complete=complete), more
 
