@@ -1,7 +1,7 @@
 /** Single calls over gRPC. What goes wrong is thrown as LockstitchError. */
 
 import { type ClientDuplexStream, connectivityState, Client as GrpcClient, type Metadata } from "@grpc/grpc-js";
-import type { Budget } from "./budget.js";
+import { type Budget, outOfTime } from "./budget.js";
 import {
   bearer,
   type ConnectionOptions,
@@ -37,6 +37,9 @@ const CONNECT_TIMEOUT_MS = 1500;
 
 /** How often those that wait for the first connection look for what may end their wait. */
 const LOOK_MS = 50;
+
+/** Time that a call needs to begin. gRPC's deadlines are counted by a clock of whole milliseconds. */
+const LEAST_MS = 1;
 
 /** A grpc.health.v1.HealthCheckResponse whose status is SERVING. */
 const SERVING = Buffer.from([0x08, 0x01]);
@@ -135,6 +138,9 @@ export class Transport {
     this.#check(budget);
     await this.firstConnection(budget);
     const metadata = await this.#metadata(budget);
+    if (withDeadline && isTooLate(budget)) {
+      throw await this.late(outOfTime(), budget);
+    }
     const options = withDeadline ? deadlineOf(budget) : {};
     const link = this.#link;
     const { path, decode } = method;
@@ -175,6 +181,9 @@ export class Transport {
   async #ask<T>(where: string, request: Uint8Array, decode: (data: Buffer) => T, budget: Budget): Promise<T> {
     this.#check(budget);
     const metadata = await this.#metadata(budget);
+    if (isTooLate(budget)) {
+      throw await this.late(outOfTime(), budget);
+    }
     const link = this.#link;
     let ended = () => {};
     try {
@@ -288,6 +297,14 @@ async function askedFor(source: () => string | Promise<string>, budget: Budget):
     throw new Unauthenticated(told, { code: "UNAUTHENTICATED", cause: error });
   }
   return header;
+}
+
+/**
+ * Whether no time is left for a call. grpc-js must not be asked for one then: it reports the deadline before it has set the
+ * call up, goes on to set it up all the same, and keeps it and its message until there is a connection.
+ */
+function isTooLate(budget: Budget): boolean {
+  return budget.remaining < LEAST_MS;
 }
 
 function deadlineOf(budget: Budget): { deadline: number } {

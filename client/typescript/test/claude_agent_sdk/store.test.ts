@@ -166,7 +166,7 @@ function stores(url: () => string | undefined): void {
     const store = new LockstitchSessionStore(mine, { foldSessionSummary });
     const key = newKey();
     await store.append(key, [{ type: "note", number: 0 }]);
-    own.signal("SIGSTOP");
+    await own.freeze();
     await assert.rejects(store.append(key, [{ type: "note", number: 1 }]));
     own.signal("SIGCONT");
     await mine.waitReady({ timeoutMs: 60_000 });
