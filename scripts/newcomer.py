@@ -3,6 +3,7 @@
     python3 scripts/newcomer.py                    everything, `make test` too
     python3 scripts/newcomer.py --without-tests    only what README.md shows
     python3 scripts/newcomer.py --listen 127.0.0.1:50061    where port 50051 is taken
+    python3 scripts/newcomer.py --passed FILE      note there which tests passed, for pytest's option --except-passed
 
 All blocks run in their order and then once more, each as a reader runs it. Ends with 0 if no command fails. Needs git,
 make and Python, and nothing that is installed for developing. A package index that is configured for pip stays so.
@@ -10,6 +11,7 @@ make and Python, and nothing that is installed for developing. A package index t
 
 import argparse
 import configparser
+import json
 import os
 import re
 import shutil
@@ -181,11 +183,26 @@ def run_tests(newcomer: Newcomer) -> None:
         newcomer.run(".venv/bin/python", "scripts/steady.py")
 
 
+def note_passed(newcomer: Newcomer, file: Path) -> None:
+    """Keep the list of the tests that passed. It is empty if the tree has changes that the clone does not have."""
+    note = json.loads((newcomer.directory / ".pytest_cache" / "v" / "lockstitch" / "passed").read_text())
+    changes = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
+    if changes:
+        print(f"Not counted, since the clone is without these changes:\n{changes.decode()}", flush=True)
+        note["tests"] = []
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(note))
+    print(f"{len(note['tests'])} tests passed as a newcomer runs them.", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Follow README.md as a newcomer does.")
     parser.add_argument("--without-tests", action="store_true", help="leave out `make test`")
     parser.add_argument("--listen", default=ADDRESS, help="where `make run` is to listen")
+    parser.add_argument("--passed", type=Path, metavar="FILE", help="note here which tests of `make test` passed")
     options = parser.parse_args()
+    if options.passed:
+        options.passed.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="lockstitch-newcomer-") as directory:
         newcomer = arrive(Path(directory), options.listen)
         readme = (newcomer.directory / "README.md").read_text()
@@ -196,6 +213,8 @@ def main() -> None:
                 newcomer.follow(readme)
             if not options.without_tests:
                 run_tests(newcomer)
+                if options.passed:
+                    note_passed(newcomer, options.passed)
         except subprocess.CalledProcessError as error:
             raise SystemExit(f"A command of README.md fails: {error}") from None
         finally:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests.support import passed
 from tests.support import server as servers_under_test
 from tests.support.postgres import Postgres, PostgresMissing, find_binaries
 from tests.support.requirements import missing
@@ -16,6 +17,11 @@ from tests.support.requirements import missing
 # An example that takes long says that the machine is busy: whoever else works on it must not fail a property.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+pytest_addoption = passed.pytest_addoption
+pytest_configure = passed.pytest_configure
+pytest_collection_modifyitems = passed.pytest_collection_modifyitems
 
 
 def pytest_xdist_auto_num_workers() -> int:
