@@ -86,6 +86,7 @@ rust: $(VENV)/.dev ## The Rust client: style, generated code, tests, package, gu
 .PHONY: ci
 ci: export LOCKSTITCH_REQUIRE_ALL := 1
 ci: OR_STEADY = || { [ "$$?" = 1 ] && $(BIN)/python scripts/steady.py; }
+ci: OR_STEADY_FILES = || npm run --silent test:steady
 ci: $(VENV)/.bench $(VENV)/.deploy $(VENV)/.docs $(VENV)/.release lint types drift breaking test-all typescript java ## What CI runs: all checks and tests; a missing tool is a failure
 
 .PHONY: lint
@@ -116,7 +117,7 @@ breaking: $(VENV)/.dev ## Does proto/ break what the last commit on main promise
 
 .PHONY: typescript
 typescript: $(VENV)/.dev $(TYPESCRIPT)/node_modules/.package-lock.json ## The TypeScript client: style, types, generated code, tests, package
-	cd $(TYPESCRIPT) && npm run --silent lint && npm run --silent drift && npm run --silent test
+	cd $(TYPESCRIPT) && npm run --silent lint && npm run --silent drift && { npm run --silent test $(OR_STEADY_FILES); }
 
 .PHONY: typescript-build
 typescript-build: $(TYPESCRIPT)/node_modules/.package-lock.json
