@@ -22,8 +22,6 @@ $ test -e came
 ```python
 import pathlib
 
-pytestmark = pytest.mark.slow
-
 pathlib.Path("python-came").touch()
 ```
 """
