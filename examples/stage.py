@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -19,18 +18,10 @@ def tell(who: str, text: str) -> None:
     print(f"{who:>7} | {text}", flush=True)
 
 
-def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextlib.contextmanager
 def server(directory: Path) -> Iterator[str]:
-    """A Lockstitch server with SQLite that is ready to work. Gives its address."""
-    target = f"127.0.0.1:{free_port()}"
+    """A Lockstitch server with SQLite that is ready to work. Gives its address, a Unix socket that is its own."""
+    target = f"unix:{directory}/lockstitch.sock"
     command = [sys.executable, "-m", "lockstitch_server", "serve"]
     options = ["--listen", target, "--store", f"sqlite:///{directory}/lockstitch.db"]
     with (directory / "server.log").open("wb") as log:

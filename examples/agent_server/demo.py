@@ -9,8 +9,10 @@ has run to its end once.
 
 import contextlib
 import os
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -25,7 +27,7 @@ from langgraph_sdk import get_sync_client
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))
 
-from examples.stage import WORKER, free_port, report, server, tell  # noqa: E402 - it is found by its directory
+from examples.stage import WORKER, report, server, tell  # noqa: E402 - it is found by its directory
 
 THREAD = "5a1e0000-0000-4000-8000-000000004711"
 PATIENCE_SECONDS = 120.0
@@ -40,6 +42,15 @@ def wait_for(what: str, is_true: Callable[[], bool]) -> None:
                 return
         time.sleep(0.1)
     raise TimeoutError(f"{what}: not after {PATIENCE_SECONDS} s")
+
+
+def free_port() -> int:
+    """A port that nobody listens on, below those that the system gives to outgoing connections."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
 
 
 @contextlib.contextmanager

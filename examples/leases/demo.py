@@ -10,7 +10,6 @@ later had a greater fencing token.
 import contextlib
 import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -29,17 +28,10 @@ FROZEN_SECONDS = 2.5
 PATIENCE = 300.0
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextlib.contextmanager
 def server(directory: Path) -> Iterator[str]:
-    """A server that is ready to work. Gives its address."""
-    target, log = f"127.0.0.1:{free_port()}", directory / "server.log"
+    """A server that is ready to work. Gives its address, a Unix socket that is its own."""
+    target, log = f"unix:{directory}/lockstitch.sock", directory / "server.log"
     command = [sys.executable, "-m", "lockstitch_server", "serve"]
     options = ["--listen", target, "--store", f"sqlite:///{directory}/lockstitch.db"]
     with log.open("wb") as output:

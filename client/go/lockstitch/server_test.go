@@ -3,6 +3,7 @@ package lockstitch
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -81,14 +82,18 @@ func newServer(t *testing.T, store string) *server {
 	return s
 }
 
+// freeAddress gives an address that nobody listens on. Its port is below those
+// that systems give to outgoing connections: none takes it while the server is
+// down.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		address := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))
+		if listener, err := net.Listen("tcp", address); err == nil {
+			listener.Close()
+			return address
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // start starts the server, and waits until it is ready.
