@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    hash::{BuildHasher, RandomState},
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -18,7 +19,7 @@ pub struct Server {
 
 impl Server {
     pub async fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
+        let port = free_port();
         let directory = env::temp_dir().join(format!("lockstitch-rust-{}-{port}", std::process::id()));
         fs::create_dir_all(&directory).expect("a directory");
         let mut server = Self { directory, port, process: None };
@@ -72,6 +73,17 @@ impl Drop for Server {
         }
         self.kill();
         let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// A port that nobody listens on, below those that systems give to outgoing connections: none takes it while the server is
+/// down.
+fn free_port() -> u16 {
+    loop {
+        let port = 20_000 + (RandomState::new().hash_one(()) % 12_000) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
     }
 }
 
