@@ -1,6 +1,7 @@
 """Callers without credentials at the HTTP door: what they can make the server do is bounded, and others are served."""
 
 import asyncio
+import base64
 import contextlib
 import gzip
 import json
@@ -11,6 +12,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from hpack import Decoder
 
 from tests.http.requests import CHECKPOINTS, JSON, envelope, post
 from tests.security.attackers import (
@@ -19,7 +21,9 @@ from tests.security.attackers import (
     END_HEADERS,
     HEADERS,
     MIB,
+    PREFACE,
     RST_STREAM,
+    SETTINGS,
     Growth,
     call,
     call_headers,
@@ -95,6 +99,37 @@ def test_calls_beyond_those_of_a_connection_are_refused(server: LockstitchServer
         attacker.settimeout(SECONDS)
         while struct.pack(">I", REFUSED_STREAM) not in received:
             received += attacker.recv(65536)
+
+
+def test_an_upgrade_to_http2_passes_no_limit(server: LockstitchServer) -> None:
+    """Nobody can turn it off in h2corn. Calls after it are authenticated and counted as on any connection."""
+    upgrade = "connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n"
+    with closing(opened_to(server)) as attacker:
+        attacker.sendall(f"GET /healthz HTTP/1.1\r\nhost: x\r\n{upgrade}\r\n".encode())
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += attacker.recv(65536)
+        head, _, received = received.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101 ")
+        attacker.sendall(PREFACE + frame(SETTINGS, 0, 0, b"") + call(3, LOAD, b""))
+        for stream in range(5, 125, 2):
+            attacker.sendall(frame(HEADERS, END_HEADERS, stream, call_headers(CHECK)))
+        while b"CREDENTIALS_MISSING" not in _details(received) or struct.pack(">I", REFUSED_STREAM) not in received:
+            part = attacker.recv(65536)
+            assert part, "the connection ended"
+            received += part
+
+
+def _details(received: bytes) -> bytes:
+    """The details of the status in the headers of the responses so far."""
+    found, decoder = b"", Decoder()
+    while len(received) >= 9 and len(received) >= (end := 9 + int.from_bytes(received[:3], "big")):
+        if received[3] == HEADERS:
+            for name, value in decoder.decode(received[9:end], raw=True):
+                if name == b"grpc-status-details-bin":
+                    found += base64.b64decode(value + b"==")
+        received = received[end:]
+    return found
 
 
 def test_headers_without_an_end(server: LockstitchServer) -> None:
