@@ -19,7 +19,7 @@ class Slots:
     async def take(self, gives_up: Callable[[], bool], seconds: float) -> None:
         """Wait until fewer calls are inside; `release` must follow.
 
-        gives_up: whether the database is away for too long, asked every so many `seconds`. Fails with
+        gives_up: whether the database is away for too long, asked at intervals of `seconds`. Fails with
         STORE_UNAVAILABLE then.
         """
         if not self._free.locked():
