@@ -18,11 +18,15 @@ export function node(name: string): NodeKind {
 
 /**
  * A value as the JSON text that `extra`, `metadata`, `details` and `context` hold. A bigint becomes an integer, all of
- * its digits included. Throws TypeError for what JSON has no words for, such as undefined, NaN and infinities.
+ * its digits included, and -0 becomes -0.0. Throws TypeError for what JSON has no words for, such as undefined, NaN and
+ * infinities.
  */
 export function jsonText(value: unknown): string {
   if (typeof value === "bigint") {
     return value.toString();
+  }
+  if (Object.is(value, -0)) {
+    return "-0.0"; // JSON.stringify drops the sign
   }
   if (Array.isArray(value)) {
     return `[${value.map(jsonText).join(",")}]`;

@@ -21,6 +21,7 @@ test("JSON text is read with all digits of its integers", () => {
     9007199254740993n,
     -(2n ** 70n),
     [1, [2n ** 64n]],
+    [0, -0],
     { a: { b: [] } },
     "\u0000123",
     "\u0000\u0000",
