@@ -115,6 +115,20 @@ def test_a_model_that_loses_something_is_not_saved(model: BaseModel, path: str) 
         to_plain(model)
 
 
+def test_what_is_nested_too_deep_or_holds_itself_is_refused() -> None:
+    deepest: dict[str, Any] = {"a": 1}
+    for _ in range(500):
+        deepest = {"a": deepest}
+    assert to_plain(deepest) == deepest
+    own_list: list[Any] = []
+    own_list.append(own_list)
+    own_dict: dict[str, Any] = {}
+    own_dict["a"] = own_dict
+    for value in ({"a": deepest}, own_list, own_dict, Box(anything=own_list)):
+        with pytest.raises(ValueError, match="nested more than 500 deep, or holds itself"):
+            to_plain(value)
+
+
 def test_models_inside_a_dict() -> None:
     assert to_plain({"items": [Item("a")]}) == {"items": [{"name": "a", "color": None}]}
 

@@ -10,25 +10,45 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from lockstitch import _json
 from lockstitch.plain._codec import Path
 
+TOO_DEEP = f"the value is nested more than {_json.MAX_DEPTH} deep, or holds itself"
+
 
 def to_plain(value: Any, path: Path = ()) -> Any:
     """A value with dicts in place of dataclasses and models, and with values in place of enums.
 
+    Raises ValueError for a value that is nested too deep.
+
     >>> to_plain(Order(size="XL"))
     {'size': 'XL'}
     """
+    try:
+        return _plain(value, path)
+    except RecursionError as error:  # the caller itself may be deep in calls
+        raise ValueError(TOO_DEEP) from error
+
+
+def _plain(value: Any, path: Path) -> Any:
+    if len(path) > _json.MAX_DEPTH and isinstance(value, list | dict):
+        raise ValueError(TOO_DEEP)
     if hasattr(value, "model_dump") and not isinstance(value, type):
         return value.model_dump(mode="json", round_trip=True, by_alias=_by_alias(value, path))
+    members: dict[Any, Any] = {}  # filled by loops: a comprehension takes half of the depth that Python 3.11 allows
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         _check_arguments(type(value), path)
-        names = [field.name for field in dataclasses.fields(value)]
-        return {name: to_plain(getattr(value, name), (*path, name)) for name in names}
+        for field in dataclasses.fields(value):
+            members[field.name] = _plain(getattr(value, field.name), (*path, field.name))
+        return members
     if isinstance(value, Enum):
         return value.value
     if type(value) is list:
-        return [to_plain(item, (*path, index)) for index, item in enumerate(value)]
+        items: list[Any] = []
+        for index, item in enumerate(value):
+            items.append(_plain(item, (*path, index)))
+        return items
     if type(value) is dict:
-        return {key: to_plain(item, (*path, key)) for key, item in value.items()}
+        for key, item in value.items():
+            members[key] = _plain(item, (*path, key))
+        return members
     return value
 
 
