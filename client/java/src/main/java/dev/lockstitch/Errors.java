@@ -213,7 +213,7 @@ final class Errors {
           Duration delay = Duration.parseFrom(input.readByteArray());
           return java.time.Duration.ofSeconds(delay.getSeconds(), delay.getNanos());
         }
-      } catch (IOException error) {
+      } catch (IOException | ArithmeticException error) {
         return java.time.Duration.ZERO;
       }
     }

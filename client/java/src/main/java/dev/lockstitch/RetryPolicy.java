@@ -2,6 +2,7 @@ package dev.lockstitch;
 
 import java.time.Duration;
 import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.TimeUnit;
 
 /**
  * How calls are repeated that ended with UNAVAILABLE, that a stopping server has reset, or that
@@ -45,6 +46,7 @@ public record RetryPolicy(Duration initialBackoff, Duration maxBackoff, double m
     if (policy == null || !passing || error instanceof NoConnectionException) {
       return -1;
     }
-    return Math.max(policy.backoffNanos(failures), error.retryDelay().toNanos());
+    long told = TimeUnit.NANOSECONDS.convert(error.retryDelay()); // 292 years, if it is longer
+    return Math.max(policy.backoffNanos(failures), told);
   }
 }

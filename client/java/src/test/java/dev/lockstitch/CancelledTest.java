@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.protobuf.Any;
+import com.google.protobuf.ByteString;
 import dev.lockstitch.v1.Checkpoint;
 import dev.lockstitch.v1.CheckpointServiceGrpc;
 import dev.lockstitch.v1.ErrorInfo;
@@ -156,6 +157,29 @@ class CancelledTest {
         LockstitchClient client = hasty(server)) {
       assertEquals("NEWER", assertCancelled(Way.SAVE, client).reason());
       assertEquals(1, server.calls.get());
+    }
+  }
+
+  @Test
+  void aRetryDelayBeyondAllBoundsEndsTheCall() throws Exception {
+    var delay = com.google.protobuf.Duration.newBuilder();
+    for (long seconds : new long[] {Long.MAX_VALUE, Long.MAX_VALUE / 1_000_000, Long.MIN_VALUE}) {
+      // A google.rpc.RetryInfo has one field, of number 1.
+      var retry = Any.newBuilder().setTypeUrl("type.googleapis.com/google.rpc.RetryInfo");
+      ByteString told = delay.setSeconds(seconds).setNanos(1).build().toByteString();
+      retry.setValue(ByteString.copyFrom(new byte[] {10, (byte) told.size()}).concat(told));
+      var details = dev.lockstitch.v1.Status.newBuilder().setCode(14).addDetails(retry);
+      Metadata trailers = new Metadata();
+      trailers.put(DETAILS, details.build().toByteArray());
+      StatusRuntimeException failure = Status.UNAVAILABLE.asRuntimeException(trailers);
+      try (Scripted server = new Scripted(Way.SAVE.method, failure);
+          var client = LockstitchClient.builder(server.target()).build()) {
+        if (seconds > 0) {
+          assertInstanceOf(UnavailableException.class, failureOf(Way.SAVE, client));
+        } else {
+          Way.SAVE.call.accept(client);
+        }
+      }
     }
   }
 
