@@ -39,6 +39,7 @@ async def test_stopped_and_started(rng: random.Random, own_postgres: Postgres, h
                 await asyncio.to_thread(own_postgres.start)
                 await asyncio.wait_for(api.save(full_save("afterwards", number)), HANG_SECONDS)
                 await ledger.check_all(api)
+        assert "Traceback" not in server.log.read_text()
 
 
 async def _load_while(api: Api, ledger: Ledger, rng: random.Random, name: str, break_it: object) -> None:

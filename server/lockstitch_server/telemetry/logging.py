@@ -23,8 +23,9 @@ _SHARED: list[Processor] = [
 ]
 
 _OURS = "lockstitch_server"
-# Libraries that say at `info` what is of no use to an operator.
-_CHATTY = ("alembic",)
+# Libraries that say below these levels what is of no use to an operator. While the database is away, asyncpg's pool
+# warns again and again, with a traceback; `database_unavailable` says it once.
+_CHATTY = {"alembic": logging.WARNING, "asyncpg.pool": logging.ERROR}
 
 
 def configure(level: LogLevel, format: LogFormat, **fields: object) -> None:
@@ -47,8 +48,8 @@ def configure(level: LogLevel, format: LogFormat, **fields: object) -> None:
     logging.basicConfig(handlers=[handler], level=_of_libraries(level), force=True)
     logging.getLogger(_OURS).setLevel(level.upper())
     logging.captureWarnings(True)
-    for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name, least in _CHATTY.items():
+        logging.getLogger(name).setLevel(least)
 
 
 def _of_libraries(level: LogLevel) -> str:
