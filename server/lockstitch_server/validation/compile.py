@@ -1,10 +1,11 @@
 """Compiles rules to Python code: one function for each message type, which raises the first violation.
 
-Reading fields is most of the cost of validation, so the code reads each field once and has no loop over rules. A value
-that passes its rule's quick test is valid. A value that fails it goes to `explain.refuse`, which decides.
+Reading fields is most of the cost of validation, so the code reads each field once, has no loop over rules, and passes
+over lists and maps that are empty. A value that passes its rule's quick test is valid. A value that fails it goes to
+`explain.refuse`, which decides.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -74,16 +75,19 @@ class _Compiler:
         yield "    pass"
         for name, rules in fields.items():
             field = message.fields_by_name.get(name)
+            if field is not None:
+                yield from _indented(self._field(field, rules, _presence(field, fields)))
+                continue
             for rule in rules:
-                lines = self._message(message, name, rule) if field is None else self._field(field, rule)
-                yield from (f"    {line}" for line in lines)
+                yield from _indented(self._message(message, name, rule))
 
     def _message(self, message: Descriptor, name: str, rule: FieldRule) -> Iterator[str]:
         """A rule about the message, not about one of its fields."""
         match rule:
             case OneOf():
                 fields = [field.name for field in message.oneofs_by_name[name].fields]
-                yield f"if m.WhichOneof({name!r}) is None: {self._refuse(rule, repr(fields), repr(name))}"
+                yield f"{_which(name)} = m.WhichOneof({name!r})"
+                yield f"if {_which(name)} is None: {self._refuse(rule, repr(fields), repr(name))}"
             case MessageRule(check):
                 yield f"{self._named('rule', check)}(m, limits)"
             case KnownFields():
@@ -91,23 +95,25 @@ class _Compiler:
             case _:
                 raise TypeError(rule)
 
-    def _field(self, field: FieldDescriptor, rule: FieldRule) -> Iterator[str]:
-        value, path = f"m.{field.name}", repr(field.name)
-        if isinstance(rule, Required):
-            yield f"if not m.HasField({field.name!r}): {self._refuse(rule, 'None', path)}"
-        lines = self._value(value, field, rule, path)
-        if field.has_presence and not isinstance(rule, Required):
-            yield f"if m.HasField({field.name!r}):"
-            lines = (f"    {line}" for line in lines)
-        yield from lines
+    def _field(self, field: FieldDescriptor, rules: Sequence[FieldRule], presence: str) -> Iterator[str]:
+        """The lines that check a field. presence: an expression that says whether it is set; empty: it always is."""
+        path, lines = repr(field.name), [f"f = m.{field.name}"]
+        for rule in rules:
+            if isinstance(rule, Required):
+                yield f"if not {presence}: {self._refuse(rule, 'None', path)}"
+                presence = ""
+        checks = [line for rule in rules for line in self._value("f", field, rule, path)]
+        if field.is_repeated and not any(isinstance(rule, Count) and rule.least for rule in rules):
+            checks = ["if f:", *_indented(checks)]
+        lines += checks
+        yield from [f"if {presence}:", *_indented(lines)] if presence else lines
 
     def _value(self, value: str, field: FieldDescriptor | None, rule: FieldRule, path: str) -> Iterator[str]:
         """The lines that check a value. value, path: Python expressions; `path` is evaluated for violations only."""
         match rule:
             case Each(item):
                 yield f"for i, item in enumerate({value}):"
-                inner = self._value("item", field, item, f"{path} + f'[{{i}}]'")
-                yield from (f"    {line}" for line in inner)
+                yield from _indented(self._value("item", field, item, f"{path} + f'[{{i}}]'"))
             case Entries(keys, values):
                 yield f"for key in {value}:"
                 for name, each, expression, place in (
@@ -115,8 +121,7 @@ class _Compiler:
                     ("value", values, f"{value}[key]", f"{path} + f'[{{key!r}}]'"),
                 ):
                     if each is not None:
-                        inner = self._value(expression, _type_of(field).fields_by_name[name], each, place)
-                        yield from (f"    {line}" for line in inner)
+                        yield from _indented(self._value(expression, _type_of(field).fields_by_name[name], each, place))
             case Sub() | Required():
                 yield f"try: {_function(_type_of(field).full_name)}({value})"
                 yield f"except Violation as violation: raise violation.under({path}) from None"
@@ -162,6 +167,25 @@ class _Compiler:
         name = f"{kind}_{len(self.names)}"
         self.names[name] = thing
         return name
+
+
+def _indented(lines: Iterable[str]) -> Iterator[str]:
+    return (f"    {line}" for line in lines)
+
+
+def _presence(field: FieldDescriptor, fields: Iterable[str]) -> str:
+    """An expression that says whether a field is set; empty: it always has a value.
+
+    fields: names that have rules. A oneof that has them is asked once, for all of its fields.
+    """
+    oneof = field.containing_oneof
+    if oneof is not None and oneof.name in fields:
+        return f"{_which(oneof.name)} == {field.name!r}"
+    return f"m.HasField({field.name!r})" if field.has_presence else ""
+
+
+def _which(oneof: str) -> str:
+    return f"which_{oneof}"
 
 
 def _function(message: str) -> str:
