@@ -8,11 +8,17 @@ import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import chain, count
+from itertools import chain
 from typing import Any
 
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.core.format.rows import CheckpointRow, ExpectedVersion, SessionChange, SessionRow
+from lockstitch_server.core.format.rows import (
+    CheckpointChange,
+    CheckpointRow,
+    ExpectedVersion,
+    SessionChange,
+    SessionRow,
+)
 from lockstitch_server.core.format.search_terms import stored_terms
 from lockstitch_server.storage.columns import (
     grown_rows,
@@ -63,22 +69,24 @@ def _wipe(connection: sqlite3.Connection, tenant: str, key: bytes) -> None:
 
 
 def _put_checkpoints(connection: sqlite3.Connection, changes: Sequence[SessionChange]) -> None:
-    all_changes = [(change, checkpoint) for change in changes for checkpoint in change.checkpoints.values()]
-    if not all_changes:
-        return
-    numbers = count((connection.execute(SQL["last_checkpoint_number"]).fetchone()[0] or 0) + 1)
-    new: list[tuple[Any, ...]] = []
-    terms: list[tuple[int, int]] = []
-    for session, change in all_changes:
-        row = change.row
-        if change.is_new:
-            number = next(numbers)
-            new.append((number, *saved_checkpoint(session.row, row)))
-        else:
-            number = _replace_checkpoint(connection, session.row, row)
-        terms.extend((term, number) for term in change.terms)
-    _run(connection, "put_checkpoints", new)
-    _run(connection, "put_terms", terms)
+    new: list[tuple[SessionRow, CheckpointChange]] = []
+    replaced: list[tuple[SessionRow, CheckpointChange]] = []
+    for session in changes:
+        for change in session.checkpoints.values():
+            (new if change.is_new else replaced).append((session.row, change))
+    numbers = _insert_checkpoints(connection, [saved_checkpoint(session, change.row) for session, change in new])
+    numbers += [_replace_checkpoint(connection, session, change.row) for session, change in replaced]
+    changed = zip((*new, *replaced), numbers, strict=True)
+    _run(connection, "put_terms", [(term, number) for (_, change), number in changed for term in change.terms])
+
+
+def _insert_checkpoints(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> list[int]:
+    """Insert rows. Gives their numbers: SQLite takes the ones that follow the greatest number that is there."""
+    numbers: list[int] = []
+    for cursor in _execute(connection, "put_checkpoints", rows):
+        assert cursor.lastrowid is not None
+        numbers += range(cursor.lastrowid - cursor.rowcount + 1, cursor.lastrowid + 1)
+    return numbers
 
 
 def _replace_checkpoint(connection: sqlite3.Connection, session: SessionRow, row: CheckpointRow) -> int:
@@ -107,10 +115,10 @@ def _delete_terms(connection: sqlite3.Connection, tenant: str, number: int, row:
 
 
 def _put_segments(connection: sqlite3.Connection, changes: Sequence[SessionChange]) -> None:
-    tails = [(change.row.key, *row) for change in changes for row in grown_rows(change)]
+    tails = [(change.row.key, *row) for change in changes if change.tails for row in grown_rows(change)]
     if _run(connection, "grow_segments", tails) != len(tails):
         raise TailMoved
-    seals = [row for change in changes for row in sealed_rows(change)]
+    seals = [row for change in changes if change.seals for row in sealed_rows(change)]
     if _run(connection, "seal_segments", seals) != len(seals):
         raise TailMoved
     _run(connection, "put_segments", [new_row(change.row.key, row) for change in changes for row in change.segments])

@@ -71,12 +71,11 @@ SELECT {c.checkpoint}
 FROM chain JOIN checkpoints c ON c.key = :key AND c.namespace = :namespace AND c.checkpoint_id = chain.parent_id
 ORDER BY chain.depth
 
--- name: last_checkpoint_number
-SELECT max(id) FROM checkpoints
-
 -- name: put_checkpoints
-INSERT INTO checkpoints (id, {saved_checkpoint})
-VALUES (?, {saved_checkpoint?})
+-- Here and below, a row that breaks a constraint ends the transaction (OR ROLLBACK). Otherwise SQLite would keep a copy of
+-- each page that a statement changes, to take back that statement alone.
+INSERT OR ROLLBACK INTO checkpoints ({saved_checkpoint})
+VALUES ({saved_checkpoint?})
 
 -- name: replace_checkpoint
 UPDATE checkpoints SET {saved_checkpoint=:}
@@ -108,7 +107,7 @@ SELECT id, tenant_hash FROM checkpoints WHERE key = ? AND namespace = ? AND chec
 UPDATE checkpoints SET tenant_hash = ? WHERE id = ?
 
 -- name: put_terms
-INSERT INTO terms (term, checkpoint) VALUES (?, ?)
+INSERT OR ROLLBACK INTO terms (term, checkpoint) VALUES (?, ?)
 
 -- name: get_tail
 SELECT start, size, crc FROM segments WHERE key = ? AND log = ? ORDER BY start DESC LIMIT 1
@@ -118,19 +117,19 @@ SELECT start, size, data, crc FROM segments WHERE key = ? AND log = ? AND start 
 
 -- name: grow_segments
 -- Key, log, start, bytes to add, the checksum then, and the size before.
-UPDATE segments
+UPDATE OR ROLLBACK segments
 SET size = size + length(column4), data = CAST(segments.data || column4 AS BLOB), crc = column5
 FROM (VALUES (?, ?, ?, ?, ?, ?))
 WHERE segments.key = column1 AND segments.log = column2 AND segments.start = column3 AND size = column6
 
 -- name: seal_segments
 -- Key, log, start, size, bytes and checksum of rows to put in place of smaller ones, and the size before.
-UPDATE segments SET size = column4, data = column5, crc = column6
+UPDATE OR ROLLBACK segments SET size = column4, data = column5, crc = column6
 FROM (VALUES (?, ?, ?, ?, ?, ?, ?))
 WHERE segments.key = column1 AND segments.log = column2 AND segments.start = column3 AND size = column7
 
 -- name: put_segments
-INSERT INTO segments ({segment}) VALUES ({segment?})
+INSERT OR ROLLBACK INTO segments ({segment}) VALUES ({segment?})
 
 -- name: get_write_sizes
 SELECT task_id, task_index, substr(data, 1, {write_head}), length(data), crc
