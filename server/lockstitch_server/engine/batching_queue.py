@@ -226,7 +226,7 @@ class BatchingQueue(Generic[T, R]):
         except Exception:
             log.exception("batch_failed", items=len(batch))
         finally:
-            for _, waiter in batch:
+            for waiter in [waiter for _, waiter in batch if not waiter.done()]:
                 _answer(waiter, Failure(Reason.INTERNAL, "the server failed to do this"))
 
     def _take(self) -> list[tuple[T, Waiter[R]]]:
