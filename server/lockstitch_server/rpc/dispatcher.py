@@ -29,8 +29,8 @@ class Dispatcher:
     def __init__(self, handlers: Mapping[str, object], limits: Limits) -> None:
         self._requests = Requests(limits)
         self._services = [_service(name) for name in handlers]
-        self._methods: dict[str, tuple[type[Message], Any]] = {
-            method.full_name: (GetMessageClass(method.input_type), getattr(handlers[service.full_name], method.name))
+        self._methods: dict[MethodDescriptor, tuple[type[Message] | None, Any]] = {
+            method: (_request_type(method), getattr(handlers[service.full_name], method.name))
             for service in self._services
             for method in service.methods
         }
@@ -42,19 +42,16 @@ class Dispatcher:
 
     async def unary(self, method: MethodDescriptor, data: bytes, context: CallContext) -> bytes:
         """Answer a call that has one request and one answer."""
-        kind, handle = self._methods[method.full_name]
-        if method.name in READ_BY_THE_BATCH:
-            raw: bytes = await handle(data, context)
-            return raw
-        answer = await handle(self._read(kind, data, context), context)
+        kind, handle = self._methods[method]
+        answer = await handle(data if kind is None else self._read(kind, data, context), context)
         return answer if isinstance(answer, bytes) else answer.SerializeToString()
 
     async def stream(
         self, method: MethodDescriptor, incoming: Incoming, context: CallContext
     ) -> AsyncGenerator[bytes, None]:
         """Answer a call that has many answers. Where it has many requests too, the handler takes them as they come."""
-        kind, handle = self._methods[method.full_name]
-        if not isinstance(incoming, bytes):
+        kind, handle = self._methods[method]
+        if kind is None or not isinstance(incoming, bytes):
             closing = context.closing or asyncio.get_running_loop().create_future()
             answers = handle(incoming, context, closing)
         else:
@@ -71,6 +68,13 @@ class Dispatcher:
         request = context.request = self._requests.parse(kind, data)
         self._requests.check(request)
         return request
+
+
+def _request_type(method: MethodDescriptor) -> type[Message] | None:
+    """The type of a method's requests; None where its handler reads them itself."""
+    if method.client_streaming or method.name in READ_BY_THE_BATCH:
+        return None
+    return GetMessageClass(method.input_type)
 
 
 def _service(name: str) -> ServiceDescriptor:

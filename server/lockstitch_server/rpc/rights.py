@@ -1,6 +1,9 @@
 """Which right each method needs, as data."""
 
 from collections.abc import Mapping
+from functools import cache
+
+from google.protobuf.descriptor import MethodDescriptor
 
 from lockstitch_server.auth import Right
 
@@ -33,3 +36,9 @@ RIGHTS: Mapping[str, Right] = {
     f"{SESSIONS}.BreakLease": Right.ADMIN,
 }
 """By the method's full name. A method that is not here cannot be served."""
+
+
+@cache
+def right_of(method: MethodDescriptor) -> Right:
+    """The right that a caller of a method needs."""
+    return RIGHTS[method.full_name]

@@ -31,7 +31,7 @@ StreamMessage: TypeAlias = bytes | RefusedSave
 """A SaveStreamRequest, serialized; or a save that was one, and is refused."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # not frozen, which would make it twice as dear to make
 class Chunk:
     """Saves of a message that are carried out and answered together."""
 

@@ -13,7 +13,7 @@ from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.rpc.call_context import DEFAULT_TENANT, CallContext
 from lockstitch_server.rpc.handler_types import Incoming, StreamHandler, UnaryHandler
 from lockstitch_server.rpc.interceptors.admission import ENDLESS
-from lockstitch_server.rpc.rights import RIGHTS
+from lockstitch_server.rpc.rights import right_of
 
 AUTHORIZATION = "authorization"
 TENANT = "lockstitch-tenant"
@@ -40,7 +40,7 @@ class Authentication:
         """Authenticate the caller. The interceptor raises a failure later, so that it is recorded."""
         context.is_looked_at = True
         try:
-            context.act_for(await self._tenant(context, RIGHTS[method.full_name]))
+            context.act_for(await self._tenant(context, right_of(method)))
         except Failure as failure:
             context.refusal = failure
 
@@ -55,7 +55,7 @@ class Authentication:
         return call
 
     def stream(self, method: MethodDescriptor, handle: StreamHandler) -> StreamHandler:
-        right = RIGHTS[method.full_name]
+        right = right_of(method)
         again = method.name in ENDLESS and self._identification is not None
 
         async def call(incoming: Incoming, context: CallContext) -> AsyncGenerator[bytes, None]:

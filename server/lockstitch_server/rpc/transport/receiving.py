@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Protocol, TypeAlias, TypeVar
 
 import grpc
@@ -54,6 +54,7 @@ class Preparation:
         self._limits = limits
         self._receivable = receivable
         self._fields = FieldCounter(limits.max_fields, "limits.max_fields")
+        self._limit = cache(self._limit_of)
         self._threads = FairThreads(THREADS, THREADS, "lockstitch-prepare")
 
     async def request(self, method: MethodDescriptor, data: bytes, tenant: str) -> bytes:
@@ -98,7 +99,7 @@ class Preparation:
             raise too_large(len(data), most, name)
         return data
 
-    def _limit(self, method: MethodDescriptor) -> tuple[int, str]:
+    def _limit_of(self, method: MethodDescriptor) -> tuple[int, str]:
         """Bytes that a request may have, and the setting that says so."""
         if method.client_streaming:
             return self._receivable, "max_message_bytes"
