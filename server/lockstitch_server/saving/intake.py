@@ -20,7 +20,7 @@ from lockstitch_server.core.planning.operations import (
     Save,
     SaveWrites,
 )
-from lockstitch_server.records.v1.record_pb2 import PartKind
+from lockstitch_server.records.v1.record_pb2 import PART_KIND_CUSTOM_LIST, PART_KIND_EXTRA
 
 
 def save_operation(request: service_pb.SaveRequest, tenant: str, trace_id: bytes = b"") -> Save:
@@ -134,7 +134,7 @@ def _split_list(delta: pb.MessagesDelta | pb.ErrorsDelta) -> ListDelta:
 
 
 def _split_extra(delta: pb.ExtrasDelta) -> ExtraDelta:
-    put = [DraftPart(PartKind.PART_KIND_EXTRA, key, delta.set[key].encode()) for key in sorted(delta.set)]
+    put = [DraftPart(PART_KIND_EXTRA, key, delta.set[key].encode()) for key in sorted(delta.set)]
     return ExtraDelta(delta.version, put, frozenset(delta.remove))
 
 
@@ -144,7 +144,7 @@ def _split_custom(name: str, delta: pb.CustomDelta) -> CustomDelta:
     if change == "append":
         shell = channel.SerializeToString()
         _, items = detach_items(delta.append)
-        return CustomDelta(name, delta.version, "append", DraftPart(PartKind.PART_KIND_CUSTOM_LIST, name, items, shell))
+        return CustomDelta(name, delta.version, "append", DraftPart(PART_KIND_CUSTOM_LIST, name, items, shell))
     if change == "blob":
         channel.blob.CopyFrom(delta.blob)
     elif change == "list":

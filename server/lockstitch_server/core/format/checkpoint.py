@@ -16,10 +16,18 @@ from lockstitch.v1.checkpoint_pb2 import (
 from lockstitch_server.core.format.manifest import Skeleton
 from lockstitch_server.core.format.parts import CUSTOM, DraftPart
 from lockstitch_server.core.wire import encode
-from lockstitch_server.records.v1.record_pb2 import Manifest, Part, PartKind
+from lockstitch_server.records.v1.record_pb2 import (
+    PART_KIND_CUSTOM_BLOB,
+    PART_KIND_CUSTOM_EMPTY,
+    PART_KIND_CUSTOM_LIST,
+    PART_KIND_ERRORS,
+    PART_KIND_EXTRA,
+    PART_KIND_MESSAGES,
+    Manifest,
+    Part,
+)
 
 NS_PER_SECOND = 1_000_000_000
-MESSAGES, ERRORS, EXTRA = PartKind.PART_KIND_MESSAGES, PartKind.PART_KIND_ERRORS, PartKind.PART_KIND_EXTRA
 
 
 class DraftState(NamedTuple):
@@ -36,17 +44,17 @@ def split_state(state: VersionedState) -> DraftState:
     if state.HasField("messages"):
         messages, items = detach_items(state.messages)
         if items:
-            parts.append(DraftPart(MESSAGES, "", items))
+            parts.append(DraftPart(PART_KIND_MESSAGES, "", items))
         state.ClearField("messages")
     if state.HasField("errors"):
         errors, items = detach_items(state.errors)
         if items:
-            parts.append(DraftPart(ERRORS, "", items))
+            parts.append(DraftPart(PART_KIND_ERRORS, "", items))
         state.ClearField("errors")
     if state.HasField("extra"):
         channel = state.extra
-        for key, text in sorted(channel.entries.items()):
-            parts.append(DraftPart(EXTRA, key, text.encode()))
+        entries = channel.entries
+        parts.extend(DraftPart(PART_KIND_EXTRA, key, entries[key].encode()) for key in sorted(entries))
         channel.ClearField("entries")
         extra = channel.SerializeToString()
         state.ClearField("extra")
@@ -62,13 +70,13 @@ def split_custom(name: str, channel: CustomChannel) -> DraftPart:
     if value == "blob":
         data = channel.blob.SerializeToString()
         channel.ClearField("blob")
-        return DraftPart(PartKind.PART_KIND_CUSTOM_BLOB, name, data, channel.SerializeToString())
+        return DraftPart(PART_KIND_CUSTOM_BLOB, name, data, channel.SerializeToString())
     if value == "list":
         list_shell, data = detach_items(channel.list)
         if not list_shell:
             channel.ClearField("list")
-        return DraftPart(PartKind.PART_KIND_CUSTOM_LIST, name, data, channel.SerializeToString())
-    return DraftPart(PartKind.PART_KIND_CUSTOM_EMPTY, name, b"", channel.SerializeToString())
+        return DraftPart(PART_KIND_CUSTOM_LIST, name, data, channel.SerializeToString())
+    return DraftPart(PART_KIND_CUSTOM_EMPTY, name, b"", channel.SerializeToString())
 
 
 def detach_items(channel: ProtobufMessage) -> tuple[bytes, bytes]:
@@ -101,16 +109,16 @@ def state_pieces(manifest: Manifest, pieces_of: Callable[[Part], Sequence[bytes]
     by_kind = _by_kind(manifest.parts)
     pieces = [manifest.shell]
     if manifest.HasField("messages"):
-        items = chain.from_iterable(map(pieces_of, by_kind(PartKind.PART_KIND_MESSAGES)))
+        items = chain.from_iterable(map(pieces_of, by_kind(PART_KIND_MESSAGES)))
         pieces += encode.nested(VersionedState.MESSAGES_FIELD_NUMBER, [manifest.messages, *items])
     if manifest.HasField("extra"):
         entries = [
             _entry(ExtrasChannel.ENTRIES_FIELD_NUMBER, part.key, b"".join(pieces_of(part)))
-            for part in by_kind(PartKind.PART_KIND_EXTRA)
+            for part in by_kind(PART_KIND_EXTRA)
         ]
         pieces += encode.nested(VersionedState.EXTRA_FIELD_NUMBER, [manifest.extra, *entries])
     if manifest.HasField("errors"):
-        items = chain.from_iterable(map(pieces_of, by_kind(PartKind.PART_KIND_ERRORS)))
+        items = chain.from_iterable(map(pieces_of, by_kind(PART_KIND_ERRORS)))
         pieces += encode.nested(VersionedState.ERRORS_FIELD_NUMBER, [manifest.errors, *items])
     pieces.extend(
         _entry(VersionedState.CUSTOM_FIELD_NUMBER, part.key, _join_custom(part, b"".join(pieces_of(part))))
@@ -138,9 +146,9 @@ def _entry(number: int, key: str, value: bytes) -> bytes:
 
 
 def _join_custom(part: Part, data: bytes) -> bytes:
-    if part.kind == PartKind.PART_KIND_CUSTOM_BLOB:
+    if part.kind == PART_KIND_CUSTOM_BLOB:
         return part.shell + encode.delimited(CustomChannel.BLOB_FIELD_NUMBER, data)
-    if part.kind == PartKind.PART_KIND_CUSTOM_LIST:
+    if part.kind == PART_KIND_CUSTOM_LIST:
         channel = CustomChannel.FromString(part.shell)
         if not channel.HasField("list"):
             return part.shell + encode.delimited(CustomChannel.LIST_FIELD_NUMBER, data)

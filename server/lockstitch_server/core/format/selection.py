@@ -8,7 +8,7 @@ from lockstitch_server.core.format.parts import CUSTOM, part_size
 from lockstitch_server.core.format.rows import CheckpointRow
 from lockstitch_server.core.ids import digest
 from lockstitch_server.core.wire import encode
-from lockstitch_server.records.v1.record_pb2 import Manifest, Part, PartKind
+from lockstitch_server.records.v1.record_pb2 import PART_KIND_EXTRA, PART_KIND_MESSAGES, Manifest, Part, PartKind
 
 FINGERPRINT_BYTES = 8
 
@@ -81,11 +81,11 @@ def _matcher(channels: frozenset[str]) -> Callable[..., bool]:
 
 
 def _names(kind: "PartKind.ValueType", key: str) -> tuple[str, ...]:
-    if kind == PartKind.PART_KIND_EXTRA:
+    if kind == PART_KIND_EXTRA:
         return ("extra", f"extra/{key}")
     if kind in CUSTOM:
         return ("custom", f"custom/{key}")
-    return ("messages",) if kind == PartKind.PART_KIND_MESSAGES else ("errors",)
+    return ("messages",) if kind == PART_KIND_MESSAGES else ("errors",)
 
 
 def _fingerprint(part: Part) -> bytes:

@@ -18,10 +18,16 @@ from lockstitch_server.core.ids import DIGEST_BYTES, digest
 from lockstitch_server.core.planning.facts import EMPTY, Known, Unread
 from lockstitch_server.core.planning.operations import CustomDelta, DraftDelta, Save
 from lockstitch_server.core.wire.encode import MOST_IN_A_BYTE, VARINT, tag, unsigned
-from lockstitch_server.records.v1.record_pb2 import PartKind
+from lockstitch_server.records.v1.record_pb2 import (
+    PART_KIND_CUSTOM_BLOB,
+    PART_KIND_ERRORS,
+    PART_KIND_EXTRA,
+    PART_KIND_MESSAGES,
+    PartKind,
+)
 
-MESSAGES: PartName = (PartKind.PART_KIND_MESSAGES, "")
-ERRORS: PartName = (PartKind.PART_KIND_ERRORS, "")
+MESSAGES: PartName = (PART_KIND_MESSAGES, "")
+ERRORS: PartName = (PART_KIND_ERRORS, "")
 NO_MANIFEST = Manifest(Skeleton(b"", None, None, None), ())
 """What a delta is applied to if its base has no state."""
 VERSION = tag(1, VARINT)
@@ -148,7 +154,7 @@ def _merged(base: Iterable[ManifestPart], delta: DraftDelta) -> list[Edit]:
         _append(edits, ERRORS, delta.errors.appended)
     if delta.extra is not None:
         for key in delta.extra.removed:
-            edits.pop((PartKind.PART_KIND_EXTRA, key), None)
+            edits.pop((PART_KIND_EXTRA, key), None)
         for draft in delta.extra.put:
             before = edits.get(draft.name)
             edits[draft.name] = Edit(draft.name, b"", before.old if before is not None else None, draft.data)
@@ -167,7 +173,7 @@ def _merge_custom(edits: dict[PartName, Edit], delta: CustomDelta) -> None:
         put = delta.part.data if delta.change == "put" else None
         appended = delta.part.data if delta.change == "append" else b""
         edits[before.name] = Edit(before.name, shell, before.old, put, appended)
-    elif delta.change == "append" and before is not None and before.name[0] == PartKind.PART_KIND_CUSTOM_BLOB:
+    elif delta.change == "append" and before is not None and before.name[0] == PART_KIND_CUSTOM_BLOB:
         raise Failure(
             Reason.DELTA_MISMATCH,
             f"delta.custom[{delta.name!r}].append: the base holds a blob under this name; send the full state",
