@@ -1,4 +1,4 @@
-//! What to save and change, as methods.
+//! Requests that save and change: what to store, change or delete, and on which conditions.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::{
     times::proto_duration,
 };
 
-/// A checkpoint to store, and under which conditions. A [`Checkpoint`] is enough: it can be made from one.
+/// A checkpoint to store, and the conditions of the save. Can be made from a [`Checkpoint`].
 ///
 /// ```
 /// use lockstitch::{Checkpoint, Save};
@@ -20,53 +20,43 @@ pub struct Save(pub(crate) proto::SaveRequest);
 
 impl From<Checkpoint> for Save {
     fn from(checkpoint: Checkpoint) -> Self {
-        Self(checkpoint.into())
+        Self(proto::SaveRequest { checkpoint: Some(checkpoint), ..Default::default() })
     }
 }
 
 impl Save {
-    /// Only if the latest checkpoint of (session, namespace) has this step.
+    /// Save only if the latest checkpoint of the session and namespace has this step.
     pub fn expect_step(self, step: u64) -> Self {
         self.expect(Expected::Step(step))
     }
 
-    /// Only if the latest checkpoint of (session, namespace) has this id.
+    /// Save only if the latest checkpoint of the session and namespace has this id.
     pub fn expect_id(self, checkpoint_id: impl Into<String>) -> Self {
         self.expect(Expected::CheckpointId(checkpoint_id.into()))
     }
 
-    /// Only if the content of the expected latest checkpoint was written in this revision
-    /// ([`Saved::revision`](crate::Saved::revision), [`Latest::checkpoint_revision`](crate::Latest::checkpoint_revision)),
-    /// beside [`expect_id`](Self::expect_id) or [`expect_step`](Self::expect_step): a checkpoint that was deleted and
-    /// saved again is another one.
+    /// Save only if the content of the expected latest checkpoint was written in this revision
+    /// ([`Saved::revision`](crate::Saved::revision), [`Latest::checkpoint_revision`](crate::Latest::checkpoint_revision)).
+    /// Use it with [`expect_id`](Self::expect_id) or [`expect_step`](Self::expect_step), to exclude a checkpoint that was
+    /// deleted and saved again under the same id.
     pub fn expect_revision(mut self, revision: u64) -> Self {
         self.0.expected_latest.get_or_insert_default().revision = revision;
         self
     }
 
-    /// Only if there is no checkpoint of (session, namespace) yet.
+    /// Save only if the session and namespace have no checkpoint yet.
     pub fn expect_none(self) -> Self {
         self.expect(Expected::None(true))
     }
 
-    /// Only while this lease is held.
-    pub fn with_lease(self, lease: &Lease) -> Self {
-        self.with_lease_token(lease.token())
-    }
-
-    /// As [`with_lease`](Self::with_lease), with the fencing token of a lease.
-    pub fn with_lease_token(mut self, token: u64) -> Self {
-        self.0.lease_token = token;
-        self
-    }
-
-    /// Have the session end this long after its last save, 1 second or more.
+    /// Let the session expire this long after its last save; 1 second or more.
     pub fn with_ttl(mut self, ttl: Duration) -> Self {
         self.0.ttl = Some(proto_duration(ttl));
         self
     }
 
-    /// Add an entry to the checkpoint's metadata: a key, and JSON text that lists filter by.
+    /// Add an entry to the checkpoint's metadata: a key and JSON text. [`CheckpointQuery`](crate::CheckpointQuery) can
+    /// filter by it.
     pub fn with_metadata(mut self, key: impl Into<String>, json: impl Into<String>) -> Self {
         self.0.checkpoint.get_or_insert_default().metadata.insert(key.into(), json.into());
         self
@@ -78,11 +68,11 @@ impl Save {
         self
     }
 
-    /// Number this save, instead of the client: a save of a checkpoint fails with
-    /// [`ErrorReason::Superseded`](crate::ErrorReason::Superseded) where a greater number of the same writer is stored.
-    /// For a writer whose order is its own, such as one that lives longer than a process.
+    /// Replace the number that the client gives to this save. The save fails with
+    /// [`ErrorReason::Superseded`](crate::ErrorReason::Superseded) if the checkpoint holds a save of the same writer with a
+    /// greater number. Use it if the order of the saves is known outside of this process, such as from a log.
     ///
-    /// writer: any number but 0. number: 1 or more.
+    /// writer: any number except 0. number: 1 or more.
     pub fn with_save_id(mut self, writer: u64, number: u64) -> Self {
         self.0.save_id = Some(proto::SaveId { writer, number });
         self
@@ -94,19 +84,24 @@ impl Save {
     }
 }
 
-/// Pending writes to store: what tasks have done before the session's next checkpoint.
+/// Pending writes to store: outputs of tasks that ended before the session's next checkpoint.
 ///
 /// ```
 /// use lockstitch::{PendingWrite, SaveWrites};
 /// let write = PendingWrite { task_id: "t1".into(), channel: "answer".into(), ..Default::default() };
-/// let save = SaveWrites::to("order-4711", format!("{:020}", 7), [write]);
+/// let save = SaveWrites::to_step("order-4711", 7, [write]);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct SaveWrites(pub(crate) proto::SaveWritesRequest);
 
 impl SaveWrites {
-    /// Those of a checkpoint, which need not exist yet.
+    /// Pending writes of the checkpoint of a step, which has no other id. The checkpoint need not exist yet.
+    pub fn to_step(session_id: impl Into<String>, step: u64, writes: impl IntoIterator<Item = PendingWrite>) -> Self {
+        Self::to(session_id, step_id(step), writes)
+    }
+
+    /// Pending writes of a checkpoint. The checkpoint need not exist yet.
     pub fn to(
         session_id: impl Into<String>,
         checkpoint_id: impl Into<String>,
@@ -125,20 +120,9 @@ impl SaveWrites {
         self.0.namespace = namespace.into();
         self
     }
-
-    /// Only while this lease is held.
-    pub fn with_lease(self, lease: &Lease) -> Self {
-        self.with_lease_token(lease.token())
-    }
-
-    /// As [`with_lease`](Self::with_lease), with the fencing token of a lease.
-    pub fn with_lease_token(mut self, token: u64) -> Self {
-        self.0.lease_token = token;
-        self
-    }
 }
 
-/// A change of a session's settings. What it does not name stays.
+/// A change of a session's settings. Settings without a call stay as they are.
 ///
 /// ```
 /// use lockstitch::SessionUpdate;
@@ -149,7 +133,7 @@ impl SaveWrites {
 pub struct SessionUpdate(pub(crate) proto::UpdateSessionRequest);
 
 impl SessionUpdate {
-    /// No change yet.
+    /// No change.
     pub fn new() -> Self {
         Self::default()
     }
@@ -166,43 +150,32 @@ impl SessionUpdate {
         self
     }
 
-    /// Have the session end this long after its last change, 1 second or more.
+    /// Let the session expire this long after its last change; 1 second or more.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.0.ttl = Some(proto_duration(ttl));
         self
     }
 
-    /// Have the session not end by itself.
+    /// Let the session not expire.
     pub fn clear_ttl(mut self) -> Self {
         self.0.clear_ttl = true;
         self
     }
 
-    /// Which checkpoints stay, instead of the server's policy.
+    /// Use this retention policy instead of the server's.
     pub fn retention(mut self, policy: Retention) -> Self {
         self.0.retention = Some(policy.message());
         self
     }
 
-    /// Use the server's policy again.
+    /// Use the server's retention policy again.
     pub fn clear_retention(mut self) -> Self {
         self.0.clear_retention = true;
         self
     }
-
-    /// Under this lease.
-    pub fn with_lease(self, lease: &Lease) -> Self {
-        self.with_lease_token(lease.token())
-    }
-
-    /// As [`with_lease`](Self::with_lease), with the fencing token of a lease.
-    pub fn with_lease_token(mut self, token: u64) -> Self {
-        self.0.lease_token = token;
-        self
-    }
 }
 
-/// Which checkpoints of a session to delete.
+/// Selects checkpoints of a session to delete.
 ///
 /// ```
 /// use lockstitch::CheckpointDeletion;
@@ -213,12 +186,12 @@ impl SessionUpdate {
 pub struct CheckpointDeletion(pub(crate) proto::DeleteCheckpointsRequest);
 
 impl CheckpointDeletion {
-    /// Those that came after a step of the root namespace, in all namespaces.
+    /// All checkpoints after a step of the root namespace, in all namespaces.
     pub fn after_step(session_id: impl Into<String>, step: u64) -> Self {
         Self::after(session_id, "", step_id(step))
     }
 
-    /// Those that came after a checkpoint, in all namespaces.
+    /// All checkpoints after the one with this id, in all namespaces.
     pub fn after(
         session_id: impl Into<String>,
         namespace: impl Into<String>,
@@ -227,7 +200,7 @@ impl CheckpointDeletion {
         Self::of(session_id.into(), Which::After(reference(namespace, checkpoint_id)))
     }
 
-    /// Those that have all of this metadata: keys and JSON texts.
+    /// All checkpoints that have all of this metadata: keys and JSON texts.
     pub fn with_metadata(
         session_id: impl Into<String>,
         entries: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>,
@@ -239,20 +212,9 @@ impl CheckpointDeletion {
     fn of(session_id: String, which: Which) -> Self {
         Self(proto::DeleteCheckpointsRequest { session_id, which: Some(which), ..Default::default() })
     }
-
-    /// Under this lease.
-    pub fn with_lease(self, lease: &Lease) -> Self {
-        self.with_lease_token(lease.token())
-    }
-
-    /// As [`with_lease`](Self::with_lease), with the fencing token of a lease.
-    pub fn with_lease_token(mut self, token: u64) -> Self {
-        self.0.lease_token = token;
-        self
-    }
 }
 
-/// How to copy a session.
+/// How to copy a session: all of it, or its beginning.
 ///
 /// ```
 /// use lockstitch::CopyOptions;
@@ -263,36 +225,36 @@ impl CheckpointDeletion {
 pub struct CopyOptions(pub(crate) proto::CopySessionRequest);
 
 impl CopyOptions {
-    /// All of it.
+    /// Copy all checkpoints.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Its beginning, up to a step of the root namespace.
+    /// Copy the checkpoints up to a step of the root namespace.
     pub fn at_step(self, step: u64) -> Self {
         self.at("", step_id(step))
     }
 
-    /// Its beginning, up to a checkpoint.
+    /// Copy the checkpoints up to the one with this id.
     pub fn at(mut self, namespace: impl Into<String>, checkpoint_id: impl Into<String>) -> Self {
         self.0.at = Some(reference(namespace, checkpoint_id));
         self
     }
 
-    /// Give the copy a label; may be repeated.
+    /// Set a label of the copy.
     pub fn label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.0.labels.insert(name.into(), value.into());
         self
     }
 
-    /// Have the copy end this long after its last change, 1 second or more.
+    /// Let the copy expire this long after its last change; 1 second or more.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.0.ttl = Some(proto_duration(ttl));
         self
     }
 }
 
-/// Which old checkpoints to delete.
+/// Selects old checkpoints to delete.
 ///
 /// ```
 /// use lockstitch::{PruneOptions, Retention};
@@ -303,35 +265,56 @@ impl CopyOptions {
 pub struct PruneOptions(pub(crate) proto::PruneSessionsRequest);
 
 impl PruneOptions {
-    /// Those of all sessions, by the policies of the sessions and of the server.
+    /// Old checkpoints of all sessions, by the retention policies of the sessions and of the server.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Only those of these sessions.
+    /// Only checkpoints of these sessions.
     pub fn sessions(mut self, session_ids: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.0.session_ids = session_ids.into_iter().map(Into::into).collect();
         self
     }
 
-    /// By this policy, instead of those of the sessions and of the server.
+    /// Use this retention policy instead of those of the sessions and of the server.
     pub fn retention(mut self, policy: Retention) -> Self {
         self.0.retention = Some(policy.message());
         self
     }
 
-    /// Delete nothing, only count.
+    /// Count the checkpoints, and delete nothing.
     pub fn dry_run(mut self) -> Self {
         self.0.dry_run = true;
         self
     }
 
-    /// Maximum number of sessions that one call looks at; 0: the server's default.
+    /// Maximum number of sessions that one call examines; 0: the server's default.
     pub fn page_size(mut self, size: i32) -> Self {
         self.0.page_size = size;
         self
     }
 }
+
+/// Changes that a lease protects.
+macro_rules! with_lease {
+    ($($change:ty),*) => {$(
+        impl $change {
+            /// Only while this lease is held; otherwise the call fails with
+            /// [`ErrorReason::LeaseLost`](crate::ErrorReason::LeaseLost).
+            pub fn with_lease(self, lease: &Lease) -> Self {
+                self.with_lease_token(lease.token())
+            }
+
+            /// As [`with_lease`](Self::with_lease), with the fencing token of a lease.
+            pub fn with_lease_token(mut self, token: u64) -> Self {
+                self.0.lease_token = token;
+                self
+            }
+        }
+    )*};
+}
+
+with_lease!(Save, SaveWrites, SessionUpdate, CheckpointDeletion);
 
 /// The id of a checkpoint that was saved without one.
 pub(crate) fn step_id(step: u64) -> String {
@@ -384,6 +367,7 @@ mod tests {
             lease_token: 6,
         };
         assert_eq!(SaveWrites::to("s", "id", [write]).in_namespace("n").with_lease_token(6).0, request);
+        assert_eq!(SaveWrites::to_step("s", 7, []).0.checkpoint_id, "00000000000000000007");
     }
 
     #[test]

@@ -1,14 +1,15 @@
-//! What to load, list, walk and watch.
+//! Queries: which checkpoints and sessions to load, list, walk and watch.
 
 use std::time::{Duration, SystemTime};
 
 use crate::{
     NodeKind,
+    changes::step_id,
     proto::{self, CheckpointView, SessionOrder, load_request::Selector},
     times::proto_duration,
 };
 
-/// Which latest checkpoint to load, and which parts of it. A session id is enough: it can be made from one.
+/// Selects the latest checkpoint of a session, and which parts of it to load. Can be made from a session id.
 ///
 /// ```
 /// use lockstitch::LatestQuery;
@@ -19,31 +20,13 @@ use crate::{
 pub struct LatestQuery(pub(crate) proto::LoadLatestRequest);
 
 impl LatestQuery {
-    /// That of a session, in its root namespace.
+    /// The latest checkpoint of a session, in its root namespace.
     pub fn of(session_id: impl Into<String>) -> Self {
         Self(proto::LoadLatestRequest { session_id: session_id.into(), ..Default::default() })
     }
-
-    /// That of this namespace.
-    pub fn in_namespace(mut self, namespace: impl Into<String>) -> Self {
-        self.0.namespace = namespace.into();
-        self
-    }
-
-    /// Without its state.
-    pub fn headers(mut self) -> Self {
-        self.0.view = CheckpointView::Header.into();
-        self
-    }
-
-    /// Only these parts of the state: `messages`, `errors`, `extra`, `extra/<key>`, `custom`, `custom/<name>`.
-    pub fn channels(mut self, channels: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.0.channels = texts(channels);
-        self
-    }
 }
 
-/// Which checkpoint to load, and which parts of it.
+/// Selects one checkpoint of a session, and which parts of it to load.
 ///
 /// ```
 /// use lockstitch::LoadQuery;
@@ -54,7 +37,7 @@ impl LatestQuery {
 pub struct LoadQuery(pub(crate) proto::LoadRequest);
 
 impl LoadQuery {
-    /// The checkpoint of this step; where several have it, the one with the greatest id.
+    /// The checkpoint of this step. If several checkpoints have this step: the one with the greatest id.
     pub fn step(session_id: impl Into<String>, step: u64) -> Self {
         Self::of(session_id.into(), Selector::Step(step))
     }
@@ -67,27 +50,9 @@ impl LoadQuery {
     fn of(session_id: String, selector: Selector) -> Self {
         Self(proto::LoadRequest { session_id, selector: Some(selector), ..Default::default() })
     }
-
-    /// That of this namespace.
-    pub fn in_namespace(mut self, namespace: impl Into<String>) -> Self {
-        self.0.namespace = namespace.into();
-        self
-    }
-
-    /// Without its state.
-    pub fn headers(mut self) -> Self {
-        self.0.view = CheckpointView::Header.into();
-        self
-    }
-
-    /// Only these parts of the state, as in [`LatestQuery::channels`].
-    pub fn channels(mut self, channels: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.0.channels = texts(channels);
-        self
-    }
 }
 
-/// Which sessions to list.
+/// Selects sessions.
 ///
 /// ```
 /// use lockstitch::SessionQuery;
@@ -103,50 +68,38 @@ impl SessionQuery {
         Self::default()
     }
 
-    /// Only sessions whose ids begin so.
+    /// Only sessions whose ids begin with this prefix.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.0.session_id_prefix = prefix.into();
         self
     }
 
-    /// Only sessions that have this label; may be repeated.
+    /// Only sessions that have this label. Several calls: only sessions that have all of the labels.
     pub fn label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.0.labels.insert(name.into(), value.into());
         self
     }
 
-    /// Only sessions that were changed at this time or later.
+    /// Only sessions whose last change was at this time or later.
     pub fn since(mut self, time: SystemTime) -> Self {
         self.0.updated_since = Some(time.into());
         self
     }
 
-    /// Only sessions that were changed before this time.
+    /// Only sessions whose last change was before this time.
     pub fn before(mut self, time: SystemTime) -> Self {
         self.0.updated_before = Some(time.into());
         self
     }
 
-    /// In the order of their ids: then every session that exists throughout is listed once.
+    /// In the order of the session ids. This list has each session exactly once, even if sessions are saved meanwhile.
     pub fn by_id(mut self) -> Self {
         self.0.order_by = SessionOrder::SessionId.into();
         self
     }
-
-    /// Maximum number of sessions in a page; 0: the server's default.
-    pub fn page_size(mut self, size: i32) -> Self {
-        self.0.page_size = size;
-        self
-    }
-
-    /// Begin after a page that was read before: its `next_page_token`.
-    pub fn page_token(mut self, token: impl Into<String>) -> Self {
-        self.0.page_token = token.into();
-        self
-    }
 }
 
-/// Which checkpoints to list, and which parts of them. A session id is enough: it can be made from one.
+/// Selects checkpoints, and which parts of them to load. Can be made from a session id.
 ///
 /// ```
 /// use lockstitch::CheckpointQuery;
@@ -157,179 +110,119 @@ impl SessionQuery {
 pub struct CheckpointQuery(pub(crate) proto::ListCheckpointsRequest);
 
 impl CheckpointQuery {
-    /// Those of a session, newest first.
+    /// The checkpoints of a session, newest first.
     pub fn of(session_id: impl Into<String>) -> Self {
         Self(proto::ListCheckpointsRequest { session_id: session_id.into(), ..Default::default() })
     }
 
-    /// Those of all sessions, last saved first.
+    /// The checkpoints of all sessions, last saved first.
     pub fn all() -> Self {
         Self::default()
     }
 
-    /// Only those of this namespace; empty: the root.
+    /// Only checkpoints of this namespace; "" is the root namespace. Without this call: of all namespaces.
     pub fn in_namespace(mut self, namespace: impl Into<String>) -> Self {
         self.0.namespace = Some(namespace.into());
         self
     }
 
-    /// Only those of these steps.
+    /// Only checkpoints of these steps.
     pub fn steps(self, steps: std::ops::RangeInclusive<u64>) -> Self {
         self.from_step(*steps.start()).to_step(*steps.end())
     }
 
-    /// Only this step and later ones.
+    /// Only checkpoints of this step and later steps.
     pub fn from_step(mut self, step: u64) -> Self {
         self.0.min_step = Some(step);
         self
     }
 
-    /// Only this step and earlier ones.
+    /// Only checkpoints of this step and earlier steps.
     pub fn to_step(mut self, step: u64) -> Self {
         self.0.max_step = Some(step);
         self
     }
 
-    /// Only those in whose step this node ran.
+    /// Only checkpoints in whose step this node ran.
     pub fn ran(mut self, node: NodeKind) -> Self {
         self.0.ran_node = Some(node);
         self
     }
 
-    /// Only those in whose step this node was skipped.
+    /// Only checkpoints in whose step this node was skipped.
     pub fn skipped(mut self, node: NodeKind) -> Self {
         self.0.skipped_node = Some(node);
         self
     }
 
-    /// Only those whose id is below this one; of a session.
+    /// Only checkpoints with an id below this one. Needs a session: [`of`](Self::of).
     pub fn before_id(mut self, checkpoint_id: impl Into<String>) -> Self {
         self.0.before_checkpoint_id = checkpoint_id.into();
         self
     }
 
-    /// Only those that have this metadata, a key and JSON text; may be repeated.
+    /// Only checkpoints that have this metadata: a key and JSON text. Several calls: only checkpoints that have all of it.
     pub fn metadata(mut self, key: impl Into<String>, json: impl Into<String>) -> Self {
         self.0.metadata.insert(key.into(), json.into());
         self
     }
 
-    /// Without their states.
-    pub fn headers(mut self) -> Self {
-        self.0.view = CheckpointView::Header.into();
-        self
-    }
-
-    /// Only these parts of the states, as in [`LatestQuery::channels`].
-    pub fn channels(mut self, channels: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.0.channels = texts(channels);
-        self
-    }
-
-    /// With their pending writes.
-    pub fn with_writes(mut self) -> Self {
-        self.0.include_writes = true;
-        self
-    }
-
-    /// With their pending writes of these channels.
-    pub fn writes_of(mut self, channels: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        (self.0.include_writes, self.0.write_channels) = (true, texts(channels));
-        self
-    }
-
-    /// With the size of each channel.
+    /// With the size of each channel, in [`ListedCheckpoint::channels`](crate::ListedCheckpoint::channels).
     pub fn with_channel_sizes(mut self) -> Self {
         self.0.include_channel_sizes = true;
         self
     }
 
-    /// Count all that match, in [`CheckpointPage::total_size`](crate::CheckpointPage::total_size). Reads each of them.
+    /// Count all checkpoints that match, in [`CheckpointPage::total_size`](crate::CheckpointPage::total_size). The server
+    /// reads each of them.
     pub fn with_total(mut self) -> Self {
         self.0.include_total = true;
         self
     }
 
-    /// Leave damaged checkpoints out, and name them in [`CheckpointPage::damaged`](crate::CheckpointPage::damaged).
-    /// Otherwise a page that has one fails with DATA_LOSS.
+    /// Skip damaged checkpoints, and name them in [`CheckpointPage::damaged`](crate::CheckpointPage::damaged). Without
+    /// this call, a page with a damaged checkpoint fails with DATA_LOSS.
     pub fn skip_damaged(mut self) -> Self {
         self.0.skip_damaged = true;
         self
     }
-
-    /// Maximum number of checkpoints in a page; 0: the server's default.
-    pub fn page_size(mut self, size: i32) -> Self {
-        self.0.page_size = size;
-        self
-    }
-
-    /// Begin after a page that was read before: its `next_page_token`.
-    pub fn page_token(mut self, token: impl Into<String>) -> Self {
-        self.0.page_token = token.into();
-        self
-    }
 }
 
-/// Whose ancestors to walk, and which parts of them to load. A session id is enough: it can be made from one.
+/// Selects the ancestors of a checkpoint, and which parts of them to load. Can be made from a session id.
 ///
 /// ```
 /// use lockstitch::AncestorQuery;
-/// let query = AncestorQuery::of("order-4711").from_id(format!("{:020}", 7)).headers().limit(10);
+/// let query = AncestorQuery::of("order-4711").from_step(7).headers().limit(10);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct AncestorQuery(pub(crate) proto::WalkAncestorsRequest);
 
 impl AncestorQuery {
-    /// Those of a session's latest checkpoint, in its root namespace.
+    /// The ancestors of a session's latest checkpoint, in its root namespace.
     pub fn of(session_id: impl Into<String>) -> Self {
         Self(proto::WalkAncestorsRequest { session_id: session_id.into(), ..Default::default() })
     }
 
-    /// Those of this checkpoint.
+    /// The ancestors of the checkpoint with this id.
     pub fn from_id(mut self, checkpoint_id: impl Into<String>) -> Self {
         self.0.checkpoint_id = checkpoint_id.into();
         self
     }
 
-    /// In this namespace.
-    pub fn in_namespace(mut self, namespace: impl Into<String>) -> Self {
-        self.0.namespace = namespace.into();
-        self
+    /// The ancestors of the checkpoint of a step, which has no other id.
+    pub fn from_step(self, step: u64) -> Self {
+        self.from_id(step_id(step))
     }
 
-    /// Without their states.
-    pub fn headers(mut self) -> Self {
-        self.0.view = CheckpointView::Header.into();
-        self
-    }
-
-    /// Only these parts of the states, as in [`LatestQuery::channels`].
-    pub fn channels(mut self, channels: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.0.channels = texts(channels);
-        self
-    }
-
-    /// With their pending writes.
-    pub fn with_writes(mut self) -> Self {
-        self.0.include_writes = true;
-        self
-    }
-
-    /// With their pending writes of these channels.
-    pub fn writes_of(mut self, channels: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        (self.0.include_writes, self.0.write_channels) = (true, texts(channels));
-        self
-    }
-
-    /// At most this number of them; 0: all.
+    /// At most this number of ancestors; 0: all.
     pub fn limit(mut self, limit: u32) -> Self {
         self.0.limit = limit;
         self
     }
 }
 
-/// Which session to watch. A session id is enough: it can be made from one.
+/// Selects a session to watch. Can be made from a session id.
 ///
 /// ```
 /// use lockstitch::WatchQuery;
@@ -340,12 +233,12 @@ impl AncestorQuery {
 pub struct WatchQuery(pub(crate) proto::WatchSessionRequest);
 
 impl WatchQuery {
-    /// New events of a session.
+    /// The new events of a session.
     pub fn of(session_id: impl Into<String>) -> Self {
         Self(proto::WatchSessionRequest { session_id: session_id.into(), ..Default::default() })
     }
 
-    /// Also events since one that was read before: its `resume_token`.
+    /// Also the events after an earlier one: its [`SessionEvent::resume_token`](crate::SessionEvent::resume_token).
     pub fn resume_after(mut self, resume_token: impl Into<String>) -> Self {
         self.0.resume_token = resume_token.into();
         self
@@ -358,11 +251,77 @@ impl WatchQuery {
     }
 }
 
-fn texts(all: impl IntoIterator<Item = impl Into<String>>) -> Vec<String> {
-    all.into_iter().map(Into::into).collect()
+/// Queries of one namespace.
+macro_rules! with_namespace {
+    ($($query:ty),*) => {$(
+        impl $query {
+            /// In this namespace. Without this call: in the root namespace.
+            pub fn in_namespace(mut self, namespace: impl Into<String>) -> Self {
+                self.0.namespace = namespace.into();
+                self
+            }
+        }
+    )*};
 }
 
-/// A query that needs no more than a session's id can be made from it.
+/// Queries that load checkpoints, or parts of them.
+macro_rules! with_parts {
+    ($($query:ty),*) => {$(
+        impl $query {
+            /// Without the state.
+            pub fn headers(mut self) -> Self {
+                self.0.view = CheckpointView::Header.into();
+                self
+            }
+
+            /// Only these parts of the state: `messages`, `errors`, `extra`, `extra/<key>`, `custom`, `custom/<name>`.
+            pub fn channels(mut self, channels: impl IntoIterator<Item = impl Into<String>>) -> Self {
+                self.0.channels = texts(channels);
+                self
+            }
+        }
+    )*};
+}
+
+/// Queries that load pending writes on demand.
+macro_rules! with_pending_writes {
+    ($($query:ty),*) => {$(
+        impl $query {
+            /// With the pending writes of each checkpoint.
+            pub fn with_writes(mut self) -> Self {
+                self.0.include_writes = true;
+                self
+            }
+
+            /// With the pending writes of each checkpoint that are for these channels.
+            pub fn writes_of(mut self, channels: impl IntoIterator<Item = impl Into<String>>) -> Self {
+                (self.0.include_writes, self.0.write_channels) = (true, texts(channels));
+                self
+            }
+        }
+    )*};
+}
+
+/// Queries whose results come in pages.
+macro_rules! with_pages {
+    ($($query:ty),*) => {$(
+        impl $query {
+            /// Maximum number of items in a page; 0: the server's default.
+            pub fn page_size(mut self, size: i32) -> Self {
+                self.0.page_size = size;
+                self
+            }
+
+            /// Begin after an earlier page: its `next_page_token`.
+            pub fn page_token(mut self, token: impl Into<String>) -> Self {
+                self.0.page_token = token.into();
+                self
+            }
+        }
+    )*};
+}
+
+/// Queries for which a session id is enough.
 macro_rules! from_session_id {
     ($($query:ty),*) => {$(
         impl From<&str> for $query {
@@ -385,7 +344,15 @@ macro_rules! from_session_id {
     )*};
 }
 
+with_namespace!(LatestQuery, LoadQuery, AncestorQuery);
+with_parts!(LatestQuery, LoadQuery, CheckpointQuery, AncestorQuery);
+with_pending_writes!(CheckpointQuery, AncestorQuery);
+with_pages!(SessionQuery, CheckpointQuery);
 from_session_id!(LatestQuery, CheckpointQuery, AncestorQuery, WatchQuery);
+
+fn texts(all: impl IntoIterator<Item = impl Into<String>>) -> Vec<String> {
+    all.into_iter().map(Into::into).collect()
+}
 
 /// Each query can say all that its request can: a request here has every field, so a new one breaks the build.
 #[cfg(test)]
@@ -479,6 +446,7 @@ mod tests {
         let query = AncestorQuery::of("s").from_id("id").in_namespace("n").headers().channels(["messages"]).limit(4);
         assert_eq!(query.writes_of(["w"]).0, request);
         assert!(AncestorQuery::of("s").with_writes().0.include_writes);
+        assert_eq!(AncestorQuery::of("s").from_step(7).0.checkpoint_id, "00000000000000000007");
         let request = proto::WatchSessionRequest {
             session_id: "s".into(),
             resume_token: "t".into(),
