@@ -363,7 +363,7 @@ mod tests {
     use crate::proto::{Checkpoint, SaveRequest, SaveStreamRequest};
 
     fn save(session_id: &str, step: u64) -> SaveRequest {
-        SaveRequest::from(Checkpoint::new(session_id, step))
+        crate::Save::from(Checkpoint::new(session_id, step)).0
     }
 
     fn add(outbox: &Arc<Outbox>, session_id: &str, step: u64) -> Waiting {

@@ -169,7 +169,7 @@ mod tests {
     fn save(session_id: &str, step: u64, ran: usize) -> SaveRequest {
         let mut checkpoint = Checkpoint::new(session_id, step);
         checkpoint.ran_nodes = vec![Default::default(); ran];
-        checkpoint.into()
+        crate::Save::from(checkpoint).0
     }
 
     fn begin(ids: &SaveIds, request: &SaveRequest) -> Begun {
