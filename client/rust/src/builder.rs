@@ -1,4 +1,4 @@
-//! How a client is set up.
+//! The settings of a client.
 
 use std::{
     fmt::{self, Display},
@@ -28,7 +28,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
 const MAX_SAVES: usize = 1024;
 const MAX_BYTES: usize = 32 * 1024 * 1024;
 
-/// Settings of a [`Client`]; see [`Client::builder`].
+/// Settings of a [`Client`]; made by [`Client::builder`].
+///
+/// ```no_run
+/// # fn run() -> Result<(), lockstitch::Error> {
+/// use lockstitch::Client;
+/// let client = Client::builder("127.0.0.1:50051").timeout(std::time::Duration::from_secs(5)).build()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 #[must_use]
 pub struct Builder {
@@ -73,14 +81,23 @@ impl Builder {
 
     /// The API key, or any other bearer token: every call carries `authorization: Bearer <key>`.
     ///
-    /// Without TLS it would travel in clear text: [`build`](Self::build) refuses that, except for Unix sockets and the
+    /// Without TLS the key would be sent in clear text. [`build`](Self::build) refuses that, except for Unix sockets and the
     /// loopback interface. See [`insecure`](Self::insecure).
+    ///
+    /// ```no_run
+    /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let key = std::env::var("LOCKSTITCH_API_KEY")?;
+    /// let client = lockstitch::Client::builder("https://lockstitch:50051").bearer(key).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn bearer(self, key: impl Display) -> Self {
         self.metadata(credentials::AUTHORIZATION, credentials::bearer(key))
     }
 
-    /// Where keys come from that change, such as tokens that expire: every call asks for the key to send. `source` has to
-    /// return at once; have it read what a task of yours renews. An error of it is UNAUTHENTICATED.
+    /// A source of keys that change, such as tokens that expire. Every call asks `source` for its key. `source` must return
+    /// at once: let a background task renew the key, and `source` read it. If `source` fails, the call fails with
+    /// UNAUTHENTICATED.
     ///
     /// ```no_run
     /// # fn run() -> Result<(), lockstitch::Error> {
@@ -94,24 +111,25 @@ impl Builder {
         self
     }
 
-    /// Whether a key may be sent to another machine without TLS, as where a mesh encrypts the connection.
+    /// Whether a key may be sent to another machine without TLS, for example because a service mesh encrypts the
+    /// connection; false by default.
     pub fn insecure(mut self, allow: bool) -> Self {
         self.insecure = allow;
         self
     }
 
-    /// The tenant to act for, where the credentials allow several.
+    /// The tenant to act for, if the credentials allow several tenants.
     pub fn tenant(self, tenant: impl Into<String>) -> Self {
         self.metadata("lockstitch-tenant", tenant)
     }
 
-    /// An entry for every call to carry.
+    /// Add a metadata entry to every call.
     pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.metadata.push((key.into(), value.into()));
         self
     }
 
-    /// Let `act` change the metadata of every call; it is given the method, such as
+    /// Let a function change the metadata of every call. Its first argument is the method, such as
     /// "lockstitch.v1.CheckpointService/Save". A stream of saves is one call.
     ///
     /// ```no_run
@@ -127,7 +145,7 @@ impl Builder {
         self
     }
 
-    /// Report every call and every save that has ended, to count and to measure them.
+    /// Pass a report of every completed call and save to a function, for metrics.
     ///
     /// ```no_run
     /// # fn run() -> Result<(), lockstitch::Error> {
@@ -142,57 +160,66 @@ impl Builder {
         self
     }
 
-    /// How long a call may take, retries and all; 30 seconds unless told. Of a stream: how long nothing may come.
+    /// Maximum duration of a call with all its retries; 30 seconds by default. Of a stream: maximum time without a message.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
     /// How long calls wait for the client's first connection before they fail with UNAVAILABLE; 1.5 seconds by default.
-    /// Once the client has been connected, calls wait for a server that is away until their timeout.
+    /// Once the client has been connected, calls wait for an unavailable server until their timeout.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// How calls are repeated; `None`: not at all.
+    /// How calls are retried. `None`: calls are not retried.
+    ///
+    /// ```no_run
+    /// # fn run() -> Result<(), lockstitch::Error> {
+    /// use lockstitch::{Client, RetryPolicy};
+    /// let retry = RetryPolicy::default().max_backoff(std::time::Duration::from_secs(1));
+    /// let client = Client::builder("127.0.0.1:50051").retry(retry).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn retry(mut self, policy: impl Into<Option<RetryPolicy>>) -> Self {
         self.retry = policy.into();
         self
     }
 
-    /// How much to remember so that saves send what changed; `None`: always whole states.
+    /// How many states the client remembers, to send only changes. `None`: saves send whole states.
     pub fn delta(mut self, policy: impl Into<Option<DeltaPolicy>>) -> Self {
         self.delta = policy.into();
         self
     }
 
-    /// How many saves, and how many bytes of them, are in flight at once; 1,024 and 32 MiB by default. Further saves wait
-    /// in the order of the calls; a larger save goes alone. A save counts until its bytes have left memory.
+    /// Maximum number of saves in flight, and of their bytes; 1,024 and 32 MiB by default. Further saves wait in the order
+    /// of the calls. A save with more bytes than that is sent alone. A save counts until its bytes have left memory.
     pub fn max_in_flight(mut self, saves: usize, bytes: usize) -> Self {
         self.max_in_flight = (saves, bytes);
         self
     }
 
-    /// Whether concurrent saves share streams; true unless told.
+    /// Whether concurrent saves share streams; true by default.
     pub fn stream(mut self, stream: bool) -> Self {
         self.stream = stream;
         self
     }
 
-    /// Trust the authorities in this PEM text instead of those that the system trusts.
+    /// Trust the certificate authorities in this PEM text, instead of those that the system trusts. Needs the feature `tls`.
     #[cfg(feature = "tls")]
     pub fn ca_certificate(self, pem: impl AsRef<[u8]>) -> Self {
         self.with_tls(|tls| tls.ca_certificate(tonic::transport::Certificate::from_pem(pem)))
     }
 
-    /// Show this certificate and prove it with this key, both PEM text.
+    /// Authenticate with this client certificate and its private key, both PEM text. Needs the feature `tls`.
     #[cfg(feature = "tls")]
     pub fn client_certificate(self, certificate: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Self {
         self.with_tls(|tls| tls.identity(tonic::transport::Identity::from_pem(certificate, key)))
     }
 
-    /// The name that the server's certificate has to hold, where it is not the one in the target.
+    /// The name that the server's certificate must have, if it is not the one in the target. Needs the feature `tls`.
     #[cfg(feature = "tls")]
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.security.server_name = true;
@@ -208,14 +235,16 @@ impl Builder {
         self
     }
 
-    /// The client. Nothing is sent before its first call, which also makes the connection.
+    /// Build the client. The first call makes the connection; nothing is sent before.
     ///
-    /// Fails with INVALID_ARGUMENT where a setting makes no sense, and where a key would be sent in clear text.
+    /// Fails with INVALID_ARGUMENT if a setting is invalid, or if a key would be sent in clear text.
     pub fn build(self) -> Result<Client, Error> {
         let target = Target::parse(&self.target)?;
         self.check(&target)?;
         let credentials = Credentials::new(&self.metadata, self.key_source.clone())?;
-        let security = Security { encrypted: self.is_encrypted(&target), ..self.security };
+        let encrypted = self.is_encrypted(&target);
+        let mut security = self.security;
+        security.encrypted = encrypted;
         let transport = Arc::new(Transport::new(
             Addresses::new(target, security)?,
             self.target.clone(),

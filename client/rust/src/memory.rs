@@ -9,19 +9,38 @@ use prost::Message;
 
 use crate::proto::VersionedState;
 
-/// How much a client remembers so that it can send what changed instead of whole states.
+/// How many states a client remembers, so that saves send only changes instead of whole states.
+///
+/// The client forgets the least recently saved states first.
+///
+/// ```
+/// let policy = lockstitch::DeltaPolicy::default().max_entries(100).max_bytes(8 * 1024 * 1024);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[must_use]
 pub struct DeltaPolicy {
-    /// Of how many sessions (each namespace counts) the last saved state is kept.
+    /// Maximum number of states, one for each namespace of a session; 1,024 by default.
     pub max_entries: usize,
-    /// How many bytes, serialized, these states may have together. The least recently saved are forgotten first; a
-    /// state larger than all this is not remembered.
+    /// Maximum size of all states, serialized, in bytes; 64 MiB by default. A larger state is not remembered.
     pub max_bytes: usize,
 }
 
 impl Default for DeltaPolicy {
     fn default() -> Self {
         Self { max_entries: 1024, max_bytes: 64 * 1024 * 1024 }
+    }
+}
+
+impl DeltaPolicy {
+    /// Set the maximum number of states.
+    pub fn max_entries(self, states: usize) -> Self {
+        Self { max_entries: states, ..self }
+    }
+
+    /// Set the maximum size of all states, serialized, in bytes.
+    pub fn max_bytes(self, bytes: usize) -> Self {
+        Self { max_bytes: bytes, ..self }
     }
 }
 

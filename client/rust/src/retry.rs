@@ -12,17 +12,25 @@ const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 /// With less time than this no further attempt is made.
 const LAST_ATTEMPT: Duration = Duration::from_millis(20);
 
-/// How calls are repeated that ended with UNAVAILABLE, that a stopping server has reset, or of which there were too many,
-/// until their deadline.
+/// How calls are retried until their deadline: calls that end with UNAVAILABLE, that a stopping server resets, or that
+/// exceed a rate limit.
 ///
-/// Every call of the contract can be repeated without doing its work twice.
+/// All calls are safe to retry: a retry does not do the work twice.
+///
+/// ```
+/// use std::time::Duration;
+/// let policy = lockstitch::RetryPolicy::default().max_backoff(Duration::from_secs(1));
+/// assert_eq!(policy.initial_backoff, Duration::from_millis(100));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+#[must_use]
 pub struct RetryPolicy {
-    /// The first wait between attempts, give or take 20 %.
+    /// The first pause between attempts; 100 ms by default. Pauses vary by up to 20 % at random.
     pub initial_backoff: Duration,
-    /// The longest.
+    /// The longest pause; 2 seconds by default.
     pub max_backoff: Duration,
-    /// How much longer each wait is than the one before.
+    /// The ratio of a pause to the one before; 3 by default.
     pub multiplier: f64,
 }
 
@@ -33,6 +41,21 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
+    /// Set the first pause; more than 0.
+    pub fn initial_backoff(self, pause: Duration) -> Self {
+        Self { initial_backoff: pause, ..self }
+    }
+
+    /// Set the longest pause; not below the first.
+    pub fn max_backoff(self, pause: Duration) -> Self {
+        Self { max_backoff: pause, ..self }
+    }
+
+    /// Set the ratio of a pause to the one before; 1 or more.
+    pub fn multiplier(self, multiplier: f64) -> Self {
+        Self { multiplier, ..self }
+    }
+
     /// Fails where a setting makes no sense.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let refuse = |problem: String| Err(Error::invalid(format!("retry: {problem}")));

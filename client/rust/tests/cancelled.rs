@@ -31,7 +31,7 @@ impl Way {
 
 fn hasty(server: &Scripted) -> Client {
     let soon = Duration::from_millis(1);
-    let retry = RetryPolicy { initial_backoff: soon, max_backoff: soon, multiplier: 1.0 };
+    let retry = RetryPolicy::default().initial_backoff(soon).max_backoff(soon);
     Client::builder(&server.target).retry(retry).build().unwrap()
 }
 

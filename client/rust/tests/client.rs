@@ -361,7 +361,7 @@ async fn no_save_is_given_up_before_its_timeout() {
 
 #[test]
 fn retry_policies_that_make_no_sense_are_refused() {
-    let policy = RetryPolicy { multiplier: 0.0, ..Default::default() };
+    let policy = RetryPolicy::default().multiplier(0.0);
     let error = Client::builder("127.0.0.1:1").retry(policy).build().unwrap_err();
     assert!(error.code() == Code::InvalidArgument && error.message().contains("multiplier is 0"), "{error}");
     let error = Client::builder("127.0.0.1:1").max_in_flight(0, 1).build().unwrap_err();
