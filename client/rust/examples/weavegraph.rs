@@ -1,4 +1,6 @@
-//! A weavegraph agent that is killed and goes on: run it, kill it at any moment, run it again.
+//! A weavegraph agent that survives a kill: run it, kill it at any moment, and run it again.
+//!
+//! Start a server first: `pip install 'lockstitch[server]'`, then `lockstitch serve`.
 //!
 //! ```text
 //! cargo run --features weavegraph --example weavegraph -- 127.0.0.1:50051 my-session
@@ -64,7 +66,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let checkpointer = Arc::new(LockstitchCheckpointer::connect(target)?);
     let mut runner = AppRunner::builder()
         .app(app)
-        .checkpointer_custom(Arc::clone(&checkpointer) as _) // the one line that is Lockstitch's
+        .checkpointer_custom(checkpointer.clone()) // the only line that differs from another checkpointer
         .event_bus(EventBus::with_sinks(vec![]))
         .build()
         .await;
@@ -75,7 +77,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         SessionInit::Resumed { checkpoint_step } => println!("resumed after step {checkpoint_step}"),
     }
     let state = runner.run_until_complete(&session).await?;
-    checkpointer.save_unsaved().await?; // what could not be saved on the way, if anything
+    checkpointer.save_unsaved().await?; // sessions whose last save failed, if there are any
     println!("{}", json!(state.messages.snapshot().iter().map(|said| &said.content).collect::<Vec<_>>()));
     Ok(())
 }

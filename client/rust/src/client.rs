@@ -1,4 +1,4 @@
-//! What a client can do.
+//! The client and its calls.
 
 use std::{
     fmt,
@@ -36,14 +36,37 @@ use crate::{
 
 const POLL: Duration = Duration::from_millis(100);
 
-/// A stream of results.
+/// A stream of results, to read with the traits of the crate `futures-util`.
+///
+/// ```no_run
+/// # async fn run(client: lockstitch::Client) -> Result<(), lockstitch::Error> {
+/// use futures_util::TryStreamExt;
+/// use lockstitch::SessionQuery;
+///
+/// let mut sessions = client.list_sessions(SessionQuery::all());
+/// while let Some(session) = sessions.try_next().await? {
+///     println!("{}", session.session_id);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub type Stream<T> = BoxStream<'static, Result<T, Error>>;
 
-/// A client of a Lockstitch server. Cheap to clone; all clones share the connection and what they remember.
+/// A client of a Lockstitch server. Cheap to clone: all clones share the connections, and one client is enough for a process.
 ///
-/// The first call connects, and fails with UNAVAILABLE within the [connect timeout](Builder::connect_timeout) where there is
-/// no server; [`wait_ready`](Self::wait_ready) waits for one that has yet to start. Once the client has been connected, calls
-/// wait for a server that is away, and are repeated, for as long as the timeout. They need a Tokio runtime.
+/// The first call connects. If there is no server, it fails with UNAVAILABLE after the
+/// [connect timeout](Builder::connect_timeout); [`wait_ready`](Self::wait_ready) waits for a server that has not started yet.
+/// Once the client has been connected, calls wait for an unavailable server, and are retried, until their timeout. Calls need a
+/// Tokio runtime, with I/O and time enabled. A call stops when its future is dropped.
+///
+/// ```no_run
+/// # async fn run() -> Result<(), lockstitch::Error> {
+/// use lockstitch::{Checkpoint, Client};
+/// let client = Client::connect("127.0.0.1:50051")?;
+/// client.save(Checkpoint::new("order-4711", 0)).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Client {
     pub(crate) shared: Arc<Shared>,
@@ -69,25 +92,33 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// A client with the usual settings. The connection is made by its first call.
+    /// A client with the default settings. The first call makes the connection.
     ///
-    /// target: `host:port`, `dns:///host:port`, `http://host:port`, `https://host:port`, or `unix:///path/of/socket`.
+    /// target: `host:port`, `dns:///host:port`, `http://host:port`, `https://host:port` (TLS), or `unix:///path/of/socket`;
+    /// several addresses of one service as `host:port,host:port`. Fails with INVALID_ARGUMENT for any other target.
     pub fn connect(target: impl Into<String>) -> Result<Self, Error> {
         Self::builder(target).build()
     }
 
-    /// Settings for a client of this target; see [`connect`](Self::connect).
+    /// Settings for a client of this target, which has the forms of [`connect`](Self::connect).
     pub fn builder(target: impl Into<String>) -> Builder {
         Builder::new(target.into())
     }
 
-    /// The same client with another timeout.
+    /// The same client, with the same connections, with another timeout.
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
         Self { shared: Arc::clone(&self.shared), timeout }
     }
 
-    /// Wait until the server says that it is ready to work.
+    /// Wait until the server reports that it is ready; at most for the client's timeout.
+    ///
+    /// ```no_run
+    /// # async fn run(client: lockstitch::Client) -> Result<(), lockstitch::Error> {
+    /// client.with_timeout(std::time::Duration::from_secs(300)).wait_ready().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn wait_ready(&self) -> Result<(), Error> {
         let deadline = self.deadline();
         loop {
@@ -104,83 +135,110 @@ impl Client {
 
     /// Store a checkpoint; when this returns, it is durable.
     ///
-    /// Takes a [`Checkpoint`](crate::Checkpoint), or a [`Save`] made from one to say more. Where the client remembers the session's
-    /// last save, only what changed since is sent. Saving the same content again changes nothing. Saves of one session
-    /// are sent in the order in which their futures are first polled, as that of the arguments of `join!`.
+    /// Takes a [`Checkpoint`](crate::Checkpoint), or a [`Save`] with conditions and options. If the client remembers the
+    /// session's last save, it sends only the changes. Saving the same content again changes nothing. Saves of one session
+    /// are sent in the order in which their futures are first polled, which is that of the arguments of `join!`.
     ///
-    /// A save that was given up cannot overwrite the one that was made in its place: where it reaches the server later, it
-    /// fails with [`ErrorReason::Superseded`](crate::ErrorReason::Superseded).
+    /// If a save was given up and reaches the server after a later save of the same checkpoint, it fails with
+    /// [`ErrorReason::Superseded`](crate::ErrorReason::Superseded) and overwrites nothing.
+    ///
+    /// ```no_run
+    /// # async fn run(client: lockstitch::Client) -> Result<(), lockstitch::Error> {
+    /// use lockstitch::{Checkpoint, ErrorReason, Save};
+    /// let save = Save::from(Checkpoint::new("order-4711", 8)).expect_step(7);
+    /// match client.save(save).await {
+    ///     Ok(saved) => println!("{:?} in revision {}", saved.outcome, saved.revision),
+    ///     Err(error) if error.reason() == ErrorReason::ExpectedLatestMismatch => println!("another runner was faster"),
+    ///     Err(error) => return Err(error),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn save(&self, save: impl Into<Save>) -> Result<Saved, Error> {
         let Save(request) = save.into();
         let saved = saving::save(&self.shared, &self.shared.save_ids, request, self.deadline(), false).await?;
         Ok(Saved::of(saved))
     }
 
-    /// Store a checkpoint, over a stream that is shared with other saves, even if there are none at the moment.
+    /// Store a checkpoint over a shared stream, also if no other save is in flight.
     ///
-    /// [`save`](Self::save) takes a stream by itself where saves are concurrent.
+    /// [`save`](Self::save) uses a stream automatically while saves are concurrent.
     pub async fn save_streamed(&self, save: impl Into<Save>) -> Result<Saved, Error> {
         let Save(request) = save.into();
         let saved = saving::save(&self.shared, &self.shared.save_ids, request, self.deadline(), true).await?;
         Ok(Saved::of(saved))
     }
 
-    /// Store pending writes of a checkpoint, all of them or none. The checkpoint need not exist yet.
+    /// Store pending writes of a checkpoint, all of them or none. The checkpoint need not exist yet. See [`SaveWrites`].
     pub async fn save_writes(&self, save: SaveWrites) -> Result<SavedWrites, Error> {
         Ok(SavedWrites::of(self.call(rpcs::SAVE_WRITES, &save.0, self.deadline()).await?))
     }
 
-    /// Load the latest checkpoint of a session, the one with the greatest id, and its pending writes.
+    /// Load the latest checkpoint of a session, which is the one with the greatest id, and its pending writes.
     ///
-    /// Takes a session id or a query. No such session is no error: then `checkpoint` is `None`.
+    /// Takes a session id or a query. If there is no such session, [`Latest::checkpoint`] is `None`; that is no error.
+    ///
+    /// ```no_run
+    /// # async fn run(client: lockstitch::Client) -> Result<(), lockstitch::Error> {
+    /// match client.load_latest("order-4711").await?.checkpoint {
+    ///     None => println!("a new session"),
+    ///     Some(latest) => println!("resume after step {}", latest.step),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn load_latest(&self, query: impl Into<LatestQuery>) -> Result<Latest, Error> {
         Ok(Latest::of(self.call(rpcs::LOAD_LATEST, &query.into().0, self.deadline()).await?))
     }
 
-    /// Load one checkpoint and its pending writes; see [`LoadQuery::step`] and [`LoadQuery::id`].
+    /// Load one checkpoint and its pending writes; see [`LoadQuery::step`] and [`LoadQuery::id`]. Fails with
+    /// [`ErrorReason::CheckpointNotFound`](crate::ErrorReason::CheckpointNotFound) if it does not exist.
     pub async fn load(&self, query: LoadQuery) -> Result<Loaded, Error> {
         Loaded::of(self.call(rpcs::LOAD, &query.0, self.deadline()).await?)
     }
 
-    /// Load the latest checkpoints of many sessions, one result each, in any order: for a fleet that restarts.
+    /// Load the latest checkpoints of many sessions in one call, for a fleet that restarts. Results come in any order.
     ///
-    /// The stream has errors of its own, beside each session's result, so that an error is never taken for no checkpoint.
+    /// Each session has its own [result](LatestOf::result). An error of the stream itself means that the other results are
+    /// missing.
     pub fn load_latest_many<Q: Into<LatestQuery>>(&self, queries: impl IntoIterator<Item = Q>) -> Stream<LatestOf> {
         streams::load_latest_many(self.clone(), queries.into_iter().map(|query| query.into().0).collect())
     }
 
-    /// Go back along `parent_id`, nearest ancestor first, without the checkpoint itself.
+    /// The ancestors of a checkpoint along `parent_id`, the nearest first, without the checkpoint itself. Takes a session id
+    /// or a query.
     pub fn walk_ancestors(&self, query: impl Into<AncestorQuery>) -> Stream<Ancestor> {
         streams::walk_ancestors(self.clone(), query.into().0)
     }
 
-    /// List sessions that have at least one checkpoint. Pages are fetched as the stream is read.
+    /// List sessions that have at least one checkpoint. The stream fetches further pages as it is read.
     pub fn list_sessions(&self, query: SessionQuery) -> Stream<SessionSummary> {
         paging::sessions(self.clone(), query)
     }
 
-    /// One page of sessions, and the token of the next.
+    /// One page of sessions, and the token of the next page.
     pub async fn list_sessions_page(&self, query: SessionQuery) -> Result<SessionPage, Error> {
         Ok(SessionPage::of(self.call(rpcs::LIST_SESSIONS, &query.0, self.deadline()).await?))
     }
 
-    /// List checkpoints, newest first; takes a session id or a query. Pages are fetched as the stream is read.
+    /// List checkpoints, newest first. Takes a session id or a query. The stream fetches further pages as it is read.
     pub fn list_checkpoints(&self, query: impl Into<CheckpointQuery>) -> Stream<ListedCheckpoint> {
         paging::checkpoints(self.clone(), query.into())
     }
 
-    /// One page of checkpoints, and the token of the next.
+    /// One page of checkpoints, and the token of the next page.
     pub async fn list_checkpoints_page(&self, query: impl Into<CheckpointQuery>) -> Result<CheckpointPage, Error> {
         Ok(CheckpointPage::of(self.call(rpcs::LIST_CHECKPOINTS, &query.into().0, self.deadline()).await?))
     }
 
-    /// A session with its settings.
+    /// A session with its settings. Fails with [`ErrorReason::SessionNotFound`](crate::ErrorReason::SessionNotFound) if it
+    /// does not exist.
     pub async fn get_session(&self, session_id: impl Into<String>) -> Result<SessionDetails, Error> {
         let request = GetSessionRequest { session_id: session_id.into() };
         SessionDetails::of(self.call(rpcs::GET_SESSION, &request, self.deadline()).await?)
     }
 
-    /// Change labels, expiry or retention of a session. What the update does not name stays.
+    /// Change labels, expiry or retention of a session. Returns the session with its new settings.
     pub async fn update_session(
         &self,
         session_id: impl Into<String>,
@@ -191,9 +249,16 @@ impl Client {
         SessionDetails::of(required(session)?)
     }
 
-    /// Delete sessions with all they have. Returns how many existed.
+    /// Delete sessions with all their checkpoints. Returns how many of the sessions existed.
     ///
-    /// tombstone: for how long later saves cannot bring them back; `None`: the server's default.
+    /// tombstone: how long later saves cannot create the sessions again; `None`: the server's default.
+    ///
+    /// ```no_run
+    /// # async fn run(client: lockstitch::Client) -> Result<(), lockstitch::Error> {
+    /// let deleted = client.delete_sessions(["order-4711", "order-4712"], None).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn delete_sessions(
         &self,
         session_ids: impl IntoIterator<Item = impl Into<String>>,
@@ -205,12 +270,12 @@ impl Client {
         Ok(deleted)
     }
 
-    /// Delete some checkpoints of a session: those after one (a rewind), or those with given metadata.
+    /// Delete checkpoints of a session: all after a given one (a rewind), or all with given metadata.
     pub async fn delete_checkpoints(&self, deletion: CheckpointDeletion) -> Result<DeletedCheckpoints, Error> {
         Ok(DeletedCheckpoints::of(self.call(rpcs::DELETE_CHECKPOINTS, &deletion.0, self.deadline()).await?))
     }
 
-    /// Delete all checkpoints of a session, in all namespaces, that came after a step: the session goes on from there.
+    /// Delete all checkpoints of a session after a step, in all namespaces. The session continues from that step.
     ///
     /// ```no_run
     /// # async fn run(client: lockstitch::Client) -> Result<(), lockstitch::Error> {
@@ -222,7 +287,8 @@ impl Client {
         self.delete_checkpoints(CheckpointDeletion::after_step(session_id, step)).await
     }
 
-    /// Copy a session, or its beginning up to a checkpoint, into a new one. No payload leaves the database.
+    /// Copy a session, or its beginning up to a checkpoint, into a new session. No payload leaves the database. Fails with
+    /// [`ErrorReason::SessionAlreadyExists`](crate::ErrorReason::SessionAlreadyExists) if the target exists.
     pub async fn copy_session(
         &self,
         source: impl Into<String>,
@@ -234,21 +300,42 @@ impl Client {
         Ok(CopiedSession::of(self.call(rpcs::COPY_SESSION, &request, self.deadline()).await?))
     }
 
-    /// Delete old checkpoints of sessions, page by page; the sum of all pages.
+    /// Delete old checkpoints of sessions, page by page. Returns the sums over all pages.
     pub async fn prune_sessions(&self, options: PruneOptions) -> Result<Pruned, Error> {
         paging::prune(self, options.0).await
     }
 
-    /// Follow a session; takes a session id or a query. Where the call breaks off, it goes on after the last event.
-    /// Heartbeats are given, too. The stream has no end of its own: drop it.
+    /// Watch the events of a session, heartbeats included. Takes a session id or a query. An interrupted call continues after
+    /// the last event. The stream never ends by itself: drop it to stop.
+    ///
+    /// ```no_run
+    /// # async fn run(client: lockstitch::Client) -> Result<(), lockstitch::Error> {
+    /// use futures_util::TryStreamExt;
+    /// let mut events = client.watch_session("order-4711");
+    /// while let Some(event) = events.try_next().await? {
+    ///     println!("{:?}", event.kind);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn watch_session(&self, query: impl Into<WatchQuery>) -> Stream<SessionEvent> {
         streams::watch_session(self.clone(), query.into().0)
     }
 
-    /// Take the lease of a session and keep it, renewing it in the background, until it is released or dropped.
+    /// Acquire the lease of a session, and renew it in the background until it is released or dropped. Fails with
+    /// [`ErrorReason::LeaseHeld`](crate::ErrorReason::LeaseHeld) if another holder has it.
     ///
-    /// holder: a readable name, such as host and process, which others are shown. It need not be unique.
-    /// ttl: how long it outlives this process; `None`: the server's default.
+    /// holder: a readable name that others see, such as host and process. It need not be unique.
+    /// ttl: how long the lease outlives this process; `None`: the server's default.
+    ///
+    /// ```no_run
+    /// # async fn run(client: lockstitch::Client) -> Result<(), lockstitch::Error> {
+    /// let lease = client.hold_lease("order-42", "worker-1", None).await?;
+    /// lease.save(lockstitch::Checkpoint::new("order-42", 0)).await?;
+    /// lease.release().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn hold_lease(
         &self,
         session_id: impl Into<String>,
@@ -258,8 +345,7 @@ impl Client {
         self.wait_for_lease(session_id, holder, ttl, Duration::ZERO).await
     }
 
-    /// As [`hold_lease`](Self::hold_lease), but wait while another holds the lease, for this long. Then it fails with
-    /// [`ErrorReason::LeaseHeld`](crate::ErrorReason::LeaseHeld).
+    /// As [`hold_lease`](Self::hold_lease), but wait for this long while another holder has the lease.
     ///
     /// ```no_run
     /// # async fn run(client: lockstitch::Client) -> Result<(), lockstitch::Error> {
@@ -278,9 +364,9 @@ impl Client {
         Lease::acquire(self.clone(), session_id.into(), holder.into(), ttl.into(), wait).await
     }
 
-    /// Take a lease once. [`hold_lease`](Self::hold_lease) also renews it.
+    /// Acquire a lease without renewing it. [`hold_lease`](Self::hold_lease) also renews it.
     ///
-    /// While the lease lasts, any other call is refused, even one with the same holder.
+    /// While the lease is live, every other call is refused, also one with the same holder.
     pub async fn acquire_lease(
         &self,
         session_id: impl Into<String>,
@@ -296,7 +382,7 @@ impl Client {
         LeaseGrant::acquired(self.call(rpcs::ACQUIRE_LEASE, request, self.deadline()).await?)
     }
 
-    /// Prolong a lease that is live.
+    /// Renew a live lease.
     pub async fn renew_lease(
         &self,
         session_id: impl Into<String>,
@@ -308,17 +394,18 @@ impl Client {
         LeaseGrant::renewed(self.call(rpcs::RENEW_LEASE, &request, self.deadline()).await?)
     }
 
-    /// Give a lease back. Returns whether it was live.
+    /// Release a lease. Returns whether it was live.
     pub async fn release_lease(&self, session_id: impl Into<String>, lease_token: u64) -> Result<bool, Error> {
         let request = ReleaseLeaseRequest { session_id: session_id.into(), lease_token };
         let ReleaseLeaseResponse { released } = self.call(rpcs::RELEASE_LEASE, &request, self.deadline()).await?;
         Ok(released)
     }
 
-    /// End the live lease of a session, whoever holds it, such as a holder that hangs. Returns whether there was one.
-    /// Needs the right `admin`.
+    /// End the live lease of a session although its holder has not released it, for example because the holder hangs.
+    /// Returns whether there was a live lease. Needs the right `admin`.
     ///
-    /// acquired_at: end only the lease that was acquired then ([`LeaseDetails::acquired_at`](crate::LeaseDetails::acquired_at)); `None`: any.
+    /// acquired_at: end only the lease that was acquired at this time
+    /// ([`LeaseDetails::acquired_at`](crate::LeaseDetails::acquired_at)); `None`: any lease.
     pub async fn break_lease(
         &self,
         session_id: impl Into<String>,
@@ -367,7 +454,7 @@ impl Shared {
             match self.transport.unary(path, vec![body.clone()].into(), deadline).await {
                 Ok(answer) => {
                     if path == rpcs::HEALTH.path {
-                        self.transport.answered().await;
+                        self.transport.answered();
                     }
                     return Ok(answer);
                 }

@@ -1,4 +1,4 @@
-//! What a failed call gives: decoded from the status details, never from a message's text.
+//! Errors of calls, decoded from the status details, never from the text of a message.
 
 use std::{collections::BTreeMap, error::Error as StdError, fmt, time::Duration};
 
@@ -12,7 +12,20 @@ const ERROR_INFO_URL: &str = "type.googleapis.com/google.rpc.ErrorInfo";
 const RETRY_INFO_URL: &str = "type.googleapis.com/google.rpc.RetryInfo";
 const REASON_PREFIX: &str = "ERROR_REASON_";
 
-/// A call failed. Branch on [`reason`](Self::reason), else on [`code`](Self::code); the text is for people.
+/// The error of a failed call. Branch on its [`reason`](Self::reason) or its [`code`](Self::code), never on its text.
+///
+/// ```no_run
+/// # async fn run(client: lockstitch::Client) -> Result<(), lockstitch::Error> {
+/// use lockstitch::{ErrorReason, LoadQuery};
+/// match client.load(LoadQuery::step("order-4711", 7)).await {
+///     Ok(loaded) => println!("{:?}", loaded.checkpoint),
+///     Err(error) if error.reason() == ErrorReason::CheckpointNotFound => println!("no such step"),
+///     Err(error) if error.is_transient() => println!("try later: {error}"),
+///     Err(error) => return Err(error),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Error(Box<Inner>);
 
@@ -35,58 +48,59 @@ struct RetryInfo {
 }
 
 impl Error {
-    /// Why; [`ErrorReason::Unspecified`] where nothing was said, or by a server that is newer than this library.
+    /// The reason of the failure. [`ErrorReason::Unspecified`]: there is none, or this library does not know it because the
+    /// server is newer; see [`reason_name`](Self::reason_name).
     pub fn reason(&self) -> ErrorReason {
         ErrorReason::from_str_name(&format!("{REASON_PREFIX}{}", self.0.reason)).unwrap_or(ErrorReason::Unspecified)
     }
 
-    /// The reason's name, such as "EXPECTED_LATEST_MISMATCH"; empty where none was given.
+    /// The name of the reason, such as "EXPECTED_LATEST_MISMATCH"; "" if there is none.
     pub fn reason_name(&self) -> &str {
         &self.0.reason
     }
 
-    /// The gRPC status code. A connection that could not be made, or broke, is [`Code::Unavailable`], and so is a call that
-    /// a stopping server has reset.
+    /// The gRPC status code. [`Code::Unavailable`] is also the code of a connection that failed, and of a call that a
+    /// stopping server reset.
     pub fn code(&self) -> Code {
         self.0.code
     }
 
-    /// For people.
+    /// The text of the error, for people.
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// More about the reason; the keys are named at each [`ErrorReason`].
+    /// Details of the reason. The documentation of each [`ErrorReason`] names its keys.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.0.metadata
     }
 
-    /// The field that breaks a rule, such as "checkpoint.session_id"; empty where it is none.
+    /// The field of the request that breaks a rule, such as "checkpoint.session_id"; "" if the reason is another one.
     pub fn field(&self) -> &str {
         self.entry("field").unwrap_or_default()
     }
 
-    /// Step of the latest checkpoint, where that was not the expected one. None: there is no checkpoint.
+    /// With [`ErrorReason::ExpectedLatestMismatch`]: the step of the latest checkpoint. `None`: there is no checkpoint.
     pub fn latest_step(&self) -> Option<u64> {
         self.entry("latest_step")?.parse().ok()
     }
 
-    /// Id of the latest checkpoint, where that was not the expected one. None: there is no checkpoint.
+    /// With [`ErrorReason::ExpectedLatestMismatch`]: the id of the latest checkpoint. `None`: there is no checkpoint.
     pub fn latest_checkpoint_id(&self) -> Option<&str> {
         self.entry("latest_checkpoint_id")
     }
 
-    /// Who holds the session's lease, where that is in the way.
+    /// With [`ErrorReason::LeaseHeld`] and [`ErrorReason::LeaseLost`]: the holder of the live lease, if there is one.
     pub fn holder(&self) -> Option<&str> {
         self.entry("holder")
     }
 
-    /// When the server says that another attempt may succeed.
+    /// How long to wait before another attempt, if the server asks for it.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// Whether the same call may well succeed later. The client has retried for as long as its timeout allowed.
+    /// Whether the same call may succeed later. The client itself has retried the call until its timeout.
     pub fn is_transient(&self) -> bool {
         match self.0.code {
             Code::Unavailable | Code::DeadlineExceeded => true,
@@ -177,6 +191,7 @@ impl Inner {
     }
 }
 
+/// For programs that make calls with the stubs of [`proto`].
 impl From<Status> for Error {
     fn from(status: Status) -> Self {
         // What has a source was not said by the server: the connection has failed. Repeating is safe, as all calls are.

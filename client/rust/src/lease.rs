@@ -1,4 +1,4 @@
-//! A lease that is kept alive.
+//! A lease that is renewed in the background.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -24,7 +24,10 @@ const POLL: Duration = Duration::from_millis(500);
 /// How long a lease lasts by default.
 const TTL: Duration = Duration::from_secs(30);
 
-/// The right to write to a session, renewed in the background until it is released, dropped or lost.
+/// A held lease: the exclusive right to write to a session. Renewed in the background until it is released, dropped or lost.
+///
+/// [`Client::hold_lease`] acquires it. A lease that is dropped without [`release`](Self::release) lasts until its time to live
+/// is over.
 #[derive(Debug)]
 pub struct Lease {
     client: Client,
@@ -73,7 +76,7 @@ impl Lease {
         Ok(Self { client, session_id, details: grant.lease, loss, renewing })
     }
 
-    /// The fencing token: what saves take as [`lease_token`](crate::Save::with_lease_token).
+    /// The fencing token, for [`Save::with_lease_token`].
     pub fn token(&self) -> u64 {
         self.details.token
     }
@@ -83,23 +86,23 @@ impl Lease {
         &self.session_id
     }
 
-    /// Who holds it.
+    /// The readable name of the holder.
     pub fn holder(&self) -> &str {
         &self.details.holder
     }
 
-    /// When it was acquired, and when it would have expired then.
+    /// The lease as it was acquired: its times are not updated when it is renewed.
     pub fn details(&self) -> &LeaseDetails {
         &self.details
     }
 
-    /// Why the lease is held no more; `None` while it is.
+    /// Why the lease was lost; `None` while it is held.
     pub fn loss(&self) -> Option<Arc<Error>> {
         self.loss.borrow().clone()
     }
 
-    /// Return when the lease has been lost; stop working on the session then. Borrows nothing, so that it can stand beside
-    /// the work:
+    /// Wait until the lease is lost: stop working on the session then. The future borrows nothing, so it can stand beside the
+    /// work:
     ///
     /// ```no_run
     /// # async fn run(lease: lockstitch::Lease, checkpoint: lockstitch::Checkpoint) -> Result<(), lockstitch::Error> {
@@ -120,7 +123,7 @@ impl Lease {
         }
     }
 
-    /// Store a checkpoint of the session under this lease. Fails where the lease is held no more.
+    /// Store a checkpoint of the session under this lease. Fails if the lease was lost.
     pub async fn save(&self, save: impl Into<Save>) -> Result<Saved, Error> {
         self.check()?;
         self.client.save(save.into().with_lease(self)).await
@@ -137,7 +140,7 @@ impl Lease {
         self.client.save_writes(save.with_lease(self)).await
     }
 
-    /// Give it back, so that another need not wait for its end. Returns whether it was still held.
+    /// Release the lease, so that others need not wait until it expires. Returns whether it was still held.
     pub async fn release(self) -> Result<bool, Error> {
         self.give_back().await
     }
@@ -185,7 +188,7 @@ impl Keeper {
 }
 
 impl Error {
-    /// Whether somebody else may write to the session now.
+    /// Whether another holder may write to the session now: the lease was lost, or another holder has it.
     pub fn is_fenced(&self) -> bool {
         matches!(self.reason(), ErrorReason::LeaseLost | ErrorReason::LeaseHeld)
     }

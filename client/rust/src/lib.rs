@@ -1,6 +1,8 @@
 //! A client of Lockstitch, a gRPC checkpoint server for agent workflows.
 //!
-//! A [`Thread`] saves plain state, any type that serde can write to JSON, and loads it again:
+//! A server for a first try: `pip install 'lockstitch[server]'`, then `lockstitch serve`.
+//!
+//! A [`Thread`] saves and loads plain state: any type that serde can write to JSON and read.
 //!
 //! ```no_run
 //! # #[cfg(feature = "plain")]
@@ -16,7 +18,8 @@
 //! # }
 //! ```
 //!
-//! A runner of graphs saves a checkpoint at every barrier. When it dies, another runner loads the latest one and continues.
+//! A runner of graphs saves a [`Checkpoint`] at every barrier. If it dies, another runner loads the latest checkpoint and
+//! continues.
 //!
 //! ```no_run
 //! # async fn run() -> Result<(), lockstitch::Error> {
@@ -33,8 +36,16 @@
 //! # }
 //! ```
 //!
-//! Features: `tls` and `plain` (threads of plain state; both on by default), `opentelemetry` (passes the current context on), and `weavegraph` and
-//! `weavegraph-0-3` (checkpointers for weavegraph 0.7 and 0.3).
+//! All calls are methods of [`Client`]. They fail with an [`Error`], which has a [reason](Error::reason).
+//!
+//! # Features
+//!
+//! | feature | |
+//! |---|---|
+//! | `plain` (default) | threads of plain state, with serde |
+//! | `tls` (default) | TLS by rustls and ring, with the certificate authorities that the system trusts |
+//! | `opentelemetry` | every call carries the current OpenTelemetry context |
+//! | `weavegraph`, `weavegraph-0-3` | `LockstitchCheckpointer` for weavegraph 0.7 and 0.3 |
 
 mod addresses;
 mod builder;
@@ -78,9 +89,9 @@ mod values;
 
 /// The messages of the contract and stubs for its calls, as prost and tonic generate them.
 ///
-/// Checkpoints and their parts are messages of the contract, and stand at the top of this crate, too. No call of
-/// [`Client`] takes or returns any other. The rest is for programs that make calls without a `Client`, or read and write
-/// messages themselves:
+/// Checkpoints and their parts are messages of the contract. They are also at the top of this crate; the calls of [`Client`]
+/// use no others. This module is for programs that make calls with the stubs, or read and write serialized messages. Messages
+/// can get fields in later versions, so write `..Default::default()` in each struct expression:
 ///
 /// ```
 /// use lockstitch::{Checkpoint, proto};
@@ -91,6 +102,12 @@ pub mod proto {
     include!("generated/lockstitch.v1.rs");
 }
 
+#[doc(inline)]
+pub use self::proto::{
+    BlobList, ChannelVersions, Checkpoint, CustomChannel, Endpoint, ErrorEvent, ErrorReason, ErrorScope, ErrorsChannel,
+    ExtrasChannel, Message, MessagesChannel, NodeKind, PendingWrite, Scheduler, SchedulerState, SessionState,
+    StepReport, TypedBlob, VersionedState, WeaveError, custom_channel, error_scope, node_kind,
+};
 pub use self::{
     builder::Builder,
     changes::{CheckpointDeletion, CopyOptions, PruneOptions, Save, SaveWrites, SessionUpdate},
@@ -100,11 +117,6 @@ pub use self::{
     memory::DeltaPolicy,
     observing::CallReport,
     paging::{ChannelSize, CheckpointPage, DamagedCheckpoint, ListedCheckpoint, SessionPage},
-    proto::{
-        BlobList, ChannelVersions, Checkpoint, CustomChannel, Endpoint, ErrorEvent, ErrorReason, ErrorScope,
-        ErrorsChannel, ExtrasChannel, Message, MessagesChannel, NodeKind, PendingWrite, Scheduler, SchedulerState,
-        SessionState, StepReport, TypedBlob, VersionedState, WeaveError, custom_channel, error_scope, node_kind,
-    },
     queries::{AncestorQuery, CheckpointQuery, LatestQuery, LoadQuery, SessionQuery, WatchQuery},
     results::{
         Ancestor, CopiedSession, DeletedCheckpoints, Latest, LatestOf, Loaded, Pruned, SaveOutcome, Saved, SavedWrites,

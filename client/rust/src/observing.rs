@@ -1,4 +1,4 @@
-//! What users add to calls: metadata of their own, and measurements.
+//! Functions of the application that see every call: interceptors and observers.
 
 use std::{
     fmt,
@@ -13,17 +13,17 @@ use crate::Error;
 type Intercept = Arc<dyn Fn(&str, &mut MetadataMap) + Send + Sync>;
 type Observe = Arc<dyn Fn(&CallReport) + Send + Sync>;
 
-/// How a call or a save went, retries and all; see [`Builder::observe`](crate::Builder::observe).
+/// A completed call or save, with all its retries; see [`Builder::observe`](crate::Builder::observe).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CallReport {
-    /// The method, such as "lockstitch.v1.CheckpointService/Save". A save over a stream is a `Save`, too.
+    /// The method, such as "lockstitch.v1.CheckpointService/Save", which is also that of a save over a stream.
     pub method: &'static str,
-    /// From the call to its end.
+    /// The time from the begin of the call to its end.
     pub duration: Duration,
-    /// How it ended; [`Code::Ok`] where it succeeded.
+    /// The status code; [`Code::Ok`] if the call succeeded.
     pub code: Code,
-    /// Why it failed, such as "EXPECTED_LATEST_MISMATCH"; empty where it succeeded or no reason was given.
+    /// The name of the error's reason, such as "EXPECTED_LATEST_MISMATCH"; "" if the call succeeded, or failed without one.
     pub reason: String,
 }
 

@@ -1,4 +1,4 @@
-//! Lists that fetch their pages as they are read.
+//! Lists that fetch further pages as they are read.
 
 use std::{collections::VecDeque, time::SystemTime};
 
@@ -12,13 +12,13 @@ use crate::{
     times::time,
 };
 
-/// One page of sessions.
+/// One page of sessions; see [`Client::list_sessions_page`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SessionPage {
-    /// The sessions. A page may be short or empty although more follow.
+    /// The sessions. A page can be short or empty although further pages follow.
     pub sessions: Vec<SessionSummary>,
-    /// The token of the next page; empty: this is the last one.
+    /// The token of the next page; "": this is the last page.
     pub next_page_token: String,
 }
 
@@ -29,7 +29,7 @@ impl SessionPage {
     }
 }
 
-/// A checkpoint as a list has it.
+/// A checkpoint in a list; see [`Client::list_checkpoints`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ListedCheckpoint {
@@ -41,11 +41,11 @@ pub struct ListedCheckpoint {
     pub saved_at: Option<SystemTime>,
     /// Size of the state, in bytes, before compression.
     pub state_bytes: u64,
-    /// Its pending writes, ordered by (task_path, task_id, index), if they were asked for.
+    /// Its pending writes, ordered by (task_path, task_id, index), with [`CheckpointQuery::with_writes`].
     pub pending_writes: Vec<PendingWrite>,
-    /// Trace id of the call that wrote the content: 32 hexadecimal digits, or empty.
+    /// Trace id of the call that wrote the content: 32 hexadecimal digits, or "".
     pub trace_id: String,
-    /// Sizes of its channels, if they were asked for.
+    /// Sizes of its channels, with [`CheckpointQuery::with_channel_sizes`].
     pub channels: Vec<ChannelSize>,
 }
 
@@ -65,7 +65,7 @@ pub struct ChannelSize {
     pub channel: String,
     /// Size of its content, in bytes, before compression.
     pub bytes: u64,
-    /// Equal in two checkpoints of a session: so is the content. Has no other meaning.
+    /// Two checkpoints of a session with the same fingerprint have the same content in this channel.
     pub fingerprint: Bytes,
 }
 
@@ -76,7 +76,7 @@ impl ChannelSize {
     }
 }
 
-/// A checkpoint that is damaged in the store.
+/// A checkpoint that is damaged in the store; see [`CheckpointQuery::skip_damaged`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DamagedCheckpoint {
@@ -86,7 +86,7 @@ pub struct DamagedCheckpoint {
     pub namespace: String,
     /// Its id.
     pub checkpoint_id: String,
-    /// What loading it fails with: DATA_LOSS.
+    /// The error of loading it: DATA_LOSS.
     pub error: Error,
 }
 
@@ -97,17 +97,17 @@ impl DamagedCheckpoint {
     }
 }
 
-/// One page of checkpoints.
+/// One page of checkpoints; see [`Client::list_checkpoints_page`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CheckpointPage {
-    /// The checkpoints. A page may be short or empty although more follow.
+    /// The checkpoints. A page can be short or empty although further pages follow.
     pub checkpoints: Vec<ListedCheckpoint>,
-    /// Those that are damaged, with [`CheckpointQuery::skip_damaged`].
+    /// The damaged checkpoints of this page, with [`CheckpointQuery::skip_damaged`].
     pub damaged: Vec<DamagedCheckpoint>,
-    /// Number of all that match, with [`CheckpointQuery::with_total`].
+    /// Number of all checkpoints that match, with [`CheckpointQuery::with_total`].
     pub total_size: Option<u64>,
-    /// The token of the next page; empty: this is the last one.
+    /// The token of the next page; "": this is the last page.
     pub next_page_token: String,
 }
 

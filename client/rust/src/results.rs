@@ -1,4 +1,4 @@
-//! What saves, loads and changes of sessions return.
+//! Results of saves, loads and changes of sessions.
 
 use std::time::SystemTime;
 
@@ -10,17 +10,17 @@ use crate::{
     times::time,
 };
 
-/// What a save has done.
+/// The outcome of a save.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SaveOutcome {
     /// The checkpoint is new.
     Created,
-    /// The checkpoint replaced another content under its id.
+    /// The checkpoint replaced other content under its id.
     Replaced,
-    /// The checkpoint existed with the same content.
+    /// The checkpoint already existed with the same content.
     Unchanged,
-    /// An outcome that this library does not know: the server is newer. The checkpoint is stored.
+    /// An outcome that this library does not know, because the server is newer. The checkpoint is stored.
     Unknown,
 }
 
@@ -35,7 +35,7 @@ impl SaveOutcome {
     }
 }
 
-/// A checkpoint was stored: it is durable.
+/// The result of [`Client::save`](crate::Client::save): the checkpoint is durable.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Saved {
@@ -43,7 +43,7 @@ pub struct Saved {
     pub checkpoint_id: String,
     /// The session's revision in which the content was written.
     pub revision: u64,
-    /// What the save has done.
+    /// The outcome of the save.
     pub outcome: SaveOutcome,
     /// The database's time of the save.
     pub saved_at: Option<SystemTime>,
@@ -56,13 +56,13 @@ impl Saved {
     }
 }
 
-/// Pending writes were stored.
+/// The result of [`Client::save_writes`](crate::Client::save_writes).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SavedWrites {
     /// The session's revision after the save.
     pub revision: u64,
-    /// How many writes are new or were replaced.
+    /// Number of writes that are new or were replaced.
     pub stored: u32,
 }
 
@@ -73,19 +73,19 @@ impl SavedWrites {
     }
 }
 
-/// The latest checkpoint of a session, if there is one.
+/// The result of [`Client::load_latest`](crate::Client::load_latest).
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Latest {
-    /// The checkpoint. `None`: the session has none.
+    /// The checkpoint. `None`: the session has no checkpoint.
     pub checkpoint: Option<Checkpoint>,
     /// Its pending writes, ordered by (task_path, task_id, index).
     pub pending_writes: Vec<PendingWrite>,
-    /// The session's revision; 0: no such session.
+    /// The session's revision; 0: there is no such session.
     pub revision: u64,
     /// The session's revision in which the content of the checkpoint was written.
     pub checkpoint_revision: u64,
-    /// Trace id of the call that wrote the content: 32 hexadecimal digits, or empty.
+    /// Trace id of the call that wrote the content: 32 hexadecimal digits, or "".
     pub trace_id: String,
 }
 
@@ -104,11 +104,11 @@ pub struct LatestOf {
     pub session_id: String,
     /// The namespace.
     pub namespace: String,
-    /// Its latest checkpoint, or why that could not be loaded.
+    /// Its latest checkpoint, or the error of this session.
     pub result: Result<Latest, Error>,
 }
 
-/// A checkpoint that was loaded.
+/// The result of [`Client::load`](crate::Client::load).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Loaded {
@@ -120,7 +120,7 @@ pub struct Loaded {
     pub revision: u64,
     /// The session's revision in which the content of the checkpoint was written.
     pub checkpoint_revision: u64,
-    /// Trace id of the call that wrote the content: 32 hexadecimal digits, or empty.
+    /// Trace id of the call that wrote the content: 32 hexadecimal digits, or "".
     pub trace_id: String,
 }
 
@@ -132,13 +132,13 @@ impl Loaded {
     }
 }
 
-/// One ancestor of a checkpoint.
+/// One ancestor of a checkpoint; see [`Client::walk_ancestors`](crate::Client::walk_ancestors).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Ancestor {
     /// The ancestor.
     pub checkpoint: Checkpoint,
-    /// Its pending writes, if they were asked for.
+    /// Its pending writes, with [`AncestorQuery::with_writes`](crate::AncestorQuery::with_writes).
     pub pending_writes: Vec<PendingWrite>,
     /// The session's revision in which the content was written.
     pub revision: u64,
@@ -152,11 +152,11 @@ impl Ancestor {
     }
 }
 
-/// Checkpoints of a session were deleted.
+/// The result of [`Client::delete_checkpoints`](crate::Client::delete_checkpoints).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct DeletedCheckpoints {
-    /// How many.
+    /// Number of deleted checkpoints.
     pub deleted: u64,
     /// The session's revision after the deletion.
     pub revision: u64,
@@ -169,13 +169,13 @@ impl DeletedCheckpoints {
     }
 }
 
-/// A session was copied.
+/// The result of [`Client::copy_session`](crate::Client::copy_session).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct CopiedSession {
     /// The copy's revision.
     pub revision: u64,
-    /// How many checkpoints the copy has.
+    /// Number of checkpoints of the copy.
     pub checkpoint_count: u64,
 }
 
@@ -186,15 +186,16 @@ impl CopiedSession {
     }
 }
 
-/// Old checkpoints were deleted, or would be.
+/// The result of [`Client::prune_sessions`](crate::Client::prune_sessions): the checkpoints that were deleted, or that
+/// would be deleted with [`PruneOptions::dry_run`](crate::PruneOptions::dry_run).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Pruned {
-    /// How many checkpoints.
+    /// Number of checkpoints.
     pub checkpoints: u64,
-    /// How many bytes they had in the store.
+    /// Their size in the store, in bytes.
     pub bytes: u64,
-    /// How many sessions they belonged to.
+    /// Number of sessions that had them.
     pub sessions: u64,
 }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{Client, Error, Latest, Lease, Save, SaveWrites, Saved, SavedWrites};
 
-/// How a runner takes the lease of its session.
+/// How a runner acquires the lease of its session; see [`Client::run`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct RunOptions {
@@ -14,23 +14,23 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
-    /// holder: a readable name, such as host and process, which others are shown. It need not be unique.
+    /// Options with a holder: a readable name that others see, such as host and process. It need not be unique.
     pub fn new(holder: impl Into<String>) -> Self {
         Self { holder: holder.into(), ..Self::default() }
     }
 
-    /// How long the lease outlives this process; the server's default unless told.
+    /// How long the lease outlives this process. Without this call: the server's default.
     pub fn ttl(self, ttl: Duration) -> Self {
         Self { ttl: Some(ttl), ..self }
     }
 
-    /// How long to wait while another has the lease; not at all unless told.
+    /// How long to wait while another holder has the lease. Without this call, [`Client::run`] does not wait.
     pub fn wait(self, wait: Duration) -> Self {
         Self { wait, ..self }
     }
 }
 
-/// The right to work on a session, and its latest checkpoint; see [`Client::run`]. Cheap to clone.
+/// A session under its lease, and its latest checkpoint; see [`Client::run`]. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Runner {
     lease: Arc<Lease>,
@@ -38,12 +38,12 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// The latest checkpoint, as it was when the lease had been taken, and its pending writes.
+    /// The latest checkpoint when the lease was acquired, and its pending writes.
     pub fn latest(&self) -> &Latest {
         &self.latest
     }
 
-    /// For calls that the runner has no method for.
+    /// The lease, for calls that have no method here.
     pub fn lease(&self) -> &Lease {
         &self.lease
     }
@@ -53,15 +53,15 @@ impl Runner {
         self.lease.save(save).await
     }
 
-    /// As [`Client::save_writes`], under the lease: what tasks have done before the session's next checkpoint.
+    /// As [`Client::save_writes`], under the lease.
     pub async fn save_writes(&self, save: SaveWrites) -> Result<SavedWrites, Error> {
         self.lease.save_writes(save).await
     }
 }
 
 impl Client {
-    /// Take the lease of a session, load its latest checkpoint, and do the work of a runner; renew the lease meanwhile, and
-    /// give it back in the end. When the lease is lost, the work is dropped, and the error says why.
+    /// Acquire the lease of a session, load its latest checkpoint, and run `work`. The lease is renewed meanwhile, and
+    /// released at the end. If the lease is lost, the future of `work` is dropped, and the error says why.
     ///
     /// ```no_run
     /// # async fn run(client: lockstitch::Client) -> Result<(), lockstitch::Error> {

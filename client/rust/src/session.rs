@@ -1,4 +1,4 @@
-//! From a runner's session to a checkpoint and back, as weavegraph does it.
+//! Conversion of a runner's session to a checkpoint and back, as weavegraph does it.
 
 use std::time::SystemTime;
 
@@ -7,7 +7,7 @@ use crate::{Error, proto::*};
 impl Checkpoint {
     /// A checkpoint of a session as it is now.
     ///
-    /// Nodes that ran or were skipped and channels that changed are not known to a session and stay empty; see
+    /// A session does not know which nodes ran or were skipped, and which channels changed: these fields stay empty. See
     /// [`from_step_report`](Self::from_step_report).
     pub fn from_session(session_id: impl Into<String>, session: &SessionState) -> Self {
         Self {
@@ -22,9 +22,9 @@ impl Checkpoint {
         }
     }
 
-    /// A checkpoint of a session after a step, with what the step's report says of it.
+    /// A checkpoint of a session after a step, with the nodes and channels of the step's report.
     ///
-    /// Step and frontier are the session's: they are what a runner resumes with.
+    /// Step and frontier are those of the session, because a runner resumes with them.
     pub fn from_step_report(session_id: impl Into<String>, session: &SessionState, report: &StepReport) -> Self {
         Self {
             ran_nodes: report.ran_nodes.clone(),
@@ -34,10 +34,22 @@ impl Checkpoint {
         }
     }
 
-    /// The session that this checkpoint was made from, to go on with.
+    /// The session that this checkpoint was made from, to continue with.
     ///
-    /// Fails for a checkpoint without a state: only its header was loaded, or it was saved without a state. A runner
-    /// that went on from there would have lost everything.
+    /// Fails for a checkpoint without a state, because a runner would continue with an empty one: only the header was
+    /// loaded, or the checkpoint was saved without a state.
+    ///
+    /// ```no_run
+    /// # async fn run(client: lockstitch::Client) -> Result<(), lockstitch::Error> {
+    /// use lockstitch::Checkpoint;
+    /// if let Some(latest) = client.load_latest("order-4711").await?.checkpoint {
+    ///     let mut session = latest.restore_session()?;
+    ///     session.step += 1;
+    ///     client.save(Checkpoint::from_session("order-4711", &session)).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn restore_session(&self) -> Result<SessionState, Error> {
         let Some(state) = &self.state else {
             return Err(Error::invalid(format!(

@@ -1,4 +1,4 @@
-//! Sessions as the server describes them: summaries, settings, leases and events.
+//! Sessions: summaries, settings, leases and events.
 
 use std::{
     collections::BTreeMap,
@@ -11,13 +11,13 @@ use crate::{
     times::{duration, proto_duration, time},
 };
 
-/// A session as a list has it.
+/// A session in a list; see [`Client::list_sessions`](crate::Client::list_sessions).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SessionSummary {
     /// The session.
     pub session_id: String,
-    /// Id of the latest checkpoint of the root namespace; empty if only subgraphs have saved.
+    /// Id of the latest checkpoint of the root namespace; "" if only subgraphs have saved.
     pub latest_checkpoint_id: String,
     /// Step of that checkpoint.
     pub latest_step: u64,
@@ -33,7 +33,7 @@ pub struct SessionSummary {
     pub expire_at: Option<SystemTime>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// Who holds its lease; empty: nobody.
+    /// The holder of its lease; "": there is no live lease.
     pub lease_holder: String,
     /// Increases with every change.
     pub revision: u64,
@@ -74,7 +74,7 @@ impl SessionSummary {
     }
 }
 
-/// A session with its settings.
+/// A session with its settings; see [`Client::get_session`](crate::Client::get_session).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SessionDetails {
@@ -100,7 +100,7 @@ impl SessionDetails {
     }
 }
 
-/// Which checkpoints of a session stay. The latest one of each namespace always does.
+/// A retention policy: which checkpoints of a session are kept. The latest one of each namespace always is.
 ///
 /// ```
 /// use lockstitch::Retention;
@@ -139,13 +139,13 @@ impl Retention {
     }
 }
 
-/// A lease as the server describes it. [`Lease`](crate::Lease) is one that this process holds.
+/// A lease of any holder. [`Lease`](crate::Lease) is one that this process holds.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct LeaseDetails {
-    /// The fencing token; 0 for all but the holder.
+    /// The fencing token; 0 if another process holds the lease.
     pub token: u64,
-    /// A readable name of the holder.
+    /// The readable name of the holder.
     pub holder: String,
     /// When it was acquired.
     pub acquired_at: Option<SystemTime>,
@@ -160,13 +160,14 @@ impl LeaseDetails {
     }
 }
 
-/// A lease that was acquired or renewed.
+/// The result of [`Client::acquire_lease`](crate::Client::acquire_lease) and
+/// [`Client::renew_lease`](crate::Client::renew_lease).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct LeaseGrant {
     /// The lease, with its token.
     pub lease: LeaseDetails,
-    /// How long it lasts from now on. `None`: the server has not said so.
+    /// How long the lease lasts from now on. `None`: the server did not report it.
     pub ttl: Option<Duration>,
 }
 
@@ -182,19 +183,19 @@ impl LeaseGrant {
     }
 }
 
-/// Something that happened to a session.
+/// An event of a session; see [`Client::watch_session`](crate::Client::watch_session).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SessionEvent {
     /// Another watch continues after this event with [`WatchQuery::resume_after`](crate::WatchQuery::resume_after).
     pub resume_token: String,
-    /// The session's revision of this event; in a heartbeat the last known one.
+    /// The session's revision after this event; in a heartbeat, the last known revision.
     pub revision: u64,
     /// What happened.
     pub kind: EventKind,
 }
 
-/// What a [`SessionEvent`] reports.
+/// The kinds of a [`SessionEvent`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum EventKind {
@@ -202,18 +203,18 @@ pub enum EventKind {
     Saved(SavedCheckpoint),
     /// Checkpoints were deleted, by a rewind, by metadata or by retention.
     CheckpointsDeleted,
-    /// The session was deleted, or has expired.
+    /// The session was deleted, or it expired.
     SessionDeleted,
-    /// The session's lease was acquired or has ended: the live one, without its token. `None`: there is none.
+    /// The session's lease was acquired or ended: the live lease, without its token. `None`: there is no live lease.
     LeaseChanged(Option<LeaseDetails>),
-    /// Nothing has happened for a while: the watch is alive.
+    /// A sign of life while nothing happens.
     Heartbeat,
-    /// An event that this library does not know: the server is newer.
+    /// An event that this library does not know, because the server is newer.
     Unknown,
 }
 
 impl SessionEvent {
-    /// Whether this only says that the watch is alive.
+    /// Whether this event is a heartbeat.
     pub fn is_heartbeat(&self) -> bool {
         self.kind == EventKind::Heartbeat
     }
@@ -235,15 +236,15 @@ impl SessionEvent {
     }
 }
 
-/// A checkpoint that was saved: a new one, or a replacement.
+/// A checkpoint that was saved, as new or as a replacement; see [`EventKind::Saved`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SavedCheckpoint {
-    /// The namespace; empty: the root.
+    /// The namespace; "": the root namespace.
     pub namespace: String,
-    /// The checkpoint.
+    /// The id of the checkpoint.
     pub checkpoint_id: String,
-    /// Its parent; empty: none.
+    /// The id of its parent; "": it has none.
     pub parent_id: String,
     /// Its step.
     pub step: u64,

@@ -1,6 +1,14 @@
 //! One attempt of a call, over a connection that is made again whenever that is needed.
 
-use std::{error::Error as _, future::Future, sync::Arc, time::Duration};
+use std::{
+    error::Error as _,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::Stream;
 use prost::Message;
@@ -35,8 +43,10 @@ pub(crate) struct Transport {
     addresses: Arc<Addresses>,
     target: String,
     connect_timeout: Duration,
-    /// Whether there has ever been a connection. Calls that wait for the first take turns, and so keep their order.
-    connected: tokio::sync::Mutex<bool>,
+    /// Whether there has ever been a connection.
+    connected: AtomicBool,
+    /// Calls that wait for the first connection take turns, and so keep their order.
+    connecting: tokio::sync::Mutex<()>,
     /// The outcome of the last [`probe`](Self::probe), and its time.
     probed: tokio::sync::Mutex<Option<(Instant, Probe)>>,
     credentials: Credentials,
@@ -67,22 +77,25 @@ impl Transport {
         credentials: Credentials,
         hooks: Hooks,
     ) -> Self {
-        let (connected, probed, links) = (Default::default(), Default::default(), PerRuntime::new());
-        let addresses = Arc::new(addresses);
-        Self { addresses, target, connect_timeout, connected, probed, credentials, hooks, links }
+        let (connected, connecting, probed) = Default::default();
+        let (addresses, links) = (Arc::new(addresses), PerRuntime::new());
+        Self { addresses, target, connect_timeout, connected, connecting, probed, credentials, hooks, links }
     }
 
     /// Return when there is a connection, or has ever been one. Fails after the connect timeout, so that the first call
     /// reports a wrong address. `patient`: try again after an attempt that failed.
     pub(crate) async fn first_connection(&self, deadline: Deadline, patient: bool) -> Result<(), Error> {
+        if self.connected.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let until = (Instant::now() + self.connect_timeout).min(deadline.at);
-        let Ok(mut connected) = tokio::time::timeout_at(until, self.connected.lock()).await else {
+        let Ok(_turn) = tokio::time::timeout_at(until, self.connecting.lock()).await else {
             return self.probe().await.unwrap_or_else(|| Err(self.silence()));
         };
         let mut fault = None;
-        while !*connected {
+        while !self.connected.load(Ordering::Acquire) {
             match tokio::time::timeout_at(until, self.connect_any()).await {
-                Ok(Ok(())) => *connected = true,
+                Ok(Ok(())) => self.answered(),
                 Ok(Err(error)) if !patient || Instant::now() + PROBE >= until => return Err(error),
                 Ok(Err(error)) => {
                     fault = Some(error);
@@ -100,8 +113,8 @@ impl Transport {
     }
 
     /// A server has answered: there has been a connection.
-    pub(crate) async fn answered(&self) {
-        *self.connected.lock().await = true;
+    pub(crate) fn answered(&self) {
+        self.connected.store(true, Ordering::Release);
     }
 
     /// Why a call whose time is over has no answer: no connection can be made, or the server takes too long. A

@@ -26,16 +26,15 @@ use crate::{
     proto,
 };
 
-/// Keeps weavegraph's sessions on a Lockstitch server.
+/// A checkpointer for weavegraph that stores sessions on a Lockstitch server.
 ///
-/// It retries for as long as the client's timeout. A save that fails for good is an error of `save`, which weavegraph's
-/// runner ignores. So it is also a tracing event of level ERROR (on standard error where no subscriber takes it),
-/// counted in [`stats`](Self::stats), passed to [`Settings::on_failure`], and makes the checkpointer
-/// [unhealthy](Self::healthy) and its session [unsaved](Self::unsaved) until a later save of the session succeeds: each
-/// holds the whole state.
+/// It retries until the client's timeout. weavegraph's runner ignores a save that fails for good, and continues. So such a
+/// save is also a tracing event of level ERROR (a line on standard error if no subscriber takes it), is counted in
+/// [`stats`](Self::stats), and is passed to [`Settings::on_failure`]. The checkpointer is not [healthy](Self::healthy), and the
+/// session is listed by [`unsaved`](Self::unsaved), until a later save of the session succeeds, which has the whole state.
 ///
-/// Whatever weavegraph's types can hold is stored: names, session ids and chains of causes beyond the server's limits
-/// are stored in another form, and come back as they were.
+/// All values of weavegraph's types are restored exactly. Names, session ids and chains of causes beyond the server's limits
+/// are stored in another form.
 #[derive(Debug)]
 pub struct LockstitchCheckpointer {
     client: Client,
@@ -61,27 +60,27 @@ struct Latest {
 }
 
 impl LockstitchCheckpointer {
-    /// A checkpointer for a server, with the usual settings; `target` as in [`Client::connect`].
+    /// A checkpointer for a server, with the default settings. target: as in [`Client::connect`].
     pub fn connect(target: impl Into<String>) -> std::result::Result<Self, Error> {
         Ok(Self::new(Client::connect(target)?))
     }
 
-    /// A checkpointer over a client.
+    /// A checkpointer with a client, for example one with a key or TLS; see [`Client::builder`].
     pub fn new(client: Client) -> Self {
         Self::with_settings(client, Settings::default())
     }
 
-    /// A checkpointer over a client.
+    /// A checkpointer with a client and settings.
     pub fn with_settings(client: Client, settings: Settings) -> Self {
         Self { client, settings, counters: Counters::default(), sessions: Mutex::default() }
     }
 
-    /// How its calls have gone so far.
+    /// Counters of this checkpointer's calls.
     pub fn stats(&self) -> Stats {
         self.counters.stats()
     }
 
-    /// The sessions whose last save has failed, in the order of their ids.
+    /// The sessions whose last save failed, in the order of their ids.
     pub fn unsaved(&self) -> Vec<String> {
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let unsaved = sessions.iter().filter(|(_, known)| known.unsaved.is_some());
@@ -90,7 +89,7 @@ impl LockstitchCheckpointer {
         ids
     }
 
-    /// Whether all is well: the last save of every session has succeeded. For a health check of the process.
+    /// Whether the last save of every session succeeded. For a health check of the process.
     ///
     /// ```no_run
     /// # #[cfg(feature = "weavegraph")]
@@ -105,7 +104,7 @@ impl LockstitchCheckpointer {
         self.unsaved().is_empty()
     }
 
-    /// Try to save once more what [`unsaved`](Self::unsaved) names: before the process ends, say.
+    /// Try once more to save the [`unsaved`](Self::unsaved) sessions, for example before the process ends.
     pub async fn save_unsaved(&self) -> std::result::Result<(), Error> {
         for session_id in self.unsaved() {
             if let Some(checkpoint) = self.known(&session_id).unsaved {
@@ -115,7 +114,7 @@ impl LockstitchCheckpointer {
         Ok(())
     }
 
-    /// Forget a session that this process is done with.
+    /// Free the memory of a session that this process no longer runs.
     pub fn forget(&self, session_id: &str) {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(session_id);
     }

@@ -12,7 +12,17 @@ use crate::Error;
 
 type OnFailure = Arc<dyn Fn(&SaveFailure) + Send + Sync>;
 
-/// How a checkpointer works.
+/// Settings of a checkpointer.
+///
+/// ```
+/// # #[cfg(feature = "weavegraph")]
+/// # {
+/// use lockstitch::weavegraph::Settings;
+/// let settings = Settings::default().fenced(true).on_failure(|failure| {
+///     eprintln!("step {} of {} is not saved: {}", failure.step, failure.session_id, failure.error);
+/// });
+/// # }
+/// ```
 #[derive(Clone, Default)]
 #[must_use]
 pub struct Settings {
@@ -22,20 +32,20 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Keep the sessions under this namespace; "" unless told.
+    /// Save the sessions in this namespace; "" by default.
     pub fn namespace(self, namespace: impl Into<String>) -> Self {
         Self { namespace: namespace.into(), ..self }
     }
 
-    /// Save only what follows upon the checkpoint that this checkpointer has last loaded or saved.
+    /// Save a checkpoint only if the latest one is the one that this checkpointer loaded or saved last; false by default.
     ///
-    /// Then a runner that somebody else has overtaken overwrites nothing: its saves fail with
-    /// EXPECTED_LATEST_MISMATCH. Without it the last one to save a step wins, as with weavegraph's own checkpointers.
+    /// If two runners run one session, the saves of the slower one fail with EXPECTED_LATEST_MISMATCH and overwrite nothing.
+    /// Without this setting the last save of a step wins, as with weavegraph's own checkpointers.
     pub fn fenced(self, fenced: bool) -> Self {
         Self { fenced, ..self }
     }
 
-    /// Call this whenever a save has failed for good. weavegraph's runner ignores it, and goes on.
+    /// Call this function when a save has failed for good. weavegraph's runner ignores failed saves, and continues.
     pub fn on_failure(self, act: impl Fn(&SaveFailure) + Send + Sync + 'static) -> Self {
         Self { on_failure: Some(Arc::new(act)), ..self }
     }
@@ -63,7 +73,7 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// A save that has failed for good: after all retries, or because retrying is in vain.
+/// A save that failed for good: after all retries, or with an error that no retry can change.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SaveFailure {
@@ -71,21 +81,21 @@ pub struct SaveFailure {
     pub session_id: String,
     /// The step that is not saved.
     pub step: u64,
-    /// Why.
+    /// The error of the save.
     pub error: Error,
 }
 
-/// How a checkpointer's calls have gone so far.
+/// Counters of a checkpointer's calls, since it was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Checkpoints saved.
     pub saved: u64,
-    /// Saves that have failed for good.
+    /// Saves that failed for good.
     pub failed_saves: u64,
     /// Checkpoints loaded.
     pub loaded: u64,
-    /// Loads and lists that have failed for good.
+    /// Loads and lists that failed for good.
     pub failed_reads: u64,
 }
 

@@ -287,9 +287,9 @@ pub(super) fn equal(left: &[u8], right: &[u8]) -> bool {
     matches!((parse(left), parse(right)), (Some(left), Some(right)) if left == right)
 }
 
-/// A value as JSON text, for `extra`, `metadata`, `details` and `context`.
+/// A value as JSON text, for `extra`, `metadata`, `details` and `context`. Needs the feature `plain`.
 ///
-/// Fails for what would not come back, such as NaN, with the path in [`Error::field`].
+/// Fails if the text would not give the same value back, for example for NaN. [`Error::field`] is the path.
 ///
 /// ```
 /// assert_eq!(lockstitch::json_text(&[1.5, 2.0])?, "[1.5,2.0]");
@@ -300,10 +300,10 @@ pub fn json_text(value: &(impl Serialize + ?Sized)) -> Result<String, Error> {
     write(value, &mut Path::default())
 }
 
-/// The value of a JSON text.
+/// The value of a JSON text. Needs the feature `plain`.
 ///
-/// Fails for what the type cannot hold, such as an integer above 2^64 in a `serde_json::Value` or a key that a struct does
-/// not have, with the path in [`Error::field`].
+/// Fails if the type cannot hold the value, for example an integer above 2^64 in a `serde_json::Value`, or a key that a struct
+/// does not have. [`Error::field`] is the path.
 ///
 /// ```
 /// assert_eq!(lockstitch::json_value::<Vec<u8>>("[1, 2]")?, [1, 2]);

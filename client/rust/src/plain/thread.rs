@@ -26,9 +26,10 @@ use crate::{
 /// A session that holds one plain state: any type that serde can write to JSON and read, with keys, or a
 /// `serde_json::Value`.
 ///
-/// Every save adds a version. It succeeds only if nobody else has saved, not even an equal state, since this object loaded
-/// or saved last; else it fails with [`ErrorReason::ExpectedLatestMismatch`](crate::ErrorReason::ExpectedLatestMismatch). Lists are stored item by item, and maps and structs key by key, so a
-/// save stores what changed. Programs in all languages share threads.
+/// Every save adds a version. It succeeds only if nobody else has saved since this object loaded or saved last, not even an
+/// equal state. Otherwise it fails with
+/// [`ErrorReason::ExpectedLatestMismatch`](crate::ErrorReason::ExpectedLatestMismatch). Lists are stored item by item, and maps
+/// and structs key by key, so a save stores only the changes. Programs in all languages can use the same thread.
 ///
 /// Data that would be lost or changed, such as NaN or a stored key that `T` does not have, is refused with
 /// [`ErrorReason::InvalidField`](crate::ErrorReason::InvalidField) and the path in [`Error::field`].
@@ -72,7 +73,7 @@ pub struct Version {
 }
 
 impl Client {
-    /// The thread of plain state in a session, whether it has any or not. Makes no call.
+    /// The thread of plain state in a session, which need not exist yet. Makes no call. Needs the feature `plain`.
     pub fn thread<T>(&self, session_id: impl Into<String>) -> Thread<T> {
         Thread {
             client: self.clone(),
@@ -110,7 +111,7 @@ impl<T> Thread<T> {
         &self.session_id
     }
 
-    /// Of the state that this object loaded or saved last; 0: none.
+    /// The step of the state that this object loaded or saved last; 0: there is none.
     pub fn step(&self) -> u64 {
         self.step
     }
@@ -127,23 +128,22 @@ impl<T> Thread<T> {
         versions.boxed()
     }
 
-    /// Acquire the session's lease: until [`release`](Self::release) saves of others fail, and this object saves under it.
-    /// It is renewed in the background.
+    /// Acquire the session's lease, and renew it in the background. Until [`release`](Self::release), saves of others fail.
     ///
-    /// ttl: how long the lease outlives this process. wait: how long to wait while another holds it; then it fails with
-    /// [`ErrorReason::LeaseHeld`](crate::ErrorReason::LeaseHeld).
+    /// ttl: how long the lease outlives this process. wait: how long to wait while another holder has the lease; then the
+    /// call fails with [`ErrorReason::LeaseHeld`](crate::ErrorReason::LeaseHeld).
     pub async fn acquire_lease(&mut self, ttl: Duration, wait: Duration) -> Result<(), Error> {
         let holder = format!("process {}", std::process::id());
         self.lease = Some(self.client.wait_for_lease(&self.session_id, holder, ttl, wait).await?);
         Ok(())
     }
 
-    /// The lease that is held, to learn of its [loss](Lease::lost).
+    /// The lease, if this object holds one; see [`Lease::lost`].
     pub fn lease(&self) -> Option<&Lease> {
         self.lease.as_ref()
     }
 
-    /// Give the lease back. Returns whether it was still held.
+    /// Release the lease. Returns whether it was still held.
     pub async fn release(&mut self) -> Result<bool, Error> {
         match self.lease.take() {
             Some(lease) => lease.release().await,
@@ -153,7 +153,7 @@ impl<T> Thread<T> {
 }
 
 impl<T: Serialize + DeserializeOwned> Thread<T> {
-    /// The latest state; `None`: there is none.
+    /// Load the latest state. `None`: the session has none.
     pub async fn load(&mut self) -> Result<Option<T>, Error> {
         let found = self.client.load_latest(&self.session_id).await?;
         let Latest { checkpoint: Some(checkpoint), checkpoint_revision, .. } = found else {
@@ -171,12 +171,12 @@ impl<T: Serialize + DeserializeOwned> Thread<T> {
 
     /// Store a state as the next version; when this returns, it is durable.
     ///
-    /// After an error that leaves open whether the state was stored, such as a timeout, save the same state again.
+    /// After an error that leaves the outcome open, such as a timeout, save the same state again.
     pub async fn save(&mut self, state: &T) -> Result<Saved, Error> {
         self.save_with(state, |save| save).await
     }
 
-    /// As [`save`](Self::save), with more in the save, such as [`Save::with_ttl`] or [`Save::with_metadata`].
+    /// As [`save`](Self::save), with options of the save, such as [`Save::with_ttl`] or [`Save::with_metadata`].
     ///
     /// ```no_run
     /// # async fn run(mut thread: lockstitch::Thread<serde_json::Value>) -> Result<(), lockstitch::Error> {
@@ -190,9 +190,9 @@ impl<T: Serialize + DeserializeOwned> Thread<T> {
         self.put(written, more).await
     }
 
-    /// Add an item to a list of the latest state, by its key in JSON, and save that as the next version.
+    /// Append an item to a list of the latest state, and save that as the next version. key: the key of the list in JSON.
     ///
-    /// Loads the state first if this object has not. A key that is not there begins with no items.
+    /// Loads the state first if this object has not. An absent key begins as an empty list.
     ///
     /// ```no_run
     /// # async fn run(mut thread: lockstitch::Thread<serde_json::Value>) -> Result<(), lockstitch::Error> {
@@ -204,7 +204,7 @@ impl<T: Serialize + DeserializeOwned> Thread<T> {
         self.extend(key, [item]).await
     }
 
-    /// As [`append`](Self::append), with many items.
+    /// As [`append`](Self::append), with several items.
     pub async fn extend<I: Serialize>(
         &mut self,
         key: &str,
@@ -218,23 +218,25 @@ impl<T: Serialize + DeserializeOwned> Thread<T> {
         self.put(grown, |save| save).await
     }
 
-    /// The state of an earlier step; fails with [`ErrorReason::CheckpointNotFound`](crate::ErrorReason::CheckpointNotFound) where there is none.
+    /// The state of an earlier step. Fails with
+    /// [`ErrorReason::CheckpointNotFound`](crate::ErrorReason::CheckpointNotFound) if it does not exist.
     pub async fn at(&self, step: u64) -> Result<T, Error> {
         let found = self.client.load(LoadQuery::step(&self.session_id, step)).await?;
         decode(&found.checkpoint)
     }
 
-    /// Copy the thread into a new one, and load that. Fails with [`ErrorReason::SessionAlreadyExists`](crate::ErrorReason::SessionAlreadyExists).
+    /// Copy the thread into a new session, and load the copy. Fails with
+    /// [`ErrorReason::SessionAlreadyExists`](crate::ErrorReason::SessionAlreadyExists) if that session exists.
     pub async fn fork(&self, session_id: impl Into<String>) -> Result<Self, Error> {
         self.copy(session_id.into(), CopyOptions::new()).await
     }
 
-    /// As [`fork`](Self::fork), up to a step.
+    /// As [`fork`](Self::fork), with the versions up to a step.
     pub async fn fork_at(&self, session_id: impl Into<String>, step: u64) -> Result<Self, Error> {
         self.copy(session_id.into(), CopyOptions::new().at_step(step)).await
     }
 
-    /// Delete all that came after a step, and load that.
+    /// Delete all versions after a step, and load the state of that step.
     pub async fn rewind(&mut self, step: u64) -> Result<T, Error> {
         let deletion = CheckpointDeletion::after_step(&self.session_id, step);
         let deletion = deletion.with_lease_token(self.lease.as_ref().map_or(0, Lease::token));
