@@ -19,6 +19,11 @@ case "$1" in
 lint)
     cargo fmt --all --check
     cargo clippy $everything --all-targets -- --deny warnings
+    RUSTDOCFLAGS="--deny warnings" cargo doc --locked --quiet --no-deps --all-features
+    # Users choose features: without any, and with one that needs few or many others, there are no warnings, either.
+    for feature in "" plain weavegraph; do
+        cargo clippy --locked --quiet --no-default-features --features "$feature" -- --deny warnings
+    done
     ;;
 generate) cargo run --locked --quiet --package lockstitch-codegen ;;
 drift) cargo run --locked --quiet --package lockstitch-codegen -- --check ;;
