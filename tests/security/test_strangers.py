@@ -35,6 +35,9 @@ WATCH_SESSION = "/lockstitch.v1.SessionService/WatchSession"
 CHECK = "/grpc.health.v1.Health/Check"
 RESETS = 60_000
 """Of one connection; without a limit they take 700 MB."""
+MOST_IN_ALL = 600 * MIB
+"""Each of the 8 servers that share the port lets 4000 calls wait, of 17 KB each: 540 MB if the connections reach all 8.
+The kernel spreads them by chance, so a run often reaches fewer."""
 TOGETHER = 100
 
 
@@ -55,7 +58,9 @@ def server(request: pytest.FixtureRequest, key: str, keys: Path) -> Iterator[Loc
         yield running
 
 
-@pytest.mark.parametrize(("connections", "most"), [(1, 100 * MIB), pytest.param(20, 500 * MIB, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("connections", "most"), [(1, 100 * MIB), pytest.param(20, MOST_IN_ALL, marks=pytest.mark.slow)]
+)
 async def test_calls_that_are_opened_and_reset_at_once(
     server: LockstitchServer, key: str, connections: int, most: int
 ) -> None:
