@@ -24,10 +24,10 @@ async def test_requests_that_do_not_arrive(door: str) -> None:
             ended = Counter(await asyncio.gather(*(_end_of_call(channel) for _ in range(CALLS))))
         async with grpc_api(server.target) as api:
             await api.load_latest(pb.LoadLatestRequest(session_id="s"))
-    assert ended == {
-        (grpc.StatusCode.RESOURCE_EXHAUSTED, "tenants.max_calls"): CALLS - MOST,
-        (grpc.StatusCode.DEADLINE_EXCEEDED, "limits.receive_seconds"): MOST,
-    }
+    refused = (grpc.StatusCode.RESOURCE_EXHAUSTED, "tenants.max_calls")
+    late = (grpc.StatusCode.DEADLINE_EXCEEDED, "limits.receive_seconds")
+    assert ended.keys() == {refused, late}
+    assert ended[late] >= MOST  # more if the machine is so slow that calls come when others are late already
 
 
 async def _end_of_call(channel: grpc.aio.Channel) -> tuple[grpc.StatusCode, str]:
