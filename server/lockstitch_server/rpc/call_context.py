@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from google.protobuf.message import Message
@@ -81,48 +82,44 @@ class _NoTransport:
 NO_TRANSPORT = _NoTransport()
 
 
+@dataclass(slots=True)
 class CallContext:
-    """A call. Interceptors fill in what they find out, before the handler is asked.
+    """A call. Interceptors fill in what they find out, before the handler is asked."""
 
-    The defaults stand in the class, so a call has no cost for what it does not need.
-    """
-
+    tenant: str = DEFAULT_TENANT
+    transport: Transport = field(default=NO_TRANSPORT, repr=False)
     trace: bytes | None = None
     """The id of the trace that the call belongs to; None until it is asked for."""
     span: "Span | None" = None
     """The span of the call, where it is sampled."""
     parent: "SpanContext | None" = None
     """The caller's span, where the saves of a stream are traced."""
-    traces_items = False
+    traces_items: bool = False
     """Whether each save of a stream may be traced, by itself."""
     principal: Principal | None = None
     """The caller; None: unknown, or authentication is off."""
-    is_looked_at = False
+    is_looked_at: bool = False
     """Whether authentication has run, which happens before anything of the call is read."""
     refusal: Failure | AbortedCall | asyncio.CancelledError | None = None
     """Why the call cannot be done, known before its handler begins. CancelledError: its client has left."""
-    request_id = ""
+    request_id: str = ""
     """The caller's own id for the call, else one that was made for it; empty until it is asked for."""
     closing: "asyncio.Future[None] | None" = None
     """Done when a call without an end of its own should end."""
-    is_identified = False
+    is_identified: bool = False
     """Whether the caller has authenticated, or authentication is off. Until then nothing is parsed."""
     request: Message | None = None
     """The parsed request, or a projection of it that names its subject; None until somebody has parsed it."""
-    must_be_recorded = False
+    must_be_recorded: bool = False
     """Whether the call was let in on the condition that the audit log keeps its record."""
     save_observer: "SaveObserver | None" = None
     """Observes the saves of a stream."""
     pace_saves: Callable[[int], Awaitable[None]] | None = None
     """Waits until a number of saves of a stream may begin."""
 
-    _entries: tuple[tuple[str, str | bytes], ...] | None = None
+    _entries: tuple[tuple[str, str | bytes], ...] | None = field(default=None, repr=False)
     _peer: str | None = None
-    _certificate: bytes | None = None
-
-    def __init__(self, tenant: str = DEFAULT_TENANT, transport: Transport = NO_TRANSPORT) -> None:
-        self.tenant = tenant
-        self.transport = transport
+    _certificate: bytes | None = field(default=None, repr=False)
 
     def identified(self) -> None:
         """The caller is known, or authentication is off: the call may be parsed, and the caller may see the version."""
