@@ -2,19 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
-async def until(
-    deadline: float, work: Awaitable[T], meanwhile: Callable[[], AbstractContextManager[None]] = nullcontext
-) -> T:
+async def until(deadline: float, work: Awaitable[T]) -> T:
     """What an awaitable returns. Raises TimeoutError at a time of the event loop's clock.
 
-    A timer is made only if the awaitable does not return at once. meanwhile: entered then, too; it must not fail.
+    A timer is made only if the awaitable does not return at once.
     """
     steps = work.__await__()
     try:
@@ -22,9 +19,8 @@ async def until(
     except StopIteration as end:
         result: T = end.value
         return result
-    with meanwhile():
-        async with asyncio.timeout_at(deadline):
-            return await _Rest(first, steps)
+    async with asyncio.timeout_at(deadline):
+        return await _Rest(first, steps)
 
 
 class _Rest(Awaitable[T]):

@@ -1,8 +1,7 @@
 """Reads the messages of calls. Nothing of a call is read before its caller has authenticated."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import cache, partial
 from typing import Protocol, TypeAlias, TypeVar
 
@@ -10,17 +9,16 @@ import grpc
 from google.protobuf.descriptor import MethodDescriptor
 
 from lockstitch_server.config import LARGEST_MESSAGE, Limits, Settings
-from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.core.errors import Failure
 from lockstitch_server.rpc.call_context import CallContext
 from lockstitch_server.rpc.dispatcher import READ_BY_THE_BATCH
 from lockstitch_server.rpc.errors import AbortedCall
 from lockstitch_server.rpc.field_count import FieldCounter
 from lockstitch_server.rpc.requests import too_large
 from lockstitch_server.rpc.stream_batches import StreamMessage, within_limit
+from lockstitch_server.rpc.transport.arriving_calls import ArrivingCalls
 from lockstitch_server.rpc.transport.fair_threads import FairThreads
-from lockstitch_server.rpc.transport.prompt import until
 from lockstitch_server.rpc.transport.request_memory import HeldRequest, RequestMemory
-from lockstitch_server.rpc.transport.shares import Shares
 from lockstitch_server.rpc.transport.unpacking import GZIP, INLINE_BYTES, unpack
 
 T = TypeVar("T")
@@ -109,18 +107,12 @@ class Preparation:
 
 
 class Receiver:
-    """Reads what callers who are let in have sent. gRPC holds back a few KB of each call that is not read.
-
-    It counts the calls whose request has not arrived: they are not among the calls in flight yet.
-    """
+    """Reads what callers who are let in have sent. gRPC holds back a few KB of each call that is not read."""
 
     def __init__(self, identify: Identify, preparation: Preparation, settings: Settings) -> None:
         self._identify = identify
         self._preparation = preparation
-        self._seconds = settings.limits.receive_seconds
-        self._most_of_tenant = settings.tenants.max_calls
-        self._most = settings.limits.max_calls
-        self._arriving = Shares(2 * self._most)
+        self._arriving = ArrivingCalls(settings)
 
     async def request(self, method: MethodDescriptor, context: CallContext, source: Source) -> bytes:
         """The request of a method that has one. Empty if the caller is not authenticated, or the client has left."""
@@ -147,45 +139,20 @@ class Receiver:
                 yield message
 
     async def _read(self, method: MethodDescriptor, source: Source, tenant: str) -> bytes:
-        self._check_calls(tenant)
-        deadline = asyncio.get_running_loop().time() + self._seconds
+        call = self._arriving.begin(tenant)
         try:
-            data = await until(deadline, source.read(), partial(self._arriving_call, tenant))
-        except TimeoutError:
-            raise AbortedCall(grpc.StatusCode.DEADLINE_EXCEEDED, _late(self._seconds)) from None
+            data = await source.read()
+        except asyncio.CancelledError:
+            if late := self._arriving.late(call):
+                raise late from None
+            raise
+        finally:
+            self._arriving.end(call)
         if not isinstance(data, bytes):
             # Where the client has left, gRPC says first that there are no more messages, and cancels this task then.
             await asyncio.sleep(LEAVING_SECONDS)
             raise AbortedCall(grpc.StatusCode.UNIMPLEMENTED, "request: the method takes one message; there is none")
         return await self._preparation.request(method, data, tenant)
-
-    @contextmanager
-    def _arriving_call(self, tenant: str) -> Iterator[None]:
-        self._arriving.add(tenant, 1)
-        try:
-            yield
-        finally:
-            self._arriving.add(tenant, -1)
-
-    def _check_calls(self, tenant: str) -> None:
-        """Fails with RATE_LIMITED, OVERLOADED if a tenant has too many calls whose request has not arrived."""
-        most, arriving = self._most_of_tenant, self._arriving
-        if most and arriving.of(tenant) >= most:
-            raise Failure(
-                Reason.RATE_LIMITED,
-                f"the tenant has {most} calls whose request has not arrived, which is its limit (tenants.max_calls)",
-                limit=most,
-            )
-        if not arriving.fits(tenant, 1):
-            raise Failure(
-                Reason.OVERLOADED,
-                f"the tenant has {arriving.of(tenant)} calls whose request has not arrived, and all tenants have "
-                f"{arriving.held}; the limit is {self._most} calls (limits.max_calls); retry later",
-            )
-
-
-def _late(seconds: float) -> str:
-    return f"request: it did not arrive within {seconds:g} s (limits.receive_seconds); send it faster"
 
 
 def receivable_bytes(max_message_bytes: int) -> int:

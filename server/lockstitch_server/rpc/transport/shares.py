@@ -1,7 +1,5 @@
 """A total that tenants share, such as bytes of memory, of which no tenant can take everything."""
 
-from collections import Counter
-
 
 class Shares:
     """Counts what each tenant holds of a total.
@@ -16,7 +14,7 @@ class Shares:
         self.total = total
         self.held = 0
         """What all tenants hold."""
-        self._tenants: Counter[str] = Counter()
+        self._tenants: dict[str, int] = {}
 
     def of(self, tenant: str) -> int:
         """What a tenant holds."""
@@ -29,6 +27,7 @@ class Shares:
     def add(self, tenant: str, amount: int) -> None:
         """Count an amount. A negative one gives it back."""
         self.held += amount
-        self._tenants[tenant] += amount
-        if not self._tenants[tenant]:
+        if held := self._tenants.get(tenant, 0) + amount:
+            self._tenants[tenant] = held
+        else:
             del self._tenants[tenant]
