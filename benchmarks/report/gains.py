@@ -33,7 +33,7 @@ class Gain:
 
 def gains(results: Results) -> list[Gain]:
     """All that were measured, those of one kind together."""
-    return [gain for part in (_client, _growth, _graph, _loads, _weavegraph) for gain in part(results)]
+    return [gain for part in (_client, _lone_saves, _growth, _graph, _loads, _weavegraph) for gain in part(results)]
 
 
 def gains_table(results: Results) -> str:
@@ -49,6 +49,13 @@ def _client(results: Results) -> Iterator[Gain]:
             at: Labels = {"state_bytes": size}
             ours, theirs = at | {"name": f"Python client, {backend}"}, at | {"name": SAVERS[backend]}
             yield from _gain(results, "client", "rate", what, theirs, ours, "{:,.0f}", more_is_better=True)
+
+
+def _lone_saves(results: Results) -> Iterator[Gain]:
+    at: Labels = {"state_bytes": 2 * KB, "concurrency": 1}
+    for backend in BACKENDS:
+        theirs, ours = at | {"name": SAVERS[backend]}, at | {"name": f"Lockstitch unary, {backend}"}
+        yield from _gain(results, "saves", "p50", f"time of a lone save, {backend}", theirs, ours, _milliseconds)
 
 
 def _growth(results: Results) -> Iterator[Gain]:

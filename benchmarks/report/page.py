@@ -29,7 +29,8 @@ Every state is completely new (random hexadecimal digits in four messages), so c
 - *Unary* is one `Save` a call, over four connections.
 - *Stream* is `SaveStream`: all saves on four streams of one connection.
 - *Batches* is a stream on which all saves that are due at one moment share a message.
-- The empty gRPC server is `grpc.aio` with a handler that responds at once. No server on `grpc.aio` can do more.
+- The empty gRPC server is one server of `grpc.aio` with a handler that responds at once. A save cannot cost less than
+  its call.
 - LangGraph's savers run in the process of the graph. Their times are those of a method call without a network, and
   `load` is their own CPU.
 - etcd and Redis have one key for each session. Its value is the state, and each save is a put.
@@ -90,7 +91,7 @@ TRACING = """\
 Saves of 2 KB on SQLite: tracing off, 1% of the saves, and all saves, to a collector that parses nothing. *Stock* is
 the same server with tracing off and `opentelemetry-instrumentation-grpc` around it, which creates one span for each
 call, and one for a whole stream. All take short turns in a random order. *More than off* is the median of the turns'
-CPU ratios."""
+CPU ratios. Single turns differ by a fifth and more; [Tracing](performance.md#tracing) has what 1% costs in process."""
 
 EXPLORER = """\
 `lockstitch ui` over a store with small sessions, of which one in a hundred has failed, and one session of many steps,
