@@ -43,6 +43,7 @@ def test_a_wrong_setting(tmp_path: Path) -> None:
     Command("serve", "--store", "nowhere").process(tmp_path).refused("--store", "nowhere", "sqlite:///relative/path")
     Command("serve", "--pool-size", "0").process(tmp_path).refused("--pool-size", "from 1 to 1000")
     Command("serve", "--config", "none.toml").process(tmp_path).refused("none.toml", "No such file")
+    Command("serve", "--set", "auth.keys=none.json").process(tmp_path).refused("auth.keys", "none.json", "No such file")
     Command("serve").process(tmp_path, LOCKSTITCH_DRAIN_SECONDS="x").refused("LOCKSTITCH_DRAIN_SECONDS", "a number")
 
 
@@ -53,10 +54,10 @@ class TestStores:
         Command(command, "--store", store, *listen).process(directory).refused(*words)
 
     def test_a_directory_that_does_not_exist(self, command: str, tmp_path: Path) -> None:
-        self.refused(command, tmp_path, "sqlite:///none/lockstitch.db", "none/lockstitch.db")
+        self.refused(command, tmp_path, "sqlite:///none/lockstitch.db", "there is no directory", "/none; create it")
 
     def test_a_directory_in_place_of_a_file(self, command: str, tmp_path: Path) -> None:
-        self.refused(command, tmp_path, f"sqlite:///{tmp_path}", str(tmp_path))
+        self.refused(command, tmp_path, f"sqlite:///{tmp_path}", str(tmp_path), "it is a directory")
 
     def test_a_file_that_cannot_be_written(self, command: str, tmp_path: Path, read_only: Path) -> None:
         self.refused(command, tmp_path, f"sqlite:///{read_only}/lockstitch.db", f"{read_only}/lockstitch.db")

@@ -1,8 +1,8 @@
 """Creates authentication and the audit log from the settings."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -31,11 +31,18 @@ def create_identification(settings: Settings, *, embedded: bool = False) -> Iden
         return None
     if auth.certificates and not (settings.tls.client_ca or embedded):
         raise StartupError("auth.certificates needs tls.client_ca: certificates that nobody has checked say nothing")
-    try:
+    with _names("auth.certificates"):
         certificates = NamedCertificates(Path(auth.certificates)) if auth.certificates else None
-        return Identification(_by_token(auth), certificates)
+    return Identification(_by_token(auth), certificates)
+
+
+@contextmanager
+def _names(setting: str) -> Iterator[None]:
+    """Name the setting whose file cannot be used. Raises StartupError."""
+    try:
+        yield
     except FileUnusable as error:
-        raise StartupError(str(error)) from error
+        raise StartupError(f"{setting}: {error}") from error
 
 
 @asynccontextmanager
@@ -60,7 +67,8 @@ async def audit_log(settings: Settings) -> AsyncIterator[AuditLog | None]:
 def _by_token(auth: Auth) -> list[TokenAuthenticator]:
     found: list[TokenAuthenticator] = []
     if auth.keys:
-        found.append(KeyAuthenticator(Path(auth.keys)))
+        with _names("auth.keys"):
+            found.append(KeyAuthenticator(Path(auth.keys)))
     if auth.jwt_issuer:
         found.append(_jwt(auth))
     return found
@@ -78,7 +86,8 @@ def _jwt(auth: Auth) -> JwtAuthenticator:
 def _key_source(auth: Auth) -> KeySource:
     url = urlsplit(auth.jwt_keys)
     if url.scheme not in ("http", "https"):
-        return KeysInFile(Path(auth.jwt_keys))
+        with _names("auth.jwt_keys"):
+            return KeysInFile(Path(auth.jwt_keys))
     if url.scheme == "http" and url.hostname not in LOOPBACK:
         raise StartupError(f"auth.jwt_keys: {auth.jwt_keys} must be https: who can change what it says can be anybody")
     return KeysAtUrl(auth.jwt_keys, auth.jwt_keys_seconds)

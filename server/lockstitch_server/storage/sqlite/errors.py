@@ -40,6 +40,19 @@ def read_only() -> Failure:
     return Failure(Reason.STORE_READ_ONLY, "the server may not write to its database file; nothing was saved")
 
 
+def cannot_open(path: str, error: sqlite3.Error) -> StoreError:
+    """The error of a store that cannot be opened. SQLite itself does not say why a file cannot be."""
+    reason, directory = str(error), Path(path).absolute().parent
+    if code_of(error) == sqlite3.SQLITE_CANTOPEN:
+        if Path(path).is_dir():
+            reason = "it is a directory; name a file"
+        elif not directory.is_dir():
+            reason = f"there is no directory {directory}; create it"
+        else:
+            reason = f"{error}; this user must be allowed to read and write it, and to create files in {directory}"
+    return StoreError(f"cannot open the SQLite database {path}: {reason}")
+
+
 def cannot_write(path: str, error: sqlite3.Error) -> StoreError:
     """The error of a store that cannot be opened to write."""
     return StoreError(f"cannot write to the SQLite database {Path(path).absolute()}: {error}")

@@ -19,7 +19,7 @@ from lockstitch_server.storage.migrations import check_owner, migrate_sqlite
 from lockstitch_server.storage.session_repository import SessionRepository
 from lockstitch_server.storage.sqlite.apply import TailMoved, apply, holds
 from lockstitch_server.storage.sqlite.catalog import host_clock
-from lockstitch_server.storage.sqlite.errors import cannot_write, code_of, failure_of
+from lockstitch_server.storage.sqlite.errors import cannot_open, cannot_write, code_of, failure_of
 from lockstitch_server.storage.sqlite.executor import SqliteExecutor
 from lockstitch_server.storage.sqlite.files import OpenFiles, identity
 from lockstitch_server.storage.sqlite.pinger import ping, try_write, write_and_roll_back
@@ -181,7 +181,7 @@ class SqliteStore:
         except BaseException as error:
             connection.join()
             if isinstance(error, sqlite3.Error):
-                raise StoreError(f"cannot open the SQLite database {self._path}: {error}") from error
+                raise cannot_open(self._path, error) from error
             raise
         return connection
 
