@@ -59,7 +59,7 @@ def test_the_table_of_rights() -> None:
 def test_each_attempt_of_a_caller_has_its_test() -> None:
     tests = "".join(
         path.read_text()
-        for folder in ("security", "robustness")
+        for folder in ("security", "robustness", "http", "server")
         for path in (ROOT / "tests" / folder).glob("test_*.py")
     )
     named = [name for row in rows("attempt") for name in re.findall(r"`(test_\w+)`", row[-1])]
