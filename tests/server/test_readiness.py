@@ -148,8 +148,8 @@ def test_starting_in_a_directory_that_is_read_only(tmp_path: Path) -> None:
     [
         ("sqlite:///:memory:", "write memory://"),
         ("sqlite:///{directory}/lockstitch.db?mode=ro", "has no parameters"),
-        ("sqlite:///{directory}", "unable to open database file"),
-        ("sqlite:///{directory}/none/lockstitch.db", "unable to open database file"),
+        ("sqlite:///{directory}", "it is a directory"),
+        ("sqlite:///{directory}/none/lockstitch.db", "there is no directory"),
         ("sqlite:///{directory}/text", "file is not a database"),
     ],
 )
