@@ -268,7 +268,7 @@ func (s *SaveStream) fail(items []*item, err error) {
 	}
 }
 
-// failLate fails the items whose time is over when the server wants to be called again.
+// failLate fails the items whose deadline passes before the server allows a retry.
 func (s *SaveStream) failLate(items []*item, failure *Error) {
 	for _, each := range items {
 		if failure.RetryAfter > 0 && failure.retryable() && each.ends(failure.RetryAfter) {

@@ -1,4 +1,4 @@
-/** steady.sh: a test that fails by chance is told from one that fails. */
+/** steady.sh accepts a test that fails by chance, and refuses one that fails always. */
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";

@@ -19,7 +19,7 @@ MOST = 1000
 
 
 def _find(table: str) -> str:
-    return f"SELECT DISTINCT bucket, key FROM lockstitch.{table} WHERE get_byte(key, 0) <> bucket LIMIT {MOST}"  # noqa: S608
+    return f"SELECT DISTINCT bucket, key FROM lockstitch.{table} WHERE get_byte(key, 0) <> bucket LIMIT {MOST}"  # noqa: S608 - constants
 
 
 def _put_back(table: str) -> str:
