@@ -3,7 +3,7 @@
     python3 scripts/newcomer.py                    everything, `make test` too
     python3 scripts/newcomer.py --without-tests    only what README.md shows
     python3 scripts/newcomer.py --listen 127.0.0.1:50061    where port 50051 is taken
-    python3 scripts/newcomer.py --passed FILE      note there which tests passed, for pytest's option --except-passed
+    python3 scripts/newcomer.py --passed FILE      note there which tests passed, for pytest's option --except-passed=
 
 All blocks run in their order and then once more, each as a reader runs it. Ends with 0 if no command fails. Needs git,
 make and Python, and nothing that is installed for developing. A package index that is configured for pip stays so.

@@ -1,7 +1,10 @@
 """A test that passed needs no second run on the same commit: CI runs `make test` as a newcomer does, then the others.
 
-Each run of pytest notes in its cache which tests passed. `--except-passed FILE` leaves out the tests of such a note, if
+Each run of pytest notes in its cache which tests passed. `--except-passed=FILE` leaves out the tests of such a note, if
 the same minor version of Python wrote it. Skipped tests are never noted: a newcomer has fewer tools than CI has.
+
+The sign "=" is needed: pytest reads its command before tests/conftest.py adds the option, and would take a FILE that
+stands by itself for the folder to search for conftest.py.
 """
 
 import json
