@@ -40,7 +40,8 @@ def run(project: Path, *arguments: str) -> set[str]:
 def except_passed(note: Path) -> str:
     """The option as CI gives it."""
     script = (ROOT / ".ci" / "run").read_text()
-    return re.findall(r'make ci ARGS="(--except-passed.)\$passed"', script)[0] + str(note)
+    (option,) = re.findall(r'make ci ARGS="(--except-passed.)\$passed"', script)
+    return f"{option}{note}"
 
 
 def test_what_passed_is_not_run_again(tmp_path: Path) -> None:
