@@ -205,7 +205,7 @@ class TestShow:
 
     def test_what_is_not_there(self, target: str) -> None:
         assert failed(target, 1, "show", "none").endswith("there is no session 'none'")
-        assert "CHECKPOINT_NOT_FOUND" in failed(target, 1, "show", "edges", "--step", "8")
+        assert "session 'edges' has no step 8" in failed(target, 1, "show", "edges", "--step", "8")
         assert "exclude each other" in failed(target, 2, "show", "edges", "--step", "8", "--checkpoint-id", "x")
 
 

@@ -1,10 +1,13 @@
 """session show, label, delete, copy, prune, rewind, watch, lease."""
 
+import itertools
 import os
 import pty
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
@@ -102,24 +105,93 @@ def test_steps_name_checkpoints_as_they_do_elsewhere(target: str) -> None:
     assert run(target, "copy", "named", "named 3", "--at", "latest").out == "3 checkpoints copied\n"
     assert run(target, "rewind", "named", "latest", "--yes").out == "0 checkpoints deleted\n"
     assert run(target, "rewind", "named", "2", "--yes").out == "2 checkpoints deleted\n"
-    done = Command("session", "rewind", "named", "9", "--yes").in_process(target)
-    assert (done.code, done.out) == (1, "")
-    assert "CHECKPOINT_NOT_FOUND" in done.err
 
 
-def test_sessions_that_are_not_there(target: str, session: str) -> None:
-    for command in (["prune", "nope"], ["prune", session, "nope"], ["rewind", "nope", "1"], ["copy", "nope", "x"]):
-        done = Command("session", *command, *(["--yes"] if command[0] != "copy" else [])).in_process(target)
+NEED_A_SESSION = [
+    ["checkpoints", "nope"],
+    ["checkpoints", "nope", "--json"],
+    ["diff", "nope", "1", "2"],
+    ["diff", "nope", "latest", "id:2"],
+    ["session", "copy", "nope", "x"],
+    ["session", "copy", "nope", "x", "--at", "3"],
+    ["session", "copy", "nope", "x", "--at", "id:3"],
+    ["session", "label", "nope", "a=b"],
+    ["session", "lease", "nope"],
+    ["session", "lease", "nope", "--release", "3"],
+    ["session", "lease", "nope", "--renew", "3"],
+    ["session", "prune", "nope", "--yes"],
+    ["session", "prune", "SESSION", "nope", "--yes"],
+    ["session", "rewind", "nope", "1", "--yes"],
+    ["session", "rewind", "nope", "id:1", "--yes"],
+    ["session", "rewind", "nope", "latest", "--yes"],
+    ["session", "show", "nope"],
+    ["show", "nope"],
+    ["show", "nope", "--checkpoint-id", "3"],
+    ["show", "nope", "--step", "3"],
+]
+
+
+@pytest.mark.parametrize("command", NEED_A_SESSION, ids=" ".join)
+def test_a_session_that_is_not_there(target: str, session: str, command: list[str]) -> None:
+    """Every command names it in the same way."""
+    done = Command(*(session if word == "SESSION" else word for word in command)).in_process(target)
+    line = f"lockstitch: {target}: SESSION_NOT_FOUND: there is no session 'nope'\n"
+    assert (done.code, done.out, done.err) == (1, "", line)
+
+
+def test_a_checkpoint_that_is_not_there(target: str, session: str) -> None:
+    for command, what in (
+        (["show", session, "--step", "9"], "step 9"),
+        (["show", session, "--checkpoint-id", "9"], "checkpoint '9'"),
+        (["show", session, "--step", "9", "--namespace", "inner"], "step 9 in namespace 'inner'"),
+        (["diff", session, "1", "id:9"], "checkpoint '9'"),
+        (["session", "rewind", session, "9", "--yes"], "step 9"),
+        (["session", "rewind", session, "id:9", "--yes"], "checkpoint '9'"),
+        (["session", "copy", session, "x", "--at", "id:9"], "checkpoint '9'"),
+    ):
+        done = Command(*command).in_process(target)
         assert (done.code, done.out) == (1, ""), command
-        assert "nope" in done.err
+        expected = f"session {session!r} has no {what}; `lockstitch checkpoints` lists those that it has"
+        assert done.err == f"lockstitch: {expected}\n"
+    done = Command("show", session, "--namespace", "inner").in_process(target)
+    assert (done.code, done.err) == (1, f"lockstitch: session {session!r} has no checkpoints in namespace 'inner'\n")
+
+
+def test_deleting_sessions_that_are_not_there(target: str, session: str) -> None:
     assert run(target, "prune", session, "--dry-run").out.startswith("would delete 0 checkpoints of 0 sessions")
-    done = Command("session", "delete", session, "nope", "--yes").in_process(target)
-    assert (done.code, done.out, done.err) == (1, "1 session deleted\n", "lockstitch: 1 session was not there\n")
-    assert (
-        Command("session", "delete", "nope", "nada", "-y")
-        .in_process(target)
-        .err.endswith("2 sessions were not there\n")
+    done = Command("session", "delete", "nada", session, "nope", session, "--yes").in_process(target)
+    assert (done.code, done.out) == (1, "1 session deleted\n")
+    assert done.err == "lockstitch: there is no session 'nada'\nlockstitch: there is no session 'nope'\n"
+
+
+def test_watching_a_session_that_is_not_there_yet(target: str) -> None:
+    watch = subprocess.Popen(
+        [sys.executable, "-m", "lockstitch_server", "session", "watch", "later", "-n", "1", "--target", target],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
+    with watch, lockstitch.Client(target) as client:
+        assert watch.stderr is not None
+        assert watch.stdout is not None
+        assert watch.stderr.readline() == "There is no session later yet; waiting for its first save.\n"
+        # The watch begins a moment later, and reports what is saved from then on.
+        saver = threading.Event()
+
+        def save() -> None:
+            for step in itertools.count(1):
+                client.save(lockstitch.Checkpoint(session_id="later", step=step))
+                if saver.wait(0.1):
+                    return
+
+        with ThreadPoolExecutor(1) as pool:
+            saving = pool.submit(save)
+            try:
+                assert "saved step" in watch.stdout.read()
+            finally:
+                saver.set()
+            saving.result()
+    assert watch.returncode == 0
 
 
 DESTRUCTIVE = {

@@ -79,8 +79,8 @@ def sessions(
         standing = (each for each in standings(client, scanned, size) if not status or each.has_status(status))
         if as_json:
             _print(map(lists_view.session_data, standing), limit, None, "sessions")
-        else:
-            _print(standing, limit, lists_view.sessions, "sessions")
+        elif not _print(standing, limit, lists_view.sessions, "sessions"):
+            typer.echo("No sessions.", err=True)
         if scanned.are_more:
             typer.echo(f"Looked at the first {scan} sessions only; --scan 0 looks at all of them.", err=True)
 
@@ -133,6 +133,8 @@ def checkpoints(
             shown = _print(found, limit, lists_view.checkpoints, "checkpoints")
         if not shown:
             client.get_session(session)  # which fails where there is no such session
+            if not as_json:
+                typer.echo("No checkpoints.", err=True)
 
 
 @connecting(timeout=30.0)
@@ -211,8 +213,6 @@ def _print(found: Iterable[Item], limit: int, table: "Callable[[Sequence[Item]],
     elif listed := list(first):
         shown = len(listed)
         console.emit(table(listed))
-    else:
-        typer.echo(f"No {what}.", err=True)
     if limit and next(items, None) is not None:
         typer.echo(f"There are more than these {limit} {what}; --limit 0 shows all.", err=True)
     return shown

@@ -1,5 +1,7 @@
 """Commands about whole sessions: session show, label, delete, copy, prune, rewind, watch, lease."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +15,7 @@ from lockstitch_server.cli.connection import Connection, connecting
 from lockstitch_server.cli.options import pair
 from lockstitch_server.cli.output import FAILED, UNUSABLE, fail, printable
 from lockstitch_server.cli.standing import Standing, standings
-from lockstitch_server.cli.which import WHICH, id_of
+from lockstitch_server.cli.which import WHICH, found, id_of
 
 if TYPE_CHECKING:
     from lockstitch import Client, Lease, Pruned, Retention, SessionDetails
@@ -77,11 +79,13 @@ def delete(
 
     names = ", ".join(map(printable, sessions))
     confirm(f"Delete {format.count(len(sessions), 'session')} with all checkpoints ({names})?", yes)
+    every = dict.fromkeys(sessions)
     with connected(connection) as client:
-        deleted = client.delete_sessions(sessions, tombstone=tombstone)
-    typer.echo(f"{format.count(deleted, 'session')} deleted")
-    if missing := len(set(sessions)) - deleted:
-        fail(f"{format.count(missing, 'session was', 'sessions were')} not there", FAILED)
+        # Each by itself: the response to several does not say which of them existed.
+        missing = [each for each in every if not client.delete_sessions([each], tombstone=tombstone)]
+    typer.echo(f"{format.count(len(every) - len(missing), 'session')} deleted")
+    if missing:
+        fail((f"there is no session {each!r}" for each in missing), FAILED)
 
 
 @app.command()
@@ -102,7 +106,8 @@ def copy(
     labels = dict(map(pair, label or ()))
     with connected(connection) as client:
         last = id_of(client, source, namespace, at) if at else ""
-        answer = client.copy_session(source, copied, checkpoint_id=last, namespace=namespace, labels=labels)
+        with found(client, source, namespace, f"checkpoint {last!r}"):
+            answer = client.copy_session(source, copied, checkpoint_id=last, namespace=namespace, labels=labels)
     typer.echo(f"{format.count(answer.checkpoint_count, 'checkpoint')} copied")
 
 
@@ -134,11 +139,11 @@ def prune(
             client.get_session(session)  # which fails where there is no such session, before anything is deleted
         policy = _retention(keep_last, max_age)
         if dry_run or not yes:
-            found = client.prune_sessions(sessions or (), retention=policy, dry_run=True)
+            would_delete = client.prune_sessions(sessions or (), retention=policy, dry_run=True)
             if dry_run:
-                typer.echo(f"would delete {_pruned(found)}")
+                typer.echo(f"would delete {_pruned(would_delete)}")
                 return
-            confirm(f"Delete {_pruned(found)}?", yes)
+            confirm(f"Delete {_pruned(would_delete)}?", yes)
         typer.echo(f"deleted {_pruned(client.prune_sessions(sessions or (), retention=policy))}")
 
 
@@ -159,7 +164,8 @@ def rewind(
         checkpoint_id = id_of(client, session, namespace, to)
         last, name = printable(checkpoint_id), printable(session)
         confirm(f"Delete all checkpoints of session {name} that came after {last}?", yes)
-        done = client.rewind(session, checkpoint_id, namespace=namespace, lease_token=lease_token)
+        with found(client, session, namespace, f"checkpoint {checkpoint_id!r}"):
+            done = client.rewind(session, checkpoint_id, namespace=namespace, lease_token=lease_token)
     typer.echo(f"{format.count(done.deleted, 'checkpoint')} deleted")
 
 
@@ -176,6 +182,8 @@ def watch(
     from lockstitch_server.cli import events_view, exact_json, following
 
     with connected(connection) as client:
+        if not _exists(client, session):
+            typer.echo(f"There is no session {printable(session)} yet; waiting for its first save.", err=True)
         for each in following.follow(client, session, resume, limit):
             typer.echo(exact_json.encode(events_view.data(each)) if as_json else events_view.line(each))
 
@@ -200,11 +208,37 @@ def lease(
         if acquire:
             typer.echo(client.acquire_lease(session, acquire, ttl=ttl).token)
         elif renew:
-            client.renew_lease(session, renew, ttl=ttl)
+            with _of_session(client, session):
+                client.renew_lease(session, renew, ttl=ttl)
         elif release:
-            typer.echo("released" if client.release_lease(session, release) else "not held")
+            released = client.release_lease(session, release)
+            if not released:
+                client.get_session(session)  # which fails where there is no such session
+            typer.echo("released" if released else "not held")
         else:
             typer.echo(_lease(client.get_session(session).lease))
+
+
+def _exists(client: "Client", session: str) -> bool:
+    from lockstitch import SessionNotFound
+
+    try:
+        client.get_session(session)
+    except SessionNotFound:
+        return False
+    return True
+
+
+@contextmanager
+def _of_session(client: "Client", session: str) -> Iterator[None]:
+    """A call under a lease. If that is lost because there is no such session, the command says so."""
+    from lockstitch import LeaseLost
+
+    try:
+        yield
+    except LeaseLost:
+        client.get_session(session)  # which fails where there is no such session
+        raise
 
 
 def _retention(keep_last: int, max_age: float | None) -> "Retention | None":

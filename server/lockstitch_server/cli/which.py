@@ -1,5 +1,7 @@
 """How commands name a checkpoint: a step, an id, or the latest."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lockstitch_server.cli.output import FAILED, fail
@@ -31,13 +33,36 @@ def load(
 
     view = View.FULL if state else View.HEADER
     if step is not None or checkpoint_id is not None:
-        return client.load(session, namespace=namespace, step=step, checkpoint_id=checkpoint_id, view=view)
+        with found(client, session, namespace, f"step {step}" if step is not None else f"checkpoint {checkpoint_id!r}"):
+            return client.load(session, namespace=namespace, step=step, checkpoint_id=checkpoint_id, view=view)
     latest = client.load_latest(session, namespace, view=view)
     if latest.checkpoint is None:
-        fail(f"there is no session {session!r}" + (f" with namespace {namespace!r}" if namespace else ""), FAILED)
+        client.get_session(session)  # which fails where there is no such session
+        fail(f"session {session!r} has no checkpoints{_within(namespace)}", FAILED)
     return Loaded(
         latest.checkpoint, latest.pending_writes, latest.revision, latest.checkpoint_revision, latest.trace_id
     )
+
+
+@contextmanager
+def found(client: "Client", session: str, namespace: str, what: str) -> Iterator[None]:
+    """A call that needs a checkpoint. If there is none, the command ends: the session or the checkpoint is missing."""
+    from lockstitch import NotFound, SessionNotFound
+
+    try:
+        yield
+    except SessionNotFound:
+        raise
+    except NotFound:
+        client.get_session(session)  # which fails where there is no such session
+        fail(
+            f"session {session!r} has no {what}{_within(namespace)}; `lockstitch checkpoints` lists those that it has",
+            FAILED,
+        )
+
+
+def _within(namespace: str) -> str:
+    return f" in namespace {namespace!r}" if namespace else ""
 
 
 def id_of(client: "Client", session: str, namespace: str, text: str) -> str:
