@@ -51,7 +51,9 @@ def test_all_servers_of_a_name(target: str) -> None:
 
 
 def test_all_servers_of_a_name_that_does_not_exist() -> None:
-    Command("health", "--all", "--target", "server.invalid:50051").in_process().refused("server.invalid")
+    done = Command("health", "--all", "--target", "server.invalid:50051").in_process()
+    assert (done.code, done.out, len(done.err.splitlines())) == (1, "", 1)
+    assert done.err.startswith("lockstitch: server.invalid: ")
 
 
 @pytest.mark.slow

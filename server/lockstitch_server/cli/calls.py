@@ -45,5 +45,17 @@ def failures_told(connection: Connection) -> Iterator[None]:
         if isinstance(error, NoConnection):
             fail(f"no server can be reached at {target} ({error.cause.rpartition(': ')[2]})", FAILED)
         if isinstance(error, DeadlineExceeded):
-            fail(f"{target} has not answered in time", FAILED)
+            fail(f"{target} has not answered within {connection.timeout:g} s{_not_ready(connection)}", FAILED)
         fail(f"{target}: {error}{MENDED_BY.get(error.reason, '')}", FAILED)
+
+
+def _not_ready(connection: Connection) -> str:
+    """A clause about a server that cannot do its work at the moment. A call waits for the database longer than this."""
+    from lockstitch_server.cli.health_check import NOT_SERVING, readiness
+
+    if readiness(connection) != NOT_SERVING:
+        return ""
+    return (
+        ": the server is not ready, which means that it cannot reach or write its database, or is stopping; its log "
+        "says why"
+    )

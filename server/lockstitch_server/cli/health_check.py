@@ -14,9 +14,12 @@ from lockstitch._transport import run
 from lockstitch_server import __version__
 from lockstitch_server.cli.calls import connected
 from lockstitch_server.cli.connection import Connection
-from lockstitch_server.cli.output import UNUSABLE, fail
+from lockstitch_server.cli.output import FAILED, fail
 
-SERVING = "SERVING"
+SERVING, NOT_SERVING = "SERVING", "NOT_SERVING"
+READINESS = "lockstitch.v1.CheckpointService"
+"""The service whose health is the server's readiness."""
+READINESS_SECONDS = 2.0
 AT_ONCE = 32
 """Servers that are asked at once."""
 
@@ -52,6 +55,11 @@ def of_all(connection: Connection, service: str, *, verbose: bool) -> dict[str, 
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return dict(zip(addresses, pool.map(ask, addresses), strict=True))
+
+
+def readiness(connection: Connection) -> str:
+    """The status of the server's readiness, or why there is none. Does not end the command."""
+    return _health_at(connection._replace(timeout=READINESS_SECONDS), READINESS, verbose=False).status
 
 
 def _keyless(connection: Connection) -> Connection:
@@ -98,7 +106,7 @@ def _addresses(target: str) -> dict[str, str]:
         try:
             infos = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
         except OSError as error:
-            fail(f"{host}: {error.strerror}", UNUSABLE)
+            fail(f"{host}: {error.strerror}", FAILED)
         for *_, address in infos:
             ip = str(address[0])
             found[f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"] = host

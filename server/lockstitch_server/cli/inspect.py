@@ -41,7 +41,7 @@ class Order(StrEnum):
     ID = "id"
 
 
-@connecting(timeout=10.0)
+@connecting(timeout=20.0)
 def sessions(
     connection: Connection,
     prefix: Annotated[str, typer.Option(metavar="TEXT", help="Only sessions whose id begins with TEXT.")] = "",
@@ -85,7 +85,7 @@ def sessions(
             typer.echo(f"Looked at the first {scan} sessions only; --scan 0 looks at all of them.", err=True)
 
 
-@connecting(timeout=10.0)
+@connecting(timeout=20.0)
 def checkpoints(
     connection: Connection,
     session: Session,

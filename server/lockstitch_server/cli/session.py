@@ -31,7 +31,7 @@ def session() -> None:
 
 
 @app.command()
-@connecting(timeout=10.0)
+@connecting(timeout=20.0)
 def show(connection: Connection, session: Session, as_json: options.AsJson = False) -> None:
     """Show a session with its status, its settings and the holder of its lease."""
     with connected(connection) as client:
@@ -39,7 +39,7 @@ def show(connection: Connection, session: Session, as_json: options.AsJson = Fal
 
 
 @app.command()
-@connecting(timeout=10.0)
+@connecting(timeout=20.0)
 def label(
     connection: Connection,
     session: Session,
@@ -189,7 +189,7 @@ def watch(
 
 
 @app.command()
-@connecting(timeout=10.0)
+@connecting(timeout=20.0)
 def lease(
     connection: Connection,
     session: Session,
