@@ -119,6 +119,10 @@ breaking: $(VENV)/.dev ## Does proto/ break what the last commit on main promise
 typescript: $(VENV)/.dev $(TYPESCRIPT)/node_modules/.package-lock.json ## The TypeScript client: style, types, generated code, tests, package
 	cd $(TYPESCRIPT) && npm run --silent lint && npm run --silent drift && { npm run --silent test $(OR_STEADY_FILES); }
 
+.PHONY: typescript-generate
+typescript-generate: $(VENV)/.dev $(TYPESCRIPT)/node_modules/.package-lock.json
+	cd $(TYPESCRIPT) && npm run --silent generate
+
 .PHONY: typescript-build
 typescript-build: $(TYPESCRIPT)/node_modules/.package-lock.json
 	cd $(TYPESCRIPT) && npm run --silent build:test
@@ -138,10 +142,12 @@ java-build:
 ##@ Change
 
 .PHONY: generate
-generate: $(VENV)/.generate ## Generate the Python and the Go code from proto/
+generate: $(VENV)/.generate ## Generate the code of all clients and of the server from proto/
 	scripts/generate.sh
 	scripts/go.sh generate
 	scripts/rust.sh generate
+	@if command -v npm >/dev/null; then $(MAKE) --silent typescript-generate; \
+	  else echo "There is no npm: the TypeScript client is left out." >&2; fi
 
 .PHONY: format
 format: $(VENV)/.dev ## Format Python and protobuf
