@@ -26,6 +26,9 @@ edition = "2024"
 lockstitch = { path = "CRATE" }
 serde = { version = "1", features = ["derive"] }
 tokio = { version = "1", features = ["macros", "rt-multi-thread"] }
+
+[profile.dev]
+debug = 0  # as in the workspace, whose builds of the same crates are used
 """
 
 

@@ -1,5 +1,6 @@
 """Executors and servers for all tests here."""
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -28,10 +29,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def executables() -> Iterator[Executables]:
-    executables = Executables()
-    yield executables
-    executables.close()
+def executables(tmp_path_factory: pytest.TempPathFactory) -> Executables:
+    """Those of all test processes of this run: pytest-xdist gives each a directory within that of the run."""
+    directory = tmp_path_factory.getbasetemp()
+    return Executables((directory.parent if "PYTEST_XDIST_WORKER" in os.environ else directory) / "executables")
 
 
 @pytest.fixture(scope="session")

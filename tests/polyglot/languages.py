@@ -1,11 +1,12 @@
 """How each language's executor is built and started. README.md says what an executor is."""
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,8 @@ class Language:
     keeps_unknown_fields: whether what a newer client has put into a checkpoint survives loading, changing and saving.
     plain_state: whether the client has threads of plain state.
 
-    In commands, `{out}` is a directory for what is built, empty at first, and `{cache}` one that stays from run to run
-    and that several builds may use at once. Both are outside of the repository.
+    In commands, `{out}` is a directory for what is built, and `{cache}` one that stays from run to run and that several
+    builds may use at once. Both are outside of the repository.
     """
 
     name: str
@@ -112,36 +113,48 @@ PLAIN_NAMES = _names(language for language in LANGUAGES if language.plain_state)
 
 
 class Executables:
-    """Builds each executor once, the first time that somebody asks how to start it."""
+    """Builds each executor once, the first time that a test asks how to start it.
 
-    def __init__(self) -> None:
-        self._directory = tempfile.TemporaryDirectory(prefix="lockstitch-polyglot-")
+    directory: of a run of pytest. Its test processes share what one of them has built there, since some builds replace
+    files of the repository that executors of the other processes use.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
         self._commands: dict[str, list[str]] = {}
 
     def command(self, language: Language) -> list[str]:
         """The command that starts the executor. Ends the test where a tool is missing or a build fails."""
         if language.name not in self._commands:
-            self._commands[language.name] = self._build(language)
+            self._commands[language.name] = self._built(language)
         return self._commands[language.name]
 
-    def close(self) -> None:
-        """Remove what was built, but for the caches."""
-        self._directory.cleanup()
-
-    def _build(self, language: Language) -> list[str]:
+    def _built(self, language: Language) -> list[str]:
         for tool in language.tools:
             if shutil.which(tool) is None:
                 missing(f"no {language.name}: {tool} is not installed")
-        out, cache = Path(self._directory.name, language.name), CACHE / language.name
-        out.mkdir()
+        out, cache = self._directory / language.name, CACHE / language.name
+        out.mkdir(parents=True, exist_ok=True)
         cache.mkdir(parents=True, exist_ok=True)
 
         def filled(command: Sequence[str]) -> list[str]:
             return [word.replace("{out}", str(out)).replace("{cache}", str(cache)) for word in command]
 
-        for command in language.build:
-            run_command(filled(command), ROOT / language.directory)
+        is_built = out / "is-built"
+        with _locked(out / "lock"):
+            if not is_built.exists():
+                for command in language.build:
+                    run_command(filled(command), ROOT / language.directory)
+                is_built.touch()
         return filled(language.run)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """No other test process is within. The kernel frees the lock if this one ends."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def run_command(command: Sequence[str], directory: Path) -> str:

@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.polyglot.languages import run_command
+from tests.polyglot.conftest import BY_NAME
+from tests.polyglot.languages import Executables, run_command
 from tests.support.paths import ROOT
-from tests.support.requirements import missing
 from tests.support.server import LockstitchServer
 
 CLIENT = ROOT / "client" / "java"
@@ -81,11 +81,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def repository(executables: Executables, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A local Maven repository of its own with the client, installed from a copy of its sources."""
-    for tool in ("mvn", "java", "javac"):
-        if shutil.which(tool) is None:
-            missing(f"no java: {tool} is not installed")
+    executables.command(BY_NAME["java"])  # has downloaded most already; nothing else may while they are copied
     directory = tmp_path_factory.mktemp("java-package")
     repository = directory / "repository"
     known = Path.home() / ".m2" / "repository"
