@@ -45,7 +45,7 @@ image: ## Build the container image (IMAGE=, ENGINE=docker|podman|buildah, PLATF
 ##@ Check
 
 # Test processes side by side, one per processor; the tests of one file share a process. Tests that build with
-# toolchains run one after the other, since the builds share directories and use all processors by themselves.
+# toolchains run after all others, since a build uses all processors by itself.
 # `make test` has one process more than processors (tests/conftest.py).
 PARALLEL   := --numprocesses logical --maxprocesses 8 --dist loadfile
 QUICKLY    := --numprocesses auto --maxprocesses 8 --dist loadfile
@@ -64,7 +64,7 @@ test: $(VENV)/.dev ## Run the tests but the slow ones, real Postgres included: s
 .PHONY: test-all
 test-all: $(VENV)/.dev ## Run every test (ARGS="-k name")
 	$(BIN)/pytest $(PARALLEL) $(addprefix --ignore=,$(TOOLCHAINS)) $(ARGS) $(OR_STEADY)
-	$(BIN)/pytest $(TOOLCHAINS) $(ARGS) $(OR_STEADY)
+	$(BIN)/pytest $(PARALLEL) $(TOOLCHAINS) $(ARGS) $(OR_STEADY)
 
 .PHONY: polyglot
 polyglot: $(VENV)/.dev ## Run the scenarios that all clients share, in every language (ARGS="-k go")
