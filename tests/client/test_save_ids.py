@@ -197,7 +197,18 @@ def test_a_save_is_retried_if_the_later_one_was_refused() -> None:
     ids, refusal = SaveIds(), ExpectedLatestMismatch("another")
     assert number_of(ids, "a", Unavailable("lost"), lambda: number_of(ids, "a", refusal)) == 1
     assert number_of(ids, "a") == 1
-    assert not ids._overlaps
+    assert not ids._under_way
+
+
+def test_a_save_is_retried_after_another_one_that_was_refused() -> None:
+    ids = SaveIds()
+    assert number_of(ids, "a", Unavailable("lost")) == 1
+    assert number_of(ids, "b", ExpectedLatestMismatch("stored")) == 2
+    assert number_of(ids, "a", Unavailable("lost")) == 1
+    assert number_of(ids, "b") == 4
+    assert number_of(ids, "a") == 5
+    assert not ids._under_way
+    assert not ids._unsettled
 
 
 async def test_memory_of_unknown_outcomes_is_bounded(session_id: str) -> None:

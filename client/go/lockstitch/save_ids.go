@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"sync"
 
 	"google.golang.org/grpc/codes"
@@ -22,34 +23,43 @@ const maxUnsettled = 1024
 type saveIDs struct {
 	writer uint64
 
-	mutex     sync.Mutex
-	number    uint64
-	order     *list.List // of *unsettledSave, the oldest in front
+	mutex    sync.Mutex
+	number   uint64
+	underWay map[checkpointKey]*checkpointSaves
+	// unsettled are those of checkpoints with an open save, and none under way.
 	unsettled map[checkpointKey]*list.Element
-	underWay  map[checkpointKey]*underWay
+	order     *list.List // of *checkpointSaves, the oldest in front
 }
 
 type checkpointKey struct{ session, namespace, checkpoint string }
 
-// An unsettledSave may have been stored, or may be yet. If the caller makes it
-// again, it is the same save.
-type unsettledSave struct {
-	key    checkpointKey
-	digest digest
-	id     *lockstitchpb.SaveId
+// checkpointSaves are the saves of one checkpoint: those under way, and the last one
+// of unknown outcome.
+type checkpointSaves struct {
+	key      checkpointKey
+	underWay int
+	// numbers are those of the saves under way, and of those that have ended meanwhile
+	// and are stored, or may be.
+	numbers []uint64
+	open    *openSave
 }
 
-// underWay counts the saves of a checkpoint that have begun and not ended. latest
-// is the number that was given last while there were any.
-type underWay struct {
-	saves  int
-	latest uint64
+// An openSave may have been stored, or may be yet.
+type openSave struct {
+	digest digest
+	number uint64
+}
+
+// canRetry says whether the open save, made again, is a retry. Where a later one may
+// be stored, it comes after that one: a retry would replace it.
+func (s *checkpointSaves) canRetry() bool {
+	return s.open != nil && (len(s.numbers) == 0 || slices.Max(s.numbers) <= s.open.number)
 }
 
 func newSaveIDs() *saveIDs {
 	return &saveIDs{
 		writer: randomWriter(), order: list.New(),
-		unsettled: map[checkpointKey]*list.Element{}, underWay: map[checkpointKey]*underWay{},
+		underWay: map[checkpointKey]*checkpointSaves{}, unsettled: map[checkpointKey]*list.Element{},
 	}
 }
 
@@ -59,65 +69,81 @@ func randomWriter() uint64 {
 	return max(1, binary.NativeEndian.Uint64(random[:]))
 }
 
-// identify gives a save its id, unless its caller has, and returns the number that
-// was given for it, which `settle` needs. If it repeats a save of unknown outcome,
+// identify gives a save its id, unless its caller has, and returns the number, which
+// settle needs; 0: the id is the caller's. If the save repeats one of unknown outcome,
 // it has that one's id.
-func (s *saveIDs) identify(save *lockstitchpb.SaveRequest) (given uint64) {
+func (s *saveIDs) identify(save *lockstitchpb.SaveRequest) (number uint64) {
 	if save.SaveId != nil {
 		return 0
 	}
-	given, before := s.begin(keyOf(save))
-	if before != nil && before.digest == saveDigest(save) {
-		save.SaveId = before.id
-	} else {
-		save.SaveId = &lockstitchpb.SaveId{Writer: s.writer, Number: given}
-	}
-	return given
+	number = s.begin(keyOf(save), save)
+	save.SaveId = &lockstitchpb.SaveId{Writer: s.writer, Number: number}
+	return number
 }
 
-// begin gives a number, and takes out what was remembered of the checkpoint, so
-// that no two saves have the same id.
-func (s *saveIDs) begin(key checkpointKey) (given uint64, before *unsettledSave) {
+func (s *saveIDs) begin(key checkpointKey, save *lockstitchpb.SaveRequest) (number uint64) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.number++
-	saves := s.underWay[key]
-	if saves == nil {
-		saves = &underWay{}
-		s.underWay[key] = saves
+	number = s.number
+	saves := s.take(key)
+	if saves.canRetry() && saves.open.digest == saveDigest(save) {
+		number, saves.open = saves.open.number, nil // of two equal ones, only one is the retry
 	}
-	saves.saves, saves.latest = saves.saves+1, s.number
-	if element, ok := s.unsettled[key]; ok {
-		before = s.order.Remove(element).(*unsettledSave)
-		delete(s.unsettled, key)
-	}
-	return s.number, before
+	saves.underWay++
+	saves.numbers = append(saves.numbers, number)
+	return number
 }
 
-// settle learns how the save has ended for which a number was given. A save of
-// unknown outcome is remembered, unless another one of the checkpoint began after
-// it: to repeat it would be to replace that one.
-func (s *saveIDs) settle(save *lockstitchpb.SaveRequest, given uint64, err error) {
-	if given == 0 {
+// take returns the saves of a checkpoint, of which one is under way now.
+func (s *saveIDs) take(key checkpointKey) *checkpointSaves {
+	saves := s.underWay[key]
+	if saves != nil {
+		return saves
+	}
+	if element, ok := s.unsettled[key]; ok {
+		saves = s.order.Remove(element).(*checkpointSaves)
+		delete(s.unsettled, key)
+	} else {
+		saves = &checkpointSaves{key: key}
+	}
+	s.underWay[key] = saves
+	return saves
+}
+
+// settle learns how the save has ended that has this number of identify.
+func (s *saveIDs) settle(save *lockstitchpb.SaveRequest, number uint64, err error) {
+	if number == 0 {
 		return
 	}
-	ended := &unsettledSave{key: keyOf(save), id: save.SaveId}
-	isUnsettled := isUnsettled(err)
-	if isUnsettled {
-		ended.digest = saveDigest(save)
+	var open *openSave
+	if isUnsettled(err) {
+		open = &openSave{saveDigest(save), number}
 	}
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	saves := s.underWay[ended.key]
-	if saves.saves--; saves.saves == 0 {
-		delete(s.underWay, ended.key)
+	saves := s.underWay[keyOf(save)]
+	switch {
+	case open != nil && (saves.open == nil || open.number > saves.open.number):
+		saves.open = open
+	case open == nil && err != nil:
+		at := slices.Index(saves.numbers, number)
+		saves.numbers = slices.Delete(saves.numbers, at, at+1)
 	}
-	if !isUnsettled || saves.latest != given {
+	if saves.underWay--; saves.underWay > 0 {
 		return
 	}
-	s.unsettled[ended.key] = s.order.PushBack(ended)
+	delete(s.underWay, saves.key)
+	if saves.canRetry() {
+		s.remember(saves)
+	}
+}
+
+func (s *saveIDs) remember(saves *checkpointSaves) {
+	saves.numbers = nil
+	s.unsettled[saves.key] = s.order.PushBack(saves)
 	if s.order.Len() > maxUnsettled {
-		delete(s.unsettled, s.order.Remove(s.order.Front()).(*unsettledSave).key)
+		delete(s.unsettled, s.order.Remove(s.order.Front()).(*checkpointSaves).key)
 	}
 }
 

@@ -254,6 +254,34 @@ func TestASaveOfUnknownOutcomeThatAnotherFollowedIsForgotten(t *testing.T) {
 	}
 }
 
+// TestASaveOfUnknownOutcomeIsMadeAgainAfterOneThatWasRefused: that one was called
+// before the first had ended, or after it.
+func TestASaveOfUnknownOutcomeIsMadeAgainAfterOneThatWasRefused(t *testing.T) {
+	lost, refused := &Error{Code: codes.DeadlineExceeded}, &Error{Code: codes.Aborted}
+	for _, name := range []string{"beside", "before", "after"} {
+		t.Run(name, func(t *testing.T) {
+			ids := newSaveIDs()
+			first, other, again := request("a"), request("b"), request("a")
+			number := ids.identify(first)
+			if name == "after" {
+				ids.settle(first, number, lost)
+			}
+			otherNumber := ids.identify(other)
+			if name == "beside" {
+				ids.settle(first, number, lost)
+			}
+			ids.settle(other, otherNumber, refused)
+			if name == "before" {
+				ids.settle(first, number, lost)
+			}
+			ids.settle(again, ids.identify(again), nil)
+			if again.SaveId.Number != 1 || len(ids.unsettled) != 0 || len(ids.underWay) != 0 {
+				t.Fatal(again.SaveId, ids.unsettled, ids.underWay)
+			}
+		})
+	}
+}
+
 func TestTwoSavesNeverHaveOneID(t *testing.T) {
 	ids, lost := newSaveIDs(), &Error{Code: codes.DeadlineExceeded}
 	first, second, third, fourth := request("a"), request("a"), request("a"), request("a")

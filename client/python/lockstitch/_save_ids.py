@@ -30,14 +30,19 @@ Key = tuple[str, str, str]
 
 
 @dataclass(slots=True)
-class _Overlap:
-    """Saves of one checkpoint that overlap."""
+class _Saves:
+    """Saves of one checkpoint: those under way, and the last one of unknown outcome."""
 
     under_way: int = 0
     numbers: list[int] = field(default_factory=list)
-    """Of those that are stored, or may be."""
+    """Of those under way, and of those that have ended meanwhile and are stored, or may be."""
     open: tuple[bytes, int] | None = None
     """Digest and number of the last one of unknown outcome."""
+
+    @property
+    def can_retry(self) -> bool:
+        """Whether the open save, made again, is a retry. Where a later one may be stored, it comes after that one."""
+        return self.open is not None and self.open[1] >= max(self.numbers, default=0)
 
 
 class SaveIds:
@@ -52,9 +57,9 @@ class SaveIds:
         self._writer = WRITER + (secrets.randbits(64) or 1).to_bytes(8, "little")
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
-        self._unsettled: OrderedDict[Key, tuple[bytes, int]] = OrderedDict()
-        """Digest and number of saves of unknown outcome."""
-        self._overlaps: dict[Key, _Overlap] = {}
+        self._under_way: dict[Key, _Saves] = {}
+        self._unsettled: OrderedDict[Key, _Saves] = OrderedDict()
+        """Of checkpoints with an open save, and none under way."""
 
     def next(self) -> int:
         """The number of a save, which is taken when it is called, before it waits for anything."""
@@ -64,9 +69,8 @@ class SaveIds:
     def identified(self, draft: Draft, number: int) -> Iterator[None]:
         """Give a save its id, and take note of how it ends."""
         key = (*draft.key, draft.checkpoint_id)
-        number = self._retried(key, draft, number) if self._unsettled else number
+        number = self._enter(key, draft, number)
         draft.add_condition(embedded(SAVE_ID, self._writer + NUMBER + varint(number)))
-        self._enter(key, number)
         try:
             yield
         except SETTLED:
@@ -77,38 +81,37 @@ class SaveIds:
             raise
         self._leave(key)
 
-    def _retried(self, key: Key, draft: Draft, number: int) -> int:
-        """The number of the save that this one repeats, else its own."""
+    def _enter(self, key: Key, draft: Draft, number: int) -> int:
+        """Begin a save. Returns the number of the save that it repeats, else its own."""
         with self._lock:
-            digest, before = self._unsettled.pop(key, (b"", 0))
-        return before if before and digest == _digest(draft) else number
-
-    def _enter(self, key: Key, number: int) -> None:
-        with self._lock:
-            overlap = self._overlaps.setdefault(key, _Overlap())
-            overlap.under_way += 1
-            overlap.numbers.append(number)
+            saves = self._under_way.get(key)
+            if saves is None:
+                saves = self._unsettled.pop(key) if key in self._unsettled else _Saves()
+                self._under_way[key] = saves
+            if saves.open is not None and saves.can_retry and saves.open[0] == _digest(draft):
+                number, saves.open = saves.open[1], None  # of two equal ones, only one is the retry
+            saves.under_way += 1
+            saves.numbers.append(number)
+            return number
 
     def _leave(self, key: Key, refused: int | None = None, open_save: tuple[bytes, int] | None = None) -> None:
         with self._lock:
-            overlap = self._overlaps.get(key)
-            if overlap is None:
+            saves = self._under_way.get(key)
+            if saves is None:
                 return  # the process has been forked meanwhile
-            overlap.under_way -= 1
+            saves.under_way -= 1
             if refused is not None:
-                overlap.numbers.remove(refused)
-            if open_save and (overlap.open is None or open_save[1] > overlap.open[1]):
-                overlap.open = open_save
-            # Where a later save may be stored, the same save again comes after that one, and is none of its retries.
-            if overlap.open and overlap.open[1] >= max(overlap.numbers, default=0):
-                self._note(key, overlap.open)
-                overlap.open = None
-            if overlap.under_way == 0:
-                del self._overlaps[key]
+                saves.numbers.remove(refused)
+            if open_save and (saves.open is None or open_save[1] > saves.open[1]):
+                saves.open = open_save
+            if saves.under_way == 0:
+                del self._under_way[key]
+                if saves.can_retry:
+                    self._remember(key, saves)
 
-    def _note(self, key: Key, save: tuple[bytes, int]) -> None:
-        self._unsettled[key] = save
-        self._unsettled.move_to_end(key)
+    def _remember(self, key: Key, saves: _Saves) -> None:
+        saves.numbers.clear()
+        self._unsettled[key] = saves
         if len(self._unsettled) > MOST_UNSETTLED:
             self._unsettled.popitem(last=False)
 

@@ -33,33 +33,39 @@ pub(crate) type Key = (String, String, String);
 pub(crate) struct Begun {
     pub(crate) id: SaveId,
     key: Key,
-    /// The number that it took, which is not that of `id` if it is a retry.
-    attempt: u64,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    attempts: u64,
-    unsettled: HashMap<Key, Unsettled>,
-    /// By attempt: the oldest first.
+    last_number: u64,
+    under_way: HashMap<Key, CheckpointSaves>,
+    /// Of checkpoints with an open save, and none under way; each with its place in `order`.
+    unsettled: HashMap<Key, (u64, CheckpointSaves)>,
+    /// The oldest first.
     order: BTreeMap<u64, Key>,
-    running: HashMap<Key, Running>,
+}
+
+/// Saves of one checkpoint: those under way, and the last one of unknown outcome.
+#[derive(Debug, Default)]
+struct CheckpointSaves {
+    under_way: usize,
+    /// Of those under way, and of those that have ended meanwhile and are stored, or may be.
+    numbers: Vec<u64>,
+    open: Option<OpenSave>,
 }
 
 /// A save whose outcome is not known.
 #[derive(Clone, Copy, Debug)]
-struct Unsettled {
+struct OpenSave {
     hash: u64,
     number: u64,
-    attempt: u64,
 }
 
-/// The saves of one checkpoint that have not ended.
-#[derive(Debug, Default)]
-struct Running {
-    attempts: Vec<u64>,
-    /// The latest of those that have ended, and may have been stored.
-    stored: u64,
+/// How a save has ended.
+enum End {
+    Stored,
+    Refused,
+    Open { hash: u64 },
 }
 
 impl SaveIds {
@@ -70,23 +76,19 @@ impl SaveIds {
 
     /// Begin a save. It takes the id of an equal save whose outcome is not known, else a new one.
     pub(crate) fn begin(&self, request: &SaveRequest, key: Key) -> Begun {
-        let (attempt, before) = self.lock().begin(&key);
-        let number = before.filter(|save| save.hash == self.hash(request)).map_or(attempt, |save| save.number);
-        Begun { id: SaveId { writer: self.writer, number }, key, attempt }
+        let number = self.lock().begin(&key, || self.hash(request));
+        Begun { id: SaveId { writer: self.writer, number }, key }
     }
 
     /// The outcome of a save is known. stored: whether it was stored.
-    pub(crate) fn settled(&self, save: &Begun, stored: bool) {
-        self.lock().end(save, stored);
+    pub(crate) fn settled(&self, save: Begun, stored: bool) {
+        self.lock().end(save, if stored { End::Stored } else { End::Refused });
     }
 
     /// The outcome of a save is not known. request: as `begin` was given it.
     pub(crate) fn unsettled(&self, request: &SaveRequest, save: Begun) {
         let hash = self.hash(request);
-        let mut state = self.lock();
-        if !state.end(&save, true) {
-            state.remember(save.key, Unsettled { hash, number: save.id.number, attempt: save.attempt });
-        }
+        self.lock().end(save, End::Open { hash });
     }
 
     /// Of what is saved. Conditions and the lease do not count: a retry may be made under another lease.
@@ -106,47 +108,64 @@ impl SaveIds {
 }
 
 impl State {
-    /// The number of a save that begins, and the save of its checkpoint whose outcome is not known. Only one save gets that
-    /// one, and none while a later save is under way: the server would take the retry for the earlier of the two.
-    fn begin(&mut self, key: &Key) -> (u64, Option<Unsettled>) {
-        self.attempts += 1;
+    /// The number of a save that begins: that of the equal save whose outcome is not known, else a new one.
+    fn begin(&mut self, key: &Key, hash: impl FnOnce() -> u64) -> u64 {
+        self.last_number += 1;
         let before = self.forget(key);
-        let running = self.running.entry(key.clone()).or_default();
-        let before = before.filter(|save| running.attempts.iter().all(|other| *other < save.attempt));
-        running.attempts.push(self.attempts);
-        (self.attempts, before)
+        let saves = self.under_way.entry(key.clone()).or_insert_with(|| before.unwrap_or_default());
+        let retried = saves.retriable().filter(|open| open.hash == hash());
+        if retried.is_some() {
+            saves.open = None; // of two equal ones, only one is the retry
+        }
+        let number = retried.map_or(self.last_number, |open| open.number);
+        saves.under_way += 1;
+        saves.numbers.push(number);
+        number
     }
 
-    /// Returns whether a later save of the checkpoint may have been stored.
-    fn end(&mut self, save: &Begun, stored: bool) -> bool {
-        let Some(running) = self.running.get_mut(&save.key) else { return false };
-        running.attempts.retain(|attempt| *attempt != save.attempt);
-        if stored {
-            running.stored = running.stored.max(save.attempt);
+    fn end(&mut self, Begun { id: SaveId { number, .. }, key }: Begun, end: End) {
+        let Some(saves) = self.under_way.get_mut(&key) else { return };
+        match end {
+            End::Stored => {}
+            End::Refused => {
+                let place = saves.numbers.iter().position(|other| *other == number);
+                place.map(|place| saves.numbers.swap_remove(place));
+            }
+            End::Open { hash } if saves.open.is_none_or(|open| open.number < number) => {
+                saves.open = Some(OpenSave { hash, number });
+            }
+            End::Open { .. } => {}
         }
-        let overtaken = running.stored > save.attempt;
-        if running.attempts.is_empty() {
-            self.running.remove(&save.key);
+        saves.under_way -= 1;
+        if saves.under_way == 0
+            && let Some(saves) = self.under_way.remove(&key).filter(|saves| saves.retriable().is_some())
+        {
+            self.remember(key, saves);
         }
-        if stored && self.unsettled.get(&save.key).is_some_and(|before| before.attempt < save.attempt) {
-            self.forget(&save.key);
-        }
-        overtaken
     }
 
-    fn remember(&mut self, key: Key, save: Unsettled) {
-        self.order.insert(save.attempt, key.clone());
-        self.unsettled.insert(key, save);
+    fn remember(&mut self, key: Key, saves: CheckpointSaves) {
+        let place = self.order.last_key_value().map_or(0, |(last, _)| last + 1);
+        self.order.insert(place, key.clone());
+        self.unsettled.insert(key, (place, CheckpointSaves { numbers: Vec::new(), ..saves }));
         while self.unsettled.len() > MAX_UNSETTLED {
             let (_, oldest) = self.order.pop_first().expect("there are many");
             self.unsettled.remove(&oldest);
         }
     }
 
-    fn forget(&mut self, key: &Key) -> Option<Unsettled> {
-        let save = self.unsettled.remove(key)?;
-        self.order.remove(&save.attempt);
-        Some(save)
+    fn forget(&mut self, key: &Key) -> Option<CheckpointSaves> {
+        let (place, saves) = self.unsettled.remove(key)?;
+        self.order.remove(&place);
+        Some(saves)
+    }
+}
+
+impl CheckpointSaves {
+    /// The open save, if it is a retry when it is made again. Where a later one may be stored, it comes after that one: the
+    /// server would take it for the earlier of the two.
+    fn retriable(&self) -> Option<OpenSave> {
+        self.open.filter(|open| self.numbers.iter().all(|number| *number <= open.number))
     }
 }
 
@@ -182,8 +201,9 @@ mod tests {
         let number = first.id.number;
         ids.unsettled(request, first);
         let second = begin(ids, request);
-        ids.settled(&second, true);
-        (number, second.id.number)
+        let retried = second.id.number;
+        ids.settled(second, true);
+        (number, retried)
     }
 
     #[test]
@@ -195,19 +215,21 @@ mod tests {
         let first = begin(&ids, &request);
         assert!(first.id.writer != 0);
         ids.unsettled(&request, first);
-        ids.settled(&begin(&ids, &save("s", 2, 1)), true);
+        ids.settled(begin(&ids, &save("s", 2, 1)), true);
         let expected_latest = Some(Default::default());
         let leased = SaveRequest { lease_token: 7, expected_latest, ..request.clone() };
         assert_eq!(begin(&ids, &leased).id.number, 5, "under another lease");
     }
 
     #[test]
-    fn another_save_takes_the_place_of_the_one_that_is_open() {
-        let ids = SaveIds::new();
-        let first = begin(&ids, &save("s", 1, 1));
-        ids.unsettled(&save("s", 1, 1), first);
-        ids.settled(&begin(&ids, &save("s", 1, 2)), false);
-        assert_eq!(begin(&ids, &save("s", 1, 1)).id.number, 3);
+    fn another_save_takes_the_place_of_the_one_that_is_open_if_it_is_stored() {
+        for (stored, number) in [(true, 3), (false, 1)] {
+            let ids = SaveIds::new();
+            let first = begin(&ids, &save("s", 1, 1));
+            ids.unsettled(&save("s", 1, 1), first);
+            ids.settled(begin(&ids, &save("s", 1, 2)), stored);
+            assert_eq!(begin(&ids, &save("s", 1, 1)).id.number, number);
+        }
     }
 
     #[test]
@@ -228,7 +250,7 @@ mod tests {
             let ids = SaveIds::new();
             let [first, second] = [begin(&ids, &requests[0]), begin(&ids, &requests[1])];
             match later_ends {
-                Some(stored) => ids.settled(&second, stored),
+                Some(stored) => ids.settled(second, stored),
                 None => ids.unsettled(&requests[1], second),
             }
             ids.unsettled(&requests[0], first);
@@ -240,9 +262,9 @@ mod tests {
         ids.unsettled(&requests[0], first);
         let again = begin(&ids, &requests[0]);
         assert_eq!(again.id.number, 3, "the later one is on its way");
-        ids.settled(&second, true);
-        ids.settled(&again, true);
-        assert!(ids.lock().running.is_empty() && ids.lock().unsettled.is_empty());
+        ids.settled(second, true);
+        ids.settled(again, true);
+        assert!(ids.lock().under_way.is_empty() && ids.lock().unsettled.is_empty());
     }
 
     #[test]

@@ -143,7 +143,7 @@ impl<'a> Draft<'a> {
     /// The outcome is known.
     fn settle(&mut self, stored: bool) {
         if let Some(save) = self.begun.take() {
-            self.ids.settled(&save, stored);
+            self.ids.settled(save, stored);
         }
     }
 }

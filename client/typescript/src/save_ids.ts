@@ -16,10 +16,10 @@ const MOST_UNSETTLED = 1024;
  */
 const SETTLED = [Aborted, FailedPrecondition, InvalidArgument, TooLarge];
 
-/** Saves of one checkpoint that overlap. */
-interface Overlap {
+/** Saves of one checkpoint: those under way, and the last one of unknown outcome. */
+interface Saves {
   underWay: number;
-  /** The numbers of those that are stored, or may be. */
+  /** Of those under way, and of those that have ended meanwhile and are stored, or may be. */
   numbers: bigint[];
   /** The one of unknown outcome with the greatest number. */
   open: OpenSave | undefined;
@@ -35,17 +35,16 @@ interface OpenSave {
 export class SaveIds {
   readonly #writer = randomBytes(8).readBigUInt64LE() || 1n;
   #last = 0n;
-  /** Saves of unknown outcome, the oldest first. */
-  readonly #unsettled = new Map<string, OpenSave>();
-  readonly #overlaps = new Map<string, Overlap>();
+  readonly #underWay = new Map<string, Saves>();
+  /** Of checkpoints with an open save, and none under way; the oldest first. */
+  readonly #unsettled = new Map<string, Saves>();
 
   /** Give a save its id, when it is called and before it waits for anything. */
   identify(draft: Draft): IdentifiedSave {
     this.#last += 1n;
     const key = keyOf(draft);
-    const number = this.#retried(key, draft) ?? this.#last;
+    const number = this.#begin(key, draft, this.#last);
     draft.identify(SAVE.request.encode({ saveId: { writer: this.#writer, number } }));
-    this.#begin(key, number);
     return {
       succeeded: () => this.#end(key, {}),
       failed: (error) => {
@@ -55,46 +54,42 @@ export class SaveIds {
     };
   }
 
-  /** The number of the save that this one repeats. */
-  #retried(key: string, draft: Draft): bigint | undefined {
-    const before = this.#unsettled.size > 0 ? this.#unsettled.get(key) : undefined;
-    if (before === undefined) {
-      return undefined;
-    }
+  /** The number of the save that this one repeats, else its own. */
+  #begin(key: string, draft: Draft, own: bigint): bigint {
+    const saves = this.#underWay.get(key) ?? this.#unsettled.get(key) ?? { underWay: 0, numbers: [], open: undefined };
     this.#unsettled.delete(key);
-    return before.digest === digestOf(draft) ? before.number : undefined;
-  }
-
-  #begin(key: string, number: bigint): void {
-    const overlap = this.#overlaps.get(key) ?? { underWay: 0, numbers: [], open: undefined };
-    overlap.underWay += 1;
-    overlap.numbers.push(number);
-    this.#overlaps.set(key, overlap);
+    this.#underWay.set(key, saves);
+    let number = own;
+    const open = retriable(saves);
+    if (open && open.digest === digestOf(draft)) {
+      number = open.number;
+      saves.open = undefined; // of two equal ones, only one is the retry
+    }
+    saves.underWay += 1;
+    saves.numbers.push(number);
+    return number;
   }
 
   #end(key: string, { refused, open }: { refused?: bigint; open?: OpenSave }): void {
-    const overlap = this.#overlaps.get(key) as Overlap;
-    overlap.underWay -= 1;
+    const saves = this.#underWay.get(key) as Saves;
+    saves.underWay -= 1;
     if (refused) {
-      overlap.numbers = overlap.numbers.filter((number) => number !== refused);
+      saves.numbers.splice(saves.numbers.indexOf(refused), 1);
     }
-    if (open && open.number > (overlap.open?.number ?? 0n)) {
-      overlap.open = open;
+    if (open && open.number > (saves.open?.number ?? 0n)) {
+      saves.open = open;
     }
-    // Where a later save may be stored, the same save again comes after that one, and is none of its retries.
-    const candidate = overlap.open;
-    if (candidate && !overlap.numbers.some((number) => number > candidate.number)) {
-      this.#note(key, candidate);
-      overlap.open = undefined;
-    }
-    if (overlap.underWay === 0) {
-      this.#overlaps.delete(key);
+    if (saves.underWay === 0) {
+      this.#underWay.delete(key);
+      if (retriable(saves)) {
+        this.#remember(key, saves);
+      }
     }
   }
 
-  #note(key: string, save: OpenSave): void {
-    this.#unsettled.delete(key);
-    this.#unsettled.set(key, save);
+  #remember(key: string, saves: Saves): void {
+    saves.numbers = [];
+    this.#unsettled.set(key, saves);
     for (const oldest of this.#unsettled.keys()) {
       if (this.#unsettled.size <= MOST_UNSETTLED) {
         break;
@@ -102,6 +97,11 @@ export class SaveIds {
       this.#unsettled.delete(oldest);
     }
   }
+}
+
+/** The open save, if it is a retry when it is made again. Where a later one may be stored, it comes after that one. */
+function retriable({ open, numbers }: Saves): OpenSave | undefined {
+  return open && numbers.every((number) => number <= open.number) ? open : undefined;
 }
 
 /** A save with an id. It takes note of how the save ends. */

@@ -11,10 +11,13 @@ import java.security.DigestOutputStream;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.security.SecureRandom;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.function.Consumer;
 
 /**
  * The ids of the saves of one writer, which order its saves to a checkpoint at the server. A save
@@ -37,24 +40,34 @@ final class SaveIds {
     }
   }
 
-  private record Unsettled(byte[] digest, long number) {}
+  /** A save whose outcome is unknown. */
+  private record OpenSave(byte[] digest, long number) {}
 
-  /** The saves of one checkpoint that have not ended: how many, and which was called last. */
-  private record Running(int saves, long last) {
-    Running and(Running other) {
-      return new Running(saves + other.saves, Math.max(last, other.last));
+  /** Saves of one checkpoint: those under way, and the last one of unknown outcome. */
+  private static final class CheckpointSaves {
+    int underWay;
+
+    /** Of those under way, and of those that have ended meanwhile and are stored, or may be. */
+    final List<Long> numbers = new ArrayList<>();
+
+    OpenSave open;
+
+    /**
+     * Whether the open save, made again, is a retry. Where a later one may be stored, it comes
+     * after that one: a retry would replace it.
+     */
+    boolean canRetry() {
+      return open != null && numbers.stream().allMatch(other -> other <= open.number());
     }
   }
 
   /** A save with its id. */
   final class Identified {
     private final Key key;
-    private final long call; // the number of a save that is not a retry
     private final SaveRequest request;
 
-    private Identified(Key key, long call, SaveRequest request) {
+    private Identified(Key key, SaveRequest request) {
       this.key = key;
-      this.call = call;
       this.request = request;
     }
 
@@ -65,20 +78,24 @@ final class SaveIds {
 
     /** Learns how the save ended; null: it succeeded. */
     void ended(LockstitchException error) {
-      boolean unknown = error != null && !isSettled(error);
-      byte[] digest = unknown ? digest(request.getCheckpoint()) : null;
-      synchronized (SaveIds.this) {
-        boolean wasLast = leave(key, call);
-        if (unknown && wasLast) {
-          remember(key, new Unsettled(digest, request.getSaveId().getNumber()));
-        }
+      long own = request.getSaveId().getNumber();
+      if (error == null) {
+        end(key, saves -> {});
+      } else if (isSettled(error)) {
+        end(key, saves -> saves.numbers.remove(Long.valueOf(own)));
+      } else {
+        OpenSave open = new OpenSave(digest(request.getCheckpoint()), own);
+        end(key, saves -> saves.open = laterOf(saves.open, open));
       }
     }
   }
 
   private final long writer;
-  private final Map<Key, Unsettled> unsettled = new LinkedHashMap<>();
-  private final Map<Key, Running> running = new HashMap<>();
+  private final Map<Key, CheckpointSaves> underWay = new HashMap<>();
+
+  /** Of checkpoints with an open save, and none under way; the oldest first. */
+  private final Map<Key, CheckpointSaves> unsettled = new LinkedHashMap<>();
+
   private long number;
 
   SaveIds() {
@@ -95,18 +112,26 @@ final class SaveIds {
    */
   Identified identified(SaveRequest request) {
     Key key = Key.of(request.getCheckpoint());
-    long call;
-    Unsettled before;
-    synchronized (this) {
-      call = ++number;
-      before = unsettled.remove(key); // so that two saves never share a number
-      running.merge(key, new Running(1, call), Running::and);
+    SaveId.Builder id = SaveId.newBuilder().setWriter(writer).setNumber(begin(key, request));
+    return new Identified(key, request.toBuilder().setSaveId(id).build());
+  }
+
+  private synchronized long begin(Key key, SaveRequest request) {
+    long own = ++number;
+    CheckpointSaves saves = underWay.get(key);
+    if (saves == null) {
+      CheckpointSaves before = unsettled.remove(key);
+      saves = before == null ? new CheckpointSaves() : before;
+      underWay.put(key, saves);
     }
-    boolean retry =
-        before != null && MessageDigest.isEqual(before.digest(), digest(request.getCheckpoint()));
-    SaveId.Builder id =
-        SaveId.newBuilder().setWriter(writer).setNumber(retry ? before.number() : call);
-    return new Identified(key, call, request.toBuilder().setSaveId(id).build());
+    if (saves.canRetry()
+        && MessageDigest.isEqual(saves.open.digest(), digest(request.getCheckpoint()))) {
+      own = saves.open.number();
+      saves.open = null; // of two equal ones, only one is the retry
+    }
+    saves.underWay++;
+    saves.numbers.add(own);
+    return own;
   }
 
   /**
@@ -120,24 +145,31 @@ final class SaveIds {
         || error instanceof TooLargeException;
   }
 
-  /** Whether no save of this checkpoint was called later, as long as this one was under way. */
-  private boolean leave(Key key, long call) {
-    Running all = running.get(key);
-    if (all.saves() == 1) {
-      running.remove(key);
-    } else {
-      running.put(key, new Running(all.saves() - 1, all.last()));
+  private synchronized void end(Key key, Consumer<CheckpointSaves> outcome) {
+    CheckpointSaves saves = underWay.get(key);
+    outcome.accept(saves);
+    saves.underWay--;
+    if (saves.underWay > 0) {
+      return;
     }
-    return all.last() == call;
+    underWay.remove(key);
+    if (saves.canRetry()) {
+      remember(key, saves);
+    }
   }
 
-  private void remember(Key key, Unsettled save) {
-    unsettled.put(key, save);
+  private void remember(Key key, CheckpointSaves saves) {
+    saves.numbers.clear();
+    unsettled.put(key, saves);
     Iterator<Key> oldest = unsettled.keySet().iterator();
     while (unsettled.size() > MOST_UNSETTLED) {
       oldest.next();
       oldest.remove();
     }
+  }
+
+  private static OpenSave laterOf(OpenSave one, OpenSave other) {
+    return one == null || one.number() < other.number() ? other : one;
   }
 
   private static byte[] digest(Checkpoint checkpoint) {
