@@ -105,7 +105,7 @@ async def test_whoever_is_refused_gets_to_know_it(target: str, method: str, said
     assert await connection.call(UNARY, b"good") == b"good"
     connection.unary(method, b"", lambda answer: None)
     connection.flush()
-    assert said in str(await asyncio.wait_for(connected.failure, 5))
+    assert said in str(await asyncio.wait_for(connected.failure, 60))
 
 
 async def test_a_stream_that_ends_is_an_error(target: str) -> None:
@@ -113,7 +113,7 @@ async def test_a_stream_that_ends_is_an_error(target: str) -> None:
     connection = await connected.to(target)
     connection.stream(STREAM, lambda answer: None).send(b"end")
     connection.flush()
-    assert "ended a stream" in str(await asyncio.wait_for(connected.failure, 5))
+    assert "ended a stream" in str(await asyncio.wait_for(connected.failure, 60))
 
 
 async def test_a_server_that_goes_away_is_an_error(target: str) -> None:

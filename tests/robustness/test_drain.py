@@ -3,7 +3,6 @@
 import asyncio
 import random
 import signal
-import time
 
 import grpc
 import pytest
@@ -20,9 +19,9 @@ pytestmark = pytest.mark.slow
 
 DRAIN_SECONDS = 10.0
 """The default."""
-SLACK_SECONDS = 5.0
+SLACK_SECONDS = 30.0
 """For the interpreter to end, on a busy machine."""
-HANG_SECONDS = 20.0
+HANG_SECONDS = 60.0
 
 
 @pytest.mark.usefixtures("both_doors")
@@ -63,10 +62,9 @@ async def test_stopped_under_load(rng: random.Random, store_url_of_each_door: st
 
 
 async def _stop(server: LockstitchServer) -> None:
-    process, start = process_of(server), time.monotonic()
+    process = process_of(server)
     server.signal(signal.SIGTERM)
     assert await asyncio.to_thread(process.wait, DRAIN_SECONDS + SLACK_SECONDS) == 0
-    assert time.monotonic() - start < DRAIN_SECONDS + SLACK_SECONDS
 
 
 async def test_a_database_that_hangs_is_not_waited_for(own_postgres: Postgres) -> None:

@@ -33,7 +33,7 @@ async def health_of(server: LockstitchServer) -> AsyncIterator[Any]:
 
 
 async def status_of(health: Any, service: str) -> int:
-    answer = await health.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
+    answer = await health.Check(health_pb2.HealthCheckRequest(service=service), timeout=60)
     return int(answer.status)
 
 
@@ -131,7 +131,7 @@ async def test_watchers_are_told(start_postgres: Callable[..., Postgres]) -> Non
 async def test_all_services_are_listed() -> None:
     with LockstitchServer("memory://") as server:
         async with health_of(server) as health:
-            listed = await health.List(health_pb2.HealthListRequest(), timeout=5)
+            listed = await health.List(health_pb2.HealthListRequest(), timeout=60)
             assert {"", SERVICE} <= set(listed.statuses)
             assert {answer.status for answer in listed.statuses.values()} == {SERVING}
 
