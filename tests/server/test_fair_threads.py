@@ -6,8 +6,8 @@ from functools import partial
 
 import pytest
 
+from lockstitch_server.engine.shares import Shares
 from lockstitch_server.rpc.transport.fair_threads import FairThreads
-from lockstitch_server.rpc.transport.shares import Shares
 
 SECONDS = 60
 

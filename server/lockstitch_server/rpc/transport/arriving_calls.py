@@ -6,8 +6,8 @@ import grpc
 
 from lockstitch_server.config import Settings
 from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.engine.shares import Shares
 from lockstitch_server.rpc.errors import AbortedCall
-from lockstitch_server.rpc.transport.shares import Shares
 
 
 class ArrivingCall:

@@ -1,7 +1,7 @@
 """Bounds the memory of requests that have arrived in part, or wait to be unpacked or parsed."""
 
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.rpc.transport.shares import Shares
+from lockstitch_server.engine.shares import Shares
 
 FREE_BYTES = 16 * 1024
 """Bytes of a request that do not count: a call takes about as much in any case."""
