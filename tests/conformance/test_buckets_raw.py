@@ -11,6 +11,7 @@ from tests.conformance.suite import (
     TestDelta,
     TestExpired,
     TestFilters,
+    TestLargeExpired,
     TestLeases,
     TestListCheckpoints,
     TestListSessions,
@@ -21,6 +22,7 @@ from tests.conformance.suite import (
     TestWatchSession,
     TestWrites,
     expired_sessions,
+    large_expired_sessions,
     target,
 )
 
@@ -30,6 +32,7 @@ __all__ = [
     "TestDelta",
     "TestExpired",
     "TestFilters",
+    "TestLargeExpired",
     "TestLeases",
     "TestListCheckpoints",
     "TestListSessions",
@@ -40,6 +43,7 @@ __all__ = [
     "TestWatchSession",
     "TestWrites",
     "expired_sessions",
+    "large_expired_sessions",
     "target",
 ]
 BACKEND, TRANSPORT = "buckets", "raw"

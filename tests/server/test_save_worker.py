@@ -12,7 +12,7 @@ from lockstitch_server.config import Limits
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.planning.operations import Result, Saved
 from lockstitch_server.core.planning.session_cache import SessionCache
-from lockstitch_server.engine.batching_queue import SLICE
+from lockstitch_server.engine.batching_queue import SLICE, Late
 from lockstitch_server.engine.committer import Committer
 from lockstitch_server.saving import responses
 from lockstitch_server.saving.save_observer import BatchObserver, ObserveBatch, unobserved
@@ -34,7 +34,8 @@ def request(session: str, step: int = 1) -> RawRequest:
     return RawRequest(Kind.SAVE, "tenant", message.SerializeToString(), b"t" * 16)
 
 
-def outcome(response: bytes | Failure) -> "pb.SaveOutcome.ValueType | Reason":
+def outcome(response: bytes | Failure | Late[bytes]) -> "pb.SaveOutcome.ValueType | Reason":
+    assert not isinstance(response, asyncio.Task)
     return response.reason if isinstance(response, Failure) else pb.SaveResponse.FromString(response).outcome
 
 

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
@@ -56,6 +57,10 @@ class Waiter(Protocol[R_contra]):
     def set_exception(self, failure: Failure, /) -> None: ...
 
 
+Late = asyncio.Task[R | Failure]
+"""A result that comes after the batch."""
+
+
 class BatchObserver(Protocol):
     """Hears of batches."""
 
@@ -74,7 +79,7 @@ class BatchingQueue(Generic[T, R]):
 
     def __init__(
         self,
-        work: Callable[[Sequence[T]], Awaitable[Sequence[R | Failure]]],
+        work: Callable[[Sequence[T]], Awaitable[Sequence[R | Failure | Late[R]]]],
         size_of: Callable[[T], int],
         bounds: Bounds,
         *,
@@ -85,7 +90,8 @@ class BatchingQueue(Generic[T, R]):
         gathers: bool = False,
         observer: BatchObserver | None = None,
     ) -> None:
-        """gathers: whether batches of several items wait for more while the event loop is busy. Small batches are dear.
+        """work: a late result is one that the next batches need not wait for.
+        gathers: whether batches of several items wait for more while the event loop is busy. Small batches are dear.
         count_of: as how many an item counts.
         group_of: the group that an item belongs to.
         lanes: how many batches may be worked on at once.
@@ -102,7 +108,7 @@ class BatchingQueue(Generic[T, R]):
         self._oldest = 0.0
         """When the first of the batch that was taken last had come, where anybody wants to know."""
         self._queue: FairQueue[tuple[T, Waiter[R]]] = FairQueue()
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[Any]] = set()
         self._closed = False
         self._taken = asyncio.Event()
         self._gathers = gathers
@@ -223,11 +229,12 @@ class BatchingQueue(Generic[T, R]):
         """Whatever goes wrong, every item gets a result and the lane goes on."""
         try:
             await self._run(batch)
-        except Exception:
+        except BaseException as error:
+            for _, waiter in batch:
+                _answer(waiter, _broken())
+            if not isinstance(error, Exception):
+                raise
             log.exception("batch_failed", items=len(batch))
-        finally:
-            for waiter in [waiter for _, waiter in batch if not waiter.done()]:
-                _answer(waiter, Failure(Reason.INTERNAL, "the server failed to do this"))
 
     def _take(self) -> list[tuple[T, Waiter[R]]]:
         batch: list[tuple[T, Waiter[R]]] = []
@@ -248,15 +255,27 @@ class BatchingQueue(Generic[T, R]):
         return batch
 
     async def _run(self, batch: Sequence[tuple[T, Waiter[R]]]) -> None:
-        results: Sequence[R | Failure]
+        results: Sequence[R | Failure | Late[R]]
         try:
             results = await self._work([item for item, _ in batch])
         except Failure as failure:
             results = [failure] * len(batch)
         for place, ((_, waiter), result) in enumerate(zip(batch, results, strict=True), 1):
-            _answer(waiter, result)
+            if isinstance(result, asyncio.Task):
+                self._running.add(result)
+                result.add_done_callback(partial(self._answer_late, waiter))
+            else:
+                _answer(waiter, result)
             if place % SLICE == 0:
                 await asyncio.sleep(0)
+
+    def _answer_late(self, waiter: Waiter[R], late: Late[R]) -> None:
+        self._running.discard(late)
+        _answer(waiter, _broken() if late.cancelled() or late.exception() is not None else late.result())
+
+
+def _broken() -> Failure:
+    return Failure(Reason.INTERNAL, "the server failed to do this")
 
 
 def _answer(waiter: Waiter[R], result: R | Failure) -> None:
@@ -270,3 +289,5 @@ def _answer(waiter: Waiter[R], result: R | Failure) -> None:
             waiter.set_result(result)
     except Exception:
         log.exception("response_failed")
+        if not isinstance(result, Failure):
+            _answer(waiter, _broken())

@@ -2,6 +2,9 @@
 
 Most batches are planned from the cache, without reading; the database applies the plan if the sessions are unchanged.
 If a fact is missing, or a session has changed, the batch is planned within a transaction that locks its sessions.
+
+A save that begins an expired or deleted session again deletes the content that is left. If that is much, the save is
+held until the content is cleared: see `held_saves.py`.
 """
 
 import asyncio
@@ -16,6 +19,7 @@ from lockstitch_server.core.planning.operations import Operation, PlanSettings, 
 from lockstitch_server.core.planning.planner import Plan, plan
 from lockstitch_server.core.planning.session_cache import SessionCache
 from lockstitch_server.engine.by_bucket import run_by_bucket
+from lockstitch_server.engine.held_saves import HeldSaves, Results
 from lockstitch_server.engine.isolation import BatchTooLarge, run_isolated
 from lockstitch_server.engine.misplaced import misplaced_session
 from lockstitch_server.storage.reading import Reader
@@ -28,6 +32,8 @@ MOST_LOG_BYTES = 64 * 1024 * 1024
 """Bytes of logs that are read for one batch, and kept until it is planned."""
 MOST_CHECKPOINTS = 64
 """Checkpoints whose pending writes are read for one batch, and kept until it is planned."""
+MOST_HELD_BYTES = 64 * 1024 * 1024
+"""Bytes of operations that are held until their sessions are cleared; or twice those of the largest message."""
 
 
 class Committer:
@@ -47,20 +53,37 @@ class Committer:
         self._cache = cache
         self._settings = PlanSettings(store.row_sizes, max_bytes, max_parts)
         self._slots = asyncio.Semaphore(store.writers)
+        self._turn = asyncio.Lock()
+        self._held = HeldSaves(store, self._commit_batch, self._turn, max(MOST_HELD_BYTES, 2 * max_bytes))
 
-    async def commit(self, operations: Sequence[Operation]) -> Sequence[Result | Failure]:
-        """Commit operations, in their order. On return those that have not failed are durable.
+    async def commit(self, operations: Sequence[Operation]) -> Results:
+        """Commit operations, in their order. On return those that have not failed, and are not held, are durable.
 
-        One batch at a time. Fails with what concerns all operations, such as STORE_UNAVAILABLE.
+        One batch at a time; first come, first served. Fails with what concerns all operations, such as
+        STORE_UNAVAILABLE.
         """
+        async with self._turn:
+            return await self._commit_batch(operations)
+
+    async def _commit_batch(self, operations: Sequence[Operation]) -> Results:
         if self._store.is_distributed:
             return await run_by_bucket(self._commit_isolated, operations, attrgetter("key"), self._slots)
         return await self._commit_isolated(operations)
 
-    async def _commit_isolated(self, operations: Sequence[Operation]) -> Sequence[Result | Failure]:
+    async def _commit_isolated(self, operations: Sequence[Operation]) -> Results:
         return await run_isolated(self._commit, operations)
 
-    async def _commit(self, operations: Sequence[Operation]) -> Sequence[Result | Failure]:
+    async def _commit(self, operations: Sequence[Operation]) -> Results:
+        """Commit operations, except those whose sessions are being cleared."""
+        ready = [operation for operation in operations if operation.key not in self._held]
+        done = await self._commit_ready(ready) if ready else ()
+        if done is None:
+            return await self._commit(operations)
+        results = iter(done)
+        return [self._held.hold(each) if each.key in self._held else next(results) for each in operations]
+
+    async def _commit_ready(self, operations: Sequence[Operation]) -> Sequence[Result | Failure] | None:
+        """None: nothing is committed, because some of the sessions must be cleared first, which has begun."""
         try:
             done = await self._planned_and_applied(operations)
         except Exception as error:
@@ -71,20 +94,28 @@ class Committer:
             if damaged := await misplaced_session(self._store, operations, error):
                 raise damaged from error
             raise
+        if not isinstance(done, Plan):
+            for operation in {operation.key: operation for operation in operations if operation.key in done}.values():
+                self._held.begin(operation)
+            return None
         self._cache.update(done.sessions)
         self._on_commit(done.changes)
         return done.results
 
-    async def _planned_and_applied(self, operations: Sequence[Operation]) -> Plan:
+    async def _planned_and_applied(self, operations: Sequence[Operation]) -> Plan | Collection[bytes]:
+        """Plan and apply. Or the keys of sessions that must be cleared first: then nothing is applied."""
         now = self._store.clock()
         planned = plan(operations, self._cache.facts(operations, now), self._settings, now)
         if isinstance(planned, Plan) and await self._store.apply_if_unchanged(planned.expected, planned.changes, now):
             return planned
         unusable = planned.sessions if isinstance(planned, Missing) else set[bytes]()
 
-        async def unit(repository: SessionRepository) -> Plan:
+        async def unit(repository: SessionRepository) -> Plan | Collection[bytes]:
             facts = await self._lock_sessions(operations, repository.locking, unusable)
             done = await self._plan_locked(operations, facts, repository.locking)
+            wiped = [change.row.key for change in done.changes if change.wipe]
+            if large := [key for key in wiped if await repository.leaves_much(key)]:
+                return large
             await repository.apply(done.changes)
             return done
 

@@ -6,6 +6,7 @@ Nothing here knows of calls.
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from typing import TypeGuard
 
 import structlog
 
@@ -13,8 +14,9 @@ from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch_server.config import Limits
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.planning.operations import Operation, Result, Saved
-from lockstitch_server.engine.batching_queue import SLICE
+from lockstitch_server.engine.batching_queue import SLICE, Late
 from lockstitch_server.engine.committer import Committer
+from lockstitch_server.engine.held_saves import Held, Results
 from lockstitch_server.rpc.requests import Requests
 from lockstitch_server.rpc.stream_batches import items_of, request_id
 from lockstitch_server.saving import responses
@@ -35,11 +37,11 @@ class Saves:
         self._committer = committer
         self._requests = Requests(limits)
         self._observe = safe(observe)
-        self._turn = asyncio.Lock()
+        self._observing: set[asyncio.Task[None]] = set()
         self._largest_item = limits.max_message_bytes + STREAM_OVERHEAD
 
-    async def work(self, batch: Sequence[RawRequest]) -> Sequence[bytes | Failure]:
-        """The response to each request, durable. Fails where none of them can be done."""
+    async def work(self, batch: Sequence[RawRequest]) -> Sequence[bytes | Failure | Late[bytes]]:
+        """The response to each request, durable; late if saves of it are held. Fails where none of them can be done."""
         observer = self._observe(batch)
         try:
             parsed = []
@@ -47,17 +49,22 @@ class Saves:
                 parsed.append(self._parse(request, observer))
                 if place % SLICE == 0:
                     await asyncio.sleep(0)
-            async with self._turn:  # first come, first served
-                with observer.committing():
-                    done = iter(await self._commit(parsed))
+            with observer.committing():
+                done = iter(await self._commit(parsed))
         except BaseException as error:
             observer.failed(error)
             raise
         results = [[_result(wanted, done) for _, wanted in many] for many in parsed]
-        observer.done(results)
-        return [_response(*each) for each in zip(batch, parsed, results, strict=True)]
+        settled = [many for many in results if _is_settled(many)]
+        if len(settled) == len(results):
+            observer.done(settled)
+        else:
+            task = asyncio.create_task(_observe_late(observer, results))
+            self._observing.add(task)
+            task.add_done_callback(self._observing.discard)
+        return [_response_or_late(*each) for each in zip(batch, parsed, results, strict=True)]
 
-    async def _commit(self, parsed: Sequence[Sequence[ParsedRequest]]) -> Sequence[Result | Failure]:
+    async def _commit(self, parsed: Sequence[Sequence[ParsedRequest]]) -> Results:
         """The results of what can be done of it."""
         operations = [wanted for many in parsed for _, wanted in many if not isinstance(wanted, Failure)]
         return await self._committer.commit(operations) if operations else ()
@@ -124,8 +131,35 @@ def _broken() -> Failure:
     return Failure(Reason.INTERNAL, "the server failed to do this")
 
 
-def _result(wanted: Operation | Failure, done: Iterator[Result | Failure]) -> Result | Failure:
+def _result(wanted: Operation | Failure, done: Iterator[Result | Failure | Held]) -> Result | Failure | Held:
     return wanted if isinstance(wanted, Failure) else next(done)
+
+
+def _is_settled(results: Results) -> TypeGuard[Sequence[Result | Failure]]:
+    """Whether none of the saves is held."""
+    return not any(isinstance(result, asyncio.Future) for result in results)
+
+
+async def _settled(results: Results) -> Sequence[Result | Failure]:
+    """The results, when none of the saves is held any more."""
+    return [await result if isinstance(result, asyncio.Future) else result for result in results]
+
+
+async def _observe_late(observer: BatchObserver, results: Sequence[Results]) -> None:
+    observer.done([await _settled(many) for many in results])
+
+
+def _response_or_late(
+    request: RawRequest, parsed: Sequence[ParsedRequest], results: Results
+) -> bytes | Failure | Late[bytes]:
+    """The response to a request; late if any of its saves is held."""
+    if _is_settled(results):
+        return _response(request, parsed, results)
+
+    async def respond() -> bytes | Failure:
+        return _response(request, parsed, await _settled(results))
+
+    return asyncio.create_task(respond())
 
 
 def _response(

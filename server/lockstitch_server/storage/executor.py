@@ -49,6 +49,10 @@ class Executor(Protocol):
         """Take checkpoints, which are about to be deleted, out of what they are searched by."""
         ...
 
+    async def forget_first_terms(self, tenant: str, key: bytes, count: int) -> None:
+        """The same for the first checkpoints of a session, by namespace and id."""
+        ...
+
     async def forget_stray_terms(self) -> None:
         """Delete search terms of checkpoints that are not there."""
         ...

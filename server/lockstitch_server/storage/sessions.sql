@@ -50,8 +50,45 @@ SELECT revision, namespace, checkpoint_id, parent_id, step FROM {schema}checkpoi
 WHERE {in_bucket}tenant_hash = :tenant_hash AND revision > CAST(:revision AS BIGINT) AND key = :key
 ORDER BY revision LIMIT CAST(:limit AS BIGINT)
 
--- name: any_names
-SELECT namespace, checkpoint_id, revision FROM {schema}checkpoints WHERE {in_bucket}key = :key LIMIT CAST(:limit AS BIGINT)
+-- name: leaves_much
+-- Whether a session has more rows than a limit, or more bytes in them.
+SELECT count(*) > CAST(:rows AS BIGINT) OR coalesce(sum(size), 0) > CAST(:bytes AS BIGINT)
+FROM (SELECT size FROM (SELECT length(record) AS size FROM {schema}checkpoints WHERE {in_bucket}key = :key
+                        LIMIT CAST(:rows AS BIGINT) + 1) AS c
+      UNION ALL SELECT size FROM (SELECT length(data) AS size FROM {schema}segments WHERE {in_bucket}key = :key
+                                  LIMIT CAST(:rows AS BIGINT) + 1) AS g
+      UNION ALL SELECT size FROM (SELECT length(data) AS size FROM {schema}writes WHERE {in_bucket}key = :key
+                                  LIMIT CAST(:rows AS BIGINT) + 1) AS w) AS found
+
+-- name: some_checkpoints
+SELECT length(record) AS size FROM {schema}checkpoints
+WHERE {in_bucket}key = :key ORDER BY namespace, checkpoint_id LIMIT CAST(:limit AS BIGINT)
+
+-- name: some_segments
+SELECT length(data) AS size FROM {schema}segments
+WHERE {in_bucket}key = :key ORDER BY log, start LIMIT CAST(:limit AS BIGINT)
+
+-- name: some_writes
+SELECT length(data) AS size FROM {schema}writes
+WHERE {in_bucket}key = :key ORDER BY namespace, checkpoint_id, task_id, task_index LIMIT CAST(:limit AS BIGINT)
+
+-- name: delete_some_checkpoints
+DELETE FROM {schema}checkpoints
+WHERE {in_bucket}key = :key AND (namespace, checkpoint_id) <= (
+    SELECT namespace, checkpoint_id FROM {schema}checkpoints WHERE {in_bucket}key = :key
+    ORDER BY namespace, checkpoint_id LIMIT 1 OFFSET CAST(:count AS BIGINT) - 1)
+
+-- name: delete_some_segments
+DELETE FROM {schema}segments
+WHERE {in_bucket}key = :key AND (log, start) <= (
+    SELECT log, start FROM {schema}segments WHERE {in_bucket}key = :key
+    ORDER BY log, start LIMIT 1 OFFSET CAST(:count AS BIGINT) - 1)
+
+-- name: delete_some_writes
+DELETE FROM {schema}writes
+WHERE {in_bucket}key = :key AND (namespace, checkpoint_id, task_id, task_index) <= (
+    SELECT namespace, checkpoint_id, task_id, task_index FROM {schema}writes WHERE {in_bucket}key = :key
+    ORDER BY namespace, checkpoint_id, task_id, task_index LIMIT 1 OFFSET CAST(:count AS BIGINT) - 1)
 
 -- name: names
 SELECT namespace, checkpoint_id FROM {schema}checkpoints WHERE {in_bucket}key = :key ORDER BY namespace, checkpoint_id

@@ -17,7 +17,13 @@ from tests.conformance.suite.delta import TestDelta, TestDeltaThatDoesNotFit
 from tests.conformance.suite.dependencies import TestDependencies
 from tests.conformance.suite.exactness import TestExactness
 from tests.conformance.suite.expected import TestExpectedLatest, TestLeaseToken
-from tests.conformance.suite.expiry import TestExpired, TestExpiry, expired_sessions
+from tests.conformance.suite.expiry import (
+    TestExpired,
+    TestExpiry,
+    TestLargeExpired,
+    expired_sessions,
+    large_expired_sessions,
+)
 from tests.conformance.suite.leases import TestLeases
 from tests.conformance.suite.limits import TestTooLarge, TestTooMany
 from tests.conformance.suite.load import TestLoad, TestLoadLatest, TestView
@@ -61,6 +67,7 @@ __all__ = [
     "TestGetSession",
     "TestIds",
     "TestJson",
+    "TestLargeExpired",
     "TestLeaseToken",
     "TestLeases",
     "TestListCheckpoints",
@@ -93,6 +100,7 @@ __all__ = [
     "TestWrites",
     "TestWritesOfASave",
     "expired_sessions",
+    "large_expired_sessions",
     "pytestmark",
     "target",
 ]

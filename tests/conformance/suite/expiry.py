@@ -27,19 +27,23 @@ from tests.conformance.builders import (
     save_request,
     sessions_request,
     state,
+    steps,
     summary,
     values,
     walk,
     write,
 )
 from tests.conformance.conftest import NUMBERS
-from tests.conformance.session_builders import update
+from tests.conformance.session_builders import copy, update
 from tests.support.api import Api
+from tests.support.streams import error_of, save_all
 
 NODE = "a node of expired sessions"
 SECOND = {"seconds": 1}
 HOUR = {"seconds": 3600}
 NS = 10**9
+MANY = 520
+"""More than one transaction deletes (STEP_ROWS)."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", name="expired")
@@ -170,3 +174,56 @@ class TestExpired:
 
     async def _ran(self, api: Api, session: str) -> list[str]:
         return await ids(api, session, ran_node=node(NODE))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", name="large")
+async def large_expired_sessions(api: Api) -> list[str]:
+    """Expired sessions that leave more than one transaction deletes: checkpoints, rows of logs and pending writes."""
+    names = [f"large-{next(NUMBERS)}." for _ in range(2)]
+    for name in names:
+        saves = [
+            save_request(
+                checkpoint=checkpoint(name, step, state=state("x" * 500, f"{step}"), ran_nodes=[node(NODE)]),
+                writes=[write(data=b"old")],
+                ttl=SECOND if step == MANY - 1 else None,
+            )
+            for step in range(MANY)
+        ]
+        answers = await save_all(api, saves)
+        assert {answer.saved.outcome for answer in answers} == {SAVE_OUTCOME_CREATED}
+        await update(api, name, set_labels={"a": "b"})
+    await asyncio.sleep(1.05)
+    return names
+
+
+class TestLargeExpired:
+    async def test_begins_again_with_the_saves_of_a_stream_in_their_order(
+        self, api: Api, session: str, large: list[str]
+    ) -> None:
+        name = large.pop()
+        chain = [
+            save_request(
+                checkpoint=checkpoint(name, step, state=state(f"{step}")),
+                expected_latest={"step": step - 1} if step else {"none": True},
+            )
+            for step in range(3)
+        ]
+        other = save_request(checkpoint=checkpoint(session))
+        wrong = save_request(checkpoint=checkpoint(name, 7), expected_latest={"step": 7})
+        *answers, refusal = await save_all(api, [*chain[:2], other, chain[2], wrong])
+        assert {answer.saved.outcome for answer in answers} == {SAVE_OUTCOME_CREATED}
+        assert error_of(refusal).reason == "EXPECTED_LATEST_MISMATCH"
+        assert await steps(api, name) == [2, 1, 0]
+        assert contents(await latest(api, name)) == ["2"]
+        assert await pending(api, name, f"{2:020d}") == []
+        assert await ids(api, name, ran_node=node(NODE)) == []
+        found = await summary(api, name)
+        assert (found.checkpoint_count, dict(found.labels), found.HasField("expire_at")) == (3, {}, False)
+
+    async def test_can_be_the_target_of_a_copy(self, api: Api, session: str, large: list[str]) -> None:
+        name = large.pop()
+        await save(api, checkpoint(session, state=state("copied")))
+        await copy(api, session, name)
+        assert await steps(api, name) == [1]
+        assert contents(await latest(api, name)) == ["copied"]
+        assert (await summary(api, name)).checkpoint_count == 1

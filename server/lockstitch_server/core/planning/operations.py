@@ -127,6 +127,24 @@ class SaveWrites:
 Operation = Save | SaveWrites
 
 
+def bytes_of(operation: Operation) -> int:
+    """How many bytes of its caller an operation holds, without names."""
+    size = sum(len(write.message) for write in operation.writes)
+    if isinstance(operation, SaveWrites):
+        return size
+    return size + len(operation.header) + _state_bytes(operation.state)
+
+
+def _state_bytes(state: DraftState | DraftDelta | None) -> int:
+    if state is None:
+        return 0
+    if isinstance(state, DraftState):
+        return sum(len(part.data) for part in state.parts)
+    appended = sum(len(items.appended) for items in (state.messages, state.errors) if items is not None)
+    parts = [*(state.extra.put if state.extra is not None else ()), *(change.part for change in state.custom)]
+    return appended + sum(len(part.data) for part in parts)
+
+
 class Saved(NamedTuple):
     """What came of a Save."""
 

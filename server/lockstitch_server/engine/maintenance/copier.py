@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.format.named_logs import named_logs
@@ -9,6 +10,7 @@ from lockstitch_server.core.format.rows import CheckpointChange, CheckpointRow, 
 from lockstitch_server.core.format.search_terms import stored_terms
 from lockstitch_server.core.sessions.leases import check_not_deleted
 from lockstitch_server.core.sessions.session import Session, held, session_not_found
+from lockstitch_server.engine.clearing import clear
 from lockstitch_server.engine.reads.lister import not_found
 from lockstitch_server.storage.copies import copy_content
 from lockstitch_server.storage.session_repository import SessionRepository
@@ -44,10 +46,14 @@ class Copier:
         Fails with SESSION_NOT_FOUND, CHECKPOINT_NOT_FOUND, SESSION_ALREADY_EXISTS, SESSION_DELETED, LEASE_HELD,
         DATA_LOSS.
         """
-        return await self._store.transaction(lambda repository: _copy(repository, copy), snapshot=True)
+        unit = partial(_copy, copy=copy)
+        while (copied := await self._store.transaction(unit, snapshot=True)) is None:
+            await clear(self._store, copy.tenant, copy.target)
+        return copied
 
 
-async def _copy(repository: SessionRepository, copy: Copy) -> SessionRow:
+async def _copy(repository: SessionRepository, copy: Copy) -> SessionRow | None:
+    """None: the target is over, and must be cleared first."""
     target = await repository.lock(copy.tenant, copy.target)
     if target.alive and target.origin == copy.origin + _revision(target):
         return target.row
@@ -55,6 +61,8 @@ async def _copy(repository: SessionRepository, copy: Copy) -> SessionRow:
     source = await repository.get(copy.tenant, copy.source)
     if not source.alive:
         raise session_not_found(copy.source)
+    if not target.alive and await repository.leaves_much(target.row.key):
+        return None
     rows = await _rows(repository, source, copy)
     change = _prepare(source, target, copy, rows, await repository.newest(target))
     logs = named_logs(row for row in rows if row.intact)

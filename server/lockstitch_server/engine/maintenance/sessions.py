@@ -8,14 +8,13 @@ from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.ids import session_key
 from lockstitch_server.core.sessions.leases import DELETED, NS_PER_SECOND, Holder, check_not_deleted
 from lockstitch_server.core.sessions.session import Lease, Retention, Session, session_not_found
+from lockstitch_server.engine.clearing import clear
 from lockstitch_server.storage.session_repository import SessionRepository
 from lockstitch_server.storage.session_scan import ids_of_tenant
 from lockstitch_server.storage.store import Store
 
 AT_ONCE = 16
 """Sessions that are deleted in one transaction."""
-MANY = 500
-"""Checkpoints that are deleted in one transaction."""
 
 GRACE_NS = 600 * NS_PER_SECOND
 """How long the row of a session that is over stays at least."""
@@ -143,17 +142,8 @@ class Sessions:
             buried = await self._bury(tenant, some, tombstone)
             deleted += len(buried)
             for session_id in buried:
-                await self.clear(tenant, session_id)
+                await clear(self._store, tenant, session_id)
         return deleted
-
-    async def clear(self, tenant: str, session_id: str) -> bool:
-        """Delete what a session leaves that is over, a part at a time. Gives whether it was over.
-
-        Its row stays for a while, to tell those who watch the session of its end.
-        """
-        while (done := await self._clear_some(tenant, session_id)) is None:
-            pass
-        return done
 
     async def clear_if_needed(self, tenant: str, session_id: str) -> bool:
         """Clear a session that is over, if it leaves anything. Gives whether it did."""
@@ -164,7 +154,7 @@ class Sessions:
                 return False
             return session.row.expire_at != DELETED or await repository.has_content(session)
 
-        return await self._store.snapshot(unit) and await self.clear(tenant, session_id)
+        return await self._store.snapshot(unit) and await clear(self._store, tenant, session_id)
 
     async def forget_if_possible(self, tenant: str, session_id: str) -> bool:
         """Delete the row of a session that was cleared a while ago, or that never was more than a lease.
@@ -198,25 +188,6 @@ class Sessions:
                     await repository.put(session)
                     buried.append(session_id)
             return buried
-
-        return await self._store.transaction(unit)
-
-    async def _clear_some(self, tenant: str, session_id: str) -> bool | None:
-        """None: there is more to clear."""
-
-        async def unit(repository: SessionRepository) -> bool | None:
-            session = await repository.lock(tenant, session_id)
-            if session.is_new or session.alive:
-                return False
-            if session.row.expire_at != DELETED:
-                session.end(await repository.newest(session))
-                await repository.put(session)
-            rows = await repository.rows(session, await repository.some(session, MANY))
-            await repository.clear_checkpoints(session, rows)
-            if len(rows) == MANY:
-                return None
-            await repository.delete_rest(session)
-            return True
 
         return await self._store.transaction(unit)
 

@@ -58,6 +58,9 @@ class PostgresExecutor:
     async def forget_terms(self, tenant: str, rows: Sequence[CheckpointRow]) -> None:
         """Nothing to do: they stand in the checkpoint's own row."""
 
+    async def forget_first_terms(self, tenant: str, key: bytes, count: int) -> None:
+        """Nothing to do, for the same reason."""
+
     async def forget_stray_terms(self) -> None:
         """Nothing to do, for the same reason."""
 

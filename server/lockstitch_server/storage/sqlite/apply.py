@@ -35,6 +35,10 @@ ROWS = (64, 32, 16, 8, 4, 2, 1)
 """To a statement: few different ones, so that SQLite keeps them all prepared."""
 
 
+ALL = -1
+"""As a limit: no limit."""
+
+
 class TailMoved(RuntimeError):
     """The last row of a log is not as the plan expects."""
 
@@ -60,8 +64,7 @@ def apply(connection: sqlite3.Connection, changes: Sequence[SessionChange]) -> N
 
 
 def _wipe(connection: sqlite3.Connection, tenant: str, key: bytes) -> None:
-    for number, *columns in connection.execute(SQL["get_all_checkpoints"], (key,)).fetchall():
-        _delete_terms(connection, tenant, number, CheckpointRow(*columns))
+    delete_first_terms(connection, tenant, key, ALL)
     for settings in connection.execute(SQL["wipe_settings"], (key,)).fetchall():
         connection.execute(SQL["put_settings_crc"], (settings_checksum(key, settings), key))
     for name in ("wipe_checkpoints", "wipe_segments", "wipe_writes"):
@@ -103,6 +106,12 @@ def delete_terms(connection: sqlite3.Connection, tenant: str, name: tuple[bytes,
     """Take a checkpoint out of what it is searched by."""
     number, *row = connection.execute(SQL["get_numbered_checkpoint"], name).fetchone()
     _delete_terms(connection, tenant, number, CheckpointRow(*row))
+
+
+def delete_first_terms(connection: sqlite3.Connection, tenant: str, key: bytes, count: int) -> None:
+    """Take the first checkpoints of a session, by namespace and id, out of what they are searched by."""
+    for number, *columns in connection.execute(SQL["get_first_checkpoints"], (key, count)).fetchall():
+        _delete_terms(connection, tenant, number, CheckpointRow(*columns))
 
 
 def _delete_terms(connection: sqlite3.Connection, tenant: str, number: int, row: CheckpointRow) -> None:

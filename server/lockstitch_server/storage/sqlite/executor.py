@@ -11,7 +11,7 @@ from lockstitch_server.core.ids import tenant_hash
 from lockstitch_server.storage import executor
 from lockstitch_server.storage.executor import DatabaseFault
 from lockstitch_server.storage.reading import Catalog, Reader
-from lockstitch_server.storage.sqlite.apply import apply, delete_terms
+from lockstitch_server.storage.sqlite.apply import apply, delete_first_terms, delete_terms
 from lockstitch_server.storage.sqlite.catalog import CLOCK, SqliteCatalog
 from lockstitch_server.storage.sqlite.catalog import SQL as STATEMENTS
 from lockstitch_server.storage.sqlite.checking import database_faults, is_damage
@@ -45,6 +45,9 @@ class SqliteExecutor:
     async def forget_terms(self, tenant: str, rows: Sequence[CheckpointRow]) -> None:
         for row in rows:
             delete_terms(self._connection, tenant, (row.key, row.namespace, row.checkpoint_id))
+
+    async def forget_first_terms(self, tenant: str, key: bytes, count: int) -> None:
+        delete_first_terms(self._connection, tenant, key, count)
 
     async def forget_stray_terms(self) -> None:
         self._connection.execute(STATEMENTS["delete_stray_terms"])

@@ -81,8 +81,8 @@ VALUES ({saved_checkpoint?})
 UPDATE checkpoints SET {saved_checkpoint=:}
 WHERE key = :key AND namespace = :namespace AND checkpoint_id = :checkpoint_id
 
--- name: get_all_checkpoints
-SELECT id, {checkpoint} FROM checkpoints WHERE key = ?
+-- name: get_first_checkpoints
+SELECT id, {checkpoint} FROM checkpoints WHERE key = ? ORDER BY namespace, checkpoint_id LIMIT ?
 
 -- name: get_numbered_checkpoint
 SELECT id, {checkpoint}
