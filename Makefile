@@ -44,22 +44,20 @@ image: ## Build the container image (IMAGE=, ENGINE=docker|podman|buildah, PLATF
 
 ##@ Check
 
-# Test processes side by side, one per processor; the tests of one file share a process. Tests that build with
-# toolchains run after all others, since a build uses all processors by itself.
-# `make test` has one process more than processors (tests/conftest.py).
-PARALLEL   := --numprocesses logical --maxprocesses 8 --dist loadfile
-QUICKLY    := --numprocesses auto --maxprocesses 8 --dist loadfile
+# Test processes side by side, one more than processors (tests/conftest.py); the tests of one file share a process. Tests
+# that build with toolchains run after all others, since a build uses all processors by itself.
+PARALLEL   := --numprocesses auto --maxprocesses 8 --dist loadfile
 TOOLCHAINS := tests/polyglot tests/client_rust
 QUICK      := tests/core tests/conformance/test_sqlite_raw.py \
               tests/server/test_layers.py tests/packaging/test_lock_files.py
 
 .PHONY: quick
 quick: $(VENV)/.dev ## Run the tests of the core, and those of all stores on SQLite: a minute at most (ARGS="-k name")
-	$(BIN)/pytest $(QUICKLY) -m "not slow" $(ARGS) $(QUICK)
+	$(BIN)/pytest $(PARALLEL) -m "not slow" $(ARGS) $(QUICK)
 
 .PHONY: test
 test: $(VENV)/.dev ## Run the tests but the slow ones, real Postgres included: some minutes (ARGS="-k name")
-	$(BIN)/pytest $(QUICKLY) -m "not slow" $(ARGS)
+	$(BIN)/pytest $(PARALLEL) -m "not slow" $(ARGS)
 
 .PHONY: test-all
 test-all: $(VENV)/.dev ## Run every test (ARGS="-k name")
