@@ -201,9 +201,15 @@ def test_weavegraph() -> None:
     assert progress(session(frontier=[{"endpoint": "ENDPOINT_END"}])).is_finished
 
 
-def test_a_plain_state_does_not_say_what_is_next() -> None:
-    assert not progress(Checkpoint(header=PLAIN_STATE)).is_finished
-    assert progress(Checkpoint()).is_finished
+def test_only_a_graph_is_finished() -> None:
+    """What Lockstitch's libraries save for programs without a graph does not say what runs next: it is idle."""
+    adapters = ("lockstitch.google-adk", "lockstitch.agent-framework", "lockstitch.claude-agent-sdk")
+    for kind in (PLAIN_STATE.type, *adapters):
+        found = progress(Checkpoint(header=TypedBlob(type=kind)))
+        assert (found.is_graph, found.is_finished) == (False, False), kind
+        assert status(None, found, 0) == Status(StatusKind.IDLE)
+    for kind in ("", "json", "lockstitch.weavegraph"):
+        assert status(None, progress(Checkpoint(header=TypedBlob(type=kind))), 0) == Status(StatusKind.FINISHED), kind
 
 
 @pytest.mark.parametrize(

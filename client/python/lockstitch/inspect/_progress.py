@@ -6,10 +6,11 @@ from typing import Any
 
 from lockstitch.inspect._instance import Instance
 from lockstitch.inspect._values import Plain, decode, items
-from lockstitch.plain import PLAIN_STATE
 from lockstitch.v1.checkpoint_pb2 import ENDPOINT_END, ENDPOINT_START, Checkpoint, NodeKind, PendingWrite
 
 START, END = "Start", "End"
+_OWN, _GRAPHS = "lockstitch.", frozenset({"lockstitch.weavegraph"})
+"""How the types of headers begin that Lockstitch's own libraries write, and those of them that belong to graphs."""
 _CUSTOM = "Custom:"
 """Before a name of a node of the user's that could be taken for something else."""
 
@@ -69,7 +70,7 @@ class Progress:
     ran_nodes: what ran in the step that led to it. next_nodes: what would run next.
     done_nodes: those of `next_nodes` that have written their results already, and need not run again.
     interrupts: questions without an answer. problems: errors of tasks since, or the last one of the `errors` channel.
-    is_graph: whether the checkpoint says what runs next. A plain state does not.
+    is_graph: whether the checkpoint says what runs next. A plain state does not, nor does an adapter's conversation.
     is_finished: whether nothing of a graph would run, or only its end.
     """
 
@@ -116,7 +117,12 @@ def progress(
         ran, following = _ran_since(parent, graph), _next(checkpoint, graph, channels)
     finished = dict.fromkeys(node_of(write) for write in writes if write.index >= 0)
     done_nodes = [node for node in finished if node in following]
-    return Progress(ran, following, done_nodes, interrupts, problems, checkpoint.header.type != PLAIN_STATE.type)
+    return Progress(ran, following, done_nodes, interrupts, problems, _is_graph(checkpoint))
+
+
+def _is_graph(checkpoint: Checkpoint) -> bool:
+    kind = checkpoint.header.type
+    return kind in _GRAPHS or not kind.startswith(_OWN)
 
 
 def ran_needs_parent(checkpoint: Checkpoint) -> bool:

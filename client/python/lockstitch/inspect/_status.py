@@ -20,9 +20,10 @@ class StatusKind(StrEnum):
     FAILED = "failed"
     """A pending error, or an error in the latest step."""
     FINISHED = "finished"
-    """Nothing would run next."""
+    """The session is one of a graph, and nothing would run next."""
     IDLE = "idle"
-    """There is something to run, and nobody runs it; or the session holds a plain state, which does not say."""
+    """There is something to run, and nobody runs it; or the session does not say what runs next, such as a plain
+    state or the conversation of an adapter."""
 
 
 @dataclass(frozen=True, slots=True)
