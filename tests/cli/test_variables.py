@@ -30,8 +30,10 @@ def test_a_mistyped_variable_is_named_with_the_nearest(tmp_path: Path, name: str
     )
 
 
-def test_one_inside_a_group_is_an_error_as_ever(tmp_path: Path) -> None:
-    Command("config").process(tmp_path, LOCKSTITCH_AUTH__KEY="x").refused("LOCKSTITCH_AUTH__KEY", "'auth.keys'")
+@pytest.mark.parametrize("command", [("config",), ("serve", "--listen", "127.0.0.1:0"), ("migrate",)])
+def test_one_inside_a_group_is_an_error(tmp_path: Path, command: tuple[str, ...]) -> None:
+    Command(*command).process(tmp_path, LOCKSTITCH_AUTH__KEY="x").refused("LOCKSTITCH_AUTH__KEY", "'auth.keys'")
+    assert not list(tmp_path.iterdir())
 
 
 def test_others_are_let_pass(tmp_path: Path) -> None:
