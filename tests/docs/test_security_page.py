@@ -104,7 +104,7 @@ def test_what_keys_cannot_be(tmp_path: Path) -> None:
     file = ("--file", str(tmp_path / "keys.json"))
     for wrong in (("p", "--tenant", "a b"), ("p", "--right", "fly"), ("",), ("p\n",)):
         done = Command("keys", "create", *wrong, *file).in_process()
-        assert (done.code, done.out) == (1, "")
+        assert (done.code, done.out) == (2, "")
         assert len(done.err.splitlines()) == 1
     done = Command("keys", "list").in_process()
     assert (done.code, "auth.keys" in done.err) == (2, True)

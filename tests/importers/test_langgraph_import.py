@@ -176,7 +176,7 @@ def test_a_database_of_another_is_refused(server: LockstitchServer, tmp_path: Pa
     with closing(sqlite3.connect(tmp_path / "other.db")) as connection:
         connection.execute("CREATE TABLE checkpoints (id TEXT)")
     done = Lockstitch("import", "langgraph", str(tmp_path / "other.db")).in_process(server.target)
-    assert done.code == 1
+    assert done.code == 2
     assert "is no LangGraph database" in done.err
 
 

@@ -83,12 +83,12 @@ def test_an_unknown_schema_is_told(
     with closing(sqlite3.connect(path)) as file:
         file.execute("CREATE TABLE orders (id TEXT)")
     done = Command("import", "langgraph", str(path)).in_process(server.target)
-    assert done.code == 1
+    assert done.code == 2
     assert "there is no table checkpoints, but orders" in done.err
     with closing(sqlite3.connect(path)) as file:
         file.execute("CREATE TABLE checkpoints (thread_id TEXT, thread_ts TEXT, parent_ts TEXT, checkpoint BLOB)")
     done = Command("import", "langgraph", str(path)).in_process(server.target)
-    assert done.code == 1
+    assert done.code == 2
     assert "its table checkpoints has no column checkpoint_ns, checkpoint_id" in done.err
     assert "but thread_id, thread_ts, parent_ts, checkpoint" in done.err
     postgres.execute("CREATE TABLE checkpoints (thread_id TEXT, checkpoint BYTEA)", postgres_url.rpartition("/")[2])

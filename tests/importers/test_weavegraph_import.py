@@ -276,11 +276,11 @@ class TestPostgres:
 
     def test_a_database_of_something_else(self, server: LockstitchServer, postgres_url: str) -> None:
         done = import_(server, postgres_url)
-        assert done.code == 1
+        assert done.code == 2
         assert "is no weavegraph database (relation" in done.err
 
     def test_no_database(self, server: LockstitchServer) -> None:
         done = import_(server, "postgresql://someone:secret@127.0.0.1:1/x")
-        assert done.code == 1
+        assert done.code == 2
         assert "postgresql://someone@127.0.0.1:1/x cannot be read" in done.err
         assert "secret" not in done.err

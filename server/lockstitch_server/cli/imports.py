@@ -8,7 +8,7 @@ import typer
 
 from lockstitch_server.cli.calls import failures_told
 from lockstitch_server.cli.connection import Connection, connecting
-from lockstitch_server.cli.output import FAILED, fail, one_line
+from lockstitch_server.cli.output import FAILED, UNUSABLE, fail, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -73,7 +73,7 @@ def langgraph(
     try:
         import ormsgpack  # noqa: F401 - only looked for
     except ImportError:
-        fail("this import needs LangGraph's encoding: pip install 'lockstitch[langgraph]'", FAILED)
+        fail("this import needs LangGraph's encoding: pip install 'lockstitch[langgraph]'", UNUSABLE)
     _bring(_import_langgraph(source, Wanted(prefix, thread or ()), jobs, connection), source, connection, "thread")
 
 
@@ -90,7 +90,7 @@ def _bring(work: "Coroutine[None, None, Tally]", source: str, connection: Connec
         with failures_told(connection):
             tally = asyncio.run(work)
     except SourceUnusable as error:
-        fail(str(error), FAILED)
+        fail(str(error), UNUSABLE)
     typer.echo(summary(tally, kind))
     if tally.failures:
         _tell_failures(tally.failures)

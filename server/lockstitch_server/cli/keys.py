@@ -96,7 +96,7 @@ def revoke(
 
     with _told(_path(file, config)) as path, changed(path) as known:
         if unknown := [one for one in key_id if one not in known]:
-            raise ValueError(f"there is no key {', '.join(map(repr, unknown))}; nothing was revoked")
+            fail(f"there is no key {', '.join(map(repr, unknown))}; nothing was revoked", FAILED)
         for one in set(key_id):
             del known[one]
 
@@ -114,9 +114,9 @@ def _told(path: Path) -> Iterator[Path]:
     try:
         yield path
     except OSError as error:
-        fail(f"{path}: {error.strerror}", FAILED)
+        fail(f"{path}: {error.strerror}", UNUSABLE)
     except ValueError as error:
-        fail(str(error), FAILED)
+        fail(str(error), UNUSABLE)
 
 
 def _line(shown: dict[str, object], expired: bool) -> str:

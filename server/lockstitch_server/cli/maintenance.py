@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 LINE_SECONDS = 2.0
 STANDARD = "-"
+STORE_REASONS = ("STORE_UNAVAILABLE", "STORE_FULL", "STORE_READ_ONLY")
+"""The store cannot be used, at the moment."""
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="The archive; - for standard input or output.")]
 Sessions = Annotated[
@@ -112,7 +114,7 @@ def backup(
     try:
         copy(path_of(url), destination, lambda left, pages: None)
     except StoreError as error:
-        fail(str(error), FAILED)
+        fail(str(error), UNUSABLE)
     typer.echo(f"{destination}: {format.size(destination.stat().st_size)}")
 
 
@@ -258,12 +260,10 @@ def _run(work: Coroutine[None, None, T]) -> T:
     try:
         with _logged_to_stderr():
             return asyncio.run(work)
-    except StoreError as error:
+    except (StoreError, ArchiveInvalid) as error:
         fail(str(error), UNUSABLE)
-    except ArchiveInvalid as error:
-        fail(str(error), FAILED)
     except Failure as failure:
-        fail(failure.message, FAILED)
+        fail(failure.message, UNUSABLE if failure.reason in STORE_REASONS else FAILED)
 
 
 @contextmanager

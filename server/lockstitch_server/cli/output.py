@@ -5,9 +5,9 @@ from typing import NoReturn
 
 import typer
 
-# Exit codes.
-FAILED = 1  # what was asked for did not work out
-UNUSABLE = 2  # wrong usage or configuration, or a server that cannot start
+# Exit codes. docs/cli.md has the rule, with every case.
+FAILED = 1  # the command ran, and the result is negative: not found, not healthy, damaged, left out, a call failed
+UNUSABLE = 2  # the command cannot run: wrong usage or settings, or a package, file or store that cannot be used
 
 
 def fail(message: str | Iterable[str], code: int = FAILED) -> NoReturn:
