@@ -72,6 +72,8 @@ def said(target: str, *arguments: str) -> str:
 
 def test_a_server_with_tls_that_is_called_without(encrypted: str) -> None:
     assert "the server speaks TLS: use --tls, or --ca FILE" in said(encrypted)
+    every = Command("health", "--all", "--target", encrypted).in_process()
+    assert every.out.startswith(f"{encrypted}  no connection (the server speaks TLS: use --tls")
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ class Caller:
                     raise
                 current().retried(error)
             except DeadlineExceeded as error:
-                raise await self.late(error, fault, deadline) from error
+                raise await self.late(error, fault, deadline) from None
 
     async def stream(
         self, rpc: Rpc[Request, Answer], request: Request, deadline: Deadline
@@ -123,4 +123,4 @@ class Caller:
         except Unimplemented:  # something without health checks, but it answers
             return True
         except DeadlineExceeded as error:
-            raise await self.late(error, None, deadline) from error
+            raise await self.late(error, None, deadline) from None

@@ -1,6 +1,7 @@
 """How a channel is set up: retries, limits and keepalive, as gRPC's own options."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,8 +10,9 @@ import grpc
 
 from lockstitch._errors import Unauthenticated
 from lockstitch._limiter import InFlightPolicy
-from lockstitch._security import AUTHORIZATION, Metadata, bearer
+from lockstitch._security import AUTHORIZATION, Metadata, Tls, bearer
 from lockstitch._target import is_local
+from lockstitch._tls_faults import Finding, find_tls_fault
 
 # A name with many addresses is many replicas: spread the calls, leave out those that cannot be reached. Calls are
 # repeated by `Caller`, whose errors name the cause.
@@ -20,6 +22,8 @@ Options = Sequence[tuple[str, Any]]
 
 CONNECT_TIMEOUT = 1.5
 """Seconds. A connection over the slowest networks takes less; a wrong address is noticed before anybody wonders."""
+PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
+"""Variables that have gRPC connect by a proxy."""
 NO_LIMIT = -1
 INT_MAX = 2**31 - 1
 
@@ -54,6 +58,7 @@ class ChannelSettings:
     token: gives the bearer key of now, where it is not always the same.
     in_flight: how many saves may be under way.
     interceptors: gRPC's, of the kind that the channel takes; the first is the outermost.
+    tls: what the credentials are made of; None: nothing is known of them, or there are none.
     """
 
     target: str
@@ -66,6 +71,7 @@ class ChannelSettings:
     token: Callable[[], str] | None = None
     in_flight: InFlightPolicy = field(default_factory=InFlightPolicy)
     interceptors: Sequence[Any] = ()
+    tls: Tls | None = None
 
     def call_metadata(self) -> Metadata:
         """What goes with a call. Raises Unauthenticated when there is no key to be had."""
@@ -75,6 +81,12 @@ class ChannelSettings:
             return (*self.metadata, (AUTHORIZATION, bearer(self.token())))
         except Exception as error:
             raise Unauthenticated(f"no key: {error}", code=grpc.StatusCode.UNAUTHENTICATED) from error
+
+    def find_tls_fault(self) -> Finding | None:
+        """What is wrong with TLS, if that is why there is no connection. Blocks for seconds."""
+        if not is_local(self.target) and any(map(os.environ.get, PROXIES)):
+            return None  # gRPC has connected to a proxy
+        return find_tls_fault(self.target, self.tls, encrypted=self.credentials is not None)
 
     @property
     def all_options(self) -> list[tuple[str, Any]]:

@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 
 from lockstitch import _wire
 from lockstitch._reason import Reason
+from lockstitch._tls_faults import Finding
 from lockstitch.v1 import error_pb2
 
 DETAILS_KEY = "grpc-status-details-bin"
@@ -175,16 +176,18 @@ class NoConnection(Unavailable):
     lockstitch.NoConnection: UNAVAILABLE: no connection to 127.0.0.1:1: ipv4:127.0.0.1:1: Failed to connect to remote
     host: Connection refused
 
-    cause: why, as gRPC says.
+    cause: why: what is wrong with TLS and what to do, or what gRPC says.
+    tls_fault: what is wrong with TLS; None: nothing, or it is not known.
     """
 
-    def __init__(self, target: str, cause: str) -> None:
+    def __init__(self, target: str, cause: str, tls_fault: Finding | None = None) -> None:
         self.cause = cause.rpartition("last error: ")[2].removeprefix("UNKNOWN: ")
         super().__init__(f"no connection to {target}: {self.cause}", code=grpc.StatusCode.UNAVAILABLE)
         self.target = target
+        self.tls_fault = tls_fault
 
-    def __reduce__(self) -> tuple[type["NoConnection"], tuple[str, str]]:
-        return type(self), (self.target, self.cause)
+    def __reduce__(self) -> tuple[type["NoConnection"], tuple[str, str, Finding | None]]:
+        return type(self), (self.target, self.cause, self.tls_fault)
 
 
 class StoreUnavailable(Unavailable):

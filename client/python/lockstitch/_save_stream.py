@@ -78,7 +78,7 @@ class SaveStream:
             while isinstance(data := await self._call.read(), bytes):
                 self._hand_on(SaveStreamResponse.FromString(data))
         except grpc.RpcError as error:
-            raise from_rpc_error(error) from error
+            raise from_rpc_error(error) from None
         except DecodeError as error:
             raise Internal("an answer that is none", code=grpc.StatusCode.INTERNAL) from error
         except asyncio.CancelledError:

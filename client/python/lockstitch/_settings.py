@@ -1,13 +1,15 @@
 """From what a client is made with to what its channel needs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import grpc
 
 from lockstitch._channel import ChannelSettings, Options, RetryPolicy
 from lockstitch._security import Tls, Token, check_secrecy, shown
 from lockstitch._target import parse_target
+
+NAME_OPTION = "grpc.ssl_target_name_override"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +35,14 @@ def channel_settings(
     credentials = Tls() if address.encrypted and caller.credentials is None else caller.credentials
     if credentials is None and not caller.insecure:
         check_secrecy(address.target, metadata, caller.key)
+    tls = None
     if isinstance(credentials, Tls):
         if credentials.server_name:
-            options = (("grpc.ssl_target_name_override", credentials.server_name), *options)
+            options = ((NAME_OPTION, credentials.server_name), *options)
+        tls = replace(credentials, server_name=dict(options).get(NAME_OPTION, ""))
         credentials = credentials.credentials()
     policy = RetryPolicy() if retry is True else retry or None
     token = caller.key if callable(caller.key) else None
     return ChannelSettings(
-        address.target, credentials, metadata, policy, tuple(options), stream, connect_timeout, token
+        address.target, credentials, metadata, policy, tuple(options), stream, connect_timeout, token, tls=tls
     )

@@ -107,7 +107,7 @@ async def _resumed(
                 deadline, fault, failures = Deadline(patience), None, 0
                 continue
             if isinstance(error, DeadlineExceeded):
-                raise await caller.late(error, fault, deadline) from error
+                raise await caller.late(error, fault, deadline) from None
             fault, failures = error, failures + 1
             if not await caller.pause(deadline, error, failures):
                 raise

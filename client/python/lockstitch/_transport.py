@@ -107,11 +107,17 @@ class AsyncTransport:
 
     async def first_connection(self, timeout: float) -> None:
         if not self._has_connected and not await self._connects(min(timeout, self._settings.connect_timeout)):
-            await _raise_if_disconnected(self, self._settings.target)
+            await self._raise_if_disconnected()
 
     async def check_connection(self) -> None:
         if not await self._connects(PROBE_SECONDS):
-            await _raise_if_disconnected(self, self._settings.target)
+            await self._raise_if_disconnected()
+
+    async def _raise_if_disconnected(self) -> None:
+        cause = await _cause_of_no_connection(self)
+        if cause is not None:
+            fault = await asyncio.to_thread(self._settings.find_tls_fault)
+            raise NoConnection(self._settings.target, str(fault or cause), fault)
 
     async def _connects(self, timeout: float) -> bool:
         patient = self._settings.retry is not None
@@ -134,7 +140,7 @@ class AsyncTransport:
             link.hear()
             return answer
         except grpc.RpcError as error:
-            raise link.error(error, closed=self._closed) from error
+            raise link.error(error, closed=self._closed) from None
         except asyncio.CancelledError:
             self._raise_if_closed(link)
             raise
@@ -150,7 +156,7 @@ class AsyncTransport:
                 link.hear()
                 yield answer
         except grpc.RpcError as error:
-            raise link.error(error, closed=self._closed) from error
+            raise link.error(error, closed=self._closed) from None
         except asyncio.CancelledError:
             self._raise_if_closed(link)
             raise
@@ -272,11 +278,17 @@ class BlockingTransport:
 
     async def first_connection(self, timeout: float) -> None:
         if not self._has_connected and not self._connects(min(timeout, self._settings.connect_timeout)):
-            await _raise_if_disconnected(self, self._settings.target)
+            await self._raise_if_disconnected()
 
     async def check_connection(self) -> None:
         if not self._connects(PROBE_SECONDS):
-            await _raise_if_disconnected(self, self._settings.target)
+            await self._raise_if_disconnected()
+
+    async def _raise_if_disconnected(self) -> None:
+        cause = await _cause_of_no_connection(self)
+        if cause is not None:
+            fault = self._settings.find_tls_fault()
+            raise NoConnection(self._settings.target, str(fault or cause), fault)
 
     def _connects(self, timeout: float) -> bool:
         patient = self._settings.retry is not None
@@ -298,7 +310,7 @@ class BlockingTransport:
             link.hear()
             return answer
         except grpc.RpcError as error:
-            raise link.error(error, closed=self._closed) from error
+            raise link.error(error, closed=self._closed) from None
         except ValueError as error:
             raise self._ended(link) or error from None
 
@@ -321,7 +333,7 @@ class BlockingTransport:
                 link.hear()
                 yield answer
         except grpc.RpcError as error:
-            raise link.error(error, closed=self._closed) from error
+            raise link.error(error, closed=self._closed) from None
         except ValueError as error:
             raise self._ended(link) or error from None
         finally:
@@ -405,16 +417,17 @@ def _connects(channel: grpc.Channel, timeout: float, patient: bool) -> bool:
     return True
 
 
-async def _raise_if_disconnected(transport: Transport, target: str) -> None:
-    """Raises NoConnection, which says why there is none: gRPC tells that only to a call that does not wait."""
+async def _cause_of_no_connection(transport: Transport) -> str | None:
+    """Why there is no connection, as gRPC says: it tells that only to a call that does not wait. None: there is one."""
     try:
         await transport.unary(HEALTH_CHECK, b"", PROBE_SECONDS, wait=False)
     except Unavailable as fault:
-        raise NoConnection(target, fault.message) from fault
-    except DeadlineExceeded as fault:
-        raise NoConnection(target, "nothing answers there") from fault
+        return fault.message
+    except DeadlineExceeded:
+        return "nothing answers there"
     except LockstitchError:
         pass  # an answer of whatever kind comes over a connection
+    return None
 
 
 def _closed() -> Cancelled:

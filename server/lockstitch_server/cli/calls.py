@@ -40,7 +40,7 @@ def failures_told(connection: Connection) -> Iterator[None]:
     try:
         yield
     except LockstitchError as error:
-        if isinstance(error, Unavailable) and not error.reason and (why := explain(connection)):
+        if isinstance(error, Unavailable) and (why := explain(connection, error)):
             fail(f"{target}: {why}", FAILED)
         if isinstance(error, NoConnection):
             fail(f"no server can be reached at {target} ({error.cause.rpartition(': ')[2]})", FAILED)

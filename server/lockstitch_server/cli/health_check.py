@@ -14,6 +14,7 @@ from lockstitch._transport import run
 from lockstitch_server import __version__
 from lockstitch_server.cli.calls import connected
 from lockstitch_server.cli.connection import Connection
+from lockstitch_server.cli.diagnosis import explain
 from lockstitch_server.cli.output import FAILED, fail
 
 SERVING, NOT_SERVING = "SERVING", "NOT_SERVING"
@@ -81,7 +82,7 @@ def _health_at(connection: Connection, service: str, *, verbose: bool) -> Health
             status = _status(client, keyless, service)
         return Health(status, _versions(connection) if verbose and status == SERVING else "")
     except NoConnection as error:
-        return Health(f"no connection ({error.cause.rpartition(': ')[2]})")
+        return Health(f"no connection ({explain(connection, error) or error.cause.rpartition(': ')[2]})")
     except DeadlineExceeded:
         return Health("no response in time")
     except LockstitchError as error:
