@@ -78,7 +78,8 @@ def with_latest(content: bytes, namespace: str, latest: Latest) -> bytes:
     if len(others) >= MOST * _ENTRY.size:
         oldest = _ENTRY.size if others.startswith(_digest("")) else 0
         others = others[:oldest] + others[oldest + _ENTRY.size :]
-    return content[: _NAMES.size] + others + _ENTRY.pack(digest, *latest)
+    # Damage can have made a stored checksum larger than its 32 bits on SQLite. It fits nothing either way.
+    return content[: _NAMES.size] + others + _ENTRY.pack(digest, *map(checksum.signed, latest))
 
 
 def without_latest(content: bytes, namespace: str) -> bytes:
