@@ -92,3 +92,13 @@ async def test_rows_of_a_session_that_is_gone_become_strays(store: Damaged) -> N
     async with open_store(Settings(store=store.url)) as opened_store:
         assert [sentence async for sentence in repair(opened_store, await faults_in(opened_store))]
     assert await faults_of(store.url) == []
+
+
+async def test_rows_are_put_back_whose_key_is_damaged_in_another_byte(store: Damaged) -> None:
+    """They are in the bucket of their session, under a key that no session has."""
+    for table in ("checkpoints", "segments", "writes"):
+        store.execute(f"UPDATE lockstitch.{table} SET key = set_byte(key, 5, get_byte(key, 5) # 1) WHERE key = {KEY}")
+        async with open_store(Settings(store=store.url)) as opened_store:
+            told = [sentence async for sentence in repair(opened_store, await faults_in(opened_store))]
+        assert any("are put back" in sentence for sentence in told), told
+        assert [fault for fault in await faults_of(store.url) if not fault.harmless] == []

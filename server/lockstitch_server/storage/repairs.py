@@ -81,6 +81,8 @@ async def delete_strays(repository: SessionRepository, key: bytes) -> str:
     """
     if await repository.executor.fetch("session_of_key", {"key": key}):
         return "belong to a session by now"
+    if not await repository.has_content(Session(SessionRow(key, "", "", 0, 0), 0)):
+        return "are not there any more"
     # Saves to this key wait for the row of its session, so that none of them loses what it has written.
     await repository.put(Session(SessionRow(key, "", key.hex(), 0, 0), 0, is_new=True))
     for name in ("delete_all_checkpoints", "delete_all_segments", "delete_all_writes"):

@@ -106,6 +106,36 @@ SELECT {checkpoint} FROM {schema}checkpoints
 WHERE {in_bucket}key = :key AND (namespace, checkpoint_id) > (:namespace, :checkpoint_id)
 ORDER BY namespace, checkpoint_id LIMIT CAST(:limit AS BIGINT)
 
+-- name: page_of_segments
+SELECT {segment} FROM {schema}segments
+WHERE {in_bucket}key = :key AND (log, start) > (CAST(:log AS BIGINT), CAST(:start AS BIGINT))
+ORDER BY log, start LIMIT CAST(:limit AS BIGINT)
+
+-- name: rename_checkpoint
+-- Give a row another key, if the name that it has then is free.
+UPDATE {schema}checkpoints SET key = :target
+WHERE {in_bucket}key = :key AND namespace = :namespace AND checkpoint_id = :checkpoint_id AND NOT EXISTS (
+    SELECT 1 FROM {schema}checkpoints o
+    WHERE {o.in_bucket}o.key = :target AND o.namespace = :namespace AND o.checkpoint_id = :checkpoint_id)
+RETURNING 1
+
+-- name: rename_segment
+-- The same with another key and log.
+UPDATE {schema}segments SET key = :target, log = :target_log
+WHERE {in_bucket}key = :key AND log = :log AND start = :start AND NOT EXISTS (
+    SELECT 1 FROM {schema}segments o
+    WHERE {o.in_bucket}o.key = :target AND o.log = :target_log AND o.start = :start)
+RETURNING 1
+
+-- name: rename_write
+UPDATE {schema}writes SET key = :target
+WHERE {in_bucket}key = :key AND namespace = :namespace AND checkpoint_id = :checkpoint_id
+    AND task_id = :task_id AND task_index = :task_index AND NOT EXISTS (
+    SELECT 1 FROM {schema}writes o
+    WHERE {o.in_bucket}o.key = :target AND o.namespace = :namespace AND o.checkpoint_id = :checkpoint_id
+        AND o.task_id = :task_id AND o.task_index = :task_index)
+RETURNING 1
+
 -- name: delete_checkpoint
 DELETE FROM {schema}checkpoints WHERE {in_bucket}key = :key AND namespace = :namespace AND checkpoint_id = :checkpoint_id
 

@@ -1,6 +1,6 @@
 """Which logs checkpoints need."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from lockstitch_server.core.format.rows import CheckpointRow
 
@@ -13,3 +13,13 @@ def named_logs(rows: Iterable[CheckpointRow]) -> dict[int, int]:
             if part.log:
                 logs[part.log] = max(part.length, logs.get(part.log, 0))
     return logs
+
+
+def longest(some: Mapping[int, int], others: Mapping[int, int]) -> dict[int, int]:
+    """How many bytes of each log two groups of checkpoints need."""
+    return {log: max(some.get(log, 0), others.get(log, 0)) for log in some.keys() | others.keys()}
+
+
+def lacking_logs(named: Mapping[int, int], sizes: Mapping[int, int]) -> list[int]:
+    """The logs that have fewer bytes than checkpoints need. named: the bytes that these need. sizes: those it has."""
+    return [log for log, length in named.items() if sizes.get(log, 0) < length]

@@ -18,7 +18,8 @@ from typing import NamedTuple
 from lockstitch_server.core.chunks import chunks
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.format.ancestry import Ancestry
-from lockstitch_server.core.format.named_logs import named_logs
+from lockstitch_server.core.format.content import has_names
+from lockstitch_server.core.format.named_logs import lacking_logs, longest, named_logs
 from lockstitch_server.core.format.reading import CheckpointQuery
 from lockstitch_server.core.format.rows import CheckpointRow, Seek
 from lockstitch_server.core.ids import session_key
@@ -61,6 +62,9 @@ class _Orphans(NamedTuple):
     created_at: int
     deletion_revision: int
     logs: frozenset[int]
+
+
+_NO_ORPHANS = _Orphans(0, 0, frozenset())
 
 
 async def _no_pause() -> None:
@@ -288,15 +292,18 @@ async def _pages(repository: SessionRepository, session: Session) -> AsyncIterat
 
 async def _orphans(repository: SessionRepository, tenant: str, session_id: str) -> _Orphans:
     session = await repository.get(tenant, session_id)
-    named: dict[int, int] = {}
+    named, names = dict[int, int](), list[tuple[str, str]]()
     try:
         async for rows in _pages(repository, session):
-            named |= named_logs(rows)
+            named = longest(named, named_logs(rows))
+            names.extend((row.namespace, row.checkpoint_id) for row in rows)
     except Failure as failure:
         if failure.reason is not Reason.DATA_LOSS:
             raise
-        return _Orphans(0, 0, frozenset())  # what a damaged checkpoint needs is not known
+        return _NO_ORPHANS  # what a damaged checkpoint needs is not known
     logs = await repository.logs(session) if session.alive else {}
+    if lacking_logs(named, logs) or not has_names(session.row.content, names):
+        return _NO_ORPHANS  # rows are missing, which may be among them: a repair can put them back
     return _Orphans(session.row.created_at, session.deletion_revision, frozenset(logs.keys() - named.keys()))
 
 

@@ -1,7 +1,7 @@
 """Repairs what `verifier` finds, where nothing is lost by it.
 
-These are indexes, keys and counters of sessions, rows that are out of place, search terms, orphaned logs and rows
-without a session.
+These are indexes, keys and counters of sessions, rows that are out of place or under a wrong key, search terms,
+orphaned logs and rows without a session.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -11,6 +11,7 @@ from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.sessions.session import Retention
 from lockstitch_server.engine.maintenance.pruner import Pruner
 from lockstitch_server.engine.maintenance.verifier import MOVED, ORPHAN, OUT_OF_PLACE, Fault
+from lockstitch_server.storage.lost_rows import Lacking, put_log_rows_back, put_strays_back
 from lockstitch_server.storage.repairs import delete_strays, move, put_in_place, put_terms, recount
 from lockstitch_server.storage.session_repository import SessionRepository
 from lockstitch_server.storage.store import Store
@@ -20,6 +21,9 @@ LOST = frozenset({"checkpoints_lost", "latest_lost", "writes_lost"})
 COUNTERS = LOST | {"counter_wrong", "revision_wrong", "session_damaged"}
 LOST_SESSIONS = frozenset({"session_unreadable", "key_wrong", "table_unreadable", OUT_OF_PLACE})
 """Where there are such, rows without a session may be theirs, and stay."""
+LACKS_CHECKPOINTS = frozenset({"checkpoints_lost", "latest_lost", "session_damaged"})
+LACKS_LOGS = frozenset({"log_missing", "log_short", "log_damaged"})
+LACKS_WRITES = frozenset({"counter_wrong", "writes_lost", "session_damaged"})
 
 Step = Callable[[SessionRepository], Awaitable[str]]
 
@@ -53,6 +57,8 @@ def _steps(faults: list[Fault]) -> Iterator[tuple[str, Step]]:
         if fault.kind == "key_wrong" and fault.mend == MOVED:
             step = partial(move, key=key, tenant=fault.tenant, session_id=fault.session_id)
             yield _whose(fault.tenant, fault.session_id), step
+    # Before the counts accept what is missing, and before what fits nowhere is deleted.
+    yield from _lost_rows(faults)
     for name in _sessions(faults, COUNTERS):
         yield _whose(*name), partial(recount, tenant=name[0], session_id=name[1])
     for name in _sessions(faults, frozenset({"terms_wrong"})):
@@ -61,6 +67,23 @@ def _steps(faults: list[Fault]) -> Iterator[tuple[str, Step]]:
         for fault in faults:
             if fault.kind == "stray":
                 yield f"the rows under the key {fault.key}", partial(delete_strays, key=bytes.fromhex(fault.key))
+
+
+def _lost_rows(faults: list[Fault]) -> Iterator[tuple[str, Step]]:
+    """Put rows back that may be those that sessions lack."""
+    lacking = Lacking(*(_keys(faults, kinds) for kinds in (LACKS_CHECKPOINTS, LACKS_LOGS, LACKS_WRITES)))
+    for fault in faults:
+        if fault.kind == "stray" and any(lacking):
+            step = partial(put_strays_back, key=bytes.fromhex(fault.key), lacking=lacking)
+            yield f"the rows under the key {fault.key}", step
+    lacks_logs = _sessions(faults, LACKS_LOGS)
+    for name in _sessions(faults, frozenset({ORPHAN})):
+        if name in lacks_logs:
+            yield _whose(*name), partial(put_log_rows_back, tenant=name[0], session_id=name[1])
+
+
+def _keys(faults: list[Fault], kinds: frozenset[str]) -> list[bytes]:
+    return [bytes.fromhex(key) for key in dict.fromkeys(fault.key for fault in faults if fault.kind in kinds)]
 
 
 def _sessions(faults: list[Fault], kinds: frozenset[str]) -> list[tuple[str, str]]:

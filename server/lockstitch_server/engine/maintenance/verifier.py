@@ -34,7 +34,7 @@ REBUILT = "--repair counts it again and drops its labels, expiry, retention and 
 MOVED = "--repair puts the row back under the key of its name"
 PUT_BACK = "--repair puts them back under that key"
 FOUND_AGAIN = "--repair writes its search terms again"
-DELETED = "--repair deletes them"
+DELETED = "--repair puts them back if they fit a session that lacks rows, and deletes them otherwise"
 
 Digests = dict[int, list[tuple[int, bytes]]]
 """By log: the lengths that checkpoints need, with their digests."""
