@@ -14,26 +14,26 @@ from lockstitch_server.engine.batching_queue import SLICE, BatchingQueue, Bounds
 BOUNDS = Bounds(queue_items=1000, queue_bytes=1000, batch_items=10, batch_bytes=10)
 
 
-def batcher(batches: list[list[int]], lanes: int, fill: int) -> BatchingQueue[int, int]:
+def batcher(batches: list[list[int]], max_in_flight: int, min_batch: int) -> BatchingQueue[int, int]:
     async def work(items: Sequence[int]) -> Sequence[int]:
         batches.append(list(items))
         await asyncio.sleep(0)
         return items
 
-    return BatchingQueue(work, lambda _: 1, BOUNDS, lanes=lanes, fill=fill)
+    return BatchingQueue(work, lambda _: 1, BOUNDS, max_in_flight=max_in_flight, min_batch=min_batch)
 
 
-@pytest.mark.parametrize(("lanes", "fill"), [(1, 1), (1, 16), (2, 1), (2, 16), (8, 16)])
-async def test_one_after_the_other(lanes: int, fill: int) -> None:
+@pytest.mark.parametrize(("max_in_flight", "min_batch"), [(1, 1), (1, 16), (2, 1), (2, 16), (8, 16)])
+async def test_one_after_the_other(max_in_flight: int, min_batch: int) -> None:
     """The next comes in the very moment in which the last one is answered."""
-    one = batcher([], lanes, fill)
+    one = batcher([], max_in_flight, min_batch)
     async with asyncio.timeout(10):
         assert [await one.submit(number) for number in range(100)] == list(range(100))
 
 
-@pytest.mark.parametrize(("lanes", "fill"), [(1, 1), (1, 16), (2, 1), (2, 16), (8, 16)])
-async def test_many_side_by_side(lanes: int, fill: int) -> None:
-    one = batcher([], lanes, fill)
+@pytest.mark.parametrize(("max_in_flight", "min_batch"), [(1, 1), (1, 16), (2, 1), (2, 16), (8, 16)])
+async def test_many_side_by_side(max_in_flight: int, min_batch: int) -> None:
+    one = batcher([], max_in_flight, min_batch)
 
     async def caller(number: int) -> list[int]:
         return [await one.submit(number) for _ in range(20)]
@@ -43,9 +43,9 @@ async def test_many_side_by_side(lanes: int, fill: int) -> None:
     assert answers == [[number] * 20 for number in range(40)]
 
 
-async def test_few_do_not_get_a_lane_beside_a_busy_one() -> None:
+async def test_few_items_do_not_begin_a_batch_beside_another() -> None:
     batches: list[list[int]] = []
-    one = batcher(batches, lanes=2, fill=5)
+    one = batcher(batches, max_in_flight=2, min_batch=5)
     first = asyncio.ensure_future(one.submit(0))
     while not batches:
         await asyncio.sleep(0)
@@ -90,7 +90,7 @@ async def test_a_result_that_cannot_be_taken_fails_alone() -> None:
     one = batcher([], 1, 1)
     waiters = [Waiter(breaks=number == 1) for number in range(3)]
     for number, waiter in enumerate(waiters):
-        one.put(number, waiter)
+        one.enqueue(number, waiter)
     async with asyncio.timeout(30):
         assert await one.submit(3) == 3
     assert [waiter.results for waiter in waiters] == [[0], [Reason.INTERNAL], [2]]
@@ -154,7 +154,7 @@ async def test_other_calls_run_while_the_results_of_a_batch_are_delivered() -> N
     waiters = [Dated(turns) for _ in range(8 * SLICE)]
     async with asyncio.timeout(30), turns.counting():
         for number, waiter in enumerate(waiters):
-            one.put(number, waiter)
+            one.enqueue(number, waiter)
         await one.close()
     assert [waiter.results for waiter in waiters] == [[number] for number in range(8 * SLICE)]
     assert waiters[-1].at - waiters[0].at >= 7
@@ -198,7 +198,7 @@ async def test_an_item_that_is_alone_does_not_wait() -> None:
     one = gathering(batches)
     for number in range(3):
         submitted = asyncio.ensure_future(one.submit(number))
-        for _ in range(3):  # the call, the lane, and the turn for which the lane waits
+        for _ in range(3):  # the call, the task, and the turn for which the task waits
             await asyncio.sleep(0)
         assert batches[number:] == [[number]]
         await submitted

@@ -55,7 +55,7 @@ class Held:
 
     def put(self, group: str, size: int = 1) -> None:
         future: asyncio.Future[Item] = asyncio.get_running_loop().create_future()
-        self.batcher.put((group, size), future)
+        self.batcher.enqueue((group, size), future)
         self._waiting.append(future)
 
     async def busy(self) -> None:
@@ -108,8 +108,8 @@ async def test_a_group_has_bounds_of_its_own(bounds: tuple[int, int], limit: int
         held.put("flood")
     assert (caught.value.reason, caught.value.metadata) == ("RATE_LIMITED", {"limit": str(limit)})
     held.put("other")
-    waits = asyncio.ensure_future(held.batcher.room(1, 1, "flood"))
-    await held.batcher.room(1, 1, "other")
+    waits = asyncio.ensure_future(held.batcher.wait_for_capacity(1, 1, "flood"))
+    await held.batcher.wait_for_capacity(1, 1, "other")
     assert not waits.done()
     await held.finish()
     await asyncio.wait_for(waits, 20)

@@ -1,4 +1,4 @@
-"""Requests that wait together are worked on together."""
+"""Batches: requests that wait together are processed together."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -6,7 +6,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import structlog
 
@@ -18,38 +18,38 @@ R = TypeVar("R")
 R_contra = TypeVar("R_contra", contravariant=True)
 
 ENOUGH_ITEMS = 32
-"""A batch does not wait for more than this number of items."""
+"""A batch of this many items waits for no more."""
 GATHER_SECONDS = 0.002
-"""How long a batch waits for items at most."""
+"""Maximum time that a batch waits for more items."""
 IDLE_TURN_SECONDS = 25e-6
-"""A turn of the event loop that takes no longer has done no work."""
+"""A turn of the event loop that takes no longer than this did no work."""
 IDLE_SECONDS = 50e-6
-"""How long the event loop is idle before a batch waits no longer."""
+"""A batch waits no longer once the event loop has been idle for this time."""
 SLICE = 8
-"""Items of a batch that are worked on in one turn of the event loop: other calls need not wait for the whole batch."""
+"""Items of a batch that are processed in one turn of the event loop, so that other calls need not wait for all."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much a batcher takes."""
+    """Limits of a queue and of its batches. An item counts as `count_of` items, and has `size_of` bytes."""
 
     queue_items: int
     queue_bytes: int
     batch_items: int
     batch_bytes: int
     group_items: int = 0
-    """Most items of one group that may wait; 0: as many as of all."""
+    """Maximum items of one group that wait. 0: no limit but that of the queue."""
     group_bytes: int = 0
-    """Most bytes of one group that may wait, alike."""
+    """Maximum bytes of one group that wait. 0: no limit but that of the queue."""
 
 
 class Waiter(Protocol[R_contra]):
-    """Who waits for a result, as an `asyncio.Future` does."""
+    """Receives one result. An `asyncio.Future` is a Waiter."""
 
     def done(self) -> bool:
-        """Whether nobody waits any more."""
+        """Whether it has a result, or waits no longer."""
         ...
 
     def set_result(self, result: R_contra, /) -> None: ...
@@ -58,95 +58,97 @@ class Waiter(Protocol[R_contra]):
 
 
 Late = asyncio.Task[R | Failure]
-"""A result that comes after the batch."""
+"""A result that comes after the batch. The next batches do not wait for it."""
 
 
 class BatchObserver(Protocol):
-    """Hears of batches."""
+    """Measures batches."""
 
     def done(self, items: int, waited: float, seconds: float) -> None:
-        """One has been worked on. waited: how long its oldest item had waited before, in seconds."""
+        """A batch was processed in `seconds`. waited: how long its oldest item was in the queue, in seconds."""
         ...
 
 
-class BatchingQueue(Generic[T, R]):
-    """Collects items while earlier ones are being worked on, and works on all that have come as one batch.
+ProcessBatch: TypeAlias = Callable[[Sequence[T]], Awaitable[Sequence[R | Failure | Late[R]]]]
+"""Processes items. Returns a result for each, in their order."""
 
-    Work runs in tasks of its own: a caller that is cancelled stops waiting, and changes nothing for its batch. An item
-    that has not been begun by then is dropped. Items belong to groups, which take turns, and of which none is kept out
-    because of the others: while the queue is full, each may still fill its share of one.
+
+class BatchingQueue(Generic[T, R]):
+    """Collects items while a batch is processed. All items that wait then become the next batch.
+
+    Batches are processed in tasks of their own. A caller that is cancelled stops waiting, and changes nothing for its
+    batch; its item is dropped if its batch has not begun. Items belong to groups, which are served round robin. While
+    the queue is full, each group may still fill its share of it.
     """
 
     def __init__(
         self,
-        work: Callable[[Sequence[T]], Awaitable[Sequence[R | Failure | Late[R]]]],
+        process_batch: ProcessBatch[T, R],
         size_of: Callable[[T], int],
         bounds: Bounds,
         *,
         count_of: Callable[[T], int] = lambda _: 1,
         group_of: Callable[[T], str] = lambda _: "",
-        lanes: int = 1,
-        fill: int = 1,
+        max_in_flight: int = 1,
+        min_batch: int = 1,
         gathers: bool = False,
         observer: BatchObserver | None = None,
     ) -> None:
-        """work: a late result is one that the next batches need not wait for.
-        gathers: whether batches of several items wait for more while the event loop is busy. Small batches are dear.
-        count_of: as how many an item counts.
-        group_of: the group that an item belongs to.
-        lanes: how many batches may be worked on at once.
-        fill: how many items must wait before a lane beside a busy one begins; small batches are dear.
+        """size_of: the bytes of an item.
+        count_of: as how many items an item counts.
+        group_of: the group of an item.
+        max_in_flight: how many batches may be processed at once.
+        min_batch: how many items must wait before a batch begins beside another. Small batches are expensive.
+        gathers: whether a batch of several items waits for more while the event loop is busy.
         """
-        self._work = work
+        self._process_batch = process_batch
         self._size_of = size_of
         self._count_of = count_of
         self._group_of = group_of
         self._bounds = bounds
-        self._lanes = self._free_lanes = lanes
-        self._fill = fill
+        self._max_in_flight = max_in_flight
+        self._min_batch = min_batch
+        self._gathers = gathers
         self._observer = observer
-        self._oldest = 0.0
-        """When the first of the batch that was taken last had come, where anybody wants to know."""
         self._queue: FairQueue[tuple[T, Waiter[R]]] = FairQueue()
         self._running: set[asyncio.Task[Any]] = set()
+        self._in_flight = 0
         self._closed = False
-        self._taken = asyncio.Event()
-        self._gathers = gathers
+        self._dequeued = asyncio.Event()
         self._last_items = 1
-        """Of the batch that was taken last."""
+        """The number of items in the batch before."""
 
     @property
     def queued(self) -> tuple[int, int]:
-        """How much waits: as how many items it counts, and its bytes."""
+        """The items that wait, and their bytes."""
         return self._queue.items, self._queue.bytes
 
     async def submit(self, item: T) -> R:
-        """Have an item worked on. Fails with DRAINING, OVERLOADED, RATE_LIMITED, or what its work does."""
+        """The result of an item. Fails with DRAINING, OVERLOADED, RATE_LIMITED, or as its batch does."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self.put(item, future)
+        self.enqueue(item, future)
         return await future
 
-    def put(self, item: T, waiter: Waiter[R]) -> None:
-        """Have an item worked on, in the order of the puts. Fails at once with DRAINING, OVERLOADED, RATE_LIMITED."""
+    def enqueue(self, item: T, waiter: Waiter[R]) -> None:
+        """Add an item, whose result `waiter` receives. Fails with DRAINING, OVERLOADED, RATE_LIMITED."""
         size, count, group = self._size_of(item), self._count_of(item), self._group_of(item)
         self._admit(size, count, group)
-        came = monotonic() if self._observer is not None else 0.0
-        self._queue.append(group, Entry((item, waiter), count, size, came))
-        self._start_lane()
+        self._queue.append(group, Entry((item, waiter), count, size, monotonic()))
+        if not self._in_flight or (self._in_flight < self._max_in_flight and self._queue.items >= self._min_batch):
+            self._in_flight += 1
+            # In a context of its own: it works for all calls, not only for the one that starts it.
+            task = asyncio.create_task(self._process_queue(), context=Context())
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
 
-    @property
-    def waiting(self) -> int:
-        """How many operations wait."""
-        return self._queue.items
-
-    async def room(self, size: int, count: int = 1, group: str = "") -> None:
-        """Wait until a `put` of this size would not find the batcher overloaded."""
-        while self._is_full(size, count, group) or self._is_over(size, count, group):
-            self._taken.clear()
-            await self._taken.wait()
+    async def wait_for_capacity(self, size: int, count: int = 1, group: str = "") -> None:
+        """Wait until the queue has room for an item of this size."""
+        while self._is_full(size, count, group) or self._group_limit(size, count, group):
+            self._dequeued.clear()
+            await self._dequeued.wait()
 
     async def close(self) -> None:
-        """Take no more, and wait until all that was taken is done."""
+        """Refuse new items, and wait until all items in the queue have results."""
         self._closed = True
         while self._running:
             await asyncio.wait(self._running)
@@ -156,20 +158,20 @@ class BatchingQueue(Generic[T, R]):
             raise Failure(Reason.DRAINING, "the server is stopping")
         if self._is_full(size, count, group):
             raise Failure(Reason.OVERLOADED, "the server has too much work waiting")
-        if limit := self._is_over(size, count, group):
+        if limit := self._group_limit(size, count, group):
             raise Failure(Reason.RATE_LIMITED, "the tenant has too much work waiting", limit=limit)
 
     def _is_full(self, size: int, count: int, group: str) -> bool:
         bounds, queue = self._bounds, self._queue
-        full = queue.items + count > bounds.queue_items or queue.bytes + size > bounds.queue_bytes
-        # An item larger than the whole queue is taken when it is alone.
-        if not (full and queue):
+        if queue.items + count <= bounds.queue_items and queue.bytes + size <= bounds.queue_bytes:
             return False
-        mine, shares = queue.usage(group), queue.groups_with(group)
-        return (mine.items + count) * shares > bounds.queue_items or (mine.bytes + size) * shares > bounds.queue_bytes
+        if not queue:  # an item larger than the whole queue is taken when it is alone
+            return False
+        mine, groups = queue.usage(group), queue.groups_with(group)
+        return (mine.items + count) * groups > bounds.queue_items or (mine.bytes + size) * groups > bounds.queue_bytes
 
-    def _is_over(self, size: int, count: int, group: str) -> int:
-        """The bound of a group that an item would break; 0: none."""
+    def _group_limit(self, size: int, count: int, group: str) -> int:
+        """The limit of its group that an item would exceed; 0: none."""
         bounds, mine = self._bounds, self._queue.usage(group)
         if bounds.group_items and mine.items and mine.items + count > bounds.group_items:
             return bounds.group_items
@@ -177,29 +179,23 @@ class BatchingQueue(Generic[T, R]):
             return bounds.group_bytes
         return 0
 
-    def _start_lane(self) -> None:
-        idle = self._free_lanes == self._lanes
-        if self._free_lanes and (idle or self._queue.items >= self._fill):
-            self._free_lanes -= 1
-            # In a context of its own: it works for all, not only for the call that happens to start it.
-            task = asyncio.create_task(self._lane(), context=Context())
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
-
-    async def _lane(self) -> None:
+    async def _process_queue(self) -> None:
+        """Process batches until the queue is empty."""
         try:
-            # Everything that becomes ready in this turn of the loop joins the batch.
+            # All that becomes ready in this turn of the event loop joins the batch.
             await asyncio.sleep(0)
             while self._queue:
                 if self._gathers:
                     await self._gather()
-                if batch := self._take():
-                    await self._run_observed(batch)
+                if batch := self._dequeue():
+                    begun = monotonic()
+                    await self._process(batch)
+                    self._observe(batch, begun)
         finally:
-            self._free_lanes += 1
+            self._in_flight -= 1
 
     async def _gather(self) -> None:
-        """Wait for items that are on their way while the loop is busy: they come out of the work that it does.
+        """Wait while the event loop is busy: its work may be calls that enqueue items.
 
         An item that is alone, after another one that was alone, does not wait.
         """
@@ -214,72 +210,66 @@ class BatchingQueue(Generic[T, R]):
             elif turn - idle_since > IDLE_SECONDS:
                 return
 
-    async def _run_observed(self, batch: Sequence[tuple[T, Waiter[R]]]) -> None:
-        if self._observer is None:
-            await self._run_safely(batch)
-            return
-        began, came = monotonic(), self._oldest
-        await self._run_safely(batch)
-        try:
-            self._observer.done(sum(self._count_of(item) for item, _ in batch), began - came, monotonic() - began)
-        except Exception:
-            log.exception("batch_observer_failed")
+    def _dequeue(self) -> list[Entry[tuple[T, Waiter[R]]]]:
+        """The next batch. Drops items whose waiters wait no longer."""
+        batch: list[Entry[tuple[T, Waiter[R]]]] = []
+        bounds, count, size = self._bounds, 0, 0
+        while self._queue:
+            entry = self._queue.first()
+            if batch and (count + entry.items > bounds.batch_items or size + entry.bytes > bounds.batch_bytes):
+                break
+            self._queue.popleft()
+            if not entry.value[1].done():
+                batch.append(entry)
+                count += entry.items
+                size += entry.bytes
+        self._dequeued.set()
+        self._last_items = len(batch)
+        return batch
 
-    async def _run_safely(self, batch: Sequence[tuple[T, Waiter[R]]]) -> None:
-        """Whatever goes wrong, every item gets a result and the lane goes on."""
+    async def _process(self, batch: Sequence[Entry[tuple[T, Waiter[R]]]]) -> None:
+        """Process a batch. Whatever goes wrong, every item gets a result."""
         try:
-            await self._run(batch)
+            results: Sequence[R | Failure | Late[R]]
+            try:
+                results = await self._process_batch([entry.value[0] for entry in batch])
+            except Failure as failure:
+                results = [failure] * len(batch)
+            for place, (entry, result) in enumerate(zip(batch, results, strict=True), 1):
+                if isinstance(result, asyncio.Task):
+                    self._running.add(result)
+                    result.add_done_callback(partial(self._respond_late, entry.value[1]))
+                else:
+                    _respond(entry.value[1], result)
+                if place % SLICE == 0:
+                    await asyncio.sleep(0)
         except BaseException as error:
-            for _, waiter in batch:
-                _answer(waiter, _broken())
+            for entry in batch:
+                _respond(entry.value[1], _broken())
             if not isinstance(error, Exception):
                 raise
             log.exception("batch_failed", items=len(batch))
 
-    def _take(self) -> list[tuple[T, Waiter[R]]]:
-        batch: list[tuple[T, Waiter[R]]] = []
-        bounds, count, size = self._bounds, 0, 0
-        self._oldest = self._queue.first().came if self._queue else 0.0
-        while self._queue:
-            (item, waiter), item_count, item_size, came = self._queue.first()
-            if batch and (count + item_count > bounds.batch_items or size + item_size > bounds.batch_bytes):
-                break
-            self._queue.popleft()
-            self._oldest = min(self._oldest, came)
-            if not waiter.done():
-                batch.append((item, waiter))
-                count += item_count
-                size += item_size
-        self._taken.set()
-        self._last_items = len(batch)
-        return batch
-
-    async def _run(self, batch: Sequence[tuple[T, Waiter[R]]]) -> None:
-        results: Sequence[R | Failure | Late[R]]
-        try:
-            results = await self._work([item for item, _ in batch])
-        except Failure as failure:
-            results = [failure] * len(batch)
-        for place, ((_, waiter), result) in enumerate(zip(batch, results, strict=True), 1):
-            if isinstance(result, asyncio.Task):
-                self._running.add(result)
-                result.add_done_callback(partial(self._answer_late, waiter))
-            else:
-                _answer(waiter, result)
-            if place % SLICE == 0:
-                await asyncio.sleep(0)
-
-    def _answer_late(self, waiter: Waiter[R], late: Late[R]) -> None:
+    def _respond_late(self, waiter: Waiter[R], late: Late[R]) -> None:
         self._running.discard(late)
-        _answer(waiter, _broken() if late.cancelled() or late.exception() is not None else late.result())
+        _respond(waiter, _broken() if late.cancelled() or late.exception() is not None else late.result())
+
+    def _observe(self, batch: Sequence[Entry[tuple[T, Waiter[R]]]], begun: float) -> None:
+        if self._observer is None:
+            return
+        waited = begun - min(entry.enqueued_at for entry in batch)
+        try:
+            self._observer.done(sum(entry.items for entry in batch), waited, monotonic() - begun)
+        except Exception:
+            log.exception("batch_observer_failed")
 
 
 def _broken() -> Failure:
     return Failure(Reason.INTERNAL, "the server failed to do this")
 
 
-def _answer(waiter: Waiter[R], result: R | Failure) -> None:
-    """Give a result to one waiter. If that fails, the other waiters still get theirs."""
+def _respond(waiter: Waiter[R], result: R | Failure) -> None:
+    """Give a waiter its result. If that fails, the other waiters still get theirs."""
     if waiter.done():
         return
     try:
@@ -290,4 +280,4 @@ def _answer(waiter: Waiter[R], result: R | Failure) -> None:
     except Exception:
         log.exception("response_failed")
         if not isinstance(result, Failure):
-            _answer(waiter, _broken())
+            _respond(waiter, _broken())

@@ -1,4 +1,4 @@
-"""A queue in which groups take turns: who has put much in waits for himself, not others for him."""
+"""A fair queue: groups are served round robin, so a busy group delays only itself."""
 
 from collections import deque
 from typing import Generic, NamedTuple, TypeVar
@@ -7,7 +7,7 @@ E = TypeVar("E")
 
 
 class Usage:
-    """How much waits."""
+    """The items that wait, and their bytes."""
 
     __slots__ = ("bytes", "items")
 
@@ -17,17 +17,17 @@ class Usage:
 
 
 class Entry(NamedTuple, Generic[E]):
-    """What waits, and as how much it counts."""
+    """A value in the queue, and as how much it counts."""
 
     value: E
     items: int
     bytes: int
-    came: float = 0.0
-    """When, by the monotonic clock, where anybody wants to know."""
+    enqueued_at: float = 0.0
+    """By the monotonic clock, in seconds."""
 
 
-class _Line(Usage, Generic[E]):
-    """The entries of one group, in their order."""
+class _Group(Usage, Generic[E]):
+    """The entries of one group, first come first served."""
 
     __slots__ = ("entries",)
 
@@ -37,55 +37,55 @@ class _Line(Usage, Generic[E]):
 
 
 class FairQueue(Usage, Generic[E]):
-    """Entries of groups. One of each group in turn comes out, those of a group in the order they went in."""
+    """A queue of entries of groups. One entry of each group is served in turn."""
 
-    __slots__ = ("_lines",)
+    __slots__ = ("_groups",)
 
     def __init__(self) -> None:
         super().__init__()
-        self._lines: dict[str, _Line[E]] = {}  # the group whose turn it is comes first
+        self._groups: dict[str, _Group[E]] = {}  # the group to serve next comes first
 
     def __bool__(self) -> bool:
-        return bool(self._lines)
+        return bool(self._groups)
 
-    def append(self, group: str, entry: Entry[E]) -> None:
-        """Put an entry at the end of its group."""
-        line = self._lines.get(group)
-        if line is None:
-            line = self._lines[group] = _Line()
-        line.entries.append(entry)
+    def append(self, name: str, entry: Entry[E]) -> None:
+        """Add an entry at the end of the group of this name."""
+        group = self._groups.get(name)
+        if group is None:
+            group = self._groups[name] = _Group()
+        group.entries.append(entry)
         items, size = entry.items, entry.bytes
-        line.items += items
-        line.bytes += size
+        group.items += items
+        group.bytes += size
         self.items += items
         self.bytes += size
 
     def first(self) -> Entry[E]:
-        """What comes out next. There must be something."""
-        return next(iter(self._lines.values())).entries[0]
+        """The next entry. The queue must not be empty."""
+        return next(iter(self._groups.values())).entries[0]
 
     def popleft(self) -> Entry[E]:
-        """Take out what comes next. There must be something."""
-        group, line = next(iter(self._lines.items()))
-        entry = line.entries.popleft()
+        """Remove the next entry. The queue must not be empty."""
+        name, group = next(iter(self._groups.items()))
+        entry = group.entries.popleft()
         items, size = entry.items, entry.bytes
-        line.items -= items
-        line.bytes -= size
+        group.items -= items
+        group.bytes -= size
         self.items -= items
         self.bytes -= size
-        if not line.entries:
-            del self._lines[group]
-        elif len(self._lines) > 1:
-            self._lines[group] = self._lines.pop(group)
+        if not group.entries:
+            del self._groups[name]
+        elif len(self._groups) > 1:
+            self._groups[name] = self._groups.pop(name)
         return entry
 
-    def usage(self, group: str) -> Usage:
-        """How much of one group waits."""
-        return self._lines.get(group) or NOTHING
+    def usage(self, name: str) -> Usage:
+        """How much of a group waits."""
+        return self._groups.get(name) or NOTHING
 
-    def groups_with(self, group: str) -> int:
-        """How many groups wait, this one counted whether it does or not."""
-        return len(self._lines) + (group not in self._lines)
+    def groups_with(self, name: str) -> int:
+        """The number of groups that wait, with this one, which may wait or not."""
+        return len(self._groups) + (name not in self._groups)
 
 
 NOTHING = Usage()

@@ -135,7 +135,7 @@ def create_engine(store: Store, settings: Settings, telemetry: Telemetry = NO_TE
     )
     loads = Bounds(queue.max_loads, queue.max_loads, queue.load_batch, queue.load_batch)
     damage, memory = DamageLog(), AnswerMemory(queue.max_answer_bytes, queue.connection_answer_bytes)
-    merger = _merger(store, settings, lambda: saves.waiting > 0, damage)
+    merger = _merger(store, settings, lambda: saves.queued[0] > 0, damage)
     saves: BatchingQueue[RawRequest, bytes] = BatchingQueue(
         create_saves(store, settings, telemetry, merger).work,
         _size,
@@ -156,7 +156,7 @@ def create_engine(store: Store, settings: Settings, telemetry: Telemetry = NO_TE
     policy, sweeper = settings.retention, None
     if policy.sweep_seconds:
         sweep = SweepSettings(policy.sweep_seconds, policy.sweep_sessions, policy.sweep_pause_seconds)
-        sweeper = Sweeper(store, sessions, pruner, sweep, lambda: saves.waiting > 0, damage, merger)
+        sweeper = Sweeper(store, sessions, pruner, sweep, lambda: saves.queued[0] > 0, damage, merger)
     watch_damage(telemetry, damage)
     return Engine(saves, loader, watcher, sweeper, merger, Dispatcher(services, limits))
 

@@ -94,8 +94,8 @@ class Loader:
             lambda _: 1,
             bounds,
             group_of=attrgetter("tenant"),
-            lanes=store.readers,
-            fill=MANY,
+            max_in_flight=store.readers,
+            min_batch=MANY,
             observer=observer,
         )
 

@@ -77,7 +77,7 @@ class Handlers:
     ) -> AsyncGenerator[bytes, None]:
         """The answers to a stream of saves, until it ends or the server is `closing`."""
         begin = partial(self._begin_save, context)
-        room = partial(self._saves.room, group=context.tenant)
+        room = partial(self._saves.wait_for_capacity, group=context.tenant)
         stream = SaveStream(begin, room, self._flow_limits, context.save_observer, context.pace_saves)
         return stream.run(requests, closing)
 
@@ -99,7 +99,7 @@ class Handlers:
                 parent=context.parent,
                 received_at=received_at,
             )
-            self._saves.put(request, save)
+            self._saves.enqueue(request, save)
         except Failure as failure:
             save.set_exception(failure)
 
