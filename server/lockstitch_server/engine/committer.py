@@ -9,7 +9,6 @@ held until the content is cleared: see `held_saves.py`.
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from operator import attrgetter
 
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.format.pending_writes import messages_of
@@ -18,9 +17,8 @@ from lockstitch_server.core.planning.facts import Facts, Found, Missing, Session
 from lockstitch_server.core.planning.operations import Operation, PlanSettings, Result
 from lockstitch_server.core.planning.planner import Plan, plan
 from lockstitch_server.core.planning.session_cache import SessionCache
-from lockstitch_server.engine.by_bucket import run_by_bucket
+from lockstitch_server.engine.batches import BatchTooLarge, run_batch
 from lockstitch_server.engine.held_saves import HeldSaves, Results
-from lockstitch_server.engine.isolation import BatchTooLarge, run_isolated
 from lockstitch_server.engine.misplaced import misplaced_session
 from lockstitch_server.storage.reading import Reader
 from lockstitch_server.storage.session_repository import SessionRepository
@@ -52,7 +50,7 @@ class Committer:
         self._on_commit = on_commit
         self._cache = cache
         self._settings = PlanSettings(store.row_sizes, max_bytes, max_parts)
-        self._slots = asyncio.Semaphore(store.writers)
+        self._slots = asyncio.Semaphore(store.writers) if store.is_distributed else None
         self._turn = asyncio.Lock()
         self._held = HeldSaves(store, self._commit_batch, self._turn, max(MOST_HELD_BYTES, 2 * max_bytes))
 
@@ -66,12 +64,7 @@ class Committer:
             return await self._commit_batch(operations)
 
     async def _commit_batch(self, operations: Sequence[Operation]) -> Results:
-        if self._store.is_distributed:
-            return await run_by_bucket(self._commit_isolated, operations, attrgetter("key"), self._slots)
-        return await self._commit_isolated(operations)
-
-    async def _commit_isolated(self, operations: Sequence[Operation]) -> Results:
-        return await run_isolated(self._commit, operations)
+        return await run_batch(self._commit, operations, self._slots)
 
     async def _commit(self, operations: Sequence[Operation]) -> Results:
         """Commit operations, except those whose sessions are being cleared."""

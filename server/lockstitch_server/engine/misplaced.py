@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.format.rows import session_damaged
 from lockstitch_server.core.planning.operations import Operation
-from lockstitch_server.engine.isolation import BatchTooLarge
+from lockstitch_server.engine.batches import BatchTooLarge
 from lockstitch_server.storage.executor import LostRace
 from lockstitch_server.storage.store import Store
 

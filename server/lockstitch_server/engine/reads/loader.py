@@ -15,9 +15,8 @@ from lockstitch_server.core.format.reading import CheckpointQuery, Found
 from lockstitch_server.core.format.rows import CheckpointRow, Seek, session_damaged
 from lockstitch_server.core.format.selection import ALL, Selection
 from lockstitch_server.core.ids import default_checkpoint_id
+from lockstitch_server.engine.batches import run_batch
 from lockstitch_server.engine.batching_queue import BatchingQueue, BatchObserver, Bounds
-from lockstitch_server.engine.by_bucket import run_by_bucket
-from lockstitch_server.engine.isolation import run_isolated
 from lockstitch_server.engine.reads.assembler import (
     Loaded,
     Wanted,
@@ -87,7 +86,7 @@ class Loader:
 
     def __init__(self, store: Store, bounds: Bounds, observer: BatchObserver | None = None) -> None:
         self._store = store
-        self._slots = asyncio.Semaphore(store.readers)
+        self._slots = asyncio.Semaphore(store.readers) if store.is_distributed else None
         # Loads that come while one is under way share the next trip; only many of them get a connection more.
         self._batcher: BatchingQueue[LoadQuery, Loaded | Absent | TooBig] = BatchingQueue(
             self._load_batch,
@@ -113,12 +112,7 @@ class Loader:
         await self._batcher.close()
 
     async def _load_batch(self, queries: Sequence[LoadQuery]) -> Sequence[Answer]:
-        if self._store.is_distributed:
-            return await run_by_bucket(self._load_isolated, queries, attrgetter("key"), self._slots)
-        return await self._load_isolated(queries)
-
-    async def _load_isolated(self, queries: Sequence[LoadQuery]) -> Sequence[Answer]:
-        return await run_isolated(self._load, queries)
+        return await run_batch(self._load, queries, self._slots)
 
     async def _load(self, queries: Sequence[LoadQuery]) -> Sequence[Answer]:
         if all(query.by != "step" for query in queries):

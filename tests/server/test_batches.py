@@ -1,13 +1,14 @@
-"""A batch on a distributed database is worked on bucket by bucket."""
+"""A batch on a distributed database is processed bucket by bucket."""
 
 import asyncio
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import pytest
 
 from lockstitch_server.config import Settings
 from lockstitch_server.core.errors import Failure, Reason
-from lockstitch_server.engine.by_bucket import run_by_bucket
+from lockstitch_server.engine.batches import run_batch
 from lockstitch_server.runtime.startup import open_store
 from lockstitch_server.storage.postgres.distributed_executor import DistributedExecutor
 from lockstitch_server.storage.session_repository import SessionRepository
@@ -21,30 +22,36 @@ END $$
 """
 
 
+class Item(NamedTuple):
+    """Something of a session."""
+
+    key: bytes
+
+
 class Work:
-    """Takes items, which are keys. The bucket BROKEN is away."""
+    """Takes items. The bucket BROKEN is away."""
 
     def __init__(self) -> None:
-        self.batches: list[list[bytes]] = []
+        self.batches: list[list[Item]] = []
         self.running = self.most = 0
 
-    async def run(self, items: Sequence[bytes]) -> Sequence[bytes | Failure]:
+    async def run(self, items: Sequence[Item]) -> Sequence[Item | Failure]:
         self.running += 1
         self.most = max(self.most, self.running)
         await asyncio.sleep(0)
         self.batches.append(list(items))
         self.running -= 1
-        if items[0][0] == BROKEN:
+        if items[0].key[0] == BROKEN:
             raise Failure(Reason.STORE_UNAVAILABLE, "away")
         return items
 
 
 async def test_buckets_fail_alone_and_keep_their_order() -> None:
-    work, items = Work(), [bytes([number % 5, number]) for number in range(50)]
-    results = await run_by_bucket(work.run, items, lambda key: key, asyncio.Semaphore(3))
+    work, items = Work(), [Item(bytes([number % 5, number])) for number in range(50)]
+    results = await run_batch(work.run, items, asyncio.Semaphore(3))
     for item, result in zip(items, results, strict=True):
-        assert isinstance(result, Failure) if item[0] == BROKEN else result == item
-    assert sorted(work.batches) == [[item for item in items if item[0] == bucket] for bucket in range(5)]
+        assert isinstance(result, Failure) if item.key[0] == BROKEN else result == item
+    assert sorted(work.batches) == [[item for item in items if item.key[0] == bucket] for bucket in range(5)]
     assert work.most == 3
 
 
