@@ -16,8 +16,8 @@ from lockstitch_server.engine.batching_queue import SLICE, Late
 from lockstitch_server.engine.committer import Committer
 from lockstitch_server.saving import responses
 from lockstitch_server.saving.save_observer import BatchObserver, ObserveBatch, unobserved
-from lockstitch_server.saving.save_requests import Item, Kind, ParsedRequest, RawRequest
-from lockstitch_server.saving.save_worker import Saves
+from lockstitch_server.saving.save_requests import Item, Kind, ParsedSave, RawRequest
+from lockstitch_server.saving.save_worker import SaveWorker
 from lockstitch_server.storage.sqlite import SqliteStore
 
 
@@ -54,7 +54,7 @@ class Breaks(BatchObserver):
         self._reach("trace_id")
         return super().trace_id(request, place, item)
 
-    def request_parsed(self, request: RawRequest, parsed: Sequence[ParsedRequest]) -> None:
+    def request_parsed(self, request: RawRequest, parsed: Sequence[ParsedSave]) -> None:
         self._reach("request_parsed")
 
     @contextmanager
@@ -63,7 +63,7 @@ class Breaks(BatchObserver):
         yield
         self._reach("commit ends")
 
-    def done(self, results: Sequence[Sequence[Result | Failure]]) -> None:
+    def done(self, batch: Sequence[RawRequest], results: Sequence[Sequence[Result | Failure]]) -> None:
         self._reach("done")
 
     def failed(self, error: BaseException) -> None:
@@ -73,9 +73,9 @@ class Breaks(BatchObserver):
 
 @pytest.mark.parametrize("step", ["trace_id", "request_parsed", "commit begins", "commit ends", "done"])
 async def test_an_observer_that_breaks_changes_nothing(committer: Committer, step: str) -> None:
-    saves = Saves(committer, Limits(), lambda batch: Breaks(step))
+    saves = SaveWorker(committer, Limits(), lambda batch: Breaks(step))
     for expected in (pb.SAVE_OUTCOME_CREATED, pb.SAVE_OUTCOME_UNCHANGED):
-        answers = await saves.work([request("a"), request("b")])
+        answers = await saves.process_batch([request("a"), request("b")])
         assert list(map(outcome, answers)) == [expected] * 2
 
 
@@ -83,7 +83,7 @@ async def test_an_observer_that_cannot_be_made_changes_nothing(committer: Commit
     def broken(batch: Sequence[RawRequest]) -> BatchObserver:
         raise RuntimeError("broken")
 
-    answers = await Saves(committer, Limits(), broken).work([request("a")])
+    answers = await SaveWorker(committer, Limits(), broken).process_batch([request("a")])
     assert list(map(outcome, answers)) == [pb.SAVE_OUTCOME_CREATED]
 
 
@@ -99,7 +99,7 @@ async def test_a_batch_that_fails_keeps_its_error(
     monkeypatch.setattr(committer, "commit", commit)
     observer = Breaks(step)
     with pytest.raises(Failure) as failed:
-        await Saves(committer, Limits(), lambda batch: observer).work([request("a")])
+        await SaveWorker(committer, Limits(), lambda batch: observer).process_batch([request("a")])
     assert failed.value is away
     assert observer.errors == [away]
 
@@ -116,11 +116,11 @@ async def test_a_response_that_cannot_be_made_fails_alone(
         return saved(result)
 
     monkeypatch.setattr(responses, "saved", break_some)
-    saves = Saves(committer, Limits(), observe)
-    answers = await saves.work([request("a", 1), request("a", 2), request("a", 3)])
+    saves = SaveWorker(committer, Limits(), observe)
+    answers = await saves.process_batch([request("a", 1), request("a", 2), request("a", 3)])
     assert list(map(outcome, answers)) == [pb.SAVE_OUTCOME_CREATED, Reason.INTERNAL, pb.SAVE_OUTCOME_CREATED]
     monkeypatch.setattr(responses, "saved", saved)
-    (again,) = await saves.work([request("a", 2)])
+    (again,) = await saves.process_batch([request("a", 2)])
     assert outcome(again) == pb.SAVE_OUTCOME_UNCHANGED
 
 
@@ -136,7 +136,7 @@ class Watches(BatchObserver):
             await asyncio.sleep(0)
             self.turn += 1
 
-    def request_parsed(self, request: RawRequest, parsed: Sequence[ParsedRequest]) -> None:
+    def request_parsed(self, request: RawRequest, parsed: Sequence[ParsedSave]) -> None:
         self.parsed.append(self.turn)
 
 
@@ -144,7 +144,9 @@ async def test_other_calls_run_while_a_batch_is_parsed(committer: Committer) -> 
     watches = Watches()
     counting = asyncio.create_task(watches.count())
     await asyncio.sleep(0)  # it has begun
-    answers = await Saves(committer, Limits(), lambda batch: watches).work([request("a", step) for step in range(64)])
+    answers = await SaveWorker(committer, Limits(), lambda batch: watches).process_batch(
+        [request("a", step) for step in range(64)]
+    )
     counting.cancel()
     assert {outcome(answer) for answer in answers} == {pb.SAVE_OUTCOME_CREATED}
     assert watches.parsed[-1] - watches.parsed[0] >= 64 // SLICE - 1

@@ -1,7 +1,6 @@
 """Connects the parts of a server to its telemetry."""
 
 from collections.abc import Callable
-from functools import partial
 
 from lockstitch_server.audit import AuditLog
 from lockstitch_server.config import Settings
@@ -15,8 +14,8 @@ from lockstitch_server.engine.reads.watcher import Watcher
 from lockstitch_server.rpc.interceptors.telemetry import CallTelemetry
 from lockstitch_server.rpc.observers import CallLog, CallStats
 from lockstitch_server.rpc.transport.request_memory import RequestMemory
-from lockstitch_server.saving.save_observer import CountedBatch, ObserveBatch, SaveCounts, unobserved
-from lockstitch_server.saving.save_worker import Saves
+from lockstitch_server.saving.save_observer import UNOBSERVED, ObserveBatch, SaveCounts, unobserved
+from lockstitch_server.saving.save_worker import SaveWorker
 from lockstitch_server.storage import Store
 from lockstitch_server.telemetry.observers import QueueStats
 from lockstitch_server.telemetry.session_ids import SessionIds
@@ -40,27 +39,27 @@ def create_call_telemetry(settings: Settings, telemetry: Telemetry) -> CallTelem
     return CallTelemetry(CallSpans(telemetry.tracing, session_ids), stats, log if noted else None)
 
 
-def create_saves(store: Store, settings: Settings, telemetry: Telemetry, merger: Merger | None = None) -> Saves:
+def create_save_worker(
+    store: Store, settings: Settings, telemetry: Telemetry, merger: Merger | None = None
+) -> SaveWorker:
     """Processes batches of saves, observed."""
     limits = settings.limits
     cache = SessionCache(settings.session_cache_bytes)
     on_commit = merger.note if merger is not None else lambda _: None
     committer = Committer(store, cache, limits.max_message_bytes, limits.max_parts, on_commit)
-    return Saves(committer, limits, _batch_observer(settings, telemetry))
+    return SaveWorker(committer, limits, _batch_observer(settings, telemetry))
 
 
 def _batch_observer(settings: Settings, telemetry: Telemetry) -> ObserveBatch:
     """The observer of batches of saves, for metrics and traces."""
-    observe: ObserveBatch = unobserved
-    if telemetry.stats is not None:
-        observe = partial(CountedBatch, SaveCounts(telemetry.stats))
+    counts = SaveCounts(telemetry.stats) if telemetry.stats is not None else UNOBSERVED
     if telemetry.tracing is None:
-        return observe
+        return unobserved if counts is UNOBSERVED else lambda batch: counts
     from lockstitch_server.rpc.call_spans import CallSpans
     from lockstitch_server.saving.save_spans import TracedBatch
 
     spans = CallSpans(telemetry.tracing, SessionIds(settings.session_id_logging))
-    return lambda batch: TracedBatch(spans, batch, observe(batch))
+    return lambda batch: TracedBatch(spans, batch, counts)
 
 
 def queue_stats(telemetry: Telemetry, queue: str) -> QueueStats | None:

@@ -58,7 +58,7 @@ from lockstitch_server.runtime.http_server import serving_http
 from lockstitch_server.runtime.identification import audit_log, create_identification
 from lockstitch_server.runtime.instruments import (
     create_call_telemetry,
-    create_saves,
+    create_save_worker,
     queue_stats,
     totals_teller,
     watch_audit,
@@ -137,7 +137,7 @@ def create_engine(store: Store, settings: Settings, telemetry: Telemetry = NO_TE
     damage, memory = DamageLog(), AnswerMemory(queue.max_answer_bytes, queue.connection_answer_bytes)
     merger = _merger(store, settings, lambda: saves.queued[0] > 0, damage)
     saves: BatchingQueue[RawRequest, bytes] = BatchingQueue(
-        create_saves(store, settings, telemetry, merger).work,
+        create_save_worker(store, settings, telemetry, merger).process_batch,
         _size,
         bounds,
         count_of=_count,

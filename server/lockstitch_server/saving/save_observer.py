@@ -1,4 +1,4 @@
-"""What watches a batch of saves. The base class does nothing, and stands where nothing is measured."""
+"""Observers of batches of saves, for metrics and traces."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -8,7 +8,7 @@ import structlog
 
 from lockstitch_server.core.errors import Failure
 from lockstitch_server.core.planning.operations import Outcome, Result, Saved
-from lockstitch_server.saving.save_requests import Item, ParsedRequest, RawRequest
+from lockstitch_server.saving.save_requests import Item, ParsedSave, RawRequest
 from lockstitch_server.telemetry.stats import Number, Stats
 from lockstitch_server.telemetry.trace_context import trace_id_in
 
@@ -16,17 +16,16 @@ log = structlog.get_logger(__name__)
 
 
 class BatchObserver:
-    """Watches one batch, step by step."""
+    """Observes a batch, step by step. This one measures nothing."""
 
     def trace_id(self, request: RawRequest, place: int, item: Item) -> bytes:
-        """The trace that a save belongs to, which its checkpoint keeps; empty where there is none.
+        """The trace of a save, which its checkpoint keeps; empty: none.
 
-        Called once for each save that is decoded, before it is validated and taken apart. place: its index among the
-        saves of its request.
+        Called once for each save, before it is validated. place: its index among the saves of its request.
         """
         return trace_id_in(item.trace_context) or request.trace_id
 
-    def request_parsed(self, request: RawRequest, parsed: Sequence[ParsedRequest]) -> None:
+    def request_parsed(self, request: RawRequest, parsed: Sequence[ParsedSave]) -> None:
         """A request has been parsed and validated."""
 
     @contextmanager
@@ -34,31 +33,31 @@ class BatchObserver:
         """The batch is being committed."""
         yield
 
-    def done(self, results: Sequence[Sequence[Result | Failure]]) -> None:
-        """All is done: the results of each request."""
+    def done(self, batch: Sequence[RawRequest], results: Sequence[Sequence[Result | Failure]]) -> None:
+        """The batch is committed. results: of the saves of each request."""
 
     def failed(self, error: BaseException) -> None:
         """The batch has failed as a whole."""
 
 
 ObserveBatch: TypeAlias = Callable[[Sequence[RawRequest]], BatchObserver]
-"""Begins to watch a batch."""
+"""Begins to observe a batch."""
 
 UNOBSERVED = BatchObserver()
 
 
 def unobserved(batch: Sequence[RawRequest]) -> BatchObserver:
-    """Watch nothing."""
+    """Observe nothing."""
     return UNOBSERVED
 
 
 def safe(observe: ObserveBatch) -> ObserveBatch:
-    """Watch by `observe`, whose errors are logged and change nothing for the saves."""
+    """Observe by `observe`, whose errors are logged and change nothing for the saves."""
     return observe if observe is unobserved else lambda batch: _SafeObserver(observe, batch)
 
 
 class _SafeObserver(BatchObserver):
-    """Watches by another observer, which may fail at any step."""
+    """Calls another observer, which may fail at any step."""
 
     def __init__(self, observe: ObserveBatch, batch: Sequence[RawRequest]) -> None:
         self._observer: BatchObserver = UNOBSERVED
@@ -70,7 +69,7 @@ class _SafeObserver(BatchObserver):
             return self._observer.trace_id(request, place, item)
         return super().trace_id(request, place, item)
 
-    def request_parsed(self, request: RawRequest, parsed: Sequence[ParsedRequest]) -> None:
+    def request_parsed(self, request: RawRequest, parsed: Sequence[ParsedSave]) -> None:
         with _logged():
             self._observer.request_parsed(request, parsed)
 
@@ -90,9 +89,9 @@ class _SafeObserver(BatchObserver):
             with _logged(but=error):
                 watching.__exit__(type(error) if error is not None else None, error, None)
 
-    def done(self, results: Sequence[Sequence[Result | Failure]]) -> None:
+    def done(self, batch: Sequence[RawRequest], results: Sequence[Sequence[Result | Failure]]) -> None:
         with _logged():
-            self._observer.done(results)
+            self._observer.done(batch, results)
 
     def failed(self, error: BaseException) -> None:
         with _logged():
@@ -101,7 +100,7 @@ class _SafeObserver(BatchObserver):
 
 @contextmanager
 def _logged(but: BaseException | None = None) -> Iterator[None]:
-    """Log an error in place of raising it. but: an error that is known already, and passes through the observer."""
+    """Log an error instead of raising it. but: the error of the batch, which is not logged."""
     try:
         yield
     except Exception as error:
@@ -109,8 +108,8 @@ def _logged(but: BaseException | None = None) -> Iterator[None]:
             log.exception("save_observer_failed")
 
 
-class SaveCounts:
-    """Counts saves."""
+class SaveCounts(BatchObserver):
+    """Counts the saves of all batches."""
 
     def __init__(self, stats: Stats) -> None:
         self._outcomes = {outcome: stats.number("lockstitch.saves", outcome.name.lower()) for outcome in Outcome}
@@ -119,24 +118,12 @@ class SaveCounts:
         self._received = stats.number("lockstitch.saves.received")
 
     def done(self, batch: Sequence[RawRequest], results: Sequence[Sequence[Result | Failure]]) -> None:
-        """A batch has had these results."""
         self._received.value += sum(len(request.data) for request in batch)
-        for many in results:
-            for result in many:
+        for saves in results:
+            for result in saves:
                 self._of(result).value += 1
 
     def _of(self, result: Result | Failure) -> Number:
         if isinstance(result, Saved):
             return self._outcomes[result.outcome]
         return self._failed if isinstance(result, Failure) else self._writes
-
-
-class CountedBatch(BatchObserver):
-    """Counts the saves of a batch."""
-
-    def __init__(self, counts: SaveCounts, batch: Sequence[RawRequest]) -> None:
-        self._counts = counts
-        self._batch = batch
-
-    def done(self, results: Sequence[Sequence[Result | Failure]]) -> None:
-        self._counts.done(self._batch, results)

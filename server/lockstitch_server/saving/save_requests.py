@@ -1,4 +1,4 @@
-"""Requests that save, on their way from bytes to operations."""
+"""Requests that save, before and after they are parsed."""
 
 from collections.abc import Mapping
 from enum import IntEnum
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class Kind(IntEnum):
-    """What a request is, which decides the form of its response."""
+    """The kind of a request, which decides the form of its response."""
 
     SAVE = 1
     ITEM = 2
-    """Of a SaveStream."""
+    """One save of a SaveStream."""
     WRITES = 3
     BATCH = 4
-    """Many items of a SaveStream."""
+    """Several saves of a SaveStream."""
 
 
 class RawRequest(NamedTuple):
@@ -31,32 +31,26 @@ class RawRequest(NamedTuple):
     tenant: str
     data: bytes
     trace_id: bytes = b""
-    """The trace that the call belongs to; empty where there is none."""
+    """The trace of the call; empty: none."""
     operations: int = 1
-    """How many operations it asks for, about."""
+    """The number of its saves, about."""
     span: "Span | None" = None
-    """The span of a unary call, where it is sampled."""
+    """The span of a unary call; None: it is not sampled."""
     parent: "SpanContext | None" = None
-    """The caller's span of a SaveStream, for its saves that name none."""
+    """The caller's span of a SaveStream, for saves that name none."""
     received_at: int = 0
-    """When a request of a SaveStream came, in ns since 1970; 0 where its saves are not traced."""
+    """When a request of a SaveStream arrived, in ns since 1970; 0: its saves are not traced."""
 
 
 class Item(NamedTuple):
-    """A save out of a message."""
+    """One save of a request, before it is validated."""
 
     number: int
+    """Its request_id in a stream."""
     message: pb.SaveRequest | pb.SaveStreamRequest
     trace_context: Mapping[str, str] = {}
-    """The trace that the save is a part of, where the save names it."""
+    """The trace that the save names; empty: none."""
 
 
-class Undecodable(NamedTuple):
-    """An item of a batch that is no message; its neighbours are carried out."""
-
-    number: int
-    failure: Failure
-
-
-ParsedRequest: TypeAlias = tuple[int, Operation | Failure]
-"""What a request asks for, or why it cannot be done; with the number of an item."""
+ParsedSave: TypeAlias = tuple[int, Operation | Failure]
+"""The number of a save, and its operation or why it is refused."""

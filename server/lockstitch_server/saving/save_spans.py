@@ -25,7 +25,7 @@ from lockstitch_server.rpc.dispatcher import CHECKPOINT_SERVICE
 from lockstitch_server.rpc.errors import code_of
 from lockstitch_server.rpc.request_subject import subject_of
 from lockstitch_server.saving.save_observer import BatchObserver
-from lockstitch_server.saving.save_requests import Item, ParsedRequest, RawRequest
+from lockstitch_server.saving.save_requests import Item, ParsedSave, RawRequest
 from lockstitch_server.telemetry.tracing import Attributes, trace_id_of
 
 SAVE_STREAM = CHECKPOINT_SERVICE.methods_by_name["SaveStream"]
@@ -49,7 +49,7 @@ class _SampledSave:
 class TracedBatch(BatchObserver):
     """Traces the sampled saves of a batch.
 
-    counted: watches the same batch for the metrics.
+    counted: observes the same batch, for metrics.
     """
 
     def __init__(self, spans: CallSpans, batch: Sequence[RawRequest], counted: BatchObserver) -> None:
@@ -70,7 +70,7 @@ class TracedBatch(BatchObserver):
         self._started.append(_SampledSave(span, self._requests, place, is_item=True))
         return trace_id_of(span)
 
-    def request_parsed(self, request: RawRequest, parsed: Sequence[ParsedRequest]) -> None:
+    def request_parsed(self, request: RawRequest, parsed: Sequence[ParsedSave]) -> None:
         began, self._parsed_at = self._parsed_at, time.time_ns()
         if request.span is not None:
             self._started.append(_SampledSave(request.span, self._requests, 0, is_item=False))
@@ -98,8 +98,8 @@ class TracedBatch(BatchObserver):
                 commit.set_status(StatusCode.ERROR, "the batch could not be committed")
                 raise
 
-    def done(self, results: Sequence[Sequence[Result | Failure]]) -> None:
-        self._counted.done(results)
+    def done(self, batch: Sequence[RawRequest], results: Sequence[Sequence[Result | Failure]]) -> None:
+        self._counted.done(batch, results)
         for save in self._saves:
             self._end(save, results[save.request][save.place])
 

@@ -1,11 +1,11 @@
-"""Saves by the batch: from requests as bytes to responses as bytes.
+"""Saves in batches: from requests as bytes to responses as bytes.
 
-A batch of requests is read, planned and answered in a third of the time that they take one by one, between other work.
-Nothing here knows of calls.
+To parse, commit and answer requests in a batch takes a third of the time that they take one by one. Nothing here knows
+of calls.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TypeGuard
 
 import structlog
@@ -16,22 +16,22 @@ from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.planning.operations import Operation, Result, Saved
 from lockstitch_server.engine.batching_queue import SLICE, Late
 from lockstitch_server.engine.committer import Committer
-from lockstitch_server.engine.held_saves import Held, Results
+from lockstitch_server.engine.held_saves import Results
 from lockstitch_server.rpc.requests import Requests
 from lockstitch_server.rpc.stream_batches import items_of, request_id
 from lockstitch_server.saving import responses
 from lockstitch_server.saving.intake import save_operation, save_writes_operation
 from lockstitch_server.saving.save_observer import BatchObserver, ObserveBatch, safe, unobserved
-from lockstitch_server.saving.save_requests import Item, Kind, ParsedRequest, RawRequest, Undecodable
+from lockstitch_server.saving.save_requests import Item, Kind, ParsedSave, RawRequest
 
 log = structlog.get_logger(__name__)
 
 STREAM_OVERHEAD = 16 * 1024 + 64
-"""Most bytes that a SaveStreamRequest has beside its SaveRequest: its number, and the trace it is a part of."""
+"""Maximum bytes of a SaveStreamRequest beside its SaveRequest: its number and its trace."""
 
 
-class Saves:
-    """Carries out requests. One that fails does not stop the others."""
+class SaveWorker:
+    """Processes batches of requests that save. A request that fails does not fail the others."""
 
     def __init__(self, committer: Committer, limits: Limits, observe: ObserveBatch = unobserved) -> None:
         self._committer = committer
@@ -40,8 +40,11 @@ class Saves:
         self._observing: set[asyncio.Task[None]] = set()
         self._largest_item = limits.max_message_bytes + STREAM_OVERHEAD
 
-    async def work(self, batch: Sequence[RawRequest]) -> Sequence[bytes | Failure | Late[bytes]]:
-        """The response to each request, durable; late if saves of it are held. Fails where none of them can be done."""
+    async def process_batch(self, batch: Sequence[RawRequest]) -> Sequence[bytes | Failure | Late[bytes]]:
+        """The response to each request; late if any of its saves is held. What was saved is durable.
+
+        Fails where no request can be carried out.
+        """
         observer = self._observe(batch)
         try:
             parsed = []
@@ -50,29 +53,29 @@ class Saves:
                 if place % SLICE == 0:
                     await asyncio.sleep(0)
             with observer.committing():
-                done = iter(await self._commit(parsed))
+                results = await self._commit(parsed)
         except BaseException as error:
             observer.failed(error)
             raise
-        results = [[_result(wanted, done) for _, wanted in many] for many in parsed]
-        settled = [many for many in results if _is_settled(many)]
+        settled = [saves for saves in results if _is_settled(saves)]
         if len(settled) == len(results):
-            observer.done(settled)
+            observer.done(batch, settled)
         else:
-            task = asyncio.create_task(_observe_late(observer, results))
+            task = asyncio.create_task(_observe_late(observer, batch, results))
             self._observing.add(task)
             task.add_done_callback(self._observing.discard)
         return [_response_or_late(*each) for each in zip(batch, parsed, results, strict=True)]
 
-    async def _commit(self, parsed: Sequence[Sequence[ParsedRequest]]) -> Results:
-        """The results of what can be done of it."""
-        operations = [wanted for many in parsed for _, wanted in many if not isinstance(wanted, Failure)]
-        return await self._committer.commit(operations) if operations else ()
+    async def _commit(self, parsed: Sequence[Sequence[ParsedSave]]) -> Sequence[Results]:
+        """Commit all operations. Returns the results of each request."""
+        operations = [save for saves in parsed for _, save in saves if not isinstance(save, Failure)]
+        results = iter(await self._committer.commit(operations) if operations else ())
+        return [[save if isinstance(save, Failure) else next(results) for _, save in saves] for saves in parsed]
 
-    def _parse(self, request: RawRequest, observer: BatchObserver) -> list[ParsedRequest]:
-        """The operations that a request asks for, or why they cannot be done."""
+    def _parse(self, request: RawRequest, observer: BatchObserver) -> list[ParsedSave]:
+        """The saves of a request, parsed and validated. A message that cannot be read counts as one failed save."""
         try:
-            parsed = self._operations(request, observer)
+            parsed = self._saves(request, observer)
         except Failure as failure:
             parsed = [(0, failure)]
         except Exception:
@@ -80,38 +83,28 @@ class Saves:
         observer.request_parsed(request, parsed)
         return parsed
 
-    def _operations(self, request: RawRequest, observer: BatchObserver) -> list[ParsedRequest]:
-        """The same. Fails where the message as a whole cannot be read."""
+    def _saves(self, request: RawRequest, observer: BatchObserver) -> list[ParsedSave]:
+        """The saves of a request. Fails where the message as a whole cannot be read."""
         if request.kind == Kind.WRITES:
             writes = self._requests.read(pb.SaveWritesRequest, request.data)
             return [(0, save_writes_operation(writes, request.tenant))]
         if request.kind == Kind.SAVE:
             self._requests.check_size(len(request.data))
-        return [
-            (item.number, self._operation(request, place, item, observer))
-            for place, item in enumerate(self._items(request))
-        ]
-
-    def _items(self, request: RawRequest) -> list[Item | Undecodable]:
-        """The saves of a message. Fails with INVALID_FIELD where it is none."""
-        if request.kind == Kind.SAVE:
-            return [Item(0, self._requests.parse(pb.SaveRequest, request.data))]
+            item = Item(0, self._requests.parse(pb.SaveRequest, request.data))
+            return [(0, self._operation(request, 0, item, observer))]
         items = items_of(request.data) if request.kind == Kind.BATCH else [request.data]
-        return [self._item(data) for data in items]
+        return [self._streamed_save(request, place, item, observer) for place, item in enumerate(items)]
 
-    def _item(self, data: bytes) -> Item | Undecodable:
+    def _streamed_save(self, request: RawRequest, place: int, data: bytes, observer: BatchObserver) -> ParsedSave:
         try:
             message = self._requests.parse(pb.SaveStreamRequest, data)
         except Failure as failure:
-            return Undecodable(request_id(data), failure)
-        return Item(message.request_id, message, message.trace_context)
+            return request_id(data), failure
+        item = Item(message.request_id, message, message.trace_context)
+        return item.number, self._operation(request, place, item, observer)
 
-    def _operation(
-        self, request: RawRequest, place: int, item: Item | Undecodable, observer: BatchObserver
-    ) -> Operation | Failure:
-        """The operation that a save asks for, or what is wrong with it."""
-        if isinstance(item, Undecodable):
-            return item.failure
+    def _operation(self, request: RawRequest, place: int, item: Item, observer: BatchObserver) -> Operation | Failure:
+        """The operation of a save, or why it is refused. place: its index among the saves of its request."""
         message, trace_id = item.message, observer.trace_id(request, place, item)
         try:
             if len(request.data) > self._largest_item:
@@ -126,13 +119,9 @@ class Saves:
 
 
 def _broken() -> Failure:
-    """What a request is answered that the server fails to read: the rest of its batch goes on."""
+    """The failure of one save by a fault of the server. The rest of its batch goes on."""
     log.exception("item_failed")
     return Failure(Reason.INTERNAL, "the server failed to do this")
-
-
-def _result(wanted: Operation | Failure, done: Iterator[Result | Failure | Held]) -> Result | Failure | Held:
-    return wanted if isinstance(wanted, Failure) else next(done)
 
 
 def _is_settled(results: Results) -> TypeGuard[Sequence[Result | Failure]]:
@@ -145,12 +134,12 @@ async def _settled(results: Results) -> Sequence[Result | Failure]:
     return [await result if isinstance(result, asyncio.Future) else result for result in results]
 
 
-async def _observe_late(observer: BatchObserver, results: Sequence[Results]) -> None:
-    observer.done([await _settled(many) for many in results])
+async def _observe_late(observer: BatchObserver, batch: Sequence[RawRequest], results: Sequence[Results]) -> None:
+    observer.done(batch, [await _settled(saves) for saves in results])
 
 
 def _response_or_late(
-    request: RawRequest, parsed: Sequence[ParsedRequest], results: Results
+    request: RawRequest, parsed: Sequence[ParsedSave], results: Results
 ) -> bytes | Failure | Late[bytes]:
     """The response to a request; late if any of its saves is held."""
     if _is_settled(results):
@@ -163,7 +152,7 @@ def _response_or_late(
 
 
 def _response(
-    request: RawRequest, parsed: Sequence[ParsedRequest], results: Sequence[Result | Failure]
+    request: RawRequest, parsed: Sequence[ParsedSave], results: Sequence[Result | Failure]
 ) -> bytes | Failure:
     """The response to a request. If it cannot be made, only this request fails: the others have been saved too."""
     try:
@@ -173,7 +162,7 @@ def _response(
 
 
 def _serialized(
-    request: RawRequest, parsed: Sequence[ParsedRequest], results: Sequence[Result | Failure]
+    request: RawRequest, parsed: Sequence[ParsedSave], results: Sequence[Result | Failure]
 ) -> bytes | Failure:
     numbered = [(number, result) for (number, _), result in zip(parsed, results, strict=True)]
     if request.kind == Kind.BATCH:
