@@ -10,17 +10,13 @@ from lockstitch_server.validation.violation import Violation
 
 
 class Validator:
-    """The contract's rules, compiled for an operator's limits. `valid`, `explain` and `check` run the same code.
+    """The contract's rules, compiled for an operator's limits.
 
     Example: `Validator(Limits()).explain(GetSessionRequest())` is a violation of `session_id`.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._checks = compile_rules(CONTRACT, session_service_pb2.DESCRIPTOR.pool, limits)
-
-    def valid(self, message: Message) -> bool:
-        """Whether the message keeps all rules: True if and only if `explain` finds nothing."""
-        return self.explain(message) is None
 
     def explain(self, message: Message) -> Violation | None:
         """The first rule that the message breaks; None where it keeps all."""

@@ -180,13 +180,6 @@ def damaged() -> Failure:
     return Failure(Reason.DATA_LOSS, "stored bytes of this checkpoint are missing or damaged")
 
 
-def check_crc(data: bytes, crc: int) -> bytes:
-    """The data, if its CRC-32 is as it should be. Fails with DATA_LOSS."""
-    if checksum.crc(data) != crc:
-        raise damaged()
-    return data
-
-
 def _pieces(segments: Iterable[Segment], length: int, *, verify: bool) -> list[bytes]:
     """The bytes of rows, one behind the other, up to `length` of them."""
     end, pieces = 0, []

@@ -1,7 +1,8 @@
 """The rows of a store, alike on every backend. Times are in ns since 1970, UTC."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
 from typing import ClassVar, Literal, NamedTuple
 
 from google.protobuf.message import DecodeError
@@ -99,26 +100,11 @@ class SessionRow:
         return revision
 
     def copy(self) -> "SessionRow":
-        """One that can be changed without changing this."""
-        return SessionRow(
-            self.key,
-            self.tenant,
-            self.session_id,
-            self.created_at,
-            self.updated_at,
-            self.revision,
-            self.last_log,
-            self.checkpoint_count,
-            self.stored_bytes,
-            self.write_bytes,
-            self.ttl,
-            self.expire_at,
-            self.content,
-            self.lease,
-            self.lease_holder,
-            self.tombstone_until,
-            self.read_at,
-        )
+        """A row that can be changed without changing this one."""
+        return SessionRow(*_fields_of(self))
+
+
+_fields_of = attrgetter(*(each.name for each in fields(SessionRow)))
 
 
 def session_damaged(session_id: str) -> Failure:

@@ -89,17 +89,14 @@ class SessionChanges:
         """operation: the first of the session, which names a new one. Fails with DATA_LOSS."""
         row = facts.row
         self.is_new = row is None
+        self.is_empty = row is None or row.check().expired(now)
+        now -= now % NS_PER_MICROSECOND
         if row is None:
-            now -= now % NS_PER_MICROSECOND
             self.row = SessionRow(operation.key, operation.tenant, operation.session_id, now, now)
-            self.is_empty = True
-        elif row.check().expired(now):
-            self.row = _restarted(row, now - now % NS_PER_MICROSECOND)
-            self.is_empty = True
+            self.expected = ExpectedVersion(operation.key, 0, None)
         else:
-            self.row = row.copy()
-            self.is_empty = False
-        self.expected = ExpectedVersion(operation.key, 0, None) if row is None else _expected(row)
+            self.row = _restarted(row, now) if self.is_empty else row.copy()
+            self.expected = ExpectedVersion(row.key, row.revision, row.expire_at, row.lease)
         self.changed = False
         self._facts = NOTHING_KNOWN if self.is_empty else facts
         self._missing = missing
@@ -454,10 +451,6 @@ def grow_log(change: SessionChange, log: int, tail: Tail, data: bytes, sizes: Ro
 def _packed(log: int, row: Segment, sizes: RowSizes) -> NewRow:
     start, data, crc = row
     return NewRow(log, start, len(data), pack_row(data) if len(data) >= sizes.full else data, crc)
-
-
-def _expected(row: SessionRow) -> ExpectedVersion:
-    return ExpectedVersion(row.key, row.revision, row.expire_at, row.lease)
 
 
 def _restarted(row: SessionRow, now: int) -> SessionRow:
