@@ -25,7 +25,7 @@ from lockstitch_server.core.planning.facts import Facts, Missing, SessionFacts, 
 from lockstitch_server.core.planning.operations import Operation, PlanSettings, Result, Saved, WritesSaved
 from lockstitch_server.core.planning.planner import Plan, plan
 from lockstitch_server.core.planning.session_cache import SessionCache
-from lockstitch_server.engine.reads.assembler import Loaded, Wanted, logs_of, put_together
+from lockstitch_server.engine.reads.assembler import Loaded, LoadTarget, assemble_one, logs_of
 from lockstitch_server.saving.intake import save_operation, save_writes_operation
 from tests.core.dictionary_store import DictionaryStore, locked, some_of
 from tests.core.model import Model, exact
@@ -192,10 +192,10 @@ class PlannerEngine:
         session = self.store.session(key)
         assert session is not None
         row = replace(self.store.checkpoints[key, namespace, checkpoint_id], _decoded=None, _parsed=None)
-        wanted, ref = Wanted(session, row, ALL), CheckpointRef(key, namespace, checkpoint_id)
-        segments = {log: self.store.segments(log) for log in logs_of([wanted])}
+        target, ref = LoadTarget(session, row, ALL), CheckpointRef(key, namespace, checkpoint_id)
+        segments = {log: self.store.segments(log) for log in logs_of([target])}
         writes = {ref: self.store.writes_of(ref)}
-        loaded = put_together(wanted, segments, writes)
+        loaded = assemble_one(target, segments, writes)
         assert not isinstance(loaded, Failure), str(loaded)
         return loaded
 

@@ -187,7 +187,9 @@ class SessionRepository:
         if session.row.write_bytes:
             await self.executor.run_all("delete_writes", names)
             await self._count_writes(session)
-        session.lost(max(row.revision for row in rows), sum(len(row.record) for row in rows), len(rows))
+        session.record_deleted_checkpoints(
+            max(row.revision for row in rows), sum(len(row.record) for row in rows), len(rows)
+        )
         await self._note_deleted(session, rows)
 
     async def _note_deleted(self, session: Session, rows: Sequence[CheckpointRow]) -> None:

@@ -1,4 +1,4 @@
-"""What checkpoints can be searched by, as numbers that an index can hold.
+"""Search terms: what checkpoints are searched by, as numbers for an index.
 
 A term stands for one fact about a checkpoint of a tenant ("node A ran", "metadata k is 1"). Terms are 64-bit hashes:
 two facts of one tenant collide once in about 10^19 pairs.
@@ -18,10 +18,10 @@ Fact = tuple[str, str, str]
 
 STEPS = "steps"
 STEPS_AT_ONCE = 64
-"""This number of steps has one term: an index holds what comes often in much less room."""
+"""This number of steps has one term, since an index stores a frequent term in less space."""
 
 MAX_DEPTH = 100
-"""How deep JSON values are looked into."""
+"""JSON values that are nested deeper are compared as text."""
 
 LONGEST_REMEMBERED = 512
 """Characters, or bytes, of a fact whose term is remembered."""
@@ -44,8 +44,8 @@ def metadata(name: str, text: str) -> Fact:
     return ("metadata", name, canonical_json(text))
 
 
-def odd_steps(namespace: str, step: int) -> Fact:
-    """The fact that a checkpoint has this step, or one close by, which its id does not tell."""
+def custom_id_steps(namespace: str, step: int) -> Fact:
+    """The fact that a checkpoint with a custom id has this step, or one close to it."""
     return (STEPS, namespace, str(step // STEPS_AT_ONCE))
 
 
@@ -60,7 +60,7 @@ def _term(scope: bytes, fact: Fact) -> int:
 
 
 def terms(tenant: str, key: bytes, checkpoint: Checkpoint, checkpoint_id: str) -> tuple[int, ...]:
-    """All that a checkpoint is found by. Steps are looked for within a session only."""
+    """All terms of a checkpoint. Steps are searched within a session only."""
     found = _header_terms(tenant, checkpoint)
     if not checkpoint.checkpoint_id or checkpoint_id == default_checkpoint_id(checkpoint.step):
         return found
@@ -68,9 +68,9 @@ def terms(tenant: str, key: bytes, checkpoint: Checkpoint, checkpoint_id: str) -
 
 
 def header_terms(tenant: str, checkpoint: Checkpoint) -> tuple[int, ...]:
-    """What a checkpoint is found by whatever its names are. Most saves of a session have the same header.
+    """The terms of a checkpoint's header, which most saves of a session share.
 
-    checkpoint: its header. Loses the fields that differ in every save, from which no terms come.
+    checkpoint: the header. Clears the fields that differ in every save and have no terms.
     """
     checkpoint.ClearField("created_at")
     checkpoint.ClearField("versions_seen")
@@ -89,8 +89,8 @@ def _header_terms(tenant: str, checkpoint: Checkpoint) -> tuple[int, ...]:
 
 
 def with_step(found: tuple[int, ...], key: bytes, namespace: str, step: int) -> tuple[int, ...]:
-    """These terms, and that of a step that the checkpoint's id does not tell."""
-    return tuple(sorted({*found, term(key, odd_steps(namespace, step))}))
+    """These terms, and that of the step of a checkpoint with a custom id."""
+    return tuple(sorted({*found, term(key, custom_id_steps(namespace, step))}))
 
 
 def _node_term(scope: bytes, fact: Callable[[NodeKind], Fact], node: bytes) -> int:
@@ -103,7 +103,7 @@ def _metadata_term(scope: bytes, name: str, text: str) -> int:
     return _remembered_metadata(scope, name, text) if is_short else _term(scope, metadata(name, text))
 
 
-# The same facts and headers come again and again. What is remembered is short, so that these take 12 MB at most.
+# Facts and headers recur. Only short ones are remembered, so the caches take at most 12 MB.
 
 
 @lru_cache(maxsize=2048)

@@ -56,17 +56,17 @@ def seen_now(session: Session) -> WatchCursor:
     return WatchCursor(session.row.revision, session.row.created_at, _lease(session))
 
 
-def told_until(session: Session, seen: WatchCursor) -> int:
+def known_until(session: Session, seen: WatchCursor) -> int:
     """The revision up to which a watcher knows the checkpoints of a session; 0: it knows none of them."""
     return 0 if session.alive and seen.created_at != session.row.created_at else seen.revision
 
 
-def news(
+def changes_since(
     session: Session, saved: Sequence[SavedCheckpoint], seen: WatchCursor, *, more: bool, complete: bool = True
 ) -> Changes:
     """What has happened since.
 
-    saved: its checkpoints of revisions after `told_until`, in order; `more`: there are others after them.
+    saved: its checkpoints of revisions after `known_until`, in order; `more`: there are others after them.
     complete: fail with RESUME_TOO_OLD if some of it is no longer known. Otherwise deletions are events, and
     checkpoints that were saved and deleted since are not.
     """

@@ -151,7 +151,7 @@ class Session:
         self.tombstone_until = None
         self.labels, self.retention, self.origin = {}, None, b""
 
-    def lost(self, newest: int, record_bytes: int, count: int) -> None:
+    def record_deleted_checkpoints(self, newest: int, record_bytes: int, count: int) -> None:
         """Take note of checkpoints that were deleted; `newest` is the greatest revision of one."""
         self.deletion_revision = self.touch()
         self.deleted_revision = max(self.deleted_revision, newest)

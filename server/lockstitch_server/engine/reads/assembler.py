@@ -1,4 +1,4 @@
-"""Checkpoints put together from stored bytes."""
+"""Assembles checkpoints from stored bytes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -17,8 +17,8 @@ Segments = Mapping[LogRef, Sequence[Segment]]
 Writes = Mapping[CheckpointRef, Sequence[WriteRow]]
 
 
-class Wanted(NamedTuple):
-    """A checkpoint that was found, and what of it is wanted."""
+class LoadTarget(NamedTuple):
+    """A checkpoint to load, and the selected parts of it."""
 
     session: SessionRow
     row: CheckpointRow
@@ -26,17 +26,17 @@ class Wanted(NamedTuple):
 
     @property
     def ref(self) -> CheckpointRef:
-        """Its name."""
+        """The name of the checkpoint."""
         return ref_of(self.row)
 
     @property
-    def wants_writes(self) -> bool:
-        """Whether there may be pending writes that are wanted."""
+    def needs_writes(self) -> bool:
+        """Whether pending writes are selected, and the session has any."""
         return self.selection.writes and bool(self.session.write_bytes)
 
 
 class Loaded(NamedTuple):
-    """A checkpoint, put together from stored bytes."""
+    """A checkpoint, assembled from stored bytes."""
 
     checkpoint: bytes
     """The Checkpoint message, serialized."""
@@ -54,27 +54,29 @@ class Loaded(NamedTuple):
     channel_sizes: Sequence[ChannelSize] = ()
 
 
-async def assemble(wanted: Sequence[Wanted], catalog: Catalog, known: Writes | None = None) -> list[Loaded | Failure]:
-    """Put checkpoints together out of rows, logs and pending writes, on one snapshot.
+async def assemble(
+    targets: Sequence[LoadTarget], catalog: Catalog, known: Writes | None = None
+) -> list[Loaded | Failure]:
+    """Assemble checkpoints from rows, logs and pending writes, on one snapshot.
 
-    known: pending writes that need not be asked for.
+    known: pending writes that are read already.
     """
     known = known or {}
-    logs = logs_of(wanted)
-    refs = {each.ref for each in wanted if each.wants_writes and each.ref not in known}
+    logs = logs_of(targets)
+    refs = {each.ref for each in targets if each.needs_writes and each.ref not in known}
     segments = await catalog.segments(logs) if logs else {}
     writes = await catalog.writes(sorted(refs)) if refs else {}
-    return [put_together(each, segments, {**known, **writes}) for each in wanted]
+    return [assemble_one(each, segments, {**known, **writes}) for each in targets]
 
 
-def answer_size(wanted: Wanted) -> int:
+def answer_size(target: LoadTarget) -> int:
     """About how many bytes an answer will have: its pending writes may be fewer, as those of the session count."""
     try:
-        record = wanted.row.decoded()
+        record = target.row.decoded()
     except Failure:
-        return 0  # reported when it is put together
-    size = len(record.header) + state_size(selected(record.manifest, wanted.selection))
-    return size + (wanted.session.write_bytes if wanted.selection.writes else 0)
+        return 0  # reported when it is assembled
+    size = len(record.header) + state_size(selected(record.manifest, target.selection))
+    return size + (target.session.write_bytes if target.selection.writes else 0)
 
 
 def ref_of(row: CheckpointRow) -> CheckpointRef:
@@ -82,14 +84,14 @@ def ref_of(row: CheckpointRow) -> CheckpointRef:
     return CheckpointRef(row.key, row.namespace, row.checkpoint_id)
 
 
-def logs_of(wanted: Iterable[Wanted]) -> list[LogRef]:
-    """The logs that hold what is wanted, sorted."""
-    return sorted({ref for each in wanted for ref in _logs(each.row, each.selection)})
+def logs_of(targets: Iterable[LoadTarget]) -> list[LogRef]:
+    """The logs that hold the selected parts, sorted."""
+    return sorted({ref for each in targets for ref in _logs(each.row, each.selection)})
 
 
-def put_together(wanted: Wanted, segments: Segments, writes: Writes) -> Loaded | Failure:
-    """A checkpoint; what stands against it where bytes are missing or damaged."""
-    session, row, selection = wanted
+def assemble_one(target: LoadTarget, segments: Segments, writes: Writes) -> Loaded | Failure:
+    """The checkpoint, or the failure if bytes are missing or damaged."""
+    session, row, selection = target
 
     def pieces_of(part: Part) -> Sequence[bytes]:
         return read_pieces(part, segments.get(LogRef(row.key, part.log, part.length), ()))
@@ -99,7 +101,7 @@ def put_together(wanted: Wanted, segments: Segments, writes: Writes) -> Loaded |
         record = row.decoded()
         has_state = selection.state and record.HasField("manifest")
         state = state_pieces(selected(record.manifest, selection), pieces_of) if has_state else None
-        pending = _pending(wanted, writes.get(wanted.ref, ())) if wanted.wants_writes else []
+        pending = _pending(target, writes.get(target.ref, ())) if target.needs_writes else []
         return Loaded(
             join_checkpoint(session.session_id, row, state),
             [write.message for write in pending],
@@ -116,9 +118,9 @@ def put_together(wanted: Wanted, segments: Segments, writes: Writes) -> Loaded |
         return failure
 
 
-def _pending(wanted: Wanted, rows: Sequence[WriteRow]) -> list[NewWrite]:
+def _pending(target: LoadTarget, rows: Sequence[WriteRow]) -> list[NewWrite]:
     """The pending writes. Fails with DATA_LOSS, also where the session knows of others."""
-    session, row, _ = wanted
+    session, row, _ = target
     known = latest_in(session.content, row.namespace)
     if known is not None and known.checkpoint == row.crc and known.writes != xor_of(write.crc for write in rows):
         raise writes_lost(session.session_id, row)
@@ -177,5 +179,5 @@ def _logs(row: CheckpointRow, selection: Selection) -> list[LogRef]:
     try:
         parts = selected(row.decoded().manifest, selection).parts
     except Failure:
-        return []  # reported when the checkpoint is put together
+        return []  # reported when it is assembled
     return [LogRef(row.key, part.log, part.length) for part in parts if part.log]

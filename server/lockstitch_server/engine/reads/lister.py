@@ -19,7 +19,7 @@ from lockstitch_server.core.format.rows import (
 from lockstitch_server.core.format.selection import Selection, selected
 from lockstitch_server.core.ids import session_key
 from lockstitch_server.engine.damage import DamageLog
-from lockstitch_server.engine.reads.assembler import Loaded, Wanted, assemble, checkpoints_lost, ref_of
+from lockstitch_server.engine.reads.assembler import Loaded, LoadTarget, assemble, checkpoints_lost, ref_of
 from lockstitch_server.storage.reading import Catalog
 from lockstitch_server.storage.session_repository import SessionRepository
 from lockstitch_server.storage.store import Store
@@ -94,7 +94,7 @@ class Lister:
             writes = await catalog.write_sizes([ref_of(row) for _, row in found]) if selection.writes and found else {}
             rows = found[: min(query.limit, self._fitting([row for _, row in found], selection, writes))]
             sessions = await catalog.sessions(sorted({listed.row.key for listed in rows}))
-            loaded = await assemble([Wanted(sessions[row.key], row, selection) for _, row in rows], catalog)
+            loaded = await assemble([LoadTarget(sessions[row.key], row, selection) for _, row in rows], catalog)
             count = await catalog.count_checkpoints(query) if total else None
             more = len(found) > len(rows)
             damaged = [_damaged(*pair) for pair in zip(rows, loaded, strict=True) if isinstance(pair[1], Failure)]
@@ -159,7 +159,7 @@ class Lister:
             may_be_large = walk.selection.writes and session.write_bytes > self._max_page_bytes
             writes = await catalog.write_sizes([ref_of(row) for row in found]) if may_be_large and found else {}
             rows = found[: self._fitting(found, walk.selection, writes)]
-            loaded = await assemble([Wanted(session, row, walk.selection) for row in rows], catalog)
+            loaded = await assemble([LoadTarget(session, row, walk.selection) for row in rows], catalog)
             return rows, loaded, len(found) < limit and len(rows) == len(found)
 
         return await self._store.snapshot(unit)
@@ -203,7 +203,7 @@ def _state_size(row: CheckpointRow, selection: Selection) -> int:
     try:
         return state_size(selected(row.decoded().manifest, selection))
     except Failure:
-        return 0  # reported when it is put together
+        return 0  # reported when it is assembled
 
 
 def not_found(session_id: str) -> Failure:

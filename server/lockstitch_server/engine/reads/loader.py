@@ -19,29 +19,30 @@ from lockstitch_server.engine.batches import run_batch
 from lockstitch_server.engine.batching_queue import BatchingQueue, BatchObserver, Bounds
 from lockstitch_server.engine.reads.assembler import (
     Loaded,
-    Wanted,
+    LoadTarget,
     Writes,
     answer_size,
     assemble,
+    assemble_one,
     checkpoints_lost,
     is_latest_lost,
     latest_lost,
     logs_of,
     names_lost,
-    put_together,
     ref_of,
 )
 from lockstitch_server.storage.reading import Catalog
 from lockstitch_server.storage.store import Store
 
 MANY = 16
+"""Loads that must wait before a further connection is used."""
 MOST_NAMES = 1000
-"""Checkpoints of a session whose names are compared with those that were saved, where one is not found."""
+"""If a checkpoint is not found, names are compared with those that were saved in sessions of up to this many."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadQuery:
-    """Which checkpoint is wanted: the latest, or that of an id or a step."""
+    """Asks for a checkpoint: the latest, or that of an id or a step."""
 
     key: bytes
     tenant: str
@@ -51,11 +52,11 @@ class LoadQuery:
     value: str | int = ""
     selection: Selection = ALL
     room: int = sys.maxsize
-    """How many bytes the answer may have."""
+    """Maximum bytes of the answer."""
 
     @property
     def seek(self) -> Seek:
-        """What to look for."""
+        """The checkpoint to look for. A step is looked for by its default id."""
         if self.by == "latest":
             return Seek(self.key, self.namespace, "below", None)
         wanted = self.value if isinstance(self.value, str) else default_checkpoint_id(self.value)
@@ -70,15 +71,15 @@ class Absent(NamedTuple):
 
 
 class TooBig(NamedTuple):
-    """There is one, which is larger than the query's room."""
+    """The answer is larger than the query's room."""
 
     size: int
-    """About how many bytes the answer has."""
+    """Bytes of the answer, about."""
 
 
 Answer = Loaded | Absent | TooBig | Failure
 _Findings = Mapping[LoadQuery, Found]
-"""What was found in sessions that are alive."""
+"""The rows that were found, in sessions that have not expired."""
 
 
 class Loader:
@@ -87,7 +88,7 @@ class Loader:
     def __init__(self, store: Store, bounds: Bounds, observer: BatchObserver | None = None) -> None:
         self._store = store
         self._slots = asyncio.Semaphore(store.readers) if store.is_distributed else None
-        # Loads that come while one is under way share the next trip; only many of them get a connection more.
+        # Loads that arrive while a batch runs share the next trip. Only MANY of them use a further connection.
         self._batcher: BatchingQueue[LoadQuery, Loaded | Absent | TooBig] = BatchingQueue(
             self._load_batch,
             lambda _: 1,
@@ -100,15 +101,15 @@ class Loader:
 
     @property
     def queued(self) -> tuple[int, int]:
-        """How many loads wait, twice."""
+        """The number of loads that wait, and the same: a load counts as one byte."""
         return self._batcher.queued
 
     async def load(self, query: LoadQuery) -> Loaded | Absent | TooBig:
-        """The checkpoint, if there is one, and room for it. Fails with DATA_LOSS, OVERLOADED, STORE_UNAVAILABLE."""
+        """The checkpoint. Fails with DATA_LOSS, OVERLOADED, STORE_UNAVAILABLE."""
         return await self._batcher.submit(query)
 
     async def close(self) -> None:
-        """Take no more, and answer all that was taken."""
+        """Refuse new loads, and answer all that wait."""
         await self._batcher.close()
 
     async def _load_batch(self, queries: Sequence[LoadQuery]) -> Sequence[Answer]:
@@ -122,50 +123,50 @@ class Loader:
 
 
 class InconsistentRead(Exception):
-    """What was found may not belong together."""
+    """The rows that were read may not be of one snapshot."""
 
 
 async def load_without_snapshot(queries: Sequence[LoadQuery], catalog: Catalog) -> list[Answer]:
-    """Answer queries by two questions at most, each of which sees its own moment. Raises Unsure.
+    """Answer queries by at most two reads, each of its own snapshot. Raises InconsistentRead.
 
-    The second is for logs, which only grow as long as their session is the same. It fails, and so does this, where the
-    session has changed in between.
+    The second reads logs, which only grow while their session is the same. It fails if the session has changed since
+    the first.
     """
     found = await _find(queries, catalog)
     lost = await lost_sessions(queries, found, catalog)
     if lost:
         raise InconsistentRead
-    wanted, too_big = _fitting(_wanted(found))
+    targets, too_big = _fitting(_targets(found))
     known = _known_writes(found)
-    if any(each.wants_writes and each.ref not in known for each in wanted.values()):
+    if any(each.needs_writes and each.ref not in known for each in targets.values()):
         raise InconsistentRead
-    logs = logs_of(wanted.values())
-    revisions = {each.session.key: each.session.revision for each in wanted.values()}
+    logs = logs_of(targets.values())
+    revisions = {each.session.key: each.session.revision for each in targets.values()}
     segments = await catalog.segments_as_of(logs, revisions) if logs else {}
-    loaded = {query: put_together(each, segments, known) for query, each in wanted.items()}
+    loaded = {query: assemble_one(each, segments, known) for query, each in targets.items()}
     if any(isinstance(each, Failure) for each in loaded.values()):
         raise InconsistentRead
     return _answers(queries, found, {**loaded, **too_big})
 
 
 async def load_all(queries: Sequence[LoadQuery], catalog: Catalog) -> list[Answer]:
-    """Answer queries on one snapshot. One that fails leaves the others alone."""
+    """Answer queries on one snapshot. A query that fails does not fail the others."""
     found = await _find(queries, catalog)
     for query in found:
         if query.by == "step" and not found[query].session.damaged:
-            found[query] = await _with_odd_ones(query, found[query], catalog)
-    wanted, too_big = _fitting(_wanted(found))
-    loaded = await assemble(list(wanted.values()), catalog, _known_writes(found))
+            found[query] = await _with_custom_ids(query, found[query], catalog)
+    targets, too_big = _fitting(_targets(found))
+    loaded = await assemble(list(targets.values()), catalog, _known_writes(found))
     lost = await lost_sessions(queries, found, catalog)
-    return _answers(queries, found, {**dict(zip(wanted, loaded, strict=True)), **too_big, **lost})
+    return _answers(queries, found, {**dict(zip(targets, loaded, strict=True)), **too_big, **lost})
 
 
 async def lost_sessions(
     queries: Sequence[LoadQuery], found: _Findings, catalog: Catalog
 ) -> Mapping[LoadQuery, Failure]:
-    """Queries that found nothing, or something else, where something should be: its row, or its session's, is damaged.
+    """Queries that found no checkpoint, or another one, because its row or its session's row is damaged.
 
-    Those that found nothing are few: a session is not there before its first save.
+    Few queries find nothing: those of sessions before their first save.
     """
     lost = {query: session_damaged(query.session_id) for query, each in found.items() if each.session.damaged}
     unknown = {query: (query.key, query.tenant, query.session_id) for query in queries if query not in found}
@@ -193,18 +194,18 @@ async def _find(queries: Sequence[LoadQuery], catalog: Catalog) -> dict[LoadQuer
     return {query: each for query, each in rows if each.session.damaged or not each.session.had_expired}
 
 
-def _wanted(found: _Findings) -> dict[LoadQuery, Wanted]:
+def _targets(found: _Findings) -> dict[LoadQuery, LoadTarget]:
     return {
-        query: Wanted(each.session, each.checkpoint, query.selection)
+        query: LoadTarget(each.session, each.checkpoint, query.selection)
         for query, each in found.items()
         if each.checkpoint is not None and not each.session.damaged
     }
 
 
-def _fitting(wanted: Mapping[LoadQuery, Wanted]) -> tuple[dict[LoadQuery, Wanted], dict[LoadQuery, TooBig]]:
-    """What there is room for, and what there is not."""
-    sizes = {query: answer_size(each) for query, each in wanted.items()}
-    fitting = {query: each for query, each in wanted.items() if sizes[query] <= query.room}
+def _fitting(targets: Mapping[LoadQuery, LoadTarget]) -> tuple[dict[LoadQuery, LoadTarget], dict[LoadQuery, TooBig]]:
+    """The targets whose answers have room, and the sizes of the others."""
+    sizes = {query: answer_size(each) for query, each in targets.items()}
+    fitting = {query: each for query, each in targets.items() if sizes[query] <= query.room}
     return fitting, {query: TooBig(size) for query, size in sizes.items() if size > query.room}
 
 
@@ -222,18 +223,18 @@ def _answers(
     return [loaded.get(query) or Absent(found[query].session.revision if query in found else 0) for query in queries]
 
 
-async def _with_odd_ones(query: LoadQuery, found: Found, catalog: Catalog) -> Found:
-    """The greatest of all checkpoints of a step, those among them whose ids do not tell their step."""
-    candidates = [found.checkpoint, await _odd(query, catalog)]
+async def _with_custom_ids(query: LoadQuery, found: Found, catalog: Catalog) -> Found:
+    """The greatest checkpoint of a step, whether its id is the default of the step or a custom one."""
+    candidates = [found.checkpoint, await _greatest_custom_id(query, catalog)]
     matching = [row for row in candidates if row is not None and row.step == query.value]
     greatest = max(matching, key=lambda row: row.checkpoint_id.encode(), default=None)
     return found if greatest is found.checkpoint else Found(found.session, greatest, None)
 
 
-async def _odd(query: LoadQuery, catalog: Catalog) -> CheckpointRow | None:
-    """The greatest checkpoint of a step among those whose ids do not tell their step."""
+async def _greatest_custom_id(query: LoadQuery, catalog: Catalog) -> CheckpointRow | None:
+    """The greatest checkpoint of a step among those with custom ids."""
     assert isinstance(query.value, int)
-    term = search_terms.term(query.key, search_terms.odd_steps(query.namespace, query.value))
+    term = search_terms.term(query.key, search_terms.custom_id_steps(query.namespace, query.value))
     found = await catalog.list_checkpoints(
         CheckpointQuery(query.tenant, 1, query.key, query.namespace, query.value, query.value, [term], rare=True)
     )

@@ -12,7 +12,7 @@ import structlog
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.format.rows import SessionRow
 from lockstitch_server.core.ids import session_key
-from lockstitch_server.core.sessions.events import Changes, Event, WatchCursor, news, seen_now, told_until
+from lockstitch_server.core.sessions.events import Changes, Event, WatchCursor, changes_since, known_until, seen_now
 from lockstitch_server.core.sessions.session import Session
 from lockstitch_server.storage.session_repository import SessionRepository
 from lockstitch_server.storage.store import Store
@@ -77,7 +77,7 @@ class Watcher:
             quiet = _Quiet(heartbeat)
             while True:
                 subscription.changed.clear()
-                found, more = await self._news(tenant, session_id, seen, complete=complete)
+                found, more = await self._changes(tenant, session_id, seen, complete=complete)
                 complete = False
                 for event in found.events:
                     yield WatchItem(event, event.seen)
@@ -96,13 +96,15 @@ class Watcher:
             with suppress(asyncio.CancelledError):
                 await self._polling
 
-    async def _news(self, tenant: str, session_id: str, seen: WatchCursor, *, complete: bool) -> tuple[Changes, bool]:
+    async def _changes(
+        self, tenant: str, session_id: str, seen: WatchCursor, *, complete: bool
+    ) -> tuple[Changes, bool]:
         async def unit(repository: SessionRepository) -> tuple[Changes, bool]:
             session = await repository.get(tenant, session_id)
-            since = told_until(session, seen)
+            since = known_until(session, seen)
             saved = await repository.saved_since(session, since, PAGE + 1, lately=since > 0 and _is_large(session))
             more = len(saved) > PAGE
-            return news(session, saved[:PAGE], seen, more=more, complete=complete), more
+            return changes_since(session, saved[:PAGE], seen, more=more, complete=complete), more
 
         return await self._store.snapshot(unit)
 
