@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from lockstitch_server.engine.shares import Shares
-from lockstitch_server.rpc.transport.fair_threads import FairThreads
+from lockstitch_server.rpc.fair_threads import FairThreads
 
 SECONDS = 60
 

@@ -40,6 +40,7 @@ from lockstitch_server.rpc.interceptors.audit import Audit, RequiredAudit
 from lockstitch_server.rpc.interceptors.authentication import Authentication
 from lockstitch_server.rpc.interceptors.order import in_order
 from lockstitch_server.rpc.interceptors.tenant_limits import TenantLimits, limits_tenants
+from lockstitch_server.rpc.metadata_facts import MetadataFacts
 from lockstitch_server.rpc.save_stream import FlowLimits
 from lockstitch_server.rpc.services.checkpoints import Handlers
 from lockstitch_server.rpc.services.sessions import SessionHandlers
@@ -148,10 +149,11 @@ def create_engine(store: Store, settings: Settings, telemetry: Telemetry = NO_TE
     loader = Loader(store, loads, queue_stats(telemetry, "loads"))
     watch_queues(telemetry, saves=lambda: saves.queued, loads=lambda: (loader.queued[0], 0))
     flow_limits = FlowLimits(queue.stream_operations, queue.stream_bytes)
-    handlers = Handlers(saves, loader, Lister(store, limits.max_page_bytes, damage), limits, flow_limits, memory)
+    lister, facts = Lister(store, limits.max_page_bytes, damage), MetadataFacts()
+    handlers = Handlers(saves, loader, lister, limits, flow_limits, memory, facts)
     watcher = Watcher(store, settings.sessions.watch_seconds)
     sessions, pruner = Sessions(store, limits.max_labels), Pruner(store, _retention(settings))
-    session_handlers = SessionHandlers(sessions, pruner, Copier(store), watcher, settings.sessions, limits)
+    session_handlers = SessionHandlers(sessions, pruner, Copier(store), watcher, settings.sessions, limits, facts)
     services = {CHECKPOINT_SERVICE.full_name: handlers, SESSION_SERVICE.full_name: session_handlers}
     policy, sweeper = settings.retention, None
     if policy.sweep_seconds:

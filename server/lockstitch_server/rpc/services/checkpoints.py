@@ -32,7 +32,7 @@ from lockstitch_server.engine.reads.loader import Absent, Loader, LoadQuery, Too
 from lockstitch_server.records.v1.record_pb2 import PageToken
 from lockstitch_server.rpc.call_context import CallContext
 from lockstitch_server.rpc.errors import status_of
-from lockstitch_server.rpc.metadata_facts import metadata_facts
+from lockstitch_server.rpc.metadata_facts import MetadataFacts
 from lockstitch_server.rpc.paging import fingerprint, page_size, read_token, write_token
 from lockstitch_server.rpc.save_stream import FlowLimits, PendingResponse, SaveStream
 from lockstitch_server.rpc.session_summary import session_summary
@@ -57,6 +57,7 @@ class Handlers:
         limits: Limits,
         flow_limits: FlowLimits,
         memory: AnswerMemory,
+        facts: MetadataFacts,
     ) -> None:
         self._memory = memory
         self._saves = saves
@@ -64,6 +65,7 @@ class Handlers:
         self._loader = loader
         self._lister = lister
         self._limits = limits
+        self._facts = facts
 
     async def Save(self, data: bytes, context: CallContext) -> bytes:
         trace_id = context.trace_id()
@@ -175,7 +177,7 @@ class Handlers:
     async def ListCheckpoints(self, request: pb.ListCheckpointsRequest, context: CallContext) -> bytes:
         bound_to = fingerprint(request, context.tenant)
         token = read_token(request.page_token, bound_to)
-        facts = await metadata_facts(request.metadata)
+        facts = await self._facts.of(context.tenant, request.metadata)
         query = _checkpoint_query(request, context, self._page_size(request.page_size), token, facts)
         selection = Selection(
             _with_state(request),

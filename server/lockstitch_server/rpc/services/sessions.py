@@ -20,7 +20,7 @@ from lockstitch_server.engine.maintenance.sessions import Sessions, Update
 from lockstitch_server.engine.reads.watcher import Watcher, WatchItem
 from lockstitch_server.records.v1.record_pb2 import PageToken
 from lockstitch_server.rpc.call_context import CallContext
-from lockstitch_server.rpc.metadata_facts import metadata_facts
+from lockstitch_server.rpc.metadata_facts import MetadataFacts
 from lockstitch_server.rpc.paging import (
     fingerprint,
     page_size,
@@ -44,6 +44,7 @@ class SessionHandlers:
         watcher: Watcher,
         settings: SessionSettings,
         limits: Limits,
+        facts: MetadataFacts,
     ) -> None:
         self._watcher = watcher
         self._sessions = sessions
@@ -51,6 +52,7 @@ class SessionHandlers:
         self._copier = copier
         self._settings = settings
         self._limits = limits
+        self._facts = facts
 
     async def GetSession(self, request: pb.GetSessionRequest, context: CallContext) -> pb.GetSessionResponse:
         return _session(await self._sessions.get(context.tenant, request.session_id))
@@ -86,7 +88,7 @@ class SessionHandlers:
         if request.WhichOneof("which") == "after":
             after = request.after
             return await self._pruner.rewind(tenant, request.session_id, after.namespace, after.checkpoint_id, token)
-        facts = await metadata_facts(request.metadata.entries)
+        facts = await self._facts.of(tenant, request.metadata.entries)
         key = session_key(tenant, request.session_id) if request.session_id else None
         wanted = [search_terms.term(tenant.encode(), fact) for fact in facts]
         query = CheckpointQuery(tenant, 1, key, terms=wanted)

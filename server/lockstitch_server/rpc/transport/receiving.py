@@ -13,11 +13,11 @@ from lockstitch_server.core.errors import Failure
 from lockstitch_server.rpc.call_context import CallContext
 from lockstitch_server.rpc.dispatcher import READ_BY_THE_BATCH
 from lockstitch_server.rpc.errors import AbortedCall
+from lockstitch_server.rpc.fair_threads import FairThreads
 from lockstitch_server.rpc.field_count import FieldCounter
 from lockstitch_server.rpc.requests import too_large
 from lockstitch_server.rpc.stream_batches import StreamMessage, within_limit
 from lockstitch_server.rpc.transport.arriving_calls import ArrivingCalls
-from lockstitch_server.rpc.transport.fair_threads import FairThreads
 from lockstitch_server.rpc.transport.request_memory import HeldRequest, RequestMemory
 from lockstitch_server.rpc.transport.unpacking import GZIP, INLINE_BYTES, unpack
 

@@ -11,8 +11,8 @@ from google.protobuf.message import EncodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from lockstitch_server.core.errors import Failure, Reason
+from lockstitch_server.rpc.fair_threads import FairThreads
 from lockstitch_server.rpc.field_count import FieldCounter
-from lockstitch_server.rpc.transport.fair_threads import FairThreads
 from lockstitch_server.rpc.transport.http.body import SizeLimit
 from lockstitch_server.rpc.transport.unpacking import GZIP, unpack
 
