@@ -1,7 +1,7 @@
 """One SaveStream call, from its beginning to its end."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import grpc
@@ -26,9 +26,12 @@ BATCH_BYTES = 256 * 1024
 
 
 class SaveStream:
-    """Sends what the outbox gives, and hands the answers on. `answered` is also how one knows that streams work."""
+    """Sends what the outbox gives, and hands the answers on as they come: one or more at a time.
 
-    def __init__(self, call: "Call", outbox: Outbox, answered: Callable[[SaveStreamResponse], None]) -> None:
+    `answered` is also how one knows that streams work.
+    """
+
+    def __init__(self, call: "Call", outbox: Outbox, answered: Callable[[Sequence[SaveStreamResponse]], None]) -> None:
         self._call = call
         self._outbox = outbox
         self._answered = answered
@@ -89,8 +92,7 @@ class SaveStream:
         self._heard = self._loop.time()
         if answer.takes_batches:
             self._most = BATCH_SAVES
-        for one in answer.batch or (answer,):
-            self._answered(one)
+        self._answered(answer.batch or (answer,))
 
     async def _write(self) -> None:
         try:

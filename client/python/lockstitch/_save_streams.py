@@ -1,7 +1,6 @@
 """All the streams of saves of a client."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -39,7 +38,7 @@ class SaveStreams:
         self.streams_work = False
         self._avoid_until = 0.0
         self._save_streams = [StreamWorker(self, retry) for _ in range(STREAMS)]
-        self._sessions: Counter[str] = Counter()
+        self._sessions: dict[str, int] = {}
         """How many saves of each session wait for their answers."""
 
     def has(self, session_id: str) -> bool:
@@ -52,7 +51,7 @@ class SaveStreams:
 
     async def save(self, request: bytes, session_id: str, seconds: float) -> SaveResponse:
         """The answer to a serialized SaveRequest. Raises LockstitchError, DeadlineExceeded at the timeout."""
-        self._sessions[session_id] += 1
+        self._sessions[session_id] = self._sessions.get(session_id, 0) + 1
         try:
             return await self._save_streams[hash(session_id) % STREAMS].save(request, session_id, seconds)
         finally:

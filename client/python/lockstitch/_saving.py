@@ -1,7 +1,6 @@
 """Saving: what changed where that is enough, the whole state where it is not."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
 
 from lockstitch._calls import Caller
 from lockstitch._deadline import Deadline
@@ -12,6 +11,7 @@ from lockstitch._memory import Base, Memory
 from lockstitch._rpcs import SAVE
 from lockstitch._save_ids import SaveIds
 from lockstitch._tracing import call_span, current, within
+from lockstitch._transport import Transport
 from lockstitch.v1.checkpoint_pb2 import Checkpoint
 from lockstitch.v1.checkpoint_service_pb2 import SaveRequest, SaveResponse
 
@@ -45,14 +45,10 @@ def remember(memory: Memory | None, checkpoint: Checkpoint, revision: int) -> No
 
 async def send(caller: Caller, request: SaveRequest, deadline: Deadline) -> SaveResponse:
     """Send a save whose delta the caller has made itself, as soon as there is room for it."""
-    data, room = request.SerializeToString(), caller.transport.room
+    data, session_id = request.SerializeToString(), request.checkpoint.session_id
     with call_span(SAVE.path, caller.target) as span, within(span):
-        await room.enter(len(data), deadline.remaining)
-        try:
-            async with _turn(caller, request.checkpoint.session_id, deadline):
-                return await caller.save(data, request.checkpoint.session_id, deadline)
-        finally:
-            room.leave(len(data))
+        async with _Admission(caller.transport, session_id, len(data), deadline):
+            return await caller.save(data, session_id, deadline)
 
 
 async def _save_in_turn(
@@ -64,31 +60,46 @@ async def _save_in_turn(
     conditions: bytes,
     deadline: Deadline,
 ) -> SaveResponse:
-    room = caller.transport.room
-    draft = Draft(checkpoint, conditions) if room.is_open() else None  # nothing is copied by those who have to wait
+    is_open = caller.transport.room.is_open()
+    draft = Draft(checkpoint, conditions) if is_open else None  # nothing is copied by those who have to wait
     size = draft.size if draft else checkpoint.ByteSize() + len(conditions)
-    await room.enter(size, deadline.remaining)
-    try:
-        async with _turn(caller, checkpoint.session_id, deadline):
-            draft = draft or Draft(checkpoint, conditions)
-            with ids.identified(draft, number):
-                if memory is None:
-                    return await caller.save(draft.full(), draft.key[0], deadline)
-                return await _save(caller, memory, checkpoint, draft, deadline)
-    finally:
-        room.leave(size)
+    async with _Admission(caller.transport, checkpoint.session_id, size, deadline):
+        draft = draft or Draft(checkpoint, conditions)
+        with ids.identified(draft, number):
+            if memory is None:
+                return await caller.save(draft.full(), draft.key[0], deadline)
+            return await _save(caller, memory, checkpoint, draft, deadline)
 
 
-@asynccontextmanager
-async def _turn(caller: Caller, session_id: str, deadline: Deadline) -> AsyncIterator[None]:
-    """Saves of one session are sent in the order in which they come here."""
-    turns = caller.transport.turns
-    is_alone = await turns.enter(session_id, deadline.remaining)
-    try:
-        yield
-    finally:
-        if is_alone:
-            turns.leave(session_id)
+class _Admission:
+    """While a save is under way. It begins when there is room, and when the saves of the session before it are sent.
+
+    A class, since a generator takes several times as long.
+    """
+
+    __slots__ = ("_deadline", "_is_alone", "_session_id", "_size", "_transport")
+
+    def __init__(self, transport: Transport, session_id: str, size: int, deadline: Deadline) -> None:
+        self._transport = transport
+        self._session_id = session_id
+        self._size = size
+        self._deadline = deadline
+        self._is_alone = False
+
+    async def __aenter__(self) -> None:
+        await self._transport.room.enter(self._size, self._deadline.remaining)
+        try:
+            self._is_alone = await self._transport.turns.enter(self._session_id, self._deadline.remaining)
+        except BaseException:
+            self._transport.room.leave(self._size)
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._is_alone:
+            self._transport.turns.leave(self._session_id)
+        self._transport.room.leave(self._size)
 
 
 async def _save(

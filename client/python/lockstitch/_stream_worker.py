@@ -145,9 +145,13 @@ class StreamWorker:
         if self._outbox.waiting:
             await self._recover(fault)
 
-    def _answered(self, answer: SaveStreamResponse) -> None:
+    def _answered(self, answers: Iterable[SaveStreamResponse]) -> None:
         self._failures, self._fault, self._calls.streams_work = 0, None, True
         self._calls.hear()
+        for answer in answers:
+            self._settle(answer)
+
+    def _settle(self, answer: SaveStreamResponse) -> None:
         item = self._outbox.waiting.get(answer.request_id)
         if item is None:
             return  # nobody waits for it any more

@@ -4,7 +4,7 @@ One span for each call of the client's, whatever that takes: gRPC's retries, our
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -50,6 +50,7 @@ class CallSpan:
 
 
 UNTRACED = CallSpan()
+NO_SPAN = nullcontext(UNTRACED)
 _current: ContextVar[CallSpan] = ContextVar("lockstitch_call", default=UNTRACED)
 
 
@@ -58,22 +59,29 @@ def current() -> CallSpan:
     return _current.get()
 
 
-@contextmanager
-def within(span: CallSpan) -> Iterator[None]:
+def within(span: CallSpan) -> AbstractContextManager[CallSpan]:
     """Make calls as parts of one. No generator may yield meanwhile."""
+    return NO_SPAN if span is UNTRACED else _within(span)
+
+
+@contextmanager
+def _within(span: CallSpan) -> Iterator[CallSpan]:
     token = _current.set(span)
     try:
-        yield
+        yield span
     finally:
         _current.reset(token)
 
 
-@contextmanager
-def call_span(path: str, target: str) -> Iterator[CallSpan]:
+def call_span(path: str, target: str) -> AbstractContextManager[CallSpan]:
     """The span of a call. path: of the method, as gRPC has it. Errors become its status."""
     if not HAS_API or isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-        yield UNTRACED
-        return
+        return NO_SPAN
+    return _traced(path, target)
+
+
+@contextmanager
+def _traced(path: str, target: str) -> Iterator[CallSpan]:
     method = path.removeprefix("/")
     attributes: dict[str, Any] = {"rpc.system.name": "grpc", "rpc.method": method, **_address(target)}
     span = trace.get_tracer(NAME).start_span(method, kind=trace.SpanKind.CLIENT, attributes=attributes)
