@@ -13,7 +13,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from lockstitch.adapters.langgraph import _chunks
 from lockstitch.adapters.langgraph._dumped import Dump, to_blob
 from lockstitch.adapters.langgraph._revived import Load, from_blob
-from lockstitch.v1.checkpoint_pb2 import BlobList, CustomChannel, TypedBlob
+from lockstitch.v1.checkpoint_pb2 import CustomChannel, TypedBlob
 
 MOST_ITEMS = 100_000
 """A list of more items, where they are not dumped together, is one blob: the server bounds the fields of a request."""
@@ -36,7 +36,10 @@ def to_channel(
     text = "" if version is None else str(version)
     items = _items(serde, value, dump, before.list.items if before else ()) if type(value) is list else None
     if items is not None:
-        return CustomChannel(version=text, list=BlobList(items=items))
+        channel = CustomChannel(version=text)
+        channel.list.SetInParent()
+        channel.list.items.extend(items)
+        return channel
     return CustomChannel(version=text, blob=to_blob(serde, value))
 
 

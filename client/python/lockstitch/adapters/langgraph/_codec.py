@@ -76,14 +76,14 @@ def to_message(
     parent: Place,
     checkpoint: Mapping[str, Any],
     metadata: Mapping[str, Any],
-    unmoved: Mapping[str, pb.CustomChannel] = MappingProxyType({}),
+    ready: Mapping[str, pb.CustomChannel] = MappingProxyType({}),
     dump: Dump = to_blob,
     depends_on: Dependencies = MappingProxyType({}),
     before: Mapping[str, pb.CustomChannel] = MappingProxyType({}),
 ) -> pb.Checkpoint:
     """A checkpoint whose parent is `parent`. Raises what the serializer raises.
 
-    unmoved: channels that have been dumped before. dump: how items of lists are dumped. depends_on: of DeltaChannels.
+    ready: channels that have been dumped already. dump: how items of lists are dumped. depends_on: of DeltaChannels.
     before: lists as they were dumped for the parent.
     """
     texts, rest = split(metadata)
@@ -97,25 +97,24 @@ def to_message(
         header[KEY] = dict(depends_on)
     if parent.ns != (parent.namespace or ""):
         header[_namespaces.KEY] = parent.namespace
-    return pb.Checkpoint(
+    message = pb.Checkpoint(
         session_id=parent.thread_id,
         namespace=parent.ns,
         checkpoint_id=str(checkpoint["id"]),
         parent_id=parent.checkpoint_id,
         step=step_of(metadata.get(STEP)) or 0,
-        state=pb.VersionedState(
-            custom={
-                name: unmoved[name]
-                if name in unmoved
-                else to_channel(serde, outgoing(serde, name, value), versions.get(name), dump, before.get(name))
-                for name, value in checkpoint.get("channel_values", {}).items()
-            }
-        ),
+        state=pb.VersionedState(),
         created_at=created_at,
         metadata=texts,
         header=to_blob(serde, header),
         depends_on=farthest(depends_on),
     )
+    for name, value in checkpoint.get("channel_values", {}).items():
+        channel = ready.get(name)
+        if channel is None:
+            channel = to_channel(serde, outgoing(serde, name, value), versions.get(name), dump, before.get(name))
+        message.state.custom[name].CopyFrom(channel)  # once: each level of a constructor would copy it
+    return message
 
 
 def from_message(

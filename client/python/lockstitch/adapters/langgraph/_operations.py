@@ -13,6 +13,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from lockstitch._api import Api
 from lockstitch._types import Saved
 from lockstitch.adapters.langgraph import _sessions
+from lockstitch.adapters.langgraph._channels import MOST_ITEMS
 from lockstitch.adapters.langgraph._codec import (
     Place,
     dependencies_of,
@@ -24,6 +25,7 @@ from lockstitch.adapters.langgraph._codec import (
 from lockstitch.adapters.langgraph._dependencies import Dependencies, dependencies, missing
 from lockstitch.adapters.langgraph._dumped import Dumped
 from lockstitch.adapters.langgraph._fetched import fetch, load_header
+from lockstitch.adapters.langgraph._grown import Content, grown, to_channel
 from lockstitch.adapters.langgraph._history import History, history
 from lockstitch.adapters.langgraph._leases import Leases
 from lockstitch.adapters.langgraph._metadata import COUNTERS, RUN_ID, search_text
@@ -80,13 +82,13 @@ class Operations:
         parent = Place.of(config)
         metadata = get_serializable_checkpoint_metadata(config, metadata)
         known = self.settings.valued.get(*parent.named)
-        unmoved = _unmoved(known, checkpoint, new_versions) if known else {}
         needed = await self._dependencies(parent, missing(checkpoint, metadata), known)
         dump, lists = self.settings.dumped.to_blob, known.lists if known else {}
-        message = to_message(self.serde, parent, checkpoint, metadata, unmoved, dump, needed, lists)
+        ready, contents = self._ready(known, lists, checkpoint, new_versions)
+        message = to_message(self.serde, parent, checkpoint, metadata, ready, dump, needed, lists)
         await self._carry_on(message, parent, checkpoint, metadata, new_versions, known)
         saved = await self._save(message, forks=metadata.get("source") == FORK)
-        self.settings.valued.put(message, saved.revision)
+        self.settings.valued.put(message, saved.revision, contents)
         return to_config(config["configurable"]["thread_id"], parent.namespace or "", message.checkpoint_id)
 
     async def put_writes(
@@ -173,6 +175,27 @@ class Operations:
         if self.settings.leases:
             await self.settings.leases.close(self.api)
 
+    def _ready(
+        self,
+        known: Known | None,
+        lists: Mapping[str, CustomChannel],
+        checkpoint: Mapping[str, Any],
+        new_versions: Mapping[str, object],
+    ) -> tuple[dict[str, CustomChannel], dict[str, Content]]:
+        """Lists that need not be dumped whole, since the parent has them or their beginning; and lists of messages."""
+        before = known.contents if known else {}
+        versions = checkpoint.get("channel_versions", {})
+        ready = _unmoved(lists, versions, new_versions)
+        contents = {name: before[name] for name in ready if name in before}
+        for name, value in checkpoint.get("channel_values", {}).items():
+            if name in ready or (found := grown(self.serde, value, before.get(name))) is None:
+                continue
+            contents[name] = found.content
+            old = lists.get(name)
+            if old is not None and 0 < found.kept == len(old.list.items) and len(value) <= MOST_ITEMS:
+                ready[name] = to_channel(self.serde, value, versions.get(name), self.settings.dumped.to_blob, old)
+        return ready, contents
+
     async def _dependencies(self, parent: Place, channels: Sequence[str], known: Known | None) -> Dependencies:
         """What DeltaChannels without a value are restored from."""
         if not channels or not parent.checkpoint_id:
@@ -215,12 +238,11 @@ class Operations:
 
 
 def _unmoved(
-    known: Known, checkpoint: Mapping[str, Any], new_versions: Mapping[str, object]
-) -> Mapping[str, CustomChannel]:
+    lists: Mapping[str, CustomChannel], versions: Mapping[str, object], new_versions: Mapping[str, object]
+) -> dict[str, CustomChannel]:
     """Lists that have kept their version since the parent: they need not be dumped again."""
-    versions = checkpoint.get("channel_versions", {})
     return {
         name: channel
-        for name, channel in known.lists.items()
+        for name, channel in lists.items()
         if name not in new_versions and name in versions and channel.version == str(versions[name])
     }

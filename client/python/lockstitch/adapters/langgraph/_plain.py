@@ -1,6 +1,6 @@
 """LangChain's messages as what their fields hold, where those hold plain values only."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ormsgpack
@@ -35,6 +35,16 @@ def fields_of(message: Any) -> bytes | None:
         return ormsgpack.packb([message.__dict__, message.__pydantic_extra__], None, _PLAIN_ONLY)
     except (AttributeError, ormsgpack.MsgpackEncodeError):
         return None
+
+
+def fields_of_all(messages: Sequence[Any]) -> bytes | None:
+    """What messages hold, one after the other; those of a list that goes on begin with the same bytes."""
+    try:
+        parts = [part for message in messages for part in (message.__dict__, message.__pydantic_extra__)]
+        packed = ormsgpack.packb(parts, None, _PLAIN_ONLY)
+    except (AttributeError, ormsgpack.MsgpackEncodeError):
+        return None
+    return packed[1 if len(parts) < 16 else 3 if len(parts) < 65536 else 5 :]  # without how many there are
 
 
 def values_of(fields: bytes) -> tuple[dict[str, Any], Mapping[str, Any] | None]:

@@ -16,6 +16,8 @@ from lockstitch.v1.checkpoint_pb2 import TypedBlob
 Load = Callable[[SerializerProtocol, TypedBlob], Any]
 """Makes a value of what a serializer has dumped. Raises what the serializer raises."""
 
+_set = object.__setattr__  # as pydantic does for pickle; its own `__setattr__` validates
+
 MOST_BYTES_EACH = 64 * 1024
 """Of larger ones the bytes are what takes time."""
 
@@ -43,14 +45,10 @@ class _Message(NamedTuple):
         """Another one, as pickle would make it."""
         values, extra = values_of(self.fields)
         made = self.kind.__new__(self.kind)
-        made.__setstate__(
-            {
-                "__dict__": values,
-                "__pydantic_extra__": extra,
-                "__pydantic_fields_set__": set(self.fields_set),
-                "__pydantic_private__": None,
-            }
-        )
+        _set(made, "__pydantic_fields_set__", set(self.fields_set))
+        _set(made, "__pydantic_extra__", extra)
+        _set(made, "__pydantic_private__", None)
+        _set(made, "__dict__", values)
         return made
 
 

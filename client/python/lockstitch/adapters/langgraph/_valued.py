@@ -3,9 +3,11 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from lockstitch.adapters.langgraph._channels import has_value
+from lockstitch.adapters.langgraph._grown import Content
 from lockstitch.v1.checkpoint_pb2 import Checkpoint, CustomChannel, TypedBlob
 
 MOST_THREADS = 4096
@@ -16,6 +18,7 @@ class Known(NamedTuple):
     """A checkpoint as the server has it, in the revision in which its content was written.
 
     versions: of the channels that have a value. channels: all of them; None where they have been too large to keep.
+    contents: of the lists of messages that this process has dumped itself.
     """
 
     checkpoint_id: str
@@ -24,6 +27,7 @@ class Known(NamedTuple):
     channels: Mapping[str, CustomChannel] | None
     header: TypedBlob
     size: int
+    contents: Mapping[str, Content] = MappingProxyType({})
 
     @property
     def lists(self) -> dict[str, CustomChannel]:
@@ -44,8 +48,11 @@ class Valued:
         self._known: OrderedDict[tuple[str, str], Known] = OrderedDict()
         self._bytes = 0
 
-    def put(self, message: Checkpoint, revision: int) -> None:
-        """Remember a checkpoint that was saved or loaded, and that does not change any more."""
+    def put(self, message: Checkpoint, revision: int, contents: Mapping[str, Content] = MappingProxyType({})) -> None:
+        """Remember a checkpoint that was saved or loaded, and that does not change any more.
+
+        contents: of lists of messages that were saved.
+        """
         size = message.ByteSize()
         channels = message.state.custom if size <= MOST_BYTES else None
         size = size if channels is not None else message.header.ByteSize()
@@ -54,7 +61,7 @@ class Valued:
             self._forget(key)
             versions, header = versions_of(message.state.custom), TypedBlob()
             header.CopyFrom(message.header)  # a part of a message keeps all of it in memory
-            self._known[key] = Known(message.checkpoint_id, revision, versions, channels, header, size)
+            self._known[key] = Known(message.checkpoint_id, revision, versions, channels, header, size, contents)
             self._bytes += size
             while self._bytes > MOST_BYTES or len(self._known) > MOST_THREADS:
                 self._forget(next(iter(self._known)))
