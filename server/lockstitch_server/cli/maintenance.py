@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -173,9 +174,10 @@ def _output(file: str, force: bool) -> Iterator[BinaryIO]:
         return
     if Path(file).exists() and not force:
         fail(f"{Path(file).absolute()} exists; name another file, or add --force to overwrite it", UNUSABLE)
-    part = Path(file + ".part").absolute()
+    # A name of its own: another export to the same file must not write to this part.
+    part = Path(f"{file}.{secrets.token_hex(4)}.part").absolute()
     try:
-        with part.open("wb") as out:
+        with part.open("xb") as out:
             yield out
             out.flush()
             os.fsync(out.fileno())

@@ -1,6 +1,7 @@
 """A copy of a SQLite store while servers use it."""
 
 import os
+import secrets
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -20,11 +21,12 @@ Progress = Callable[[int, int], None]
 def backup(path: str, destination: Path, progress: Progress) -> None:
     """Copy the store in `path` as it is at one moment; the copy is whole, or not there. Raises StoreError."""
     destination = destination.absolute()
-    if destination.exists():
-        raise StoreError(f"{destination} is there already; choose another name")
-    part = destination.with_name(destination.name + ".part")
+    _check_free(destination)
+    # A name of its own: another backup to the same file must not write to this part, nor put it in place.
+    part = destination.with_name(f"{destination.name}.{secrets.token_hex(4)}.part")
     try:
         _copy(path, part, progress)
+        _check_free(destination)
         os.replace(part, destination)
     except (sqlite3.Error, OSError) as error:
         raise StoreError(f"cannot back up {Path(path).absolute()} to {destination}: {error}") from error
@@ -33,9 +35,12 @@ def backup(path: str, destination: Path, progress: Progress) -> None:
             part.unlink()
 
 
+def _check_free(destination: Path) -> None:
+    if destination.exists():
+        raise StoreError(f"{destination} is there already; choose another name")
+
+
 def _copy(path: str, part: Path, progress: Progress) -> None:
-    with suppress(FileNotFoundError):
-        part.unlink()
     with closing(connect_read_only(path, BUSY_SECONDS)) as source:
         # One snapshot: without it, every save of a server would make the copy begin again.
         source.execute("BEGIN")
