@@ -1,4 +1,4 @@
-"""Work cut into pieces."""
+"""Sequences in pieces."""
 
 from collections.abc import Iterator, Sequence
 from typing import TypeVar

@@ -8,7 +8,7 @@ __all__ = ["Failure", "Reason"]
 
 
 class Failure(Exception):
-    """A call cannot be done, for a reason that its caller may know.
+    """A call fails for a reason that its caller may know.
 
     `message` and `metadata` reach the client as they are: they must hold no internals.
     """
@@ -19,7 +19,7 @@ class Failure(Exception):
         self.message = message
         self.metadata = {name: str(value) for name, value in metadata.items()}
         self.retry_after = 0.0
-        """When it is worth while to try again, in seconds; 0: not known."""
+        """Seconds until a retry may succeed; 0: not known."""
 
     def after(self, seconds: float) -> Self:
         """The same failure, with the number of seconds after which a retry may succeed."""

@@ -17,14 +17,14 @@ def digest(*chunks: bytes | memoryview) -> bytes:
 
 
 def framed(*texts: str) -> bytes:
-    """The texts as bytes such that different lists of texts never come out the same."""
+    """The texts as bytes. Different lists of texts give different bytes."""
     encoded = [text.encode() for text in texts]
     return b"".join(len(text).to_bytes(4, "big") + text for text in encoded)
 
 
 @lru_cache(maxsize=2048)
 def session_key(tenant: str, session_id: str) -> bytes:
-    """The key under which all rows of a session lie, 16 bytes."""
+    """The key of all rows of a session, 16 bytes."""
     return digest(framed(tenant, session_id))
 
 
@@ -35,5 +35,5 @@ def tenant_hash(tenant: str) -> int:
 
 
 def default_checkpoint_id(step: int) -> str:
-    """The id of a checkpoint that was saved without one: ids then sort as steps do."""
+    """The id of a checkpoint that was saved without one. These ids sort as their steps do."""
     return f"{step:020d}"

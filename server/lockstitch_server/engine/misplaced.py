@@ -1,7 +1,7 @@
-"""Sessions whose row lies under another key, which damage alone brings about.
+"""Finds sessions whose row has another key, which only damage causes.
 
-Under its own key such a session looks new, so a save creates it: the unique index of session ids refuses that, and on
-Postgres it looks like a race with another server. Only when a batch has failed so is it worth a query to know.
+Such a session looks new, so a save tries to create it. The unique index of session ids refuses that, which on Postgres
+looks like a race with another server. So a query looks for such sessions when a batch has failed in this way.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The file that an export is: a first line, and frames with checksums.
+"""The file format of an export: a first line, then frames with checksums.
 
 A frame is the length of its message and a CRC-32 of it, 4 bytes each, big-endian, and an ArchiveFrame.
 """
@@ -15,16 +15,16 @@ FORMAT = 1
 FIRST_LINE = b"lockstitch archive\n"
 PREFIX_BYTES = 8
 PIECE_BYTES = 1024 * 1024
-"""Most bytes of a log in a frame."""
+"""Maximum bytes of a log in a frame."""
 LARGEST_FRAME = 1024 * 1024 * 1024
 
 
 class ArchiveInvalid(Exception):
-    """A file is no whole archive. The message says what is wrong, and where."""
+    """A file is not a complete archive. The message says what is wrong, and where."""
 
 
 def encode(frame: ArchiveFrame) -> bytes:
-    """A frame as it stands in the file."""
+    """The bytes of a frame in the file."""
     data = frame.SerializeToString()
     return len(data).to_bytes(4, "big") + zlib.crc32(data).to_bytes(4, "big") + data
 
@@ -65,5 +65,5 @@ def check_header(frame: ArchiveFrame) -> None:
 
 
 def pieces(data: bytes) -> Iterable[tuple[int, bytes]]:
-    """Bytes in pieces for frames, each with where it begins."""
+    """Bytes in pieces that fit in frames, each with its start."""
     return ((start, data[start : start + PIECE_BYTES]) for start in range(0, len(data), PIECE_BYTES))

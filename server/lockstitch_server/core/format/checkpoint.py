@@ -1,4 +1,4 @@
-"""A checkpoint message taken apart into header, skeleton and parts, and put together again."""
+"""Splits a Checkpoint message into header, skeleton and parts, and joins them again."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
@@ -31,14 +31,14 @@ NS_PER_SECOND = 1_000_000_000
 
 
 class DraftState(NamedTuple):
-    """A state as a save brings it: the skeleton, and the parts with their bytes."""
+    """The state of a save: its skeleton, and its parts with their bytes."""
 
     skeleton: Skeleton
     parts: Sequence[DraftPart]
 
 
 def split_state(state: VersionedState) -> DraftState:
-    """Take a state apart. Empties `state`."""
+    """Split a state. Empties `state`."""
     messages = extra = errors = None
     parts: list[DraftPart] = []
     if state.HasField("messages"):
@@ -65,7 +65,7 @@ def split_state(state: VersionedState) -> DraftState:
 
 
 def split_custom(name: str, channel: CustomChannel) -> DraftPart:
-    """Take a custom channel apart. Empties `channel`."""
+    """Split a custom channel. Empties `channel`."""
     value = channel.WhichOneof("value")
     if value == "blob":
         data = channel.blob.SerializeToString()
@@ -93,7 +93,7 @@ def detach_items(channel: ProtobufMessage) -> tuple[bytes, bytes]:
 
 
 def split_header(checkpoint: Checkpoint) -> bytes:
-    """Serialize what is neither state nor in columns of its own. Empties these fields."""
+    """Clear the state and the fields that have columns of their own, and serialize the rest."""
     for field in ("session_id", "namespace", "checkpoint_id", "parent_id", "step", "state"):
         checkpoint.ClearField(field)
     return checkpoint.SerializeToString(deterministic=True)

@@ -1,6 +1,6 @@
-"""Bytes made smaller before they are stored.
+"""Compression of records and of rows of logs.
 
-Records share much text, which a dictionary holds, and so do rows of logs, most of which are text.
+Records and small rows share much text, which a dictionary contains.
 """
 
 import threading
@@ -11,21 +11,21 @@ import zstandard
 from lockstitch_server.core.format import dictionaries
 
 SMALLEST = 128
-"""Smaller records are kept as they are."""
+"""Smaller records are not compressed."""
 MARK = b"\1"
-"""Begins what is packed with the dictionary: no protobuf message begins so, nor a row that is packed without it."""
+"""First byte of data packed with the dictionary. No protobuf message, and no row packed without it, begins so."""
 RECORD_LEVEL, ROW_LEVEL = 3, 1
-"""What is beyond takes more time, and little less room."""
+"""Higher levels take more time and save little space."""
 OWN_SIZE = 0b1110_0000
-"""Bits in the first byte of a frame that tells its size itself, as no packed row does."""
+"""Bits in the first byte of a frame that contains its size. No packed row contains it."""
 LARGE_ROW = 4096
 """A row of this many bytes or more is packed without the dictionary: it repeats enough text of its own."""
 LARGEST_ROW = 2**24
-"""More than any row of a log has."""
+"""No row of a log has more bytes."""
 
 
 class PackingError(ValueError):
-    """What was packed cannot be unpacked."""
+    """Packed bytes cannot be unpacked."""
 
 
 class _Codec(threading.local):
@@ -60,7 +60,7 @@ _codec = _Codec()
 
 
 def pack(record: bytes) -> bytes:
-    """The record, or something smaller that `unpack` makes it from."""
+    """The record, compressed if that makes it smaller."""
     if len(record) < SMALLEST:
         return record
     packed = _codec.pack_record(record)
@@ -75,7 +75,7 @@ def unpack(stored: bytes) -> bytes:
 
 
 def pack_row(data: bytes) -> bytes:
-    """The data, or something smaller that `unpack_row` makes it from."""
+    """The data, compressed if that makes it smaller."""
     packed = MARK + _codec.pack_row(data) if len(data) < LARGE_ROW else _codec.pack_large_row(data)
     return packed if len(packed) < len(data) else data
 

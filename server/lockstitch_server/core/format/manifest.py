@@ -1,7 +1,6 @@
-"""The state in a record as plain tuples, and how `record.proto` writes it, by hand.
+"""The messages of `record.proto` as plain tuples, encoded by hand.
 
-Most saves continue the save before. To build messages of all parts, copy and serialize them would take half of the time
-of such a save.
+A save that continues the one before would spend half of its time to build, copy and serialize protobuf messages.
 """
 
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ MANIFEST = tag(pb.CheckpointRecord.MANIFEST_FIELD_NUMBER)
 
 
 class ManifestPart(NamedTuple):
-    """The fields of a Part, and the part as it stands in a serialized Manifest."""
+    """The fields of a Part, and its bytes in a serialized Manifest."""
 
     kind: "pb.PartKind.ValueType"
     key: str
@@ -55,7 +54,7 @@ class Skeleton(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """What the state of a checkpoint is made of."""
+    """The skeleton and the parts of a checkpoint's state."""
 
     skeleton: Skeleton
     parts: Sequence[ManifestPart]
@@ -89,7 +88,7 @@ class Record(NamedTuple):
 
 
 def inline_part(kind: "pb.PartKind.ValueType", key: str, data: bytes, shell: bytes) -> ManifestPart:
-    """A part whose bytes stand in the manifest."""
+    """A part whose bytes are in the manifest."""
     body = _name(kind, key)
     if data:
         body += INLINE + varint(len(data)) + data

@@ -14,18 +14,18 @@ from lockstitch_server.core.ids import digest
 from lockstitch_server.records.v1.record_pb2 import Manifest, Part, PartKind
 
 INLINE_BYTES = 64
-"""Parts up to this size stand in the manifest itself."""
+"""Parts up to this size are stored in the manifest itself."""
 
 LISTS = frozenset({PartKind.PART_KIND_MESSAGES, PartKind.PART_KIND_ERRORS, PartKind.PART_KIND_CUSTOM_LIST})
 CUSTOM = frozenset({PartKind.PART_KIND_CUSTOM_EMPTY, PartKind.PART_KIND_CUSTOM_BLOB, PartKind.PART_KIND_CUSTOM_LIST})
 NAMED = CUSTOM | {PartKind.PART_KIND_EXTRA}
-"""Of which a state may have many."""
+"""Kinds of which a state may have many parts."""
 
 PartName = tuple["PartKind.ValueType", str]
 
 
 class DraftPart(NamedTuple):
-    """A part as a save brings it: all its bytes."""
+    """A part of a save, with all its bytes."""
 
     kind: "PartKind.ValueType"
     key: str
@@ -71,7 +71,7 @@ class Tail(NamedTuple):
     length: int
     crc: int
     data: bytes = b""
-    """Its bytes, where they are known."""
+    """Its bytes, if they are known."""
 
     @property
     def end(self) -> int:
@@ -79,14 +79,14 @@ class Tail(NamedTuple):
 
 
 class RowSizes(NamedTuple):
-    """How a backend wants a log cut into rows."""
+    """How a store divides logs into rows."""
 
     full: int
-    """A row with this many bytes takes no more. What has them from the beginning may be stored packed."""
+    """A row of this many bytes is full. A row that is full when it is new may be packed."""
     most: int
-    """No row has more bytes."""
+    """Maximum bytes of a row."""
     seals: bool = False
-    """Whether a row that has grown full is written again, packed."""
+    """Whether a row that has become full is written again, packed."""
 
 
 NO_TAIL = Tail(0, 0, 0)
@@ -166,7 +166,7 @@ def read_part(part: PartBytes, segments: Sequence[Segment]) -> bytes:
 
 
 def read_pieces(part: PartBytes, segments: Sequence[Segment]) -> Sequence[bytes]:
-    """The same in pieces that are not joined yet."""
+    """The same, as pieces that are not joined."""
     if not part.log:
         return (part.inline,)
     pieces = _pieces(segments, part.length, verify=not part.digest)
@@ -176,7 +176,7 @@ def read_pieces(part: PartBytes, segments: Sequence[Segment]) -> Sequence[bytes]
 
 
 def damaged() -> Failure:
-    """The failure of stored bytes that are not what was stored."""
+    """The failure of a read of damaged bytes."""
     return Failure(Reason.DATA_LOSS, "stored bytes of this checkpoint are missing or damaged")
 
 

@@ -1,9 +1,9 @@
-"""Pending writes as rows: a row's bytes are what of its messages stands in no column, packed.
+"""Pending writes as rows.
 
-What a task has written at once, and is small and stays, makes one row. Its columns are those of the first write; its
-bytes begin with a mark, how many writes it has, and their indices and sizes, which are looked at alone where only sizes
-count. A row without the mark holds one message as it came: its fields
-are in an order of their own.
+Small writes of one task that cannot be replaced share a row. The columns of the row are those of its first write. Its
+bytes begin with a mark, the number of writes, and their indices and sizes, so that sizes can be read without the rest.
+The messages follow, packed, without the fields that have columns. A row without the mark holds one message as it came,
+because its fields are in another order.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,13 +22,13 @@ from lockstitch_server.core.format.rows import NewWrite, WriteRow, WriteSize
 from lockstitch_server.core.wire.encode import MOST_IN_A_BYTE, VARINT, tag, text, varint
 
 MARK = b"\0"
-"""No protobuf message begins so."""
+"""No protobuf message begins with this byte."""
 MOST_WRITES, MOST_BYTES = 8, 2048
-"""Of a row with several writes: their number, and how large the one may be that goes in with others."""
+"""Maximum writes of a row, and the maximum bytes of a write that shares a row."""
 NUMBER_BYTES = 5
 """An index or a size has no more: it is less than 2^31."""
 HEAD_BYTES = len(MARK) + 1 + (2 * MOST_WRITES - 1) * NUMBER_BYTES
-"""As many of a row's bytes as tell its indices and sizes."""
+"""Maximum bytes of the mark, the number, the indices and the sizes."""
 INDEX = tag(PendingWrite.INDEX_FIELD_NUMBER, VARINT)
 
 
@@ -42,7 +42,7 @@ class _Head(NamedTuple):
 
 
 def new_write(namespace: str, checkpoint_id: str, write: PendingWrite, message: bytes | None = None) -> NewWrite:
-    """A write that came. message: the same, serialized, where that is known."""
+    """A write of a request. message: the same, serialized, if that is known."""
     message = write.SerializeToString() if message is None else message
     return NewWrite(namespace, checkpoint_id, write.task_id, write.index, write.task_path, write.channel, message)
 
@@ -100,7 +100,7 @@ def in_order(rows: Iterable[WriteRow]) -> list[NewWrite]:
 
 
 def _groups(writes: Iterable[NewWrite]) -> Iterable[Sequence[NewWrite]]:
-    """What goes into one row each."""
+    """Writes that share a row."""
     groups: dict[tuple[object, ...], list[NewWrite]] = {}
     for number, write in enumerate(writes):
         name: tuple[object, ...] = (write.namespace, write.checkpoint_id, write.task_id, write.task_path)
@@ -113,7 +113,7 @@ def _groups(writes: Iterable[NewWrite]) -> Iterable[Sequence[NewWrite]]:
 
 
 def _is_usual(write: NewWrite) -> bool:
-    """Whether the message begins with what stands in columns; one may have been made by who orders fields otherwise."""
+    """Whether the message begins with the fields that have columns. Some encoders order fields otherwise."""
     return write.message.startswith(_fields(write, write.task_index, write.channel))
 
 
@@ -152,7 +152,7 @@ def _unpacked(row: WriteRow, head: _Head, body: bytes) -> Iterator[NewWrite]:
 
 
 def _head(first_index: int, data: bytes) -> _Head:
-    """What a row says at its beginning. Whatever damage has made of it, it says something."""
+    """The head of a row. A damaged one gives any values, but no error."""
     count, place = _number(data, len(MARK))
     size, place = _number(data, place)
     writes = [(first_index, size)]
@@ -174,7 +174,7 @@ def _number(data: bytes, start: int) -> tuple[int, int]:
 
 
 def _fields(write: WriteRow | NewWrite, index: int, channel: str) -> bytes:
-    """The fields that stand in columns, as the message begins with them."""
+    """The bytes of the fields that have columns, with which the message begins."""
     zigzag = index << 1 if index >= 0 else (-index << 1) - 1
     number = INDEX + varint(zigzag) if index else b""
     return text(1, write.task_id) + text(2, write.task_path) + number + text(4, channel)

@@ -1,4 +1,4 @@
-"""What is asked of a store, and what it answers."""
+"""Queries to a store, and their results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ SessionName = tuple[bytes, str, str]
 
 
 class Found(NamedTuple):
-    """A session and a checkpoint of it that was sought, as of one moment."""
+    """A session and the checkpoint that was sought in it, of one snapshot."""
 
     session: SessionRow
     checkpoint: CheckpointRow | None
     writes: Sequence[WriteRow] | None
-    """The checkpoint's pending writes, by (task_path, task_id, index); None: they are not given along."""
+    """The checkpoint's pending writes, by (task_path, task_id, index); None: they were not read."""
 
 
 class SessionCursor(NamedTuple):
-    """The last session of a page. `updated_at` counts where that is the order."""
+    """The last session of a page. `updated_at` is used if that is the order."""
 
     updated_at: int
     session_id: str
@@ -48,7 +48,7 @@ class SessionQuery:
 
 
 class CheckpointCursor(NamedTuple):
-    """The last checkpoint of a page. `revision` and `key` count in a list of the whole tenant."""
+    """The last checkpoint of a page. `revision` and `key` are used in a list of the whole tenant."""
 
     revision: int
     key: bytes
@@ -70,9 +70,9 @@ class CheckpointQuery:
     before_id: str = ""
     after: CheckpointCursor | None = None
     session_id: str = ""
-    """Of the session of `key`, to tell one that is not there from one whose row is damaged."""
+    """Of the session of `key`: it shows whether the session does not exist, or its row is damaged."""
     rare: bool = False
-    """Whether few checkpoints have the first term, so that the search had better begin with it."""
+    """Whether few checkpoints have the first term. The search then begins with it."""
 
 
 class ListedCheckpoint(NamedTuple):
@@ -83,10 +83,10 @@ class ListedCheckpoint(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """How much a store holds, sessions that have expired among it."""
+    """What a store contains, with expired sessions."""
 
     sessions: int
     checkpoints: int
     stored_bytes: int
     leases: int
-    """Those that are live."""
+    """The number of live leases."""

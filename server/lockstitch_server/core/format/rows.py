@@ -54,7 +54,7 @@ class SessionRow:
     """Sliding expiry in ns; None: the session stays."""
     expire_at: int | None = None
     content: bytes = EMPTY
-    """Checksums by which reads notice missing rows: see `core.content`."""
+    """Checksums by which reads notice missing rows: see `core.format.content`."""
     lease: int = 0
     """The token of the live lease, by the database's clock at the time of reading; 0: there is none."""
     lease_holder: str = ""
@@ -80,7 +80,7 @@ class SessionRow:
         return checksum.crc(b"".join((self.key, columns.encode(), self.content)))
 
     def check(self) -> "SessionRow":
-        """This row. Fails with DATA_LOSS where it is damaged."""
+        """This row. Fails with DATA_LOSS if it is damaged."""
         if self.damaged:
             raise session_damaged(self.session_id)
         return self
@@ -175,11 +175,11 @@ class CheckpointRow:
         return self._parsed
 
     def remember(self, record: CheckpointRecord) -> None:
-        """Spare `decoded` its work."""
+        """Keep the decoded record, so that `decoded` need not decode it."""
         self._decoded = record
 
     def remember_parsed(self, record: Record) -> None:
-        """Spare `parsed` its work."""
+        """Keep the parsed record, so that `parsed` need not parse it."""
         self._parsed = record
 
     @property
@@ -223,7 +223,7 @@ class NewWrite(NamedTuple):
 
 
 class WriteRow(NamedTuple):
-    """One or several pending writes of a task, as `pending` makes them of messages."""
+    """One or several pending writes of a task: see `pending_writes`."""
 
     key: bytes
     namespace: str
@@ -279,7 +279,7 @@ class LogRef(NamedTuple):
 
 @dataclass(slots=True)
 class SessionChange:
-    """What one transaction does to one session. Empty parts are nothing to do."""
+    """The changes of one session in one transaction."""
 
     row: SessionRow
     is_new: bool
@@ -307,13 +307,13 @@ class NewRow(NamedTuple):
     size: int
     """How many bytes of the log it holds."""
     data: bytes
-    """These bytes, packed where that makes fewer of them."""
+    """These bytes, packed if that makes them fewer."""
     crc: int
-    """CRC-32 of what is not packed."""
+    """CRC-32 of the bytes before packing."""
 
 
 class CheckpointChange(NamedTuple):
-    """A row to write."""
+    """A checkpoint's row to write, and its search terms."""
 
     row: CheckpointRow
     terms: tuple[int, ...]

@@ -1,7 +1,7 @@
-"""Which saves a checkpoint has had: the last one of each of its last writers, the last one first.
+"""The ids of a checkpoint's saves: the last save of each of its last writers, newest first.
 
-A record holds them as bytes: 5 bytes of the writer, little-endian, and the number as a varint, for each. Each record
-has them, so they must be small. Writers are random, and only those of one checkpoint must differ.
+Each record has them, so they must be small: 5 bytes of the writer, little-endian, and the number as a varint. Writers
+are random, and only those of one checkpoint must differ.
 """
 
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""What of a checkpoint an answer holds, and the answer's Checkpoint put together."""
+"""Selects parts of a checkpoint, and joins them into a Checkpoint message."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -14,7 +14,7 @@ FINGERPRINT_BYTES = 8
 
 
 class Selection(NamedTuple):
-    """What of a checkpoint is wanted."""
+    """The parts of a checkpoint that a call asks for."""
 
     state: bool = True
     channels: frozenset[str] = frozenset()
@@ -35,7 +35,7 @@ ALL = Selection()
 
 
 def selected(manifest: Manifest, selection: Selection) -> Manifest:
-    """A manifest with only what is wanted of it."""
+    """The manifest with the selected parts only."""
     if not selection.state:
         return Manifest()
     if not selection.channels:
@@ -60,7 +60,7 @@ def channel_sizes(manifest: Manifest) -> list[ChannelSize]:
 
 
 def join_checkpoint(session_id: str, row: CheckpointRow, state: Sequence[bytes] | None) -> bytes:
-    """A serialized Checkpoint out of its row and the pieces of its serialized state. Fails with DATA_LOSS."""
+    """A serialized Checkpoint from its row and the pieces of its serialized state. Fails with DATA_LOSS."""
     record = row.decoded()
     return b"".join(
         (

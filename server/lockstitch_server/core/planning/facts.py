@@ -1,4 +1,4 @@
-"""What is known of the sessions of a batch as the database has them, and what is missing to plan the batch.
+"""Facts about the sessions of a batch, and the facts that are missing to plan it.
 
 The planner changes no facts. `learn` adds what was read. What is not in a mapping is not known.
 """
@@ -160,7 +160,7 @@ class Missing:
 
 
 class Found(NamedTuple):
-    """What a database answers to `Missing`, except sessions. What is not there is missing from a mapping."""
+    """What was read of `Missing`, except sessions. What does not exist is missing from a mapping."""
 
     checkpoints: Mapping[Seek, CheckpointRow] = EMPTY
     greatest_written: Mapping[NamespaceName, str] = EMPTY
@@ -172,7 +172,7 @@ class Found(NamedTuple):
 
 @dataclass(slots=True)
 class SessionFacts:
-    """What is known of one session. Those that come from the cache never change."""
+    """Facts about one session. Those in the cache never change."""
 
     row: SessionRow | None
     """None: there is no such session."""

@@ -1,4 +1,4 @@
-"""What callers ask the store to change, in the terms of the store."""
+"""The operations of a batch, and their results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from lockstitch_server.core.format.save_ids import SaveId
 
 @dataclass(frozen=True, slots=True)
 class PlanSettings:
-    """What a plan must obey."""
+    """Limits and sizes for plans."""
 
     row_sizes: RowSizes
     """How logs are cut into rows."""
@@ -54,7 +54,7 @@ class ListDelta(NamedTuple):
 
 
 class ExtraDelta(NamedTuple):
-    """The extra channel's new version and what became of its entries."""
+    """The extra channel's new version, and its changed and removed entries."""
 
     version: int
     put: Sequence[DraftPart]
@@ -73,13 +73,13 @@ class CustomDelta(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DraftDelta:
-    """The difference to a base's state, taken apart."""
+    """The changes of a delta save to the state of its base."""
 
     base_id: str
     base_revision: int
     """The revision the base must have; 0: any."""
     digest: bytes
-    """Of the request's content, to know its repetition."""
+    """Of the request's content. It identifies a repetition of the request."""
     messages: ListDelta | None = None
     errors: ListDelta | None = None
     extra: ExtraDelta | None = None
@@ -87,7 +87,7 @@ class DraftDelta:
     removed_custom: frozenset[str] = frozenset()
 
 
-@dataclass(slots=True)  # not frozen, which would make it twice as dear to make
+@dataclass(slots=True)  # not frozen, which would double the time to create one
 class Save:
     """One checkpoint to store."""
 
@@ -146,7 +146,7 @@ def _state_bytes(state: DraftState | DraftDelta | None) -> int:
 
 
 class Saved(NamedTuple):
-    """What came of a Save."""
+    """The result of a Save."""
 
     checkpoint_id: str
     revision: int
@@ -155,7 +155,7 @@ class Saved(NamedTuple):
 
 
 class WritesSaved(NamedTuple):
-    """What came of a SaveWrites."""
+    """The result of a SaveWrites."""
 
     revision: int
     stored: int

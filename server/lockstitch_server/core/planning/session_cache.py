@@ -16,7 +16,7 @@ NAMESPACE_BYTES = 200
 
 
 class SessionCache:
-    """The facts that were put last, within a bound of memory.
+    """Facts about the sessions that were saved last, bounded in memory.
 
     Only speed depends on the cache: a plan made from it is applied only if its sessions are unchanged in the database.
     """

@@ -1,4 +1,4 @@
-"""What has happened to a session since somebody looked, out of what it is now."""
+"""The events of a session since a watcher last looked, computed from the session as it is now."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -9,18 +9,18 @@ from lockstitch_server.core.sessions.session import Lease, Session
 
 
 class WatchCursor(NamedTuple):
-    """How much of a session its watcher has received."""
+    """The position of a watcher in the events of its session."""
 
     revision: int = 0
-    """Everything up to this."""
+    """The watcher has received all events up to this revision."""
     created_at: int = 0
-    """When the session was begun that it knows of; 0: none."""
+    """When the session that the watcher knows began; 0: it knows none."""
     lease: int = 0
-    """The revision in which the lease was taken that it knows of; 0: nobody holds it."""
+    """The revision of the lease that the watcher knows; 0: it knows none."""
 
 
 class SavedCheckpoint(NamedTuple):
-    """What an event has of a checkpoint."""
+    """The checkpoint of an event."""
 
     revision: int
     namespace: str
@@ -34,7 +34,7 @@ class SavedCheckpoint(NamedTuple):
 
 
 class Event(NamedTuple):
-    """Something that happened, and what has been seen with it."""
+    """An event, and the position after it."""
 
     kind: Literal["saved", "checkpoints_deleted", "session_deleted", "lease_changed"]
     seen: WatchCursor
@@ -43,14 +43,14 @@ class Event(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What has happened, and what has been seen after it."""
+    """Events, and the position after them."""
 
     events: Sequence[Event]
     seen: WatchCursor
 
 
 def seen_now(session: Session) -> WatchCursor:
-    """All that there is of a session."""
+    """The position after all events of a session."""
     if not session.alive:
         return WatchCursor(0 if session.is_new else session.row.revision, 0, _lease(session))
     return WatchCursor(session.row.revision, session.row.created_at, _lease(session))
@@ -64,15 +64,15 @@ def known_until(session: Session, seen: WatchCursor) -> int:
 def changes_since(
     session: Session, saved: Sequence[SavedCheckpoint], seen: WatchCursor, *, more: bool, complete: bool = True
 ) -> Changes:
-    """What has happened since.
+    """The events after a position.
 
     saved: its checkpoints of revisions after `known_until`, in order; `more`: there are others after them.
-    complete: fail with RESUME_TOO_OLD if some of it is no longer known. Otherwise deletions are events, and
+    complete: fail with RESUME_TOO_OLD if some events are no longer known. Otherwise deletions are events, and
     checkpoints that were saved and deleted since are not.
     """
     if complete and session.deleted_revision > seen.revision:
         raise _too_old(session)
-    if session.is_new and seen.created_at:  # nothing is left that could tell of its end
+    if session.is_new and seen.created_at:  # nothing is left that says when it ended
         if complete:
             raise _too_old(session)
         return Changes([Event("session_deleted", seen := WatchCursor(seen.revision))], seen)
@@ -110,7 +110,7 @@ def _living(
 
 
 def _gone(session: Session, saved: Sequence[SavedCheckpoint], seen: WatchCursor, *, more: bool) -> Changes:
-    """Of a session that is not there any more, or not yet."""
+    """The events of a session that does not exist now."""
     if not seen.created_at:
         return _lease_only(session, seen)
     events = []

@@ -1,7 +1,7 @@
-"""Who may change a session.
+"""Leases and tombstones: who may change a session.
 
-Whether a lease is live, and whether a tombstone still counts, was decided by the database's clock when the row was
-read; a plan that was made from an older row holds only if that is still so.
+The database's clock decided whether a lease is live, and a tombstone in force, when the row was read. A plan from an
+older row is applied only if that is still so.
 """
 
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ NS_PER_SECOND = 1_000_000_000
 _SEPARATOR = "\x1f"
 """Between the two parts of a holder where it is stored. Neither part may have control characters."""
 DELETED = 0
-"""The expiry of a session that was deleted: its time is over."""
+"""The `expire_at` of a deleted session, which is in the past."""
 
 
 class Holder(NamedTuple):
@@ -28,12 +28,12 @@ class Holder(NamedTuple):
 
     @property
     def column(self) -> str:
-        """The two as they are stored."""
+        """The value of the column."""
         return f"{self.name}{_SEPARATOR}{self.acquisition_id}" if self.acquisition_id else self.name
 
     @classmethod
     def of(cls, column: str) -> "Holder":
-        """What was stored."""
+        """The holder that a column names."""
         name, _, acquisition_id = column.partition(_SEPARATOR)
         return cls(name, acquisition_id)
 

@@ -1,6 +1,6 @@
-"""A session as a whole, with what a save has no use for: labels, lease, tombstone, retention, what was deleted.
+"""A session with its settings, which saves do not use: labels, lease, tombstone, retention, deletions.
 
-Times are the database's, in ns. Methods change the record; the code that read it under a lock writes it back.
+Times are the database's, in ns. Methods change the object; the code that read it under a lock writes it back.
 """
 
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ from lockstitch_server.core.sessions.leases import DELETED, NOBODY, Holder, chec
 
 
 class Retention(NamedTuple):
-    """Which checkpoints of a session stay."""
+    """Which checkpoints of a session to keep."""
 
     keep_last: int = 0
-    """Keep this number of the greatest ids of every namespace; 0: all."""
+    """Keep the N greatest ids of each namespace. 0 keeps all."""
     max_age: int = 0
-    """Those that were saved no longer ago, in ns; 0: all."""
+    """Keep checkpoints that were saved at most this long ago, in ns. 0 keeps all."""
 
     def __bool__(self) -> bool:
         return bool(self.keep_last or self.max_age)
@@ -43,7 +43,7 @@ class Session:
     is_new: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     lease_token: int = 0
-    """The last that was issued; 0: none ever was."""
+    """The last token that was issued; 0: none."""
     lease_holder: Holder = NOBODY
     lease_acquired_at: int = 0
     lease_expire_at: int = 0
@@ -59,7 +59,7 @@ class Session:
 
     @property
     def alive(self) -> bool:
-        """Whether there is such a session, for those who ask."""
+        """Whether the session exists and has not expired."""
         return not self.is_new and not self.row.expired(self.now)
 
     @property
@@ -75,7 +75,7 @@ class Session:
         return self.row.revision
 
     def changed(self) -> None:
-        """The same for a change that an owner made: the session is updated, and lives on for its time."""
+        """Begin a change by a caller, which also sets `updated_at` and extends the expiry."""
         self.row.updated_at = self.touch() * NS_PER_MICROSECOND
         if self.row.ttl is not None:
             self.row.expire_at = self.row.updated_at + self.row.ttl
@@ -122,7 +122,7 @@ class Session:
         return Lease(token, self.lease_holder.name, self.lease_acquired_at, self.lease_expire_at)
 
     def release(self, token: int) -> bool:
-        """Take the lease back, if it is held under this token. Gives whether it was."""
+        """End the lease if this is its token. Returns whether it was."""
         lease = self.lease
         if lease is None or lease.token != token:
             return False
@@ -133,7 +133,7 @@ class Session:
     # Deletion
 
     def mark_deleted(self, tombstone: int, newest: int) -> None:
-        """Delete the session, even if another holds its lease. Rows that no call sees any more stay."""
+        """Delete the session, even if a caller holds its lease. No call sees its rows, which are cleared later."""
         self.end(newest)
         if self.lease is not None:
             self.lease_revision = self.row.revision
@@ -141,7 +141,7 @@ class Session:
         self.tombstone_until = self.now + tombstone if tombstone else None
 
     def end(self, newest: int) -> None:
-        """Let go of all that belongs to what the session was so far. newest: the greatest revision of a checkpoint."""
+        """Reset the session to one without content. newest: the greatest revision of a checkpoint."""
         row = self.row
         self.deleted_revision = max(self.deleted_revision, newest)
         self.deletion_revision = self.touch()
@@ -152,7 +152,7 @@ class Session:
         self.labels, self.retention, self.origin = {}, None, b""
 
     def record_deleted_checkpoints(self, newest: int, record_bytes: int, count: int) -> None:
-        """Take note of checkpoints that were deleted; `newest` is the greatest revision of one."""
+        """Record that checkpoints were deleted. newest: the greatest of their revisions."""
         self.deletion_revision = self.touch()
         self.deleted_revision = max(self.deleted_revision, newest)
         self.row.checkpoint_count -= count

@@ -1,4 +1,4 @@
-"""Bounds the memory of answers that are loaded and that their clients have not taken yet."""
+"""Bounds the memory of answers that clients have not received yet."""
 
 import asyncio
 from collections import Counter
@@ -8,18 +8,18 @@ from typing import NamedTuple, TypeVar
 from lockstitch_server.core.errors import Failure, Reason
 
 USUAL_BYTES = 1024 * 1024
-"""What is set aside for an answer before its size is known, while less than half of the memory is in use."""
+"""Memory for an answer of unknown size, while less than half of all memory is in use."""
 LEAST_BYTES = 64 * 1024
-"""The same while more is."""
+"""Memory for an answer of unknown size, while more is in use."""
 WAIT_SECONDS = 30.0
 PASSED_SECONDS = 0.5
-"""How long a caller that finds memory free lets those of its connection go first who wait for more than is free."""
+"""How long a caller waits for other callers of its connection that wait for more memory than is free."""
 
 K = TypeVar("K")
 
 
 class Holder(NamedTuple):
-    """Who an answer is for."""
+    """The caller that an answer is for."""
 
     tenant: str
     connection: str
@@ -45,16 +45,16 @@ class Reservation:
         return self._held // self._weight
 
     def shrink(self, size: int) -> None:
-        """Keep the memory of an answer of this many bytes, at most what there is."""
+        """Keep the memory of an answer of this many bytes, at most what is reserved."""
         self._set(min(size * self._weight, self._held))
 
     def sent_as(self, size: int) -> None:
-        """The answer has become this many bytes, and takes no other memory. They are counted even if none is free."""
+        """Count this many bytes for the answer from now on, even if they are not free."""
         self._set(size)
         self._weight = 1
 
     def release(self, _: object = None) -> None:
-        """Give back all of it. May come again."""
+        """Free all of it. May be called again."""
         self._set(0)
 
     def _set(self, held: int) -> None:
@@ -86,7 +86,7 @@ class AnswerMemory:
         return self._held
 
     async def reserve(self, holder: Holder, size: int = 0, weight: int = 1) -> Reservation:
-        """Set memory aside for an answer. Fails with OVERLOADED where none becomes free for long.
+        """Reserve memory for an answer. Fails with OVERLOADED if none becomes free for WAIT_SECONDS.
 
         size: bytes of the answer; 0: unknown. weight: bytes of memory for each of them.
         """
@@ -99,7 +99,7 @@ class AnswerMemory:
         return Reservation(self, holder, needed, weight)
 
     def take(self, holder: Holder, size: int) -> None:
-        """Set memory aside, whether or not there is room; a negative size frees it."""
+        """Count memory, whether or not it is free; a negative size frees it."""
         if not size:
             return
         self._held += size
@@ -123,7 +123,7 @@ class AnswerMemory:
             self._freed.set()
 
     async def _let_pass(self, holder: Holder) -> None:
-        """Wait a little for those who wait: many small answers would else keep a large one waiting for ever."""
+        """Wait a little for others: else many small answers would keep a large one waiting for ever."""
         with suppress(TimeoutError):
             async with asyncio.timeout(PASSED_SECONDS):
                 while holder in self._waiting:

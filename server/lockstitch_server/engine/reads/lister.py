@@ -36,7 +36,7 @@ class SessionPage(NamedTuple):
 
 
 class DamagedCheckpoint(NamedTuple):
-    """A checkpoint that cannot be given, and why."""
+    """A checkpoint that cannot be read, and why."""
 
     session_id: str
     namespace: str
@@ -57,7 +57,7 @@ class CheckpointPage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """Whose ancestors are wanted, and what of them."""
+    """A walk along the ancestors of a checkpoint, and the parts to read of each."""
 
     key: bytes
     session_id: str
@@ -167,7 +167,7 @@ class Lister:
     def _fitting(
         self, found: Sequence[CheckpointRow], selection: Selection, writes: Mapping[CheckpointRef, Sequence[WriteSize]]
     ) -> int:
-        """How many a page may hold by their bytes, one at least."""
+        """How many of the rows fit in a page by their bytes; at least one."""
         size = 0
         for number, row in enumerate(found):
             size += len(row.record) + sum(write.size for write in writes.get(ref_of(row), ()))
@@ -191,7 +191,7 @@ async def _shown_sessions(repository: SessionRepository, query: SessionQuery, co
 
 
 def _fresh(rows: Sequence[CheckpointRow], seen: set[str]) -> int:
-    """How many come before one that has been seen. Adds them to those."""
+    """The number of rows before the first one that was seen. Adds them to `seen`."""
     for number, row in enumerate(rows):
         if row.checkpoint_id in seen:
             return number
@@ -239,7 +239,7 @@ def _is_whole_session(query: CheckpointQuery) -> bool:
 
 
 async def _lost(key: bytes, query: CheckpointQuery, catalog: Catalog) -> list[DamagedCheckpoint]:
-    """What stands for checkpoints that a session should have, and that are not found."""
+    """Entries for checkpoints that a session should have and that were not found."""
     name = query.session_id
     session = (await catalog.sessions([key])).get(key)
     if session is None:

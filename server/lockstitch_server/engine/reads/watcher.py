@@ -1,4 +1,4 @@
-"""Follows sessions: what is in the database is looked at again and again, in one question for all that are watched."""
+"""Watches sessions: polls the database by one query for all sessions that are watched."""
 
 import asyncio
 import time
@@ -18,15 +18,15 @@ from lockstitch_server.storage.session_repository import SessionRepository
 from lockstitch_server.storage.store import Store
 
 PAGE = 100
-"""Events that a watcher holds at once, about."""
+"""Events that a watcher holds at a time, about."""
 FEW = 1000
-"""A session with at most this number of checkpoints is searched; in a larger one, the tenant's latest saves are."""
+"""Sessions with more checkpoints are not searched for new ones; the tenant's latest saves are."""
 
 log = structlog.get_logger(__name__)
 
 
 class WatchItem(NamedTuple):
-    """What a watcher receives: an event, or none as a heartbeat; and what it has seen then."""
+    """An event for a watcher, or None as a heartbeat, and the position after it."""
 
     event: Event | None
     seen: WatchCursor
@@ -37,7 +37,7 @@ class _Subscription:
     key: bytes
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     mark: object = None
-    """What the session looked like when `changed` was last set."""
+    """The state of the session when `changed` was last set."""
 
 
 class Watcher:
@@ -62,10 +62,10 @@ class Watcher:
         heartbeat: float,
         closing: "asyncio.Future[None]",
     ) -> AsyncGenerator[WatchItem, None]:
-        """What happens after what was seen (None: from now on). Fails with DRAINING.
+        """The events after a position (None: from now on). Fails with DRAINING.
 
-        Fails with RESUME_TOO_OLD only at the first look: a watch that has begun goes on, and tells of checkpoints that
-        were saved and deleted between two looks as deleted.
+        Fails with RESUME_TOO_OLD only at the first poll. A watch that has begun goes on, and reports checkpoints that
+        were saved and deleted between two polls as deleted.
         """
         complete = seen is not None
         subscription = _Subscription(session_key(tenant, session_id))
@@ -90,7 +90,7 @@ class Watcher:
             self._subscriptions.discard(subscription)
 
     async def close(self) -> None:
-        """Look at nothing any more."""
+        """Stop polling."""
         if self._polling is not None:
             self._polling.cancel()
             with suppress(asyncio.CancelledError):
@@ -134,7 +134,7 @@ class Watcher:
 
 
 class _Quiet:
-    """How long a watcher may still receive nothing."""
+    """The time until a watcher must receive a heartbeat."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
