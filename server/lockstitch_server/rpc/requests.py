@@ -1,5 +1,6 @@
 """From bytes to requests that keep to the rules."""
 
+from collections.abc import Callable
 from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -18,7 +19,8 @@ class Requests:
     def __init__(self, limits: Limits) -> None:
         self._max_bytes = limits.max_message_bytes
         self._query_limit = limits.query
-        self._validator = Validator(limits)
+        self.check: Callable[[Message], None] = Validator(limits).check
+        """Fails with INVALID_FIELD, NOT_JSON or DELTA_MISMATCH, naming the field and the limit."""
 
     def read(self, kind: type[M], data: bytes) -> M:
         """A request of a kind. Fails with TOO_LARGE, INVALID_FIELD, NOT_JSON."""
@@ -47,10 +49,6 @@ class Requests:
             return kind.FromString(data)
         except DecodeError as error:
             raise not_a_message(kind.DESCRIPTOR.name) from error
-
-    def check(self, request: Message) -> None:
-        """Fails with INVALID_FIELD or NOT_JSON, naming the field and the limit."""
-        self._validator.check(request)
 
 
 def too_large(size: int, limit: int, name: str) -> Failure:

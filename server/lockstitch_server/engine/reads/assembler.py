@@ -128,26 +128,15 @@ def _pending(target: LoadTarget, rows: Sequence[WriteRow]) -> list[NewWrite]:
 
 
 def writes_lost(session_id: str, row: CheckpointRow) -> Failure:
-    """The error of a checkpoint whose pending writes are not those that were saved."""
-    return Failure(
-        Reason.DATA_LOSS,
-        f"session {session_id!r}: pending writes of checkpoint {row.checkpoint_id!r} in namespace {row.namespace!r} "
-        "are missing; `lockstitch check` names the damage",
-        session_id=session_id,
-        namespace=row.namespace,
-        checkpoint_id=row.checkpoint_id,
-    )
+    """The failure of a checkpoint whose pending writes are not those that were saved."""
+    problem = f": pending writes of checkpoint {row.checkpoint_id!r} in namespace {row.namespace!r} are missing"
+    return _lost(session_id, problem, namespace=row.namespace, checkpoint_id=row.checkpoint_id)
 
 
 def latest_lost(session_id: str, namespace: str) -> Failure:
-    """The error of a namespace whose latest checkpoint is not the one that was saved."""
-    return Failure(
-        Reason.DATA_LOSS,
-        f"session {session_id!r}: the latest checkpoint in namespace {namespace!r} is missing; `lockstitch check` "
-        "names the damage",
-        session_id=session_id,
-        namespace=namespace,
-    )
+    """The failure of a namespace whose latest checkpoint is not the one that was saved."""
+    problem = f": the latest checkpoint in namespace {namespace!r} is missing"
+    return _lost(session_id, problem, namespace=namespace)
 
 
 def is_latest_lost(session: SessionRow, namespace: str, row: CheckpointRow | None) -> bool:
@@ -157,22 +146,18 @@ def is_latest_lost(session: SessionRow, namespace: str, row: CheckpointRow | Non
 
 
 def checkpoints_lost(session_id: str, expected: int, found: int) -> Failure:
-    """The error of a session whose checkpoints are not all found."""
-    return Failure(
-        Reason.DATA_LOSS,
-        f"session {session_id!r} has {expected} checkpoints, of which {found} are found; `lockstitch check` names what "
-        "is wrong with it",
-        session_id=session_id,
-    )
+    """The failure of a session whose checkpoints are not all found."""
+    return _lost(session_id, f" has {expected} checkpoints, of which {found} are found")
 
 
 def names_lost(session_id: str) -> Failure:
-    """The error of a session some of whose checkpoints stand under other names."""
-    return Failure(
-        Reason.DATA_LOSS,
-        f"session {session_id!r}: its checkpoints are not those that were saved; `lockstitch check` names the damage",
-        session_id=session_id,
-    )
+    """The failure of a session of which some checkpoints have other names."""
+    return _lost(session_id, ": its checkpoints are not those that were saved")
+
+
+def _lost(session_id: str, problem: str, **names: str) -> Failure:
+    message = f"session {session_id!r}{problem}; `lockstitch check` names the damage"
+    return Failure(Reason.DATA_LOSS, message, session_id=session_id, **names)
 
 
 def _logs(row: CheckpointRow, selection: Selection) -> list[LogRef]:
