@@ -6,7 +6,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import structlog
 
@@ -73,6 +73,13 @@ ProcessBatch: TypeAlias = Callable[[Sequence[T]], Awaitable[Sequence[R | Failure
 """Processes items. Returns a result for each, in their order."""
 
 
+class _Request(NamedTuple, Generic[T, R]):
+    """An item, and the receiver of its result."""
+
+    item: T
+    waiter: Waiter[R]
+
+
 class BatchingQueue(Generic[T, R]):
     """Collects items while a batch is processed. All items that wait then become the next batch.
 
@@ -110,7 +117,7 @@ class BatchingQueue(Generic[T, R]):
         self._min_batch = min_batch
         self._gathers = gathers
         self._observer = observer
-        self._queue: FairQueue[tuple[T, Waiter[R]]] = FairQueue()
+        self._queue: FairQueue[_Request[T, R]] = FairQueue()
         self._running: set[asyncio.Task[Any]] = set()
         self._in_flight = 0
         self._closed = False
@@ -133,7 +140,7 @@ class BatchingQueue(Generic[T, R]):
         """Add an item, whose result `waiter` receives. Fails with DRAINING, OVERLOADED, RATE_LIMITED."""
         size, count, group = self._size_of(item), self._count_of(item), self._group_of(item)
         self._admit(size, count, group)
-        self._queue.append(group, Entry((item, waiter), count, size, monotonic()))
+        self._queue.append(group, Entry(_Request(item, waiter), count, size, monotonic()))
         if not self._in_flight or (self._in_flight < self._max_in_flight and self._queue.items >= self._min_batch):
             self._in_flight += 1
             # In a context of its own: it works for all calls, not only for the one that starts it.
@@ -210,16 +217,16 @@ class BatchingQueue(Generic[T, R]):
             elif turn - idle_since > IDLE_SECONDS:
                 return
 
-    def _dequeue(self) -> list[Entry[tuple[T, Waiter[R]]]]:
+    def _dequeue(self) -> list[Entry[_Request[T, R]]]:
         """The next batch. Drops items whose waiters wait no longer."""
-        batch: list[Entry[tuple[T, Waiter[R]]]] = []
+        batch: list[Entry[_Request[T, R]]] = []
         bounds, count, size = self._bounds, 0, 0
         while self._queue:
             entry = self._queue.first()
             if batch and (count + entry.items > bounds.batch_items or size + entry.bytes > bounds.batch_bytes):
                 break
             self._queue.popleft()
-            if not entry.value[1].done():
+            if not entry.value.waiter.done():
                 batch.append(entry)
                 count += entry.items
                 size += entry.bytes
@@ -227,25 +234,25 @@ class BatchingQueue(Generic[T, R]):
         self._last_items = len(batch)
         return batch
 
-    async def _process(self, batch: Sequence[Entry[tuple[T, Waiter[R]]]]) -> None:
+    async def _process(self, batch: Sequence[Entry[_Request[T, R]]]) -> None:
         """Process a batch. Whatever goes wrong, every item gets a result."""
         try:
             results: Sequence[R | Failure | Late[R]]
             try:
-                results = await self._process_batch([entry.value[0] for entry in batch])
+                results = await self._process_batch([entry.value.item for entry in batch])
             except Failure as failure:
                 results = [failure] * len(batch)
             for place, (entry, result) in enumerate(zip(batch, results, strict=True), 1):
                 if isinstance(result, asyncio.Task):
                     self._running.add(result)
-                    result.add_done_callback(partial(self._respond_late, entry.value[1]))
+                    result.add_done_callback(partial(self._respond_late, entry.value.waiter))
                 else:
-                    _respond(entry.value[1], result)
+                    _respond(entry.value.waiter, result)
                 if place % SLICE == 0:
                     await asyncio.sleep(0)
         except BaseException as error:
             for entry in batch:
-                _respond(entry.value[1], _broken())
+                _respond(entry.value.waiter, _broken())
             if not isinstance(error, Exception):
                 raise
             log.exception("batch_failed", items=len(batch))
@@ -254,7 +261,7 @@ class BatchingQueue(Generic[T, R]):
         self._running.discard(late)
         _respond(waiter, _broken() if late.cancelled() or late.exception() is not None else late.result())
 
-    def _observe(self, batch: Sequence[Entry[tuple[T, Waiter[R]]]], begun: float) -> None:
+    def _observe(self, batch: Sequence[Entry[_Request[T, R]]], begun: float) -> None:
         if self._observer is None:
             return
         waited = begun - min(entry.enqueued_at for entry in batch)
