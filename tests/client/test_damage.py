@@ -23,7 +23,9 @@ async def test_a_list_gives_all_others_first(own_server: LockstitchServer, kind:
             await _collect(client, found)
         assert found == [3, 1, 0]
         pages = [page async for page in client.list_checkpoints("session").pages()]
-        assert [type(error) for page in pages for error in page.damaged] == [lockstitch.DataLoss]
+        (damaged,) = (each for page in pages for each in page.damaged)
+        assert (damaged.session_id, damaged.namespace, damaged.checkpoint_id) == ("session", "", f"{2:020d}")
+        assert isinstance(damaged.error, lockstitch.DataLoss)
 
 
 async def _collect(client: AsyncClient, found: list[int]) -> None:

@@ -77,7 +77,7 @@ func TestNoServerIsToldByTheFirstCall(t *testing.T) {
 	for _, err := range []error{alone, streamed} {
 		assertNoConnection(t, err, "refused")
 	}
-	for _, err := range client.LoadLatestMany(context.Background(), []SessionRef{{SessionID: "s"}}, Full) {
+	for _, err := range client.LoadLatestMany(context.Background(), []SessionRef{{SessionID: "s"}}) {
 		assertNoConnection(t, err, "refused")
 	}
 }

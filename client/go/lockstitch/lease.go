@@ -41,13 +41,28 @@ func grantedLease(sessionID string, from *lockstitchpb.Lease, ttl *durationpb.Du
 	return lease
 }
 
+// A LeaseOption adds something to AcquireLease.
+type LeaseOption func(*lockstitchpb.AcquireLeaseRequest)
+
+// WithAcquisitionID identifies the acquisition, by up to 64 bytes: that of an
+// earlier call which failed without an answer gets the lease that the call may have
+// taken. Without this option, each call has a random one.
+func WithAcquisitionID(id string) LeaseOption {
+	return func(request *lockstitchpb.AcquireLeaseRequest) { request.AcquisitionId = id }
+}
+
 // AcquireLease takes the lease of a session. holder: a readable name, which
 // others are shown; it need not be unique. ttl: how long the lease lasts unless
 // renewed; 0 means the server's default. An error with the reason LeaseHeld:
 // another call has it, even one with the same holder.
-func (c *Client) AcquireLease(ctx context.Context, sessionID, holder string, ttl time.Duration) (Lease, error) {
+func (c *Client) AcquireLease(
+	ctx context.Context, sessionID, holder string, ttl time.Duration, options ...LeaseOption,
+) (Lease, error) {
 	request := &lockstitchpb.AcquireLeaseRequest{
 		SessionId: sessionID, Holder: holder, Ttl: duration(ttl), AcquisitionId: rand.Text(),
+	}
+	for _, option := range options {
+		option(request)
 	}
 	answer, err := call(ctx, c, request, unary(c.sessions.AcquireLease))
 	if err != nil {
@@ -73,6 +88,20 @@ func (c *Client) ReleaseLease(ctx context.Context, lease Lease) (released bool, 
 	request := &lockstitchpb.ReleaseLeaseRequest{SessionId: lease.SessionID, LeaseToken: lease.Token}
 	answer, err := call(ctx, c, request, unary(c.sessions.ReleaseLease))
 	return answer.GetReleased(), err
+}
+
+// BreakLease ends the live lease of a session, whoever holds it: for operators, where
+// a holder is gone or hangs. acquiredAt: only the lease that was acquired then
+// (Lease.AcquiredAt); zero: whichever is live. It says whether there was one, whose
+// token is void from then on (LeaseLost).
+//
+//	details, err := client.GetSession(ctx, "order-4711")
+//	...
+//	broken, err := client.BreakLease(ctx, "order-4711", details.Lease.AcquiredAt)
+func (c *Client) BreakLease(ctx context.Context, sessionID string, acquiredAt time.Time) (broken bool, err error) {
+	request := &lockstitchpb.BreakLeaseRequest{SessionId: sessionID, AcquiredAt: timestamp(acquiredAt)}
+	answer, err := call(ctx, c, request, unary(c.sessions.BreakLease))
+	return answer.GetBroken(), err
 }
 
 // A Runner is the one that writes to a session: it holds the session's lease,

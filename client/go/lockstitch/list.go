@@ -80,12 +80,22 @@ type CheckpointQuery struct {
 	BeforeCheckpointID string
 	// Metadata entries that they have: key to JSON text, compared as JSON values.
 	Metadata map[string]string
-	// IncludeWrites: give pending writes.
+	// IncludeWrites: give pending writes, those of WriteChannels; none means all.
 	IncludeWrites bool
+	WriteChannels []string
 	// IncludeTotal: count all that match (CheckpointPage.Total).
 	IncludeTotal bool
+	// IncludeChannelSizes: give the size of each channel (ListedCheckpoint.Channels),
+	// which is known without reading the state.
+	IncludeChannelSizes bool
+	// SkipDamaged: leave out checkpoints that are damaged in the store, and name them
+	// in CheckpointPage.Damaged. Else a page with one fails with DataLoss.
+	SkipDamaged bool
 	// View says how much of each to give.
 	View View
+	// Channels are the parts of the state to give, as in AncestorQuery; none means
+	// all.
+	Channels []string
 	// PageSize is how many to fetch at a time, up to 1000; 0 means 50.
 	PageSize int32
 	// PageToken is where to go on; see ListCheckpointsPage.
@@ -97,7 +107,8 @@ func (q CheckpointQuery) request() *lockstitchpb.ListCheckpointsRequest {
 		PageSize: q.PageSize, PageToken: q.PageToken, SessionId: q.SessionID, Namespace: q.Namespace,
 		MinStep: q.MinStep, MaxStep: q.MaxStep, RanNode: q.RanNode, SkippedNode: q.SkippedNode,
 		BeforeCheckpointId: q.BeforeCheckpointID, Metadata: q.Metadata, IncludeTotal: q.IncludeTotal,
-		View: q.View.message(), IncludeWrites: q.IncludeWrites,
+		View: q.View.message(), Channels: q.Channels, IncludeChannelSizes: q.IncludeChannelSizes,
+		IncludeWrites: q.IncludeWrites, WriteChannels: q.WriteChannels, SkipDamaged: q.SkipDamaged,
 	}
 }
 
@@ -110,8 +121,41 @@ type ListedCheckpoint struct {
 	Revision uint64
 	// SavedAt is the server's time of that save.
 	SavedAt time.Time
-	// StateBytes is the size of the state as stored.
+	// StateBytes is the size of the state, before compression.
 	StateBytes uint64
+	// TraceID is the trace of the call that wrote this content, as 32 hexadecimal
+	// digits; "" where it was not traced.
+	TraceID string
+	// Channels are the sizes of the state's channels, if asked for.
+	Channels []ChannelSize
+}
+
+func listedOf(checkpoint *lockstitchpb.Checkpoint, details *lockstitchpb.CheckpointDetails) ListedCheckpoint {
+	listed := ListedCheckpoint{
+		Checkpoint: checkpoint, PendingWrites: details.GetPendingWrites(), Revision: details.GetRevision(),
+		SavedAt: timeOf(details.GetSavedAt()), StateBytes: details.GetStateBytes(), TraceID: details.GetTraceId(),
+	}
+	for _, size := range details.GetChannels() {
+		listed.Channels = append(listed.Channels, ChannelSize{size.Channel, size.Bytes, size.Fingerprint})
+	}
+	return listed
+}
+
+// ChannelSize is the size of one channel of a state.
+type ChannelSize struct {
+	// Channel is "messages", "errors", "extra/<key>" or "custom/<name>".
+	Channel string
+	// Bytes is the size of its content, before compression.
+	Bytes uint64
+	// Fingerprint: equal ones of two checkpoints of a session mean equal content.
+	Fingerprint []byte
+}
+
+// DamagedCheckpoint is a checkpoint that is damaged in the store.
+type DamagedCheckpoint struct {
+	CheckpointRef
+	// Err is the error with which it fails to load: DataLoss.
+	Err error
 }
 
 // CheckpointPage is one page; it may be short or empty with more to come.
@@ -121,10 +165,13 @@ type CheckpointPage struct {
 	Next string
 	// Total is how many match in all, if asked for.
 	Total uint64
+	// Damaged are the checkpoints that SkipDamaged left out of this page.
+	Damaged []DamagedCheckpoint
 }
 
 // ListCheckpoints lists checkpoints, newest first, and fetches the pages as you
-// go. An error ends the list.
+// go. An error ends the list. With SkipDamaged it leaves out damaged checkpoints;
+// ListCheckpointsPage names them.
 func (c *Client) ListCheckpoints(ctx context.Context, query CheckpointQuery) iter.Seq2[ListedCheckpoint, error] {
 	return pages(query.PageToken, func(token string) ([]ListedCheckpoint, string, error) {
 		query.PageToken = token
@@ -141,13 +188,15 @@ func (c *Client) ListCheckpointsPage(ctx context.Context, query CheckpointQuery)
 	}
 	page := CheckpointPage{Next: answer.NextPageToken, Total: answer.GetTotalSize()}
 	for index, checkpoint := range answer.Checkpoints {
-		listed := ListedCheckpoint{Checkpoint: checkpoint}
+		var details *lockstitchpb.CheckpointDetails
 		if index < len(answer.Details) {
-			details := answer.Details[index]
-			listed.PendingWrites, listed.Revision = details.PendingWrites, details.Revision
-			listed.SavedAt, listed.StateBytes = timeOf(details.SavedAt), details.StateBytes
+			details = answer.Details[index]
 		}
-		page.Checkpoints = append(page.Checkpoints, listed)
+		page.Checkpoints = append(page.Checkpoints, listedOf(checkpoint, details))
+	}
+	for _, damaged := range answer.Damaged {
+		ref := CheckpointRef{damaged.SessionId, damaged.Namespace, damaged.CheckpointId}
+		page.Damaged = append(page.Damaged, DamagedCheckpoint{ref, fromAnswer(damaged.Error)})
 	}
 	return page, nil
 }

@@ -44,6 +44,7 @@ type LoadOption func(*loadSettings)
 type loadSettings struct {
 	namespace string
 	view      View
+	channels  []string
 }
 
 // InNamespace chooses a subgraph's checkpoints; "" is the root.
@@ -54,6 +55,14 @@ func InNamespace(namespace string) LoadOption {
 // WithView says how much of the checkpoint to give.
 func WithView(view View) LoadOption {
 	return func(s *loadSettings) { s.view = view }
+}
+
+// WithChannels gives only these parts of the state: "messages", "errors", "extra",
+// "extra/<key>", "custom", "custom/<name>".
+//
+//	latest, err := client.LoadLatest(ctx, "order-4711", lockstitch.WithChannels("errors"))
+func WithChannels(channels ...string) LoadOption {
+	return func(s *loadSettings) { s.channels = channels }
 }
 
 func loadSettingsOf(options []LoadOption) loadSettings {
@@ -68,9 +77,8 @@ func loadSettingsOf(options []LoadOption) loadSettings {
 // there is none is no error: then Checkpoint is nil.
 func (c *Client) LoadLatest(ctx context.Context, sessionID string, options ...LoadOption) (Loaded, error) {
 	chosen := loadSettingsOf(options)
-	answer, err := call(ctx, c, &lockstitchpb.LoadLatestRequest{
-		SessionId: sessionID, Namespace: chosen.namespace, View: chosen.view.message(),
-	}, unary(c.checkpoints.LoadLatest))
+	request := SessionRef{sessionID, chosen.namespace}.request(chosen)
+	answer, err := call(ctx, c, request, unary(c.checkpoints.LoadLatest))
 	if err != nil {
 		return Loaded{}, err
 	}
@@ -95,7 +103,8 @@ func (c *Client) load(
 	ctx context.Context, sessionID string, request *lockstitchpb.LoadRequest, options []LoadOption,
 ) (Loaded, error) {
 	chosen := loadSettingsOf(options)
-	request.SessionId, request.Namespace, request.View = sessionID, chosen.namespace, chosen.view.message()
+	request.SessionId, request.Namespace = sessionID, chosen.namespace
+	request.View, request.Channels = chosen.view.message(), chosen.channels
 	answer, err := call(ctx, c, request, unary(c.checkpoints.Load))
 	if err != nil {
 		return Loaded{}, err
@@ -127,12 +136,16 @@ const sessionsPerCall = 1000
 
 // LoadLatestMany loads the latest checkpoints of many sessions, one answer each,
 // in any order: for a fleet that restarts. What is wrong with one session is
-// told in its answer. A stream that breaks off is continued.
-func (c *Client) LoadLatestMany(ctx context.Context, sessions []SessionRef, view View) iter.Seq2[LatestOf, error] {
+// told in its answer. A stream that breaks off is continued. WithView and
+// WithChannels may be given; the namespaces are those of sessions.
+func (c *Client) LoadLatestMany(
+	ctx context.Context, sessions []SessionRef, options ...LoadOption,
+) iter.Seq2[LatestOf, error] {
+	chosen := loadSettingsOf(options)
 	return func(yield func(LatestOf, error) bool) {
 		for len(sessions) > 0 {
 			count := min(len(sessions), sessionsPerCall)
-			if !c.loadSome(ctx, sessions[:count], view, yield) {
+			if !c.loadSome(ctx, sessions[:count], chosen, yield) {
 				return
 			}
 			sessions = sessions[count:]
@@ -142,11 +155,11 @@ func (c *Client) LoadLatestMany(ctx context.Context, sessions []SessionRef, view
 
 // loadSome gives false when there is to be no more.
 func (c *Client) loadSome(
-	ctx context.Context, sessions []SessionRef, view View, yield func(LatestOf, error) bool,
+	ctx context.Context, sessions []SessionRef, chosen loadSettings, yield func(LatestOf, error) bool,
 ) bool {
 	var waiting []SessionRef
 	for _, session := range sessions {
-		if err := checkTexts(session.request(view)); err == nil {
+		if err := checkTexts(session.request(chosen)); err == nil {
 			waiting = append(waiting, session)
 		} else if !yield(LatestOf{SessionRef: session, Err: err}, nil) {
 			return false
@@ -161,7 +174,7 @@ func (c *Client) loadSome(
 			answered = map[uint32]bool{}
 			request := &lockstitchpb.LoadLatestStreamRequest{}
 			for _, session := range waiting {
-				request.Requests = append(request.Requests, session.request(view))
+				request.Requests = append(request.Requests, session.request(chosen))
 			}
 			return request, len(waiting) > 0
 		},
@@ -182,8 +195,10 @@ func (c *Client) loadSome(
 	return true
 }
 
-func (s SessionRef) request(view View) *lockstitchpb.LoadLatestRequest {
-	return &lockstitchpb.LoadLatestRequest{SessionId: s.SessionID, Namespace: s.Namespace, View: view.message()}
+func (s SessionRef) request(chosen loadSettings) *lockstitchpb.LoadLatestRequest {
+	return &lockstitchpb.LoadLatestRequest{
+		SessionId: s.SessionID, Namespace: s.Namespace, View: chosen.view.message(), Channels: chosen.channels,
+	}
 }
 
 func without(sessions []SessionRef, answered map[uint32]bool) (left []SessionRef) {

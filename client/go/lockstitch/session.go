@@ -155,6 +155,9 @@ type PruneQuery struct {
 	Retention *Retention
 	// DryRun: only tell what would go.
 	DryRun bool
+	// PageSize is how many sessions to visit in a call, up to 1000, if none are
+	// named; 0 means 50.
+	PageSize int32
 }
 
 // Pruned is what is gone, or would be.
@@ -165,6 +168,7 @@ func (c *Client) PruneSessions(ctx context.Context, query PruneQuery) (Pruned, e
 	var sum Pruned
 	request := &lockstitchpb.PruneSessionsRequest{
 		SessionIds: query.SessionIDs, Retention: query.Retention.message(), DryRun: query.DryRun,
+		PageSize: query.PageSize,
 	}
 	for {
 		answer, err := call(ctx, c, request, unary(c.sessions.PruneSessions))

@@ -209,7 +209,7 @@ func TestAWatchAndALoadFindAnotherConnection(t *testing.T) {
 	client := newClient(t, proxy.target, WithTimeout(silentTimeout))
 	mustSave(t, client, conversation(t.Name(), 0))
 	proxy.swallow()
-	for _, err := range client.LoadLatestMany(context.Background(), []SessionRef{{SessionID: t.Name()}}, Full) {
+	for _, err := range client.LoadLatestMany(context.Background(), []SessionRef{{SessionID: t.Name()}}) {
 		if err == nil {
 			t.Fatal("the connection is not silent")
 		}

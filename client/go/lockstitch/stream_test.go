@@ -72,7 +72,7 @@ func assertAll(t *testing.T, client *Client, sessions, steps int) {
 		refs[session].SessionID = fmt.Sprintf("s%03d", session)
 	}
 	count := 0
-	for answer, err := range client.LoadLatestMany(context.Background(), refs, Full) {
+	for answer, err := range client.LoadLatestMany(context.Background(), refs) {
 		if err != nil || answer.Err != nil {
 			t.Fatal(err, answer.Err)
 		}

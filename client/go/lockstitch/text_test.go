@@ -91,7 +91,7 @@ func TestOneSessionOfManyIsRefusedAlone(t *testing.T) {
 	mustSave(t, client, conversation(t.Name(), 1))
 	sessions := []SessionRef{{SessionID: illFormedText}, {SessionID: t.Name()}}
 	answers := map[string]LatestOf{}
-	for answer, err := range client.LoadLatestMany(context.Background(), sessions, Full) {
+	for answer, err := range client.LoadLatestMany(context.Background(), sessions) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,6 +5,7 @@ from google.protobuf.duration_pb2 import Duration
 from lockstitch._errors import from_status
 from lockstitch._types import (
     Ancestor,
+    DamagedCheckpoint,
     Latest,
     LatestOf,
     Lease,
@@ -58,7 +59,11 @@ def sessions_page(answer: pb.ListSessionsResponse) -> Page[pb.SessionSummary]:
 def checkpoints_page(answer: pb.ListCheckpointsResponse) -> Page[ListedCheckpoint]:
     items = [_listed(*pair) for pair in zip(answer.checkpoints, answer.details, strict=True)]
     total = answer.total_size if answer.HasField("total_size") else None
-    return Page(items, answer.next_page_token, total, [from_status(each.error) for each in answer.damaged])
+    return Page(items, answer.next_page_token, total, [_damaged(each) for each in answer.damaged])
+
+
+def _damaged(named: pb.DamagedCheckpoint) -> DamagedCheckpoint:
+    return DamagedCheckpoint(named.session_id, named.namespace, named.checkpoint_id, from_status(named.error))
 
 
 def _listed(checkpoint: Checkpoint, details: pb.CheckpointDetails) -> ListedCheckpoint:

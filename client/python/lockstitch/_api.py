@@ -323,7 +323,7 @@ class Api(SessionApi):
         timeout: seconds for each page.
 
         Iterating raises InvalidArgument (InvalidPageToken) and what any call may raise. Damaged checkpoints do not stop
-        it: DataLoss is raised after the last item. `Page.damaged` has the error of each.
+        it: DataLoss is raised after the last item. `Page.damaged` names them, with the error of each.
         """
         query = pb.ListCheckpointsRequest(
             page_size=page_size,

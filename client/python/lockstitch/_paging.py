@@ -30,7 +30,7 @@ class AsyncPager(Generic[Item]):
         async for page in self.pages():
             for item in page.items:
                 yield item
-            damaged = damaged or next(iter(page.damaged), None)
+            damaged = damaged or next((each.error for each in page.damaged), None)
         if damaged is not None:
             raise damaged
 

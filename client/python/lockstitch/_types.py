@@ -170,6 +170,16 @@ class ListedCheckpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class DamagedCheckpoint:
+    """A checkpoint that is damaged in the store. error: the DataLoss that loading it raises."""
+
+    session_id: str
+    namespace: str
+    checkpoint_id: str
+    error: LockstitchError
+
+
+@dataclass(frozen=True, slots=True)
 class Retention:
     """Which checkpoints of a session stay. The latest of every namespace always does.
 
@@ -248,10 +258,10 @@ class Page(Generic[Item]):
 
     next_page_token: get the next page with this; "" says that the list is at its end.
     total_size: how many match in all, if asked for.
-    damaged: errors of checkpoints that belong into the page and cannot be given (DataLoss), which name them.
+    damaged: the checkpoints of this page that cannot be returned.
     """
 
     items: Sequence[Item]
     next_page_token: str
     total_size: int | None = None
-    damaged: Sequence[LockstitchError] = ()
+    damaged: Sequence[DamagedCheckpoint] = ()

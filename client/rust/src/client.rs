@@ -373,8 +373,20 @@ impl Client {
         holder: impl Into<String>,
         ttl: impl Into<Option<Duration>>,
     ) -> Result<LeaseGrant, Error> {
+        self.acquire_lease_with_id(session_id, holder, ttl, lease::random_id()).await
+    }
+
+    /// As [`acquire_lease`](Self::acquire_lease), with an id of the acquisition, at most 64 bytes: with the id of an earlier
+    /// call that failed without a response, this call returns the lease that the earlier one may have acquired.
+    pub async fn acquire_lease_with_id(
+        &self,
+        session_id: impl Into<String>,
+        holder: impl Into<String>,
+        ttl: impl Into<Option<Duration>>,
+        acquisition_id: impl Into<String>,
+    ) -> Result<LeaseGrant, Error> {
         let (session_id, holder, ttl) = (session_id.into(), holder.into(), ttl.into().map(proto_duration));
-        let request = AcquireLeaseRequest { session_id, holder, ttl, acquisition_id: lease::random_id() };
+        let request = AcquireLeaseRequest { session_id, holder, ttl, acquisition_id: acquisition_id.into() };
         self.acquire(&request).await
     }
 

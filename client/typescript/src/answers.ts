@@ -64,6 +64,27 @@ export interface ListedCheckpoint {
   traceId?: string | undefined;
   /** Empty unless asked for. */
   pendingWrites: PendingWrite[];
+  /** The sizes of its channels. Empty unless asked for. */
+  channels: ChannelSize[];
+}
+
+/** The size of one channel of a state. */
+export interface ChannelSize {
+  /** "messages", "errors", "extra/<key>" or "custom/<name>". */
+  channel: string;
+  /** Size of its content, before compression. */
+  bytes: bigint;
+  /** Equal fingerprints of two checkpoints of a session mean equal content. */
+  fingerprint: Uint8Array;
+}
+
+/** A checkpoint that is damaged in the store. */
+export interface DamagedCheckpoint {
+  sessionId: string;
+  namespace: string;
+  checkpointId: string;
+  /** What loading it throws: DataLoss. */
+  error: LockstitchError;
 }
 
 /** A session as a list shows it. */

@@ -102,8 +102,20 @@ export interface ListCheckpointsOptions extends ListOptions {
   metadata?: Record<string, string> | undefined;
   /** Whether to count all that match (`Page.totalSize`), which costs a pass over them. */
   includeTotal?: boolean | undefined;
+  /** Whether to give pending writes, and those of which channels. Default: none; with `includeWrites` all. */
   includeWrites?: boolean | undefined;
+  writeChannels?: string[] | undefined;
+  /** Whether to give the size of each channel (`ListedCheckpoint.channels`), which is known without reading the state. */
+  includeChannelSizes?: boolean | undefined;
+  /**
+   * Whether to leave out checkpoints that are damaged in the store, which `Page.damaged` names. Default: a page with one
+   * throws DataLoss.
+   */
+  skipDamaged?: boolean | undefined;
+  /** Default "full". */
   view?: View | undefined;
+  /** Which parts of the state to give, as in `LoadOptions`. Default: all. */
+  channels?: string[] | undefined;
 }
 
 /** The answer about one of many sessions. */
@@ -252,7 +264,11 @@ export class Client extends SessionCalls implements Disposable {
       beforeCheckpointId: options.beforeCheckpointId ?? "",
       includeTotal: options.includeTotal ?? false,
       includeWrites: options.includeWrites ?? false,
+      writeChannels: options.writeChannels ?? [],
+      includeChannelSizes: options.includeChannelSizes ?? false,
+      skipDamaged: options.skipDamaged ?? false,
       view: viewOf(options.view),
+      channels: options.channels ?? [],
       namespace,
       minStep,
       maxStep,

@@ -5,7 +5,9 @@
 
 export type {
   Ancestor,
+  ChannelSize,
   Copied,
+  DamagedCheckpoint,
   Deleted,
   Latest,
   LeaseInfo,
@@ -122,6 +124,7 @@ export { Runner } from "./runner.js";
 export { checkpointFromSession, checkpointFromStepReport, restoreSessionState } from "./session.js";
 export type {
   AcquireOptions,
+  BreakLeaseOptions,
   CheckpointRef,
   CopySessionOptions,
   DeleteSessionsOptions,

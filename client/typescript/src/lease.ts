@@ -1,14 +1,14 @@
 /** A lease that is renewed in the background. */
 
+import type { LeaseInfo } from "./answers.js";
 import type { Caller } from "./caller.js";
 import { LeaseLost, type LockstitchError } from "./errors.js";
 import { RELEASE_LEASE, RENEW_LEASE } from "./wire/methods.js";
 
 /** A lease as its holder has it. */
-export interface HeldLease {
+export interface HeldLease extends LeaseInfo {
   /** The fencing token, for `leaseToken`. */
   token: bigint;
-  holder: string;
   /** For how long it lasts from when the server answered, in milliseconds. */
   ttlMs: number;
 }

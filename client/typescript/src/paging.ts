@@ -1,5 +1,7 @@
 /** Lists that fetch their pages as one goes. */
 
+import type { DamagedCheckpoint } from "./answers.js";
+
 /** One page of a list; it may be short or empty with more to come. */
 export interface Page<T> {
   items: T[];
@@ -7,6 +9,8 @@ export interface Page<T> {
   nextPageToken: string;
   /** How many match in all, if asked for. */
   totalSize?: bigint | undefined;
+  /** The damaged checkpoints that `skipDamaged` left out of this page. */
+  damaged?: DamagedCheckpoint[] | undefined;
 }
 
 /** The items of a list, page after page: `for await (const item of pager)`. */

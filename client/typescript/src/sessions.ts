@@ -4,14 +4,15 @@ import { randomUUID } from "node:crypto";
 import type { Copied, Deleted, Retention, Session, SessionEvent } from "./answers.js";
 import type { CallOptions } from "./budget.js";
 import type { Caller } from "./caller.js";
-import { LeaseHeld } from "./errors.js";
+import { Internal, LeaseHeld } from "./errors.js";
 import { type HeldLease, Lease } from "./lease.js";
 import { Runner } from "./runner.js";
 import type { Saver } from "./saver.js";
 import { type WatchOptions, watch } from "./watch.js";
-import { latestOf, sessionOf } from "./wire/answers.js";
+import { latestOf, leaseOf, sessionOf } from "./wire/answers.js";
 import {
   ACQUIRE_LEASE,
+  BREAK_LEASE,
   COPY_SESSION,
   DELETE_CHECKPOINTS,
   DELETE_SESSIONS,
@@ -58,6 +59,8 @@ export interface PruneOptions extends CallOptions {
   retention?: Retention | undefined;
   /** Only tell what would go. */
   dryRun?: boolean | undefined;
+  /** How many sessions to visit in a call if none are named, up to 1000. Default 50. */
+  pageSize?: number | undefined;
 }
 
 /** What is gone, or would be. */
@@ -70,6 +73,11 @@ export interface Pruned {
 export interface LeaseOptions extends CallOptions {
   /** How long the lease lasts unless renewed, 1000 to a day. Default: the server's, 30,000. */
   ttlMs?: number | undefined;
+}
+
+export interface BreakLeaseOptions extends CallOptions {
+  /** Only the lease that was acquired then (`LeaseInfo.acquiredAt`). Default: whichever is live. */
+  acquiredAt?: Date | undefined;
 }
 
 export interface AcquireOptions extends LeaseOptions {
@@ -162,6 +170,7 @@ export abstract class SessionCalls {
       sessionIds,
       dryRun: options.dryRun ?? false,
       retention: retentionOf(options.retention),
+      pageSize: options.pageSize ?? 0,
       pageToken: "",
     };
     do {
@@ -221,6 +230,18 @@ export abstract class SessionCalls {
     return (await this.caller.call(RELEASE_LEASE, request, options)).released;
   }
 
+  /**
+   * End the live lease of a session, whoever holds it: for operators, where a holder is gone or hangs. Whether there was one.
+   * What its holder writes from then on throws LeaseLost.
+   *
+   *     const { lease } = await client.getSession("order-4711");
+   *     await client.breakLease("order-4711", { acquiredAt: lease?.acquiredAt });
+   */
+  async breakLease(sessionId: string, options: BreakLeaseOptions = {}): Promise<boolean> {
+    const request = { sessionId, acquiredAt: options.acquiredAt };
+    return (await this.caller.call(BREAK_LEASE, request, options)).broken;
+  }
+
   /** Take the lease of a session, and renew it in the background until `release`. Throws LeaseHeld. */
   async lease(sessionId: string, holder: string, options: AcquireOptions = {}): Promise<Lease> {
     return new Lease(this.caller, sessionId, await this.acquireLease(sessionId, holder, options));
@@ -246,5 +267,8 @@ function retentionOf(
 }
 
 function held({ lease, ttl = 0 }: LeaseResponse): HeldLease {
-  return { token: lease?.token ?? 0n, holder: lease?.holder ?? "", ttlMs: ttl };
+  if (lease === undefined) {
+    throw new Internal("the server's response lacks the lease", { code: "INTERNAL" });
+  }
+  return { ...leaseOf(lease), token: lease.token, ttlMs: ttl };
 }

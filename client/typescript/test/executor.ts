@@ -9,14 +9,11 @@ import {
   type Checkpoint,
   Client,
   type ClientOptions,
-  type CustomChannel,
   type ExpectedLatest,
   type HeldLease,
   type Latest,
   LockstitchError,
   NONE,
-  type NodeKind,
-  node,
   type PendingWrite,
   type Retention,
   type Runner,
@@ -24,10 +21,10 @@ import {
   type Session,
   type SessionEvent,
   type SessionSummary,
-  Timestamp,
-  type VersionedState,
+  type Timestamp,
 } from "../src/index.js";
 import {
+  CheckpointDetailsSchema,
   CheckpointSchema,
   decode,
   encode,
@@ -36,11 +33,18 @@ import {
   SessionSummarySchema,
   WatchSessionResponseSchema,
 } from "../src/v1.js";
+import {
+  type Args,
+  change,
+  fromNanoseconds,
+  known,
+  nanoseconds,
+  type Ok,
+  optionalBigInt,
+  present,
+  viewOf,
+} from "./executor_edit.js";
 import { PlainOperations } from "./executor_plain.js";
-
-// biome-ignore lint/suspicious/noExplicitAny: arguments are what the harness sends
-type Args = any;
-type Ok = Record<string, unknown>;
 
 let connected: Client | undefined;
 let runner: Runner | undefined;
@@ -113,40 +117,32 @@ const operations: Record<string, (args: Args) => Promise<Ok>> = {
     return loaded(await client().load(args.session_id, which, loadOptions(args)));
   },
 
-  async load_latest_many({ sessions, view }) {
+  async load_latest_many({ sessions, view, channels }) {
     const refs = sessions.map((one: Args) => ({ sessionId: one.session_id, namespace: one.namespace ?? "" }));
     const answers: Ok[] = [];
-    for await (const answer of client().loadLatestMany(refs, viewOption(view))) {
+    for await (const answer of client().loadLatestMany(refs, { ...viewOption(view), channels: channels ?? [] })) {
       const result = await resultOf((async () => loaded(answer.result()))());
       answers.push({ session_id: answer.sessionId, namespace: answer.namespace, ...result });
     }
     return { answers };
   },
 
-  async list_sessions({ session_id_prefix, labels, order_by, page_size, max_items }) {
+  async list_sessions({ session_id_prefix, labels, order_by, page_size, max_items, ...more }) {
     const pager = client().listSessions({
       sessionIdPrefix: session_id_prefix ?? "",
       labels: labels ?? {},
       orderBy: order_by === "SESSION_ID" ? "sessionId" : "updatedAt",
       pageSize: page_size ?? 0,
+      pageToken: more.page_token ?? "",
+      updatedSince: optionalTime(more.updated_since),
+      updatedBefore: optionalTime(more.updated_before),
     });
     const sessions = await first(pager, max_items);
     return { sessions: sessions.map((one) => base64(encode(SessionSummarySchema, summaryMessage(one)))) };
   },
 
   async list_checkpoints(args) {
-    const pager = client().listCheckpoints(args.session_id ?? "", {
-      namespace: args.namespace ?? undefined,
-      minStep: optionalBigInt(args.min_step),
-      maxStep: optionalBigInt(args.max_step),
-      ranNode: args.ran_node ?? undefined,
-      skippedNode: args.skipped_node ?? undefined,
-      beforeCheckpointId: args.before_checkpoint_id ?? "",
-      metadata: args.metadata ?? {},
-      includeWrites: args.include_writes ?? false,
-      pageSize: args.page_size ?? 0,
-      ...viewOption(args.view),
-    });
+    const pager = client().listCheckpoints(args.session_id ?? "", listOptions(args));
     const items = await first(pager, args.max_items);
     return {
       checkpoints: items.map(({ checkpoint, revision, stateBytes, pendingWrites }) => ({
@@ -158,13 +154,31 @@ const operations: Record<string, (args: Args) => Promise<Ok>> = {
     };
   },
 
+  async list_checkpoints_page(args) {
+    const pages = client()
+      .listCheckpoints(args.session_id ?? "", listOptions(args))
+      .pages();
+    const { items, nextPageToken, totalSize, damaged = [] } = known((await pages.next()).value || undefined);
+    return {
+      checkpoints: items.map(({ checkpoint, ...details }) => ({
+        checkpoint: encodedCheckpoint(checkpoint),
+        details: base64(encode(CheckpointDetailsSchema, details)),
+      })),
+      damaged: await Promise.all(
+        damaged.map(async ({ error, ...which }) => ({ ...which, ...(await resultOf(Promise.reject(error))) })),
+      ),
+      total_size: String(totalSize ?? 0n),
+      next_page_token: nextPageToken,
+    };
+  },
+
   async walk_ancestors(args) {
     const ancestors: Ok[] = [];
     const options = {
       ...loadOptions(args),
       checkpointId: args.checkpoint_id ?? "",
-      channels: args.channels ?? [],
       includeWrites: args.include_writes ?? false,
+      writeChannels: args.write_channels ?? [],
       limit: args.limit ?? 0,
     };
     for await (const { checkpoint, pendingWrites, revision } of client().walkAncestors(args.session_id, options)) {
@@ -207,8 +221,8 @@ const operations: Record<string, (args: Args) => Promise<Ok>> = {
     return { revision: String(revision), checkpoint_count: String(checkpointCount) };
   },
 
-  async prune_sessions({ session_ids, retention, dry_run }) {
-    const options = { retention: retentionOf(retention), dryRun: dry_run ?? false };
+  async prune_sessions({ session_ids, retention, dry_run, page_size }) {
+    const options = { retention: retentionOf(retention), dryRun: dry_run ?? false, pageSize: page_size ?? 0 };
     const pruned = await client().pruneSessions(session_ids ?? [], options);
     return Object.fromEntries(Object.entries(pruned).map(([name, count]) => [name, String(count)]));
   },
@@ -229,8 +243,13 @@ const operations: Record<string, (args: Args) => Promise<Ok>> = {
     return { events, resume_token: token };
   },
 
-  async acquire_lease({ session_id, holder, ttl_ms }) {
-    return lease(await client().acquireLease(session_id, holder, { ttlMs: ttl_ms ?? undefined }));
+  async acquire_lease({ session_id, holder, ttl_ms, acquisition_id }) {
+    const options = { ttlMs: ttl_ms ?? undefined, acquisitionId: acquisition_id ?? undefined };
+    return lease(await client().acquireLease(session_id, holder, options));
+  },
+
+  async break_lease({ session_id, acquired_at }) {
+    return { broken: await client().breakLease(session_id, { acquiredAt: optionalTime(acquired_at) }) };
   },
 
   async renew_lease({ session_id, lease_token, ttl_ms }) {
@@ -275,6 +294,7 @@ function traced<T>({ traceparent }: Args, work: () => Promise<T>): Promise<T> {
 function saveOptions(args: Args) {
   return {
     expectedLatest: expectedLatest(args.expected_latest),
+    expectedRevision: BigInt(args.expected_latest?.revision ?? 0),
     writes: writesOf(args.writes),
     ttlMs: args.ttl_ms ?? undefined,
     leaseToken: BigInt(args.lease_token ?? 0),
@@ -290,85 +310,6 @@ function expectedLatest(expected: Args): ExpectedLatest | undefined {
     return NONE;
   }
   return present(expected.step) ? BigInt(expected.step) : expected.checkpoint_id;
-}
-
-/** What `edit` says, in this language's own types. */
-function change(checkpoint: Checkpoint, edit: Args): void {
-  const { checkpoint_id, parent_id, step, concurrency_limit, created_at, seen, append_frontier, set_metadata } = edit;
-  checkpoint.checkpointId = checkpoint_id ?? checkpoint.checkpointId;
-  checkpoint.parentId = parent_id ?? checkpoint.parentId;
-  checkpoint.step = optionalBigInt(step) ?? checkpoint.step;
-  checkpoint.concurrencyLimit = optionalBigInt(concurrency_limit) ?? checkpoint.concurrencyLimit;
-  if (present(created_at)) {
-    checkpoint.createdAt = fromNanoseconds(BigInt(created_at));
-  }
-  if (present(seen)) {
-    checkpoint.versionsSeen[seen.node] ??= { versions: {} };
-    known(checkpoint.versionsSeen[seen.node]).versions[seen.channel] = BigInt(seen.version);
-  }
-  if (present(append_frontier)) {
-    checkpoint.frontier.push(node(append_frontier));
-  }
-  Object.assign(checkpoint.metadata, set_metadata);
-  checkpoint.state ??= { custom: {} };
-  changeState(checkpoint.state, edit);
-}
-
-function changeState(state: VersionedState, edit: Args): void {
-  const { append_message, messages_version, set_extra, remove_extra, append_item } = edit;
-  if (present(append_message)) {
-    known(state.messages).items.push(append_message);
-  }
-  if (present(messages_version)) {
-    known(state.messages).version = messages_version;
-  }
-  if (present(set_extra)) {
-    Object.assign(known(state.extra).entries, set_extra);
-  }
-  for (const key of remove_extra ?? []) {
-    delete known(state.extra).entries[key];
-  }
-  if (present(append_item)) {
-    const { channel, type, data } = append_item;
-    const custom: CustomChannel = known(state.custom[channel]);
-    known(custom.list).items.push({ type, data: Buffer.from(data, "base64") });
-  }
-}
-
-/** A checkpoint as a program sees it that reads its fields. */
-function viewOf({
-  checkpointId,
-  step,
-  concurrencyLimit,
-  createdAt,
-  versionsSeen,
-  frontier,
-  header,
-  state,
-}: Checkpoint): Ok {
-  const items = state?.messages?.items ?? [];
-  const last = items.at(-1);
-  const spoken = last && { last: { role: last.role, content: last.content } };
-  return {
-    checkpoint_id: checkpointId,
-    step: String(step),
-    concurrency_limit: String(concurrencyLimit),
-    created_at: createdAt && nanoseconds(createdAt),
-    messages: state?.messages && { version: state.messages.version, count: items.length, ...spoken },
-    extra: state?.extra && { version: state.extra.version, entries: { ...state.extra.entries } },
-    versions_seen: mapped(versionsSeen, ({ versions }) => mapped(versions, String)),
-    frontier: frontier.map(nodeName),
-    custom: Object.keys(state?.custom ?? {}).sort(),
-    has_header: header !== undefined,
-  };
-}
-
-function nodeName({ custom, endpoint }: NodeKind): string {
-  return custom === undefined ? (endpoint ?? "") : `custom:${custom}`;
-}
-
-function mapped<T, R>(map: Record<string, T>, change: (value: T) => R): Record<string, R> {
-  return Object.fromEntries(Object.entries(map).map(([key, value]) => [key, change(value)]));
 }
 
 async function first<T>(items: AsyncIterable<T>, most: number | undefined): Promise<T[]> {
@@ -405,8 +346,29 @@ function refOf({ namespace, checkpoint_id }: Args) {
   return { namespace: namespace ?? "", checkpointId: checkpoint_id };
 }
 
-function loadOptions({ namespace, view }: Args) {
-  return { namespace: namespace ?? "", ...viewOption(view) };
+function loadOptions({ namespace, view, channels }: Args) {
+  return { namespace: namespace ?? "", channels: channels ?? [], ...viewOption(view) };
+}
+
+function listOptions(args: Args) {
+  return {
+    namespace: args.namespace ?? undefined,
+    minStep: optionalBigInt(args.min_step),
+    maxStep: optionalBigInt(args.max_step),
+    ranNode: args.ran_node ?? undefined,
+    skippedNode: args.skipped_node ?? undefined,
+    beforeCheckpointId: args.before_checkpoint_id ?? "",
+    metadata: args.metadata ?? {},
+    includeTotal: args.include_total ?? false,
+    includeWrites: args.include_writes ?? false,
+    writeChannels: args.write_channels ?? [],
+    includeChannelSizes: args.include_channel_sizes ?? false,
+    skipDamaged: args.skip_damaged ?? false,
+    channels: args.channels ?? [],
+    pageSize: args.page_size ?? 0,
+    pageToken: args.page_token ?? "",
+    ...viewOption(args.view),
+  };
 }
 
 function viewOption(view: Args) {
@@ -417,8 +379,9 @@ function timeoutOf({ timeout_ms }: Args) {
   return { timeoutMs: timeout_ms ?? undefined };
 }
 
-function lease({ token, holder, ttlMs }: HeldLease): Ok {
-  return { token: String(token), holder, ttl_ms: ttlMs };
+function lease({ token, holder, ttlMs, acquiredAt, expireAt }: HeldLease): Ok {
+  const times = { acquired_at: nanoseconds(acquiredAt), expire_at: nanoseconds(expireAt) };
+  return { token: String(token), holder, ttl_ms: ttlMs, ...times };
 }
 
 function saved({ checkpointId, revision, outcome, savedAt }: Saved): Ok {
@@ -439,8 +402,8 @@ function encodedCheckpoint(checkpoint: Checkpoint): string {
   return base64(encode(CheckpointSchema, checkpoint));
 }
 
-function summaryMessage({ error: _, ...summary }: SessionSummary) {
-  return summary;
+function summaryMessage({ error, ...summary }: SessionSummary) {
+  return { ...summary, error: error && { code: 15, message: error.detail, details: [] } };
 }
 
 function encodedSession({ ttlMs, retention, lease, ...summary }: Session): string {
@@ -462,29 +425,8 @@ function base64(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString("base64");
 }
 
-function nanoseconds(when: Date): string {
-  const beyond = when instanceof Timestamp ? when.nanoseconds : 0;
-  return String(BigInt(when.getTime()) * 1_000_000n + BigInt(beyond));
-}
-
-function fromNanoseconds(when: bigint): Timestamp {
-  const beyond = ((when % 1_000_000n) + 1_000_000n) % 1_000_000n;
-  return new Timestamp(Number((when - beyond) / 1_000_000n), Number(beyond));
-}
-
-function optionalBigInt(text: string | undefined | null): bigint | undefined {
-  return present(text) ? BigInt(text) : undefined;
-}
-
-function present<T>(value: T | undefined | null): value is T {
-  return value !== undefined && value !== null;
-}
-
-function known<T>(value: T | undefined): T {
-  if (value === undefined) {
-    throw new Error("it is not there");
-  }
-  return value;
+function optionalTime(text: string | undefined | null): Timestamp | undefined {
+  return present(text) ? fromNanoseconds(BigInt(text)) : undefined;
 }
 
 async function resultOf(work: Promise<Ok>): Promise<Ok> {

@@ -18,8 +18,9 @@ from opentelemetry.sdk.trace import TracerProvider
 import lockstitch
 from lockstitch import Checkpoint, LockstitchError, NodeKind, PendingWrite, TypedBlob, message, node
 from lockstitch.v1.checkpoint_pb2 import Endpoint
+from lockstitch.v1.checkpoint_service_pb2 import CheckpointDetails
 from tests.polyglot.executors.python_plain import PlainOperations
-from tests.polyglot.executors.python_sessions import SessionOperations, encoded, saved
+from tests.polyglot.executors.python_sessions import SessionOperations, encoded, optional_time, saved
 
 Args = dict[str, Any]
 Ok = dict[str, Any]
@@ -100,7 +101,11 @@ class Operations(SessionOperations, PlainOperations):
     async def load_latest(self, args: Args) -> Ok:
         return loaded(
             await self.client.load_latest(
-                args["session_id"], args.get("namespace") or "", view=view_argument(args), timeout=seconds(args)
+                args["session_id"],
+                args.get("namespace") or "",
+                view=view_argument(args),
+                channels=args.get("channels") or (),
+                timeout=seconds(args),
             )
         )
 
@@ -113,13 +118,15 @@ class Operations(SessionOperations, PlainOperations):
                 step=None if step is None else int(step),
                 namespace=args.get("namespace") or "",
                 view=view_argument(args),
+                channels=args.get("channels") or (),
             )
         )
 
     async def load_latest_many(self, args: Args) -> Ok:
         sessions = [(session["session_id"], session.get("namespace") or "") for session in args["sessions"]]
         answers = []
-        async for answer in self.client.load_latest_many(sessions, view=view_argument(args)):
+        channels = args.get("channels") or ()
+        async for answer in self.client.load_latest_many(sessions, view=view_argument(args), channels=channels):
             try:
                 result: Ok = {"ok": loaded(answer.result())}
             except LockstitchError as error:
@@ -132,12 +139,32 @@ class Operations(SessionOperations, PlainOperations):
             session_id_prefix=args.get("session_id_prefix") or "",
             labels=args.get("labels"),
             order_by=lockstitch.SessionOrder[args.get("order_by") or "UPDATED_AT"],
+            updated_since=optional_time(args.get("updated_since")),
+            updated_before=optional_time(args.get("updated_before")),
             page_size=args.get("page_size") or 0,
+            page_token=args.get("page_token") or "",
         )
         return {"sessions": [encoded(summary) async for summary in first(pager, args.get("max_items"))]}
 
     async def list_checkpoints(self, args: Args) -> Ok:
-        pager = self.client.list_checkpoints(
+        items = first(self._listed(args), args.get("max_items"))
+        return {"checkpoints": [listed(item) async for item in items]}
+
+    async def list_checkpoints_page(self, args: Args) -> Ok:
+        async for page in self._listed(args).pages():
+            return {
+                "checkpoints": [
+                    {"checkpoint": encoded(item.checkpoint), "details": encoded(details_of_listed(item))}
+                    for item in page.items
+                ],
+                "damaged": [damaged(each) for each in page.damaged],
+                "total_size": str(page.total_size or 0),
+                "next_page_token": page.next_page_token,
+            }
+        raise AssertionError("there is always a page")
+
+    def _listed(self, args: Args) -> lockstitch.AsyncPager[lockstitch.ListedCheckpoint]:
+        return self.client.list_checkpoints(
             args.get("session_id") or "",
             namespace=args.get("namespace"),
             min_step=optional_int(args.get("min_step")),
@@ -146,11 +173,15 @@ class Operations(SessionOperations, PlainOperations):
             skipped_node=args.get("skipped_node"),
             before_checkpoint_id=args.get("before_checkpoint_id") or "",
             metadata=args.get("metadata"),
+            include_total=bool(args.get("include_total")),
             include_writes=bool(args.get("include_writes")),
+            write_channels=args.get("write_channels") or (),
+            include_channel_sizes=bool(args.get("include_channel_sizes")),
             view=view_argument(args),
+            channels=args.get("channels") or (),
             page_size=args.get("page_size") or 0,
+            page_token=args.get("page_token") or "",
         )
-        return {"checkpoints": [listed(item) async for item in first(pager, args.get("max_items"))]}
 
     async def walk_ancestors(self, args: Args) -> Ok:
         ancestors = self.client.walk_ancestors(
@@ -160,6 +191,7 @@ class Operations(SessionOperations, PlainOperations):
             view=view_argument(args),
             channels=args.get("channels") or (),
             include_writes=bool(args.get("include_writes")),
+            write_channels=args.get("write_channels") or (),
             limit=args.get("limit") or 0,
         )
         return {
@@ -201,6 +233,7 @@ def save_options(args: Args) -> Args:
     ttl = args.get("ttl_ms")
     return {
         "expected_latest": expected_latest(args.get("expected_latest")),
+        "expected_revision": int((args.get("expected_latest") or {}).get("revision") or 0),
         "writes": [decoded(PendingWrite, write) for write in args.get("writes") or ()],
         "ttl": None if ttl is None else timedelta(milliseconds=ttl),
         "lease_token": int(args.get("lease_token") or 0),
@@ -330,12 +363,32 @@ def loaded(answer: lockstitch.Latest | lockstitch.Loaded) -> Ok:
     }
 
 
+def details_of_listed(item: lockstitch.ListedCheckpoint) -> CheckpointDetails:
+    return CheckpointDetails(
+        revision=item.revision,
+        saved_at=item.saved_at,
+        state_bytes=item.state_bytes,
+        pending_writes=item.pending_writes,
+        trace_id=item.trace_id,
+        channels=item.channels,
+    )
+
+
 def listed(item: lockstitch.ListedCheckpoint) -> Ok:
     return {
         "checkpoint": encoded(item.checkpoint),
         "pending_writes": encoded_all(item.pending_writes),
         "revision": str(item.revision),
         "state_bytes": str(item.state_bytes),
+    }
+
+
+def damaged(checkpoint: lockstitch.DamagedCheckpoint) -> Ok:
+    return {
+        "session_id": checkpoint.session_id,
+        "namespace": checkpoint.namespace,
+        "checkpoint_id": checkpoint.checkpoint_id,
+        "error": failure(checkpoint.error),
     }
 
 

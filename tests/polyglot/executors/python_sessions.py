@@ -8,6 +8,7 @@ from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message as ProtobufMessage
+from google.protobuf.timestamp_pb2 import Timestamp
 
 import lockstitch
 from lockstitch import Checkpoint, LeaseLost
@@ -72,7 +73,10 @@ class SessionOperations:
 
     async def prune_sessions(self, args: Args) -> Ok:
         answer = await self.client.prune_sessions(
-            args.get("session_ids") or (), retention=retention_of(args), dry_run=bool(args.get("dry_run"))
+            args.get("session_ids") or (),
+            retention=retention_of(args),
+            dry_run=bool(args.get("dry_run")),
+            page_size=args.get("page_size") or 0,
         )
         return {
             "checkpoints": str(answer.checkpoints),
@@ -97,7 +101,10 @@ class SessionOperations:
 
     async def acquire_lease(self, args: Args) -> Ok:
         ttl = milliseconds(args.get("ttl_ms"))
-        return lease(await self.client.acquire_lease(args["session_id"], args["holder"], ttl=ttl))
+        acquisition_id = args.get("acquisition_id") or ""
+        return lease(
+            await self.client.acquire_lease(args["session_id"], args["holder"], ttl=ttl, acquisition_id=acquisition_id)
+        )
 
     async def renew_lease(self, args: Args) -> Ok:
         ttl = milliseconds(args.get("ttl_ms"))
@@ -105,6 +112,10 @@ class SessionOperations:
 
     async def release_lease(self, args: Args) -> Ok:
         return {"released": await self.client.release_lease(args["session_id"], int(args["lease_token"]))}
+
+    async def break_lease(self, args: Args) -> Ok:
+        acquired_at = optional_time(args.get("acquired_at"))
+        return {"broken": await self.client.break_lease(args["session_id"], acquired_at=acquired_at)}
 
     async def runner_start(self, args: Args) -> Ok:
         options = {} if args.get("ttl_ms") is None else {"ttl": args["ttl_ms"] / 1000}
@@ -179,7 +190,13 @@ def lease(answer: lockstitch.Lease) -> Ok:
     duration = Duration()
     if answer.ttl is not None:
         duration.FromTimedelta(answer.ttl)
-    return {"token": str(answer.token), "holder": answer.holder, "ttl_ms": duration.ToMilliseconds()}
+    return {
+        "token": str(answer.token),
+        "holder": answer.holder,
+        "ttl_ms": duration.ToMilliseconds(),
+        "acquired_at": str(answer.acquired_at.ToNanoseconds()),
+        "expire_at": str(answer.expire_at.ToNanoseconds()),
+    }
 
 
 def retention_of(args: Args) -> lockstitch.Retention | None:
@@ -187,6 +204,14 @@ def retention_of(args: Args) -> lockstitch.Retention | None:
     if policy is None:
         return None
     return lockstitch.Retention(policy.get("keep_last") or 0, milliseconds(policy.get("max_age_ms")))
+
+
+def optional_time(nanoseconds: str | None) -> Timestamp | None:
+    if nanoseconds is None:
+        return None
+    time = Timestamp()
+    time.FromNanoseconds(int(nanoseconds))
+    return time
 
 
 def milliseconds(count: int | None) -> timedelta | None:

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"os"
+	"strconv"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -52,7 +53,15 @@ type arguments struct {
 	Metadata        map[string]string `json:"metadata"`
 	IncludeWrites   bool              `json:"include_writes"`
 	Channels        []string          `json:"channels"`
+	WriteChannels   []string          `json:"write_channels"`
 	Limit           uint32            `json:"limit"`
+
+	PageToken           string  `json:"page_token"`
+	UpdatedSince        *string `json:"updated_since"`
+	UpdatedBefore       *string `json:"updated_before"`
+	IncludeTotal        bool    `json:"include_total"`
+	IncludeChannelSizes bool    `json:"include_channel_sizes"`
+	SkipDamaged         bool    `json:"skip_damaged"`
 
 	SetLabels      map[string]string `json:"set_labels"`
 	RemoveLabels   []string          `json:"remove_labels"`
@@ -70,12 +79,15 @@ type arguments struct {
 	HeartbeatMS    *int64            `json:"heartbeat_ms"`
 	Holder         string            `json:"holder"`
 	LeaseToken     uint64            `json:"lease_token,string"`
+	AcquisitionID  *string           `json:"acquisition_id"`
+	AcquiredAt     *string           `json:"acquired_at"`
 }
 
 type expected struct {
 	CheckpointID *string `json:"checkpoint_id"`
 	Step         *uint64 `json:"step,string"`
 	None         bool    `json:"none"`
+	Revision     uint64  `json:"revision,string"`
 }
 
 type reference struct {
@@ -165,7 +177,9 @@ func (a arguments) view() lockstitch.View {
 }
 
 func (a arguments) loadOptions() []lockstitch.LoadOption {
-	return []lockstitch.LoadOption{lockstitch.InNamespace(a.namespace()), lockstitch.WithView(a.view())}
+	return []lockstitch.LoadOption{
+		lockstitch.InNamespace(a.namespace()), lockstitch.WithView(a.view()), lockstitch.WithChannels(a.Channels...),
+	}
 }
 
 func (a arguments) saveOptions() ([]lockstitch.SaveOption, error) {
@@ -176,6 +190,8 @@ func (a arguments) saveOptions() ([]lockstitch.SaveOption, error) {
 			options = append(options, lockstitch.ExpectNone())
 		case expected.Step != nil:
 			options = append(options, lockstitch.ExpectStep(*expected.Step))
+		case expected.CheckpointID != nil && expected.Revision != 0:
+			options = append(options, lockstitch.ExpectRevision(*expected.CheckpointID, expected.Revision))
 		case expected.CheckpointID != nil:
 			options = append(options, lockstitch.ExpectCheckpoint(*expected.CheckpointID))
 		}
@@ -195,6 +211,18 @@ func (a arguments) saveOptions() ([]lockstitch.SaveOption, error) {
 
 func milliseconds(count *int64) time.Duration {
 	return time.Duration(value(count)) * time.Millisecond
+}
+
+// when is the time of these nanoseconds since 1970; zero if there are none.
+func when(nanoseconds *string) time.Time {
+	if nanoseconds == nil {
+		return time.Time{}
+	}
+	count, err := strconv.ParseInt(*nanoseconds, 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	return time.Unix(0, count)
 }
 
 func value[T any](pointer *T) T {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/propagation"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"lockstitch.dev/go/lockstitch"
 	"lockstitch.dev/go/lockstitchotel"
@@ -167,7 +168,7 @@ func (e *executor) loadLatestMany(ctx context.Context, args arguments) (object, 
 		sessions = append(sessions, lockstitch.SessionRef{SessionID: session.SessionID, Namespace: session.namespace()})
 	}
 	answers := []object{}
-	for answer, err := range e.client.LoadLatestMany(ctx, sessions, args.view()) {
+	for answer, err := range e.client.LoadLatestMany(ctx, sessions, args.loadOptions()...) {
 		if err != nil {
 			return nil, err
 		}
@@ -180,7 +181,9 @@ func (e *executor) loadLatestMany(ctx context.Context, args arguments) (object, 
 
 func (e *executor) listSessions(ctx context.Context, args arguments) (object, error) {
 	query := lockstitch.SessionQuery{
-		IDPrefix: args.SessionIDPrefix, Labels: args.Labels, ByID: args.OrderBy == "SESSION_ID", PageSize: args.PageSize,
+		IDPrefix: args.SessionIDPrefix, Labels: args.Labels, ByID: args.OrderBy == "SESSION_ID",
+		UpdatedSince: when(args.UpdatedSince), UpdatedBefore: when(args.UpdatedBefore),
+		PageSize: args.PageSize, PageToken: args.PageToken,
 	}
 	sessions := []string{}
 	for session, err := range e.client.ListSessions(ctx, query) {
@@ -196,13 +199,8 @@ func (e *executor) listSessions(ctx context.Context, args arguments) (object, er
 }
 
 func (e *executor) listCheckpoints(ctx context.Context, args arguments) (object, error) {
-	query := lockstitch.CheckpointQuery{
-		SessionID: args.SessionID, Namespace: args.Namespace, MinStep: args.MinStep, MaxStep: args.MaxStep,
-		RanNode: nodeOf(args.RanNode), SkippedNode: nodeOf(args.SkippedNode), BeforeCheckpointID: args.BeforeID,
-		Metadata: args.Metadata, IncludeWrites: args.IncludeWrites, View: args.view(), PageSize: args.PageSize,
-	}
 	checkpoints := []object{}
-	for listed, err := range e.client.ListCheckpoints(ctx, query) {
+	for listed, err := range e.client.ListCheckpoints(ctx, args.checkpointQuery()) {
 		if err != nil {
 			return nil, err
 		}
@@ -219,12 +217,55 @@ func (e *executor) listCheckpoints(ctx context.Context, args arguments) (object,
 	return object{"checkpoints": checkpoints}, nil
 }
 
+func (e *executor) listCheckpointsPage(ctx context.Context, args arguments) (object, error) {
+	page, err := e.client.ListCheckpointsPage(ctx, args.checkpointQuery())
+	checkpoints, damaged := []object{}, []object{}
+	for _, listed := range page.Checkpoints {
+		checkpoints = append(checkpoints, object{
+			"checkpoint": encode(listed.Checkpoint), "details": encode(detailsOfListed(listed)),
+		})
+	}
+	for _, one := range page.Damaged {
+		damaged = append(damaged, object{
+			"checkpoint_id": one.CheckpointID, "session_id": one.SessionID, "namespace": one.Namespace,
+			"error": outcome(nil, one.Err)["error"],
+		})
+	}
+	return object{
+		"checkpoints": checkpoints, "damaged": damaged, "total_size": decimal(page.Total), "next_page_token": page.Next,
+	}, err
+}
+
+func detailsOfListed(listed lockstitch.ListedCheckpoint) *lockstitchpb.CheckpointDetails {
+	details := &lockstitchpb.CheckpointDetails{
+		Revision: listed.Revision, SavedAt: timestamppb.New(listed.SavedAt), StateBytes: listed.StateBytes,
+		PendingWrites: listed.PendingWrites, TraceId: listed.TraceID,
+	}
+	for _, size := range listed.Channels {
+		details.Channels = append(details.Channels, &lockstitchpb.ChannelSize{
+			Channel: size.Channel, Bytes: size.Bytes, Fingerprint: size.Fingerprint,
+		})
+	}
+	return details
+}
+
+func (a arguments) checkpointQuery() lockstitch.CheckpointQuery {
+	return lockstitch.CheckpointQuery{
+		SessionID: a.SessionID, Namespace: a.Namespace, MinStep: a.MinStep, MaxStep: a.MaxStep,
+		RanNode: nodeOf(a.RanNode), SkippedNode: nodeOf(a.SkippedNode), BeforeCheckpointID: a.BeforeID,
+		Metadata: a.Metadata, IncludeWrites: a.IncludeWrites, WriteChannels: a.WriteChannels,
+		IncludeTotal: a.IncludeTotal, IncludeChannelSizes: a.IncludeChannelSizes, SkipDamaged: a.SkipDamaged,
+		View: a.view(), Channels: a.Channels, PageSize: a.PageSize, PageToken: a.PageToken,
+	}
+}
+
 func (a arguments) enough(count int) bool { return a.MaxItems != nil && count >= *a.MaxItems }
 
 func (e *executor) walkAncestors(ctx context.Context, args arguments) (object, error) {
 	query := lockstitch.AncestorQuery{
 		SessionID: args.SessionID, Namespace: args.namespace(), CheckpointID: value(args.CheckpointID),
-		View: args.view(), Channels: args.Channels, IncludeWrites: args.IncludeWrites, Limit: args.Limit,
+		View: args.view(), Channels: args.Channels, IncludeWrites: args.IncludeWrites,
+		WriteChannels: args.WriteChannels, Limit: args.Limit,
 	}
 	ancestors := []object{}
 	for ancestor, err := range e.client.WalkAncestors(ctx, query) {

@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -14,13 +15,18 @@ import (
 // with that of other languages.
 
 func summaryMessage(session lockstitch.SessionSummary) *lockstitchpb.SessionSummary {
-	return &lockstitchpb.SessionSummary{
+	message := &lockstitchpb.SessionSummary{
 		SessionId: session.SessionID, LatestCheckpointId: session.LatestCheckpointID, LatestStep: session.LatestStep,
 		CheckpointCount: session.CheckpointCount, StoredBytes: session.StoredBytes,
 		CreatedAt: timestamp(session.CreatedAt), UpdatedAt: timestamp(session.UpdatedAt),
 		ExpireAt: timestamp(session.ExpireAt), Labels: session.Labels, LeaseHolder: session.LeaseHolder,
 		Revision: session.Revision,
 	}
+	if session.Err != nil {
+		told := status.Convert(session.Err)
+		message.Error = &lockstitchpb.Status{Code: int32(told.Code()), Message: told.Message()}
+	}
+	return message
 }
 
 func detailsMessage(session lockstitch.SessionDetails) *lockstitchpb.GetSessionResponse {

@@ -70,6 +70,7 @@ func (e *executor) copySession(ctx context.Context, args arguments) (object, err
 func (e *executor) pruneSessions(ctx context.Context, args arguments) (object, error) {
 	answer, err := e.client.PruneSessions(ctx, lockstitch.PruneQuery{
 		SessionIDs: args.SessionIDs, Retention: args.Retention.policy(), DryRun: args.DryRun,
+		PageSize: args.PageSize,
 	})
 	return object{
 		"checkpoints": decimal(answer.Checkpoints),
@@ -97,7 +98,11 @@ func (e *executor) watchSession(ctx context.Context, args arguments) (object, er
 }
 
 func (e *executor) acquireLease(ctx context.Context, args arguments) (object, error) {
-	return lease(e.client.AcquireLease(ctx, args.SessionID, args.Holder, milliseconds(args.TTLMS)))
+	var options []lockstitch.LeaseOption
+	if args.AcquisitionID != nil {
+		options = append(options, lockstitch.WithAcquisitionID(*args.AcquisitionID))
+	}
+	return lease(e.client.AcquireLease(ctx, args.SessionID, args.Holder, milliseconds(args.TTLMS), options...))
 }
 
 func (e *executor) renewLease(ctx context.Context, args arguments) (object, error) {
@@ -111,9 +116,15 @@ func (e *executor) releaseLease(ctx context.Context, args arguments) (object, er
 	return object{"released": released}, err
 }
 
+func (e *executor) breakLease(ctx context.Context, args arguments) (object, error) {
+	broken, err := e.client.BreakLease(ctx, args.SessionID, when(args.AcquiredAt))
+	return object{"broken": broken}, err
+}
+
 func lease(answer lockstitch.Lease, err error) (object, error) {
 	return object{
 		"token": decimal(answer.Token), "holder": answer.Holder, "ttl_ms": answer.TTL.Milliseconds(),
+		"acquired_at": nanoseconds(answer.AcquiredAt), "expire_at": nanoseconds(answer.ExpireAt),
 	}, err
 }
 

@@ -66,7 +66,7 @@ async def _window(client: AsyncClient, session_id: str, top: str) -> Window:
     ).pages()
     page = await anext(pages)
     await pages.aclose()
-    return Window(page.items, bool(page.next_page_token), not top, page.damaged)
+    return Window(page.items, bool(page.next_page_token), not top, [each.error for each in page.damaged])
 
 
 async def _above(client: AsyncClient, session_id: str, selected: Key) -> str:
@@ -115,7 +115,7 @@ async def before(client: AsyncClient, session_id: str, key: Key) -> ListedCheckp
     ).pages()
     async for page in pages:
         if page.damaged:
-            raise page.damaged[0]
+            raise page.damaged[0].error
         if page.items:
             await pages.aclose()
             return page.items[0]

@@ -4,8 +4,8 @@ use std::pin::pin;
 
 use futures_util::{Stream, StreamExt, TryStreamExt, future::join_all};
 use lockstitch::{
-    AncestorQuery, Checkpoint, CheckpointQuery, Client, Error, Latest, LatestQuery, ListedCheckpoint, LoadQuery,
-    NodeKind, PendingWrite, Save, SaveOutcome, SaveWrites, Saved, SessionQuery,
+    AncestorQuery, Checkpoint, CheckpointQuery, Client, DamagedCheckpoint, Error, Latest, LatestQuery,
+    ListedCheckpoint, LoadQuery, NodeKind, PendingWrite, Save, SaveOutcome, SaveWrites, Saved, SessionQuery,
 };
 use opentelemetry::{
     Context,
@@ -15,11 +15,11 @@ use serde_json::{Value, json};
 
 use crate::{
     Failed, Outcome,
-    details::summary,
+    details::{details_of_listed, summary},
     edit,
     json::{
         decoded, decoded_all, encoded, encoded_all, failure, flag, long, long_or_zero, map, millis, nanoseconds,
-        object, small, text, text_or_empty, texts,
+        object, small, text, text_or_empty, texts, time,
     },
 };
 
@@ -36,6 +36,7 @@ pub async fn execute(client: &Client, op: &str, args: &Value) -> Option<Outcome>
         "load_latest_many" => load_latest_many(client, args).await,
         "list_sessions" => list_sessions(client, args).await,
         "list_checkpoints" => list_checkpoints(client, args).await,
+        "list_checkpoints_page" => list_checkpoints_page(client, args).await,
         "walk_ancestors" => walk_ancestors(client, args).await,
         _ => return None,
     })
@@ -92,7 +93,7 @@ async fn load(client: &Client, args: &Value) -> Outcome {
         (Some(step), _) => LoadQuery::step(session_id, step),
         (None, id) => LoadQuery::id(session_id, id.unwrap_or_default()),
     };
-    let query = query.in_namespace(text_or_empty(args, "namespace"));
+    let query = query.in_namespace(text_or_empty(args, "namespace")).channels(texts(args, "channels"));
     let query = if wants_headers(args) { query.headers() } else { query };
     let found = timed(client, args).load(query).await?;
     Ok(json!({
@@ -107,7 +108,7 @@ async fn load(client: &Client, args: &Value) -> Outcome {
 async fn load_latest_many(client: &Client, args: &Value) -> Outcome {
     let sessions = object(args, "sessions").and_then(Value::as_array).ok_or("no sessions")?;
     let queries = sessions.iter().map(|one| {
-        let query = latest_query(one);
+        let query = latest_query(one).channels(texts(args, "channels"));
         if wants_headers(args) { query.headers() } else { query }
     });
     let answers: Vec<_> = client.load_latest_many(queries).try_collect().await?;
@@ -123,7 +124,13 @@ async fn load_latest_many(client: &Client, args: &Value) -> Outcome {
 
 async fn list_sessions(client: &Client, args: &Value) -> Outcome {
     let mut query = SessionQuery::all().page_size(small(args, "page_size"));
-    query = query.prefix(text_or_empty(args, "session_id_prefix"));
+    query = query.prefix(text_or_empty(args, "session_id_prefix")).page_token(text_or_empty(args, "page_token"));
+    if let Some(time) = time(args, "updated_since")? {
+        query = query.since(time);
+    }
+    if let Some(time) = time(args, "updated_before")? {
+        query = query.before(time);
+    }
     for (name, value) in map(args, "labels") {
         query = query.label(name, value);
     }
@@ -137,6 +144,19 @@ async fn list_sessions(client: &Client, args: &Value) -> Outcome {
 async fn list_checkpoints(client: &Client, args: &Value) -> Outcome {
     let items = first(client.list_checkpoints(checkpoint_query(args)?), args).await?;
     Ok(json!({"checkpoints": items.iter().map(listed).collect::<Vec<_>>()}))
+}
+
+async fn list_checkpoints_page(client: &Client, args: &Value) -> Outcome {
+    let page = client.list_checkpoints_page(checkpoint_query(args)?).await?;
+    let checkpoints = page.checkpoints.into_iter().map(
+        |listed| json!({"checkpoint": encoded(&listed.checkpoint), "details": encoded(&details_of_listed(listed))}),
+    );
+    Ok(json!({
+        "checkpoints": checkpoints.collect::<Vec<_>>(),
+        "damaged": page.damaged.iter().map(damaged).collect::<Vec<_>>(),
+        "total_size": page.total_size.unwrap_or_default().to_string(),
+        "next_page_token": page.next_page_token,
+    }))
 }
 
 fn checkpoint_query(args: &Value) -> Result<CheckpointQuery, Failed> {
@@ -161,8 +181,18 @@ fn checkpoint_query(args: &Value) -> Result<CheckpointQuery, Failed> {
         query = query.metadata(key, json);
     }
     if flag(args, "include_writes") == Some(true) {
-        query = query.with_writes();
+        query = query.writes_of(texts(args, "write_channels"));
     }
+    if flag(args, "include_total") == Some(true) {
+        query = query.with_total();
+    }
+    if flag(args, "include_channel_sizes") == Some(true) {
+        query = query.with_channel_sizes();
+    }
+    if flag(args, "skip_damaged") == Some(true) {
+        query = query.skip_damaged();
+    }
+    query = query.channels(texts(args, "channels")).page_token(text_or_empty(args, "page_token"));
     Ok(if wants_headers(args) { query.headers() } else { query })
 }
 
@@ -171,7 +201,7 @@ async fn walk_ancestors(client: &Client, args: &Value) -> Outcome {
     query = query.in_namespace(text_or_empty(args, "namespace")).from_id(text_or_empty(args, "checkpoint_id"));
     query = query.channels(texts(args, "channels"));
     if flag(args, "include_writes") == Some(true) {
-        query = query.with_writes();
+        query = query.writes_of(texts(args, "write_channels"));
     }
     if wants_headers(args) {
         query = query.headers();
@@ -199,6 +229,7 @@ fn timed(client: &Client, args: &Value) -> Client {
 
 fn latest_query(args: &Value) -> LatestQuery {
     let query = LatestQuery::of(text_or_empty(args, "session_id")).in_namespace(text_or_empty(args, "namespace"));
+    let query = query.channels(texts(args, "channels"));
     if wants_headers(args) { query.headers() } else { query }
 }
 
@@ -214,6 +245,7 @@ fn conditional(checkpoint: Checkpoint, args: &Value) -> Result<Save, Failed> {
         save = save.with_ttl(ttl);
     }
     let Some(expected) = object(args, "expected_latest") else { return Ok(save) };
+    save = save.expect_revision(long_or_zero(expected, "revision")?);
     Ok(match (text(expected, "checkpoint_id"), long(expected, "step")?) {
         (Some(id), _) => save.expect_id(id),
         (None, Some(step)) => save.expect_step(step),
@@ -256,6 +288,15 @@ fn loaded(answer: &Latest) -> Value {
         "revision": answer.revision.to_string(),
         "checkpoint_revision": answer.checkpoint_revision.to_string(),
         "trace_id": answer.trace_id,
+    })
+}
+
+fn damaged(one: &DamagedCheckpoint) -> Value {
+    json!({
+        "session_id": one.session_id,
+        "namespace": one.namespace,
+        "checkpoint_id": one.checkpoint_id,
+        "error": failure(&one.error),
     })
 }
 

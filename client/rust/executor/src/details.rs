@@ -3,7 +3,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use lockstitch::{EventKind, LeaseDetails, Retention, SessionDetails, SessionEvent, SessionSummary, Timestamp, proto};
+use lockstitch::{
+    ChannelSize, EventKind, LeaseDetails, ListedCheckpoint, Retention, SessionDetails, SessionEvent, SessionSummary,
+    Timestamp, proto,
+};
 use prost_types::Duration as ProtoDuration;
 
 pub fn details(session: SessionDetails) -> proto::GetSessionResponse {
@@ -28,7 +31,26 @@ pub fn summary(session: SessionSummary) -> proto::SessionSummary {
         labels: session.labels,
         lease_holder: session.lease_holder,
         revision: session.revision,
-        error: session.error.map(|error| proto::Status { code: error.code() as i32, ..Default::default() }),
+        error: session.error.map(|error| proto::Status {
+            code: error.code() as i32,
+            message: error.message().to_owned(),
+            ..Default::default()
+        }),
+    }
+}
+
+pub fn details_of_listed(listed: ListedCheckpoint) -> proto::CheckpointDetails {
+    let channels = listed
+        .channels
+        .into_iter()
+        .map(|ChannelSize { channel, bytes, fingerprint, .. }| proto::ChannelSize { channel, bytes, fingerprint });
+    proto::CheckpointDetails {
+        revision: listed.revision,
+        saved_at: listed.saved_at.map(timestamp),
+        state_bytes: listed.state_bytes,
+        pending_writes: listed.pending_writes,
+        trace_id: listed.trace_id,
+        channels: channels.collect(),
     }
 }
 

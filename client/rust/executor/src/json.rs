@@ -1,6 +1,9 @@
 //! Values of the contract in the protocol's JSON, and back.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use lockstitch::{Code, Error, Timestamp};
@@ -86,6 +89,13 @@ pub fn timestamp(nanoseconds: &str) -> Result<Timestamp, Failed> {
     let all: i128 = nanoseconds.parse().map_err(|_| format!("{nanoseconds:?} is no time"))?;
     let (seconds, nanos) = (all.div_euclid(1_000_000_000), all.rem_euclid(1_000_000_000));
     Ok(Timestamp { seconds: seconds as i64, nanos: nanos as i32 })
+}
+
+/// The time of these nanoseconds.
+pub fn time(args: &Value, name: &str) -> Result<Option<SystemTime>, Failed> {
+    let Some(nanoseconds) = text(args, name) else { return Ok(None) };
+    let time = timestamp(&nanoseconds)?.try_into().map_err(|_| "no time")?;
+    Ok(Some(time))
 }
 
 pub fn failure(error: &Error) -> Value {

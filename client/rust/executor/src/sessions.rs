@@ -10,7 +10,9 @@ use crate::{
     Executor, Failed, Outcome,
     checkpoints::saved,
     details::{details, event as event_message},
-    json::{decoded, encoded, flag, long_or_zero, map, millis, object, small, text, text_or_empty, texts},
+    json::{
+        decoded, encoded, flag, long_or_zero, map, millis, nanoseconds, object, small, text, text_or_empty, texts, time,
+    },
 };
 
 pub async fn execute(executor: &mut Executor, op: &str, args: &Value) -> Option<Outcome> {
@@ -25,6 +27,7 @@ pub async fn execute(executor: &mut Executor, op: &str, args: &Value) -> Option<
         "acquire_lease" => acquire_lease(executor, args).await,
         "renew_lease" => renew_lease(executor, args).await,
         "release_lease" => release_lease(executor, args).await,
+        "break_lease" => break_lease(executor, args).await,
         "runner_start" => runner_start(executor, args).await,
         "runner_save" => runner_save(executor, args).await,
         "runner_stop" => runner_stop(executor).await,
@@ -101,7 +104,7 @@ async fn copy_session(executor: &Executor, args: &Value) -> Outcome {
 }
 
 async fn prune_sessions(executor: &Executor, args: &Value) -> Outcome {
-    let mut options = PruneOptions::new().sessions(texts(args, "session_ids"));
+    let mut options = PruneOptions::new().sessions(texts(args, "session_ids")).page_size(small(args, "page_size"));
     if let Some(policy) = retention(args) {
         options = options.retention(policy);
     }
@@ -141,7 +144,11 @@ async fn watch_session(executor: &Executor, args: &Value) -> Outcome {
 
 async fn acquire_lease(executor: &Executor, args: &Value) -> Outcome {
     let (session_id, holder) = (text_or_empty(args, "session_id"), text_or_empty(args, "holder"));
-    Ok(granted(executor.client()?.acquire_lease(session_id, holder, millis(args, "ttl_ms")).await?))
+    let (client, ttl) = (executor.client()?, millis(args, "ttl_ms"));
+    Ok(granted(match text(args, "acquisition_id") {
+        Some(id) => client.acquire_lease_with_id(session_id, holder, ttl, id).await?,
+        None => client.acquire_lease(session_id, holder, ttl).await?,
+    }))
 }
 
 async fn renew_lease(executor: &Executor, args: &Value) -> Outcome {
@@ -152,6 +159,11 @@ async fn renew_lease(executor: &Executor, args: &Value) -> Outcome {
 async fn release_lease(executor: &Executor, args: &Value) -> Outcome {
     let (session_id, token) = (text_or_empty(args, "session_id"), long_or_zero(args, "lease_token")?);
     Ok(json!({"released": executor.client()?.release_lease(session_id, token).await?}))
+}
+
+async fn break_lease(executor: &Executor, args: &Value) -> Outcome {
+    let (session_id, acquired_at) = (text_or_empty(args, "session_id"), time(args, "acquired_at")?);
+    Ok(json!({"broken": executor.client()?.break_lease(session_id, acquired_at).await?}))
 }
 
 async fn runner_start(executor: &mut Executor, args: &Value) -> Outcome {
@@ -189,5 +201,7 @@ fn granted(LeaseGrant { lease, ttl, .. }: LeaseGrant) -> Value {
         "token": lease.token.to_string(),
         "holder": lease.holder,
         "ttl_ms": ttl.unwrap_or_default().as_millis() as u64,
+        "acquired_at": lease.acquired_at.map(|time| nanoseconds(time.into())),
+        "expire_at": lease.expire_at.map(|time| nanoseconds(time.into())),
     })
 }

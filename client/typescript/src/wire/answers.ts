@@ -46,7 +46,7 @@ export function ancestorOf({ checkpoint, pendingWrites, revision }: AncestorMess
 
 export function listedOf(response: ListCheckpointsResponse): Page<ListedCheckpoint> {
   const items = response.checkpoints.map((checkpoint, index) => {
-    const { savedAt, traceId, revision, stateBytes, pendingWrites } = present(response.details[index]);
+    const { savedAt, traceId, revision, stateBytes, pendingWrites, channels } = present(response.details[index]);
     return {
       checkpoint,
       revision,
@@ -54,9 +54,12 @@ export function listedOf(response: ListCheckpointsResponse): Page<ListedCheckpoi
       stateBytes,
       ...(traceId && { traceId }),
       pendingWrites,
+      channels,
     };
   });
-  return { items, nextPageToken: response.nextPageToken, totalSize: response.totalSize };
+  const { nextPageToken, totalSize, damaged } = response;
+  const named = damaged.map(({ error, ...checkpoint }) => ({ ...checkpoint, error: fromStatus(present(error)) }));
+  return { items, nextPageToken, totalSize, ...(named.length > 0 && { damaged: named }) };
 }
 
 export function summaryOf(message: SummaryMessage): SessionSummary {
@@ -98,7 +101,7 @@ function retentionOf({ keepLast, maxAge }: { keepLast: number; maxAge?: number }
   return { ...(keepLast > 0 && { keepLast }), ...(maxAge !== undefined && { maxAgeMs: maxAge }) };
 }
 
-function leaseOf({ holder, acquiredAt, expireAt }: LeaseMessage): LeaseInfo {
+export function leaseOf({ holder, acquiredAt, expireAt }: LeaseMessage): LeaseInfo {
   return { holder, acquiredAt: time(acquiredAt), expireAt: time(expireAt) };
 }
 

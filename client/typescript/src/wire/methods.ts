@@ -81,7 +81,17 @@ export interface ListCheckpointsResponse {
   checkpoints: Checkpoint[];
   nextPageToken: string;
   totalSize?: bigint;
-  details: { revision: bigint; savedAt?: Date; stateBytes: bigint; pendingWrites: PendingWrite[]; traceId: string }[];
+  details: DetailsMessage[];
+  damaged: { sessionId: string; namespace: string; checkpointId: string; error?: StatusMessage }[];
+}
+
+export interface DetailsMessage {
+  revision: bigint;
+  savedAt?: Date;
+  stateBytes: bigint;
+  pendingWrites: PendingWrite[];
+  traceId: string;
+  channels: { channel: string; bytes: bigint; fingerprint: Uint8Array }[];
 }
 
 export interface AncestorMessage {
@@ -163,3 +173,4 @@ export const RENEW_LEASE: MethodOf<typeof sessions.renewLease, LeaseResponse> = 
 export const RELEASE_LEASE: MethodOf<typeof sessions.releaseLease, { released: boolean }> = method(
   sessions.releaseLease,
 );
+export const BREAK_LEASE: MethodOf<typeof sessions.breakLease, { broken: boolean }> = method(sessions.breakLease);

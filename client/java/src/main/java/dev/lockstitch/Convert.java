@@ -80,9 +80,14 @@ final class Convert {
             .toList();
     OptionalLong total =
         page.hasTotalSize() ? OptionalLong.of(page.getTotalSize()) : OptionalLong.empty();
-    List<LockstitchException> damaged =
-        page.getDamagedList().stream().map(one -> Errors.from(one.getError())).toList();
+    List<DamagedCheckpoint> damaged = page.getDamagedList().stream().map(Convert::damaged).toList();
     return new Paged.Page<>(items, page.getNextPageToken(), total, damaged);
+  }
+
+  private static DamagedCheckpoint damaged(dev.lockstitch.v1.DamagedCheckpoint named) {
+    return new DamagedCheckpoint(
+        new CheckpointRef(named.getSessionId(), named.getNamespace(), named.getCheckpointId()),
+        Errors.from(named.getError()));
   }
 
   private static ListedCheckpoint listed(

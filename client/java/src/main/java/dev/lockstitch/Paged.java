@@ -20,14 +20,14 @@ public final class Paged<T> implements Iterable<T> {
    * @param items what is on it
    * @param nextPageToken get the next page with this; "" says that the list is at its end
    * @param totalSize how many match in all, if asked for
-   * @param damaged the errors of damaged checkpoints, which name them, if these are skipped
+   * @param damaged the damaged checkpoints of this page, if these are skipped
    * @param <T> the items
    */
   public record Page<T>(
       List<T> items,
       String nextPageToken,
       OptionalLong totalSize,
-      List<LockstitchException> damaged) {}
+      List<DamagedCheckpoint> damaged) {}
 
   private final Function<String, Page<T>> fetch;
   private final String start;

@@ -22,6 +22,11 @@ public final class PruneOptions {
     return new PruneOptions(request.toBuilder().setRetention(policy.message()).build());
   }
 
+  /** The number of sessions that a call visits, if none are named. */
+  public PruneOptions pageSize(int sessions) {
+    return new PruneOptions(request.toBuilder().setPageSize(sessions).build());
+  }
+
   /** Counts what would be deleted, and deletes nothing. */
   public PruneOptions dryRun() {
     return new PruneOptions(request.toBuilder().setDryRun(true).build());

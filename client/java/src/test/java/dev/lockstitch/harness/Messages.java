@@ -1,11 +1,13 @@
 package dev.lockstitch.harness;
 
 import dev.lockstitch.Lease;
+import dev.lockstitch.ListedCheckpoint;
 import dev.lockstitch.Retention;
 import dev.lockstitch.SessionDetails;
 import dev.lockstitch.SessionEvent;
 import dev.lockstitch.SessionSummary;
 import dev.lockstitch.Values;
+import dev.lockstitch.v1.CheckpointDetails;
 import dev.lockstitch.v1.CheckpointSaved;
 import dev.lockstitch.v1.CheckpointsDeleted;
 import dev.lockstitch.v1.GetSessionResponse;
@@ -33,6 +35,27 @@ final class Messages {
             .setLeaseHolder(session.leaseHolder().orElse(""))
             .setRevision(session.revision());
     session.expireAt().map(Values::timestamp).ifPresent(message::setExpireAt);
+    session
+        .error()
+        .ifPresent(error -> message.getErrorBuilder().setCode(15).setMessage(error.detail()));
+    return message.build();
+  }
+
+  static CheckpointDetails of(ListedCheckpoint listed) {
+    var message =
+        CheckpointDetails.newBuilder()
+            .setRevision(listed.revision())
+            .setSavedAt(Values.timestamp(listed.savedAt()))
+            .setStateBytes(listed.stateBytes())
+            .addAllPendingWrites(listed.pendingWrites())
+            .setTraceId(listed.traceId().orElse(""));
+    for (var size : listed.channels()) {
+      message
+          .addChannelsBuilder()
+          .setChannel(size.channel())
+          .setBytes(size.bytes())
+          .setFingerprint(size.fingerprint());
+    }
     return message.build();
   }
 

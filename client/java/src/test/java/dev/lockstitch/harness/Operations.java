@@ -6,6 +6,7 @@ import dev.lockstitch.Ancestor;
 import dev.lockstitch.AncestorQuery;
 import dev.lockstitch.CheckpointFilter;
 import dev.lockstitch.CheckpointRef;
+import dev.lockstitch.DamagedCheckpoint;
 import dev.lockstitch.DeltaPolicy;
 import dev.lockstitch.Latest;
 import dev.lockstitch.LatestOf;
@@ -55,6 +56,7 @@ final class Operations implements AutoCloseable {
           Map.entry("load_latest_many", this::loadLatestMany),
           Map.entry("list_sessions", this::listSessions),
           Map.entry("list_checkpoints", this::listCheckpoints),
+          Map.entry("list_checkpoints_page", this::listCheckpointsPage),
           Map.entry("walk_ancestors", this::walkAncestors));
 
   private final SessionOperations sessions = new SessionOperations();
@@ -193,7 +195,14 @@ final class Operations implements AutoCloseable {
         SessionFilter.ALL
             .prefix(given.text("session_id_prefix"))
             .orderBy(byId ? SessionOrder.SESSION_ID : SessionOrder.UPDATED_AT)
-            .pageSize(given.number("page_size"));
+            .pageSize(given.number("page_size"))
+            .from(given.text("page_token"));
+    filter =
+        given.has("updated_since") ? filter.updatedSince(given.instant("updated_since")) : filter;
+    filter =
+        given.has("updated_before")
+            ? filter.updatedBefore(given.instant("updated_before"))
+            : filter;
     for (var label : given.map("labels").entrySet()) {
       filter = filter.label(label.getKey(), label.getValue());
     }
@@ -202,11 +211,44 @@ final class Operations implements AutoCloseable {
   }
 
   private JsonObject listCheckpoints(Arguments given) {
+    var items = client.listCheckpoints(filter(given)).stream().limit(most(given)).toList();
+    return new Answer().list("checkpoints", items, Operations::listed).json;
+  }
+
+  private JsonObject listCheckpointsPage(Arguments given) throws Exception {
+    var page = client.listCheckpoints(filter(given)).pages().iterator().next();
+    JsonArray damaged = new JsonArray();
+    for (DamagedCheckpoint one : page.damaged()) {
+      JsonObject named =
+          Executor.result(
+              () -> {
+                throw one.error();
+              });
+      named.addProperty("session_id", one.checkpoint().sessionId());
+      named.addProperty("namespace", one.checkpoint().namespace());
+      named.addProperty("checkpoint_id", one.checkpoint().checkpointId());
+      damaged.add(named);
+    }
+    return new Answer()
+        .list("checkpoints", page.items(), Operations::detailed)
+        .with("damaged", damaged)
+        .u64("total_size", page.totalSize().orElse(0))
+        .text("next_page_token", page.nextPageToken())
+        .json;
+  }
+
+  private static CheckpointFilter filter(Arguments given) {
     CheckpointFilter filter =
         CheckpointFilter.of(given.text("session_id"))
             .before(given.text("before_checkpoint_id"))
-            .pageSize(given.number("page_size"));
-    filter = given.flag("include_writes") ? filter.writes() : filter;
+            .channels(given.texts("channels"))
+            .pageSize(given.number("page_size"))
+            .from(given.text("page_token"));
+    List<String> writes = given.texts("write_channels");
+    filter = given.flag("include_writes") ? filter.writes(writes) : filter;
+    filter = given.flag("include_total") ? filter.total() : filter;
+    filter = given.flag("include_channel_sizes") ? filter.channelSizes() : filter;
+    filter = given.flag("skip_damaged") ? filter.skipDamaged() : filter;
     filter = isHeader(given) ? filter.headers() : filter;
     filter = given.has("namespace") ? filter.namespace(given.text("namespace")) : filter;
     filter = given.has("min_step") ? filter.fromStep(given.u64("min_step")) : filter;
@@ -219,8 +261,7 @@ final class Operations implements AutoCloseable {
     for (var entry : given.map("metadata").entrySet()) {
       filter = filter.metadata(entry.getKey(), entry.getValue());
     }
-    var items = client.listCheckpoints(filter).stream().limit(most(given)).toList();
-    return new Answer().list("checkpoints", items, Operations::listed).json;
+    return filter;
   }
 
   private JsonObject walkAncestors(Arguments given) {
@@ -230,7 +271,8 @@ final class Operations implements AutoCloseable {
             .from(given.text("checkpoint_id"))
             .channels(given.texts("channels"))
             .limit(given.number("limit"));
-    query = given.flag("include_writes") ? query.writes() : query;
+    List<String> writes = given.texts("write_channels");
+    query = given.flag("include_writes") ? query.writes(writes) : query;
     query = isHeader(given) ? query.headers() : query;
     try (var ancestors = client.walkAncestors(query)) {
       return new Answer().list("ancestors", ancestors.stream().toList(), Operations::ancestor).json;
@@ -242,6 +284,13 @@ final class Operations implements AutoCloseable {
         .message("checkpoint", one.checkpoint())
         .messages("pending_writes", one.pendingWrites())
         .u64("revision", one.revision())
+        .json;
+  }
+
+  private static JsonObject detailed(ListedCheckpoint item) {
+    return new Answer()
+        .message("checkpoint", item.checkpoint())
+        .message("details", Messages.of(item))
         .json;
   }
 
@@ -277,7 +326,9 @@ final class Operations implements AutoCloseable {
   private static SaveOptions options(Arguments given) throws Exception {
     SaveOptions options = SaveOptions.NONE;
     Arguments expected = given.object("expected_latest");
-    if (expected.has("checkpoint_id")) {
+    if (expected.has("revision")) {
+      options = options.expectCheckpoint(expected.text("checkpoint_id"), expected.u64("revision"));
+    } else if (expected.has("checkpoint_id")) {
       options = options.expectCheckpoint(expected.text("checkpoint_id"));
     } else if (expected.has("step")) {
       options = options.expectStep(expected.u64("step"));
@@ -309,7 +360,8 @@ final class Operations implements AutoCloseable {
   }
 
   private static LoadOptions loadOptions(Arguments given) {
-    LoadOptions options = LoadOptions.ALL.namespace(given.text("namespace"));
+    LoadOptions options =
+        LoadOptions.ALL.namespace(given.text("namespace")).channels(given.texts("channels"));
     return isHeader(given) ? options.headers() : options;
   }
 

@@ -36,6 +36,7 @@ final class SessionOperations {
           Map.entry("acquire_lease", SessionOperations::acquire),
           Map.entry("renew_lease", SessionOperations::renew),
           Map.entry("release_lease", SessionOperations::release),
+          Map.entry("break_lease", SessionOperations::breakLease),
           Map.entry("runner_start", this::startRunner),
           Map.entry("runner_save", this::saveByRunner),
           Map.entry(
@@ -114,7 +115,7 @@ final class SessionOperations {
   }
 
   private static JsonObject prune(LockstitchClient client, Arguments given) {
-    PruneOptions options = PruneOptions.NONE;
+    PruneOptions options = PruneOptions.NONE.pageSize(given.number("page_size"));
     options = given.flag("dry_run") ? options.dryRun() : options;
     options = given.has("retention") ? options.retention(retention(given)) : options;
     var sum = client.pruneSessions(given.texts("session_ids"), options);
@@ -148,6 +149,10 @@ final class SessionOperations {
   private static JsonObject acquire(LockstitchClient client, Arguments given) {
     String session = given.text("session_id");
     String holder = given.text("holder");
+    if (given.has("acquisition_id")) {
+      String id = given.text("acquisition_id");
+      return lease(client.acquireLease(session, holder, given.time("ttl_ms"), id));
+    }
     return lease(
         given.has("ttl_ms")
             ? client.acquireLease(session, holder, given.time("ttl_ms"))
@@ -166,6 +171,15 @@ final class SessionOperations {
   private static JsonObject release(LockstitchClient client, Arguments given) {
     boolean released = client.releaseLease(given.text("session_id"), given.u64("lease_token"));
     return new Answer().flag("released", released).json;
+  }
+
+  private static JsonObject breakLease(LockstitchClient client, Arguments given) {
+    String session = given.text("session_id");
+    boolean broken =
+        given.has("acquired_at")
+            ? client.breakLease(session, given.instant("acquired_at"))
+            : client.breakLease(session);
+    return new Answer().flag("broken", broken).json;
   }
 
   private JsonObject startRunner(LockstitchClient client, Arguments given) {
@@ -192,6 +206,8 @@ final class SessionOperations {
         .u64("token", lease.token())
         .text("holder", lease.holder())
         .number("ttl_ms", lease.ttl().orElseThrow().toMillis())
+        .time("acquired_at", lease.acquiredAt())
+        .time("expire_at", lease.expireAt())
         .json;
   }
 
