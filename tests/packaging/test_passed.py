@@ -40,7 +40,7 @@ def run(project: Path, *arguments: str) -> set[str]:
 def except_passed(note: Path) -> str:
     """The option as CI gives it."""
     script = (ROOT / ".ci" / "run").read_text()
-    (option,) = re.findall(r'make ci ARGS="(--except-passed.)\$passed"', script)
+    (option,) = re.findall(r'make ci ARGS="(--except-passed.)\$passed ', script)
     return f"{option}{note}"
 
 
