@@ -5,7 +5,7 @@ from typing import cast
 
 from lockstitch.v1 import checkpoint_service_pb2 as pb
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.core.planning.operations import Result, Saved
+from lockstitch_server.core.planning.operations import Result, Saved, WritesSaved
 from lockstitch_server.rpc.errors import status_of
 from lockstitch_server.rpc.stream_batches import Chunk, request_id
 
@@ -15,6 +15,11 @@ def saved(result: Saved) -> bytes:
     response = pb.SaveResponse()
     _fill(response, result)
     return response.SerializeToString()
+
+
+def stored(result: WritesSaved) -> bytes:
+    """A SaveWritesResponse."""
+    return pb.SaveWritesResponse(revision=result.revision, stored=result.stored).SerializeToString()
 
 
 def item(number: int, result: Result | Failure) -> bytes:

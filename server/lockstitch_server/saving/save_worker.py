@@ -156,22 +156,13 @@ def _response(
 ) -> bytes | Failure:
     """The response to a request. If it cannot be made, only this request fails: the others have been saved too."""
     try:
-        return _serialized(request, parsed, results)
+        if request.kind == Kind.BATCH:
+            return responses.batch((number, result) for (number, _), result in zip(parsed, results, strict=True))
+        (number, _), result = parsed[0], results[0]
+        if request.kind == Kind.ITEM:
+            return responses.item(number, result)
+        if isinstance(result, Failure):
+            return result
+        return responses.saved(result) if isinstance(result, Saved) else responses.stored(result)
     except Exception:
         return _broken()
-
-
-def _serialized(
-    request: RawRequest, parsed: Sequence[ParsedSave], results: Sequence[Result | Failure]
-) -> bytes | Failure:
-    numbered = [(number, result) for (number, _), result in zip(parsed, results, strict=True)]
-    if request.kind == Kind.BATCH:
-        return responses.batch(numbered)
-    number, result = numbered[0]
-    if request.kind == Kind.ITEM:
-        return responses.item(number, result)
-    if isinstance(result, Failure):
-        return result
-    if isinstance(result, Saved):
-        return responses.saved(result)
-    return pb.SaveWritesResponse(revision=result.revision, stored=result.stored).SerializeToString()
