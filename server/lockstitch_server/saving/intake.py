@@ -1,4 +1,4 @@
-"""From valid requests to operations: the one place where an `Operation` is made. Takes the requests apart."""
+"""Makes operations from valid requests. Nothing else makes operations."""
 
 from collections.abc import Iterable
 
@@ -26,7 +26,7 @@ from lockstitch_server.records.v1.record_pb2 import PART_KIND_CUSTOM_LIST, PART_
 def save_operation(request: service_pb.SaveRequest, tenant: str, trace_id: bytes = b"") -> Save:
     """The operation of a valid SaveRequest. Empties the request.
 
-    trace_id: of the trace that the save belongs to, 16 bytes; empty: none.
+    trace_id: of the trace of the save, 16 bytes; empty: none.
     """
     checkpoint = request.checkpoint
     session_id, namespace, parent_id, step = (
@@ -111,7 +111,7 @@ def _new_writes(namespace: str, checkpoint_id: str, writes: Iterable[pb.PendingW
 
 
 def _split_delta(delta: pb.StateDelta, base_id: str, base_revision: int, digest: bytes) -> DraftDelta:
-    """Take a valid delta apart. Empties it."""
+    """Split a valid delta. Empties it."""
     return DraftDelta(
         base_id,
         base_revision,

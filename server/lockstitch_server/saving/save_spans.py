@@ -38,9 +38,9 @@ class _SampledSave:
 
     span: Span
     request: int
-    """The request that it came in, by its place in the batch."""
+    """The index of its request in the batch."""
     place: int
-    """Its place among the saves of its request."""
+    """Its index among the saves of its request."""
     is_item: bool
     """Whether it is of a stream, so that its span is ended here."""
     validation_seconds: float = 0.0

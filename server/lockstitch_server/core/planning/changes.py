@@ -1,4 +1,4 @@
-"""What a batch changes in one session, over the facts that are known of the session."""
+"""The changes of a batch to one session, on top of the facts about the session."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -41,27 +41,27 @@ from lockstitch_server.core.planning.facts import (
 from lockstitch_server.core.planning.operations import DraftDelta, Operation, Outcome, Result, Save, Saved, WritesSaved
 
 NOTHING_KNOWN = SessionFacts(None)
-"""Of sessions that are new, or begin again."""
+"""The facts about a session that is new or begins again."""
 
 
 class Decision(NamedTuple):
-    """What an operation does to its session."""
+    """The changes of an operation to its session."""
 
     outcome: Outcome = Outcome.UNCHANGED
     existing: CheckpointRow | None = None
-    """The checkpoint that has the name of the operation's."""
+    """The checkpoint with the name of the operation's checkpoint."""
     record: Record | None = None
-    """Of the checkpoint to store, in place of the existing one; None: none is stored."""
+    """The record to store, in place of the existing one; None: nothing is stored."""
     appended: Mapping[int, bytes] = EMPTY
-    """By log: what is added to its end, which is known. Numbers above the session's last log are new logs."""
+    """By log: the bytes to append; the end of the log is known. Numbers above the last log are new logs."""
     writes: Sequence[NewWrite] = ()
     """Pending writes to store, in place of those of the same names."""
     extends_expiry: bool = False
-    """Whether the session stays for its ttl from now on, though its content does not change."""
+    """Whether to extend the expiry of the session although its content does not change."""
 
 
 class SessionChanges:
-    """Knows the session as the batch has it so far, and collects what is to be written.
+    """The session as the batch has changed it so far, and the rows to write.
 
     `known` and `read` tell what an operation needs to know. If a fact is missing, they add it to `missing` and raise
     NotKnown. `apply` asks nothing and cannot fail, so that an operation that fails leaves nothing behind.
@@ -107,17 +107,17 @@ class SessionChanges:
         self._appended: dict[int, bytes] = {}
         """By log: what the batch appends."""
         self._write_sizes: dict[CheckpointName, dict[WriteName, WriteSize]] = {}
-        """Of checkpoints that get pending writes."""
+        """Of checkpoints to which the batch adds pending writes."""
         self._new_writes: dict[tuple[CheckpointName, WriteName], NewWrite] = {}
         self._replaced_bytes = 0
-        """Of rows that new pending writes replace."""
+        """The bytes of rows that new pending writes replace."""
         self._replaced_crcs: dict[CheckpointName, int] = {}
         """The XOR of their checksums, by checkpoint."""
 
     # What an operation needs to know
 
     def known(self, operation: Operation) -> Known:
-        """What every operation needs to know of the session. Raises NotKnown."""
+        """The facts that every operation needs. Raises NotKnown."""
         if self._facts.is_locked and not self.is_empty:
             self._ask_for_all(operation)
         namespace, checkpoint_id = operation.namespace, operation.checkpoint_id
@@ -131,7 +131,7 @@ class SessionChanges:
         return Known(self.row, latest, existing, base, sizes, self._facts.tails, self._appended)
 
     def read(self, operation: Operation, known: Known, unread: Unread) -> Known:
-        """The same, with what few operations need to know. Raises NotKnown."""
+        """The same, with facts that few operations need. Raises NotKnown."""
         if not unread.logs and not unread.parts:
             return known._replace(messages=self._messages((operation.namespace, operation.checkpoint_id)))
         for log in unread.logs:
@@ -260,7 +260,7 @@ class SessionChanges:
         return NotKnown()
 
     def _ask_for_all(self, operation: Operation) -> None:
-        """Ask for what an operation is likely to need, and what the session's next save is likely to need."""
+        """Ask for the facts that the operation, and the next save of the session, are likely to need."""
         facts, missing, key, namespace = self._facts, self._missing, self.row.key, operation.namespace
         seeks = list(_seeks(operation))
         missing.checkpoints.update((seek, None) for seek in seeks if not facts.knows(seek))
@@ -272,7 +272,7 @@ class SessionChanges:
     # Changes
 
     def apply(self, operation: Operation, decision: Decision, now: int) -> Result:
-        """Carry out what was decided. Returns the result of the operation."""
+        """Apply a decision. Returns the result of the operation."""
         session, stored, record, ttl = self.row, decision.existing, decision.record, None
         if isinstance(operation, Save):
             ttl = operation.ttl if operation.ttl is not None else session.ttl
@@ -296,7 +296,7 @@ class SessionChanges:
         return Saved(stored.checkpoint_id, stored.revision, decision.outcome, stored.saved_at)
 
     def _append(self, log: int, data: bytes) -> None:
-        """Add bytes to the end of a log, or begin a new log: the next number."""
+        """Append bytes to a log. A new log has the next number."""
         before = self._appended.get(log)
         self._appended[log] = before + data if before else data
         row = self.row
@@ -341,7 +341,7 @@ class SessionChanges:
     # The end
 
     def finish(self, sizes: RowSizes) -> tuple[SessionChange | None, SessionFacts | None]:
-        """All that is to be written, and what will be known of the session then. Nothing can be asked afterwards."""
+        """The rows to write, and the facts about the session after them. No method may be called afterwards."""
         change, grown = None, dict[int, Tail]()
         if self.changed:
             writes = self._rows_of_writes() if self._new_writes else []
@@ -354,7 +354,7 @@ class SessionChanges:
         return change, self._facts_then(grown)
 
     def _rows_of_writes(self) -> list[WriteRow]:
-        """The new pending writes as rows, whose sizes are known only now."""
+        """The new pending writes as rows. Counts the bytes of the rows."""
         rows = rows_of(self.row.key, self._new_writes.values())
         for row in rows:
             stored = sizes_of(row.task_id, row.task_index, row.data, len(row.data), row.crc)
@@ -365,7 +365,7 @@ class SessionChanges:
         return rows
 
     def _note_checkpoints(self, writes: Sequence[WriteRow]) -> None:
-        """Note in the session's row which checkpoints are new, and what the latest ones of namespaces are now."""
+        """Update `content` of the session's row: the names of checkpoints, and the latest one of each namespace."""
         added = content.writes_checksums(writes) if writes else {}
         row = self.row
         for name, change in self._checkpoints.items():
@@ -385,7 +385,7 @@ class SessionChanges:
             row.content = content.with_latest(row.content, namespace, content.Latest(latest.crc, written))
 
     def _facts_then(self, grown: Mapping[int, Tail]) -> SessionFacts | None:
-        """What the next save is likely to need, for the cache; None where that is not known."""
+        """The facts that the next save is likely to need, for the cache; None: they are not known."""
         facts, latest = self._facts, self._latest
         if not latest or (self.is_empty and not self.changed):
             return None
@@ -435,7 +435,7 @@ def _known_rows(seeks: Iterable[Seek], facts: SessionFacts) -> Iterator[Checkpoi
 
 
 def grow_log(change: SessionChange, log: int, tail: Tail, data: bytes, sizes: RowSizes) -> Tail:
-    """Add to a change what appending to a log does to its rows. Returns the last row then."""
+    """Add to a change the rows of a log after an append. Returns the last row."""
     growth = grow(tail, data, sizes)
     if growth.tail is not None:
         change.ends.append((log, tail.start, tail.length))

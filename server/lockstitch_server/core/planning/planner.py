@@ -39,14 +39,14 @@ from lockstitch_server.core.sessions.leases import check_not_deleted, lease_refu
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a batch does to the database, and the results of its operations."""
+    """The changes of a batch, and the results of its operations."""
 
     expected: list[ExpectedVersion]
     """The versions of the sessions that the plan is made for."""
     changes: list[SessionChange]
     results: list[Result | Failure]
     sessions: dict[bytes, SessionFacts]
-    """What is known of the sessions once the changes have been made."""
+    """The facts about the sessions after the changes."""
 
 
 def plan(operations: Sequence[Operation], facts: Facts, settings: PlanSettings, now: int) -> Plan | Missing:
@@ -117,7 +117,7 @@ def decide(operation: Operation, known: Known, settings: PlanSettings) -> Decisi
 def _decide_save(
     save: Save, known: Known, writes: Sequence[NewWrite], refusal: Failure | None, settings: PlanSettings
 ) -> Decision:
-    """A checkpoint that is there already stays as it is; its pending writes are added all the same.
+    """Decide a save. One that repeats the existing checkpoint changes nothing but its pending writes.
 
     refusal: why the session must not be changed.
     """
@@ -158,7 +158,7 @@ def _record(save: Save, state: NewState, base: CheckpointRow | None, existing: C
 
 
 def _save_ids(row: CheckpointRow | None) -> bytes:
-    """The saves that a checkpoint has had; none if it is not there, or damaged."""
+    """The save ids of a checkpoint; none if it does not exist, or is damaged."""
     record = row.parsed() if row is not None else None
     return record.save_ids if record is not None else b""
 
@@ -169,7 +169,7 @@ def _may_be_retry(save: Save, existing: CheckpointRow) -> bool:
 
 
 def _superseded(save: Save, existing: CheckpointRow | None) -> Failure | None:
-    """The failure of a save that arrives after the one that the client made in its place."""
+    """The failure of a save that arrives after a later save of the same client."""
     ids = _save_ids(existing) if save.save_id is not None else b""
     if save.save_id is None or not ids or not is_superseded(ids, save.save_id):
         return None
@@ -194,7 +194,7 @@ def _is_repetition(save: Save, existing: CheckpointRow, known: Known) -> bool:
 
 
 def _is_same(save: Save, state: NewState, existing: CheckpointRow) -> bool:
-    """Whether a save brings exactly what the existing checkpoint holds."""
+    """Whether a save has exactly the content of the existing checkpoint."""
     record, new = existing.parsed(), state.manifest
     if record is None or (existing.parent_id, existing.step) != (save.parent_id, save.step):
         return False
@@ -209,7 +209,7 @@ def _is_same(save: Save, state: NewState, existing: CheckpointRow) -> bool:
 
 
 def _without_digest(part: ManifestPart) -> tuple[object, ...]:
-    """Where a part is, and its shell. A digest may not be known."""
+    """A part without its digest, which may not be known."""
     return part.kind, part.key, part.log, part.length, part.inline, part.shell
 
 
@@ -232,9 +232,9 @@ def _unchanged(
 
 
 def _adopted(save: Save, existing: CheckpointRow) -> Record | None:
-    """The record of a checkpoint that another save has brought the same content for; None if it stays as it is.
+    """The record of a checkpoint with the id of a further save of the same content; None if it has the id.
 
-    Earlier saves of this writer, which may still arrive, must not replace the content that this save confirms.
+    Earlier saves of this writer may still arrive. They must not replace the content that this save confirms.
     """
     record = existing.parsed()
     if record is None or save.save_id is None or has_save(record.save_ids, save.save_id):
@@ -296,7 +296,7 @@ def _check_size(
 
 
 def _size_of(stored: Sizes, writes: Iterable[NewWrite]) -> int:
-    """How many bytes the pending writes of a checkpoint have once these are added."""
+    """The bytes of a checkpoint's pending writes, with new ones."""
     sizes = {name: write.size for name, write in stored.items()}
     sizes |= {(write.task_id, write.task_index): len(write.message) for write in writes}
     return sum(sizes.values())
@@ -314,7 +314,7 @@ def _intact_sizes(known: Known) -> Sizes:
 
 
 def _stored_size(row: CheckpointRow | None) -> int:
-    """How many bytes a stored checkpoint has; 0 if it is not there, or damaged."""
+    """The bytes of a stored checkpoint; 0 if it does not exist, or is damaged."""
     record = row.parsed() if row is not None else None
     return _record_size(record) if record is not None else 0
 
@@ -327,7 +327,7 @@ def _record_size(record: Record) -> int:
 
 
 def _new_writes(operation: Operation, known: Known) -> list[NewWrite]:
-    """The writes of an operation that are not there yet, or replace what is there."""
+    """The writes of an operation that are new, or replace stored ones."""
     named: dict[WriteName, NewWrite] = {}
     for write in operation.writes:
         name = (write.task_id, write.task_index)
@@ -342,7 +342,7 @@ def _new_writes(operation: Operation, known: Known) -> list[NewWrite]:
 
 
 def _is_stored(name: WriteName, write: NewWrite, known: Known) -> bool:
-    """Whether exactly this pending write is there."""
+    """Whether exactly this pending write is stored."""
     if known.messages is None:
         raise Unread
     return known.messages.get(name) == write.message

@@ -1,4 +1,4 @@
-"""The new state of a save: its parts stay where they are, are appended to logs, or begin new logs.
+"""Places the parts of a save's state: they stay where they are, are appended to logs, or begin new logs.
 
 A full save brings all bytes of its parts, which are compared with those of earlier checkpoints. A delta says what to
 append to the parts of its base, which is not compared.
@@ -29,7 +29,7 @@ from lockstitch_server.records.v1.record_pb2 import (
 MESSAGES: PartName = (PART_KIND_MESSAGES, "")
 ERRORS: PartName = (PART_KIND_ERRORS, "")
 NO_MANIFEST = Manifest(Skeleton(b"", None, None, None), ())
-"""What a delta is applied to if its base has no state."""
+"""The manifest of a base without a state."""
 VERSION = tag(1, VARINT)
 """Of a channel's version."""
 
@@ -68,7 +68,7 @@ def new_state(save: Save, known: Known) -> NewState:
 
 
 def may_be_same(save: Save, existing: CheckpointRow, known: Known) -> bool:
-    """Whether a save may bring the state of an existing checkpoint, judged by names, shells and lengths of parts.
+    """Whether a save may have the state of an existing checkpoint, judged by names, shells and lengths of parts.
 
     Reads no bytes of parts. Fails with UNKNOWN_BASE, BASE_CHANGED and DELTA_MISMATCH.
     """
@@ -240,7 +240,7 @@ def _merged_shell(base: bytes, delta: CustomDelta) -> bytes:
 
 
 class _Placement:
-    """The parts of a new state, and what is appended to logs for them.
+    """The parts of a new state, and the bytes that are appended to logs for them.
 
     If a fact is not read yet, it is noted in `logs` or `unread`, and placement goes on: so that all are asked for at
     once. `finish` raises Unread then.
@@ -265,7 +265,7 @@ class _Placement:
         return self.parts
 
     def place(self, drafts: Iterable[DraftPart]) -> None:
-        """Place parts whose bytes are all there, by comparing them with stored parts of the same names."""
+        """Place parts with all their bytes, by comparing them with stored parts of the same names."""
         known = self._known
         # The existing checkpoint first: if nothing has changed, its parts stay as they are.
         rows = (known.base,) if known.existing is None else (known.existing, known.base)
