@@ -114,8 +114,27 @@ def test_migrate_says_what_it_did(tmp_path: Path, postgres_url: str) -> None:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_port_in_use(tmp_path: Path, taken_port: int, workers: str) -> None:
+    """Nothing is left behind: the store is opened, and made, when the server has its addresses."""
     listen = f"127.0.0.1:{taken_port}"
+    for arguments, free in (([], listen), (["--http-listen", listen], "127.0.0.1:0")):
+        command = serve(tmp_path, "sqlite:///a.db", "--workers", workers, *arguments, listen=free)
+        command.process(tmp_path).refused(listen, "in use")
+        assert not list(tmp_path.iterdir())
+    (tmp_path / "a.db").touch()  # an empty file is a store that has yet to be made
     serve(tmp_path, "sqlite:///a.db", "--workers", workers, listen=listen).process(tmp_path).refused(listen, "in use")
+    assert (tmp_path / "a.db").read_bytes() == b""
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_else_keeps_a_server_from_listening_leaves_no_store(tmp_path: Path) -> None:
+    for wrong in (
+        ["--listen", f"unix:{tmp_path}/none/lockstitch.sock"],
+        ["--listen", "127.0.0.1:0", "--set", "tls.certificate=none.pem", "--set", "tls.private_key=none.key"],
+        ["--listen", "0.0.0.0:0"],
+        ["--listen", "127.0.0.1:0", "--http-listen", f"unix:{tmp_path}/none/http.sock"],
+    ):
+        Command("serve", "--store", "sqlite:///a.db", *wrong).process(tmp_path).refused()
+        assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

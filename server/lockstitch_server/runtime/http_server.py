@@ -10,6 +10,7 @@ import random
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -26,6 +27,7 @@ from lockstitch_server.runtime.startup import StartupError
 if TYPE_CHECKING:
     from h2corn import Config, Server
 
+NEEDS_H2CORN = "http_listen needs h2corn: pip install 'lockstitch[http]'"
 STREAM_WINDOW_BYTES = 1024 * 1024
 """Bytes of a request that a client may send before they are read."""
 CONNECTION_WINDOW_BYTES = 4 * 1024 * 1024
@@ -56,6 +58,15 @@ async def serving_http(
             yield server
         finally:
             await server.stop(0)
+
+
+def check_http(settings: Settings) -> None:
+    """Raises StartupError for an `http_listen` that cannot be served."""
+    if not settings.http_listen:
+        return
+    _files(settings)
+    if find_spec("h2corn") is None:
+        raise StartupError(NEEDS_H2CORN)
 
 
 def _files(settings: Settings) -> TlsFiles | None:
@@ -127,7 +138,7 @@ class HttpServer:
                 self._files.read()
             self._server = await self._begin()
         except ImportError as error:
-            raise StartupError("http_listen needs h2corn: pip install 'lockstitch[http]'") from error
+            raise StartupError(NEEDS_H2CORN) from error
         except (OSError, ValueError) as error:
             raise StartupError(f"http_listen cannot be served: {error}") from error
         if self._files is not None or self._settings.max_connection_age_seconds:

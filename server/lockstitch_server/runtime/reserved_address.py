@@ -1,14 +1,42 @@
 """Reserves an address for several servers that share it: those of one process, or the workers of one supervisor."""
 
 import errno
+import os
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
+from lockstitch_server.config import Settings
 from lockstitch_server.runtime.places import NOT_HERE, WILDCARDS, places_of
 from lockstitch_server.runtime.startup import StartupError
+
+
+@contextmanager
+def reserved_addresses(settings: Settings) -> Iterator[Settings]:
+    """Hold all addresses of a server. Yields the settings, with the ports that were chosen. Raises StartupError.
+
+    Of a Unix socket, only its directory is checked: what is there may be the socket of a server that has ended.
+    """
+    with ExitStack() as stack:
+        held = {}
+        for name in ("listen", "http_listen"):
+            listen = getattr(settings, name)
+            if listen.startswith("unix:"):
+                _check_directory(listen)
+            elif listen:
+                held[name] = stack.enter_context(reserved(listen))
+        yield settings.model_copy(update=held)
+
+
+def _check_directory(listen: str) -> None:
+    directory = Path(listen.removeprefix("unix:")).absolute().parent
+    if not directory.is_dir():
+        raise StartupError(f"cannot listen on {listen}: there is no directory {directory}; create it")
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise StartupError(f"cannot listen on {listen}: the directory {directory} cannot be written")
 
 
 @contextmanager

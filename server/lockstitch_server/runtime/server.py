@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -55,7 +56,7 @@ from lockstitch_server.rpc.transport.request_memory import RequestMemory
 from lockstitch_server.runtime.gc import tune_collector
 from lockstitch_server.runtime.grpc_server import grpc_server
 from lockstitch_server.runtime.http_application import ServiceHandlers, create_http_application
-from lockstitch_server.runtime.http_server import serving_http
+from lockstitch_server.runtime.http_server import check_http, serving_http
 from lockstitch_server.runtime.identification import audit_log, create_identification
 from lockstitch_server.runtime.instruments import (
     create_call_telemetry,
@@ -69,8 +70,9 @@ from lockstitch_server.runtime.instruments import (
     watch_requests,
     watch_sessions,
 )
-from lockstitch_server.runtime.listener import asks_who_calls, check_exposure
+from lockstitch_server.runtime.listener import Certificates, asks_who_calls, check_exposure
 from lockstitch_server.runtime.metrics_report import metrics_report
+from lockstitch_server.runtime.reserved_address import reserved_addresses
 from lockstitch_server.runtime.startup import observed, open_store
 from lockstitch_server.saving.save_requests import RawRequest
 from lockstitch_server.storage import Store
@@ -299,8 +301,26 @@ async def serve_until(
     say: tells the supervisor of workers a line. Raises StartupError.
     """
     check_exposure(settings)
+    if worker or not hasattr(socket, "SO_REUSEPORT"):
+        await _serve_until(stop, settings, on_serving, worker=worker, say=say)
+        return
+    # All that can be wrong with the addresses is found before the store is opened, which may create it.
+    Certificates.of(settings.tls)
+    check_http(settings)
+    with reserved_addresses(settings) as held:
+        await _serve_until(stop, held, on_serving, worker=worker, say=say)
+
+
+async def _serve_until(
+    stop: asyncio.Event,
+    settings: Settings,
+    on_serving: Callable[[str], None],
+    *,
+    worker: int,
+    say: Callable[[str], None],
+) -> None:
     async with open_runtime(settings, worker=worker, say=say) as runtime:
-        shared = worker > 0
+        shared = hasattr(socket, "SO_REUSEPORT")  # with this process, or the supervisor of workers: they hold the port
         handlers = [handler for _, handler in runtime.handlers.values()]
         application = runtime.http_application(watches_clients=False)
         with grpc_server(handlers, settings, shared=shared) as server:

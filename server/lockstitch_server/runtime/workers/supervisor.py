@@ -4,15 +4,15 @@ import asyncio
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 
 import structlog
 
 from lockstitch_server.config import Settings
+from lockstitch_server.runtime.http_server import check_http
 from lockstitch_server.runtime.identification import create_identification
 from lockstitch_server.runtime.listener import Certificates, check_exposure
 from lockstitch_server.runtime.metrics_report import open_page
-from lockstitch_server.runtime.reserved_address import reserved
+from lockstitch_server.runtime.reserved_address import reserved_addresses
 from lockstitch_server.runtime.startup import StartupError, open_store
 from lockstitch_server.runtime.workers.process import READY, Worker, first_of
 from lockstitch_server.telemetry.stats import Source
@@ -28,16 +28,15 @@ log = structlog.get_logger(__name__)
 def serve(settings: Settings) -> None:
     """Serve with several processes until SIGTERM or SIGINT. Raises StartupError."""
     _check(settings)
-    with ExitStack() as stack:
-        names = [name for name in ("listen", "http_listen") if getattr(settings, name)]
-        addresses = {name: stack.enter_context(reserved(getattr(settings, name))) for name in names}
-        asyncio.run(_serve(settings.model_copy(update=addresses)))
+    with reserved_addresses(settings) as held:
+        asyncio.run(_serve(held))
 
 
 def _check(settings: Settings) -> None:
     check_exposure(settings)
     create_identification(settings)
     Certificates.of(settings.tls)
+    check_http(settings)
     several = f"{settings.workers} workers cannot share"
     if settings.store == "memory://":
         raise StartupError(f"{several} memory://, since each would have its own; choose another store")
