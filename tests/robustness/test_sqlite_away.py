@@ -1,6 +1,7 @@
 """A SQLite file that cannot be written for a while: clear errors meanwhile, nothing lost, and no restart after."""
 
 import asyncio
+import os
 import random
 import resource
 import sqlite3
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
 import lockstitch_server.storage.sqlite.store as sqlite_store
 from lockstitch.v1.checkpoint_service_pb2 import LoadLatestRequest
@@ -42,6 +44,18 @@ async def test_no_space_left(rng: random.Random) -> None:
         await asyncio.to_thread(server.start)
         async with grpc_api(server.target) as api:
             await ledger.check_all(api)
+
+
+async def test_a_read_that_fails_is_logged_with_its_reason(tmp_path: Path) -> None:
+    """SQLite itself ends the transaction then, so there is nothing to roll back."""
+    path = tmp_path / "lockstitch.db"
+    async with raw_api(Settings(store=f"sqlite:///{path}")) as api:
+        for step in range(30):
+            await api.save(full_save("session", step))
+        os.truncate(f"{path}-wal", 3 * 4096)  # a disk that has lost the rest
+        with capture_logs() as logs:
+            await assert_unavailable(api.load_latest(LoadLatestRequest(session_id="session")))
+    assert [entry["error"] for entry in logs if entry["event"] == "sqlite_unavailable"] == ["disk I/O error"]
 
 
 @contextmanager

@@ -259,7 +259,8 @@ def _in_snapshot(connection: sqlite3.Connection, unit: SessionUnit[T]) -> T:
     try:
         return drive(unit(SessionRepository(SqliteExecutor(connection))))
     finally:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # not after some errors, whose reason a second one would hide
+            connection.execute("ROLLBACK")
 
 
 def _in_transaction(connection: sqlite3.Connection, unit: SessionUnit[T]) -> tuple[T, int]:
