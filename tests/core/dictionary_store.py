@@ -19,7 +19,7 @@ from lockstitch_server.core.format.rows import (
     SessionRow,
     WriteRow,
 )
-from lockstitch_server.core.planning.facts import Found, Missing, SessionFacts
+from lockstitch_server.core.planning.facts import Missing, ReadFacts, SessionFacts
 
 T = TypeVar("T")
 
@@ -52,9 +52,9 @@ class DictionaryStore:
         token, holder = self.leases.get(key, (0, ""))
         return replace(row, lease=token, lease_holder=holder, read_at=self.now)
 
-    def found(self, missing: Missing) -> Found:
+    def found(self, missing: Missing) -> ReadFacts:
         """The answers to all that is missing."""
-        return Found(
+        return ReadFacts(
             {seek: row for seek in missing.checkpoints if (row := self._sought(seek)) is not None},
             {name: found for name in missing.greatest_written if (found := self._greatest_written(*name))},
             {name: tail for name in missing.tails if (tail := self._tail(*name)) is not None},

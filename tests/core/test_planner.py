@@ -11,7 +11,7 @@ import lockstitch_server.core
 from lockstitch.v1.checkpoint_pb2 import Checkpoint
 from lockstitch.v1.checkpoint_service_pb2 import SaveRequest, SaveWritesRequest
 from lockstitch_server.core.format.parts import RowSizes
-from lockstitch_server.core.planning.facts import Found, Missing, SessionFacts
+from lockstitch_server.core.planning.facts import Missing, ReadFacts, SessionFacts
 from lockstitch_server.core.planning.operations import Operation, Outcome, PlanSettings, Saved
 from lockstitch_server.core.planning.planner import Plan, plan
 from lockstitch_server.core.planning.session_cache import SessionCache
@@ -169,7 +169,7 @@ def test_a_save_that_comes_too_late_reads_no_state(which: str, monkeypatch: pyte
     engine = PlannerEngine(LIMITS["sqlite"], 10**7)
     found, read = engine.store.found, list[object]()
 
-    def recorded(missing: Missing) -> Found:
+    def recorded(missing: Missing) -> ReadFacts:
         read.extend(missing.segments)
         return found(missing)
 

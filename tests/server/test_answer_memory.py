@@ -6,14 +6,14 @@ import pytest
 
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.engine.reads import answer_memory
-from lockstitch_server.engine.reads.answer_memory import AnswerMemory, Holder
+from lockstitch_server.engine.reads.answer_memory import AnswerMemory, Recipient
 
-ONE, TWO, OTHER = Holder("a", "1"), Holder("a", "2"), Holder("b", "3")
+ONE, TWO, OTHER = Recipient("a", "1"), Recipient("a", "2"), Recipient("b", "3")
 
 
-async def waits(memory: AnswerMemory, holder: Holder, size: int) -> bool:
+async def waits(memory: AnswerMemory, recipient: Recipient, size: int) -> bool:
     """Whether a reservation is not made at once. Gives it up, or back."""
-    task = asyncio.create_task(memory.reserve(holder, size))
+    task = asyncio.create_task(memory.reserve(recipient, size))
     for _ in range(5):
         await asyncio.sleep(0)
     if task.done():

@@ -61,7 +61,7 @@ Late = asyncio.Task[R | Failure]
 """A result that comes after the batch. The next batches do not wait for it."""
 
 
-class BatchObserver(Protocol):
+class QueueObserver(Protocol):
     """Measures batches."""
 
     def done(self, items: int, waited: float, seconds: float) -> None:
@@ -99,7 +99,7 @@ class BatchingQueue(Generic[T, R]):
         max_in_flight: int = 1,
         min_batch: int = 1,
         gathers: bool = False,
-        observer: BatchObserver | None = None,
+        observer: QueueObserver | None = None,
     ) -> None:
         """size_of: the bytes of an item.
         count_of: as how many items an item counts.

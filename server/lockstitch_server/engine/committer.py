@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.format.pending_writes import messages_of
 from lockstitch_server.core.format.rows import SessionChange, SessionRow
-from lockstitch_server.core.planning.facts import Facts, Found, Missing, SessionFacts, learn
+from lockstitch_server.core.planning.facts import Facts, Missing, ReadFacts, SessionFacts, learn
 from lockstitch_server.core.planning.operations import Operation, PlanSettings, Result
 from lockstitch_server.core.planning.planner import Plan, plan
 from lockstitch_server.core.planning.session_cache import SessionCache
@@ -150,10 +150,10 @@ class Committer:
         return planned
 
 
-async def _read(reader: Reader, missing: Missing) -> Found:
+async def _read(reader: Reader, missing: Missing) -> ReadFacts:
     """Ask the database for facts: a question for each kind of fact, however many sessions the facts are of."""
     writes = await reader.writes([*missing.writes]) if missing.writes else {}
-    return Found(
+    return ReadFacts(
         await reader.checkpoints([*missing.checkpoints]) if missing.checkpoints else {},
         await reader.greatest_written([*missing.greatest_written]) if missing.greatest_written else {},
         await reader.tails([*missing.tails]) if missing.tails else {},

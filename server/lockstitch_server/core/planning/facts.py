@@ -159,7 +159,7 @@ class Missing:
         )
 
 
-class Found(NamedTuple):
+class ReadFacts(NamedTuple):
     """What was read of `Missing`, except sessions. What does not exist is missing from a mapping."""
 
     checkpoints: Mapping[Seek, CheckpointRow] = EMPTY
@@ -248,7 +248,7 @@ Facts = Mapping[bytes, SessionFacts]
 """By the key of the session."""
 
 
-def learn(facts: Facts, missing: Missing, found: Found) -> None:
+def learn(facts: Facts, missing: Missing, found: ReadFacts) -> None:
     """Add to the facts what was found of the missing ones."""
     for seek in missing.checkpoints:
         facts[seek.key].learn_checkpoint(seek, found.checkpoints.get(seek))

@@ -18,7 +18,7 @@ PASSED_SECONDS = 0.5
 K = TypeVar("K")
 
 
-class Holder(NamedTuple):
+class Recipient(NamedTuple):
     """The caller that an answer is for."""
 
     tenant: str
@@ -31,11 +31,11 @@ class Reservation:
     weight: bytes of memory for each byte of the answer.
     """
 
-    __slots__ = ("_held", "_holder", "_memory", "_weight")
+    __slots__ = ("_held", "_memory", "_recipient", "_weight")
 
-    def __init__(self, memory: "AnswerMemory", holder: Holder, held: int, weight: int = 1) -> None:
+    def __init__(self, memory: "AnswerMemory", recipient: Recipient, held: int, weight: int = 1) -> None:
         self._memory = memory
-        self._holder = holder
+        self._recipient = recipient
         self._held = held
         self._weight = weight
 
@@ -58,7 +58,7 @@ class Reservation:
         self._set(0)
 
     def _set(self, held: int) -> None:
-        self._memory.take(self._holder, held - self._held)
+        self._memory.take(self._recipient, held - self._held)
         self._held = held
 
 
@@ -75,8 +75,8 @@ class AnswerMemory:
         self._most_of_connection = most_of_connection
         self._held = 0
         self._tenants: Counter[str] = Counter()
-        self._connections: Counter[Holder] = Counter()
-        self._waiting: Counter[Holder] = Counter()
+        self._connections: Counter[Recipient] = Counter()
+        self._waiting: Counter[Recipient] = Counter()
         """How many wait for memory."""
         self._freed = asyncio.Event()
 
@@ -85,58 +85,58 @@ class AnswerMemory:
         """Bytes that are set aside."""
         return self._held
 
-    async def reserve(self, holder: Holder, size: int = 0, weight: int = 1) -> Reservation:
+    async def reserve(self, recipient: Recipient, size: int = 0, weight: int = 1) -> Reservation:
         """Reserve memory for an answer. Fails with OVERLOADED if none becomes free for WAIT_SECONDS.
 
         size: bytes of the answer; 0: unknown. weight: bytes of memory for each of them.
         """
-        if holder in self._waiting:
-            await self._let_pass(holder)
+        if recipient in self._waiting:
+            await self._let_pass(recipient)
         needed = size * weight or (USUAL_BYTES if self._held < self._most // 2 else LEAST_BYTES)
-        if not self._fits(holder, needed):
-            await self._room(holder, needed)
-        self.take(holder, needed)
-        return Reservation(self, holder, needed, weight)
+        if not self._fits(recipient, needed):
+            await self._room(recipient, needed)
+        self.take(recipient, needed)
+        return Reservation(self, recipient, needed, weight)
 
-    def take(self, holder: Holder, size: int) -> None:
+    def take(self, recipient: Recipient, size: int) -> None:
         """Count memory, whether or not it is free; a negative size frees it."""
         if not size:
             return
         self._held += size
-        _add(self._tenants, holder.tenant, size)
-        _add(self._connections, holder, size)
+        _add(self._tenants, recipient.tenant, size)
+        _add(self._connections, recipient, size)
         if size < 0:
             self._freed.set()
 
-    async def _room(self, holder: Holder, size: int) -> None:
+    async def _room(self, recipient: Recipient, size: int) -> None:
         """Wait until it is free. Fails with OVERLOADED."""
-        _add(self._waiting, holder, 1)
+        _add(self._waiting, recipient, 1)
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                while not self._fits(holder, size):
+                while not self._fits(recipient, size):
                     self._freed.clear()
                     await self._freed.wait()
         except TimeoutError as error:
             raise _untaken(self._most, self._most_of_connection) from error
         finally:
-            _add(self._waiting, holder, -1)
+            _add(self._waiting, recipient, -1)
             self._freed.set()
 
-    async def _let_pass(self, holder: Holder) -> None:
+    async def _let_pass(self, recipient: Recipient) -> None:
         """Wait a little for others: else many small answers would keep a large one waiting for ever."""
         with suppress(TimeoutError):
             async with asyncio.timeout(PASSED_SECONDS):
-                while holder in self._waiting:
+                while recipient in self._waiting:
                     self._freed.clear()
                     await self._freed.wait()
 
-    def _fits(self, holder: Holder, size: int) -> bool:
-        mine = self._connections.get(holder, 0)
+    def _fits(self, recipient: Recipient, size: int) -> bool:
+        mine = self._connections.get(recipient, 0)
         if mine and mine + size > self._most_of_connection:
             return False
         if self._held + size <= self._most:
             return True
-        of_tenant = self._tenants.get(holder.tenant, 0)
+        of_tenant = self._tenants.get(recipient.tenant, 0)
         tenants = len(self._tenants) + (not of_tenant)
         return not of_tenant or (of_tenant + size) * tenants <= self._most
 

@@ -16,7 +16,7 @@ from lockstitch_server.core.format.rows import CheckpointRow, Seek, session_dama
 from lockstitch_server.core.format.selection import ALL, Selection
 from lockstitch_server.core.ids import default_checkpoint_id
 from lockstitch_server.engine.batches import run_batch
-from lockstitch_server.engine.batching_queue import BatchingQueue, BatchObserver, Bounds
+from lockstitch_server.engine.batching_queue import BatchingQueue, Bounds, QueueObserver
 from lockstitch_server.engine.reads.assembler import (
     Loaded,
     LoadTarget,
@@ -85,7 +85,7 @@ _Findings = Mapping[LoadQuery, Found]
 class Loader:
     """Loads single checkpoints."""
 
-    def __init__(self, store: Store, bounds: Bounds, observer: BatchObserver | None = None) -> None:
+    def __init__(self, store: Store, bounds: Bounds, observer: QueueObserver | None = None) -> None:
         self._store = store
         self._slots = asyncio.Semaphore(store.readers) if store.is_distributed else None
         # Loads that arrive while a batch runs share the next trip. Only MANY of them use a further connection.

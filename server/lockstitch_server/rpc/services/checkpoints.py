@@ -25,7 +25,7 @@ from lockstitch_server.core.format.selection import ChannelSize, Selection
 from lockstitch_server.core.ids import session_key
 from lockstitch_server.core.wire import encode
 from lockstitch_server.engine.batching_queue import BatchingQueue
-from lockstitch_server.engine.reads.answer_memory import AnswerMemory, Holder, Reservation
+from lockstitch_server.engine.reads.answer_memory import AnswerMemory, Recipient, Reservation
 from lockstitch_server.engine.reads.assembler import Loaded
 from lockstitch_server.engine.reads.lister import CheckpointPage, Lister, Walk, not_found
 from lockstitch_server.engine.reads.loader import Absent, Loader, LoadQuery, TooBig
@@ -242,8 +242,8 @@ class Handlers:
 
     async def _reserve(self, context: CallContext, size: int = 0) -> Reservation:
         """Memory for an answer of this many bytes; 0: unknown."""
-        holder = Holder(context.tenant, context.peer())
-        return await self._memory.reserve(holder, size, context.answer_weight)
+        recipient = Recipient(context.tenant, context.peer())
+        return await self._memory.reserve(recipient, size, context.answer_weight)
 
     async def _load_small(self, request: pb.LoadLatestRequest, context: CallContext) -> bytes | None:
         """What of a stream is loaded beside others; None: it is too large for that."""
