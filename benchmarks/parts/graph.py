@@ -6,6 +6,8 @@ from benchmarks.parts.rates import tell
 from benchmarks.results import Results
 
 STATE_BYTES = 2048
+SAVERS_BY_DOOR = {"grpc": "LockstitchSaver", "http": "LockstitchSaver over HTTP"}
+"""By the door of the server that they call. Both call it by grpcio's client."""
 
 
 def run(options: Options, results: Results) -> None:
@@ -13,8 +15,11 @@ def run(options: Options, results: Results) -> None:
     for _ in range(options.repeat * options.graph_runs):
         with Stand() as stand:
             for backend in BACKENDS:
-                ours = stand.client_of_lockstitch(f"LockstitchSaver, {backend}", "graph", backend)
-                for contestant in (stand.saver("graph", backend), ours):
+                ours = [
+                    stand.client_of_lockstitch(f"{name}, {backend}", "graph", backend, name, door=door)
+                    for door, name in SAVERS_BY_DOOR.items()
+                ]
+                for contestant in (stand.saver("graph", backend), *ours):
                     _measure(contestant, options, results)
 
 

@@ -16,6 +16,7 @@ CLIENT_TIMES = {(2 * KB, "SQLite"): 5, (2 * KB, "Postgres"): 8, (32 * KB, "SQLit
 UNARY_SHARE = {"SQLite": 0.75, "Postgres": 0.65}
 STREAM_TIMES = {"SQLite": 3, "Postgres": 2}
 SETTLED = {"SQLite": 0.85, "Postgres": 0.95}
+GRAPH_TIME = {"SQLite": 1.0, "Postgres": 0.85}
 WEAVEGRAPH_LOAD = {"SQLite": 2.5, "Postgres": 1.5}
 
 
@@ -88,6 +89,10 @@ def _graph(results: Results) -> Iterator[Goal]:
         )
     figure = results.ratio("graph", "wall", {"name": "LockstitchSaver, Postgres"}, {"name": SAVERS["Postgres"]})
     yield Goal("LockstitchSaver, Postgres: time of a graph's turns, of AsyncPostgresSaver's", figure, 1, False)
+    for backend in BACKENDS:
+        over_http, saver = f"LockstitchSaver over HTTP, {backend}", SAVERS[backend]
+        figure = results.ratio("graph", "wall", {"name": over_http}, {"name": saver})
+        yield Goal(f"{over_http}: time of a graph's turns, of {saver}'s", figure, GRAPH_TIME[backend], False)
 
 
 def _growth(results: Results) -> Iterator[Goal]:

@@ -57,9 +57,10 @@ state at every turn. 5,000 turns would take 14 GB, so they stop at 1,000."""
 
 GRAPH = """\
 The same graph on every saver: a question and an answer of 550 B each a turn, in one thread, with LangGraph's
-defaults. *Stored* is as above. *Empty* is the size of the empty store, which the goal does not count. *Payload* is
-the size of the serialized messages. Every turn creates three checkpoints, and pending writes that contain its
-messages again. The last column has 64 threads that save (`aput`) as in the table of the Python client."""
+defaults. *Over HTTP* is the same client against the server's [HTTP door](http.md). *Stored* is as above. *Empty* is
+the size of the empty store, which the goal does not count. *Payload* is the size of the serialized messages. Every
+turn creates three checkpoints, and pending writes that contain its messages again. The last column has 64 threads
+that save (`aput`) as in the table of the Python client."""
 
 WEAVEGRAPH = """\
 A program in Rust (`benchmarks/weavegraph`, built for release) saves the turns of sessions as the runner of weavegraph
