@@ -8,16 +8,16 @@ from lockstitch_server.core.format.rows import CheckpointRow
 def named_logs(rows: Iterable[CheckpointRow]) -> dict[int, int]:
     """How many bytes of each log the checkpoints need, most of all. Fails with DATA_LOSS."""
     logs: dict[int, int] = {}
+    add_named_logs(logs, rows)
+    return logs
+
+
+def add_named_logs(logs: dict[int, int], rows: Iterable[CheckpointRow]) -> None:
+    """Add what more checkpoints need to what `named_logs` has given. Fails with DATA_LOSS."""
     for row in rows:
         for part in row.decoded().manifest.parts:
             if part.log:
                 logs[part.log] = max(part.length, logs.get(part.log, 0))
-    return logs
-
-
-def longest(some: Mapping[int, int], others: Mapping[int, int]) -> dict[int, int]:
-    """How many bytes of each log two groups of checkpoints need."""
-    return {log: max(some.get(log, 0), others.get(log, 0)) for log in some.keys() | others.keys()}
 
 
 def lacking_logs(named: Mapping[int, int], sizes: Mapping[int, int]) -> list[int]:

@@ -18,8 +18,8 @@ from typing import NamedTuple
 from lockstitch_server.core.chunks import chunks
 from lockstitch_server.core.errors import Failure, Reason
 from lockstitch_server.core.format.ancestry import Ancestry
-from lockstitch_server.core.format.content import has_names
-from lockstitch_server.core.format.named_logs import lacking_logs, longest, named_logs
+from lockstitch_server.core.format.content import has_names, with_name
+from lockstitch_server.core.format.named_logs import add_named_logs, lacking_logs, named_logs
 from lockstitch_server.core.format.reading import CheckpointQuery
 from lockstitch_server.core.format.rows import CheckpointRow, Seek
 from lockstitch_server.core.ids import session_key
@@ -292,17 +292,19 @@ async def _pages(repository: SessionRepository, session: Session) -> AsyncIterat
 
 async def _orphans(repository: SessionRepository, tenant: str, session_id: str) -> _Orphans:
     session = await repository.get(tenant, session_id)
-    named, names = dict[int, int](), list[tuple[str, str]]()
+    named: dict[int, int] = {}
+    missing = session.row.content  # without the names of the checkpoints that are found
     try:
         async for rows in _pages(repository, session):
-            named = longest(named, named_logs(rows))
-            names.extend((row.namespace, row.checkpoint_id) for row in rows)
+            add_named_logs(named, rows)
+            for row in rows:
+                missing = with_name(missing, row.namespace, row.checkpoint_id)
     except Failure as failure:
         if failure.reason is not Reason.DATA_LOSS:
             raise
         return _NO_ORPHANS  # what a damaged checkpoint needs is not known
     logs = await repository.logs(session) if session.alive else {}
-    if lacking_logs(named, logs) or not has_names(session.row.content, names):
+    if lacking_logs(named, logs) or not has_names(missing, ()):
         return _NO_ORPHANS  # rows are missing, which may be among them: a repair can put them back
     return _Orphans(session.row.created_at, session.deletion_revision, frozenset(logs.keys() - named.keys()))
 
