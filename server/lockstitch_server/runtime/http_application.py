@@ -8,8 +8,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from lockstitch_server.config import KIB, Http, Settings
 from lockstitch_server.rpc.transport.health import Health
 from lockstitch_server.rpc.transport.http.application import HttpApplication, Times
-from lockstitch_server.rpc.transport.http.arrival import Pace
-from lockstitch_server.rpc.transport.http.body import SizeLimit
+from lockstitch_server.rpc.transport.http.body import Pace, SizeLimit
 from lockstitch_server.rpc.transport.http.codecs import JsonCodec, ProtoCodec
 from lockstitch_server.rpc.transport.http.endpoints import Service, endpoints_of
 from lockstitch_server.rpc.transport.http.origins import Origins

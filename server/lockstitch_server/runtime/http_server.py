@@ -86,11 +86,12 @@ class _Generation:
 
     def __init__(self, application: HttpApplication) -> None:
         self._application = application
+        self._loop = asyncio.get_running_loop()
         self._requests: set[asyncio.Task[Any]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         assert task is not None
         self._requests.add(task)
         try:

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def until(deadline: float, work: Awaitable[T]) -> T:
-    """What an awaitable returns. Raises TimeoutError at a time of the event loop's clock.
+async def until(deadline: float | None, work: Awaitable[T], late: Callable[[], Exception] = TimeoutError) -> T:
+    """What an awaitable returns. Raises what `late` gives at a time of the event loop's clock; None: never.
 
     A timer is made only if the awaitable does not return at once.
     """
@@ -19,8 +19,12 @@ async def until(deadline: float, work: Awaitable[T]) -> T:
     except StopIteration as end:
         result: T = end.value
         return result
-    async with asyncio.timeout_at(deadline):
-        return await _Rest(first, steps)
+    limit = asyncio.timeout_at(deadline)
+    try:
+        async with limit:
+            return await _Rest(first, steps)
+    except TimeoutError as error:
+        raise late() if limit.expired() else error from None
 
 
 class _Rest(Awaitable[T]):

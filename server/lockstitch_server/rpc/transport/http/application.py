@@ -1,7 +1,7 @@
 """The ASGI application: finds the method and the protocol of a request, and has the call carried out."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -10,10 +10,11 @@ import grpc
 import structlog
 
 from lockstitch_server.core.errors import Failure
-from lockstitch_server.rpc.transport.http.arrival import Pace
 from lockstitch_server.rpc.transport.http.asgi_types import Event, Headers, Receive, Scope, Send
-from lockstitch_server.rpc.transport.http.body import Body
+from lockstitch_server.rpc.transport.http.body import Body, Pace
 from lockstitch_server.rpc.transport.http.call import HttpCall
+from lockstitch_server.rpc.transport.http.client import Client
+from lockstitch_server.rpc.transport.http.codecs import Codec
 from lockstitch_server.rpc.transport.http.early_answers import Http1Request
 from lockstitch_server.rpc.transport.http.endpoints import NO_ENDPOINT, Endpoint
 from lockstitch_server.rpc.transport.http.headers import Named, by_name, repeated
@@ -50,7 +51,7 @@ class Times:
 
 
 class HttpApplication:
-    """Serves endpoints in all protocols.
+    """Serves endpoints in all protocols, on the event loop that it is made on.
 
     watches_clients: whether the application itself must notice that a client has left; some servers cancel the call.
     """
@@ -73,6 +74,7 @@ class HttpApplication:
         self._origins = origins
         self._times = times
         self._watches_clients = watches_clients
+        self._loop = asyncio.get_running_loop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -81,7 +83,7 @@ class HttpApplication:
             return
         if scope["type"] != "http":
             raise NotImplementedError(f"this application serves HTTP only, no {scope['type']}")
-        send = in_slices(send, self._times.stall_seconds)
+        send = in_slices(send, self._times.stall_seconds, self._loop.time)
         named = by_name(scope["headers"])
         try:
             if not _is_http1(scope):
@@ -93,21 +95,18 @@ class HttpApplication:
         except ClientStalled as error:
             log.debug("client_left", path=scope["path"][:256], reason=str(error))
 
-    async def _serve(self, scope: Scope, headers: Named, receive: Receive, send: Send) -> None:
+    def _serve(self, scope: Scope, headers: Named, receive: Receive, send: Send) -> Awaitable[None]:
         if name := repeated(scope["headers"], headers):
-            await respond(send, 400, f"{name}: this header must be there once.\n", [])
-            return
+            return respond(send, 400, f"{name}: this header must be there once.\n", [])
         if not self._origins.allows(headers):
-            await respond(send, 403, "Pages of this origin may not call: see http.cors_origins.\n", [])
-            return
+            return respond(send, 403, "Pages of this origin may not call: see http.cors_origins.\n", [])
         more = self._origins.headers(headers)
         endpoint = self._endpoints.get(_path(scope)) if not _is_escaped(scope) else None
         if scope["method"] == "POST" and endpoint is not None:
-            await self._call(endpoint, scope, headers, receive, _with_headers(send, more) if more else send)
-        elif scope["method"] == "OPTIONS" and more:
-            await respond(send, 200, "", self._origins.preflight(headers))
-        else:
-            await self._refuse(endpoint, scope, headers, receive, send, more)
+            return self._call(endpoint, scope, headers, receive, _with_headers(send, more) if more else send)
+        if scope["method"] == "OPTIONS" and more:
+            return respond(send, 200, "", self._origins.preflight(headers))
+        return self._refuse(endpoint, scope, headers, receive, send, more)
 
     async def _refuse(
         self, endpoint: Endpoint | None, scope: Scope, headers: Named, receive: Receive, send: Send, more: Headers
@@ -117,127 +116,93 @@ class HttpApplication:
             await respond(send, 405, "Methods are called by POST.\n", [(b"allow", b"POST"), *more])
         elif scope["method"] in ("GET", "HEAD") and await self._pages.answer(_path(scope), send, more):
             return
-        elif protocol := self._protocols.get(media_type(headers)):
+        elif protocol := self._protocols.get(_media_type(headers)):
             status = CallStatus(grpc.StatusCode.UNIMPLEMENTED, f"there is no method {_path(scope)[:256]}")
             await self._end(protocol, headers, receive, send, status)
         else:
             await respond(send, 404, "There is nothing here. Methods are at /SERVICE/METHOD.\n", more)
 
-    async def _call(self, endpoint: Endpoint, scope: Scope, headers: Named, receive: Receive, send: Send) -> None:
-        protocol = self._protocols.get(media_type(headers))
+    def _call(self, endpoint: Endpoint, scope: Scope, headers: Named, receive: Receive, send: Send) -> Awaitable[None]:
+        protocol = self._protocols.get(_media_type(headers))
         if protocol is None or not protocol.serves(endpoint):
             accepted = ", ".join(name for name, each in self._protocols.items() if each.serves(endpoint))
             more = [(b"accept-post", accepted.encode())]
-            await respond(send, 415, f"This method takes requests of the types {accepted}.\n", more)
-        elif protocol.is_duplex(endpoint) and _is_http1(scope):
-            await respond(send, 505, "Requests and responses of this method overlap: it needs HTTP/2.\n", [])
-        elif not self._watches_clients and endpoint.path == HEALTH_WATCH and _is_http1(scope):
+            return respond(send, 415, f"This method takes requests of the types {accepted}.\n", more)
+        if protocol.is_duplex(endpoint) and _is_http1(scope):
+            return respond(send, 505, "Requests and responses of this method overlap: it needs HTTP/2.\n", [])
+        if not self._watches_clients and endpoint.path == HEALTH_WATCH and _is_http1(scope):
             # h2corn does not say that a client has left over HTTP/1.1: the watch would never end.
-            await self._end(protocol, headers, receive, send, WATCH_NEEDS_HTTP2)
-        elif protocol.family == GRPC and TRAILERS not in scope.get("extensions", {}):
-            await self._end(protocol, headers, receive, send, NO_TRAILERS)
-        else:
-            task = asyncio.current_task()
-            assert task is not None
-            held = HeldRequest(self._memory)
-            running = _Running(task, endpoint, protocol, scope, headers, receive, send, self._times, held)
-            await running.run(self._watches_clients)
+            return self._end(protocol, headers, receive, send, WATCH_NEEDS_HTTP2)
+        if protocol.family == GRPC and TRAILERS not in scope.get("extensions", {}):
+            return self._end(protocol, headers, receive, send, NO_TRAILERS)
+        return self._carry_out(endpoint, protocol, scope, headers, receive, send)
+
+    async def _carry_out(
+        self, endpoint: Endpoint, protocol: Protocol, scope: Scope, headers: Named, receive: Receive, send: Send
+    ) -> None:
+        """Have the method answer a call, and end the response."""
+        body = self._body(protocol, receive)
+        added: Headers = []
+        wire = protocol.wire(body, send, endpoint, headers, added)
+        call = HttpCall(scope, wire, added, protocol.codec.weight, body.held, self._loop.time)
+        call.limit(partial(protocol.seconds, headers), self._times.http1_seconds if _is_http1(scope) else None)
+        try:
+            await wire.end(await _status(endpoint, protocol.codec, call))
+        except OSError as error:  # the client has left before it had the response, or reads nothing of it
+            log.debug("client_left", method=endpoint.path, reason=str(error))
+        except asyncio.CancelledError:
+            if not body.client.has_left:
+                raise
+        finally:
+            body.close()
 
     async def _end(self, protocol: Protocol, headers: Named, receive: Receive, send: Send, status: CallStatus) -> None:
         """Answer a call that no method is asked for."""
-        body = Body(receive, lambda: None)
-        held = HeldRequest(self._memory)
-        await protocol.wire(body, send, NO_ENDPOINT, headers, self._times.pace, held).end(status)
+        await protocol.wire(self._body(protocol, receive), send, NO_ENDPOINT, headers, []).end(status)
+
+    def _body(self, protocol: Protocol, receive: Receive) -> Body:
+        """The body of a request that the current task carries out."""
+        task = asyncio.current_task(self._loop)
+        assert task is not None
+        client = Client(task, watches=self._watches_clients)
+        return Body(protocol.receive(receive), client, self._times.pace, HeldRequest(self._memory), self._loop.time)
 
 
-class _Running:
-    """A call that is carried out."""
+async def _status(endpoint: Endpoint, codec: Codec, call: HttpCall) -> CallStatus:
+    """How a call ends, which has sent its responses."""
+    try:
+        async with asyncio.timeout_at(call.deadline):
+            await _answer(endpoint, codec, call)
+    except CallAborted as error:
+        return error.status
+    except Failure as failure:
+        return failed(failure)
+    except TimeoutError:
+        return CallStatus(grpc.StatusCode.DEADLINE_EXCEEDED, "the call has reached its deadline")
+    except OSError:
+        raise
+    except Exception as error:
+        log.error("call_failed", method=endpoint.path, exc_info=error)
+        return CallStatus(grpc.StatusCode.INTERNAL, "the server failed; its log has the error")
+    finally:
+        call.done()
+    return OK
 
-    def __init__(
-        self,
-        task: "asyncio.Task[object]",
-        endpoint: Endpoint,
-        protocol: Protocol,
-        scope: Scope,
-        headers: Named,
-        receive: Receive,
-        send: Send,
-        times: Times,
-        held: HeldRequest,
-    ) -> None:
-        self._task = task
-        self._endpoint = endpoint
-        self._protocol = protocol
-        self._scope = scope
-        self._left = False
-        self._body = Body(receive, self._leave)
-        self._request_headers = headers
-        self._headers: Headers = []
-        self._times = times
-        self._held = held
-        self._wire = protocol.wire(self._body, send, endpoint, headers, times.pace, held, self._headers)
 
-    async def run(self, watches_client: bool) -> None:
-        """Carry it out, and end the response."""
-        self._body.watches_client = watches_client
-        try:
-            await self._wire.end(await self._status())
-        except OSError as error:  # the client has left before it had the response, or reads nothing of it
-            log.debug("client_left", method=self._endpoint.path, reason=str(error))
-        except asyncio.CancelledError:
-            if not self._left:
-                raise
-        finally:
-            self._held.release()
-            self._body.close()
+async def _answer(endpoint: Endpoint, codec: Codec, call: HttpCall) -> None:
+    if not endpoint.has_many_responses:
+        # No variable holds the answer, which would else take memory beside what it becomes.
+        encoded = await codec.encode(endpoint.response, await endpoint.handle(call.messages(), call), call.tenant)
+        call.encoded(len(encoded))
+        await call.wire.write(encoded, last=True)
+        return
+    async with aclosing(endpoint.handle(call.messages(), call)) as answers:
+        async for answer in answers:
+            await call.wire.write(await codec.encode(endpoint.response, answer, call.tenant), last=False)
 
-    async def _status(self) -> CallStatus:
-        call = self._call()
-        try:
-            async with asyncio.timeout_at(call.deadline):
-                await self._answer(call)
-        except CallAborted as error:
-            return error.status
-        except Failure as failure:
-            return failed(failure)
-        except TimeoutError:
-            return CallStatus(grpc.StatusCode.DEADLINE_EXCEEDED, "the call has reached its deadline")
-        except OSError:
-            raise
-        except Exception as error:
-            log.error("call_failed", method=self._endpoint.path, exc_info=error)
-            return CallStatus(grpc.StatusCode.INTERNAL, "the server failed; its log has the error")
-        finally:
-            call.done()
-        return OK
 
-    def _call(self) -> HttpCall:
-        given, failure = None, None
-        try:
-            given = self._protocol.seconds(self._request_headers)
-        except Failure as error:
-            failure = error
-        most = self._times.http1_seconds if _is_http1(self._scope) else None
-        seconds = min((each for each in (given, most) if each is not None), default=None)
-        weight = self._protocol.codec.weight
-        return HttpCall(self._scope, self._wire, self._headers, seconds, weight, self._held, failure)
-
-    async def _answer(self, call: HttpCall) -> None:
-        encode = partial(self._protocol.codec.encode, self._endpoint.response)
-        if not self._endpoint.has_many_responses:
-            # No variable holds the answer, which would else take memory beside what it becomes.
-            encoded = await encode(await self._endpoint.handle(call.messages(), call), self._held.tenant)
-            call.encoded(len(encoded))
-            await self._wire.write(encoded, last=True)
-            return
-        async with aclosing(self._endpoint.handle(call.messages(), call)) as answers:
-            async for answer in answers:
-                await self._wire.write(await encode(answer, self._held.tenant), last=False)
-
-    def _leave(self) -> None:
-        """The client is gone: nobody waits for the response."""
-        self._left = True
-        self._task.cancel()
+def _media_type(headers: Named) -> str:
+    return media_type(headers.get(b"content-type", b""))
 
 
 def _is_http1(scope: Scope) -> bool:

@@ -1,7 +1,7 @@
 """A call over HTTP, as handlers see it: what `grpc.aio.ServicerContext` is on the other door."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, NoReturn
 
 import grpc
@@ -18,11 +18,9 @@ from lockstitch_server.rpc.transport.request_memory import HeldRequest
 class HttpCall:
     """A call that is under way.
 
-    headers: those of the response that the call adds. seconds: how long it may take; None: for as long as it likes.
-    answer_weight: bytes of memory that each byte of an answer may take until it has been sent.
-    held: what the call holds of the memory for requests, which its wire counts.
-    failure: what is wrong with the headers of the request. Reading a message fails with it, so a call with bad headers
-    ends where one with a bad message does: behind authentication, in the audit log and in metrics.
+    headers: those of the response that the call adds. answer_weight: bytes of memory that each byte of an answer may
+    take until it has been sent. held: what the call holds of the memory for requests, which its wire counts. now: the
+    event loop's clock.
     """
 
     __slots__ = (
@@ -31,10 +29,11 @@ class HttpCall:
         "_failure",
         "_headers",
         "_held",
+        "_now",
         "_scope",
-        "_wire",
         "answer_weight",
         "deadline",
+        "wire",
     )
 
     def __init__(
@@ -42,20 +41,38 @@ class HttpCall:
         scope: Scope,
         wire: Wire,
         headers: Headers,
-        seconds: float | None,
         answer_weight: int,
         held: HeldRequest,
-        failure: Failure | None = None,
+        now: Callable[[], float],
     ) -> None:
-        self._scope = scope
-        self._wire = wire
-        self._headers = headers
-        self._failure = failure
-        self._answer: HeldAnswer | None = None
+        self.wire = wire
         self.answer_weight = answer_weight
+        self.deadline: float | None = None
+        self._scope = scope
+        self._headers = headers
         self._held = held
+        self._now = now
+        self._failure: Failure | None = None
+        """What is wrong with the headers of the request. Reading a message fails with it, so a call with bad headers
+        ends where one with a bad message does: behind authentication, in the audit log and in metrics."""
+        self._answer: HeldAnswer | None = None
         self._callbacks: list[Callable[[Any], None]] = []
-        self.deadline = None if seconds is None else asyncio.get_running_loop().time() + seconds
+
+    def limit(self, given: Callable[[], float | None], most: float | None) -> None:
+        """Set the deadline. given: reads the seconds that the caller allows. most: what the server does. None: any."""
+        try:
+            seconds = given()
+        except Failure as failure:
+            seconds, self._failure = None, failure
+        if most is not None:
+            seconds = most if seconds is None else min(seconds, most)
+        if seconds is not None:
+            self.deadline = self._now() + seconds
+
+    @property
+    def tenant(self) -> str:
+        """Whose call it is; empty until the caller is known."""
+        return self._held.tenant
 
     def invocation_metadata(self) -> Metadata:
         """The headers, except those that cannot be decoded."""
@@ -75,7 +92,7 @@ class HttpCall:
     def time_remaining(self) -> float | None:
         if self.deadline is None:
             return None
-        return max(0.0, self.deadline - asyncio.get_running_loop().time())
+        return max(0.0, self.deadline - self._now())
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
         self._callbacks.append(callback)
@@ -96,7 +113,7 @@ class HttpCall:
 
     def set_trailing_metadata(self, metadata: tuple[tuple[str, str], ...], /) -> None:
         """Sent as headers: what is known before the response begins needs no trailers."""
-        self._headers[:] = [(name.encode(), value.encode()) for name, value in metadata]
+        self._headers[:] = _as_headers(metadata)
 
     def trailing_metadata(self) -> Metadata:
         return ()  # sent as headers
@@ -105,7 +122,7 @@ class HttpCall:
         """The next message, as bytes; something else where there is none."""
         if self._failure is not None:
             raise self._failure
-        message = await self._wire.read()
+        message = await self.wire.read()
         return grpc.aio.EOF if message is None else message
 
     async def messages(self) -> AsyncIterator[bytes]:
@@ -120,3 +137,8 @@ class HttpCall:
         """The call has ended, and its response has been sent."""
         for callback in self._callbacks:
             callback(self)
+
+
+@lru_cache(16)
+def _as_headers(metadata: tuple[tuple[str, str], ...]) -> Headers:
+    return [(name.encode(), value.encode()) for name, value in metadata]

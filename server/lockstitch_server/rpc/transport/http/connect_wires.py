@@ -8,9 +8,8 @@ import grpc
 from google.protobuf.json_format import MessageToDict
 from google.rpc.status_pb2 import Status
 
-from lockstitch_server.rpc.transport.http.arrival import Arrival
-from lockstitch_server.rpc.transport.http.asgi_types import Headers, Send
-from lockstitch_server.rpc.transport.http.body import SizeLimit, envelope, whole
+from lockstitch_server.rpc.transport.http.asgi_types import Event, Headers, Send
+from lockstitch_server.rpc.transport.http.body import Body, SizeLimit, body_part, envelope, enveloped, whole
 from lockstitch_server.rpc.transport.http.codecs import Codec
 from lockstitch_server.rpc.transport.http.endpoints import Endpoint
 from lockstitch_server.rpc.transport.http.envelope_wire import EnvelopeWire
@@ -42,7 +41,7 @@ class ConnectUnaryWire:
 
     def __init__(
         self,
-        body: Arrival,
+        body: Body,
         send: Send,
         endpoint: Endpoint,
         codec: Codec,
@@ -88,18 +87,17 @@ class ConnectUnaryWire:
             *self._added,
         ]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        await self._send(body_part(body, last=True))
 
 
 class ConnectStreamWire(EnvelopeWire):
     """A stream: messages in envelopes; the last envelope is JSON with the error, if there is one."""
 
-    async def _finish(self, message: bytes | None, status: CallStatus) -> None:
-        await self._end_body(message, _end(status))
+    def _ending(self, message: bytes | None, status: CallStatus) -> list[Event]:
+        return enveloped(message, _end(status), last=True)
 
-    async def _refuse(self, status: CallStatus) -> None:
-        await self._begin(self._headers, has_trailers=False)
-        await self._finish(None, status)
+    def _refusal(self, status: CallStatus) -> list[Event]:
+        return [self._start((), has_trailers=False), *self._ending(None, status)]
 
 
 def _end(status: CallStatus) -> bytes:

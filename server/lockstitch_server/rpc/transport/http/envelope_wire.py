@@ -1,12 +1,12 @@
 """Messages in envelopes, in both directions: gRPC, gRPC-Web, and streams of Connect."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 import grpc
 
-from lockstitch_server.rpc.transport.http.arrival import Arrival
-from lockstitch_server.rpc.transport.http.asgi_types import Headers, Send
-from lockstitch_server.rpc.transport.http.body import Envelopes, SizeLimit, send_enveloped
+from lockstitch_server.rpc.transport.http.asgi_types import Event, Headers, Send
+from lockstitch_server.rpc.transport.http.body import Body, Envelopes, SizeLimit, enveloped
 from lockstitch_server.rpc.transport.http.codecs import Codec
 from lockstitch_server.rpc.transport.http.endpoints import Endpoint
 from lockstitch_server.rpc.transport.http.packing import PACKED, PLAIN, Packing
@@ -27,7 +27,7 @@ class EnvelopeWire(ABC):
 
     def __init__(
         self,
-        body: Arrival,
+        body: Body,
         send: Send,
         endpoint: Endpoint,
         codec: Codec,
@@ -38,7 +38,7 @@ class EnvelopeWire(ABC):
     ) -> None:
         """packing: how the request's messages may be packed. headers: those of the response.
 
-        added: further ones, of which the list has all when the response begins.."""
+        added: further ones, of which the list has all when the response begins."""
         self._limit = codec.limit(limit)
         self._held = body.held
         self._envelopes = Envelopes(body, self._limit, may_pause=endpoint.has_many_requests)
@@ -61,7 +61,7 @@ class EnvelopeWire(ABC):
                 return None
             raise CallAborted(CallStatus(grpc.StatusCode.INTERNAL, f"request: a message has the unknown flags {flags}"))
         self._packing.check(data, is_packed=flags == PACKED)
-        if not self._endpoint.has_many_requests:
+        if not self._endpoint.has_many_requests and not self._envelopes.ended:
             await self._check_is_last()
         message = await self._codec.decode(self._endpoint.request, data, self._limit, self._held.tenant)
         self._held.release()
@@ -74,39 +74,31 @@ class EnvelopeWire(ABC):
             raise CallAborted(SEVERAL_REQUESTS)
 
     async def write(self, message: bytes, *, last: bool) -> None:
+        self._ended = last
+        events = self._ending(message, OK) if last else enveloped(message, last=False)
         if not self._began:
-            await self._begin(self._headers, has_trailers=self.TRAILERS)
-        if last:
-            self._ended = True
-            await self._finish(message, OK)
-        else:
-            await send_enveloped(self._send, message, last=False)
+            self._began = True
+            events = [self._start((), has_trailers=self.TRAILERS), *events]
+        await self._send_all(events)
 
     async def end(self, status: CallStatus) -> None:
-        if self._ended:
-            return
-        self._ended = True
-        if self._began:
-            await self._finish(None, status)
-        else:
-            await self._refuse(status)
+        if not self._ended:
+            self._ended = True
+            await self._send_all(self._ending(None, status) if self._began else self._refusal(status))
 
-    async def _begin(self, headers: Headers, *, has_trailers: bool) -> None:
-        self._began = True
-        sent = [*headers, *self._added]
-        await self._send({"type": "http.response.start", "status": 200, "headers": sent, "trailers": has_trailers})
+    async def _send_all(self, events: Iterable[Event]) -> None:
+        for event in events:
+            await self._send(event)
 
-    async def _end_body(self, message: bytes | None, after: bytes) -> None:
-        """Send the last message, if there is one, and what comes after it."""
-        if message is None:
-            await self._send({"type": "http.response.body", "body": after, "more_body": False})
-        else:
-            await send_enveloped(self._send, message, after, last=True)
+    def _start(self, more: Iterable[tuple[bytes, bytes]], *, has_trailers: bool) -> Event:
+        """The beginning of the response. more: headers beside the usual ones."""
+        headers = [*self._headers, *more, *self._added]
+        return {"type": "http.response.start", "status": 200, "headers": headers, "trailers": has_trailers}
 
     @abstractmethod
-    async def _finish(self, message: bytes | None, status: CallStatus) -> None:
-        """End a response that has begun, with a last message if there is one."""
+    def _ending(self, message: bytes | None, status: CallStatus) -> list[Event]:
+        """The end of a response that has begun, with a last message if there is one."""
 
     @abstractmethod
-    async def _refuse(self, status: CallStatus) -> None:
+    def _refusal(self, status: CallStatus) -> list[Event]:
         """The whole response of a call that has no message."""

@@ -4,7 +4,7 @@ import base64
 
 from lockstitch_server.rpc.errors import DETAILS_KEY
 from lockstitch_server.rpc.transport.http.asgi_types import Event, Headers, Send
-from lockstitch_server.rpc.transport.http.body import envelope
+from lockstitch_server.rpc.transport.http.body import body_part, envelope, enveloped
 from lockstitch_server.rpc.transport.http.envelope_wire import EnvelopeWire
 from lockstitch_server.rpc.transport.http.headers import binary, percent_encoded
 from lockstitch_server.rpc.transport.http.slices import SLICE_BYTES, cut
@@ -22,13 +22,12 @@ class GrpcWire(EnvelopeWire):
     END_FLAG = TRAILERS_FLAG
     TRAILERS = True
 
-    async def _finish(self, message: bytes | None, status: CallStatus) -> None:
-        await self._end_body(message, b"")
-        await self._send({"type": "http.response.trailers", "headers": status_headers(status), "more_trailers": False})
+    def _ending(self, message: bytes | None, status: CallStatus) -> list[Event]:
+        trailers = {"type": "http.response.trailers", "headers": status_headers(status), "more_trailers": False}
+        return [*enveloped(message, last=True), trailers]
 
-    async def _refuse(self, status: CallStatus) -> None:
-        await self._begin([*self._headers, *status_headers(status)], has_trailers=False)
-        await self._end_body(None, b"")
+    def _refusal(self, status: CallStatus) -> list[Event]:
+        return [self._start(status_headers(status), has_trailers=False), body_part(b"", last=True)]
 
 
 class GrpcWebWire(GrpcWire):
@@ -36,9 +35,9 @@ class GrpcWebWire(GrpcWire):
 
     TRAILERS = False
 
-    async def _finish(self, message: bytes | None, status: CallStatus) -> None:
+    def _ending(self, message: bytes | None, status: CallStatus) -> list[Event]:
         lines = b"".join(name + b": " + value + b"\r\n" for name, value in status_headers(status))
-        await self._end_body(message, envelope(TRAILERS_FLAG, lines))
+        return enveloped(message, envelope(TRAILERS_FLAG, lines), last=True)
 
 
 def in_base64(send: Send) -> Send:

@@ -63,19 +63,16 @@ def metadata_of(headers: Headers) -> tuple[Entries, Failure | None]:
     """All headers as metadata, with binary entries decoded; and what is wrong with the first that is left out."""
     entries: list[tuple[str, str | bytes]] = []
     failure = None
-    for key, raw in headers:
-        name, value = key.decode("latin-1").lower(), raw.decode("latin-1")
+    for key, value in headers:
+        name = key.decode("latin-1")
+        if not name.endswith(BINARY):
+            entries.append((name, value.decode("latin-1")))
+            continue
         try:
-            entries.extend(_entries(name, value))
+            entries += [(name, _unpacked(name, part)) for part in value.split(b",")]
         except Failure as error:
             failure = failure or error
     return tuple(entries), failure
-
-
-def _entries(name: str, value: str) -> list[tuple[str, str | bytes]]:
-    if name.endswith(BINARY):
-        return [(name, _unpacked(name, part)) for part in value.split(",")]
-    return [(name, value)]
 
 
 def grpc_timeout(value: str) -> float | None:
@@ -121,10 +118,10 @@ def peer_of(client: Iterable[object] | None) -> str:
     return f"ipv6:%5B{text}%5D:{port}" if ":" in text else f"ipv4:{text}:{port}"
 
 
-def _unpacked(name: str, value: str) -> bytes:
+def _unpacked(name: str, value: bytes) -> bytes:
     value = value.strip()
     try:
-        return base64.b64decode(value + "=" * (-len(value) % 4), validate=True)
+        return base64.b64decode(value + b"=" * (-len(value) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise _invalid(name, "base64, since its name ends in -bin") from error
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from lockstitch_server.rpc.call_context import SERVER_VERSION_KEY
 from lockstitch_server.rpc.transport.http.asgi_types import Headers
-from lockstitch_server.rpc.transport.http.headers import Named, first
+from lockstitch_server.rpc.transport.http.headers import Named
 
-ANY = "*"
+ANY = b"*"
 EXPOSED = (
     b"grpc-status, grpc-message, grpc-status-details-bin, grpc-accept-encoding, connect-accept-encoding, "
     + SERVER_VERSION_KEY.encode()
@@ -23,26 +23,26 @@ class Origins:
     """The origins that are listed. `*` is all of them."""
 
     def __init__(self, listed: Sequence[str]) -> None:
-        self._listed = frozenset(listed)
+        self._listed = frozenset(each.encode() for each in listed)
 
     def allows(self, headers: Named) -> bool:
         """Whether a request may be served."""
-        origin = first(headers, b"origin")
+        origin = headers.get(b"origin")
         return not origin or ANY in self._listed or origin in self._listed
 
     def headers(self, request: Named) -> Headers:
         """What a response says to a browser."""
-        if not (origin := first(request, b"origin")):
+        if not (origin := request.get(b"origin")):
             return []
         return [
-            (b"access-control-allow-origin", origin.encode("latin-1")),
+            (b"access-control-allow-origin", origin),
             (b"access-control-expose-headers", EXPOSED),
             (b"vary", b"origin"),
         ]
 
     def preflight(self, request: Named) -> Headers:
         """What the answer to a browser's question before a call says."""
-        wanted = first(request, b"access-control-request-headers").encode("latin-1")
+        wanted = request.get(b"access-control-request-headers")
         return [
             *self.headers(request),
             (b"access-control-allow-methods", b"POST"),

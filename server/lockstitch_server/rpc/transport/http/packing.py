@@ -1,5 +1,7 @@
 """How requests may be packed: with gzip or not at all. `Preparation` unpacks messages, within bounds."""
 
+from functools import lru_cache
+
 import grpc
 
 from lockstitch_server.core.errors import Failure, Reason
@@ -13,13 +15,13 @@ IDENTITY = "identity"
 
 
 class Packing:
-    """The encoding that a request names. header: where it does."""
+    """The encoding that requests name. header: where they do."""
 
     __slots__ = ("_header", "_name")
 
     def __init__(self, header: str, name: str) -> None:
         self._header = header
-        self._name = name or IDENTITY
+        self._name = name
 
     def check(self, data: bytes, *, is_packed: bool) -> None:
         """Fails for a message that cannot be unpacked, and for all that a request sends in an unknown encoding."""
@@ -41,6 +43,12 @@ class Packing:
     def is_named(self) -> bool:
         """Whether the whole body is packed, where a header says so for all of it."""
         return self._name != IDENTITY
+
+
+@lru_cache(64)
+def packing_of(header: str, value: bytes) -> Packing:
+    """The encoding that the value of a header names; none where it is empty."""
+    return Packing(header, value.decode("latin-1").strip().lower() or IDENTITY)
 
 
 def _aborted(code: grpc.StatusCode, message: str) -> CallAborted:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import NamedTuple
 
-from lockstitch_server.rpc.transport.http.arrival import Arrival, Pace
-from lockstitch_server.rpc.transport.http.asgi_types import Headers, Send
-from lockstitch_server.rpc.transport.http.body import Base64Body, Body
+from lockstitch_server.rpc.transport.http.asgi_types import Headers, Receive, Send
+from lockstitch_server.rpc.transport.http.body import Body, from_base64
 from lockstitch_server.rpc.transport.http.codecs import Codec
 from lockstitch_server.rpc.transport.http.connect_wires import ConnectStreamWire, ConnectUnaryWire
 from lockstitch_server.rpc.transport.http.endpoints import Endpoint
@@ -18,28 +19,33 @@ from lockstitch_server.rpc.transport.http.headers import (
     first,
     grpc_timeout,
 )
-from lockstitch_server.rpc.transport.http.packing import ENCODINGS, Packing
+from lockstitch_server.rpc.transport.http.packing import ENCODINGS, packing_of
 from lockstitch_server.rpc.transport.http.wire import Wire
-from lockstitch_server.rpc.transport.request_memory import HeldRequest
 
 GRPC, WEB, WEB_TEXT, CONNECT, CONNECT_STREAM = "grpc", "grpc-web", "grpc-web-text", "connect", "connect-stream"
-FAMILIES = {
-    GRPC: "application/grpc",
-    WEB: "application/grpc-web",
-    WEB_TEXT: "application/grpc-web-text",
-    CONNECT_STREAM: "application/connect",
-}
-"""Those with messages in envelopes, and how their media types begin."""
-WIRES: Mapping[str, type[EnvelopeWire]] = {
-    GRPC: GrpcWire,
-    WEB: GrpcWebWire,
-    WEB_TEXT: GrpcWebWire,
-    CONNECT_STREAM: ConnectStreamWire,
-}
 
-GRPC_ENCODING = "grpc-encoding", b"grpc-accept-encoding"
-CONNECT_ENCODING = "connect-content-encoding", b"connect-accept-encoding"
-"""How a request names the encoding of its messages, and a response those that are accepted."""
+
+class Family(NamedTuple):
+    """A protocol with messages in envelopes.
+
+    media: how its media types begin. encoding, accepted: the headers by which a request names the encoding of its
+    messages, and a response those that are accepted.
+    """
+
+    media: str
+    wire: type[EnvelopeWire]
+    encoding: str
+    accepted: bytes
+
+
+FAMILIES: Mapping[str, Family] = {
+    GRPC: Family("application/grpc", GrpcWire, "grpc-encoding", b"grpc-accept-encoding"),
+    WEB: Family("application/grpc-web", GrpcWebWire, "grpc-encoding", b"grpc-accept-encoding"),
+    WEB_TEXT: Family("application/grpc-web-text", GrpcWebWire, "grpc-encoding", b"grpc-accept-encoding"),
+    CONNECT_STREAM: Family(
+        "application/connect", ConnectStreamWire, "connect-content-encoding", b"connect-accept-encoding"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,51 +75,43 @@ class Protocol:
             return connect_timeout(first(headers, b"connect-timeout-ms"))
         return grpc_timeout(first(headers, b"grpc-timeout"))
 
-    def wire(
-        self,
-        body: Body,
-        send: Send,
-        endpoint: Endpoint,
-        headers: Named,
-        pace: Pace,
-        held: HeldRequest,
-        added: Headers | None = None,
-    ) -> Wire:
-        """How it speaks on one request.
+    def receive(self, receive: Receive) -> Receive:
+        """`receive` of a request whose bodies are bytes, however the protocol has them in the body."""
+        return from_base64(receive) if self.family == WEB_TEXT else receive
 
-        held: what the request holds of the memory for requests.
-        added: further headers of the response, of which the list has all when it begins.
-        """
-        added = added if added is not None else []
+    def wire(self, body: Body, send: Send, endpoint: Endpoint, headers: Named, added: Headers) -> Wire:
+        """How it speaks on one request. added: further headers of the response; the list has all when it begins."""
         codec, limit = self.codec, endpoint.limit
-        arrival = Arrival(Base64Body(body) if self.family == WEB_TEXT else body, pace, held)
         if self.family == CONNECT:
-            packing = _packing(headers, "content-encoding")
-            return ConnectUnaryWire(arrival, send, endpoint, codec, packing, limit, added)
-        named, accepted = CONNECT_ENCODING if self.is_connect else GRPC_ENCODING
-        packing, answer = _packing(headers, named), self._answer_family(headers)
-        sent = [(b"content-type", f"{FAMILIES[answer]}+{codec.name}".encode()), (accepted, ENCODINGS)]
+            packing = packing_of("content-encoding", headers.get(b"content-encoding", b""))
+            return ConnectUnaryWire(body, send, endpoint, codec, packing, limit, added)
+        family, answer = FAMILIES[self.family], self._answer_family(headers)
+        packing = packing_of(family.encoding, headers.get(family.encoding.encode(), b""))
+        sent = _response_headers(answer, codec.name)
         send = in_base64(send) if answer == WEB_TEXT else send
-        return WIRES[self.family](arrival, send, endpoint, codec, packing, limit, sent, added)
+        return family.wire(body, send, endpoint, codec, packing, limit, sent, added)
 
     def _answer_family(self, headers: Named) -> str:
         """The family of the response: for gRPC-Web, the header `accept` may ask for the other one."""
         if self.family not in (WEB, WEB_TEXT):
             return self.family
         accepted = first(headers, b"accept").lower()
-        if FAMILIES[WEB_TEXT] in accepted:
+        if FAMILIES[WEB_TEXT].media in accepted:
             return WEB_TEXT
-        return WEB if FAMILIES[WEB] in accepted else self.family
+        return WEB if FAMILIES[WEB].media in accepted else self.family
 
 
-def _packing(headers: Named, name: str) -> Packing:
-    return Packing(name, first(headers, name.encode()).strip().lower())
+@cache
+def _response_headers(family: str, codec: str) -> Headers:
+    """The headers of every response in a protocol and a format."""
+    media, _, _, accepted = FAMILIES[family]
+    return [(b"content-type", f"{media}+{codec}".encode()), (accepted, ENCODINGS)]
 
 
 def protocols_of(proto: Codec, json: Codec) -> Mapping[str, Protocol]:
     """All protocols by their media types."""
     found = {"application/proto": Protocol(CONNECT, proto), "application/json": Protocol(CONNECT, json)}
-    for family, media in FAMILIES.items():
+    for family, (media, *_) in FAMILIES.items():
         for codec in (proto, json):
             found[f"{media}+{codec.name}"] = Protocol(family, codec)
         if family != CONNECT_STREAM:
@@ -121,8 +119,9 @@ def protocols_of(proto: Codec, json: Codec) -> Mapping[str, Protocol]:
     return found
 
 
-def media_type(headers: Named) -> str:
-    """The media type of a request, in lower case and without parameters; empty for a charset that is not UTF-8."""
-    media, _, parameters = first(headers, b"content-type").lower().partition(";")
+@lru_cache(64)
+def media_type(content_type: bytes) -> str:
+    """The media type in a header, in lower case and without parameters; empty for a charset that is not UTF-8."""
+    media, _, parameters = content_type.decode("latin-1").lower().partition(";")
     charset = parameters.partition("charset=")[2].strip().strip('"')
     return media.strip() if charset in ("", "utf-8", "utf8") else ""

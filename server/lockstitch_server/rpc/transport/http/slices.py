@@ -4,8 +4,7 @@ An ASGI server keeps all that it is given until its client has taken it. A slice
 for it, so a response waits here, where it counts as memory of its call, and a client that stops to read is noticed.
 """
 
-import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 from lockstitch_server.rpc.transport.http.asgi_types import Event, Send
 from lockstitch_server.rpc.transport.prompt import until
@@ -17,18 +16,23 @@ class ClientStalled(ConnectionError):
     """The client reads nothing of its response."""
 
 
-def in_slices(send: Send, stall_seconds: float) -> Send:
-    """`send`, which passes bodies on in slices. It raises ClientStalled if one is not taken within `stall_seconds`."""
+def in_slices(send: Send, stall_seconds: float, now: Callable[[], float]) -> Send:
+    """`send`, which passes bodies on in slices. It raises ClientStalled if one is not taken within `stall_seconds`.
 
-    now = asyncio.get_running_loop().time
+    now: the event loop's clock.
+    """
 
-    async def sending(event: Event) -> None:
-        pieces = (event,) if len(event.get("body", b"")) <= SLICE_BYTES else cut(event, SLICE_BYTES)
-        try:
-            for piece in pieces:
-                await until(now() + stall_seconds, send(piece))
-        except TimeoutError as error:
-            raise ClientStalled(f"the client read nothing for {stall_seconds:g} s") from error
+    def stalled() -> ClientStalled:
+        return ClientStalled(f"the client read nothing for {stall_seconds:g} s")
+
+    async def slices(event: Event) -> None:
+        for piece in cut(event, SLICE_BYTES):
+            await until(now() + stall_seconds, send(piece), stalled)
+
+    def sending(event: Event) -> Awaitable[None]:
+        if len(event.get("body", b"")) > SLICE_BYTES:
+            return slices(event)
+        return until(now() + stall_seconds, send(event), stalled)
 
     return sending
 
