@@ -134,7 +134,10 @@ class BatchingQueue(Generic[T, R]):
         """The result of an item. Fails with DRAINING, OVERLOADED, RATE_LIMITED, or as its batch does."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self.enqueue(item, future)
-        return await future
+        try:
+            return await future
+        finally:
+            del future  # it would form a reference cycle with its exception and the frames in that
 
     def enqueue(self, item: T, waiter: Waiter[R]) -> None:
         """Add an item, whose result `waiter` receives. Fails with DRAINING, OVERLOADED, RATE_LIMITED."""

@@ -77,7 +77,7 @@ class SaveWorker:
         try:
             parsed = self._saves(request, observer)
         except Failure as failure:
-            parsed = [(0, failure)]
+            parsed = [(0, failure.with_traceback(None))]  # which would keep the batch until the next garbage collection
         except Exception:
             parsed = [(0, _broken())]
         observer.request_parsed(request, parsed)
@@ -113,7 +113,7 @@ class SaveWorker:
             save = message.save if isinstance(message, pb.SaveStreamRequest) else message
             return save_operation(save, request.tenant, trace_id)
         except Failure as failure:
-            return failure
+            return failure.with_traceback(None)
         except Exception:
             return _broken()
 

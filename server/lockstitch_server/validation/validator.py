@@ -23,7 +23,7 @@ class Validator:
         try:
             self._checks[message.DESCRIPTOR.full_name](message)
         except Violation as violation:
-            return violation
+            return violation.with_traceback(None)  # which would keep the message until the next garbage collection
         return None
 
     def check(self, message: Message) -> None:

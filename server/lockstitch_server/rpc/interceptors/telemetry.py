@@ -42,19 +42,16 @@ class CallTelemetry:
             return handle
 
         async def call(data: bytes, context: CallContext) -> bytes:
-            began = self._begun()
-            span, answer = None, b""
-            code, fault = OK, None
+            began, span = self._begun(), None
             try:
                 if self._spans is not None:
                     span = self._spans.start(method, context)
                 answer = await handle(data, context)
-                return answer
             except BaseException as error:
-                code, fault = code_name(error, context, perf_counter() - began), error
+                self._ended(began, span, method, context, data, error=error)
                 raise
-            finally:
-                self._ended(began, span, method, context, code, data, answer, fault)
+            self._ended(began, span, method, context, data, answer)
+            return answer
 
         return call
 
@@ -65,7 +62,7 @@ class CallTelemetry:
         async def call(incoming: Incoming, context: CallContext) -> AsyncGenerator[bytes, None]:
             began = self._begun()
             data = incoming if isinstance(incoming, bytes) else b""
-            span, code, fault = None, OK, None
+            span = None
             try:
                 if self._spans is not None:
                     if method.client_streaming:  # it may last for days: each of its saves has a span instead
@@ -76,10 +73,9 @@ class CallTelemetry:
                     async for answer in answers:
                         yield answer
             except BaseException as error:
-                code, fault = code_name(error, context, perf_counter() - began), error
+                self._ended(began, span, method, context, data, error=error)
                 raise
-            finally:
-                self._ended(began, span, method, context, code, data, b"", fault)
+            self._ended(began, span, method, context, data)
 
         return call
 
@@ -94,13 +90,13 @@ class CallTelemetry:
         span: "Span | None",
         method: MethodDescriptor,
         context: CallContext,
-        code: str,
         data: bytes,
-        answer: bytes,
-        error: BaseException | None,
+        answer: bytes = b"",
+        error: BaseException | None = None,
     ) -> None:
         """A call has ended. It is counted first: what follows reads the request, and may fail."""
         seconds = perf_counter() - began
+        code = OK if error is None else code_name(error, context, seconds)
         if self._stats is not None:
             self._stats.active.value -= 1
             self._stats.ended(method, code, seconds)

@@ -54,8 +54,7 @@ def _unary(
     async def call(_: object, grpc_context: ServicerContext) -> bytes:
         context = CallContext(transport=grpc_context)
         try:
-            data = await receiver.request(method, context, grpc_context)
-            return await handle(data, context)
+            return await handle(await receiver.request(method, context, grpc_context), context)
         except Exception as error:
             await _abort(error, method, context, grpc_context)
 
@@ -89,6 +88,7 @@ async def _abort(
     if isinstance(error, grpc.aio.AbortError | asyncio.CancelledError):
         raise error
     failure = error if isinstance(error, Failure) else _masked(error, method, context)
+    error.with_traceback(None)  # gRPC keeps it until the next garbage collection, and so the request
     status = status_of(failure).SerializeToString()
     metadata = grpc_context.trailing_metadata() or ()  # `abort` replaces what was set before
     await grpc_context.abort(code_of(failure), failure.message, (*metadata, (DETAILS_KEY, status)))
