@@ -52,6 +52,7 @@ BY_OTHERS: dict[str, tuple[str, ...]] = {
         "postgres-server.md toml",
         "postgres-server.md python",
     ),
+    "tests/docs/test_sqlite_page.py": ("sqlite-server.md sh", "sqlite-server.md toml", "sqlite-server.md python"),
     "tests/docs/test_http_page.py": ("http.md json", "http.md python"),
     "client/java/src/test/java/dev/lockstitch/GuideTest.java": ("clients/java.md java",),
     "client/typescript/test/guide.test.ts": ("clients/typescript.md ts", "langgraph-js.md ts"),
