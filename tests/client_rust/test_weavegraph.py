@@ -1,6 +1,9 @@
 """The checkpointers for weavegraph: real runners of both versions, real servers, kills."""
 
 import json
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +148,40 @@ def test_what_was_imported_is_what_the_crate_itself_reads(
     for session in imported:
         shown = end_of(weavegraph.run("show", server.target, session))
         assert with_instants(shown) == expected_steps(session)[-1]
+
+
+def test_what_was_imported_under_other_names_is_resumed(
+    weavegraph: Probe, server: LockstitchServer, tmp_path: Path
+) -> None:
+    """An id, names and a chain of causes that the server does not take: the checkpointer finds and restores them."""
+    session, name = "line\n" + "s" * 300, "n" * 600
+    error: dict[str, Any] = {"message": "error 0", "details": 0}
+    for number in range(1, 96):
+        error = {"message": f"error {number}", "cause": error, "details": number}
+    when = "2026-01-02T03:04:05Z"
+    event: dict[str, Any] = {"when": when, "scope": {"scope": "app"}, "error": error, "tags": [], "context": None}
+    expected = expected_steps("tiny-🧵")[-1] | {"frontier": [f"Custom:{name}"], "session_id": session}
+    state = expected["state"]
+    state["extra"]["map"][name] = 1
+    state["errors"]["items"].append(event)
+    database = tmp_path / "weavegraph.db"
+    shutil.copy(DATABASE, database)
+    with closing(sqlite3.connect(database)) as file:
+        file.execute("PRAGMA foreign_keys = OFF")
+        file.execute("UPDATE sessions SET id = ? WHERE id = 'tiny-🧵'", (session,))
+        file.execute("UPDATE steps SET session_id = ? WHERE session_id = 'tiny-🧵'", (session,))
+        file.execute(
+            "UPDATE steps SET state_json = ?, frontier_json = ? WHERE session_id = ? AND step = 1",
+            (json.dumps(state), json.dumps([f"Custom:{name}"]), session),
+        )
+        file.commit()
+    done = Command("import", "weavegraph", str(database), "--session", session).in_process(server.target)
+    assert done.code == 0, done
+    event["when"] = instant(when)
+    assert with_instants(end_of(weavegraph.run("show", server.target, session))) == expected
+    weavegraph.run("resave", server.target, session)
+    saved = with_instants(end_of(weavegraph.run("show", server.target, session)))
+    assert (saved["step"], saved["state"]) == (expected["step"] + 1, state)
 
 
 def test_what_was_imported_is_saved_again_as_it_was(

@@ -13,6 +13,7 @@ import pytest
 
 from lockstitch import Checkpoint, Client
 from lockstitch.v1.checkpoint_service_pb2 import SessionSummary
+from lockstitch_server.importers.weavegraph_names import Names
 from tests.cli.commands import Command, Done
 from tests.importers.reference import (
     DATABASE,
@@ -190,6 +191,7 @@ def test_what_is_not_taken_is_told_and_the_rest_is_imported(
         "PRAGMA foreign_keys = OFF",
         "UPDATE sessions SET id = 'bad' || char(27) || '[1mid' WHERE id = 'tiny-🧵'",
         "UPDATE steps SET session_id = 'bad' || char(27) || '[1mid' WHERE session_id = 'tiny-🧵'",
+        "UPDATE steps SET state_json = '[]' WHERE session_id LIKE 'bad%'",
         "UPDATE steps SET step = -5 WHERE session_id = 'edges' AND step = 7",
         "UPDATE steps SET state_json = '{}' WHERE session_id = 'errors' AND step = 2",
     )
@@ -201,8 +203,24 @@ def test_what_is_not_taken_is_told_and_the_rest_is_imported(
     assert "\x1b" not in done.err
     assert any("session 'errors', step 2: no 'messages'" in line for line in told)
     assert any("session 'edges', step -5" in line for line in told)
-    assert sum("session_id" in line for line in told) == 2
+    assert sum(r"session 'bad\x1b[1mid', step" in line for line in told) == 2
     assert set(summaries(client)) == set(EXPECTED["sessions"]) - {"tiny-🧵"}
+
+
+def test_a_session_whose_id_the_server_does_not_take(server: LockstitchServer, client: Client, copy: Path) -> None:
+    """It gets the id under which the Rust checkpointer looks for it."""
+    long = "s" * 256
+    execute(
+        copy,
+        "PRAGMA foreign_keys = OFF",
+        f"UPDATE sessions SET id = '{long}' WHERE id = 'tiny-🧵'",
+        f"UPDATE steps SET session_id = '{long}' WHERE session_id = 'tiny-🧵'",
+    )
+    assert imported(server, copy, "--session", long).startswith("1 session, ")
+    (stored,) = summaries(client)
+    assert stored == Names().store_session_id(long)
+    assert json.loads(history(client, stored)[0].header.data) == {"session_id": long}
+    assert "0 created" in imported(server, copy, "--session", long)
 
 
 def test_many_failures_are_summed_up(server: LockstitchServer, copy: Path) -> None:

@@ -4,7 +4,6 @@ The same row always becomes the same checkpoint, so that an import can be repeat
 """
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from lockstitch.v1 import checkpoint_pb2 as pb
 from lockstitch_server.importers.json_slices import elements, members
 from lockstitch_server.importers.transfer import RowInvalid
+from lockstitch_server.importers.weavegraph_names import Link, Names, join
 
 _ENDPOINTS = {"Start": pb.Endpoint.ENDPOINT_START, "End": pb.Endpoint.ENDPOINT_END}
 _CUSTOM = "Custom:"
@@ -75,25 +75,33 @@ def node_text(node: pb.NodeKind) -> str:
 
 
 def _checkpoint(session: SessionRow, row: StepRow) -> pb.Checkpoint:
-    return pb.Checkpoint(
-        session_id=session.id,
+    names = Names()
+    made = pb.Checkpoint(
+        session_id=names.store_session_id(session.id),
         step=row.step,
-        state=_state(row.state),
-        frontier=_nodes(row.frontier),
+        state=_state(row.state, names),
+        frontier=_nodes(row.frontier, names),
         versions_seen={
             name: pb.ChannelVersions(versions=versions) for name, versions in json.loads(row.versions_seen).items()
         },
         # The crate casts its usize to an i64, and back.
         concurrency_limit=session.concurrency_limit % 2**64,
         created_at=_timestamp(row.created_at),
-        ran_nodes=_nodes(row.ran_nodes),
-        skipped_nodes=_nodes(row.skipped_nodes),
+        ran_nodes=_nodes(row.ran_nodes, names),
+        skipped_nodes=_nodes(row.skipped_nodes, names),
         updated_channels=json.loads(row.updated_channels or "[]"),
     )
+    if (header := names.header()) is not None:
+        made.header.CopyFrom(header)
+    return made
 
 
-def _nodes(text: str) -> Iterable[pb.NodeKind]:
-    return map(node, json.loads(text))
+def _nodes(text: str, names: Names) -> list[pb.NodeKind]:
+    found = list(map(node, json.loads(text)))
+    for each in found:
+        if each.HasField("custom"):
+            each.custom = names.store(each.custom)
+    return found
 
 
 def _timestamp(when: str | datetime) -> Timestamp:
@@ -105,14 +113,15 @@ def _timestamp(when: str | datetime) -> Timestamp:
     return result
 
 
-def _state(text: str) -> pb.VersionedState:
+def _state(text: str, names: Names) -> pb.VersionedState:
     channels = members(text)
     messages = json.loads(channels["messages"])
     extra = members(channels["extra"])
     errors = members(channels.get("errors", _NEW_CHANNEL))
+    entries = {names.store(key): value for key, value in members(extra.get("map", "{}")).items()}
     return pb.VersionedState(
         messages=pb.MessagesChannel(version=messages["version"], items=map(_message, messages.get("items", []))),
-        extra=pb.ExtrasChannel(version=json.loads(extra["version"]), entries=members(extra.get("map", "{}"))),
+        extra=pb.ExtrasChannel(version=json.loads(extra["version"]), entries=entries),
         errors=pb.ErrorsChannel(
             version=json.loads(errors["version"]), items=map(_error_event, elements(errors.get("items", "[]")))
         ),
@@ -148,10 +157,9 @@ def _scope(fields: dict[str, Any]) -> pb.ErrorScope:
 
 
 def _error(text: str) -> pb.WeaveError:
-    fields = members(text)
-    cause = fields.get("cause", "null")
-    return pb.WeaveError(
-        message=json.loads(fields["message"]),
-        cause=None if cause == "null" else _error(cause),
-        details=fields.get("details", ""),
-    )
+    chain: list[Link] = []
+    while not chain or text != "null":
+        fields = members(text)
+        chain.append((json.loads(fields["message"]), fields.get("details", "")))
+        text = fields.get("cause", "null")
+    return join(chain)

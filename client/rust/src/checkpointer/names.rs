@@ -116,6 +116,37 @@ mod tests {
         }
     }
 
+    /// The importer stores what it imports in the same way: its tests read the same file.
+    #[test]
+    fn names_are_stored_as_the_importer_stores_them() {
+        #[derive(Deserialize)]
+        struct Examples {
+            names: Vec<(String, String)>,
+            session_ids: Vec<(String, String)>,
+            header: Header,
+        }
+        #[derive(Deserialize)]
+        struct Header {
+            session_id: String,
+            names: Vec<String>,
+            data: String,
+        }
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/weavegraph/names.json");
+        let examples: Examples = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        for (name, stored) in &examples.names {
+            assert_eq!(stored_name(name), *stored);
+        }
+        for (session_id, stored) in &examples.session_ids {
+            assert_eq!(stored_session_id(session_id), *stored);
+        }
+        let mut names = Names::default();
+        names.store_session_id(&examples.header.session_id);
+        for name in &examples.header.names {
+            names.store(name);
+        }
+        assert_eq!(names.header().unwrap().data, examples.header.data);
+    }
+
     #[test]
     fn every_session_id_can_be_stored() {
         for session_id in ["", "line\nbreak", "\u{9f}", &"🧵".repeat(64), DIGEST] {
