@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -94,6 +94,8 @@ class SqliteStore:
         self._wal: WalKeeper | None = None
         self._files: OpenFiles | None = None
         """None: there are none, or they are not open."""
+        self._turn = asyncio.Lock()
+        """Of units that are no saves: one at a time waits for the thread, so a save waits for one of them at most."""
 
     @property
     def connections(self) -> Connections | None:
@@ -163,7 +165,8 @@ class SqliteStore:
         return done
 
     async def transaction(self, unit: SessionUnit[T], *, snapshot: bool = False, by_key: bool = False) -> T:
-        result, sessions = await self._change(lambda connection: _in_transaction(connection, unit))
+        async with nullcontext() if by_key else self._turn:
+            result, sessions = await self._change(lambda connection: _in_transaction(connection, unit))
         self._wrote(sessions)
         return result
 
