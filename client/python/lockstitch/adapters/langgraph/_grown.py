@@ -5,7 +5,7 @@ fields of a whole list become bytes in one call, which takes a tenth of the time
 """
 
 from collections.abc import Sequence
-from hashlib import blake2b
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from langgraph.checkpoint.serde.base import SerializerProtocol
@@ -13,8 +13,6 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from lockstitch.adapters.langgraph._dumped import Dump
 from lockstitch.adapters.langgraph._plain import fields_of_all, is_known, is_message
 from lockstitch.v1.checkpoint_pb2 import CustomChannel
-
-DIGEST_BYTES = 16
 
 
 class Content(NamedTuple):
@@ -41,7 +39,7 @@ def grown(serde: SerializerProtocol, values: object, before: Content | None) -> 
     if fields is None:
         return None
     size, count = (before.size, len(before.kinds)) if before else (0, 0)
-    digest = blake2b(fields[:size], digest_size=DIGEST_BYTES)
+    digest = sha256(fields[:size])
     goes_on = before is not None and (before.kinds, before.digest) == (kinds[:count], digest.digest())
     digest.update(fields[size:])
     return Grown(Content(kinds, len(fields), digest.digest()), count if goes_on else 0)
