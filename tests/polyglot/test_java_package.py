@@ -62,11 +62,13 @@ MAIN = """\
 import com.google.protobuf.RuntimeVersion;
 import dev.lockstitch.LockstitchClient;
 import dev.lockstitch.StateThread;
+import java.time.Duration;
 import java.util.Map;
 
 class Main {
   public static void main(String[] arguments) {
     try (LockstitchClient client = LockstitchClient.connect(arguments[0])) {
+      client.awaitReady(Duration.ofMinutes(1)); // a JVM loads many classes first, and the machine may be busy
       StateThread thread = client.thread("packaged");
       thread.load();
       thread.save(Map.of("size", "XL"));
