@@ -44,9 +44,10 @@ image: ## Build the container image (IMAGE=, ENGINE=docker|podman|buildah, PLATF
 
 ##@ Check
 
-# Test processes side by side, one more than processors (tests/conftest.py); the tests of one file share a process. Tests
+# Test processes side by side, one more than processors (tests/conftest.py); the tests of one file share a process. Files
+# begin in the order of their paths: pytest-xdist would begin those with few tests last, and these take the longest. Tests
 # that build with toolchains run after all others, since a build uses all processors by itself.
-PARALLEL   := --numprocesses auto --maxprocesses 8 --dist loadfile
+PARALLEL   := --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 TOOLCHAINS := tests/polyglot tests/client_rust
 QUICK      := tests/core tests/conformance/test_sqlite_raw.py \
               tests/server/test_layers.py tests/packaging/test_lock_files.py
