@@ -161,6 +161,18 @@ def test_text_that_is_not_unicode_is_refused(name: str, programs: Any) -> None:
         assert program.ask("plain_load").get("state") is None
 
 
+@pytest.mark.parametrize("name", PLAIN_NAMES)
+def test_how_deep_values_may_be(name: str, programs: Any) -> None:
+    """The same in all languages, also for lists and dicts without content."""
+    (program,) = programs(name)
+    for inner in ("[]", "{}", "[1]"):
+        state = '{"a":' + "[" * 499 + inner + "]" * 499 + "}"
+        program.ask("plain_save", state=state)
+        assert program.ask("plain_load")["state"] == state
+        deeper = state.replace(inner, f"[{inner}]")
+        assert "nested more than 500 deep" in program.ask("plain_save", state=deeper)["refused"]
+
+
 @pytest.mark.parametrize("other", PLAIN_NAMES)
 @pytest.mark.parametrize("one", PLAIN_NAMES)
 def test_forks_and_rewinds(one: str, other: str, programs: Any, session_id: str) -> None:

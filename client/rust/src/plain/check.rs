@@ -134,7 +134,9 @@ impl<'a> Serializer for Check<'a> {
         Ok(self.at.within(Part::Key(variant.to_owned()), |at| check(value, at))?)
     }
 
+    /// Everything that holds others comes here.
     fn serialize_seq(self, _: Option<usize>) -> Result<Inside<'a>, Refused> {
+        self.at.check_depth()?;
         Ok(Inside { at: self.at, index: 0, key: String::new() })
     }
 

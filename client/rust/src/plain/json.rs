@@ -40,7 +40,11 @@ impl<'a> Json<'a> {
     /// Fails, with the path, for what is not JSON, and for a key that stands twice.
     pub(super) fn parse(text: &'a str, at: &mut Path) -> Result<Self, Error> {
         let invalid = |error: serde_json::Error| at.refuse(format!("is stored as text that is not JSON: {error}"));
-        Ok(match text.trim_start().as_bytes().first() {
+        let first = text.trim_start().as_bytes().first();
+        if let Some(b'{' | b'[') = first {
+            at.check_depth()?;
+        }
+        Ok(match first {
             Some(b'{') => return Self::object(serde_json::from_str(text).map_err(invalid)?, at),
             Some(b'[') => {
                 let items: Vec<&RawValue> = serde_json::from_str(text).map_err(invalid)?;

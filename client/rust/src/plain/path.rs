@@ -32,13 +32,18 @@ impl Path {
         part: Part,
         work: impl FnOnce(&mut Self) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        if self.0.len() > MAX_DEPTH {
-            return Err(Self::default().refuse(format!("is nested more than {MAX_DEPTH} deep")));
-        }
         self.0.push(part);
         let result = work(self);
         self.0.pop();
         result
+    }
+
+    /// Fails if a list or a map stands here, even an empty one, and is nested too deep.
+    pub(super) fn check_depth(&self) -> Result<(), Error> {
+        if self.0.len() > MAX_DEPTH {
+            return Err(Self::default().refuse(format!("is nested more than {MAX_DEPTH} deep")));
+        }
+        Ok(())
     }
 
     pub(super) fn refuse(&self, problem: impl fmt::Display) -> Error {

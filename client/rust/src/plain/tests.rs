@@ -108,10 +108,12 @@ fn a_state_comes_back() {
 #[test]
 fn a_deep_value_comes_back() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-    let checkpoint = stored(&[("a", nested(499).as_bytes())]);
+    let checkpoint = stored(&[("a", nested(500).as_bytes())]);
     let value: Value = decode(&checkpoint).unwrap();
     assert_eq!(decode::<Value>(&saved(written(&value))).unwrap(), value);
-    assert_refused(decode::<Value>(&stored(&[("a", nested(502).as_bytes())])), "is nested more than 500 deep");
+    assert_refused(decode::<Value>(&stored(&[("a", nested(501).as_bytes())])), "is nested more than 500 deep");
+    let deeper = BTreeMap::from([("a", vec![value["a"].clone()])]);
+    assert_refused(write(&deeper), "is nested more than 500 deep");
 }
 
 #[test]
