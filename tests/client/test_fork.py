@@ -119,3 +119,34 @@ def test_a_parent_with_a_call_under_way_is_told() -> None:
 @pytest.mark.parametrize("child", ["blocking", "async"])
 def test_grpc_without_support_for_forks_is_told(server: LockstitchServer, child: str) -> None:
     assert "GRPC_ENABLE_FORK_SUPPORT=0" in run(server.target, "blocking", child, support="0")
+
+
+LOCKED = """
+import os, signal, sys
+import lockstitch
+from lockstitch import Checkpoint, _fork
+
+client = lockstitch.Client(sys.argv[1])
+client.save(Checkpoint(session_id="locked", step=1))
+for thing in list(_fork._shared):  # as another thread does that is not in the child
+    getattr(thing, "_lock", None) and thing._lock.acquire()
+    getattr(thing, "_renewing", None) and thing._renewing.acquire()
+pid = os.fork()
+if pid == 0:
+    signal.alarm(30)
+    print(client.save(Checkpoint(session_id="locked", step=2)).outcome.name, flush=True)
+    os._exit(0)
+os._exit(os.waitpid(pid, 0)[1])
+"""
+
+
+def test_a_lock_that_another_thread_holds_at_the_fork(server: LockstitchServer) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOCKED, server.target],
+        env={**os.environ, "GRPC_ENABLE_FORK_SUPPORT": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == ("CREATED\n", 0), done.stderr

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 ADVICE = (
     "gRPC does not work in this process: it was forked after its parent had used a Lockstitch client (an AsyncClient, "
@@ -36,6 +36,21 @@ class _Process:
 
 
 _process = _Process()
+
+
+class Shared(Protocol):
+    """An object with a lock that threads share. Another thread may hold the lock at a fork, and is not in the child."""
+
+    def after_fork(self) -> None:
+        """In the child: begin anew, with a lock that nobody holds."""
+
+
+_shared: "weakref.WeakSet[Shared]" = weakref.WeakSet()
+
+
+def share(thing: Shared) -> None:
+    """Have `after_fork` called in each child, as long as the object lives."""
+    _shared.add(thing)
 
 
 def check() -> None:
@@ -74,6 +89,8 @@ def _after_fork_in_child() -> None:
     if _process.broken:
         _process.inherited.extend(_process.channels)
     _process.calling_threads.clear()
+    for thing in list(_shared):
+        thing.after_fork()
 
 
 def _is_supported() -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from lockstitch._delta import Snapshot
+from lockstitch._fork import share
 
 MEBIBYTE = 1024 * 1024
 Key = tuple[str, str]
@@ -42,6 +43,11 @@ class Memory:
 
     def __init__(self, policy: DeltaPolicy) -> None:
         self._policy = policy
+        self.after_fork()
+        share(self)
+
+    def after_fork(self) -> None:
+        """Remember nothing: a thread that was adding a state at the fork has not finished in the child."""
         self._lock = threading.Lock()
         self._bases: OrderedDict[Key, tuple[Base, int]] = OrderedDict()
         self._bytes = 0

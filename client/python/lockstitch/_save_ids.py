@@ -5,10 +5,8 @@ A save may end without it being known whether it was stored. The same save again
 
 import hashlib
 import itertools
-import os
 import secrets
 import threading
-import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from dataclasses import dataclass, field
 
 from lockstitch._draft import Draft
 from lockstitch._errors import Aborted, FailedPrecondition, InvalidArgument, TooLarge
+from lockstitch._fork import share
 from lockstitch._wire import embedded, varint
 from lockstitch.v1.checkpoint_pb2 import Checkpoint
 
@@ -49,10 +48,10 @@ class SaveIds:
     """Numbers the saves of one client, in the order of the calls. Threads may share it."""
 
     def __init__(self) -> None:
-        self._begin()
-        _all.add(self)
+        self.after_fork()
+        share(self)
 
-    def _begin(self) -> None:
+    def after_fork(self) -> None:
         """Be a new writer. A process that was forked must be one: its saves are none of its parent's."""
         self._writer = WRITER + (secrets.randbits(64) or 1).to_bytes(8, "little")
         self._numbers = itertools.count(1)
@@ -114,18 +113,6 @@ class SaveIds:
         self._unsettled[key] = saves
         if len(self._unsettled) > MOST_UNSETTLED:
             self._unsettled.popitem(last=False)
-
-
-_all: "weakref.WeakSet[SaveIds]" = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    for ids in list(_all):
-        ids._begin()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def _digest(draft: Draft) -> bytes:

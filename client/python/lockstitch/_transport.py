@@ -273,8 +273,13 @@ class BlockingTransport:
         self._closed = False
         self._opened = 0
         self._link = self._new_link()
-        self._renewing = threading.Lock()
         self._has_connected = False
+        self.after_fork()
+        _fork.share(self)
+
+    def after_fork(self) -> None:
+        """Renew links by a lock that no other thread holds."""
+        self._renewing = threading.Lock()
 
     async def first_connection(self, timeout: float) -> None:
         if not self._has_connected and not self._connects(min(timeout, self._settings.connect_timeout)):
