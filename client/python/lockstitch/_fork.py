@@ -42,7 +42,7 @@ class Shared(Protocol):
     """An object with a lock that threads share. Another thread may hold the lock at a fork, and is not in the child."""
 
     def after_fork(self) -> None:
-        """In the child: begin anew, with a lock that nobody holds."""
+        """In the child: begin again, with a lock that nobody holds."""
 
 
 _shared: "weakref.WeakSet[Shared]" = weakref.WeakSet()
