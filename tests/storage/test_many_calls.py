@@ -3,11 +3,11 @@
 import asyncio
 import threading
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
-from lockstitch.v1.checkpoint_service_pb2 import ListCheckpointsRequest
+from lockstitch.v1.checkpoint_service_pb2 import ListCheckpointsRequest, LoadLatestRequest
 from lockstitch_server.config import Settings
 from lockstitch_server.runtime.startup import open_store
 from lockstitch_server.storage.session_repository import SessionRepository
@@ -85,6 +85,34 @@ async def test_other_calls_leave_a_connection_to_saves(postgres_url: str, kind: 
         assert not any(call.done() for call in calls)
         go_on.set()
         await asyncio.gather(*calls)
+
+
+async def test_a_load_does_not_wait_for_all_lists_on_sqlite(tmp_path: Path) -> None:
+    began, go_on, ended = threading.Event(), threading.Event(), list[str]()
+
+    async def hold(_: SessionRepository) -> None:
+        began.set()
+        go_on.wait(PATIENCE)
+
+    async def note(_: SessionRepository) -> None:
+        ended.append("list")
+
+    async with raw_api(Settings(store=f"sqlite:///{tmp_path}/lockstitch.db")) as api:
+        await save(api, checkpoint("session", 1))
+        store: Any = api.store
+        holding = asyncio.create_task(store.snapshot(hold))
+        await asyncio.to_thread(began.wait, PATIENCE)
+        lists = [asyncio.create_task(store.snapshot(note)) for _ in range(MANY)]
+        await asyncio.sleep(0)
+        waiting = store._reader._tx.qsize()
+        load = asyncio.create_task(api.load_latest(LoadLatestRequest(session_id="session")))
+        load.add_done_callback(lambda _: ended.append("load"))
+        async with asyncio.timeout(PATIENCE):
+            while store._reader._tx.qsize() == waiting:
+                await asyncio.sleep(0.01)
+        go_on.set()
+        await asyncio.gather(holding, load, *lists)
+    assert ended.index("load") < MANY / 2
 
 
 async def test_health_probes_do_not_wait_for_long_filters(tmp_path: Path) -> None:

@@ -96,6 +96,8 @@ class SqliteStore:
         """None: there are none, or they are not open."""
         self._turn = asyncio.Lock()
         """Of units that are no saves: one at a time waits for the thread, so a save waits for one of them at most."""
+        self._reading_turn = asyncio.Lock()
+        """Of snapshots, so a load waits for one of them at most."""
 
     @property
     def connections(self) -> Connections | None:
@@ -149,10 +151,13 @@ class SqliteStore:
             await asyncio.to_thread(try_write, self._path, free_bytes)
 
     async def snapshot(self, unit: SessionUnit[T]) -> T:
-        return await self._read(lambda connection: _in_snapshot(connection, unit))
+        async with self._reading_turn:
+            return await self._read(lambda connection: _in_snapshot(connection, unit))
 
     async def point_reads(self, unit: PointUnit[T]) -> T:
-        return await self.snapshot(lambda repository: unit(repository.catalog))
+        return await self._read(
+            lambda connection: _in_snapshot(connection, lambda repository: unit(repository.catalog))
+        )
 
     def clock(self) -> int:
         return host_clock()
