@@ -140,6 +140,7 @@ CASES: dict[str, Commands] = {
         ["import", "archive", world.path("no.archive", b"no archive"), "--store", world.store],
         ["import", "archive", world.path("cut.archive", FIRST_LINE), "--store", world.store],
         ["keys", "list", "--file", f"{world.directory}/none.json"],
+        ["keys", "revoke", "id", "--file", f"{world.directory}/none.json"],
         ["keys", "create", "p", "--file", f"{world.directory}/none/keys.json"],
         ["keys", "create", "p", "--file", world.path("no.json", b"no json")],
         ["sessions", "--ca", f"{world.directory}/none.pem"],
@@ -179,6 +180,13 @@ def test_a_row(world: World, begin: str) -> None:
         done = Command(*arguments).in_process(world.target)
         assert done.code == code, (arguments, done)
         assert code == 0 or done.err or "check" in arguments or "health" in arguments, arguments
+
+
+def test_what_is_missing_is_named(world: World) -> None:
+    nowhere, store = world.directory / "none", ("--store", world.store)
+    for command in (["backup", f"{nowhere}/copy.db", *store], ["export", f"{nowhere}/all.archive", *store]):
+        Command(*command).in_process().refused(f"there is no directory {nowhere}; create it")
+    Command("keys", "revoke", "id", "--file", f"{nowhere}.json").in_process().refused(f"no file {nowhere}.json")
 
 
 def test_ctrl_c(world: World) -> None:

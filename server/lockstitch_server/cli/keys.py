@@ -94,7 +94,10 @@ def revoke(
     """
     from lockstitch_server.auth.key_changes import changed
 
-    with _told(_path(file, config)) as path, changed(path) as known:
+    path = _path(file, config)
+    if not path.exists():
+        fail(f"there is no file {path.absolute()}: name the file of keys by --file", UNUSABLE)
+    with _told(path), changed(path) as known:
         if unknown := [one for one in key_id if one not in known]:
             fail(f"there is no key {', '.join(map(repr, unknown))}; nothing was revoked", FAILED)
         for one in set(key_id):

@@ -112,6 +112,7 @@ def backup(
     url = _url(config, assignments, store)
     if not url.startswith("sqlite:"):
         fail("only SQLite stores are backed up so; for Postgres, use pg_dump", UNUSABLE)
+    _check_directory(destination)
     try:
         copy(path_of(url), destination, lambda left, pages: None)
     except StoreError as error:
@@ -174,6 +175,7 @@ def _output(file: str, force: bool) -> Iterator[BinaryIO]:
         return
     if Path(file).exists() and not force:
         fail(f"{Path(file).absolute()} exists; name another file, or add --force to overwrite it", UNUSABLE)
+    _check_directory(Path(file))
     # A name of its own: another export to the same file must not write to this part.
     part = Path(f"{file}.{secrets.token_hex(4)}.part").absolute()
     try:
@@ -186,6 +188,13 @@ def _output(file: str, force: bool) -> Iterator[BinaryIO]:
         fail(f"cannot write {part}: {error.strerror}", UNUSABLE)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _check_directory(file: Path) -> None:
+    """A file whose directory does not exist ends the command."""
+    directory = file.absolute().parent
+    if not directory.is_dir():
+        fail(f"cannot write {file.absolute()}: there is no directory {directory}; create it", UNUSABLE)
 
 
 def archive(
