@@ -23,7 +23,7 @@ from lockstitch_server.core.sessions.session import Retention
 from lockstitch_server.engine.batching_queue import BatchingQueue, Bounds
 from lockstitch_server.engine.damage import DamageLog
 from lockstitch_server.engine.maintenance.copier import Copier
-from lockstitch_server.engine.maintenance.health_probe import Looks, TokenBucket, probing
+from lockstitch_server.engine.maintenance.health_probe import Looks, ProbeSettings, probing
 from lockstitch_server.engine.maintenance.merger import Merger, MergeSettings, merging
 from lockstitch_server.engine.maintenance.pruner import Pruner
 from lockstitch_server.engine.maintenance.sessions import Sessions
@@ -215,10 +215,10 @@ class Runtime:
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
         """Do what is done beside calls: probe the database, count, sweep, merge rows."""
-        looks, pace = _looks(self.store, self.settings).look, _pace(self.settings)
+        look, probe = _looks(self.store, self.settings).look, _probe_settings(self.settings)
         tell = totals_teller(self.telemetry)
         async with (
-            probing(looks, self.health.set_ready, pace),
+            probing(look, self.health.set_ready, probe),
             counting(self.bare_store, tell, self.settings.metrics_totals_seconds),
             sweeping(self.engine.sweeper),
             merging(self.engine.merger),
@@ -384,9 +384,9 @@ def _looks(store: Store, settings: Settings) -> Looks:
     return Looks(store.ping, lambda: store.try_write(health.free_bytes), health.write_seconds)
 
 
-def _pace(settings: Settings) -> TokenBucket:
+def _probe_settings(settings: Settings) -> ProbeSettings:
     health = settings.health
-    return TokenBucket(health.probe_seconds, health.timeout_seconds, health.failures)
+    return ProbeSettings(health.probe_seconds, health.timeout_seconds, health.failures)
 
 
 def _stream_seconds(settings: Settings) -> float:

@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class TokenBucket:
+class ProbeSettings:
     """How often to ask, how long to wait for an answer, and how many failures in a row make an outage."""
 
     seconds: float
@@ -61,9 +61,9 @@ class Looks:
 
 
 @asynccontextmanager
-async def probing(ping: Ask, tell: Callable[[bool], None], pace: TokenBucket) -> AsyncIterator[None]:
+async def probing(ping: Ask, tell: Callable[[bool], None], settings: ProbeSettings) -> AsyncIterator[None]:
     """Ask while the block runs. `tell` hears whether the database is well, whenever that has changed."""
-    task = asyncio.create_task(_probe(ping, tell, pace))
+    task = asyncio.create_task(_probe(ping, tell, settings))
     try:
         yield
     finally:
@@ -72,14 +72,14 @@ async def probing(ping: Ask, tell: Callable[[bool], None], pace: TokenBucket) ->
             await task
 
 
-async def _probe(ping: Ask, tell: Callable[[bool], None], pace: TokenBucket) -> None:
-    verdict = HealthState(pace.failures)
+async def _probe(ping: Ask, tell: Callable[[bool], None], settings: ProbeSettings) -> None:
+    verdict = HealthState(settings.failures)
     while True:
-        problem = await _problem(ping, pace.max_wait)
+        problem = await _problem(ping, settings.max_wait)
         if verdict.saw(problem is None):
             log.warning("database_available" if verdict.well else "database_unavailable", reason=problem)
             tell(verdict.well)
-        await asyncio.sleep(pace.seconds if problem is None else pace.seconds / RETRY_FACTOR)
+        await asyncio.sleep(settings.seconds if problem is None else settings.seconds / RETRY_FACTOR)
 
 
 async def _problem(ping: Ask, max_wait: float) -> str | None:
