@@ -12,6 +12,7 @@ import pytest
 
 from lockstitch_server.config import Settings
 from lockstitch_server.core.errors import Failure
+from lockstitch_server.core.format.rows import ExpectedVersion
 from lockstitch_server.runtime.startup import StartupError, open_store
 from lockstitch_server.storage import tables
 from lockstitch_server.storage.migrations import APPLICATION_ID, head, revisions
@@ -213,8 +214,8 @@ async def test_rows_as_parameters_have_the_columns_that_servers_send(postgres_ur
     """asyncpg encodes a row by the order of a type's attributes."""
     assert (await migrate(postgres_url)).code == 0
     lists = {
-        "expected_session": tables.EXPECTED_SESSION,
-        "log_end": tables.LOG_END,
+        "expected_session": ExpectedVersion._fields,
+        "log_end": ("key", "log", "start", "size"),
         "session_row": tables.SAVED_SESSION,
         "checkpoint_row": tables.SEARCHED_CHECKPOINT,
         "segment_row": tables.SEGMENT,

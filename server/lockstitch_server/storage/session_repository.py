@@ -1,7 +1,7 @@
 """Whole sessions in a database, alike on every backend, over an `Executor`."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from lockstitch_server.core.errors import Failure
@@ -145,18 +145,16 @@ class SessionRepository:
         found = await self.catalog.checkpoints(list(wanted)) if wanted else {}
         return [row for seek, row in found.items() if row.revision == wanted[seek].revision]
 
-    async def page(self, session: Session, after: CheckpointRow | None) -> list[CheckpointRow]:
-        """Checkpoints by namespace and id."""
-        name = (after.namespace, after.checkpoint_id) if after is not None else ("", "")
-        values = {"key": session.row.key, "namespace": name[0], "checkpoint_id": name[1], "limit": PAGE}
-        return [CheckpointRow(*row) for row in await self.executor.fetch("page_of_checkpoints", values)]
+    async def pages(self, session: Session) -> AsyncIterator[list[CheckpointRow]]:
+        """All checkpoints by namespace and id, some at a time."""
+        values = {"key": session.row.key, "namespace": "", "checkpoint_id": "", "limit": PAGE}
+        while rows := [CheckpointRow(*row) for row in await self.executor.fetch("page_of_checkpoints", values)]:
+            yield rows
+            values |= {"namespace": rows[-1].namespace, "checkpoint_id": rows[-1].checkpoint_id}
 
     async def all_checkpoints(self, session: Session) -> list[CheckpointRow]:
         """All checkpoints by namespace and id."""
-        found: list[CheckpointRow] = []
-        while page := await self.page(session, found[-1] if found else None):
-            found.extend(page)
-        return found
+        return [row async for rows in self.pages(session) for row in rows]
 
     async def all_writes(self, session: Session) -> list[WriteRow]:
         """All pending writes by checkpoint."""

@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from lockstitch_server.core.format.rows import CheckpointRow, ExpectedVersion, SessionRow, WriteRow
+from lockstitch_server.core.format.rows import CheckpointRow, SessionRow, WriteRow
 
 SESSION = SessionRow.STORED
 """Of a session: what a save reads and changes."""
@@ -42,8 +42,6 @@ SEARCHED_CHECKPOINT = (*SAVED_CHECKPOINT, "terms")
 """On Postgres, where the terms that find a checkpoint stand in its row."""
 SEGMENT = ("key", "log", "start", "size", "data", "crc")
 WRITE = WriteRow._fields
-EXPECTED_SESSION = ExpectedVersion._fields
-LOG_END = ("key", "log", "start", "size")
 
 LISTS: Mapping[str, tuple[str, ...]] = {
     "session": SESSION,

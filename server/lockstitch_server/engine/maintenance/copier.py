@@ -91,12 +91,7 @@ def _check_target(target: Session) -> None:
 async def _rows(repository: SessionRepository, source: Session, copy: Copy) -> list[CheckpointRow]:
     """The checkpoints to copy."""
     end = await _end(repository, source, copy)
-    found: list[CheckpointRow] = []
-    last: CheckpointRow | None = None
-    while rows := await repository.page(source, last):
-        found.extend(row for row in rows if end is None or _is_up_to(row, end))
-        last = rows[-1]
-    return found
+    return [row async for rows in repository.pages(source) for row in rows if end is None or _is_up_to(row, end)]
 
 
 async def _end(repository: SessionRepository, source: Session, copy: Copy) -> CheckpointRow | None:

@@ -10,7 +10,7 @@ is deleted as they say.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -117,7 +117,7 @@ class Pruner:
         names = await repository.outdated(session, policy) if policy and session.alive else []
         if names:
             leaving = {name[:2] for name in names}
-            async for rows in _pages(repository, session):
+            async for rows in repository.pages(session):
                 ancestry.add(rows, leaving=leaving)
             needed = ancestry.needed()
             names = [name for name in names if name[:2] not in needed]
@@ -131,7 +131,7 @@ class Pruner:
         size = await repository.write_bytes_of(session, names)
         named: dict[int, int] = {}
         staying_is_whole = True
-        async for rows in _pages(repository, session):
+        async for rows in repository.pages(session):
             size += sum(len(row.record) for row in rows if _name(row) in leaving)
             staying = [row for row in rows if _name(row) not in leaving]
             staying_is_whole = staying_is_whole and all(row.intact for row in staying)
@@ -283,19 +283,12 @@ async def _still_unneeded(
     return outdated.ancestry.needed().isdisjoint(name[:2] for name in names)
 
 
-async def _pages(repository: SessionRepository, session: Session) -> AsyncIterator[list[CheckpointRow]]:
-    last: CheckpointRow | None = None
-    while rows := await repository.page(session, last):
-        yield rows
-        last = rows[-1]
-
-
 async def _orphans(repository: SessionRepository, tenant: str, session_id: str) -> _Orphans:
     session = await repository.get(tenant, session_id)
     named: dict[int, int] = {}
     missing = session.row.content  # without the names of the checkpoints that are found
     try:
-        async for rows in _pages(repository, session):
+        async for rows in repository.pages(session):
             add_named_logs(named, rows)
             for row in rows:
                 missing = with_name(missing, row.namespace, row.checkpoint_id)
