@@ -12,7 +12,7 @@ from benchmarks.results import Label, Results
 GROWTH_TURNS = 1_000
 GROWTH = Limit(1.1, 300)
 FEW, MANY = 1_000, 100_000
-CLIENT_TIMES = {(2 * KB, "SQLite"): 5, (2 * KB, "Postgres"): 8, (32 * KB, "SQLite"): 8, (32 * KB, "Postgres"): 15}
+CLIENT_TIMES = {(2 * KB, "SQLite"): 3, (2 * KB, "Postgres"): 4, (32 * KB, "SQLite"): 5, (32 * KB, "Postgres"): 9}
 UNARY_SHARE = {"SQLite": 0.75, "Postgres": 0.65}
 STREAM_TIMES = {"SQLite": 3, "Postgres": 2}
 SETTLED = {"SQLite": 0.85, "Postgres": 0.95}
@@ -41,7 +41,7 @@ class Goal:
     def row(self) -> tuple[str, ...]:
         """For the table."""
         sign = ">=" if self.at_least else "<="
-        return self.what, f"{sign} {self.limit:g}", "-" if self.figure is None else f"{self.figure:.2f}", self.reached
+        return self.what, f"{sign} {self.limit:g}", "-" if self.figure is None else f"{self.figure:.3g}", self.reached
 
 
 def goals(results: Results) -> list[Goal]:
