@@ -1,5 +1,6 @@
 """What a client says where it gets no connection: one error, with what is wrong and what to do, and nothing else."""
 
+import asyncio
 import pickle
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 
-from lockstitch import Checkpoint, NoConnection, Tls
+from lockstitch import AsyncClient, Checkpoint, NoConnection, Tls
 from tests.client.either import Kind, open_client
 from tests.support.certificates import Authority
 from tests.support.server import LockstitchServer
@@ -131,3 +132,27 @@ def test_a_program_that_does_not_catch_it(tmp_path: Path) -> None:
         last = done.stderr.splitlines()[-1]
         assert "NoConnection: UNAVAILABLE: no connection to 127.0.0.1:1: " in last, done.stderr
         assert last.endswith("Connection refused"), done.stderr
+
+
+class Silent:
+    """A server that answers nothing, and counts its connections."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        while await reader.read(4096):
+            pass
+        writer.close()
+
+
+async def test_calls_that_fail_together_look_for_the_cause_once() -> None:
+    silent = Silent()
+    async with await asyncio.start_server(silent.accept, "127.0.0.1", 0) as server:
+        target = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with AsyncClient(target, connect_timeout=CONNECT_SECONDS) as client:
+            loads = [client.load_latest(f"s{each}") for each in range(64)]
+            results = await asyncio.gather(*loads, return_exceptions=True)
+    assert {type(result) for result in results} == {NoConnection}
+    assert silent.connections < 16  # those of gRPC, and one more

@@ -31,6 +31,7 @@ from lockstitch._link import Link
 from lockstitch._rpcs import HEALTH_CHECK, LIST_SESSIONS, SAVE, SAVE_STREAM, Answer, Request, Rpc
 from lockstitch._save_streams import SaveStreams
 from lockstitch._security import Metadata
+from lockstitch._tls_faults import Finding
 from lockstitch._turns import NoTurns, SaveTurns, Turns
 from lockstitch.v1.checkpoint_service_pb2 import ListSessionsRequest, SaveResponse
 
@@ -104,6 +105,7 @@ class AsyncTransport:
         self.turns = SaveTurns(self._joins_stream)
         self._closed = False
         self._has_connected = False
+        self._finding_fault: asyncio.Task[Finding | None] | None = None
 
     async def first_connection(self, timeout: float) -> None:
         if not self._has_connected and not await self._connects(min(timeout, self._settings.connect_timeout)):
@@ -116,8 +118,16 @@ class AsyncTransport:
     async def _raise_if_disconnected(self) -> None:
         cause = await _cause_of_no_connection(self)
         if cause is not None:
-            fault = await asyncio.to_thread(self._settings.find_tls_fault)
+            fault = await self._tls_fault()
             raise NoConnection(self._settings.target, str(fault or cause), fault)
+
+    async def _tls_fault(self) -> Finding | None:
+        """What is wrong with TLS, found out once for all calls that ask meanwhile."""
+        if self._has_connected:
+            return None
+        if self._finding_fault is None or self._finding_fault.done():
+            self._finding_fault = asyncio.create_task(asyncio.to_thread(self._settings.find_tls_fault))
+        return await asyncio.shield(self._finding_fault)
 
     async def _connects(self, timeout: float) -> bool:
         patient = self._settings.retry is not None
@@ -292,7 +302,7 @@ class BlockingTransport:
     async def _raise_if_disconnected(self) -> None:
         cause = await _cause_of_no_connection(self)
         if cause is not None:
-            fault = self._settings.find_tls_fault()
+            fault = None if self._has_connected else self._settings.find_tls_fault()
             raise NoConnection(self._settings.target, str(fault or cause), fault)
 
     def _connects(self, timeout: float) -> bool:
