@@ -113,6 +113,17 @@ async def test_what_is_no_whole_archive(urls: list[str]) -> None:
             assert await faults_in(target.store) == []
 
 
+@pytest.mark.parametrize("urls", [("memory", "memory")], indirect=True, ids="-".join)
+async def test_two_archives_in_one_file_are_refused(urls: list[str]) -> None:
+    async with opened(urls[0]) as source:
+        await fill(source)
+        archive = await exported(source.store)
+    async with opened(urls[1]) as target:
+        with pytest.raises(ArchiveInvalid, match=f"ends at byte {len(archive)}, but the file goes on"):
+            await put(target.store, archive + archive)
+        assert await faults_in(target.store) == []
+
+
 @pytest.mark.parametrize("data", [b"", b"nothing of the kind", b"lockstitch archive\n"])
 async def test_what_is_no_archive_at_all(data: bytes) -> None:
     async with opened("memory://") as target:

@@ -30,17 +30,22 @@ def encode(frame: ArchiveFrame) -> bytes:
 
 
 def frames(file: BinaryIO) -> Iterator[ArchiveFrame]:
-    """The frames of a file, from the header to the end. Raises ArchiveInvalid where it is damaged or cut off."""
+    """The frames of a file, from the header to the end. Raises ArchiveInvalid: it is damaged, cut off, or goes on."""
     if file.read(len(FIRST_LINE)) != FIRST_LINE:
         raise ArchiveInvalid("this is no Lockstitch archive")
-    place, ended = len(FIRST_LINE), False
+    place = len(FIRST_LINE)
     while prefix := file.read(PREFIX_BYTES):
         frame, size = _frame(file, prefix, place)
         place += PREFIX_BYTES + size
-        ended = frame.WhichOneof("frame") == "end"
+        if frame.WhichOneof("frame") == "end":
+            if file.read(1):
+                raise ArchiveInvalid(
+                    f"the archive ends at byte {place}, but the file goes on: import each archive alone"
+                )
+            yield frame
+            return
         yield frame
-    if not ended:
-        raise ArchiveInvalid(f"the archive is cut off at byte {place}")
+    raise ArchiveInvalid(f"the archive is cut off at byte {place}")
 
 
 def _frame(file: BinaryIO, prefix: bytes, place: int) -> tuple[ArchiveFrame, int]:
