@@ -27,7 +27,10 @@ class LosingForwarder:
         self._changed = threading.Condition()
 
     def lose(self, session_id: str, refusals: int = 0) -> None:
-        """Lose the answers to this session's saves from now on, each after so many refusals; "" loses no more."""
+        """Lose the answers to the saves of a session from now on. "": lose none.
+
+        refusals: how many refused saves each lost answer waits for.
+        """
         with self._changed:
             self._session_id, self._refusals = session_id, refusals
 

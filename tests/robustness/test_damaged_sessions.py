@@ -1,10 +1,7 @@
 """A damaged row of a session, or of what it is found by, is an error of its own and stops nothing else."""
 
-import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import closing
+from collections.abc import AsyncIterator, Awaitable
 
-import asyncpg
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
@@ -31,11 +28,11 @@ from lockstitch_server.engine.maintenance.verifier import verify
 from tests.robustness.workload import full_save, pending_writes
 from tests.sessions.test_sweeper import sweeper
 from tests.support.api import ApiError, RawApi, raw_api
+from tests.support.sql_execution import Execute, executor_of
 from tests.support.streams import batch, error_of, flat, sent
 
 NAMES = ("a", "damaged", "z")
 STEPS = 4
-Execute = Callable[[str], Awaitable[None]]
 OF_DAMAGED = "WHERE session_id = 'damaged'"
 UNDER_KEY = f"WHERE key = {{bytes}}{session_key('default', 'damaged').hex()}'"
 
@@ -56,16 +53,7 @@ async def api(store_url: str) -> AsyncIterator[RawApi]:
 def execute(store_url: str, api: RawApi) -> Execute:
     """Runs SQL behind the server's back."""
 
-    async def run(sql: str) -> None:
-        if store_url.startswith("postgresql:"):
-            connection = await asyncpg.connect(store_url)
-            await connection.execute(sql.format(schema="lockstitch.", bytes="'\\x"))
-            await connection.close()
-            return
-        with closing(sqlite3.connect(store_url.removeprefix("sqlite:///"), isolation_level=None)) as file:
-            file.execute(sql.format(schema="", bytes="x'"))
-
-    return run
+    return executor_of(store_url)
 
 
 DAMAGES = {

@@ -1,11 +1,10 @@
 """Damage to the names that rows stand under: nothing deletes such rows, and `check --repair` puts them back."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
-import asyncpg
 import pytest
 from google.protobuf.message import Message
 
@@ -16,6 +15,7 @@ from lockstitch_server.engine.maintenance.repairer import repair
 from tests.conformance.session_builders import prune
 from tests.robustness.workload import full_save
 from tests.support.api import RawApi, raw_api
+from tests.support.sql_execution import Execute, executor_of
 from tests.upkeep.stores import SESSIONS, content, faults_in, fill
 
 SESSION = SESSIONS[0]
@@ -31,7 +31,6 @@ DAMAGES = {
     "pending writes": f"UPDATE {{schema}}writes SET key = {OTHER_KEY} WHERE key = {KEY}",
     "number of a log": f"UPDATE {{schema}}segments SET log = 1000000 WHERE key = {KEY} AND log = {LARGEST_LOG}",
 }
-Execute = Callable[[str], Awaitable[None]]
 
 
 @pytest.fixture
@@ -45,16 +44,7 @@ async def api(store_url: str) -> AsyncIterator[RawApi]:
 def execute(store_url: str) -> Execute:
     """Runs SQL behind the server's back."""
 
-    async def run(sql: str) -> None:
-        if store_url.startswith("postgresql:"):
-            connection = await asyncpg.connect(store_url)
-            await connection.execute(sql.format(schema="lockstitch.", bytes="'\\x"))
-            await connection.close()
-            return
-        with closing(sqlite3.connect(store_url.removeprefix("sqlite:///"), isolation_level=None)) as file:
-            file.execute(sql.format(schema="", bytes="x'"))
-
-    return run
+    return executor_of(store_url)
 
 
 async def repaired(api: RawApi) -> list[str]:

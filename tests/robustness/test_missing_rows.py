@@ -1,11 +1,8 @@
 """Rows that are not found under their keys: a load says so, and never gives a shorter answer."""
 
 import random
-import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import closing
+from collections.abc import AsyncIterator, Awaitable
 
-import asyncpg
 import grpc
 import pytest
 
@@ -32,13 +29,13 @@ from lockstitch_server.engine.maintenance.verifier import verify
 from lockstitch_server.storage.session_repository import SessionRepository
 from tests.robustness.workload import checkpoint_id, delta_save, full_save, pending_writes, writes_save
 from tests.support.api import ApiError, RawApi, raw_api
+from tests.support.sql_execution import Execute, executor_of
 
 STEPS = 4
 LAST = STEPS - 1
 OTHER_KEY = f"key = {{bytes}}{'00' * 16}'"
 OF_SESSION = f"key = {{bytes}}{session_key('default', 'damaged').hex()}'"
 OF_LATEST = f"WHERE {OF_SESSION} AND namespace = '' AND checkpoint_id = '{checkpoint_id(LAST)}'"
-Execute = Callable[[str], Awaitable[None]]
 
 
 @pytest.fixture
@@ -60,16 +57,7 @@ async def execute(store_url: str, api: RawApi) -> Execute:
         within.checkpoint.namespace = "sub"
         await api.save(within)
 
-    async def run(sql: str) -> None:
-        if store_url.startswith("postgresql:"):
-            connection = await asyncpg.connect(store_url)
-            await connection.execute(sql.format(schema="lockstitch.", bytes="'\\x"))
-            await connection.close()
-            return
-        with closing(sqlite3.connect(store_url.removeprefix("sqlite:///"), isolation_level=None)) as file:
-            file.execute(sql.format(schema="", bytes="x'"))
-
-    return run
+    return executor_of(store_url)
 
 
 async def is_data_loss(call: Awaitable[object]) -> str:

@@ -6,7 +6,7 @@ import itertools
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from copy import copy
 from pathlib import Path
@@ -267,14 +267,19 @@ class Stream:
         return wire(request, number)
 
 
+def more_acknowledged(ledger: Ledger, count: int) -> Callable[[], bool]:
+    """Whether that many more saves are acknowledged than now."""
+    wanted = ledger.acknowledged + count
+    return lambda: ledger.acknowledged > wanted
+
+
 async def test_what_is_sent_again_after_a_stop_lands_once(server: LockstitchServer) -> None:
     ledger = Ledger()
     streams = [Stream(f"stream-{number}", ledger) for number in range(4)]
     for _ in range(3):
         async with grpc_api(server.target) as api:
             running = asyncio.gather(*(stream.run(api) for stream in streams))
-            before = ledger.acknowledged
-            await until(lambda before=before: ledger.acknowledged > before + 100)  # type: ignore[misc]
+            await until(more_acknowledged(ledger, 100))
             await asyncio.to_thread(server.stop)
             await running
         await asyncio.to_thread(server.start)
